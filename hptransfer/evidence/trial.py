@@ -1,0 +1,50 @@
+"""One finished training run as an immutable record, whatever trained it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hptransfer.sizes import Size
+
+
+class TrialState(StrEnum):
+    """How a trial ended; each member is the word users see."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The record of one run.
+
+    Attributes:
+        key: sha256 (hex) of everything that determines the run; two trials with one key are the same run.
+        size: width, depth, batch, tokens.
+        hyperparameters: base-size values by name, before any rule scaled them.
+        seed: seeds initialisation and data order.
+        state: complete or diverged; crashes are not trials.
+        loss: final validation loss in nats per prediction; not finite exactly when diverged.
+        curve: (step, training loss) pairs, at most a few hundred.
+        flops: training cost, floating point operations (6 * parameters * tokens for matrices).
+        seconds: wall time of training by a monotonic clock.
+        provenance: versions, data fingerprint, device.
+    """
+
+    key: str
+    size: Size
+    hyperparameters: Mapping[str, float]
+    seed: int
+    state: TrialState
+    loss: float
+    curve: tuple[tuple[int, float], ...] = ()
+    flops: float = 0.0
+    seconds: float = 0.0
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.state is TrialState.COMPLETE) != math.isfinite(self.loss):
+            raise ValueError(f"a trial's loss is finite exactly when it is complete, but got {self.state=} {self.loss=}")

@@ -1,0 +1,1 @@
+"""Execution: worker processes."""

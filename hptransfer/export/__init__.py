@@ -1,0 +1,1 @@
+"""Export: configuration files for the large run."""

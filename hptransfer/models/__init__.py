@@ -1,0 +1,1 @@
+"""Models: plain PyTorch, and reading their parameters' shapes and roles."""

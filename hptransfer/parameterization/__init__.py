@@ -1,0 +1,4 @@
+"""Parameterizations as data: (role, quantity) -> powers of the width, depth, batch and token multipliers.
+
+Pure standard library. It is handed names, shapes and roles; it returns a `Plan`.
+"""

@@ -1,0 +1,49 @@
+"""What a parameter is for, which decides how its hyperparameters scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Role(StrEnum):
+    """The roles the tables distinguish (docs/parameterizations.md)."""
+
+    EMBEDDING = "embedding"  # finite fan-in, fan-out grows: token and position tables, input layers
+    HIDDEN_WEIGHT = "hidden weight"  # both axes grow
+    HIDDEN_VECTOR = "hidden vector"  # bias or norm gain inside a block that repeats with depth
+    OUTER_VECTOR = "outer vector"  # bias or norm gain outside the repeated blocks
+    READOUT = "readout"  # fan-in grows, finite fan-out
+    READOUT_BIAS = "readout bias"  # no axis grows
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One named parameter, as the rules see it, at one size.
+
+    Attributes:
+        name: as `named_parameters()` gives it.
+        shape: at this size.
+        role: what it is for.
+        fan_in: inputs summed into one output at this size (1 for vectors).
+        fan_out: outputs at this size (the length of a vector).
+        base_fan_in: fan_in at the base size.
+        base_fan_out: fan_out at the base size.
+        in_block: whether it lies inside a residual block that repeats with depth.
+        writes_residual: whether its output is added to the residual stream.
+        init: the distribution whose scale `init_std` sets; norm gains are ones, biases zeros.
+        reason: how the role was decided, one clause.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    fan_in: int
+    fan_out: int
+    base_fan_in: int
+    base_fan_out: int
+    in_block: bool
+    writes_residual: bool
+    init: Literal["normal", "ones", "zeros"]
+    reason: str

@@ -1,0 +1,1 @@
+"""The recipe: what a user writes, typed, with every fault located (`file:line:column`)."""

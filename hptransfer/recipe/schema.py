@@ -1,0 +1,229 @@
+"""The typed recipe. Every field documents its unit and range; `load.py` reads it from YAML and locates its faults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.sizes import Size
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A mapping of the recipe: unknown keys, loose types and non-finite numbers are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class MlpModel(Section):
+    """Next-byte prediction from a context window; width is every hidden layer's, depth counts hidden layers."""
+
+    kind: Literal["mlp"]
+    context: Count = 16
+    """bytes seen before the predicted one"""
+    embedding: Count = 32
+    """numbers per byte in the lookup table; does not grow with width"""
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    norm: Literal["layernorm", "none"] = "layernorm"
+    """`layernorm` normalises each hidden layer's pre-activations"""
+
+
+class GptModel(Section):
+    """Pre-norm decoder; width is d_model, depth counts blocks (attention + MLP); the readout is untied."""
+
+    kind: Literal["gpt"]
+    context: Count = 64
+    """bytes per sequence"""
+    head_dim: Count = 16
+    """kept fixed while width grows; the number of heads is width / head_dim"""
+    positions: Literal["rotary", "learned"] = "rotary"
+    mlp_ratio: Count = 4
+    """d_ff / d_model"""
+
+
+Model = Annotated[MlpModel | GptModel, Field(discriminator="kind")]
+
+
+class StdlibText(Section):
+    """The Python standard library's own sources: real text on every machine, fingerprinted because versions differ."""
+
+    kind: Literal["stdlib-text"]
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """share of files (not bytes) kept for validation"""
+
+
+class TextFiles(Section):
+    """The user's own files, read as bytes."""
+
+    kind: Literal["text"]
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """glob patterns relative to the recipe's folder"""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+
+Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
+
+
+class Training(Section):
+    """How one trial trains; hyperparameters here are the values of the base size, used where `tune.space` names none."""
+
+    steps: Count
+    """optimizer steps at the proxy"""
+    batch_size: Count = 64
+    """examples (sequences) per step"""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 0.004
+    weight_decay: NonNegative = 0.0
+    """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    eps: Positive = 1e-8
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """of SGD; AdamW does not use it"""
+    init_scale: Positive = 1.0
+    """multiplies every random init std"""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
+    warmup: Fraction = 0.1
+    """fraction of the steps over which the learning rate rises linearly from zero"""
+    clip: Positive | None = None
+    """global gradient norm; not invariant under the gauge, `plan` says so"""
+    evaluation_batches: Count = 16
+    """fixed validation batches, the same for every trial"""
+
+
+class ParameterizationChoice(Section):
+    """Which published table scales the hyperparameters."""
+
+    name: Literal["standard", "mup", "completep"]
+    alpha: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """completep only: residual branches scale as depth^-alpha (default 1)"""
+
+
+class Shape(Section):
+    """A model size."""
+
+    width: Count
+    depth: Count
+
+
+class Target(Section):
+    """The expensive run; batch and tokens default to the proxy's."""
+
+    width: Count
+    depth: Count
+    batch_size: Count | None = None
+    tokens: Count | None = None
+    """predicted positions over the whole run"""
+
+
+class Sizes(Section):
+    """Where rules are anchored (base), where tuning happens (proxy), where transfer is measured, where it must hold."""
+
+    base: Shape
+    proxy: Shape | None = None
+    """default: the base"""
+    widths: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
+    """ladder at the proxy's depth"""
+    depths: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """ladder at the proxy's width; empty: depth is not checked"""
+    target: Target
+
+
+class Range(Section):
+    """One axis of the search space."""
+
+    low: NonNegative
+    high: Positive
+    scale: Literal["log", "linear"] = "log"
+
+
+class Tune(Section):
+    """The search on the proxy."""
+
+    space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    trials: Count = 16
+    """total number of finished search trials, over all interruptions"""
+    seed: Annotated[int, Field(ge=0)] = 0
+    confirm_seeds: Count = 2
+    """fresh seeds trained at the recommended values"""
+
+
+class Criteria(Section):
+    """What counts as transfer; both must hold (reference: docs/verdicts.md)."""
+
+    drift: Positive = 0.15
+    """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
+    regret: Positive = 0.0025
+    """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
+
+
+class CoordinateCheck(Section):
+    """The cheap check before the ladder: slopes of activation changes against size."""
+
+    steps: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 3, 10)
+    seeds: Annotated[int, Field(ge=2)] = 3
+    tolerance: Positive = 0.15
+    """|slope| + 1.96 standard errors must stay below it"""
+
+
+class Check(Section):
+    """The transfer check."""
+
+    hyperparameter: HyperparameterName = "learning_rate"
+    spacing: Positive = 0.5
+    """octaves between neighbouring grid values, one grid for all sizes"""
+    octaves: Positive = 2.0
+    """how far the grid reaches to each side of the tuned value; it is extended where an optimum lies on its edge"""
+    seeds: Annotated[int, Field(ge=1)] = 2
+    criteria: Criteria = Criteria()
+    coordinate: CoordinateCheck = CoordinateCheck()
+
+
+class Expect(Section):
+    """What CI holds the recipe to."""
+
+    verdict: Literal["TRANSFERS", "DRIFTS", "INCONCLUSIVE"]
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    """names the run folder, runs/<name>/"""
+    description: str = ""
+    model: Model
+    data: Data
+    training: Training
+    parameterization: ParameterizationChoice
+    sizes: Sizes
+    tune: Tune
+    check: Check = Check()
+    expect: Expect | None = None
+
+    @property
+    def predictions_per_example(self) -> int:
+        """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
+        return self.model.context if self.model.kind == "gpt" else 1
+
+    @property
+    def proxy(self) -> Shape:
+        """The shape that is tuned."""
+        return self.sizes.proxy or self.sizes.base
+
+    def size(self, width: int, depth: int, *, batch_size: int | None = None, tokens: int | None = None) -> Size:
+        """A size with the recipe's batch and duration where none is given."""
+        batch = batch_size or self.training.batch_size
+        return Size(
+            width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
+        )
+
+    def steps(self, size: Size) -> int:
+        """Optimizer steps of a run of this size (at least 1)."""
+        return max(1, round(size.tokens / (size.batch_size * self.predictions_per_example)))

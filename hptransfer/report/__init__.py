@@ -1,0 +1,1 @@
+"""Report: evidence and plans as terminal text, JSON and pictures."""

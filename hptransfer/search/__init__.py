@@ -1,0 +1,1 @@
+"""Search: which hyperparameters to try next, and what to recommend."""

@@ -1,0 +1,36 @@
+"""The size of one training run: what is varied when hyperparameters are transferred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hptransfer.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """Width, depth, batch and duration of a run; every multiplier of a rule is a ratio of two of these.
+
+    Attributes:
+        width: the model's width axis (d_model, or the hidden width of an MLP), at least 1.
+        depth: number of repeated layers (transformer blocks, or hidden layers of an MLP), at least 1.
+        batch_size: examples (sequences) per optimizer step, at least 1.
+        tokens: predicted positions over the whole run, at least 1.
+    """
+
+    width: int
+    depth: int
+    batch_size: int
+    tokens: int
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "batch_size", "tokens"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"`{name} >= 1` must hold for a size", received=f"{name}={getattr(self, name)}"
+                )
+
+    @property
+    def label(self) -> str:
+        """Short name used for studies, tables and file names, for example `w128-d2`."""
+        return f"w{self.width}-d{self.depth}"

@@ -1,0 +1,1 @@
+"""Storage: the run folder and the trials in it."""
