@@ -1,0 +1,40 @@
+# Two commands do everything on a machine with Python 3.11+, git and make:
+#   make demo    set up, then tune a proxy, check transfer and write the target's configuration on real text
+#   make test    set up, then run the tests
+# All targets are idempotent. Paths are relative, so the checkout may lie under a path with spaces.
+
+PYTHON ?= python3
+export PYTHON
+
+.PHONY: help install install-dev demo test test-slow lint lock clean
+
+help:
+	@sed -n '2,4p' Makefile | sed 's/^# *//'
+
+install:
+	@requirements/install.sh runtime
+
+install-dev:
+	@requirements/install.sh dev
+
+demo: install
+	.venv/bin/python -m hptransfer run recipes/quickstart.yaml
+
+test: install-dev
+	.venv/bin/python -m pytest
+
+test-slow: install-dev
+	.venv/bin/python -m pytest -m slow
+
+lint: install-dev
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/lint-imports
+
+# torch, torchvision, seaborn and pandas are left out on purpose: requirements/overrides.txt
+lock: install-dev
+	.venv/bin/python requirements/lock.py
+
+clean:
+	rm -rf .venv runs dist build .mypy_cache .ruff_cache .pytest_cache

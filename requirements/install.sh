@@ -1,0 +1,69 @@
+#!/bin/sh
+# Creates .venv in the current folder and installs the project into it. Usage: requirements/install.sh [runtime|dev]
+#
+# Three steps, because a plain `pip install` would follow mup to torchvision and from there to gigabytes of CUDA packages:
+# torch with its own dependencies, then a complete lock file without torchvision, then the project itself.
+set -eu
+
+lock="${1:-runtime}"
+
+say() { printf '%s\n' "$*" >&2; }
+
+find_python() {
+    for candidate in ${PYTHON:-python3} python3.11 python3.12 python3.13 python3.14; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    found="$("${PYTHON:-python3}" --version 2>&1 || true)"
+    say "error: hptransfer needs Python 3.11 or newer"
+    say "  received: ${found:-no python3 on PATH}"
+    say ""
+    say "hint: install a newer Python, or name one: make PYTHON=/path/to/python3.11 ..."
+    exit 4
+}
+
+fingerprint() {
+    cat requirements/torch.txt "requirements/$lock.lock" pyproject.toml | cksum | tr ' ' '-'
+}
+
+install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || {
+        say ""
+        say "error: pip could not install: $*"
+        say "hint: the set-up downloads from a Python package index. Is the network up? Behind a mirror, set PIP_INDEX_URL"
+        say "      (and PIP_FIND_LINKS for wheels on disk), then run the same command again: it continues where it stopped."
+        exit 4
+    }
+}
+
+# dev contains runtime, so a dev environment serves both
+if [ -x .venv/bin/python ]; then
+    for done_lock in dev "$lock"; do
+        stamp=".venv/.installed-$done_lock"
+        if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(lock=$done_lock; fingerprint)" ]; then
+            exit 0
+        fi
+    done
+else
+    python="$(find_python)"
+    say "creating .venv with $("$python" --version)"
+    "$python" -m venv .venv || {
+        rm -rf .venv
+        say ""
+        say "error: $python cannot create a virtual environment"
+        say "hint: on Debian and Ubuntu: apt-get install python3-venv"
+        exit 4
+    }
+fi
+
+say "installing torch (the largest download)"
+install --requirement requirements/torch.txt
+say "installing pinned dependencies ($lock.lock)"
+install --no-deps --requirement requirements/build.lock
+install --no-deps --no-build-isolation --requirement "requirements/$lock.lock"
+say "installing hptransfer"
+install --no-deps --no-build-isolation --editable .
+fingerprint > ".venv/.installed-$lock"
+say "ready: .venv/bin/hptransfer --help"
