@@ -1,0 +1,68 @@
+"""From the recipe's `model` section and a shape to a module."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hptransfer.errors import UsageError
+from hptransfer.models.gpt import Gpt
+from hptransfer.models.mlp import Mlp
+from hptransfer.recipe.schema import GptModel, Model
+
+
+def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn.Module:
+    """Build one model; its weights are torch's defaults until a plan initialises them.
+
+    Args:
+        model: the recipe's section.
+        width: see the section, at least 1.
+        depth: see the section, at least 1.
+        device: a torch device; "meta" allocates no memory, for any size.
+
+    Returns:
+        The module; `forward` takes B x context integers in [0, 256) and returns logits, B x 256 for an MLP (the byte
+        after the window), B x context x 256 for a decoder (the byte after each position).
+
+    Raises:
+        UsageError: a size below 1, or a width that heads do not divide.
+    """
+    for name, value in (("width", width), ("depth", depth)):
+        if value < 1:
+            raise UsageError(f"`{name} >= 1` must hold for a model", received=f"{name}={value}")
+    if model.kind == "gpt":
+        check_heads(model, width)
+    with torch.device(device):
+        if model.kind == "gpt":
+            return Gpt(
+                width,
+                depth,
+                context=model.context,
+                head_dim=model.head_dim,
+                positions=model.positions,
+                mlp_ratio=model.mlp_ratio,
+            )
+        return Mlp(
+            width,
+            depth,
+            context=model.context,
+            embedding=model.embedding,
+            activation=model.activation,
+            norm=model.norm,
+        )
+
+
+def check_heads(model: GptModel, width: int) -> None:
+    """Raise UsageError unless whole heads fit the width and rotary pairs fit a head."""
+    if width % model.head_dim:
+        raise UsageError(
+            "`width % head_dim == 0` must hold for gpt",
+            received=f"width={width}, head_dim={model.head_dim}",
+            hint=f"use a multiple of {model.head_dim}, for example {-(-width // model.head_dim) * model.head_dim}",
+        )
+    if model.positions == "rotary" and model.head_dim % 2:
+        raise UsageError(
+            "`head_dim % 2 == 0` must hold for rotary positions, which turn pairs of coordinates",
+            received=f"head_dim={model.head_dim}",
+            hint="use an even head_dim or `positions: learned`",
+        )
