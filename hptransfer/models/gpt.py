@@ -3,7 +3,8 @@
 Plain PyTorch: every multiplier of a parameterization lives in init and learning rates, none in `forward`. Heads have a
 fixed size and grow in number with the width, so the usual 1/sqrt(head_dim) is a constant of the width.
 
-Tensor names carry their shape: B batch, T time, D width, F feed-forward width, H heads, K head_dim, V vocabulary (256 bytes).
+Tensor names carry their shape: B batch, T time, D width, F feed-forward width, H heads, K head_dim,
+V vocabulary (256 bytes).
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Block(nn.Module):
 
     def split_heads(self, x_BxTxD: Tensor) -> Tensor:
         """B x T x (H K) to B x H x T x K."""
-        return x_BxTxD.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return x_BxTxD.view(*x_BxTxD.shape[:2], -1, self.head_dim).transpose(1, 2)
 
 
 class Gpt(nn.Module):
