@@ -21,10 +21,10 @@ demo: install
 	.venv/bin/python -m hptransfer run recipes/quickstart.yaml
 
 test: install-dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto
 
 test-slow: install-dev
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m pytest -n auto -m slow
 
 lint: install-dev
 	.venv/bin/python -m ruff check .

@@ -1,0 +1,34 @@
+"""The documentation points at things that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    """Every relative link of every page leads to a file of the repository."""
+    broken = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+
+    assert broken == []
+
+
+def test_every_exit_status_of_an_error_is_documented() -> None:
+    """The exit status of each error class has its row in docs/exit-status.md."""
+    from hptransfer import errors
+
+    documented = set(re.findall(r"^\| (\d+)", (ROOT / "docs/exit-status.md").read_text(), flags=re.MULTILINE))
+    raised = {
+        str(kind.exit_status)
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.HptransferError)
+    }
+
+    assert raised <= documented
