@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from hptransfer.sizes import Size
 
@@ -47,4 +48,37 @@ class Trial:
 
     def __post_init__(self) -> None:
         if (self.state is TrialState.COMPLETE) != math.isfinite(self.loss):
-            raise ValueError(f"a trial's loss is finite exactly when it is complete, but got {self.state=} {self.loss=}")
+            raise ValueError(
+                f"a trial's loss is finite exactly when it is complete, but got {self.state=} {self.loss=}"
+            )
+
+
+def trial_to_dict(trial: Trial) -> dict[str, Any]:
+    """The record as JSON-able data; a loss that is not finite becomes null, because JSON has no NaN."""
+    data = {name: getattr(trial, name) for name in Trial.__dataclass_fields__}
+    return data | {
+        "size": asdict(trial.size),
+        "hyperparameters": dict(trial.hyperparameters),
+        "state": trial.state.value,
+        "loss": trial.loss if math.isfinite(trial.loss) else None,
+        "curve": [list(point) for point in trial.curve],
+        "provenance": dict(trial.provenance),
+    }
+
+
+def trial_from_dict(data: Mapping[str, Any]) -> Trial:
+    """The inverse of `trial_to_dict`; a null loss becomes infinity.
+
+    Raises:
+        ValueError: loss and state contradict each other.
+        KeyError, TypeError: a field is missing or unknown.
+    """
+    return Trial(
+        **{
+            **data,
+            "size": Size(**data["size"]),
+            "state": TrialState(data["state"]),
+            "loss": math.inf if data["loss"] is None else data["loss"],
+            "curve": tuple((int(step), float(loss)) for step, loss in data["curve"]),
+        }
+    )
