@@ -1,0 +1,108 @@
+"""How far each layer's output moves in the first optimizer steps, on a fixed probe batch.
+
+Under a correct parameterization RMS(h(t) - h(0)) does not depend on the size; a missing rule shows as a slope of its
+logarithm against the width or the depth (Tensor Programs V, arXiv 2203.03466, appendix D.1). The change of the logits
+is measured, never the logits: at init they shrink with the width under muP even when all is well.
+
+Tensor names carry their shape: B batch, C context window (T of a decoder).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hptransfer.training.data import Corpus
+from hptransfer.training.loop import TrainingSettings, training_losses
+
+#: what a layer's output is, by module name; the first pattern that matches decides, other modules are not measured
+KINDS: tuple[tuple[str, str], ...] = (
+    (r"embedding|input", "embedding"),
+    (r"readout", "logits"),
+    (r"blocks\.\d+", "residual"),
+    (r"blocks\.\d+\.(attention_out|down)", "branch"),
+    (r"blocks\.\d+\.(q|k|v|up)", "hidden"),
+    (r"hidden\.\d+", "hidden"),
+)
+
+
+def layer_kind(name: str) -> str | None:
+    """What the named module's output is.
+
+    Returns:
+        "embedding" (fan-in does not grow), "hidden" (pre-activations), "branch" (what a block adds to the residual
+        stream: shrinks with depth by design), "residual" (the stream after a block), "logits", or None.
+    """
+    return next((kind for pattern, kind in KINDS if re.fullmatch(pattern, name)), None)
+
+
+def measure_coordinates(
+    module: nn.Module,
+    param_groups: Sequence[Mapping[str, Any]],
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+    steps: Sequence[int] = (1, 3, 10),
+) -> list[dict[str, Any]]:
+    """Train a few steps at the peak learning rate (no warmup, no decay) and compare activations with those at init.
+
+    Args:
+        module: already initialised; it is trained in place.
+        param_groups: as for `train`.
+        corpus: training batches, and the probe: the first validation batch.
+        settings: optimizer and batch; its duration and schedule are replaced.
+        seed: of the data order.
+        steps: how many optimizer steps after which to measure, each at least 1.
+
+    Returns:
+        One mapping per layer and step: "layer" (module name), "kind" (see `layer_kind`), "step", "change" (RMS over
+        batch and coordinates of h(t) - h(0)) and "initial" (RMS of h(0)); a change that is not finite is None.
+    """
+    (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
+    at_init = activations(module, probe_BxC1)
+    peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
+    measured = []
+    for done, _ in enumerate(training_losses(module, param_groups, corpus, peak, seed), start=1):
+        if done in steps:
+            now = activations(module, probe_BxC1)
+            measured += [
+                {
+                    "layer": name,
+                    "kind": layer_kind(name),
+                    "step": done,
+                    "change": finite_rms(now[name] - initial),
+                    "initial": finite_rms(initial),
+                }
+                for name, initial in at_init.items()
+            ]
+    return measured
+
+
+@torch.no_grad()
+def activations(module: nn.Module, tokens_BxC1: Tensor) -> dict[str, Tensor]:
+    """Outputs of all measured layers on one batch, by module name in order of computation."""
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: outputs.update({name: output.clone()}))
+        for name, layer in module.named_modules()
+        if layer_kind(name) is not None
+    ]
+    module.eval()
+    try:
+        module(tokens_BxC1[:, :-1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+        module.train()
+    return outputs
+
+
+def finite_rms(values: Tensor) -> float | None:
+    """Root of the mean square over all entries; None when it is not finite."""
+    rms = values.double().square().mean().sqrt()
+    return rms.item() if rms.isfinite() else None

@@ -1,0 +1,175 @@
+"""Train one model once: plain PyTorch, one optimizer, one schedule, one number at the end.
+
+Tensor names carry their shape: B batch, C context window (T of a decoder), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hptransfer.evidence.trial import TrialState
+from hptransfer.training.data import Corpus
+from hptransfer.training.schedule import Schedule, schedule_factor
+
+CURVE_POINTS = 100
+#: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it
+DIVERGENCE_TOLERANCE = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What one run needs to know besides its parameter groups.
+
+    Attributes:
+        steps: optimizer steps, at least 1.
+        batch_size: examples per step.
+        context: bytes per example before the last predicted one.
+        optimizer: "adamw" or "sgd".
+        beta1, beta2: Adam's.
+        momentum: SGD's.
+        schedule: what follows warmup.
+        warmup: share of the steps in [0, 1].
+        clip: largest global gradient norm, or None.
+        evaluation_batches: fixed validation batches of `batch_size` examples.
+    """
+
+    steps: int
+    batch_size: int
+    context: int
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    momentum: float = 0.9
+    schedule: Schedule = "linear"
+    warmup: float = 0.1
+    clip: float | None = None
+    evaluation_batches: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init.
+        loss: mean validation cross-entropy in nats per prediction; infinity when diverged.
+        curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
+        seconds: wall time of training and validation.
+    """
+
+    state: TrialState
+    loss: float
+    curve: tuple[tuple[int, float], ...]
+    seconds: float
+
+
+def train(
+    module: nn.Module,
+    param_groups: Sequence[Mapping[str, Any]],
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+) -> Outcome:
+    """Train `module` in place and evaluate it.
+
+    Args:
+        module: maps B x context integers to logits, B x V or B x context x V; already initialised.
+        param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
+        corpus: source of batches.
+        settings: duration, schedule and optimizer.
+        seed: of the data order.
+
+    Returns:
+        The outcome. Deterministic on one machine for one number of threads.
+
+    Raises:
+        RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
+    """
+    started = time.perf_counter()
+    initial = evaluate(module, corpus, settings)
+    losses = []
+    for loss in training_losses(module, param_groups, corpus, settings, seed):
+        losses.append(loss)
+        if not math.isfinite(loss):
+            break
+    final = evaluate(module, corpus, settings) if math.isfinite(losses[-1]) else math.inf
+    finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
+    complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
+    return Outcome(
+        TrialState.COMPLETE if complete else TrialState.DIVERGED,
+        final if complete else math.inf,
+        decimate(losses, settings.steps),
+        time.perf_counter() - started,
+    )
+
+
+def training_losses(
+    module: nn.Module,
+    param_groups: Sequence[Mapping[str, Any]],
+    corpus: Corpus,
+    settings: TrainingSettings,
+    seed: int,
+) -> Iterable[float]:
+    """Take one optimizer step per item; yields the training loss before each step."""
+    optimizer = build_optimizer(param_groups, settings)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
+    )
+    module.train()
+    for step in range(settings.steps):
+        tokens = corpus.batch(seed, step, settings.batch_size, settings.context)
+        optimizer.zero_grad(set_to_none=True)
+        loss = cross_entropy(module, tokens)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if settings.clip is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+        optimizer.step()
+        scheduler.step()
+        yield loss.item()
+
+
+def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The optimizers of torch: AdamW or SGD. Each group keeps its learning rate, weight decay and eps."""
+    groups = [dict(group) for group in param_groups]  # torch writes into the dicts it is given
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), fused=True)
+    return torch.optim.SGD(groups, momentum=settings.momentum, foreach=True)
+
+
+def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:
+    """Mean next-byte cross-entropy in nats: of the byte after the window, or after every position of a decoder.
+
+    Args:
+        module: see `train`.
+        tokens: B x (C + 1) integers.
+    """
+    logits = module(tokens[:, :-1])
+    if logits.ndim == 2:
+        return functional.cross_entropy(logits, tokens[:, -1])
+    return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+
+
+@torch.no_grad()
+def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings) -> float:
+    """Mean validation cross-entropy in nats per prediction, over the same windows for every trial."""
+    module.eval()
+    batches = corpus.validation_batches(settings.evaluation_batches, settings.batch_size, settings.context)
+    return sum(cross_entropy(module, tokens).item() for tokens in batches) / settings.evaluation_batches
+
+
+def decimate(losses: Sequence[float], steps: int) -> tuple[tuple[int, float], ...]:
+    """At most `CURVE_POINTS` points for a run of `steps`: means over equal stretches, finite losses only."""
+    stride = -(-steps // CURVE_POINTS)
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    chunks = [finite[start : start + stride] for start in range(0, len(finite), stride)]
+    ends = [min((index + 1) * stride, len(finite)) for index in range(len(chunks))]
+    return tuple((end, sum(chunk) / len(chunk)) for end, chunk in zip(ends, chunks, strict=True))
