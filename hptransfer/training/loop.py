@@ -62,12 +62,14 @@ class Outcome:
         state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init.
         loss: mean validation cross-entropy in nats per prediction; infinity when diverged.
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
+        steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
     """
 
     state: TrialState
     loss: float
     curve: tuple[tuple[int, float], ...]
+    steps: int
     seconds: float
 
 
@@ -107,6 +109,7 @@ def train(
         TrialState.COMPLETE if complete else TrialState.DIVERGED,
         final if complete else math.inf,
         decimate(losses, settings.steps),
+        len(losses),
         time.perf_counter() - started,
     )
 

@@ -1,0 +1,233 @@
+"""One trial: what determines it, its key, and what a worker executes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hptransfer import __version__
+from hptransfer.errors import UsageError
+from hptransfer.evidence.trial import Trial, trial_to_dict
+from hptransfer.parameterization.plan import Plan, plan
+from hptransfer.parameterization.roles import Parameter
+from hptransfer.recipe.hyperparameters import NAMES, defaults
+from hptransfer.recipe.schema import Data, Model, Recipe
+from hptransfer.sizes import Size
+
+if TYPE_CHECKING:  # torch is imported only where a worker trains
+    from torch import nn
+
+    from hptransfer.training.data import Corpus
+    from hptransfer.training.loop import TrainingSettings
+
+#: parts of `training` that do not determine a run by themselves: the size and the hyperparameters carry them
+_CARRIED_ELSEWHERE = {"steps", "batch_size", *NAMES}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """A run that is wanted.
+
+    Attributes:
+        recipe: gives model, data, training and parameterization.
+        root: the recipe's folder, where data patterns start.
+        size: what to train.
+        hyperparameters: base-size values; names left out take the recipe's `training` values.
+        seed: of initialisation and data order, at least 0.
+    """
+
+    recipe: Recipe
+    root: Path
+    size: Size
+    hyperparameters: Mapping[str, float]
+    seed: int
+
+    def __post_init__(self) -> None:
+        unknown = set(self.hyperparameters) - set(NAMES)
+        if unknown:
+            raise UsageError(
+                f"hyperparameters of a trial must be among {', '.join(NAMES)}", received=", ".join(sorted(unknown))
+            )
+        given = {name: float(value) for name, value in self.hyperparameters.items()}
+        object.__setattr__(self, "hyperparameters", defaults(self.recipe.training) | given)
+
+    @property
+    def base(self) -> Size:
+        """The size at which the hyperparameters hold as they are."""
+        return self.recipe.size(self.recipe.sizes.base.width, self.recipe.sizes.base.depth)
+
+    def key(self, fingerprint: str) -> str:
+        """Sha256 (hex) of everything that determines the run; versions and paths do not.
+
+        Args:
+            fingerprint: of the corpus.
+        """
+        identity = {
+            "model": self.recipe.model.model_dump(mode="json"),
+            "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
+            "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
+            "parameterization": self.recipe.parameterization.model_dump(mode="json"),
+            "base": asdict(self.base),
+            "size": asdict(self.size),
+            "hyperparameters": dict(self.hyperparameters),
+            "seed": self.seed,
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def payload(self) -> dict[str, Any]:
+        """The request as JSON-able data for `run_trial`."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "root": str(self.root),
+            "size": asdict(self.size),
+            "hyperparameters": dict(self.hyperparameters),
+            "seed": self.seed,
+        }
+
+    def coordinates_payload(self) -> dict[str, Any]:
+        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check."""
+        return self.payload() | {"task": "coordinates", "steps": list(self.recipe.check.coordinate.steps)}
+
+
+def request_from_payload(payload: Mapping[str, Any]) -> TrialRequest:
+    """The inverse of `TrialRequest.payload`."""
+    return TrialRequest(
+        # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
+        Recipe.model_validate_json(json.dumps(payload["recipe"])),
+        Path(payload["root"]),
+        Size(**payload["size"]),
+        payload["hyperparameters"],
+        payload["seed"],
+    )
+
+
+def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one model; the entry point of a worker.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+
+    Returns:
+        The trial as `trial_to_dict` gives it; `trial_from_dict` reads it.
+    """
+    from hptransfer.models.cost import training_flops
+    from hptransfer.training.loop import train
+
+    request = request_from_payload(payload)
+    corpus = cached_corpus(request.recipe.data, request.root)
+    module, groups = planned_model(request)
+    settings = training_settings(request)
+    outcome = train(module, groups, corpus, settings, request.seed)
+    cost = training_flops(module, request.size.tokens, request.recipe.model.context)
+    trial = Trial(
+        key=request.key(corpus.fingerprint),
+        size=request.size,
+        hyperparameters=request.hyperparameters,
+        seed=request.seed,
+        state=outcome.state,
+        loss=outcome.loss,
+        curve=outcome.curve,
+        flops=cost * outcome.steps / settings.steps,
+        seconds=outcome.seconds,
+        provenance=provenance(corpus.fingerprint),
+    )
+    return trial_to_dict(trial)
+
+
+def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure how far activations move in the first steps; the other entry point of a worker.
+
+    Args:
+        payload: from `TrialRequest.coordinates_payload`.
+
+    Returns:
+        "size", "seed" and "layers", which is what `measure_coordinates` returns.
+    """
+    from hptransfer.training.coordinates import measure_coordinates
+
+    request = request_from_payload(payload)
+    corpus = cached_corpus(request.recipe.data, request.root)
+    module, groups = planned_model(request)
+    layers = measure_coordinates(module, groups, corpus, training_settings(request), request.seed, payload["steps"])
+    return {"size": asdict(request.size), "seed": request.seed, "layers": layers}
+
+
+def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A model initialised by the plan of its size, and its optimizer groups."""
+    from hptransfer.models.applied import AppliedPlan
+    from hptransfer.models.build import build_model
+
+    rows = planned(request).rows
+    module = build_model(request.recipe.model, request.size.width, request.size.depth)
+    applied = AppliedPlan(rows)
+    applied.init_(module, request.seed)
+    return module, applied.param_groups(module)
+
+
+def planned(request: TrialRequest) -> Plan:
+    """The plan of the request's size in gauge `plain`."""
+    recipe = request.recipe
+    return plan(
+        recipe.parameterization,
+        request.base,
+        request.size,
+        cached_parameters(recipe.model, request.base, request.size),
+        request.hyperparameters,
+    )
+
+
+def training_settings(request: TrialRequest) -> TrainingSettings:
+    """What the loop needs besides the parameter groups."""
+    from hptransfer.training.loop import TrainingSettings
+
+    training, values = request.recipe.training, request.hyperparameters
+    return TrainingSettings(
+        steps=request.recipe.steps(request.size),
+        batch_size=request.size.batch_size,
+        context=request.recipe.model.context,
+        optimizer=training.optimizer,
+        beta1=values["beta1"],
+        beta2=values["beta2"],
+        momentum=values["momentum"],
+        schedule=training.schedule,
+        warmup=values["warmup"],
+        clip=training.clip,
+        evaluation_batches=training.evaluation_batches,
+    )
+
+
+def provenance(fingerprint: str) -> dict[str, str]:
+    """What a reader needs to train the run again, besides its identity."""
+    import torch
+
+    return {
+        "hptransfer": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": "cpu",
+        "threads": str(torch.get_num_threads()),
+        "data": fingerprint,
+    }
+
+
+@lru_cache(maxsize=4)
+def cached_corpus(data: Data, root: Path) -> Corpus:
+    """The corpus, read once per process."""
+    from hptransfer.training.data import load_corpus
+
+    return load_corpus(data, root)
+
+
+@lru_cache(maxsize=64)
+def cached_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
+    """The parameters of a size as rules see them, read once per process."""
+    from hptransfer.models.reading import read_parameters
+
+    return read_parameters(model, base, size)
