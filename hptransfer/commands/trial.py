@@ -180,6 +180,7 @@ def planned(request: TrialRequest) -> Plan:
         request.size,
         cached_parameters(recipe.model, request.base, request.size),
         request.hyperparameters,
+        optimizer=recipe.training.optimizer,
     )
 
 
