@@ -1,0 +1,92 @@
+"""How a task ended: a value, or one of four causes that decide whether it is worth trying again."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Cause = Literal["error", "out of memory", "killed", "timeout"]
+
+#: what torch, CUDA, the C++ library and Python say; the exception's type is looked at first (accelerate #4226)
+_MEMORY_TYPES = ("MemoryError", "OutOfMemoryError")
+_MEMORY_TEXTS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A task that returned.
+
+    Attributes:
+        task_id: as submitted.
+        value: what the entry function returned, as JSON carries it.
+        seconds: monotonic time inside the entry function, without the start of the process.
+    """
+
+    task_id: str
+    value: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that did not return.
+
+    Attributes:
+        task_id: as submitted.
+        cause: "error" (it raised or crashed), "out of memory", "killed" (from outside), "timeout".
+        message: one line for a person.
+        details: the traceback, or the last lines that the process wrote to stderr.
+        seconds: monotonic time since the task was handed to a process.
+    """
+
+    task_id: str
+    cause: Cause
+    message: str
+    details: str = ""
+    seconds: float = 0.0
+
+
+def classify_exception(type_name: str, message: str) -> Cause:
+    """The cause of a task whose entry function raised an exception of this type with this message."""
+    if type_name in _MEMORY_TYPES or _speaks_of_memory(message):
+        return "out of memory"
+    return "error"
+
+
+def classify_death(returncode: int, stderr: str, *, oom_kill: bool) -> tuple[Cause, str]:
+    """Cause and message for a task whose process is gone without an answer.
+
+    Args:
+        returncode: as `subprocess.Popen.returncode` gives it: negative for a signal.
+        stderr: the last output of the process.
+        oom_kill: whether the kernel's memory controller killed a process of this group meanwhile.
+    """
+    if _speaks_of_memory(stderr):
+        return "out of memory", "the worker process ran out of memory and died"
+    if returncode >= 0:
+        return "error", f"the worker process exited with status {returncode} in the middle of a task"
+    name = _signal_name(-returncode)
+    if returncode == -signal.SIGKILL and oom_kill:
+        return "out of memory", "the kernel killed the worker process because memory ran out"
+    if returncode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return "killed", f"the worker process was killed by {name}"
+    return "error", f"the worker process crashed with {name}"
+
+
+def _speaks_of_memory(text: str) -> bool:
+    lowered = text.lower()
+    return any(phrase in lowered for phrase in _MEMORY_TEXTS)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

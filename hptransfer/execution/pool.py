@@ -1,0 +1,131 @@
+"""A pool of persistent one-thread worker processes that survives whatever its tasks do.
+
+Processes are kept between tasks because importing torch costs two seconds and more; a process that dies costs the
+task it was running and is replaced when the next task needs it.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+from hptransfer.execution.child import Child
+from hptransfer.execution.outcome import Failure, Success
+
+_HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+
+
+class WorkerPool:
+    """Runs `entry` on JSON payloads in child processes; use it as a context manager.
+
+    Create and use it in the main thread: on Linux a worker dies with the thread that started it.
+
+    Args:
+        entry: "module:function" that takes a payload and returns what JSON can carry.
+        workers: number of processes, at least 1; each starts when a task first needs it.
+        timeout: seconds one task may take (the start of its process included), None for no limit.
+
+    Raises:
+        ValueError: `workers` is below 1.
+    """
+
+    def __init__(self, entry: str, workers: int, timeout: float | None = None) -> None:
+        if workers < 1:
+            raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
+        self.workers = workers
+        self._entry, self._timeout = entry, timeout
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._children: list[Child] = []
+        self._results: deque[Success | Failure] = deque()
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def unfinished(self) -> int:
+        """Tasks submitted whose result was not yet taken."""
+        return len(self._waiting) + sum(child.busy for child in self._children) + len(self._results)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers that are running."""
+        return tuple(child.pid for child in self._children if child.alive)
+
+    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+        """Queues a task; it starts at once where a worker is free.
+
+        Args:
+            task_id: returned with the result.
+            payload: what JSON can carry.
+        """
+        self._waiting.append((task_id, payload))
+        self._hand_out()
+
+    def next_result(self, timeout: float | None = None) -> Success | Failure | None:
+        """Waits for the next task to end.
+
+        Args:
+            timeout: seconds to wait at most, None for as long as it takes.
+
+        Returns:
+            The result; None when the time is over or nothing is submitted.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._collect()
+            self._hand_out()
+            if self._results:
+                return self._results.popleft()
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if not self.unfinished or (remaining is not None and remaining <= 0):
+                return None
+            self._selector.select(_HEARTBEAT if remaining is None else min(_HEARTBEAT, remaining))
+
+    def close(self) -> None:
+        """Kills every worker and whatever it started; tasks without a result are forgotten."""
+        for child in tuple(self._children):
+            self._drop(child)
+        self._waiting.clear()
+        self._selector.close()
+
+    def _collect(self) -> None:
+        for child in tuple(self._children):
+            result = child.outcome(self._timeout)
+            if result is not None:
+                self._results.append(result)
+            if not child.alive and not child.busy:
+                self._drop(child)
+
+    def _hand_out(self) -> None:
+        while self._waiting:
+            child = self._idle_child()
+            if child is None:
+                return
+            child.send(*self._waiting.popleft())
+
+    def _idle_child(self) -> Child | None:
+        for child in self._children:
+            if child.alive and not child.busy:
+                return child
+        if len(self._children) >= self.workers:
+            return None
+        child = Child(self._entry)
+        self._children.append(child)
+        for stream in child.streams:
+            self._selector.register(stream, selectors.EVENT_READ)
+        return child
+
+    def _drop(self, child: Child) -> None:
+        self._children.remove(child)
+        for stream in child.streams:
+            self._selector.unregister(stream)
+        child.close()

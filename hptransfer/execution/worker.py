@@ -1,0 +1,101 @@
+"""What a worker process runs: one JSON task per line in, one JSON answer per line out, until its input ends.
+
+Started as `python -m hptransfer.execution.worker module:function PARENT_PID`. The protocol lives on duplicates of the
+standard streams, so nothing the task prints can corrupt it: file descriptor 1 is sent to stderr, 0 reads nothing.
+The process must not outlive its coordinator, not even one killed with SIGKILL: when the input reaches its end a
+thread kills the whole process group, and on Linux the kernel kills the process besides.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from hptransfer.execution.outcome import classify_exception
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main(entry: str, parent: int) -> None:
+    """Answers tasks until the coordinator closes the input or dies.
+
+    Args:
+        entry: "module:function"; the function takes the payload and returns what JSON can carry.
+        parent: the coordinator's process id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the coordinator's to interpret
+    _die_with(parent)
+    tasks, answers = _take_streams()
+    faulthandler.enable()
+    queue: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(tasks, queue), daemon=True).start()
+    while True:
+        answer = _answer(entry, json.loads(queue.get()))
+        _write_all(answers, answer.encode() + b"\n")
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+def _take_streams() -> tuple[int, int]:
+    tasks, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return tasks, answers
+
+
+def _read_tasks(tasks: int, queue: SimpleQueue[str]) -> None:
+    with os.fdopen(tasks, encoding="utf-8") as lines:
+        for line in lines:
+            queue.put(line)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # the coordinator is gone: take grandchildren along
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _answer(entry: str, task: dict[str, Any]) -> str:
+    start = time.monotonic()
+    try:
+        value = _load(entry)(task["payload"])
+        return json.dumps({"id": task["id"], "value": value, "seconds": time.monotonic() - start})
+    except BaseException as error:  # SystemExit too: a task must not end its worker
+        name = type(error).__name__
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        return json.dumps(
+            {
+                "id": task["id"],
+                "cause": classify_exception(name, str(error)),
+                "message": f"{name}: {first_line}" if first_line else name,
+                "details": traceback.format_exc(),
+            }
+        )
+
+
+def _load(entry: str) -> Callable[[Any], Any]:
+    module, _, function = entry.partition(":")
+    loaded: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

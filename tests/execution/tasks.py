@@ -1,0 +1,107 @@
+"""What workers run in the tests: every way in which a task can end, chosen by the payload."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def run(payload: dict[str, Any]) -> Any:
+    """Does what `payload["do"]` names."""
+    return _ACTIONS[payload["do"]](payload)
+
+
+def _square(payload: dict[str, Any]) -> Any:
+    return {"square": payload["x"] ** 2, "pid": os.getpid()}
+
+
+def _noise(payload: dict[str, Any]) -> Any:
+    print("printed to stdout", flush=True)
+    os.write(1, b'{"id": "forged", "value": 1, "seconds": 0}\n')
+    subprocess.run([sys.executable, "-c", "print('from a grandchild')"], check=True)
+    print("to stderr", "x" * 100_000, file=sys.stderr)
+    return sys.stdin.read()
+
+
+def _raise(payload: dict[str, Any]) -> Any:
+    raise ValueError(payload["message"])
+
+
+def _memory_error(payload: dict[str, Any]) -> Any:
+    raise MemoryError
+
+
+def _torch_memory(payload: dict[str, Any]) -> Any:
+    # torch 2.13, torch.empty(10**15) on a CPU
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 4000000000000000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+
+
+def _kill_self(payload: dict[str, Any]) -> Any:
+    os.kill(os.getpid(), payload["signal"])
+    time.sleep(60)
+
+
+def _segfault(payload: dict[str, Any]) -> Any:
+    ctypes.string_at(0)
+
+
+def _hang(payload: dict[str, Any]) -> Any:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
+    if "tell" in payload:
+        with open(payload["tell"], "w", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {child.pid}")
+    time.sleep(120)
+
+
+def _hang_holding_the_interpreter(payload: dict[str, Any]) -> Any:
+    ctypes.PyDLL(None).sleep(120)  # PyDLL keeps the interpreter lock
+
+
+def _exit(payload: dict[str, Any]) -> Any:
+    os._exit(7)
+
+
+def _system_exit(payload: dict[str, Any]) -> Any:
+    sys.exit("leaving")
+
+
+def _not_json(payload: dict[str, Any]) -> Any:
+    return object()
+
+
+def _nan(payload: dict[str, Any]) -> Any:
+    return float("nan")
+
+
+def _environment(payload: dict[str, Any]) -> Any:
+    return {name: os.environ.get(name) for name in payload["names"]} | {
+        "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        "group": os.getpgrp() == os.getpid(),
+    }
+
+
+_ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "square": _square,
+    "noise": _noise,
+    "raise": _raise,
+    "memory error": _memory_error,
+    "torch memory": _torch_memory,
+    "kill": _kill_self,
+    "segfault": _segfault,
+    "hang": _hang,
+    "hang in C": _hang_holding_the_interpreter,
+    "exit": _exit,
+    "system exit": _system_exit,
+    "not json": _not_json,
+    "nan": _nan,
+    "environment": _environment,
+}
