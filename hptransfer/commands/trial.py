@@ -68,18 +68,23 @@ class TrialRequest:
         Args:
             fingerprint: of the corpus.
         """
-        identity = {
+        return _digest(
+            self._experiment(fingerprint)
+            | {"size": asdict(self.size), "hyperparameters": dict(self.hyperparameters), "seed": self.seed}
+        )
+
+    def experiment(self, fingerprint: str) -> str:
+        """Sha256 (hex) of what all trials of one study share: the identity without hyperparameters, size and seed."""
+        return _digest(self._experiment(fingerprint))
+
+    def _experiment(self, fingerprint: str) -> dict[str, Any]:
+        return {
             "model": self.recipe.model.model_dump(mode="json"),
             "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
             "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
             "parameterization": self.recipe.parameterization.model_dump(mode="json"),
             "base": asdict(self.base),
-            "size": asdict(self.size),
-            "hyperparameters": dict(self.hyperparameters),
-            "seed": self.seed,
         }
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
 
     def payload(self) -> dict[str, Any]:
         """The request as JSON-able data for `run_trial`."""
@@ -94,6 +99,11 @@ class TrialRequest:
     def coordinates_payload(self) -> dict[str, Any]:
         """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check."""
         return self.payload() | {"task": "coordinates", "steps": list(self.recipe.check.coordinate.steps)}
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def request_from_payload(payload: Mapping[str, Any]) -> TrialRequest:
