@@ -77,7 +77,7 @@ def test_mlp_flops_by_hand() -> None:
 
 
 def test_gpt_flops_equal_torchs_own_count() -> None:
-    """torch's FlopCounterMode counts the same matrix products in a forward and backward pass."""
+    """FlopCounterMode of torch counts the same matrix products in a forward and backward pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     net = build_model(GptModel(kind="gpt", context=8, head_dim=4), 16, 2)

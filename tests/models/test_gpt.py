@@ -10,6 +10,7 @@ from hptransfer.models.gpt import Block, Gpt, rotary_angles, rotate
 
 
 def tiny(positions: str = "rotary") -> Gpt:
+    """A decoder of two blocks in float64."""
     torch.manual_seed(0)
     return Gpt(16, 2, context=8, head_dim=4, positions=positions).double()
 

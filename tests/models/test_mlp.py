@@ -9,6 +9,7 @@ from hptransfer.models.mlp import Mlp
 
 
 def ones_(module: torch.nn.Module) -> None:
+    """Set every weight, bias and gain to 1."""
     for parameter in module.parameters():
         torch.nn.init.ones_(parameter)
 
