@@ -8,14 +8,14 @@ from typing import Literal
 
 
 class Role(StrEnum):
-    """The roles the tables distinguish (docs/parameterizations.md)."""
+    """The roles the tables distinguish; an axis grows when it changes with the width."""
 
-    EMBEDDING = "embedding"  # finite fan-in, fan-out grows: token and position tables, input layers
+    EMBEDDING = "embedding"  # finite fan-in: token and position tables, input layers
     HIDDEN_WEIGHT = "hidden weight"  # both axes grow
-    HIDDEN_VECTOR = "hidden vector"  # bias or norm gain inside a block that repeats with depth
-    OUTER_VECTOR = "outer vector"  # bias or norm gain outside the repeated blocks
+    HIDDEN_VECTOR = "hidden vector"  # bias or norm gain inside a layer that repeats with depth
+    OUTER_VECTOR = "outer vector"  # bias or norm gain outside the repeated layers
     READOUT = "readout"  # fan-in grows, finite fan-out
-    READOUT_BIAS = "readout bias"  # no axis grows
+    READOUT_BIAS = "readout bias"  # added to the logits: no axis grows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,12 @@ class Parameter:
         fan_out: outputs at this size (the length of a vector).
         base_fan_in: fan_in at the base size.
         base_fan_out: fan_out at the base size.
-        in_block: whether it lies inside a residual block that repeats with depth.
+        in_block: whether it lies inside a residual block that repeats with depth; False in a network without residual
+            branches, for which no table has a depth rule.
         writes_residual: whether its output is added to the residual stream.
         init: the distribution whose scale `init_std` sets; norm gains are ones, biases zeros.
         reason: how the role was decided, one clause.
+        base_init_std: std of a normal init at the base size where init_scale is 1; None where the init is constant.
     """
 
     name: str
@@ -47,3 +49,4 @@ class Parameter:
     writes_residual: bool
     init: Literal["normal", "ones", "zeros"]
     reason: str
+    base_init_std: float | None = None

@@ -1,0 +1,176 @@
+"""Rows of a plan that share all their values, with the layer indices of their names collapsed into one pattern."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.plan import PlannedParameter
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """One line of a plan: every parameter whose full name matches `pattern`.
+
+    Attributes:
+        pattern: regular expression, matched against the whole name.
+        count: number of parameters it matches.
+        shape: of each of them.
+        role: as `Role` says it.
+        init: "normal", "ones" or "zeros".
+        init_std: std of a normal init; None where the init is constant.
+        learning_rate: peak learning rate.
+        weight_decay: as torch's AdamW and SGD take it.
+        eps: Adam's eps; None for SGD.
+        multiplier: factor that `forward` must apply; 1 in gauge `plain`.
+        rules: what base values were multiplied by, per quantity, for example "m_in^-1".
+        sources: paper, table and row per quantity.
+    """
+
+    pattern: str
+    count: int
+    shape: tuple[int, ...]
+    role: str
+    init: str
+    init_std: float | None
+    learning_rate: float
+    weight_decay: float
+    eps: float | None
+    multiplier: float
+    rules: Mapping[str, str]
+    sources: Mapping[str, str]
+
+    def as_mapping(self) -> dict[str, object]:
+        """Plain data for YAML and JSON, in the order of the fields; `from_mapping` is the inverse."""
+        return asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
+
+    @classmethod
+    def from_mapping(cls, row: Mapping[str, object]) -> ParameterGroup:
+        """A group from plain data.
+
+        Raises:
+            UsageError: a key is missing or unknown, or a value has the wrong type.
+        """
+        expected = cls.__dataclass_fields__.keys()
+        if row.keys() != expected:
+            differing = sorted(map(str, row.keys() ^ expected))
+            raise UsageError("a row of parameters must have exactly the keys of the format", received=f"{differing}")
+        for key, value in row.items():
+            if not _TYPES[key](value):
+                raise UsageError(f"`{key}` of a row of parameters has the wrong type", received=repr(value))
+        return cls(**{**row, "shape": tuple(row["shape"])})  # type: ignore[arg-type]  # checked just above
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_float(value: object) -> bool:
+    return isinstance(value, float) or _is_int(value)
+
+
+def _is_optional_float(value: object) -> bool:
+    return value is None or _is_float(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_int, value))
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(part, str) for part in (*value, *value.values()))
+
+
+_TYPES = {
+    "pattern": _is_text,
+    "count": _is_int,
+    "shape": _is_shape,
+    "role": _is_text,
+    "init": _is_text,
+    "init_std": _is_optional_float,
+    "learning_rate": _is_float,
+    "weight_decay": _is_float,
+    "eps": _is_optional_float,
+    "multiplier": _is_float,
+    "rules": _is_texts,
+    "sources": _is_texts,
+}
+
+
+def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tuple[ParameterGroup, ...]:
+    """Group rows whose names differ in layer indices only and whose values are equal.
+
+    Args:
+        rows: of a plan.
+        collapse: False keeps one group per parameter.
+
+    Returns:
+        Groups in the order of their first row; every name matches exactly one pattern.
+    """
+    families: dict[str, list[PlannedParameter]] = {}
+    for row in rows:
+        name = row.parameter.name
+        families.setdefault(template(name) if collapse else name, []).append(row)
+    return tuple(group for family in families.values() for group in _groups(family, collapse))
+
+
+def template(name: str) -> str:
+    """The name with every index replaced, equal for the same parameter of all layers: "blocks.*.up.weight"."""
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
+    """Collapse as many index positions as leave equal values in each group; none is always possible."""
+    parts = family[0].parameter.name.split(".")
+    indices = [position for position, part in enumerate(parts) if part.isdigit()] if collapse else []
+    for kept in range(len(indices) + 1):
+        for literal in itertools.combinations(reversed(indices), kept):
+            collapsed = set(indices) - set(literal)
+            buckets: dict[str, list[PlannedParameter]] = {}
+            for row in family:
+                buckets.setdefault(_pattern(row.parameter.name, collapsed), []).append(row)
+            if all(_equal(bucket) for bucket in buckets.values()):
+                return [_group(pattern, bucket) for pattern, bucket in buckets.items()]
+    raise AssertionError("groups of one row have equal values")
+
+
+def _pattern(name: str, collapsed: Iterable[int]) -> str:
+    parts = [re.escape(part) for part in name.split(".")]
+    for position in collapsed:
+        parts[position] = r"\d+"
+    return r"\.".join(parts)
+
+
+def _values(row: PlannedParameter) -> tuple[object, ...]:
+    parameter = row.parameter
+    numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
+    return (parameter.shape, parameter.role, parameter.init, *numbers)
+
+
+def _equal(bucket: Sequence[PlannedParameter]) -> bool:
+    return len({_values(row) for row in bucket}) == 1
+
+
+def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
+    row = bucket[0]
+    return ParameterGroup(
+        pattern=pattern,
+        count=len(bucket),
+        shape=row.parameter.shape,
+        role=row.parameter.role.value,
+        init=row.parameter.init,
+        init_std=row.init_std,
+        learning_rate=row.learning_rate,
+        weight_decay=row.weight_decay,
+        eps=row.eps,
+        multiplier=row.multiplier,
+        rules=dict(row.rules),
+        sources=dict(row.sources),
+    )
