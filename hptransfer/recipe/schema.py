@@ -9,7 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from hptransfer.recipe.hyperparameters import HyperparameterName
 from hptransfer.sizes import Size
 
-Count = Annotated[int, Field(ge=1)]
+# Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Axis = Annotated[int, Field(ge=1, le=2**16)]
+Width = Annotated[int, Field(ge=1, le=2**20)]
+Depth = Annotated[int, Field(ge=1, le=2**12)]
+Tokens = Annotated[int, Field(ge=1, le=10**16)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -18,16 +23,18 @@ NonNegative = Annotated[float, Field(ge=0)]
 class Section(BaseModel):
     """A mapping of the recipe: unknown keys, loose types and non-finite numbers are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class MlpModel(Section):
     """Next-byte prediction from a context window; width is every hidden layer's, depth counts hidden layers."""
 
     kind: Literal["mlp"]
-    context: Count = 16
+    context: Axis = 16
     """bytes seen before the predicted one"""
-    embedding: Count = 32
+    embedding: Axis = 32
     """numbers per byte in the lookup table; does not grow with width"""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     norm: Literal["layernorm", "none"] = "layernorm"
@@ -38,12 +45,12 @@ class GptModel(Section):
     """Pre-norm decoder; width is d_model, depth counts blocks (attention + MLP); the readout is untied."""
 
     kind: Literal["gpt"]
-    context: Count = 64
+    context: Axis = 64
     """bytes per sequence"""
-    head_dim: Count = 16
+    head_dim: Axis = 16
     """kept fixed while width grows; the number of heads is width / head_dim"""
     positions: Literal["rotary", "learned"] = "rotary"
-    mlp_ratio: Count = 4
+    mlp_ratio: Axis = 4
     """d_ff / d_model"""
 
 
@@ -71,7 +78,7 @@ Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
 
 
 class Training(Section):
-    """How one trial trains; hyperparameters here are the values of the base size, used where `tune.space` names none."""
+    """How one trial trains; hyperparameters are the base size's values, used where `tune.space` names none."""
 
     steps: Count
     """optimizer steps at the proxy"""
@@ -109,17 +116,17 @@ class ParameterizationChoice(Section):
 class Shape(Section):
     """A model size."""
 
-    width: Count
-    depth: Count
+    width: Width
+    depth: Depth
 
 
 class Target(Section):
     """The expensive run; batch and tokens default to the proxy's."""
 
-    width: Count
-    depth: Count
+    width: Width
+    depth: Depth
     batch_size: Count | None = None
-    tokens: Count | None = None
+    tokens: Tokens | None = None
     """predicted positions over the whole run"""
 
 
@@ -129,9 +136,9 @@ class Sizes(Section):
     base: Shape
     proxy: Shape | None = None
     """default: the base"""
-    widths: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
+    widths: Annotated[tuple[Width, ...], Field(min_length=1, strict=False)]
     """ladder at the proxy's depth"""
-    depths: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    depths: Annotated[tuple[Depth, ...], Field(strict=False)] = ()
     """ladder at the proxy's width; empty: depth is not checked"""
     target: Target
 
@@ -148,10 +155,10 @@ class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
-    trials: Count = 16
+    trials: Annotated[int, Field(ge=1, le=4096)] = 16
     """total number of finished search trials, over all interruptions"""
-    seed: Annotated[int, Field(ge=0)] = 0
-    confirm_seeds: Count = 2
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values"""
 
 
@@ -168,7 +175,7 @@ class CoordinateCheck(Section):
     """The cheap check before the ladder: slopes of activation changes against size."""
 
     steps: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 3, 10)
-    seeds: Annotated[int, Field(ge=2)] = 3
+    seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
 
@@ -177,11 +184,11 @@ class Check(Section):
     """The transfer check."""
 
     hyperparameter: HyperparameterName = "learning_rate"
-    spacing: Positive = 0.5
+    spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
     """octaves between neighbouring grid values, one grid for all sizes"""
-    octaves: Positive = 2.0
+    octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
     """how far the grid reaches to each side of the tuned value; it is extended where an optimum lies on its edge"""
-    seeds: Annotated[int, Field(ge=1)] = 2
+    seeds: Annotated[int, Field(ge=1, le=100)] = 2
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
 

@@ -1,0 +1,208 @@
+"""From what pydantic found to findings a user can act on: the rule, what was received, a hint, a position."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hptransfer.errors import Finding, Place
+from hptransfer.recipe import suggestion
+from hptransfer.recipe.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, meaning
+from hptransfer.recipe.yaml_gate import Document, KeyPath, Plain
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_RELATIONS = {
+    "greater_than": (">", "gt"),
+    "greater_than_equal": (">=", "ge"),
+    "less_than": ("<", "lt"),
+    "less_than_equal": ("<=", "le"),
+}
+_TYPES = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping (`key: value` lines)",
+    "model_type": "a mapping (`key: value` lines)",
+    "model_attributes_type": "a mapping (`key: value` lines)",
+}
+
+
+def shown(value: Plain) -> str:
+    """A value as a message shows it: short, on one line, text in quotes."""
+    if isinstance(value, dict):
+        return f"a mapping with {len(value)} keys" if value else "an empty mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    if value is None:
+        return "nothing"
+    text = json.dumps(value, ensure_ascii=False)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{text} (text)" if isinstance(value, str) else text
+
+
+def locate(document: Document, file: str, path: KeyPath, *, key: bool = False) -> Place:
+    """The position of the entry at `path`, or of the nearest section around it."""
+    for end in range(len(path), -1, -1):
+        position = document.positions.get(path[:end])
+        if position is not None:
+            # what is missing inside a section is reported at the section's key
+            line, column = position.key if key or end < len(path) else position.value
+            return Place(file, line, column)
+    return Place(file)
+
+
+def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: str) -> list[tuple[KeyPath, Finding]]:
+    """Findings for pydantic's errors, with the path of each; what lies in parts the gate refused is left out."""
+    found = []
+    for error in errors:
+        path, at_key = _path(error)
+        if _repeats(error, document.data) or any(path[: len(part)] == part for part in document.unreadable):
+            continue
+        explain = _EXPLAIN.get(error["type"], _anything)
+        rule, hint, code = explain(error, path, document.data)
+        missing = code == "recipe/missing-key"
+        received = None if missing or at_key else shown(entry(document.data, path))
+        place = locate(document, file, path, key=at_key)
+        found.append((path, Finding(rule, received, hint, place, code)))
+    return found
+
+
+def _path(error: ErrorDetails) -> tuple[KeyPath, bool]:
+    """Pydantic's location as a path of the document, and whether the key is meant and not its value."""
+    parts = tuple(error["loc"])
+    if len(parts) > 1 and parts[0] in KINDS and parts[1] in KINDS[str(parts[0])]:
+        parts = (parts[0], *parts[2:])  # pydantic inserts the kind it chose
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        return (*parts, "kind"), False
+    if parts and parts[-1] == "[key]":
+        return parts[:-1], True
+    return parts, error["type"] == "extra_forbidden"
+
+
+def _repeats(error: ErrorDetails, data: Plain) -> bool:
+    """A list whose every entry is faulty is also reported as too short; the entries suffice."""
+    value = entry(data, _path(error)[0])
+    return error["type"] == "too_short" and isinstance(value, list | dict) and len(value) > 0
+
+
+_Explained = tuple[str, str | None, str]
+
+
+def _missing(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    said = meaning(path, data)
+    hint = f"add `{path[-1]}: ...`" + (f" ({said})" if said else "")
+    return f"`{dotted(path)}` must be given", hint, "recipe/missing-key"
+
+
+def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    key, section = str(path[-1]), path[:-1]
+    inside = f"`{dotted(section)}`" if section else "a recipe"
+    allowed = keys_at(section, data)
+    hint = suggestion.hint(key, allowed, f"keys of {inside}")
+    places = [place for place in homes(key) if place]
+    if suggestion.closest(key, allowed) is None and places:
+        hint = f"`{key}` is a key of " + " and of ".join(f"`{place}`" for place in places)
+    return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
+
+
+def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    if error["loc"][-1] == "[key]":
+        rule = f"`{path[-1]}` is not a hyperparameter that can be searched"
+        return rule, suggestion.hint(str(path[-1]), SEARCHABLE, "searchable"), "recipe/unknown-key"
+    allowed = re.findall(r"'([^']*)'", str(error["ctx"]["expected"]))
+    return _one_of(path, data, allowed)
+
+
+def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    allowed = list(KINDS[str(path[0])])
+    if error["type"] == "union_tag_not_found":
+        return (
+            f"`{dotted(path)}` must be given",
+            "one of " + ", ".join(f"`{kind}`" for kind in allowed),
+            "recipe/missing-key",
+        )
+    return _one_of(path, data, allowed)
+
+
+def _one_of(path: KeyPath, data: Plain, allowed: Sequence[str]) -> _Explained:
+    listed = ", ".join(f"`{name}`" for name in allowed)
+    value = entry(data, path)
+    guess = suggestion.closest(value, allowed) if isinstance(value, str) else None
+    return f"`{dotted(path)}` must be one of {listed}", guess and f"did you mean `{guess}`?", "recipe/unknown-value"
+
+
+def _type(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    value = entry(data, path)
+    wanted = _TYPES[error["type"]]
+    return f"`{dotted(path)}` must be {wanted}", _type_hint(error["type"], value), "recipe/type"
+
+
+def _type_hint(kind: str, value: Plain) -> str | None:
+    if kind == "tuple_type":
+        return f"write `[{value}]`" if isinstance(value, int | float | str) else "write `[...]`"
+    if kind == "string_type":
+        return "put text in quotes"
+    if kind in {"int_type", "float_type"} and isinstance(value, float | str):
+        return _number_hint(value, whole=kind == "int_type")
+    return None
+
+
+def _number_hint(value: float | str, *, whole: bool) -> str | None:
+    """How to write as a number what is nearly one: `64.0`, `"1e-3"`, `1_000`, `2^-7`."""
+    if isinstance(value, float):
+        return f"write {int(value)}" if value.is_integer() else None
+    if power := re.fullmatch(r"2(?:\^|\*\*)(-?[0-9]{1,2})", value):
+        return f"write {2.0 ** int(power[1]):.12g}"
+    bare = re.sub(r"(?<=[0-9])[_,](?=[0-9])", "", value)
+    if not re.fullmatch(r"[-+]?[0-9]{1,16}" if whole else r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", bare):
+        return None
+    return f"write {bare} without quotes" if bare == value else f"write {bare}: numbers have no digit separators"
+
+
+def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    sign, bound = _RELATIONS[error["type"]]
+    return f"`{dotted(path)} {sign} {error['ctx'][bound]:.15g}` must hold", None, "recipe/range"
+
+
+def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    return f"`{dotted(path)}` must be a finite number", None, "recipe/range"
+
+
+def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    rule = f"`{dotted(path)}` must start with a letter or digit and hold only letters, digits, `.`, `_` and `-`"
+    value = entry(data, path)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") if isinstance(value, str) else ""
+    return rule, f"write `{slug}`" if slug else "it names the run folder", "recipe/range"
+
+
+def _length(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    if error["type"] == "string_too_long":
+        return f"`{dotted(path)}` must have at most {error['ctx']['max_length']} characters", None, "recipe/range"
+    if path == ("tune", "space"):
+        hint = "for example `learning_rate: {low: 1e-4, high: 1e-1}`"
+        return "`tune.space` must name at least one hyperparameter", hint, "recipe/range"
+    return f"`{dotted(path)}` must have at least {error['ctx']['min_length']} entry", None, "recipe/range"
+
+
+def _anything(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    return f"`{dotted(path)}`: {error['msg']}", None, "recipe/invalid"
+
+
+_EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown_key,
+    "literal_error": _choice,
+    "union_tag_invalid": _kind,
+    "union_tag_not_found": _kind,
+    "finite_number": _finite,
+    "string_pattern_mismatch": _pattern,
+    "string_too_long": _length,
+    "too_short": _length,
+    **dict.fromkeys(_RELATIONS, _relation),
+    **dict.fromkeys(_TYPES, _type),
+}

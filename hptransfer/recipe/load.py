@@ -1,0 +1,156 @@
+"""From a reference (a path, or the name of a shipped recipe) to a validated recipe, with all faults located at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hptransfer.errors import Finding, Place, RecipeError
+from hptransfer.recipe import suggestion
+from hptransfer.recipe.faults import locate, schema_findings
+from hptransfer.recipe.library import shipped_recipes
+from hptransfer.recipe.rules import Draft, violations
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.source_text import MAX_BYTES
+from hptransfer.recipe.yaml_gate import Document, KeyPath, Position, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe and where it came from.
+
+    Attributes:
+        recipe: validated.
+        path: its file, as it was referred to; `data.files` are relative to `path.parent`.
+        text: the file's content.
+        hash: sha256 (hex) of the canonical JSON of the validated recipe: comments and formatting do not change it.
+        positions: path of every entry -> its position in `text`.
+    """
+
+    recipe: Recipe
+    path: Path
+    text: str
+    hash: str
+    positions: Mapping[KeyPath, Position] = field(default_factory=dict, repr=False, compare=False)
+
+
+class RecipeUnavailableError(RecipeError):
+    """The recipe's file could not be read at all (missing, a directory, no permission)."""
+
+
+def load_recipe(reference: str | Path) -> LoadedRecipe:
+    """Read and validate a recipe.
+
+    Args:
+        reference: a path, or the name of a shipped recipe such as "quickstart". A file of that name goes first.
+
+    Raises:
+        RecipeError: with every fault that can be found, each with file:line:column.
+        RecipeUnavailableError: when there is no such file, or it cannot be read.
+    """
+    path = find_recipe(reference)
+    source = _read(path)
+    file = str(path)
+    document = read_document(source, file)
+    findings = [*document.faults, *_content_findings(document, file)]
+    if findings:
+        raise RecipeError(sorted(findings, key=_order))
+    recipe = Recipe.model_validate(document.data)
+    return LoadedRecipe(recipe, path, source.decode("utf-8"), recipe_hash(recipe), document.positions)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Sha256 (hex) of the recipe's canonical JSON: sorted keys, no spaces, defaults written out."""
+    canonical = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def find_recipe(reference: str | Path) -> Path:
+    """The file a reference means.
+
+    Raises:
+        RecipeUnavailableError: there is none, or it is not a regular file.
+    """
+    path = Path(reference)
+    shipped = shipped_recipes()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if str(reference) in shipped:
+            return shipped[str(reference)]
+        raise RecipeUnavailableError([_missing(path, tuple(shipped))]) from None
+    except (OSError, ValueError) as error:  # no permission on a folder, a name that is too long, a NUL in it
+        raise RecipeUnavailableError([_unreadable(path, error)]) from None
+    if stat.S_ISREG(mode):
+        return path
+    if str(reference) in shipped:
+        return shipped[str(reference)]
+    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+    inside = sorted(str(file) for file in path.glob("*.yaml"))[:1] if stat.S_ISDIR(mode) else []
+    hint = f"name a file in it, for example {inside[0]}" if inside else "name the recipe's file"
+    raise RecipeUnavailableError(
+        [Finding("a recipe must be a file", kind, hint, Place(str(path)), "recipe/unavailable")]
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeUnavailableError([_unreadable(path, error)]) from None
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> Finding:
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return Finding(
+        "the recipe must be readable", said, "check its name and permissions", Place(str(path)), "recipe/unavailable"
+    )
+
+
+def _missing(path: Path, shipped: tuple[str, ...]) -> Finding:
+    try:
+        nearby = sorted(file.name for file in path.parent.iterdir() if file.suffix in {".yaml", ".yml"})
+    except OSError:
+        nearby = []
+    names = ", ".join(f"`{name}`" for name in shipped)
+    guess = suggestion.closest(path.name, nearby)
+    meant = str(path.parent / guess) if guess else suggestion.closest(path.stem, shipped)
+    hint = f"did you mean `{meant}`? " if meant else ""
+    hint += f"shipped recipes: {names}" if names else "`hptransfer init` writes one to start from"
+    return Finding("the recipe must exist", "no such file", hint, Place(str(path)), "recipe/unavailable")
+
+
+def _content_findings(document: Document, file: str) -> list[Finding]:
+    """What the schema and the rules across keys have to say about what the gate could read."""
+    if () in document.unreadable:
+        return []
+    if not isinstance(document.data, dict):
+        place = locate(document, file, ())
+        return [
+            Finding("a recipe must be a mapping (`key: value` lines)", "something else", None, place, "recipe/type")
+        ]
+    try:
+        Recipe.model_validate(document.data)
+        located = []
+    except ValidationError as error:
+        located = schema_findings(error.errors(include_url=False), document, file)
+    unknown = {path for path, finding in located if finding.code == "recipe/unknown-key"}
+    faulty = {path for path, _ in located} - unknown | document.unreadable
+    found = [finding for _, finding in located]
+    for broken in violations(Draft.of(document.data, faulty, unknown)):
+        path = broken.path if broken.path in document.positions else broken.elsewhere or broken.path
+        place = locate(document, file, path)
+        found.append(Finding(broken.rule, broken.received, broken.hint, place, "recipe/combination"))
+    return found
+
+
+def _order(finding: Finding) -> tuple[int, int]:
+    place = finding.place or Place("")
+    return place.line or 0, place.column or 0

@@ -1,0 +1,101 @@
+"""The recipe's keys as data: which section stands at a path, what its keys are and mean, where a key belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import get_args
+
+from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.recipe.schema import GptModel, MlpModel, Range, Recipe, Section, StdlibText, TextFiles
+from hptransfer.recipe.yaml_gate import KeyPath, Plain
+
+SEARCHABLE: tuple[str, ...] = get_args(HyperparameterName)
+
+#: sections whose keys depend on their `kind`
+KINDS: dict[str, dict[str, type[Section]]] = {
+    "model": {"mlp": MlpModel, "gpt": GptModel},
+    "data": {"stdlib-text": StdlibText, "text": TextFiles},
+}
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as users write it: `sizes.widths[2]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the recipe"
+
+
+def entry(data: Plain, path: KeyPath) -> Plain:
+    """The value at `path`; None where there is none."""
+    value = data
+    for part in path:
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value
+
+
+def without(data: Plain, paths: Collection[KeyPath], path: KeyPath = ()) -> Plain:
+    """A copy of `data` that lacks the entries at `paths`."""
+    if not isinstance(data, dict):
+        return data
+    kept = {key: value for key, value in data.items() if (*path, key) not in paths}
+    return {key: without(value, paths, (*path, key)) for key, value in kept.items()}
+
+
+def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
+    """The section of the schema that belongs at `path`, given the recipe's data (a `kind` decides among variants)."""
+    section: type[Section] | None = Recipe
+    for depth, part in enumerate(path):
+        if depth == 0 and part in KINDS:
+            kind = entry(data, (part, "kind"))
+            section = KINDS[part].get(kind) if isinstance(kind, str) else None
+        elif path[:2] == ("tune", "space"):
+            return Range if len(path) == 3 else None
+        else:
+            section = _child(section, part) if section else None
+    return section
+
+
+def _child(section: type[Section], key: str | int) -> type[Section] | None:
+    field = section.model_fields.get(str(key))
+    if field is None:
+        return None
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
+
+
+def keys_at(path: KeyPath, data: Plain) -> tuple[str, ...]:
+    """The keys allowed at `path`, in the schema's order; empty where the schema knows none."""
+    if path == ("tune", "space"):
+        return SEARCHABLE
+    section = section_at(path, data)
+    return tuple(section.model_fields) if section else ()
+
+
+def meaning(path: KeyPath, data: Plain) -> str | None:
+    """One clause on what the key at `path` means, from the schema."""
+    section = section_at(path[:-1], data) if path else None
+    field = section.model_fields.get(str(path[-1])) if section else None
+    return field.description if field else None
+
+
+def homes(key: str) -> tuple[str, ...]:
+    """Dotted paths of the sections that do have `key`; `kind` variants count as one."""
+    return tuple(dict.fromkeys(name for name, section in _sections("", Recipe) if key in section.model_fields))
+
+
+def _sections(name: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    yield name, section
+    prefix = f"{name}." if name else ""
+    for key in section.model_fields:
+        if not name and key in KINDS:
+            yield from ((key, variant) for variant in KINDS[key].values())
+        elif (child := _child(section, key)) is not None:
+            yield from _sections(prefix + key, child)

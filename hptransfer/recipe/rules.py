@@ -1,0 +1,290 @@
+"""Rules that tie several keys of a recipe together; each violation names the key that most likely has to change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from hptransfer.recipe import suggestion
+from hptransfer.recipe.outline import SEARCHABLE, entry, without
+from hptransfer.recipe.schema import (
+    Check,
+    Depth,
+    GptModel,
+    Model,
+    ParameterizationChoice,
+    Range,
+    Shape,
+    Target,
+    TextFiles,
+    Training,
+    Width,
+)
+from hptransfer.recipe.yaml_gate import KeyPath, Plain
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken rule and the path of the value it is reported at (`elsewhere` when the recipe leaves that one out)."""
+
+    path: KeyPath
+    rule: str
+    received: str
+    hint: str | None = None
+    elsewhere: KeyPath = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
+
+    model: Model | None
+    files: TextFiles | None
+    training: Training | None
+    parameterization: ParameterizationChoice | None
+    base: Shape | None
+    proxy: Shape | None
+    widths: tuple[int, ...] | None
+    depths: tuple[int, ...] | None
+    target: Target | None
+    space: dict[str, Range]
+    searched: frozenset[str]
+    check: Check | None
+
+    @classmethod
+    def of(cls, data: Plain, faulty: Collection[KeyPath] = (), unknown: Collection[KeyPath] = ()) -> Draft:
+        """Read the valid parts.
+
+        Args:
+            data: the recipe as plain data.
+            faulty: paths of the faults already found; parts they touch are left out.
+            unknown: paths of keys that the schema does not have; they alone are left out.
+        """
+        data = without(data, unknown)
+
+        def part(adapter: TypeAdapter[T], *path: str) -> T | None:
+            value = entry(data, path)
+            touched = any(fault[: len(path)] == path or path[: len(fault)] == fault for fault in faulty)
+            return None if touched or value is None else adapter.validate_python(value)
+
+        def absent(*path: str) -> bool:
+            return entry(data, path) is None and not any(fault == path[: len(fault)] for fault in faulty)
+
+        base = part(_SHAPE, "sizes", "base")
+        ranges = {name: part(_RANGE, "tune", "space", name) for name in SEARCHABLE}
+        space = entry(data, ("tune", "space"))
+        misnamed = any(path[:2] == ("tune", "space") for path in unknown)
+        return cls(
+            model=part(_MODEL, "model"),
+            files=part(_FILES, "data") if entry(data, ("data", "kind")) == "text" else None,
+            training=part(_TRAINING, "training"),
+            parameterization=part(_PARAMETERIZATION, "parameterization"),
+            base=base,
+            proxy=base if absent("sizes", "proxy") else part(_SHAPE, "sizes", "proxy"),
+            widths=part(_WIDTHS, "sizes", "widths"),
+            depths=() if absent("sizes", "depths") else part(_DEPTHS, "sizes", "depths"),
+            target=part(_TARGET, "sizes", "target"),
+            space={name: axis for name, axis in ranges.items() if axis is not None},
+            searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
+            check=Check() if absent("check") else part(_CHECK, "check"),
+        )
+
+
+_MODEL: TypeAdapter[Model] = TypeAdapter(Model)
+_FILES = TypeAdapter(TextFiles)
+_TRAINING = TypeAdapter(Training)
+_PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
+_SHAPE = TypeAdapter(Shape)
+_TARGET = TypeAdapter(Target)
+_WIDTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Width, ...])
+_DEPTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Depth, ...])
+_RANGE = TypeAdapter(Range)
+_CHECK = TypeAdapter(Check)
+
+
+def violations(draft: Draft) -> Iterator[Violation]:
+    """Every violation, in the recipe's order of sections."""
+    for rule in _RULES:
+        yield from rule(draft)
+
+
+def _heads(draft: Draft) -> Iterator[Violation]:
+    """Attention needs whole heads, and rotary positions turn pairs of numbers."""
+    if not isinstance(draft.model, GptModel):
+        return
+    head_dim = draft.model.head_dim
+    if draft.model.positions == "rotary" and head_dim % 2:
+        hint = f"write {head_dim + 1}, or `positions: learned`"
+        yield Violation(
+            ("model", "head_dim"), "`head_dim % 2 == 0` must hold for rotary positions", f"head_dim={head_dim}", hint
+        )
+    for path, width in _all_widths(draft):
+        if width % head_dim:
+            below, above = width - width % head_dim, width + head_dim - width % head_dim
+            hint = f"write {above}" + (f" or {below}" if below else "") + ", or change `model.head_dim`"
+            received = f"width={width}, head_dim={head_dim}"
+            yield Violation(path, "`width % head_dim == 0` must hold for gpt", received, hint)
+
+
+def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
+    if draft.base:
+        yield ("sizes", "base", "width"), draft.base.width
+    if draft.proxy and draft.proxy is not draft.base:
+        yield ("sizes", "proxy", "width"), draft.proxy.width
+    for index, width in enumerate(draft.widths or ()):
+        yield ("sizes", "widths", index), width
+    if draft.target:
+        yield ("sizes", "target", "width"), draft.target.width
+
+
+def _data_files(draft: Draft) -> Iterator[Violation]:
+    """Recipes come from strangers' pull requests too: they read below their own folder only."""
+    for index, pattern in enumerate(draft.files.files if draft.files else ()):
+        pure = PurePosixPath(pattern.replace("\\", "/"))
+        if pure.is_absolute() or PureWindowsPath(pattern).drive or ".." in pure.parts or not pattern.strip():
+            rule = "`data.files` must be patterns below the recipe's folder, without `..`"
+            hint = "move the files below the recipe's folder, or the recipe above the files"
+            yield Violation(("data", "files", index), rule, f'"{pattern}"', hint)
+
+
+def _parameterization(draft: Draft) -> Iterator[Violation]:
+    choice = draft.parameterization
+    if choice is None:
+        return
+    if choice.alpha is not None and choice.name != "completep":
+        hint = "delete `alpha`, or write `name: completep`"
+        yield Violation(("parameterization", "alpha"), "`alpha` belongs to completep only", f"name={choice.name}", hint)
+    if choice.name == "completep" and draft.model is not None and draft.model.kind == "mlp":
+        rule = "completep needs residual blocks, and an mlp has none"
+        yield Violation(
+            ("parameterization", "name"), rule, "completep with mlp", "write `name: mup`, or `model: {kind: gpt}`"
+        )
+
+
+def _ladders(draft: Draft) -> Iterator[Violation]:
+    for name, values, at_proxy in (
+        ("widths", draft.widths, draft.proxy and draft.proxy.width),
+        ("depths", draft.depths, draft.proxy and draft.proxy.depth),
+    ):
+        if not values:
+            continue
+        path: KeyPath = ("sizes", name)
+        received = f"[{', '.join(str(value) for value in values[:12])}{', ...' if len(values) > 12 else ''}]"
+        if any(low >= high for low, high in pairwise(values)):
+            ordered = ", ".join(str(value) for value in sorted(set(values))[:12])
+            yield Violation(path, f"`sizes.{name}` must increase strictly", received, f"write [{ordered}]")
+        elif len(values) < 2:
+            hint = "add larger ones: a ladder that spans at least a factor of 8 shows whether the optimum moves"
+            yield Violation(path, f"`sizes.{name}` must have at least 2 entries", received, hint)
+        if at_proxy and at_proxy not in values:
+            rule = f"`sizes.{name}` must contain the proxy's {name[:-1]}"
+            yield Violation(
+                path,
+                rule,
+                f"{received}; the proxy's is {at_proxy}",
+                f"add {at_proxy}: drift is measured from the proxy",
+            )
+
+
+def _target(draft: Draft) -> Iterator[Violation]:
+    target = draft.target
+    if target is None:
+        return
+    others = [("base", draft.base)] + ([("proxy", draft.proxy)] if draft.proxy is not draft.base else [])
+    for name, shape in others:
+        for axis in ("width", "depth") if shape else ():
+            mine, theirs = getattr(target, axis), getattr(shape, axis)
+            if mine < theirs:
+                rule = f"`target.{axis} >= {name}.{axis}` must hold"
+                hint = f"transfer goes from small to large: write a target {axis} of at least {theirs}"
+                yield Violation(("sizes", "target", axis), rule, f"target.{axis}={mine}, {name}.{axis}={theirs}", hint)
+    if draft.model and draft.training and target.tokens is not None:
+        per_example = draft.model.context if isinstance(draft.model, GptModel) else 1
+        step = (target.batch_size or draft.training.batch_size) * per_example
+        if target.tokens < step:
+            rule = "`target.tokens` must be enough for one optimizer step"
+            received = f"tokens={target.tokens}, one step takes {step}"
+            yield Violation(
+                ("sizes", "target", "tokens"), rule, received, "tokens count predicted positions over the whole run"
+            )
+
+
+def _space(draft: Draft) -> Iterator[Violation]:
+    for name, axis in draft.space.items():
+        path: KeyPath = ("tune", "space", name)
+        received = f"low={axis.low:g}, high={axis.high:g}"
+        if axis.low >= axis.high:
+            hint = f"to keep one value, write `training.{name}` and leave `{name}` out of `tune.space`"
+            yield Violation((*path, "low"), "`low < high` must hold", received, hint)
+        positive = axis.scale == "log" or name in {"learning_rate", "init_scale"}
+        if positive and axis.low <= 0:
+            reason = "on a log scale" if axis.scale == "log" else f"for `{name}`"
+            hint = f"write a small positive number, for example {axis.high / 256:.2g}"
+            yield Violation((*path, "low"), f"`low > 0` must hold {reason}", received, hint)
+        if name == "warmup" and axis.high > 1:
+            rule = "`high <= 1` must hold for `warmup`, a fraction of the steps"
+            yield Violation((*path, "high"), rule, received, "write 0.1 for a tenth of the steps")
+        if (
+            axis.scale == "log"
+            and 0 < axis.low < axis.high
+            and draft.check
+            and _grid_values(axis, draft.check.spacing) < 2
+        ):
+            rule = "a log range must hold at least 2 values of the grid"
+            spacing = f"the grid is at multiples of {draft.check.spacing:g} octaves (`check.spacing`)"
+            yield Violation(
+                (*path, "high"), rule, f"{received}; {spacing}", "widen the range, or make the spacing finer"
+            )
+
+
+def _grid_values(axis: Range, spacing: float) -> int:
+    """How many 2^(k * spacing), k an integer, lie in the range; rounding keeps bounds that are such points."""
+    first = math.ceil(round(math.log2(axis.low) / spacing, 9))
+    last = math.floor(round(math.log2(axis.high) / spacing, 9))
+    return last - first + 1
+
+
+def _check(draft: Draft) -> Iterator[Violation]:
+    if draft.check is None:
+        return
+    name = draft.check.hyperparameter
+    if draft.searched and name not in draft.searched:
+        searched = sorted(draft.searched & set(SEARCHABLE))
+        hint = f"add `{name}` to `tune.space`"
+        if searched:
+            hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
+        received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
+        rule = "`check.hyperparameter` must be in `tune.space`"
+        yield Violation(("check", "hyperparameter"), rule, received, hint, elsewhere=("tune", "space"))
+    axis = draft.space.get(name)
+    if axis is not None and axis.scale != "log":
+        rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
+        yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+    if draft.check.octaves < draft.check.spacing:
+        received = f"octaves={draft.check.octaves:g}, spacing={draft.check.spacing:g}"
+        yield Violation(
+            ("check", "octaves"), "`octaves >= spacing` must hold", received, "the grid needs values on both sides"
+        )
+    steps: Sequence[int] = draft.check.coordinate.steps
+    if any(early >= late for early, late in pairwise(steps)):
+        received = f"[{', '.join(map(str, steps[:12]))}]"
+        yield Violation(("check", "coordinate", "steps"), "`check.coordinate.steps` must increase strictly", received)
+
+
+_RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
+    _heads,
+    _data_files,
+    _parameterization,
+    _ladders,
+    _target,
+    _space,
+    _check,
+)

@@ -1,0 +1,263 @@
+"""The gate every recipe passes before anything is built from it: one bounded YAML document of plain data.
+
+It works on parser events (pure Python: the C scanner can crash the interpreter on deep nesting), so aliases, tags and
+merge keys are refused before they can expand or construct anything. Every fault that can be found is reported, located.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from hptransfer.errors import Finding, Place
+from hptransfer.recipe.scalars import Scalar, plain_scalar
+from hptransfer.recipe.source_text import MAX_FAULTS, decode, forbidden
+
+MAX_DEPTH = 16
+MAX_NODES = 5_000
+
+Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an entry stands in the file: (line, column) of its key and of its value, both counted from 1."""
+
+    key: tuple[int, int]
+    value: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the gate let through.
+
+    Attributes:
+        data: plain data; None where a value was refused.
+        positions: path of every entry -> its position; `()` is the document.
+        faults: all violations of the gate's rules.
+        unreadable: paths whose content is not known because the gate refused it.
+    """
+
+    data: Plain
+    positions: Mapping[KeyPath, Position]
+    faults: tuple[Finding, ...] = ()
+    unreadable: frozenset[KeyPath] = frozenset()
+
+
+def read_document(source: bytes, file: str) -> Document:
+    """Read YAML bytes into plain data with positions.
+
+    Args:
+        source: the file's content; more than `source_text.MAX_BYTES` are refused.
+        file: name for messages.
+
+    Returns:
+        The document. With faults its data is incomplete, but still good for finding further ones.
+    """
+    text, faults = decode(source, file)
+    if faults:
+        return Document(None, {}, tuple(faults), frozenset({()}))
+    reader = _Reader(text, file)
+    data = reader.document()
+    return Document(data, reader.positions, tuple(reader.faults), frozenset(reader.unreadable))
+
+
+class _StopReading(Exception):  # noqa: N818  # not an error: the fault is recorded, this only unwinds the recursion
+    """The rest of the document cannot be read."""
+
+
+@dataclass
+class _Reader:
+    """One pass over the events of one document; depth is bounded, so plain recursion is safe."""
+
+    text: str
+    file: str
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
+    faults: list[Finding] = field(default_factory=list)
+    unreadable: set[KeyPath] = field(default_factory=set)
+    nodes: int = 0
+
+    def __post_init__(self) -> None:
+        self._events = self._parse()
+
+    def document(self) -> Plain:
+        data: Plain = None
+        try:
+            next(self._events)  # stream start
+            start = next(self._events)
+            if isinstance(start, StreamEndEvent):
+                self._fault("a recipe must not be empty", (1, 1), hint="`hptransfer init` writes one to start from")
+                raise _StopReading
+            if isinstance(start, DocumentStartEvent) and (start.version or start.tags):
+                self._fault("directives (`%...`) are not allowed", _at(start), hint="delete the line")
+            data = self._node(next(self._events), (), 1, None)
+            next(self._events)  # document end
+            following = next(self._events)
+            if not isinstance(following, StreamEndEvent):
+                hint = "delete everything from the `---` on, or put it into a file of its own"
+                self._fault("a recipe must be one YAML document", _at(following), hint=hint)
+        except _StopReading:
+            self.unreadable.add(())
+        return data
+
+    def _parse(self) -> Iterator[Event]:
+        try:
+            yield from yaml.parse(self.text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            said = ", ".join(part for part in (error.context, error.problem) if part)
+            self._fault(
+                f"a recipe must be valid YAML: {said}", where, hint=self._syntax_hint(said), code="recipe/syntax"
+            )
+            raise _StopReading from None
+        except (ValueError, OverflowError, yaml.YAMLError) as error:  # for example "\UFFFFFFFF" in double quotes
+            self._fault(f"a recipe must be valid YAML: {error}", (1, 1), code="recipe/syntax")
+            raise _StopReading from None
+
+    def _syntax_hint(self, said: str) -> str:
+        if re.search(r"^(<{7}|={7}|>{7})( |$)", self.text, re.MULTILINE):
+            return "resolve the merge conflict markers (<<<<<<<, =======, >>>>>>>)"
+        if r"\t" in said:
+            return "indent with spaces: YAML does not allow tabs"
+        if "mapping values are not allowed" in said:
+            return "check the indentation, and quote text that contains `: `"
+        if "alias" in said or "anchor" in said:
+            return "quote text that starts with `*` or `&`"
+        return "check indentation, quotes and brackets on this line and the one before"
+
+    def _fault(
+        self,
+        rule: str,
+        where: tuple[int, int],
+        *,
+        received: str | None = None,
+        hint: str | None = None,
+        code: str = "recipe/yaml",
+    ) -> None:
+        self.faults.append(Finding(rule, received, hint, Place(self.file, *where), code))
+        if len(self.faults) >= MAX_FAULTS:
+            raise _StopReading
+
+    def _node(self, event: Event, path: KeyPath, depth: int, key: tuple[int, int] | None) -> Plain:
+        """The value that starts with `event`, whose key (if any) stands at `key`."""
+        here = _at(event)
+        self.positions[path] = Position(key or here, here)
+        self._count(here)
+        if isinstance(event, AliasEvent):
+            hint = "write the value out, or quote text that starts with `*`"
+            self._fault("aliases (`*name`) are not allowed", here, received=f"*{event.anchor}", hint=hint)
+            self.unreadable.add(path)
+            return None
+        refused = self._refuse_marks(event, path)
+        if isinstance(event, ScalarEvent):
+            return None if refused else self._scalar(event, path)
+        if depth > MAX_DEPTH:
+            self._fault(f"nesting must be at most {MAX_DEPTH} deep", here, hint="a recipe needs no more than 4")
+            raise _StopReading
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(path, depth)
+        return [
+            self._node(item, (*path, index), depth + 1, None)
+            for index, item in enumerate(self._until(SequenceEndEvent))
+        ]
+
+    def _refuse_marks(self, event: Event, path: KeyPath) -> bool:
+        """Record an anchor or a tag on a node; True when its value must not be used."""
+        if not isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent):
+            return False
+        if event.anchor is not None:
+            hint = "delete the anchor, or quote text that starts with `&`"
+            self._fault("anchors (`&name`) are not allowed", _at(event), received=f"&{event.anchor}", hint=hint)
+        if event.tag is None:
+            return False
+        hint = "write plain data, or quote text that starts with `!`"
+        self._fault("tags (`!name`) are not allowed", _at(event), received=str(event.tag), hint=hint)
+        self.unreadable.add(path)
+        return True
+
+    def _count(self, here: tuple[int, int]) -> None:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self._fault(f"a recipe must have at most {MAX_NODES} entries", here, hint="keep data out of the recipe")
+            raise _StopReading
+
+    def _until(self, end: type[CollectionEndEvent]) -> Iterator[Event]:
+        while not isinstance(event := next(self._events), end):
+            yield event
+
+    def _scalar(self, event: ScalarEvent, path: KeyPath) -> Scalar:
+        if any(forbidden(character) for character in event.value):  # escapes such as "\0" and "\ud800"
+            self.unreadable.add(path)
+            rule = "text must not contain control or invisible characters"
+            self._fault(rule, _at(event), received=repr(event.value[:40]), hint="delete the escape", code="recipe/text")
+            return None
+        if not event.implicit[0]:
+            return event.value  # quoted or a block: text
+        try:
+            return plain_scalar(event.value)
+        except ValueError as error:
+            self.unreadable.add(path)
+            self._fault(str(error), _at(event), received=f"{len(event.value)} characters")
+            return None
+
+    def _mapping(self, path: KeyPath, depth: int) -> dict[str, Plain]:
+        entries: dict[str, Plain] = {}
+        for event in self._until(MappingEndEvent):
+            name = self._key(event, path, depth)
+            value = next(self._events)
+            if name is None or name in entries:
+                if name is not None:
+                    first = self.positions[(*path, name)].key[0]
+                    received = f"a second `{name}`; the first is on line {first}"
+                    hint = "delete one of the two"
+                    rule = f"`{name}` must be given once"
+                    self._fault(rule, _at(event), received=received, hint=hint, code="recipe/duplicate-key")
+                self._skip(value, (*path, "?"), depth)
+                continue
+            entries[name] = self._node(value, (*path, name), depth + 1, _at(event))
+        return entries
+
+    def _key(self, event: Event, path: KeyPath, depth: int) -> str | None:
+        """The key's text, or None when it was refused."""
+        here = _at(event)
+        self._count(here)
+        if isinstance(event, ScalarEvent) and event.tag is None and event.anchor is None:
+            if event.value == "<<" and event.implicit[0]:
+                self.unreadable.add(path)
+                self._fault("merge keys (`<<`) are not allowed", here, hint="write the entries out")
+                return None
+            if not any(forbidden(character) for character in event.value):
+                return event.value
+        self._fault("keys must be plain text", here, hint="write `name: value`")
+        self.unreadable.add(path)
+        if not isinstance(event, ScalarEvent | AliasEvent):
+            self._skip(event, (*path, "?"), depth)
+        return None
+
+    def _skip(self, event: Event, path: KeyPath, depth: int) -> None:
+        """Read past a value that is not kept; its own faults still count."""
+        kept, unreadable = dict(self.positions), set(self.unreadable)
+        self._node(event, path, depth + 1, None)
+        self.positions, self.unreadable = kept, unreadable
+
+
+def _at(event: Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
