@@ -1,6 +1,7 @@
 """A plan applied to a module: initialise in place, and parameter groups for any torch optimizer.
 
-The truth is the table of rows, matched by name. Nothing is stored on tensors: deepcopy, EMA and state dicts lose nothing.
+The truth is the table of rows, matched by name. Nothing is stored on tensors, so deepcopy, EMA and state dicts lose
+nothing.
 """
 
 from __future__ import annotations
@@ -8,39 +9,48 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from torch import Tensor, nn
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
-from hptransfer.parameterization.plan import Plan
+from hptransfer.parameterization.groups import NUMBERS, ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 #: first line of meaning in a target's file; a reader of another format refuses
 FORMAT = "hptransfer-target/1"
 
 
-@dataclass(frozen=True, slots=True)
 class AppliedPlan:
     """The rows of a plan, ready for a module whose parameters have these names and shapes.
 
-    Attributes:
-        groups: every parameter matches exactly one.
-        hyperparameters: base values by name; what no row carries (betas, momentum, warmup) is read from here.
+    Args:
+        rows: of a `Plan`, or groups read from a file.
+        hyperparameters: base values by name; what no row carries (betas, momentum, warmup) is kept here.
         optimizer: "adamw" or "sgd".
+
+    Attributes:
+        groups: rows with equal values under one pattern; every parameter matches exactly one.
     """
 
-    groups: Sequence[ParameterGroup]
-    hyperparameters: Mapping[str, float] = field(default_factory=dict)
-    optimizer: str = "adamw"
+    def __init__(
+        self,
+        rows: Sequence[PlannedParameter] | Sequence[ParameterGroup],
+        hyperparameters: Mapping[str, float] | None = None,
+        optimizer: str = "adamw",
+    ) -> None:
+        self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
+        self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
+        self.hyperparameters = dict(hyperparameters or {})
+        self.optimizer = optimizer
 
     @classmethod
     def from_plan(cls, plan: Plan) -> AppliedPlan:
-        """The plan's rows, grouped."""
-        return cls(group_rows(plan.rows), dict(plan.hyperparameters), plan.optimizer)
+        """The plan with its hyperparameters and optimizer."""
+        return cls(plan.rows, plan.hyperparameters, plan.optimizer)
 
     def init_(self, module: nn.Module, seed: int | None = None) -> None:
         """Draw every parameter in place; buffers are left alone.
@@ -67,7 +77,7 @@ class AppliedPlan:
             for name, tensor, group in matched:
                 _draw(tensor, group, None if seed is None else _generator(tensor.device, seed, name))
 
-    def param_groups(self, module: nn.Module) -> list[dict[str, object]]:
+    def param_groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups for a torch optimizer; parameters with equal values share one.
 
         Returns:
@@ -77,19 +87,11 @@ class AppliedPlan:
         Raises:
             UsageError: names or shapes differ from the plan's.
         """
-        groups: dict[tuple[float | None, ...], dict[str, object]] = {}
-        members: dict[tuple[float | None, ...], list[Tensor]] = {}
-        patterns: dict[tuple[float | None, ...], list[str]] = {}
+        members: dict[tuple[float, float, float | None], list[tuple[Tensor, str]]] = {}
         for _, tensor, group in self._match(module):
             key = (group.learning_rate, group.weight_decay, group.eps)
-            values = {"lr": group.learning_rate, "weight_decay": group.weight_decay}
-            if group.eps is not None:
-                values["eps"] = group.eps
-            groups.setdefault(key, dict(values))
-            members.setdefault(key, []).append(tensor)
-            if group.pattern not in patterns.setdefault(key, []):
-                patterns[key].append(group.pattern)
-        return [{"params": members[key], **values, "name": " | ".join(patterns[key])} for key, values in groups.items()]
+            members.setdefault(key, []).append((tensor, group.pattern))
+        return [_param_group(*key, of) for key, of in members.items()]
 
     def _match(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
         """Each parameter with its row; every disagreement between the module and the plan is an error."""
@@ -154,10 +156,26 @@ def read_document(document: object, path: str) -> AppliedPlan:
     hyperparameters = document.get("hyperparameters")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UsageError("`parameters` of a target's file must be a list of rows", received=path)
-    if not isinstance(hyperparameters, dict) or not isinstance(optimizer, str):
+    if not isinstance(optimizer, str) or not isinstance(hyperparameters, dict):
         raise UsageError("a target's file must have `hyperparameters` and `optimizer`", received=path)
-    values = {str(name): float(value) for name, value in hyperparameters.items()}
-    return AppliedPlan(tuple(map(ParameterGroup.from_mapping, rows)), values, optimizer)
+    for name, value in hyperparameters.items():
+        if not isinstance(name, str) or not isinstance(value, int | float):
+            raise UsageError(
+                "`hyperparameters` of a target's file must be numbers", received=f"{name}: {value!r}", hint=NUMBERS
+            )
+    return AppliedPlan([ParameterGroup.from_mapping(row) for row in rows], hyperparameters, optimizer)
+
+
+def _param_group(
+    learning_rate: float, weight_decay: float, eps: float | None, members: Sequence[tuple[Tensor, str]]
+) -> dict[str, Any]:
+    return {
+        "params": [tensor for tensor, _ in members],
+        "lr": learning_rate,
+        "weight_decay": weight_decay,
+        **({} if eps is None else {"eps": eps}),
+        "name": " | ".join(dict.fromkeys(pattern for _, pattern in members)),
+    }
 
 
 def _require(rule: str, offenders: Sequence[str]) -> None:

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import PlannedParameter
 
+#: PyYAML follows YAML 1.1, which reads 1e-3 as text
+NUMBERS = "write numbers with a point: 1.0e-3"
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
@@ -60,7 +63,9 @@ class ParameterGroup:
             raise UsageError("a row of parameters must have exactly the keys of the format", received=f"{differing}")
         for key, value in row.items():
             if not _TYPES[key](value):
-                raise UsageError(f"`{key}` of a row of parameters has the wrong type", received=repr(value))
+                raise UsageError(
+                    f"`{key}` of a row of parameters has the wrong type", received=repr(value), hint=NUMBERS
+                )
         return cls(**{**row, "shape": tuple(row["shape"])})  # type: ignore[arg-type]  # checked just above
 
 
