@@ -1,0 +1,182 @@
+"""The run folder `runs/<recipe>/`: its files, the lock of its one coordinator, writes that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from hptransfer.errors import MachineError, UsageError
+
+#: bytes; below this much free space the user is warned, because a study and figures may not fit
+SMALL_SPACE = 50 * 2**20
+
+
+class RunFolder:
+    """Where one recipe's results lie. Constructing it touches nothing; `open` creates and locks the folder.
+
+    Args:
+        path: the folder, `runs/<recipe>/`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: IO[str] | None = None
+
+    @classmethod
+    def open(cls, runs: Path, name: str) -> Self:
+        """Creates `runs/name/` and takes its lock, which the operating system releases however the process ends.
+
+        Args:
+            runs: the folder of all run folders.
+            name: the recipe's name.
+
+        Raises:
+            UsageError: the folder cannot be created or written.
+            MachineError: another process works in it, or the disk is full.
+        """
+        folder = cls(runs / name)
+        with _located(folder.path):
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder._take_lock()
+        return folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def study(self) -> Path:
+        """Optuna's database of trials."""
+        return self.path / "study.db"
+
+    @property
+    def tuned(self) -> Path:
+        """What `tune` recommends."""
+        return self.path / "tuned.yaml"
+
+    @property
+    def transfer(self) -> Path:
+        """What `check` found."""
+        return self.path / "transfer.json"
+
+    @property
+    def target(self) -> Path:
+        """The configuration of the large run."""
+        return self.path / "target.yaml"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of drawn curves."""
+        return self.path / "figures"
+
+    def space_warning(self) -> str | None:
+        """A sentence when little disk space is left, else None."""
+        free = shutil.disk_usage(self.path).free
+        if free >= SMALL_SPACE:
+            return None
+        return f"only {free / 2**20:.0f} MB are free for {self.path}; a full disk stops the run (it can be continued)"
+
+    def _take_lock(self) -> None:
+        # not truncated on opening: the owner's name must survive until the lock is ours
+        lock = (self.path / "lock").open("a+", encoding="utf-8")  # held open as long as the folder is
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = _read_owner(lock.read())
+            lock.close()
+            raise MachineError(
+                "one process at a time may work in a run folder",
+                received=f"{self.path} is in use by {owner}",
+                hint="wait for it, stop it, or choose another folder with --runs",
+            ) from None
+        lock.truncate(0)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        owner_record = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": sys.argv[:3]}
+        lock.write(json.dumps(owner_record))
+        lock.flush()
+        self._lock = lock
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a crash at any moment, meets the old content or the new, never a part.
+
+    Args:
+        path: its folder is created where missing.
+        text: the whole content.
+
+    Raises:
+        UsageError: the path cannot be written.
+        MachineError: the disk is full or fails.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _located(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusal into one that names the path and the way out."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise MachineError(
+                "the disk must have room for results",
+                received=f"{place}: {error.strerror}",
+                hint="free some space and run the same command again: it continues, nothing finished is lost",
+            ) from error
+        raise UsageError(
+            "the run folder must be a folder that can be written",
+            received=f"{place}: {error.strerror}",
+            hint="choose another place with --runs",
+        ) from error
+
+
+def _read_owner(text: str) -> str:
+    try:
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']}, started {owner['started']} ({' '.join(owner['command'])})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,291 @@
+"""Trials in Optuna's storage: one study per size, readable by every Optuna tool, owned by one coordinator.
+
+A study is named `w128-d2-<8 hex of the experiment>`. Searched hyperparameters are Optuna parameters; the whole record
+is the user attribute "trial". A diverged trial is told as slightly worse than the worst finite loss of its study and
+flagged: told as failed, samplers would forget it and go there again (Optuna, threads #566, #3434, #6654).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict, trial_to_dict
+from hptransfer.recipe.schema import Range
+from hptransfer.sizes import Size
+from hptransfer.storage.database import close_database, database_faults, open_database
+
+#: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
+_HOPELESS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrial:
+    """A trial that the database knows as running.
+
+    Attributes:
+        trial_id: Optuna's.
+        study: name of its study.
+        key: as `Trial.key`.
+        phase: as given to `start`.
+    """
+
+    trial_id: int
+    study: str
+    key: str
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTrial:
+    """An attempt without a result.
+
+    Attributes:
+        key: as `Trial.key`.
+        phase: as given to `start`.
+        study: name of its study.
+        cause: "interrupted", "killed", "out of memory", "error" or "timeout".
+        message: one line.
+    """
+
+    key: str
+    phase: str
+    study: str
+    cause: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A point that a search decided to try.
+
+    Attributes:
+        hyperparameters: base-size values of every hyperparameter.
+        seed: of initialisation and data order.
+    """
+
+    hyperparameters: Mapping[str, float]
+    seed: int
+
+
+class TrialStore:
+    """All trials of a run folder. A trial is in the database before anything else is done with it.
+
+    Args:
+        path: the database, created where missing.
+        experiment: sha256 (hex) of what the trials of one study share.
+        space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
+
+    Raises:
+        MachineError: here and in every method, when the database cannot be read or written.
+    """
+
+    def __init__(self, path: Path, experiment: str, space: Mapping[str, Range]) -> None:
+        self._path, self._experiment, self._space = path, experiment, space
+        self._storage = open_database(path)
+        self._studies: dict[str, int] = {}
+        self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
+        self._failed: list[FailedTrial] = []
+        with database_faults(path):
+            self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database."""
+        close_database(self._storage)
+
+    def study_name(self, size: Size) -> str:
+        """The name under which Optuna knows the study of a size."""
+        return f"{size.label}-{self._experiment[:8]}"
+
+    def find(self, key: str) -> Trial | None:
+        """The finished trial with this key."""
+        found = self._finished.get(key)
+        return None if found is None else found[2]
+
+    def trials(self, size: Size | None = None, phase: str | None = None) -> list[Trial]:
+        """Finished trials of this experiment in the order they were started.
+
+        Args:
+            size: only this one.
+            phase: only those first run in this one ("search", "confirm", "check").
+        """
+        return [
+            trial
+            for study, of_phase, trial in self._finished.values()
+            if study.endswith(f"-{self._experiment[:8]}")
+            and (size is None or trial.size == size)
+            and (phase is None or of_phase == phase)
+        ]
+
+    def failures(self, size: Size | None = None, phase: str | None = None) -> list[FailedTrial]:
+        """Attempts of this experiment that gave no result, in order; arguments as in `trials`."""
+        return [
+            failed
+            for failed in self._failed
+            if failed.study.endswith(f"-{self._experiment[:8]}")
+            and (size is None or failed.study == self.study_name(size))
+            and (phase is None or failed.phase == phase)
+        ]
+
+    def start(self, key: str, size: Size, hyperparameters: Mapping[str, float], seed: int, phase: str) -> OpenTrial:
+        """Records that a trial runs.
+
+        Args:
+            key: as `Trial.key`.
+            size: of the run.
+            hyperparameters: base-size values.
+            seed: of initialisation and data order.
+            phase: what it is run for: "search", "confirm" or "check".
+
+        Raises:
+            ValueError: a trial with this key is finished already.
+            UsageError: the study holds the hyperparameter on another scale.
+        """
+        if key in self._finished:
+            raise ValueError(f"a trial is trained once, but {key} is finished")
+        study = self.study_name(size)
+        distributions = self._distributions(hyperparameters)
+        running = create_trial(
+            state=OptunaState.RUNNING,
+            params={name: hyperparameters[name] for name in distributions},
+            distributions=distributions,
+            user_attrs={"key": key, "phase": phase, "seed": seed, "hyperparameters": dict(hyperparameters)},
+        )
+        with database_faults(self._path):
+            try:
+                trial_id = self._storage.create_new_trial(self._study_id(study, size), template_trial=running)
+            except ValueError as error:
+                raise UsageError(
+                    "a hyperparameter's `scale` must stay the same within a run folder",
+                    received=str(error),
+                    hint="give the recipe another name",
+                ) from error
+        return OpenTrial(trial_id, study, key, phase)
+
+    def finish(self, opened: OpenTrial, trial: Trial) -> None:
+        """Records the result of a running trial.
+
+        Raises:
+            ValueError: the result belongs to another trial.
+        """
+        if trial.key != opened.key:
+            raise ValueError(f"the trial {opened.key} cannot end with the result of {trial.key}")
+        with database_faults(self._path):
+            # the record first: a process that dies between the two lines leaves all that `_reap` needs to finish them
+            self._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(trial))
+            self._complete(opened.trial_id, opened.study, opened.phase, trial)
+
+    def abandon(self, opened: OpenTrial, cause: str, message: str = "") -> None:
+        """Records that a running trial gave no result.
+
+        Args:
+            opened: from `start`.
+            cause: "interrupted", "killed", "out of memory", "error" or "timeout".
+            message: one line for a person.
+        """
+        with database_faults(self._path):
+            self._fail(opened.trial_id, FailedTrial(opened.key, opened.phase, opened.study, cause, message))
+
+    def asked(self, size: Size) -> tuple[Asked, ...]:
+        """Every point the search of this size decided to try, in order, whether or not it was finished."""
+        study = self._studies.get(self.study_name(size))
+        if study is None:
+            return ()
+        with database_faults(self._path):
+            entries = self._storage.get_study_user_attrs(study).get("asked", [])
+        return tuple(Asked(entry["hyperparameters"], entry["seed"]) for entry in entries)
+
+    def ask(self, size: Size, points: Iterable[Asked]) -> None:
+        """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
+        entries = [
+            {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
+            for point in (*self.asked(size), *points)
+        ]
+        with database_faults(self._path):
+            self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
+
+    def _read(self) -> None:
+        for name in (study.study_name for study in self._storage.get_all_studies()):
+            self._studies[name] = self._storage.get_study_id_from_name(name)
+            for frozen in self._storage.get_all_trials(self._studies[name], deepcopy=False):
+                self._read_trial(name, frozen)
+
+    def _read_trial(self, study: str, frozen: FrozenTrial) -> None:
+        attributes = frozen.user_attrs
+        if "key" not in attributes:  # somebody else's, for example added from a dashboard
+            return
+        phase = attributes["phase"]
+        if frozen.state == OptunaState.COMPLETE:
+            trial = trial_from_dict(attributes["trial"])
+            self._finished[trial.key] = (study, phase, trial)
+        elif frozen.state == OptunaState.FAIL:
+            cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
+            self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message))
+        else:
+            self._reap(study, frozen)
+
+    def _reap(self, study: str, frozen: FrozenTrial) -> None:
+        """Ends a trial whose coordinator died: finished if its record was written, else free to be run again."""
+        attributes = frozen.user_attrs
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
+        if "trial" in attributes:
+            self._complete(trial_id, study, attributes["phase"], trial_from_dict(attributes["trial"]))
+            return
+        self._fail(trial_id, FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", ""))
+
+    def _complete(self, trial_id: int, study: str, phase: str, trial: Trial) -> None:
+        value = trial.loss
+        if trial.state is TrialState.DIVERGED:
+            self._storage.set_trial_user_attr(trial_id, "diverged", True)
+            value = self._worse_than_all(study, trial)
+        self._storage.set_trial_state_values(trial_id, OptunaState.COMPLETE, [value])
+        self._finished[trial.key] = (study, phase, trial)
+
+    def _fail(self, trial_id: int, failed: FailedTrial) -> None:
+        self._storage.set_trial_user_attr(trial_id, "cause", failed.cause)
+        self._storage.set_trial_user_attr(trial_id, "message", failed.message)
+        self._storage.set_trial_state_values(trial_id, OptunaState.FAIL)
+        self._failed.append(failed)
+
+    def _worse_than_all(self, study: str, diverged: Trial) -> float:
+        """A finite value beyond every loss of the study (nats)."""
+        losses = [trial.loss for name, _, trial in self._finished.values() if name == study]
+        finite = [loss for loss in losses if math.isfinite(loss)]
+        if not finite:
+            finite = [loss for _, loss in diverged.curve if math.isfinite(loss)] or [_HOPELESS]
+        return max(finite) + max(0.05 * (max(finite) - min(finite)), 1e-3)
+
+    def _study_id(self, name: str, size: Size) -> int:
+        if name not in self._studies:
+            study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            self._storage.set_study_user_attr(study_id, "experiment", self._experiment)
+            self._studies[name] = study_id
+        return self._studies[name]
+
+    def _distributions(self, hyperparameters: Mapping[str, float]) -> dict[str, BaseDistribution]:
+        """Bounds of the search, stretched where a check goes beyond them."""
+        return {
+            name: FloatDistribution(
+                min(axis.low, hyperparameters[name]), max(axis.high, hyperparameters[name]), log=axis.scale == "log"
+            )
+            for name, axis in self._space.items()
+            if name in hyperparameters
+        }
