@@ -92,6 +92,12 @@ class RefusedError(HptransferError):
     exit_status = 1
 
 
+class InconclusiveError(HptransferError):
+    """It was checked and the evidence settles nothing, so the tool does not go on (exit status 3)."""
+
+    exit_status = 3
+
+
 class MachineError(HptransferError):
     """Disk, memory, permissions, a database or a lock: the environment, not the request (exit status 4)."""
 

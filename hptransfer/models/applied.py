@@ -17,11 +17,8 @@ import yaml
 from torch import Tensor, nn
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.parameterization.groups import NUMBERS, ParameterGroup, group_rows
+from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan, PlannedParameter
-
-#: first line of meaning in a target's file; a reader of another format refuses
-FORMAT = "hptransfer-target/1"
 
 
 class AppliedPlan:

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import PlannedParameter
 
+#: what a file of groups calls itself; a reader of another format refuses
+FORMAT = "hptransfer-target/1"
+
 #: PyYAML follows YAML 1.1, which reads 1e-3 as text
 NUMBERS = "write numbers with a point: 1.0e-3"
 
@@ -23,6 +26,7 @@ class ParameterGroup:
         count: number of parameters it matches.
         shape: of each of them.
         role: as `Role` says it.
+        reason: how the role was decided.
         init: "normal", "ones" or "zeros".
         init_std: std of a normal init; None where the init is constant.
         learning_rate: peak learning rate.
@@ -37,6 +41,7 @@ class ParameterGroup:
     count: int
     shape: tuple[int, ...]
     role: str
+    reason: str
     init: str
     init_std: float | None
     learning_rate: float
@@ -98,6 +103,7 @@ _TYPES = {
     "count": _is_int,
     "shape": _is_shape,
     "role": _is_text,
+    "reason": _is_text,
     "init": _is_text,
     "init_std": _is_optional_float,
     "learning_rate": _is_float,
@@ -170,6 +176,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         count=len(bucket),
         shape=row.parameter.shape,
         role=row.parameter.role.value,
+        reason=row.parameter.reason,
         init=row.parameter.init,
         init_std=row.init_std,
         learning_rate=row.learning_rate,

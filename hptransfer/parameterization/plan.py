@@ -58,6 +58,7 @@ class Plan:
             momentum).
         rows: one per parameter, in `named_parameters()` order.
         notes: what a reader must know (what no rule covers, what is not gauge-invariant).
+        covers: axes of a size ("width", "depth", "batch", "tokens") for which the parameterization has rules.
     """
 
     parameterization: str
@@ -68,6 +69,7 @@ class Plan:
     hyperparameters: Mapping[str, float]
     rows: Sequence[PlannedParameter]
     notes: Sequence[str] = ()
+    covers: frozenset[str] = frozenset()
 
 
 def plan(
@@ -103,7 +105,7 @@ def plan(
     rows = tuple(_plan_parameter(table, alpha, base, size, parameter, base_values, gauge) for parameter in parameters)
     label = table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})"
     notes = tuple(_notes(table, base, size, rows, hyperparameters, gauge))
-    return Plan(label, gauge, optimizer, base, size, dict(hyperparameters), rows, notes)
+    return Plan(label, gauge, optimizer, base, size, dict(hyperparameters), rows, notes, table.covers)
 
 
 def _base_values(table: Table, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:

@@ -1,0 +1,226 @@
+"""`hptransfer scale`: the target's configuration, from what `tune` found and what `check` concluded."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hptransfer import __version__
+from hptransfer.commands.plan import plan_recipe, wanted_size
+from hptransfer.errors import InconclusiveError, RefusedError, UsageError
+from hptransfer.evidence.verdict import Verdict
+from hptransfer.export.target import TargetEvidence, target_document, write_target
+from hptransfer.recipe.hyperparameters import NAMES, defaults
+from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import Size
+from hptransfer.storage.run_folder import RunFolder
+
+#: packages whose versions can change a run
+_PACKAGES = ("torch", "numpy", "mup", "optuna")
+
+
+def scale_command(
+    recipe: str,
+    runs: Path,
+    width: int | None,
+    depth: int | None,
+    batch_size: int | None,
+    tokens: int | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Write the configuration of the large run with the evidence for it.
+
+    Args:
+        recipe: path or name of a recipe.
+        runs: the folder of run folders, of which `runs/<name>/` holds what `tune` and `check` wrote.
+        width: default: the recipe's target, as for the three that follow.
+        depth: number of repeated layers.
+        batch_size: examples per step.
+        tokens: predicted positions over the whole run.
+        output: default: `target.yaml` in the run folder.
+        force: write although the evidence does not support it; the file then says so.
+        as_json: print the file's content as JSON.
+
+    Returns:
+        0 when the file was written.
+
+    Raises:
+        RecipeError: the recipe has faults.
+        UsageError: nothing was tuned, or the target is smaller than the base or cannot be built.
+        RefusedError: the check failed, is missing, or is of another recipe.
+        InconclusiveError: the check came to no conclusion.
+    """
+    loaded = load_recipe(recipe)
+    size = wanted_size(loaded.recipe, width, depth, batch_size, tokens)
+    _require_larger(loaded.recipe, size)
+    folder = RunFolder(runs / loaded.recipe.name)
+    tuned = _read_tuned(folder.tuned, recipe)
+    checked = _read_transfer(folder.transfer)
+    objections = list(_objections(loaded, tuned, checked))
+    if objections and not force:
+        _refuse(objections, checked, recipe)
+    document = _document(loaded, size, tuned, checked, objections)
+    path = output or folder.target
+    write_target(path, document)
+    print(json.dumps(_finite(document), indent=2, allow_nan=False) if as_json else _summary(path, document))
+    return 0
+
+
+def _require_larger(recipe: Recipe, size: Size) -> None:
+    base = recipe.sizes.base
+    for axis, low, high in (("width", base.width, size.width), ("depth", base.depth, size.depth)):
+        if high < low:
+            raise UsageError(
+                f"`target.{axis} >= base.{axis}` must hold",
+                received=f"target.{axis}={high}, base.{axis}={low}",
+                hint="transfer goes from small to large",
+            )
+
+
+def _read_tuned(path: Path, recipe: str) -> dict[str, Any]:
+    """What `tune` wrote, with finite hyperparameters."""
+    text = _read(path)
+    if text is None:
+        raise UsageError(
+            "a target needs tuned hyperparameters", received=f"no {path}", hint=f"run `hptransfer tune {recipe}` first"
+        )
+    try:
+        tuned = yaml.safe_load(text)
+    except yaml.YAMLError:
+        tuned = None
+    values = tuned.get("hyperparameters") if isinstance(tuned, dict) else None
+    if not isinstance(tuned, dict) or not isinstance(values, dict) or not values:
+        raise UsageError("tuned.yaml must be what `hptransfer tune` wrote", received=str(path))
+    for name, value in values.items():
+        if name not in NAMES or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UsageError(
+                "`hyperparameters` of tuned.yaml must be known names with finite numbers",
+                received=f"{path}: {name}: {value!r}",
+            )
+    return tuned
+
+
+def _read_transfer(path: Path) -> dict[str, Any] | None:
+    """What `check` wrote; None without a check."""
+    text = _read(path)
+    if text is None:
+        return None
+    try:
+        checked = json.loads(text)
+    except ValueError:
+        checked = None
+    if not isinstance(checked, dict) or checked.get("verdict") not in set(Verdict):
+        raise UsageError("transfer.json must be what `hptransfer check` wrote", received=str(path))
+    return checked
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
+
+
+def _objections(loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None) -> Iterator[str]:
+    """Why the target should not be written; none when the check supports it."""
+    if tuned.get("recipe_hash") != loaded.hash:
+        yield "the hyperparameters were tuned with another version of the recipe"
+    if checked is None:
+        yield "transfer was never checked"
+        return
+    if checked.get("recipe_hash") != loaded.hash:
+        yield "transfer was checked with another version of the recipe"
+    if checked["verdict"] != Verdict.TRANSFERS:
+        yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
+
+
+def _refuse(objections: list[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+    received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
+    force = "`--force` writes the target all the same and says so in it"
+    if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
+        raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
+    hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
+    if checked is not None and checked["verdict"] == Verdict.DRIFTS:
+        hint = "tune closer to the target's size or change the parameterization"
+    raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
+
+
+def _document(
+    loaded: LoadedRecipe, size: Size, tuned: dict[str, Any], checked: dict[str, Any] | None, objections: list[str]
+) -> dict[str, object]:
+    recipe = loaded.recipe
+    values = {name: float(value) for name, value in tuned["hyperparameters"].items()}
+    plan = plan_recipe(recipe, size, defaults(recipe.training) | values)
+    found = checked or {}
+    reached = found.get("checked") or {}
+    evidence = TargetEvidence(
+        verdict=found.get("verdict"),
+        sentence=found.get("sentence", "transfer was never checked"),
+        axes=found.get("axes", []),
+        checked={
+            "widths": [recipe.proxy.width, *reached.get("widths", ())],
+            "depths": [recipe.proxy.depth, *reached.get("depths", ())],
+        },
+        objections=objections,
+    )
+    training = {
+        "steps": recipe.steps(size),
+        "batch_size": size.batch_size,
+        "schedule": recipe.training.schedule,
+        "warmup": plan.hyperparameters["warmup"],
+        "clip": recipe.training.clip,
+    }
+    return target_document(plan, evidence, recipe=recipe.name, training=training, provenance=_provenance(loaded, tuned))
+
+
+def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any]) -> dict[str, object]:
+    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
+    versions = {"hptransfer": __version__, "python": platform.python_version()}
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+        "recipe_hash": loaded.hash,
+        "data_fingerprint": earlier.get("data"),
+        "seeds": {
+            "search": recipe.tune.seed,
+            "confirmation": recipe.tune.confirm_seeds,
+            "check": recipe.check.seeds,
+            "coordinate_check": recipe.check.coordinate.seeds,
+        },
+        "tuned_at": tuned.get("size"),
+        "intervals": tuned.get("intervals"),
+        "tuned_with": earlier,
+    }
+
+
+def _summary(path: Path, document: Mapping[str, Any]) -> str:
+    verdict, size = document["verdict"], document["size"]
+    lines = [
+        f"{path}: width {size['width']}, depth {size['depth']}, {len(document['parameters'])} groups of parameters",
+        f"{verdict['verdict'] or 'NOT CHECKED'}: {verdict['sentence']}",
+        *(entry["sentence"] for entry in document["extrapolation"]),
+        *(f"FORCED: {objection}" for objection in verdict["objections"]),
+    ]
+    return "\n".join(lines)
+
+
+def _finite(value: object) -> object:
+    """JSON has no infinity: open ends of intervals become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,109 @@
+"""A plan in the terminal and as JSON: every parameter group with its values, the rule behind them and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan
+
+#: quantity -> its short name in the column of rules
+_SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}
+
+
+def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
+    """The plan as plain data; `full` keeps one row per parameter where layers repeat."""
+    return {
+        "parameterization": plan.parameterization,
+        "gauge": plan.gauge,
+        "optimizer": plan.optimizer,
+        "base": asdict(plan.base),
+        "size": asdict(plan.size),
+        "hyperparameters": dict(plan.hyperparameters),
+        "notes": list(plan.notes),
+        "parameters": [group.as_mapping() for group in group_rows(plan.rows, collapse=not full)],
+    }
+
+
+def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
+    """Print the plan as a table, its sources and its notes."""
+    groups = group_rows(plan.rows, collapse=not full)
+    sources = _numbered(source for group in groups for source in _shown_sources(group))
+    console.print(
+        _heading(plan), _table(plan, groups, sources), _legend(sources, plan.notes), sep="\n", soft_wrap=False
+    )
+
+
+def _heading(plan: Plan) -> Text:
+    base, size = plan.base, plan.size
+    axes = "  ".join(
+        f"{name} {low} -> {high} (x{high / low:g})"
+        for name, low, high in (
+            ("width", base.width, size.width),
+            ("depth", base.depth, size.depth),
+            ("batch", base.batch_size, size.batch_size),
+            ("tokens", base.tokens, size.tokens),
+        )
+    )
+    values = "  ".join(f"{name} {value:g}" for name, value in plan.hyperparameters.items())
+    return Text(f"{plan.parameterization}, {plan.optimizer}, gauge {plan.gauge}\n{axes}\nbase values: {values}")
+
+
+def _table(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("parameter", overflow="fold")
+    for name in ("n", "shape"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("role")
+    for name in ("init std", "lr", "decay", "eps", "forward"):
+        if (name, plan.optimizer) != ("eps", "sgd") and (name, plan.gauge) != ("forward", "plain"):
+            table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rule [source]", overflow="fold")
+    for group in groups:
+        numbers = [_init(group), f"{group.learning_rate:.4g}", f"{group.weight_decay:.4g}"]
+        if plan.optimizer != "sgd":
+            numbers.append("" if group.eps is None else f"{group.eps:.3g}")
+        if plan.gauge != "plain":
+            numbers.append(f"{group.multiplier:.4g}")
+        shape = "x".join(map(str, group.shape))
+        cells = (_readable(group.pattern), str(group.count), shape, group.role, *numbers, _rules(group, sources))
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _init(group: ParameterGroup) -> str:
+    return group.init if group.init_std is None else f"{group.init_std:.4g}"
+
+
+def _readable(pattern: str) -> str:
+    """The pattern as people write it: blocks.*.up.weight."""
+    return pattern.replace(r"\d+", "*").replace("\\", "")
+
+
+def _shown_sources(group: ParameterGroup) -> list[str]:
+    return [group.sources[quantity] for quantity in _SHORT if group.rules.get(quantity, "1") != "1"]
+
+
+def _rules(group: ParameterGroup, sources: dict[str, int]) -> str:
+    parts = [
+        f"{short} {group.rules[quantity]} [{sources[group.sources[quantity]]}]"
+        for quantity, short in _SHORT.items()
+        if group.rules.get(quantity, "1") != "1"
+    ]
+    return ", ".join(parts) or "unscaled"
+
+
+def _numbered(sources: Iterable[str]) -> dict[str, int]:
+    return {source: number for number, source in enumerate(dict.fromkeys(sources), 1)}
+
+
+def _legend(sources: dict[str, int], notes: Sequence[str]) -> Group:
+    symbols = "m_in, m_out, m_L: growth of a parameter's fan-in, of its fan-out, of depth since the base size"
+    lines = [Text(symbols, style="dim")]
+    lines += [Text(f"[{number}] {source}", style="dim") for source, number in sources.items()]
+    return Group(*lines, *(Text(f"note: {note}") for note in notes))
