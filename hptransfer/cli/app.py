@@ -1,0 +1,185 @@
+"""The commands and their options; each command's module is imported when it is called, so that help stays fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hptransfer.cli.boundary import guarded
+
+app = typer.Typer(
+    name="hptransfer",
+    help="Tune hyperparameters on a small proxy, check that the optimum transfers across width and depth, "
+    "and write the configuration of the large run.",
+    epilog="Exit status: 0 it holds, 1 it does not hold, 2 it could not be run, 3 no answer, 4 machine or storage.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: fast, and the same in a terminal and a log
+    pretty_exceptions_enable=False,  # the boundary prints errors; a traceback with locals could show secrets
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Template(StrEnum):
+    """Recipes that `init` can write."""
+
+    QUICKSTART = "quickstart"
+    GPT = "gpt"
+
+
+class Format(StrEnum):
+    """Forms in which `validate` prints findings."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+#: how many processors this process may use
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+DEFAULT_RUNS = Path("runs")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
+]
+Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; results go to DIR/<name>/.")]
+Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
+Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
+Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
+
+
+def dispatch(command: str, **options: object) -> None:
+    """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
+
+    def call() -> int:
+        function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
+        return function(**options)
+
+    raise typer.Exit(guarded(call))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from hptransfer import __version__
+
+        typer.echo(f"hptransfer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="File to write.")] = Path("recipe.yaml"),
+    template: Annotated[Template, typer.Option(help="What to start from.")] = Template.QUICKSTART,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented recipe."""
+    dispatch("init", path=path, template=template.value, force=force)
+
+
+@app.command()
+def validate(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
+    ],
+    output_format: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.TEXT,
+) -> None:
+    """Check recipes without training."""
+    dispatch("validate", recipes=recipes, output_format=output_format.value)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    width: Width = None,
+    depth: Depth = None,
+    full: Annotated[bool, typer.Option("--full", help="One row per parameter, repeated blocks included.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what every parameter gets at a size, and by which rule."""
+    dispatch("plan", recipe=recipe, width=width, depth=depth, full=full, as_json=as_json)
+
+
+@app.command()
+def tune(
+    recipe: RecipeArgument,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Workers = PROCESSORS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search hyperparameters on the proxy."""
+    dispatch("tune", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def check(
+    recipe: RecipeArgument,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Workers = PROCESSORS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that the optimum transfers across width and depth."""
+    dispatch("check", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def scale(
+    recipe: RecipeArgument,
+    runs: Runs = DEFAULT_RUNS,
+    width: Width = None,
+    depth: Depth = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples per step.", show_default=False)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Predicted positions over the whole run.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: target.yaml in the run folder.", show_default=False)
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the configuration of the large run."""
+    dispatch(
+        "scale",
+        recipe=recipe,
+        runs=runs,
+        width=width,
+        depth=depth,
+        batch_size=batch_size,
+        tokens=tokens,
+        output=output,
+        force=force,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Workers = PROCESSORS,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tune, check and scale in one go; run again, it continues."""
+    dispatch("run", recipe=recipe, runs=runs, workers=workers, force=force, as_json=as_json, quiet=quiet)

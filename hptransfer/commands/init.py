@@ -1,0 +1,58 @@
+"""`hptransfer init`: a commented recipe to start from."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from hptransfer.errors import Place, UsageError
+from hptransfer.recipe.library import template as template_file
+from hptransfer.recipe.library import templates
+from hptransfer.recipe.suggestion import hint
+from hptransfer.storage.run_folder import write_atomically
+
+
+def init_command(path: Path, template: str = "quickstart", force: bool = False) -> int:
+    """Write a recipe from a template; the recipe is named after its file, so that it gets a run folder of its own.
+
+    Args:
+        path: where to write it.
+        template: name of a template.
+        force: overwrite an existing file.
+
+    Returns:
+        0; everything else is an error.
+
+    Raises:
+        UsageError: unknown template, a file that exists, or a folder that cannot be written.
+    """
+    if template not in templates():
+        rule = "`--template` must name a template"
+        raise UsageError(rule, received=template, hint=hint(template, templates(), "templates"))
+    _check_destination(path, force=force)
+    text = template_file(template).read_text("utf-8")
+    write_atomically(path, re.sub(r"^name: \S+", f"name: {_recipe_name(path)}", text, count=1, flags=re.MULTILINE))
+    print(path)
+    return 0
+
+
+def _check_destination(path: Path, *, force: bool) -> None:
+    place = Place(str(path))
+    if path.is_dir():
+        rule, example = "the recipe must be written to a file", path / "recipe.yaml"
+        raise UsageError(rule, received="a directory", hint=f"name a file in it, for example {example}", place=place)
+    if path.exists() and not force:
+        rule = "`init` does not overwrite"
+        raise UsageError(rule, received="a file that exists", hint="choose another path, or say --force", place=place)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        received = str(folder) if folder.is_dir() else f"{folder}, which is not a folder"
+        rule = "the recipe must be written into a folder that can be written"
+        raise UsageError(rule, received=received, hint="choose another path", place=place)
+
+
+def _recipe_name(path: Path) -> str:
+    """The file's stem with what the schema does not allow in a name replaced."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    return slug[:80] or "recipe"
