@@ -1,0 +1,45 @@
+"""Schedules against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from hptransfer.training.schedule import Schedule, schedule_factor
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        # 10 steps, 2 of them warmup (1/2, 2/2), then 8 steps from the peak
+        ("constant", [0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+        # down by 1/8 per step; step 10 would be zero
+        ("linear", [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        # half of 1 + cos(k pi / 8): cos(pi/8) = 0.9238795325, cos(pi/4) = 0.7071067812, cos(3 pi/8) = 0.3826834324
+        (
+            "cosine",
+            [0.5, 1, 1, 0.9619397663, 0.8535533906, 0.6913417162, 0.5, 0.3086582838, 0.1464466094, 0.0380602337],
+        ),
+    ],
+)
+def test_factors_by_hand(schedule: Schedule, expected: list[float]) -> None:
+    """Warmup rises to the peak, and the rest follows the named curve."""
+    assert [schedule_factor(schedule, step, 10, 0.2) for step in range(10)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_no_warmup_starts_at_the_peak() -> None:
+    """Without warmup the first step already takes the peak rate."""
+    assert schedule_factor("linear", 0, 100, 0.0) == 1.0
+
+
+def test_all_warmup_ends_at_the_peak() -> None:
+    """With warmup 1 the whole run rises, and nothing is divided by zero."""
+    assert [schedule_factor("cosine", step, 4, 1.0) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("warmup", [0.0, 0.01, 0.5, 1.0])
+def test_no_step_is_wasted(schedule: Schedule, warmup: float) -> None:
+    """No step has rate zero, none exceeds the peak, even in runs of one step."""
+    for steps in (1, 2, 7):
+        factors = [schedule_factor(schedule, step, steps, warmup) for step in range(steps)]
+        assert all(0 < factor <= 1 for factor in factors)
