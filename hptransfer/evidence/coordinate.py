@@ -1,0 +1,196 @@
+"""The coordinate check: how much each layer's activations change in the first steps, as a power of width or depth.
+
+A parameterization that transfers changes every layer, and the logits, by an amount that does not depend on size.
+Measured is the *change* RMS(h(t) - h(0)) on a fixed probe batch, never the activation itself: the logits of a random
+readout fall as width^-1/2 under muP, and that is right (Yang et al., arXiv 2203.03466, appendix D.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hptransfer.errors import UsageError
+
+Array = npt.NDArray[np.float64]
+
+#: under CompleteP the first step's change falls with depth (0.13 to 0.03 from 2 to 64 layers in its own plot) and is
+#: flat by step 3 to 10, so depth is judged from this step on
+FIRST_STEP_IN_DEPTH = 3
+#: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
+#: parameterization's smallest signal is 0.24
+TOLERANCE = 0.15
+#: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
+_BEND = 0.1
+
+
+class RowVerdict(StrEnum):
+    """The outcome of one row of the check."""
+
+    HOLDS = "HOLDS"
+    FAILS = "FAILS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How much one layer changed in one run.
+
+    Attributes:
+        size: width or depth of the model.
+        seed: of init and data.
+        step: optimizer steps taken, at least 1.
+        layer: name of the layer, the same at every size; in depth, of a place that every depth has.
+        kind: what the layer is, for example "hidden", "attention", "logits".
+        change: RMS over probe batch and coordinates of h(step) - h(0); in depth relative to RMS h(0).
+    """
+
+    size: int
+    seed: int
+    step: int
+    layer: str
+    kind: str
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateRow:
+    """One layer at one step.
+
+    Attributes:
+        layer: name of the layer.
+        kind: what the layer is.
+        step: optimizer steps taken.
+        slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
+        standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
+        largest_pair: slope between the two largest sizes.
+        asymptotic: whether it agrees with the whole ladder's within 0.1.
+        judged: False where theory predicts no flat line (depth, before step 3): shown, not judged.
+        verdict: HOLDS, FAILS or INCONCLUSIVE.
+    """
+
+    layer: str
+    kind: str
+    step: int
+    slope: float
+    standard_error: float
+    largest_pair: float
+    asymptotic: bool
+    judged: bool
+    verdict: RowVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateReport:
+    """The coordinate check along one axis.
+
+    Attributes:
+        axis: "width" or "depth".
+        sizes: sizes measured, increasing.
+        seeds: number of seeds.
+        tolerance: allowed |slope|.
+        rows: per layer and step, in the order first measured by name and step.
+        verdict: any judged FAILS decides, then any INCONCLUSIVE.
+        sentence: the outcome in words, naming the layers at fault.
+    """
+
+    axis: Literal["width", "depth"]
+    sizes: tuple[int, ...]
+    seeds: int
+    tolerance: float
+    rows: tuple[CoordinateRow, ...]
+    verdict: RowVerdict
+    sentence: str
+
+
+def judge_coordinates(
+    measurements: Sequence[Measurement], *, axis: Literal["width", "depth"] = "width", tolerance: float = TOLERANCE
+) -> CoordinateReport:
+    """Fit the slope of every layer's change against size, per step, and hold it against the tolerance.
+
+    Args:
+        measurements: every (size, seed, step, layer) once, in any order.
+        axis: what `size` is.
+        tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
+
+    Raises:
+        UsageError: fewer than two sizes, fewer than two seeds, or a missing combination.
+    """
+    sizes = sorted({m.size for m in measurements})
+    seeds = sorted({m.seed for m in measurements})
+    if len(sizes) < 2 or len(seeds) < 2:
+        raise UsageError(
+            "a coordinate check needs at least two sizes and two seeds",
+            received=f"{len(sizes)} sizes, {len(seeds)} seeds",
+        )
+    ordered = sorted(measurements, key=lambda m: (m.layer, m.kind, m.step, m.seed, m.size))
+    rows = tuple(
+        _row(layer, kind, step, _changes(list(group), sizes, seeds), np.log2(np.array(sizes)), axis, tolerance)
+        for (layer, kind, step), group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))
+    )
+    verdict = _overall(rows)
+    return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, _sentence(rows, verdict, axis))
+
+
+def _changes(group: list[Measurement], sizes: list[int], seeds: list[int]) -> Array:
+    """(seeds, sizes) changes of one layer at one step."""
+    if [(m.seed, m.size) for m in group] != [(seed, size) for seed in seeds for size in sizes]:
+        raise UsageError(
+            "every layer must be measured once at every size and seed",
+            received=f"{len(group)} measurements of {group[0].layer} at step {group[0].step}, "
+            f"expected {len(sizes)} sizes x {len(seeds)} seeds",
+        )
+    return np.array([m.change for m in group]).reshape(len(seeds), len(sizes))
+
+
+def _row(
+    layer: str, kind: str, step: int, changes: Array, log_size: Array, axis: str, tolerance: float
+) -> CoordinateRow:
+    judged = axis == "width" or step >= FIRST_STEP_IN_DEPTH
+    if not (np.isfinite(changes).all() and (changes > 0).all()):
+        # a layer that blows up or does not move at all has no power law: neither is what transfer needs
+        return CoordinateRow(layer, kind, step, math.nan, math.nan, math.nan, False, judged, RowVerdict.FAILS)
+    logs = np.log2(changes)
+    arm = log_size - log_size.mean()
+    slopes = logs @ arm / (arm @ arm)
+    slope = float(slopes.mean())
+    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * _student(len(slopes) - 1) / 1.96
+    pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
+    verdict = RowVerdict.INCONCLUSIVE
+    if abs(slope) + 1.96 * error <= tolerance:
+        verdict = RowVerdict.HOLDS
+    elif abs(slope) - 1.96 * error > tolerance:
+        verdict = RowVerdict.FAILS
+    return CoordinateRow(layer, kind, step, slope, error, pair, abs(pair - slope) <= _BEND, judged, verdict)
+
+
+def _student(df: int) -> float:
+    """97.5% quantile of Student's t; the usual table, normal beyond 30."""
+    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+    return table[df - 1] if df <= len(table) else 1.96 + 2.5 / df
+
+
+def _overall(rows: Sequence[CoordinateRow]) -> RowVerdict:
+    seen = {row.verdict for row in rows if row.judged}
+    if RowVerdict.FAILS in seen:
+        return RowVerdict.FAILS
+    return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
+
+
+def _sentence(rows: Sequence[CoordinateRow], verdict: RowVerdict, axis: str) -> str:
+    at_fault = [row for row in rows if row.judged and row.verdict is verdict]
+    named = ", ".join(f"{row.layer} at step {row.step} (slope {row.slope:+.2f})" for row in at_fault[:4])
+    more = f" and {len(at_fault) - 4} more" if len(at_fault) > 4 else ""
+    early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
+    if verdict is RowVerdict.HOLDS:
+        return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."
+    if verdict is RowVerdict.FAILS:
+        return f"FAILS: changes depend on {axis} in {named}{more}{early}."
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{more}{early}."

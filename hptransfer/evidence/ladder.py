@@ -1,0 +1,110 @@
+"""The ladder of sizes as evidence: per size the optimum and what the transferred value costs there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.points import Point
+
+#: TRANSFERS needs at least this many sizes and this ratio of largest to smallest
+FEWEST_SIZES = 3
+SHORTEST_LADDER = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCriteria:
+    """What counts as transfer; both must hold.
+
+    Attributes:
+        drift: octaves per doubling; the whole 95% interval must lie inside +-drift.
+        regret: loss lost at the largest size by using the proxy's value, as a fraction of that size's best loss.
+    """
+
+    drift: float = 0.15
+    regret: float = 0.0025
+
+    def __post_init__(self) -> None:
+        if not (self.drift > 0 and self.regret > 0):
+            raise UsageError("`drift > 0` and `regret > 0` must hold for the criteria", received=str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class SizeEvidence:
+    """One rung of the ladder.
+
+    Attributes:
+        value: the axis's value (a width, a depth, ...).
+        optimum: where the best value lies.
+        best_loss: lowest seed mean among the runs, nats.
+        transferred_loss: loss at the transferred value, nats, from the fitted curve; open where the value lies outside
+            the sampled region, infinite where it lies at or beyond a divergence.
+        regret: transferred_loss minus the loss at the optimum, nats, at least 0.
+        relative_regret: regret as a fraction of the loss at the optimum.
+        measured: whether runs exist at the transferred value itself.
+        points: the runs, sorted by (x, seed).
+    """
+
+    value: int
+    optimum: Optimum
+    best_loss: float
+    transferred_loss: Interval
+    regret: Interval
+    relative_regret: Interval
+    measured: bool
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of."""
+
+    axis: str
+    hyperparameter: str
+    transferred: float
+    reference: int
+    criteria: TransferCriteria
+    sizes: tuple[SizeEvidence, ...]
+    drift: Interval
+
+    @property
+    def largest(self) -> SizeEvidence:
+        """The size that transfer is asked of."""
+        return self.sizes[-1]
+
+    @property
+    def ratio(self) -> float:
+        """Largest over smallest size."""
+        return self.sizes[-1].value / self.sizes[0].value
+
+    @property
+    def seeds(self) -> int:
+        """Fewest seeds at any size."""
+        return min(size.optimum.n_seeds for size in self.sizes)
+
+    @cached_property
+    def at_reference(self) -> SizeEvidence | None:
+        """The proxy's own rung; None when the ladder lacks it."""
+        return next((size for size in self.sizes if size.value == self.reference), None)
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether noise was measured from seeds or given at every size."""
+        return all(size.optimum.noise_from != "scatter" for size in self.sizes)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the ladder can support TRANSFERS at all."""
+        return len(self.sizes) >= FEWEST_SIZES and self.ratio >= SHORTEST_LADDER and self.noise_known
+
+    @property
+    def regret_grew(self) -> bool:
+        """Whether the transferred value clearly costs too much at the largest size, and more than at the proxy."""
+        proxy, largest = self.at_reference, self.largest.relative_regret
+        if proxy is None or proxy is self.largest or not largest.low > self.criteria.regret:
+            return False
+        return proxy.relative_regret.high < largest.low and math.isfinite(proxy.relative_regret.high)

@@ -1,0 +1,175 @@
+"""From rows (value, seed, loss) to seed means with their noise: the table an optimum is estimated from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hptransfer.errors import UsageError
+
+Array = npt.NDArray[np.float64]
+
+#: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
+_MANY_SEEDS = 200
+#: an estimate never uses more than this many values; denser sweeps are averaged in cells
+_MOST_VALUES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One finished run on the slice that is judged.
+
+    Attributes:
+        x: log2 of the hyperparameter.
+        seed: runs with the same seed share their initial draws and batches, so their common luck can be removed.
+        loss: final validation loss in nats; ignored when diverged.
+        diverged: the run blew up.
+    """
+
+    x: float
+    seed: int
+    loss: float
+    diverged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMeans:
+    """Losses averaged over seeds, what the seeds say about noise, and where divergence begins.
+
+    Attributes:
+        x: (m,) log2 values, increasing, all with finite losses and left of the wall.
+        mean: (m,) loss means with seed offsets removed by a two-way fit.
+        count: (m,) seeds behind each mean.
+        residual_ss: sum of squares left after the two-way fit, (nats)^2.
+        residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
+        wall: smallest diverged x right of the lowest mean; None when nothing diverged.
+        diverged: all x with a divergence, increasing.
+        n_points: runs, diverged ones included.
+        n_seeds: distinct seeds.
+    """
+
+    x: Array
+    mean: Array
+    count: Array
+    residual_ss: float
+    residual_df: int
+    wall: float | None
+    diverged: tuple[float, ...]
+    n_points: int
+    n_seeds: int
+
+
+def average_seeds(points: Sequence[Point]) -> SeedMeans:
+    """Average over seeds with common seed offsets removed; the order of `points` does not matter.
+
+    Args:
+        points: rows of one size; a (value, seed) pair that occurs twice counts once, with its mean.
+
+    Raises:
+        UsageError: no row, or no finite loss at all.
+    """
+    if not points:
+        raise UsageError("at least one finished run must exist to estimate an optimum", received="none")
+    ordered = sorted({(round(p.x, 9), p.seed, math.inf if p.diverged else p.loss) for p in points})
+    x_all = np.array([row[0] for row in ordered])
+    seed_all = np.array([row[1] for row in ordered])
+    loss_all = np.array([row[2] for row in ordered])
+    finite = np.isfinite(loss_all)
+    bad = np.unique(x_all[~finite])
+    keep = ~np.isin(x_all, bad)
+    if not keep.any():
+        raise UsageError(
+            "some value of the hyperparameter must train without diverging",
+            received=f"divergence at all {len(bad)} values",
+            hint="extend the grid to smaller values",
+        )
+    x, row = np.unique(x_all[keep], return_inverse=True)
+    mean, *_ = _two_way(loss_all[keep], row, seed_all[keep], len(x))
+    right = bad[bad > x[mean.argmin()]]
+    wall = float(right.min()) if right.size else None
+    window = _informative(x, mean, wall)
+    # noise is judged where it matters: losses near the minimum, not on flanks that are about to blow up
+    inside = window[row]
+    x, row = np.unique(x_all[keep][inside], return_inverse=True)
+    mean, count, ss, df = _two_way(loss_all[keep][inside], row, seed_all[keep][inside], len(x))
+    if len(x) > _MOST_VALUES:
+        x, mean, count, extra_ss, extra_df = _cells(x, mean, count)
+        ss, df = ss + extra_ss, df + extra_df
+    return SeedMeans(
+        x=x,
+        mean=mean,
+        count=count,
+        residual_ss=ss,
+        residual_df=df,
+        wall=wall,
+        diverged=tuple(float(value) for value in bad),
+        n_points=len(points),
+        n_seeds=len(np.unique(seed_all)),
+    )
+
+
+def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tuple[Array, Array, float, int]:
+    """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
+    order = np.lexsort((loss, seed, row))
+    loss, row, seed = loss[order], row[order], seed[order]
+    names, column = np.unique(seed, return_inverse=True)
+    values_of = np.bincount(np.unique(np.stack([column, row]), axis=1)[0], minlength=len(names))
+    crossed = np.flatnonzero(values_of >= 2)
+    count = np.bincount(row, minlength=m).astype(float)
+    offset = np.zeros(len(names))
+    rank = 0
+    if 1 < len(crossed) <= _MANY_SEEDS:
+        incidence = np.zeros((m, len(names)))
+        np.add.at(incidence, (row, column), 1.0)
+        n_ic = incidence[:, crossed]
+        normal = np.diag(n_ic.sum(0)) - n_ic.T @ (n_ic / count[:, None])
+        raw = np.bincount(row, loss, m) / count
+        right = np.bincount(column, loss - raw[row], len(names))[crossed]
+        offset[crossed] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
+        rank = int(np.linalg.matrix_rank(normal, tol=1e-9 * max(1.0, float(normal.max())), hermitian=True))
+    adjusted = loss - offset[column]
+    mean = np.bincount(row, adjusted, m) / count
+    residual = adjusted - mean[row]
+    return mean, count, float(residual @ residual), len(loss) - m - rank
+
+
+def _informative(x: Array, mean: Array, wall: float | None) -> npt.NDArray[np.bool_]:
+    """Mark the contiguous values around the lowest mean that say something about the optimum."""
+    best = int(mean.argmin())
+    scale = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
+    # a flank 25 times as high as the neighbourhood of the minimum says nothing; two neighbours on each side stay
+    use: npt.NDArray[np.bool_] = (mean - mean[best] <= 25 * scale) | (np.abs(np.arange(len(x)) - best) <= 2)
+    if wall is not None:
+        use &= x < wall
+    outside = np.flatnonzero(~use)
+    low = outside[outside < best].max(initial=-1)
+    high = outside[outside > best].min(initial=len(x))
+    use[: low + 1] = False
+    use[high:] = False
+    return use
+
+
+def _cells(x: Array, mean: Array, count: Array) -> tuple[Array, Array, Array, float, int]:
+    """Average a dense sweep in equal cells of x; what scatters around a line within a cell is noise."""
+    width = (x[-1] - x[0]) / _MOST_VALUES
+    cell = np.minimum(((x - x[0]) / width).astype(np.intp), _MOST_VALUES - 1)
+    _, cell = np.unique(cell, return_inverse=True)
+    total = np.bincount(cell, count)
+    mean_x = np.bincount(cell, count * x) / total
+    mean_y = np.bincount(cell, count * mean) / total
+    dx, dy = x - mean_x[cell], mean - mean_y[cell]
+    sxx, sxy, syy = (np.bincount(cell, count * product) for product in (dx * dx, dx * dy, dy * dy))
+    members = np.bincount(cell)
+    enough = members >= 3
+    inner = syy - np.divide(sxy**2, sxx, out=np.zeros_like(sxy), where=sxx > 0)
+    return (
+        mean_x,
+        mean_y,
+        np.asarray(total, dtype=float),
+        float(np.maximum(inner, 0)[enough].sum()),
+        int((members - 2)[enough].sum()),
+    )

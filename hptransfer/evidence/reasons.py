@@ -1,0 +1,178 @@
+"""The words around a verdict: what was found, what the evidence cannot show, what would settle it."""
+
+from __future__ import annotations
+
+import math
+
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.ladder import FEWEST_SIZES, SHORTEST_LADDER, Ladder, SizeEvidence
+from hptransfer.evidence.verdict import Verdict
+
+#: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
+_LADDER = 8.0
+_BASE_WIDTH = 64
+#: fewest octaves to the smallest diverged value that leave room for a step up
+_ROOM = 1.0
+
+
+def sentence_of(ladder: Ladder, verdict: Verdict) -> str:
+    """The verdict's sentence with its numbers."""
+    return verdict.sentence(
+        subject=f"{ladder.hyperparameter} {ladder.transferred:.4g}",
+        axis=ladder.axis,
+        reference=ladder.reference,
+        largest=ladder.largest.value,
+        drift=describe_drift(ladder.drift),
+        regret=describe_regret(ladder.largest),
+        reason=_reason(ladder, verdict),
+    )
+
+
+def describe_drift(drift: Interval) -> str:
+    """The drift in words, for example "the optimum moves +0.02 octaves per doubling (-0.03 to +0.07)"."""
+    if drift.bounded:
+        return f"the optimum moves {drift.estimate:+.2f} octaves per doubling ({drift.low:+.2f} to {drift.high:+.2f})"
+    if math.isfinite(drift.high):
+        return f"the optimum moves at most {drift.high:+.2f} octaves per doubling"
+    if math.isfinite(drift.low):
+        return f"the optimum moves at least {drift.low:+.2f} octaves per doubling"
+    return "how far the optimum moves per doubling is open"
+
+
+def describe_regret(size: SizeEvidence) -> str:
+    """The relative regret in words."""
+    regret = size.relative_regret
+    if math.isinf(regret.low):
+        return "training diverges at the proxy's value there"
+    if math.isinf(regret.high):
+        at_least = f" (at least {regret.low:.2%})" if regret.low > 0 else ""
+        return f"what the proxy's value costs there is open{at_least}"
+    return f"the proxy's value costs {regret.estimate:.2%} of the loss there ({regret.low:.2%} to {regret.high:.2%})"
+
+
+def _reason(ladder: Ladder, verdict: Verdict) -> str:
+    asked = ladder.criteria
+    if verdict is Verdict.DRIFTS:
+        parts = []
+        if ladder.drift.outside(asked.drift):
+            parts.append(f"{describe_drift(ladder.drift)}, beyond the allowed {asked.drift:g}")
+        if ladder.regret_grew:
+            parts.append(f"{describe_regret(ladder.largest)}, more than the allowed {asked.regret:.2%}")
+        return " and ".join(parts)
+    return "; ".join(_open_questions(ladder))
+
+
+def _open_questions(ladder: Ladder) -> list[str]:
+    """Each condition of TRANSFERS that is not met."""
+    asked, regret = ladder.criteria, ladder.largest.relative_regret
+    questions = []
+    if len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER:
+        questions.append(f"{_count(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
+    if not ladder.noise_known:
+        questions.append("a single seed does not show how noisy the losses are")
+    if not ladder.drift.inside(asked.drift):
+        questions.append(f"{describe_drift(ladder.drift)}, allowed is {asked.drift:g}")
+    if not regret.high <= asked.regret:
+        questions.append(f"{describe_regret(ladder.largest)}, allowed is {asked.regret:.2%}")
+    return questions
+
+
+def limits_of(ladder: Ladder, *, worse: bool = False) -> tuple[str, ...]:
+    """What this evidence cannot show even where the verdict is clear, one sentence each."""
+    sizes, axis = ladder.sizes, ladder.axis
+    limits = []
+    if ladder.ratio < _LADDER:
+        limits.append(f"The ladder spans {ladder.ratio:.3g}x in {axis}; less than 8x says little about larger sizes.")
+    if len(sizes) < FEWEST_SIZES:
+        limits.append(
+            f"{_count(len(sizes), 'size')} cannot show whether the optimum moves; at least {FEWEST_SIZES} can."
+        )
+    if ladder.seeds < 2:
+        limits.append(
+            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own luck stays in."
+        )
+    if axis == "width" and sizes[0].value < _BASE_WIDTH:
+        limits.append(f"Width {sizes[0].value} is under 64, where finite-width effects exceed what is measured.")
+    if ladder.at_reference is None:
+        limits.append(f"The ladder has no runs at the proxy's own {axis} {ladder.reference}.")
+    limits.extend(
+        _limit_of_size(axis, size) for size in sizes if size.optimum.edge or math.isnan(size.optimum.curvature)
+    )
+    limits.extend(
+        f"At {axis} {size.value} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
+        for size in sizes
+        if size.optimum.cliff_distance < _ROOM
+    )
+    if worse:
+        limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: look for a scaling mistake.")
+    proxy = ladder.at_reference
+    if proxy is not None and proxy.relative_regret.low > ladder.criteria.regret:
+        limits.append(
+            f"At the proxy itself the transferred value costs {proxy.relative_regret.estimate:.2%} already: tune again."
+        )
+    return tuple(limits)
+
+
+def _limit_of_size(axis: str, size: SizeEvidence) -> str:
+    optimum = size.optimum
+    if math.isnan(optimum.curvature):
+        return f"{axis} {size.value} has under three usable values: its optimum is not estimated."
+    where = f"At {axis} {size.value} the"
+    if optimum.edge == "low":
+        return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
+    if math.isfinite(optimum.high):
+        return f"{where} last value before divergence is the best: the cliff bounds the optimum."
+    return f"{where} largest value tried is the best: the optimum is at least about {optimum.value:.3g}."
+
+
+def settle_by(ladder: Ladder) -> str:
+    """What would settle an INCONCLUSIVE verdict, most effective first."""
+    steps = []
+    if len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER:
+        missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))
+        steps.append(f"add {_count(missing, 'size')} so that the ladder spans at least 8x in {ladder.axis}")
+    low = [str(s.value) for s in ladder.sizes if s.optimum.edge == "low"]
+    high = [str(s.value) for s in ladder.sizes if s.optimum.edge == "high" and math.isinf(s.optimum.high)]
+    if low:
+        steps.append(f"extend the grid to smaller values at {ladder.axis} {', '.join(low)}")
+    if high:
+        steps.append(f"extend the grid to larger values at {ladder.axis} {', '.join(high)}")
+    near = [str(s.value) for s in ladder.sizes if s.optimum.cliff_distance < _ROOM]
+    if near:
+        steps.append(f"refine the grid below the divergence at {ladder.axis} {', '.join(near)}")
+    if not ladder.noise_known:
+        steps.append("run a second seed at every value")
+    elif not (low or high) and (wanted := _seeds_wanted(ladder)):
+        steps.append(wanted)
+    return _capitalised("; ".join(steps or ["run more seeds at the largest and smallest size"])) + "."
+
+
+def _seeds_wanted(ladder: Ladder) -> str:
+    """How many seeds would shrink the deciding interval enough, or what else to do when no number would."""
+    asked, drift, regret = ladder.criteria, ladder.drift, ladder.largest.relative_regret
+    if not drift.bounded:
+        return ""
+    half = (drift.high - drift.low) / 2
+    room = abs(asked.drift - abs(drift.estimate))
+    shrink = half / room if not drift.inside(asked.drift) else 1.0
+    if not regret.high <= asked.regret:
+        slack = abs(asked.regret - regret.estimate)
+        shrink = max(shrink, (regret.high - regret.low) / 2 / slack if slack > 0 else math.inf)
+    seeds = math.ceil(ladder.seeds * shrink**2)
+    if seeds > 8 * ladder.seeds:
+        return (
+            f"more seeds alone would take about {seeds} of them"
+            if math.isfinite(seeds)
+            else "the estimate lies on the bound"
+        ) + ": widen the ladder, or halve the spacing of the grid around the optima"
+    values = sum(len({p.x for p in size.points}) for size in ladder.sizes)
+    extra = max(1, seeds - ladder.seeds)
+    return f"about {ladder.seeds + extra} seeds per value instead of {ladder.seeds} ({extra * values} more trials)"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,82 @@
+"""Which finished runs bear on one question: the slice of one hyperparameter along one axis of size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.points import Point
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.sizes import Size
+
+Axis = Literal["width", "depth", "batch_size", "tokens"]
+AXES: tuple[Axis, ...] = ("width", "depth", "batch_size", "tokens")
+#: relative difference below which two hyperparameter values are the same
+_SAME = 1e-9
+
+
+def on_axis(trials: Iterable[Trial], proxy: Size, axis: Axis) -> list[Trial]:
+    """The trials whose size differs from the proxy along `axis` only."""
+    others = [name for name in AXES if name != axis]
+    return [t for t in trials if all(getattr(t.size, name) == getattr(proxy, name) for name in others)]
+
+
+def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
+    """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it."""
+    return [
+        trial
+        for trial in trials
+        if all(
+            math.isclose(trial.hyperparameters[name], value, rel_tol=_SAME)
+            for name, value in held.items()
+            if name in trial.hyperparameters
+        )
+    ]
+
+
+def points_by_size(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> dict[int, list[Point]]:
+    """Group by the axis's value, increasing; each run becomes a point at log2 of the hyperparameter.
+
+    Args:
+        trials: one slice: nothing but `axis`, `hyperparameter` and the seed may vary.
+        axis: the size's field that varies.
+        hyperparameter: the key in `trial.hyperparameters`.
+
+    Raises:
+        UsageError: the trials mix slices, or the hyperparameter is missing or not positive.
+    """
+    _refuse_mixtures(trials, axis, hyperparameter)
+    groups: dict[int, list[Point]] = {}
+    for trial in trials:
+        value = trial.hyperparameters.get(hyperparameter, math.nan)
+        if not value > 0:
+            raise UsageError(
+                f"`{hyperparameter} > 0` must hold in every trial that is judged on a log scale",
+                received=f"{hyperparameter}={value} in trial {trial.key[:12]}",
+            )
+        diverged = trial.state is TrialState.DIVERGED
+        groups.setdefault(getattr(trial.size, axis), []).append(
+            Point(math.log2(value), trial.seed, trial.loss, diverged)
+        )
+    return dict(sorted(groups.items()))
+
+
+def _refuse_mixtures(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> None:
+    """A one-dimensional slice holds everything else still; a mixture would pass for noise."""
+    sizes = {tuple(getattr(t.size, name) for name in AXES if name != axis) for t in trials}
+    if len(sizes) > 1:
+        raise UsageError(
+            f"sizes must differ in {axis} only to be judged along {axis}",
+            received=f"{len(sizes)} combinations of the other axes",
+            hint="select one with `on_axis`",
+        )
+    names = {name for t in trials for name in t.hyperparameters if name != hyperparameter}
+    mixed = [name for name in sorted(names) if len({t.hyperparameters.get(name) for t in trials}) > 1]
+    if mixed:
+        raise UsageError(
+            f"only {hyperparameter} may vary among the trials of a slice",
+            received=f"several values of {', '.join(mixed)}",
+            hint="hold the others at the tuned values: `judge(..., held={...})`",
+        )

@@ -1,0 +1,250 @@
+"""Does the optimum carry over to larger sizes? Equivalence tests on drift and regret, with three outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.curve import CurveDraws, draw_curves
+from hptransfer.evidence.drift import KnownOptimum, drift_per_doubling
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.evidence.optimum import quantiles, summarise
+from hptransfer.evidence.points import Point, SeedMeans, average_seeds
+from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
+from hptransfer.evidence.slices import AXES, Axis, on_axis, on_slice, points_by_size
+from hptransfer.evidence.trial import Trial
+from hptransfer.evidence.verdict import Verdict
+from hptransfer.sizes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class AxisReport:
+    """The judgement along one axis of size for one hyperparameter.
+
+    Attributes:
+        axis: "width", "depth", "batch_size" or "tokens".
+        hyperparameter: its name.
+        transferred: the value that was tuned on the proxy.
+        reference: the proxy's value on the axis.
+        criteria: what was asked.
+        sizes: evidence per size, increasing.
+        drift: octaves per doubling; open on both sides with fewer than two sizes.
+        regret: relative regret at the largest size.
+        rho: regret over the loss gained from reference to largest size (fast transfer is well under 0.1); None where
+            the gain is not clearly positive.
+        wider_is_not_worse: False where a larger size is clearly worse at its own optimum, None where that is open.
+        verdict: the outcome.
+        sentence: the outcome in words.
+        limits: what the evidence cannot show, one sentence each.
+        would_settle: for INCONCLUSIVE, what would settle it.
+    """
+
+    axis: Axis
+    hyperparameter: str
+    transferred: float
+    reference: int
+    criteria: TransferCriteria
+    sizes: tuple[SizeEvidence, ...]
+    drift: Interval
+    regret: Interval
+    rho: Interval | None
+    wider_is_not_worse: bool | None
+    verdict: Verdict
+    sentence: str
+    limits: tuple[str, ...]
+    would_settle: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """The judgement over all axes that were varied.
+
+    Attributes:
+        axes: one report per axis.
+        verdict: any DRIFTS decides, then any INCONCLUSIVE.
+        sentence: the sentences of the axes that decided.
+    """
+
+    axes: tuple[AxisReport, ...]
+    verdict: Verdict
+    sentence: str
+
+
+def judge(
+    trials: Sequence[Trial],
+    *,
+    proxy: Size,
+    hyperparameter: str,
+    transferred: float,
+    criteria: TransferCriteria | None = None,
+    axes: Sequence[Axis] | None = None,
+    held: Mapping[str, float] | None = None,
+    noise: float | None = None,
+) -> TransferReport:
+    """Judge every axis along which sizes vary; the order of `trials` does not matter.
+
+    Args:
+        trials: finished runs of all sizes, the proxy's among them.
+        proxy: where `transferred` was tuned; an axis is judged on the sizes that differ from it along that axis only.
+        hyperparameter: the one that is judged.
+        transferred: its value tuned at the proxy.
+        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        axes: default: every axis with at least two sizes.
+        held: values of the other hyperparameters; trials with others are left out.
+        noise: standard deviation of one run in nats where it is known from elsewhere.
+
+    Raises:
+        UsageError: no axis varies, trials mix slices, or a size has no finite loss.
+    """
+    kept = on_slice(trials, held or {})
+    slices = {axis: on_axis(kept, proxy, axis) for axis in AXES}
+    if axes is None:
+        axes = [axis for axis in AXES if len({getattr(t.size, axis) for t in slices[axis]}) > 1]
+    if not axes:
+        raise UsageError(
+            "at least two sizes must differ from each other along one axis",
+            received=f"{len(kept)} trials of {len({t.size for t in kept})} sizes",
+            hint="add widths or depths to the ladder",
+        )
+    reports = tuple(
+        judge_axis(
+            slices[axis],
+            axis=axis,
+            hyperparameter=hyperparameter,
+            transferred=transferred,
+            reference=getattr(proxy, axis),
+            criteria=criteria,
+            noise=noise,
+        )
+        for axis in axes
+    )
+    verdict = Verdict.combine(report.verdict for report in reports)
+    return TransferReport(reports, verdict, " ".join(r.sentence for r in reports if r.verdict is verdict))
+
+
+def judge_axis(
+    trials: Sequence[Trial],
+    *,
+    axis: Axis,
+    hyperparameter: str,
+    transferred: float,
+    reference: int,
+    criteria: TransferCriteria | None = None,
+    noise: float | None = None,
+) -> AxisReport:
+    """Judge one hyperparameter along one axis of size.
+
+    Args:
+        trials: one slice: nothing but the axis, the hyperparameter and the seed varies.
+        axis: which field of the size varies.
+        hyperparameter: the one that is judged.
+        transferred: its value tuned at the proxy, positive.
+        reference: the proxy's value on the axis.
+        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        noise: standard deviation of one run in nats where it is known from elsewhere.
+
+    Raises:
+        UsageError: no trials, trials that mix slices, or a size without any finite loss.
+    """
+    criteria = criteria or TransferCriteria()
+    groups = points_by_size(trials, axis, hyperparameter)
+    if not groups:
+        raise UsageError(f"at least one finished trial must exist to judge {axis}", received="none")
+    at = math.log2(transferred)
+    tables = [average_seeds(points) for points in groups.values()]
+    drawn = draw_curves(tables, at=at, noise=noise)
+    sizes = tuple(
+        _evidence(value, points, table, draws, at, noise)
+        for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)
+    )
+    known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
+    drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
+    ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift)
+    verdict = _verdict(ladder)
+    not_worse = _not_worse(drawn)
+    by_size = dict(zip(groups, drawn, strict=True))
+    return AxisReport(
+        axis=axis,
+        hyperparameter=hyperparameter,
+        transferred=transferred,
+        reference=reference,
+        criteria=criteria,
+        sizes=sizes,
+        drift=drift,
+        regret=sizes[-1].relative_regret,
+        rho=_rho(by_size.get(reference), by_size[sizes[-1].value]),
+        wider_is_not_worse=not_worse,
+        verdict=verdict,
+        sentence=sentence_of(ladder, verdict),
+        limits=limits_of(ladder, worse=not_worse is False),
+        would_settle=settle_by(ladder) if verdict is Verdict.INCONCLUSIVE else None,
+    )
+
+
+def _verdict(ladder: Ladder) -> Verdict:
+    """TRANSFERS needs both equivalence tests; DRIFTS one clear violation; everything else is INCONCLUSIVE.
+
+    A clear regret at the largest size counts as drift only if the value is clearly better placed at the proxy: a value
+    that was badly tuned at the proxy to begin with says nothing about transfer.
+    """
+    asked = ladder.criteria
+    if ladder.drift.outside(asked.drift) or ladder.regret_grew:
+        return Verdict.DRIFTS
+    settled = ladder.drift.inside(asked.drift) and ladder.largest.relative_regret.high <= asked.regret
+    return Verdict.TRANSFERS if settled and ladder.enough else Verdict.INCONCLUSIVE
+
+
+def _evidence(
+    value: int, points: Sequence[Point], table: SeedMeans, draws: CurveDraws | None, at: float, noise: float | None
+) -> SizeEvidence:
+    lost, regret, relative = _at_transferred(table, draws, at)
+    return SizeEvidence(
+        value=value,
+        optimum=summarise(table, draws, noise),
+        best_loss=float(table.mean.min()),
+        transferred_loss=lost,
+        regret=regret,
+        relative_regret=relative,
+        measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
+        points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
+    )
+
+
+def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tuple[Interval, Interval, Interval]:
+    """(loss, regret, relative regret) at the transferred value."""
+    never = Interval(math.inf, math.inf, math.inf)
+    if table.wall is not None and at >= table.wall - 1e-9:
+        return never, never, never
+    if draws is None or not np.isfinite(draws.at).all():
+        # outside the sampled region: nothing is known but that loss and regret are what they are
+        return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)
+    regret = draws.at - draws.loss
+    absolute, relative = quantiles(regret), quantiles(regret / np.abs(draws.loss))
+    if draws.below.mean() > 0.025 or draws.above.mean() > 0.025:
+        # a better loss may lie beyond the region: regret is at least what is seen
+        absolute, relative = replace(absolute, high=math.inf), replace(relative, high=math.inf)
+    return quantiles(draws.at), absolute, relative
+
+
+def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval | None:
+    """Regret at the largest size over the loss gained on the way to it; None unless the gain is clearly positive."""
+    if reference is None or largest is None or reference is largest or not np.isfinite(largest.at).all():
+        return None
+    gain = reference.loss - largest.loss
+    if np.quantile(gain, 0.025) <= 0:
+        return None
+    return quantiles((largest.at - largest.loss) / gain)
+
+
+def _not_worse(drawn: Sequence[CurveDraws | None]) -> bool | None:
+    """Whether growing never costs loss at the tuned optimum: True, False, or None where noise hides it."""
+    steps = [quantiles(b.loss - a.loss) for a, b in pairwise(drawn) if a is not None and b is not None]
+    if any(step.low > 0 for step in steps):
+        return False
+    return True if steps and all(step.high <= 0 for step in steps) else None
