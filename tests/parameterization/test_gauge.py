@@ -1,0 +1,200 @@
+"""Gauge: a plain model and the same model with multipliers in forward train alike, loss by loss, in float64.
+
+Multipliers are powers of two, for which scaling is exact in floating point; so the expected difference is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.build import build_model
+from hptransfer.models.reading import read_module, read_parameters
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.plan import Plan, plan
+from hptransfer.parameterization.tables import Parameterization
+from hptransfer.recipe.schema import GptModel
+from hptransfer.sizes import Size
+
+STEPS = 50
+BASE = Size(8, 2, 16, 800)
+TARGET = Size(32, 8, 16, 800)  # width and depth multipliers 4
+WRITERS = (r"blocks\.\d+\.down\.(weight|bias)",)
+
+# (parameterization, readout multiplier 1/m_N, branch multiplier m_L^-alpha), from the tables with m_N = m_L = 4
+CASES = {
+    "mup": (Parameterization("mup"), 0.25, 1.0),
+    "completep-1": (Parameterization("completep", 1.0), 0.25, 0.25),
+    "completep-half": (Parameterization("completep", 0.5), 0.25, 0.5),
+}
+
+# large enough for eps and decay to matter in every step
+HYPERPARAMETERS = {
+    "adamw": {"learning_rate": 0.02, "weight_decay": 0.5, "init_scale": 1.0, "eps": 0.01},
+    "sgd": {"learning_rate": 0.05, "weight_decay": 0.1, "init_scale": 1.0},
+}
+
+
+class Block(nn.Module):
+    """A pre-norm MLP block with biases."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x_BxD: Tensor) -> Tensor:
+        """What the block adds to the stream."""
+        out_BxD: Tensor = self.down(functional.gelu(self.up(self.norm(x_BxD))))
+        return out_BxD
+
+
+class Residual(nn.Module):
+    """A residual network; a plain model has both multipliers at 1."""
+
+    def __init__(self, width: int, depth: int, *, readout: float = 1.0, branch: float = 1.0) -> None:
+        super().__init__()
+        self.input = nn.Linear(8, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.norm, self.readout = nn.LayerNorm(width), nn.Linear(width, 5)
+        self.readout_multiplier, self.branch_multiplier = readout, branch
+
+    def forward(self, x_Bx8: Tensor) -> Tensor:
+        """Logits of five classes."""
+        h_BxD = self.input(x_Bx8)
+        for block in self.blocks:
+            h_BxD = h_BxD + self.branch_multiplier * block(h_BxD)
+        logits_Bx5: Tensor = self.readout(self.readout_multiplier * self.norm(h_BxD))
+        return logits_Bx5
+
+
+def residual_plan(name: str, optimizer: str, gauge: Gauge) -> Plan:
+    """The plan of the residual network at the target."""
+    parameters = read_module(Residual, BASE, TARGET, residual_writers=WRITERS)
+    values = HYPERPARAMETERS[optimizer]
+    return plan(CASES[name][0], BASE, TARGET, parameters, values, optimizer=optimizer, gauge=gauge)
+
+
+def losses(module: nn.Module, planned: Plan, inputs: Tensor, targets: Tensor) -> list[float]:
+    """Training losses of fixed batches, from the same draws for every plan."""
+    module.double()
+    applied = AppliedPlan.from_plan(planned)
+    applied.init_(module, seed=0)
+    optimizer: torch.optim.Optimizer
+    if planned.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(applied.param_groups(module), betas=(0.9, 0.95))
+    else:
+        optimizer = torch.optim.SGD(applied.param_groups(module), momentum=0.9)
+    seen = []
+    for input_, target in zip(inputs, targets, strict=True):
+        loss = functional.cross_entropy(module(input_).flatten(0, -2), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        seen.append(loss.item())
+    return seen
+
+
+def teacher() -> tuple[Tensor, Tensor]:
+    """Fixed batches: five classes decided by a random linear map of eight numbers."""
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((STEPS, 16, 8))
+    labels = (inputs @ random.standard_normal((8, 5))).argmax(-1)
+    return torch.from_numpy(inputs), torch.from_numpy(labels)
+
+
+@pytest.mark.parametrize("optimizer", HYPERPARAMETERS)
+@pytest.mark.parametrize("name", CASES)
+def test_residual_network_trains_alike(name: str, optimizer: str) -> None:
+    """With biases, norms, weight decay and eps, absorbing the multipliers changes no loss by a bit."""
+    _, readout, branch = CASES[name]
+    plain = losses(Residual(32, 8), residual_plan(name, optimizer, "plain"), *teacher())
+    explicit_model = Residual(32, 8, readout=readout, branch=branch)
+    explicit = losses(explicit_model, residual_plan(name, optimizer, "multipliers"), *teacher())
+
+    assert plain == explicit
+    assert explicit[-1] < 0.8 * explicit[0]  # it learned: identical losses of a frozen model would prove nothing
+
+
+def with_multipliers(model: nn.Module, planned: Plan) -> nn.Module:
+    """The built-in decoder with the plan's multipliers on the outputs of its matrices, from outside."""
+    multipliers = {row.parameter.name: row.multiplier for row in planned.rows}
+    for name, module in model.named_modules():
+        multiplier = multipliers.get(f"{name}.weight", 1.0)
+        if multiplier != 1.0:
+            module.register_forward_hook(lambda _m, _i, output, multiplier=multiplier: multiplier * output)
+    return model
+
+
+@pytest.mark.parametrize("optimizer", HYPERPARAMETERS)
+@pytest.mark.parametrize("name", CASES)
+def test_decoder_trains_alike(name: str, optimizer: str) -> None:
+    """The built-in decoder, unmodified, trains as one whose readout and branches are multiplied in forward."""
+    model = GptModel(kind="gpt", context=8, head_dim=4)
+    base, target = Size(4, 1, 4, 800), Size(16, 4, 4, 800)
+    parameters = read_parameters(model, base, target)
+    random = np.random.default_rng(0)
+    tokens = torch.from_numpy((random.integers(0, 8, (STEPS, 4, 1)) + 2 * np.arange(9)) % 256)
+    seen = {}
+    for gauge in ("plain", "multipliers"):
+        planned = plan(
+            CASES[name][0], base, target, parameters, HYPERPARAMETERS[optimizer], optimizer=optimizer, gauge=gauge
+        )
+        module = with_multipliers(build_model(model, 16, 4), planned)
+        seen[gauge] = losses(module, planned, tokens[..., :-1], tokens[..., 1:])
+
+    assert seen["plain"] == seen["multipliers"]
+    assert seen["plain"][-1] < 0.8 * seen["plain"][0]
+
+
+@pytest.mark.parametrize("kept", ["eps", "weight_decay", "learning_rate", "init_std"])
+def test_leaving_one_quantity_behind_is_seen(kept: str) -> None:
+    """Negative control: absorbing all but one quantity gives other losses."""
+    whole = residual_plan("completep-1", "adamw", "plain")
+    explicit = residual_plan("completep-1", "adamw", "multipliers")
+    rows = [replace(row, **{kept: getattr(other, kept)}) for row, other in zip(whole.rows, explicit.rows, strict=True)]
+
+    right = losses(Residual(32, 8), whole, *teacher())
+    wrong = losses(Residual(32, 8), replace(whole, rows=rows), *teacher())
+
+    assert max(abs(a / b - 1) for a, b in zip(right, wrong, strict=True)) > 1e-4
+
+
+def test_plain_gauge_leaves_nothing_in_forward() -> None:
+    """Every multiplier of a plain plan is 1, and explicit ones are the published numbers."""
+    plain, explicit = (residual_plan("completep-1", "adamw", gauge) for gauge in ("plain", "multipliers"))
+
+    assert {row.multiplier for row in plain.rows} == {1.0}
+    assert {row.parameter.name: row.multiplier for row in explicit.rows if row.multiplier != 1} == {
+        "readout.weight": 0.25,
+        **{f"blocks.{layer}.down.{part}": 0.25 for layer in range(8) for part in ("weight", "bias")},
+    }
+
+
+def test_factors_that_are_no_powers_of_two_agree_to_rounding() -> None:
+    """With m_N = 3 and m_L = 3/2 losses agree to 1e-10, not bit by bit."""
+    base, target = Size(8, 2, 16, 800), Size(24, 3, 16, 800)
+    parameters = read_module(Residual, base, target, residual_writers=WRITERS)
+    seen = []
+    for gauge, model in (
+        ("plain", Residual(24, 3)),
+        ("multipliers", Residual(24, 3, readout=1 / 3, branch=math.sqrt(2 / 3))),
+    ):
+        planned = plan(
+            Parameterization("completep", 0.5),
+            base,
+            target,
+            parameters,
+            HYPERPARAMETERS["adamw"],
+            optimizer="adamw",
+            gauge="plain" if gauge == "plain" else "multipliers",
+        )
+        seen.append(losses(model, planned, *teacher()))
+
+    assert seen[0] == pytest.approx(seen[1], rel=1e-10)

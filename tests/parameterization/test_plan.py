@@ -1,0 +1,200 @@
+"""Properties of plans: identity at base, composition, and what is said about what no rule covers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.plan import plan
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.tables import Parameterization
+from hptransfer.sizes import Size
+from tests.parameterization.shapes import UNIT, growing, parameter
+
+PARAMETERIZATIONS = st.one_of(
+    st.sampled_from([Parameterization("standard"), Parameterization("mup")]),
+    st.floats(0.5, 1).map(lambda alpha: Parameterization("completep", alpha)),
+)
+OPTIMIZERS = st.sampled_from(["adamw", "sgd"])
+GAUGES = st.sampled_from(["plain", "multipliers"])
+ROLES = st.sampled_from(list(Role))
+LENGTHS = st.integers(1, 4096)
+SIZES = st.builds(Size, st.just(1), st.integers(1, 128), st.integers(1, 512), st.integers(1, 10**9))
+
+
+def one(role: Role, fan_in: tuple[int, int], fan_out: tuple[int, int]) -> Parameter:
+    """A hidden weight writes the residual stream, so that depth rules apply."""
+    return parameter(role, fan_in=fan_in, fan_out=fan_out, writes_residual=role is Role.HIDDEN_WEIGHT)
+
+
+def rows(
+    spec: Parameterization, base: Size, size: Size, row: Parameter, optimizer: str, gauge: Gauge
+) -> dict[str, float]:
+    """Factors of one parameter beside a residual writer."""
+    writer = growing(Role.HIDDEN_WEIGHT, writes_residual=True)
+    planned = plan(spec, base, size, (row, writer), UNIT, optimizer=optimizer, gauge=gauge)
+    return dict(planned.rows[0].factors)
+
+
+@settings(deadline=None)
+@given(PARAMETERIZATIONS, ROLES, LENGTHS, LENGTHS, SIZES, OPTIMIZERS, GAUGES)
+def test_every_factor_is_one_at_base(
+    spec: Parameterization, role: Role, fan_in: int, fan_out: int, size: Size, optimizer: str, gauge: Gauge
+) -> None:
+    """At the base size nothing is scaled, exactly."""
+    factors = rows(spec, size, size, one(role, (fan_in, fan_in), (fan_out, fan_out)), optimizer, gauge)
+
+    assert set(factors.values()) == {1.0}
+
+
+@settings(deadline=None)
+@given(
+    PARAMETERIZATIONS,
+    ROLES,
+    st.tuples(LENGTHS, LENGTHS, LENGTHS),
+    st.tuples(LENGTHS, LENGTHS, LENGTHS),
+    st.tuples(SIZES, SIZES, SIZES),
+    OPTIMIZERS,
+    GAUGES,
+)
+def test_scaling_composes(
+    spec: Parameterization,
+    role: Role,
+    fan_in: tuple[int, int, int],
+    fan_out: tuple[int, int, int],
+    sizes: tuple[Size, Size, Size],
+    optimizer: str,
+    gauge: Gauge,
+) -> None:
+    """Base to middle to target gives the factors of base to target."""
+    base, middle, target = sizes
+    first = rows(spec, base, middle, one(role, fan_in[:2], fan_out[:2]), optimizer, gauge)
+    second = rows(spec, middle, target, one(role, fan_in[1:], fan_out[1:]), optimizer, gauge)
+    direct = rows(spec, base, target, one(role, fan_in[::2], fan_out[::2]), optimizer, gauge)
+
+    assert direct == pytest.approx({name: first[name] * second[name] for name in first}, rel=1e-12)
+
+
+@pytest.mark.parametrize("missing", ["learning_rate", "weight_decay", "init_scale", "eps"])
+def test_missing_base_values_are_named(missing: str) -> None:
+    """A plan refuses to invent a hyperparameter."""
+    values = {name: value for name, value in UNIT.items() if name != missing}
+
+    with pytest.raises(UsageError, match=f"`{missing}`"):
+        plan(Parameterization("mup"), SMALL, SMALL, (), values, optimizer="adamw")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
+def test_learning_rate_must_be_positive_and_finite(value: float) -> None:
+    """A learning rate that cannot train is refused."""
+    with pytest.raises(UsageError, match="`learning_rate`"):
+        plan(Parameterization("mup"), SMALL, SMALL, (), UNIT | {"learning_rate": value}, optimizer="adamw")
+
+
+def test_sgd_needs_no_eps() -> None:
+    """SGD has no eps, in its base values and in its rows."""
+    values = {name: value for name, value in UNIT.items() if name != "eps"}
+
+    planned = plan(Parameterization("mup"), SMALL, LARGE, (growing(Role.READOUT),), values, optimizer="sgd")
+
+    assert planned.rows[0].eps is None
+
+
+SMALL = Size(64, 2, 8, 800)
+LARGE = Size(256, 2, 8, 800)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "axis"),
+    [
+        ("mup", Size(64, 4, 8, 800), "depth"),
+        ("standard", Size(64, 4, 8, 800), "depth"),
+        ("standard", Size(128, 2, 8, 800), "width"),
+        ("completep", Size(64, 2, 16, 800), "batch"),
+        ("completep", Size(64, 2, 8, 1600), "tokens"),
+    ],
+)
+def test_axes_without_a_rule_are_noted(name: str, size: Size, axis: str) -> None:
+    """Growth that the parameterization says nothing about is said, not hidden."""
+    planned = plan(Parameterization(name), SMALL, size, (), UNIT, optimizer="adamw")
+
+    assert any(f"`{name}` has no rule for {axis}" in note for note in planned.notes)
+
+
+def test_covered_axes_are_not_noted() -> None:
+    """CompleteP covers width and depth."""
+    planned = plan(
+        Parameterization("completep"),
+        SMALL,
+        Size(256, 8, 8, 800),
+        (growing(Role.HIDDEN_WEIGHT, writes_residual=True),),
+        UNIT,
+        optimizer="adamw",
+    )
+
+    assert not any("no rule" in note for note in planned.notes)
+
+
+def test_absorbed_multipliers_warn_about_clipping() -> None:
+    """Global-norm clipping is not gauge-invariant, and the plan says so."""
+    parts = (growing(Role.READOUT),)
+    plain = plan(Parameterization("mup"), SMALL, LARGE, parts, UNIT, optimizer="adamw")
+    explicit = plan(Parameterization("mup"), SMALL, LARGE, parts, UNIT, optimizer="adamw", gauge="multipliers")
+
+    assert any("clip" in note for note in plain.notes)
+    assert not any("clip" in note for note in explicit.notes)
+
+
+def test_completep_needs_residual_branches_when_depth_grows() -> None:
+    """A depth rule over residual branches is refused for a network without them, and harmless at equal depth."""
+    hidden = (growing(Role.HIDDEN_WEIGHT),)
+
+    plan(Parameterization("completep"), SMALL, LARGE, hidden, UNIT, optimizer="adamw")
+    with pytest.raises(UsageError, match="residual"):
+        plan(Parameterization("completep"), SMALL, Size(64, 4, 8, 800), hidden, UNIT, optimizer="adamw")
+
+
+def test_depth_rules_leave_parameters_outside_the_blocks_alone() -> None:
+    """A matrix with two growing axes outside the residual blocks follows the width rule only."""
+    writer = growing(Role.HIDDEN_WEIGHT, writes_residual=True)
+    outside = replace(growing(Role.HIDDEN_WEIGHT), in_block=False)
+    planned = plan(
+        Parameterization("completep", 0.5), SMALL, Size(256, 32, 8, 800), (outside, writer), UNIT, optimizer="adamw"
+    )
+
+    assert planned.rows[0].learning_rate == 0.25  # 1/m_N alone; in a block CompleteP adds m_L^-0.5 = 0.25
+
+
+def test_norm_gains_cannot_absorb_a_branch_multiplier() -> None:
+    """A residual branch that ends in a norm keeps its multiplier in forward: ones cannot be scaled away silently."""
+    gain = replace(growing(Role.HIDDEN_VECTOR, writes_residual=True), init="ones")
+
+    with pytest.raises(UsageError, match="absorbed"):
+        plan(Parameterization("completep"), SMALL, LARGE, (gain,), UNIT, optimizer="adamw")
+    plan(Parameterization("completep"), SMALL, LARGE, (gain,), UNIT, optimizer="adamw", gauge="multipliers")
+
+
+def test_init_scale_multiplies_random_inits_only() -> None:
+    """A doubled init_scale doubles stds and touches nothing else."""
+    parts = (growing(Role.HIDDEN_WEIGHT, 64, 64), growing(Role.HIDDEN_VECTOR, 64, 64))
+    planned = plan(Parameterization("mup"), SMALL, SMALL, parts, UNIT | {"init_scale": 2.0}, optimizer="adamw")
+
+    assert [row.init_std for row in planned.rows] == [2.0, None]
+    assert [row.learning_rate for row in planned.rows] == [1.0, 1.0]
+
+
+def test_rows_carry_rules_and_sources() -> None:
+    """Every quantity of a row has its rule and its source, and an absorbed multiplier is named in it."""
+    planned = plan(Parameterization("mup"), SMALL, LARGE, (growing(Role.READOUT),), UNIT, optimizer="adamw")
+    row = planned.rows[0]
+
+    assert row.rules["learning_rate"] == "m_in^-1"
+    assert row.sources.keys() == row.rules.keys() == row.factors.keys()
+    assert "Table 8" in row.sources["learning_rate"]
+    assert "absorbed" in row.sources["learning_rate"]
