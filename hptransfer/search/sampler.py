@@ -1,0 +1,51 @@
+"""Which hyperparameters to try next, by the number of searched ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hptransfer.evidence.trial import Trial
+from hptransfer.search import line
+from hptransfer.search.recommendation import line_points
+from hptransfer.search.space import Space
+
+
+def propose(
+    space: Space,
+    finished: Sequence[Trial],
+    asked: Sequence[Mapping[str, float]],
+    *,
+    count: int,
+    total: int,
+    seed: int,
+) -> list[dict[str, float]]:
+    """Values to try next, a pure function of its arguments.
+
+    Args:
+        space: what is searched.
+        finished: results so far.
+        asked: every set of values decided before, whatever became of it; none is proposed again.
+        count: sets wanted at most, at least 1.
+        total: trials of the whole search.
+        seed: of the search.
+
+    Returns:
+        Sets of values of the searched hyperparameters; none when every trial diverged or nothing new is left to try.
+    """
+    if len(space) == 1:
+        axis = space.axes[0]
+        unavailable = [axis.x(values[axis.name]) for values in asked]
+        points = line.propose(
+            axis,
+            line_points(axis, finished),
+            unavailable,
+            spacing=space.spacing,
+            count=count,
+            total=total,
+        )
+        return [space.values((x,)) for x in points]
+    from hptransfer.search import volume  # imports Optuna, which one dimension does not need
+
+    taken = [space.point(values) for values in asked]
+    points_d = volume.propose(space, finished, taken, number=len(asked), count=count, total=total, seed=seed)
+    return [space.values(point) for point in points_d]
