@@ -42,7 +42,7 @@ _MACHINE = {
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived (a request, like KeyboardInterrupt, not an error); raised in the main thread so that `finally` blocks run."""
+    """SIGTERM arrived: a request, like KeyboardInterrupt, raised in the main thread so that `finally` blocks run."""
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -104,7 +104,7 @@ def _machine_fault(error: BaseException) -> Finding | None:
             return Finding("the machine must have enough memory", hint=hint)
         case OSError(errno=number) if number in _MACHINE:
             named = f"{error.filename}: " if error.filename else ""
-            return Finding(_MACHINE[number], f"{named}{error.strerror}", f"then {_CONTINUE}")
+            return Finding(_MACHINE[number], f"{named}{error.strerror}", f"change that, then {_CONTINUE}")
         case ImportError() if not (error.name or "hptransfer").startswith("hptransfer"):
             return Finding(f"`import {error.name}` must work", str(error), "install again (docs/install.md)")
         case _:

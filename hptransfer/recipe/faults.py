@@ -104,9 +104,8 @@ def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     inside = f"`{dotted(section)}`" if section else "a recipe"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
-    places = [place for place in homes(key) if place]
-    if suggestion.closest(key, allowed) is None and places:
-        hint = f"`{key}` is a key of " + " and of ".join(f"`{place}`" for place in places)
+    if suggestion.closest(key, allowed) is None and (elsewhere := homes(key)):
+        hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
     return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
 
 

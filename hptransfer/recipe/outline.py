@@ -87,15 +87,17 @@ def meaning(path: KeyPath, data: Plain) -> str | None:
 
 
 def homes(key: str) -> tuple[str, ...]:
-    """Dotted paths of the sections that do have `key`; `kind` variants count as one."""
-    return tuple(dict.fromkeys(name for name, section in _sections("", Recipe) if key in section.model_fields))
+    """The sections that do have `key`, as a message names them: "`tune`", "`model` with `kind: gpt`"."""
+    found = [f"`{name}`" for name, section in _sections("", Recipe) if name and key in section.model_fields]
+    for name, variants in KINDS.items():
+        having = [kind for kind, section in variants.items() if key in section.model_fields]
+        found += [f"`{name}`"] if len(having) == len(variants) else [f"`{name}` with `kind: {kind}`" for kind in having]
+    return tuple(found)
 
 
 def _sections(name: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    """Dotted name and section, depth first; those that depend on a `kind` are left out."""
     yield name, section
-    prefix = f"{name}." if name else ""
     for key in section.model_fields:
-        if not name and key in KINDS:
-            yield from ((key, variant) for variant in KINDS[key].values())
-        elif (child := _child(section, key)) is not None:
-            yield from _sections(prefix + key, child)
+        if (child := _child(section, key)) is not None and key not in KINDS:
+            yield from _sections(f"{name}.{key}" if name else key, child)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hptransfer.recipe.advice import advice
+from tests.recipe.texts import MLP, edited, load_text
+
+
+def test_a_sound_recipe_needs_none(tmp_path: Path) -> None:
+    """Negative control."""
+    assert advice(load_text(tmp_path, MLP)) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "line", "received"),
+    [
+        (("[64, 128, 256, 512]", "[64, 128, 256]"), "advice/short-ladder", 9, "64 to 256, a factor of 4"),
+        (("512]", "512]\n  depths: [2, 4]"), "advice/short-ladder", 10, "2 and 4"),
+        (("tune:", "check: {seeds: 1}\ntune:"), "advice/single-seed", 11, "1"),
+        (("steps: 100", "steps: 100\n  momentum: 0.5"), "advice/no-effect", 6, "0.5"),
+        (("steps: 100", "steps: 100\n  optimizer: sgd\n  eps: 1e-6"), "advice/no-effect", 7, "1e-06"),
+    ],
+)
+def test_weak_settings(tmp_path: Path, change: tuple[str, str], code: str, line: int, received: str) -> None:
+    """Each setting that weakens the evidence is one warning at its line."""
+    (found,) = advice(load_text(tmp_path, edited(MLP, change)))
+
+    assert found.code == code
+    assert found.place is not None
+    assert found.place.line == line
+    assert found.received == received
+
+
+def test_small_base(tmp_path: Path) -> None:
+    """A base below width 64 misleads."""
+    text = edited(MLP, ("width: 64", "width: 32"), ("[64,", "[32, 64,"))
+
+    (found,) = advice(load_text(tmp_path, text))
+
+    assert found.code == "advice/small-base"
+    assert found.received == "32"
