@@ -8,8 +8,9 @@ readout fall as width^-1/2 under muP, and that is right (Yang et al., arXiv 2203
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Literal
@@ -29,6 +30,8 @@ FIRST_STEP_IN_DEPTH = 3
 TOLERANCE = 0.15
 #: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
 _BEND = 0.1
+#: a layer's index in its module name
+_INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
 class RowVerdict(StrEnum):
@@ -47,9 +50,10 @@ class Measurement:
         size: width or depth of the model.
         seed: of init and data.
         step: optimizer steps taken, at least 1.
-        layer: name of the layer, the same at every size; in depth, of a place that every depth has.
-        kind: what the layer is, for example "hidden", "attention", "logits".
-        change: RMS over probe batch and coordinates of h(step) - h(0); in depth relative to RMS h(0).
+        layer: module name, with the layer's index where layers repeat ("blocks.3.up").
+        kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits".
+        change: RMS over probe batch and coordinates of h(step) - h(0); None or nan when not finite.
+        initial: RMS of h(0), by which changes are divided in depth; nan or 0 where it is not known.
     """
 
     size: int
@@ -57,7 +61,8 @@ class Measurement:
     step: int
     layer: str
     kind: str
-    change: float
+    change: float | None
+    initial: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ class CoordinateRow:
         standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
         largest_pair: slope between the two largest sizes.
         asymptotic: whether it agrees with the whole ladder's within 0.1.
-        judged: False where theory predicts no flat line (depth, before step 3): shown, not judged.
+        judged: False where theory predicts no flat line: in depth before step 3, and what a single block adds to the
+            residual stream. Such rows are shown, not judged.
         verdict: HOLDS, FAILS or INCONCLUSIVE.
     """
 
@@ -91,12 +97,15 @@ class CoordinateRow:
 class CoordinateReport:
     """The coordinate check along one axis.
 
+    In depth only the first and the last repetition of a layer are compared, under the names "first" and "last", because
+    the ones between have no counterpart at another depth.
+
     Attributes:
         axis: "width" or "depth".
         sizes: sizes measured, increasing.
         seeds: number of seeds.
         tolerance: allowed |slope|.
-        rows: per layer and step, in the order first measured by name and step.
+        rows: per layer and step, sorted by name and step.
         verdict: any judged FAILS decides, then any INCONCLUSIVE.
         sentence: the outcome in words, naming the layers at fault.
     """
@@ -116,7 +125,7 @@ def judge_coordinates(
     """Fit the slope of every layer's change against size, per step, and hold it against the tolerance.
 
     Args:
-        measurements: every (size, seed, step, layer) once, in any order.
+        measurements: every (size, seed, step, layer) once, in any order; layers that not every size has are left out.
         axis: what `size` is.
         tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
 
@@ -130,30 +139,59 @@ def judge_coordinates(
             "a coordinate check needs at least two sizes and two seeds",
             received=f"{len(sizes)} sizes, {len(seeds)} seeds",
         )
-    ordered = sorted(measurements, key=lambda m: (m.layer, m.kind, m.step, m.seed, m.size))
+    ordered = sorted(
+        _comparable(measurements) if axis == "depth" else measurements,
+        key=lambda m: (m.layer, m.kind, m.step, m.seed, m.size),
+    )
+    groups = {key: list(group) for key, group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))}
     rows = tuple(
-        _row(layer, kind, step, _changes(list(group), sizes, seeds), np.log2(np.array(sizes)), axis, tolerance)
-        for (layer, kind, step), group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))
+        _row(layer, kind, step, _changes(group, sizes, seeds, axis), np.log2(np.array(sizes)), axis, tolerance)
+        for (layer, kind, step), group in groups.items()
+        if {m.size for m in group} == set(sizes)
     )
     verdict = _overall(rows)
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, _sentence(rows, verdict, axis))
 
 
-def _changes(group: list[Measurement], sizes: list[int], seeds: list[int]) -> Array:
-    """(seeds, sizes) changes of one layer at one step."""
+def _comparable(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Rename the first and last repetition of every layer, drop the others; layers that do not repeat stay."""
+    last: dict[tuple[str, int], int] = {}
+    parts = [_INDEX.match(m.layer) for m in measurements]
+    for m, part in zip(measurements, parts, strict=True):
+        if part:
+            place = (f"{part[1]}*{part[3]}", m.size)
+            last[place] = max(last.get(place, 0), int(part[2]))
+    named = []
+    for m, part in zip(measurements, parts, strict=True):
+        if part is None:
+            named.append(m)
+            continue
+        if int(part[2]) == 0:
+            named.append(replace(m, layer=f"{part[1]}first{part[3]}"))
+        if int(part[2]) == last[f"{part[1]}*{part[3]}", m.size]:
+            named.append(replace(m, layer=f"{part[1]}last{part[3]}"))
+    return named
+
+
+def _changes(group: list[Measurement], sizes: list[int], seeds: list[int], axis: str) -> Array:
+    """(seeds, sizes) changes of one layer at one step; in depth relative to the activations at init."""
     if [(m.seed, m.size) for m in group] != [(seed, size) for seed in seeds for size in sizes]:
         raise UsageError(
             "every layer must be measured once at every size and seed",
             received=f"{len(group)} measurements of {group[0].layer} at step {group[0].step}, "
             f"expected {len(sizes)} sizes x {len(seeds)} seeds",
         )
-    return np.array([m.change for m in group]).reshape(len(seeds), len(sizes))
+    changes = np.array([math.nan if m.change is None else m.change for m in group])
+    initial = np.array([m.initial or math.nan for m in group])
+    if axis == "depth" and np.isfinite(initial).all():
+        changes = changes / initial
+    return np.asarray(changes.reshape(len(seeds), len(sizes)))
 
 
 def _row(
     layer: str, kind: str, step: int, changes: Array, log_size: Array, axis: str, tolerance: float
 ) -> CoordinateRow:
-    judged = axis == "width" or step >= FIRST_STEP_IN_DEPTH
+    judged = axis == "width" or (step >= FIRST_STEP_IN_DEPTH and kind != "branch")
     if not (np.isfinite(changes).all() and (changes > 0).all()):
         # a layer that blows up or does not move at all has no power law: neither is what transfer needs
         return CoordinateRow(layer, kind, step, math.nan, math.nan, math.nan, False, judged, RowVerdict.FAILS)
@@ -186,8 +224,11 @@ def _overall(rows: Sequence[CoordinateRow]) -> RowVerdict:
 
 def _sentence(rows: Sequence[CoordinateRow], verdict: RowVerdict, axis: str) -> str:
     at_fault = [row for row in rows if row.judged and row.verdict is verdict]
-    named = ", ".join(f"{row.layer} at step {row.step} (slope {row.slope:+.2f})" for row in at_fault[:4])
-    more = f" and {len(at_fault) - 4} more" if len(at_fault) > 4 else ""
+    worst = {row.layer: row for row in sorted(at_fault, key=lambda row: abs(row.slope))}
+    named = ", ".join(
+        f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]
+    )
+    more = f" and {len(worst) - 4} more" if len(worst) > 4 else ""
     early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
     if verdict is RowVerdict.HOLDS:
         return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."

@@ -1,0 +1,98 @@
+"""Reports as JSON documents: plain data, stable key order, and null where there is no finite number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from hptransfer.evidence.coordinate import CoordinateReport
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.transfer import AxisReport, TransferReport
+
+#: bumped when a key changes its meaning or goes away
+FORMAT = 1
+
+
+def to_document(value: object) -> Any:
+    """Turn a report, or any part of one, into JSON-able data.
+
+    Dataclasses become mappings in field order, enums their values, tuples lists; a number that is not finite becomes
+    null. An `Interval` also says which of its ends are open, and an `Optimum` gives its value in the hyperparameter's
+    own unit, so that nothing is lost with the infinities.
+
+    Args:
+        value: a report, dataclass, mapping, sequence, enum, string, number, boolean or None.
+
+    Raises:
+        TypeError: data of another type.
+    """
+    match value:
+        case Interval():
+            document: Any = _fields(value) | {"bounded": value.bounded}
+        case Optimum():
+            document = _fields(value) | {"value": _number(value.value)}
+        case Enum():
+            document = value.value
+        case None | str() | bool() | int():
+            document = value
+        case float():
+            document = _number(value)
+        case Mapping():
+            document = {str(key): to_document(item) for key, item in value.items()}
+        case Sequence():
+            document = [to_document(item) for item in value]
+        case _ if is_dataclass(value):
+            document = _fields(value)
+        case _:
+            raise TypeError(f"a document holds plain data, but got {type(value).__name__}")
+    return document
+
+
+def transfer_document(
+    report: TransferReport,
+    *,
+    recipe: str,
+    recipe_hash: str,
+    coordinate: Sequence[CoordinateReport] = (),
+    provenance: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """The content of `transfer.json`.
+
+    Args:
+        report: the judgement.
+        recipe: the recipe's name.
+        recipe_hash: sha256 of the recipe.
+        coordinate: coordinate checks that were made, one per axis.
+        provenance: versions, data fingerprint, seeds.
+    """
+    first = report.axes[0]
+    return {
+        "format": FORMAT,
+        "recipe": recipe,
+        "recipe_hash": recipe_hash,
+        "verdict": report.verdict.value,
+        "sentence": report.sentence,
+        "hyperparameter": first.hyperparameter,
+        "transferred": first.transferred,
+        "criteria": to_document(first.criteria),
+        "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
+        "axes": [to_document(axis) for axis in report.axes],
+        "coordinate": [to_document(check) for check in coordinate],
+        "provenance": to_document(dict(provenance or {})),
+    }
+
+
+def _checked(axes: Sequence[AxisReport], name: str) -> list[int]:
+    return sorted({size.value for axis in axes if axis.axis == name for size in axis.sizes})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: to_document(getattr(value, field.name)) for field in fields(value)}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,142 @@
+"""Evidence in the terminal: the table per size, the curves, drift and verdict; and the coordinate check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow, RowVerdict
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.ladder import SizeEvidence
+from hptransfer.evidence.reasons import describe_drift, describe_regret
+from hptransfer.evidence.transfer import AxisReport, TransferReport
+from hptransfer.evidence.verdict import Verdict
+from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
+
+_STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+
+
+def print_transfer(report: TransferReport, console: Console) -> None:
+    """Print every axis and the verdict; plain ASCII where the console's encoding is not UTF-8."""
+    console.print(render_transfer(report, width=console.width, glyphs=_glyphs(console)))
+
+
+def print_coordinates(reports: Sequence[CoordinateReport], console: Console) -> None:
+    """Print coordinate checks, one table per axis."""
+    console.print(Group(*(render_coordinates(report, glyphs=_glyphs(console)) for report in reports)))
+
+
+def render_transfer(report: TransferReport, *, width: int = 80, glyphs: Glyphs = UNICODE) -> Group:
+    """The report as rich renderables.
+
+    Args:
+        report: the judgement.
+        width: columns of the terminal.
+        glyphs: `plot.UNICODE` or `plot.ASCII`.
+    """
+    parts = [render_axis(axis, width=width, glyphs=glyphs) for axis in report.axes]
+    if len(report.axes) > 1:
+        parts.append(Group(_verdict_line(report.verdict, report.sentence)))
+    return Group(*parts)
+
+
+def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) -> Group:
+    """One axis: table per size, curves, drift, regret, limits and the verdict with its sentence."""
+    lines: list[Table | Text] = [
+        Text(f"{axis.hyperparameter} {axis.transferred:.4g}, tuned at {axis.axis} {axis.reference}", "bold"),
+        _table(axis, glyphs),
+        Text(""),
+        Text(
+            f"loss above each {axis.axis}'s best, and below the optimum with its 95% interval",
+            "dim",
+        ),
+        draw_curves(axis.sizes, axis.transferred, width=width, glyphs=glyphs),
+        Text(f"{glyphs.transferred} transferred value   {glyphs.diverged} diverged", "dim"),
+        Text(""),
+        Text(f"drift: {describe_drift(axis.drift)} (allowed {axis.criteria.drift:g})"),
+        Text(
+            f"regret at {axis.axis} {axis.sizes[-1].value}: {describe_regret(axis.sizes[-1])}"
+            f" (allowed {axis.criteria.regret:.2%})"
+        ),
+    ]
+    if axis.rho is not None:
+        lines.append(
+            Text(f"regret / gain from {axis.axis}: {axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})")
+        )
+    lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
+    lines.append(_verdict_line(axis.verdict, axis.sentence))
+    if axis.would_settle:
+        lines.append(Text(f"to settle it: {axis.would_settle}"))
+    return Group(*lines, Text(""))
+
+
+def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:
+    """The coordinate check: slope of each layer's change per step, and the verdict."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    steps = sorted({row.step for row in report.rows})
+    table.add_column("layer")
+    table.add_column("kind")
+    for step in steps:
+        table.add_column(f"step {step}", justify="right")
+    cells = {(row.layer, row.kind, row.step): row for row in report.rows}
+    for layer, kind in dict.fromkeys((row.layer, row.kind) for row in report.rows):
+        table.add_row(layer, kind, *(_slope(cells.get((layer, kind, step)), glyphs) for step in steps))
+    sizes = ", ".join(str(size) for size in report.sizes)
+    title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
+    legend = f"! beyond {glyphs.plus_minus}{report.tolerance:g}   ? not settled   ( ) shown, not judged"
+    return Group(Text(title, "bold"), table, Text(legend, "dim"), Text(report.sentence), Text(""))
+
+
+def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
+    """One cell of the coordinate table; the mark behind the number is its verdict."""
+    if row is None:
+        return ""
+    if not row.judged:
+        return f"({row.slope:+.2f}) "
+    mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
+    return f"{row.slope:+.2f} {glyphs.plus_minus} {1.96 * row.standard_error:.2f}{mark}"
+
+
+def _table(axis: AxisReport, glyphs: Glyphs) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", axis.axis, "optimum", "95% interval", "edge", "loss", "regret here"):
+        table.add_column(name, justify="left" if name in ("", "edge") else "right", no_wrap=True)
+    for index, size in enumerate(axis.sizes):
+        optimum = size.optimum
+        table.add_row(
+            Text(marker_of(index, glyphs), colour_of(index)),
+            str(size.value),
+            f"{optimum.value:.3g}",
+            f"{_power(optimum.low)} to {_power(optimum.high)}",
+            optimum.edge or "",
+            f"{optimum.loss.estimate:.4f}",
+            _percent(size),
+        )
+    return table
+
+
+def _power(log2_value: float) -> str:
+    """An end of an interval in the hyperparameter's unit; an open end is said, not left out."""
+    return "open" if math.isinf(log2_value) else f"{2.0**log2_value:.3g}"
+
+
+def _percent(size: SizeEvidence) -> str:
+    regret: Interval = size.relative_regret
+    if math.isinf(regret.low):
+        return "diverges"
+    if math.isinf(regret.estimate):
+        return "not sampled"
+    high = "open" if math.isinf(regret.high) else f"{regret.high:.2%}"
+    return f"{regret.estimate:.2%} (to {high})"
+
+
+def _verdict_line(verdict: Verdict, sentence: str) -> Text:
+    return Text.assemble((verdict.value, _STYLE[verdict]), ": ", sentence)
+
+
+def _glyphs(console: Console) -> Glyphs:
+    return UNICODE if console.encoding.lower().replace("-", "").startswith("utf") else ASCII
