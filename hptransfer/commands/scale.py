@@ -21,6 +21,7 @@ from hptransfer.export.target import TargetEvidence, target_document, write_targ
 from hptransfer.recipe.hyperparameters import NAMES, defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 
@@ -73,7 +74,7 @@ def scale_command(
     document = _document(loaded, size, tuned, checked, objections)
     path = output or folder.target
     write_target(path, document)
-    print(json.dumps(_finite(document), indent=2, allow_nan=False) if as_json else _summary(path, document))
+    print(json.dumps(to_document(document), indent=2, allow_nan=False) if as_json else _summary(path, document))
     return 0
 
 
@@ -169,7 +170,7 @@ def _document(
     evidence = TargetEvidence(
         verdict=found.get("verdict"),
         sentence=found.get("sentence", "transfer was never checked"),
-        axes=found.get("axes", []),
+        axes=[_brief(axis) for axis in found.get("axes", [])],
         checked={
             "widths": [recipe.proxy.width, *reached.get("widths", ())],
             "depths": [recipe.proxy.depth, *reached.get("depths", ())],
@@ -184,6 +185,12 @@ def _document(
         "clip": recipe.training.clip,
     }
     return target_document(plan, evidence, recipe=recipe.name, training=training, provenance=_provenance(loaded, tuned))
+
+
+def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
+    """One axis of the check without the curves behind it: those stay in transfer.json."""
+    sizes = [size["value"] if isinstance(size, Mapping) else size for size in axis.get("sizes", ())]
+    return {**axis, "sizes": sizes}
 
 
 def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any]) -> dict[str, object]:
@@ -215,12 +222,3 @@ def _summary(path: Path, document: Mapping[str, Any]) -> str:
         *(f"FORCED: {objection}" for objection in verdict["objections"]),
     ]
     return "\n".join(lines)
-
-
-def _finite(value: object) -> object:
-    """JSON has no infinity: open ends of intervals become null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value

@@ -149,7 +149,7 @@ def render_target(document: Mapping[str, object]) -> str:
     verdict = _mapping(document["verdict"])
     header = _HEADER.format(optimizer=optimizer)
     if verdict["forced"]:
-        reasons = "\n".join(f"#   {objection}" for objection in _sequence(verdict["objections"]))
+        reasons = "\n".join(f"#   {' '.join(str(objection).split())}" for objection in _sequence(verdict["objections"]))
         header += _FORCED.format(reasons=reasons)
     return header + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 

@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from hptransfer.errors import MachineError, UsageError
+from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
@@ -126,13 +126,12 @@ def load_plan(path: str | Path) -> AppliedPlan:
         The plan; `init_(module)` and `param_groups(module)` apply it.
 
     Raises:
-        MachineError: the file cannot be read.
-        UsageError: it is not a target's file.
+        UsageError: the file cannot be read, or is not a target's.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise MachineError("the target's file must be readable", received=f"{path}: {error.strerror}") from None
+        raise UsageError("the target's file must be readable", received=f"{path}: {error.strerror}") from None
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

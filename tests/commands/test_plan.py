@@ -1,0 +1,111 @@
+"""hptransfer plan: every group, with its rule, in text and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hptransfer.commands.plan import plan_command, wanted_size
+from hptransfer.errors import UsageError
+from hptransfer.recipe.load import load_recipe
+
+RECIPE = """\
+name: tiny
+model: {kind: gpt, context: 8, head_dim: 8}
+data: {kind: stdlib-text}
+training: {steps: 10, batch_size: 4, learning_rate: 0.01, weight_decay: 0.1}
+parameterization: {name: completep}
+sizes:
+  base: {width: 16, depth: 2}
+  widths: [16, 32]
+  target: {width: 64, depth: 8, batch_size: 8}
+tune:
+  space:
+    learning_rate: {low: 1.0e-3, high: 1.0e-1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """A small decoder under completep."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def printed(capsys: pytest.CaptureFixture[str], recipe: str, **options: object) -> str:
+    """What the command prints on stdout; stderr stays silent."""
+    arguments = {"width": None, "depth": None, "full": False, "as_json": False} | options
+    assert plan_command(recipe, **arguments) == 0  # type: ignore[arg-type]  # options of one test
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_every_group_is_a_line(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Repeated layers collapse into one line with their number."""
+    lines = printed(capsys, recipe).splitlines()
+    found = {line.split()[0]: line.split()[1] for line in lines if ".weight" in line.split(" ")[0]}
+
+    assert found == {
+        "embedding.weight": "1",
+        **{
+            f"blocks.*.{part}.weight": "8"
+            for part in ("attention_norm", "q", "k", "v", "attention_out", "mlp_norm", "up", "down")
+        },
+        "final_norm.weight": "1",
+        "readout.weight": "1",
+    }
+
+
+def test_a_line_has_values_and_rule(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shape, role, init std, learning rate, decay, eps and rules stand on the parameter's line."""
+    line = next(line for line in printed(capsys, recipe).splitlines() if line.startswith("blocks.*.down"))
+
+    # m_N = 4, m_L = 4: std 1/sqrt(64)/2/4, lr 0.01/4/4, decay 0.1*4*4, eps 1e-8/4
+    for expected in ("64x256", "hidden weight", "0.01562", "0.000625", "1.6", "2.5e-09", "m_in^-1 m_L^-1"):
+        assert expected in line
+
+
+def test_sources_and_notes_are_printed(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The paper, table and row of each rule, and what no rule covers."""
+    text = printed(capsys, recipe)
+
+    assert "CompleteP (arXiv 2505.01618), Table 1" in text
+    assert "note: `completep` has no rule for batch (4 -> 8)" in text
+
+
+def test_full_prints_every_layer(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--full writes repeated layers out."""
+    text = printed(capsys, recipe, full=True)
+
+    assert all(f"blocks.{layer}.up.weight" in text for layer in range(8))
+
+
+def test_json_has_the_whole_plan(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints sizes, base values and every group."""
+    data = json.loads(printed(capsys, recipe, as_json=True, width=32, depth=2))
+
+    assert data["size"] == {"width": 32, "depth": 2, "batch_size": 8, "tokens": 320}
+    assert data["parameterization"] == "completep(alpha=1)"
+    assert sum(row["count"] for row in data["parameters"]) == 19
+    readout = data["parameters"][-1]
+    assert (readout["pattern"], readout["learning_rate"]) == (r"readout\.weight", 0.005)
+    assert readout["rules"]["learning_rate"] == "m_in^-1"
+
+
+def test_impossible_widths_are_usage_errors(recipe: str) -> None:
+    """A width that heads do not divide is refused."""
+    with pytest.raises(UsageError, match="head_dim"):
+        plan_command(recipe, 36, None, False, False)
+
+
+@pytest.mark.parametrize("change", [{"width": 0}, {"depth": -1}, {"batch_size": 0}, {"tokens": 0}])
+def test_sizes_start_at_one(recipe: str, change: dict[str, int]) -> None:
+    """A zero is not taken for "use the default"."""
+    options = {"width": None, "depth": None} | change
+
+    with pytest.raises(UsageError, match=">= 1"):
+        wanted_size(load_recipe(recipe).recipe, **options)

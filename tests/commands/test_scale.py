@@ -1,0 +1,243 @@
+"""hptransfer scale: writes the target when the check supports it, and otherwise refuses for each reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hptransfer
+from hptransfer.commands.scale import scale_command
+from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
+from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.schema import GptModel
+from tests.commands.test_plan import RECIPE
+
+
+class Folder:
+    """A recipe with a run folder that `tune` and `check` have filled."""
+
+    def __init__(self, path: Path) -> None:
+        self.recipe, self.runs = path / "tiny.yaml", path / "runs"
+        self.recipe.write_text(RECIPE)
+        self.hash = load_recipe(self.recipe).hash
+        (self.runs / "tiny").mkdir(parents=True)
+        self.write_tuned()
+        self.write_transfer()
+
+    def write_tuned(self, **changes: object) -> None:
+        """What tune writes."""
+        tuned = {
+            "recipe": "tiny",
+            "recipe_hash": self.hash,
+            "size": {"width": 16, "depth": 2},
+            "hyperparameters": {"learning_rate": 0.03125},
+            "intervals": {"learning_rate": [0.02, 0.05]},
+            "provenance": {"data": "f" * 64, "torch": "2.13.0"},
+        }
+        (self.runs / "tiny" / "tuned.yaml").write_text(yaml.safe_dump(tuned | changes))
+
+    def write_transfer(self, **changes: object) -> None:
+        """What check writes."""
+        transfer = {
+            "recipe": "tiny",
+            "recipe_hash": self.hash,
+            "verdict": "TRANSFERS",
+            "sentence": "learning_rate carries over.",
+            "axes": [{"axis": "width", "sizes": [{"value": 16, "optimum": 1}], "drift": {"estimate": 0.01}}],
+            "checked": {"widths": [16, 32], "depths": []},
+        }
+        (self.runs / "tiny" / "transfer.json").write_text(json.dumps(transfer | changes))
+
+    def scale(self, **options: object) -> int:
+        """Run the command."""
+        names = ("width", "depth", "batch_size", "tokens", "output")
+        arguments = dict.fromkeys(names) | {"force": False, "as_json": False} | options
+        return scale_command(str(self.recipe), self.runs, **arguments)  # type: ignore[arg-type]  # options of one test
+
+    @property
+    def target(self) -> Path:
+        """The file the command writes."""
+        return self.runs / "tiny" / "target.yaml"
+
+    def document(self) -> dict[str, dict[str, object]]:
+        """The file's content."""
+        content: dict[str, dict[str, object]] = yaml.safe_load(self.target.read_text())
+        return content
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A checked recipe."""
+    return Folder(tmp_path)
+
+
+def test_it_writes_the_target_with_its_evidence(folder: Folder) -> None:
+    """Tuned values, verdict, extrapolation and provenance are in the file."""
+    assert folder.scale() == 0
+    document = folder.document()
+
+    assert document["hyperparameters"]["learning_rate"] == 0.03125
+    assert document["hyperparameters"]["weight_decay"] == 0.1  # not searched: the recipe's
+    assert document["verdict"]["verdict"] == "TRANSFERS"
+    assert document["verdict"]["sentence"] == "learning_rate carries over."
+    assert document["verdict"]["axes"] == [{"axis": "width", "sizes": [16], "drift": {"estimate": 0.01}}]
+    assert document["verdict"]["forced"] is False
+    assert document["provenance"]["recipe_hash"] == folder.hash
+    assert document["provenance"]["data_fingerprint"] == "f" * 64
+    assert set(document["provenance"]["versions"]) >= {"hptransfer", "torch", "python"}
+    assert document["training"]["steps"] == 5  # 10 steps of 4 examples are 5 of 8
+
+
+def test_the_file_is_usable(folder: Folder) -> None:
+    """load_plan reads it and its groups fit the recipe's model at the target."""
+    from hptransfer.models.build import build_model
+
+    folder.scale()
+    model = build_model(GptModel(kind="gpt", context=8, head_dim=8), 64, 8)
+    loaded = hptransfer.load_plan(folder.target)
+    loaded.init_(model, seed=0)
+
+    assert len(loaded.param_groups(model)) == 5
+
+
+def test_options_choose_the_size_and_the_file(folder: Folder, tmp_path: Path) -> None:
+    """The command line goes before the recipe's target."""
+    folder.scale(width=128, depth=4, batch_size=16, tokens=12800, output=tmp_path / "other.yaml")
+    document = yaml.safe_load((tmp_path / "other.yaml").read_text())
+
+    assert document["size"] == {"width": 128, "depth": 4, "batch_size": 16, "tokens": 12800}
+    assert document["training"]["steps"] == 100  # 12800 / (16 sequences of 8 positions)
+    assert not folder.target.exists()
+
+
+def test_extrapolation_counts_from_what_was_trained(folder: Folder) -> None:
+    """An axis that the check did not vary was trained at the proxy's value only."""
+    folder.scale()
+    reached = {entry["axis"]: (entry["checked_up_to"], entry["factor"]) for entry in folder.document()["extrapolation"]}
+
+    assert reached == {"width": (32, 2.0), "depth": (2, 4.0), "batch_size": (4, 2.0), "tokens": (320, 1.0)}
+
+
+def test_it_prints_a_summary(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file, the verdict and the distances go to stdout."""
+    folder.scale()
+    text = capsys.readouterr().out
+
+    assert str(folder.target) in text
+    assert "TRANSFERS: learning_rate carries over." in text
+    assert "depth 8 lies 4 times beyond the largest trained (2): by theory alone" in text
+
+
+def test_json_is_the_document(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints what the file holds, with null where a number is infinite."""
+    folder.write_tuned(intervals={"learning_rate": [0.02, float("inf")]})
+    folder.scale(as_json=True)
+    document = json.loads(capsys.readouterr().out)
+
+    assert document["format"] == "hptransfer-target/1"
+    assert document["provenance"]["intervals"] == {"learning_rate": [0.02, None]}
+
+
+def no_check(folder: Folder) -> None:
+    """Tuned, never checked."""
+    (folder.runs / "tiny" / "transfer.json").unlink()
+
+
+REFUSALS: dict[str, tuple[Callable[[Folder], None], type[HptransferError], int, str]] = {
+    "drifts": (
+        lambda folder: folder.write_transfer(verdict="DRIFTS", sentence="It drifts."),
+        RefusedError,
+        1,
+        "It drifts.",
+    ),
+    "missing": (no_check, RefusedError, 1, "never checked"),
+    "other recipe": (lambda folder: folder.write_transfer(recipe_hash="0"), RefusedError, 1, "another version"),
+    "tuned for another": (lambda folder: folder.write_tuned(recipe_hash="0"), RefusedError, 1, "another version"),
+    "inconclusive": (
+        lambda folder: folder.write_transfer(verdict="INCONCLUSIVE", sentence="Unclear."),
+        InconclusiveError,
+        3,
+        "Unclear.",
+    ),
+    "inconclusive and of another recipe": (
+        lambda folder: folder.write_transfer(verdict="INCONCLUSIVE", recipe_hash="0"),
+        RefusedError,
+        1,
+        "another version",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_it_refuses_without_evidence(folder: Folder, case: str) -> None:
+    """Each missing support has its exit status, is named, and leaves no file."""
+    break_it, kind, status, said = REFUSALS[case]
+    break_it(folder)
+
+    with pytest.raises(kind) as caught:
+        folder.scale()
+
+    assert caught.value.exit_status == status
+    assert said in str(caught.value.findings[0].received)
+    assert "--force" in str(caught.value.findings[0].hint)
+    assert not folder.target.exists()
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_forced_files_say_so(folder: Folder, case: str) -> None:
+    """--force writes the file with the objection inside."""
+    break_it, _, _, said = REFUSALS[case]
+    break_it(folder)
+
+    assert folder.scale(force=True) == 0
+    assert "# FORCED" in folder.target.read_text()
+    assert folder.document()["verdict"]["forced"] is True
+    assert said in str(folder.document()["verdict"]["objections"])
+
+
+def test_nothing_tuned_cannot_be_forced(folder: Folder) -> None:
+    """Without tuned hyperparameters there is nothing to write."""
+    (folder.runs / "tiny" / "tuned.yaml").unlink()
+
+    with pytest.raises(UsageError, match=r"no .*tuned\.yaml"):
+        folder.scale(force=True)
+
+
+@pytest.mark.parametrize(("axis", "value"), [("width", 8), ("depth", 1)])
+def test_targets_smaller_than_the_base_are_refused(folder: Folder, axis: str, value: int) -> None:
+    """Transfer goes from small to large."""
+    with pytest.raises(UsageError, match=f"`target.{axis} >= base.{axis}`"):
+        folder.scale(**{axis: value})
+
+
+def test_widths_that_heads_do_not_divide_are_refused(folder: Folder) -> None:
+    """A target that cannot be built is a usage error, and nothing is written."""
+    with pytest.raises(UsageError, match="head_dim"):
+        folder.scale(width=100)
+    assert not folder.target.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tuned.yaml", "[1"),
+        ("tuned.yaml", "just text"),
+        ("tuned.yaml", "hyperparameters: {}"),
+        ("tuned.yaml", "hyperparameters: {learning_rate: fast}"),
+        ("tuned.yaml", "hyperparameters: {learning_rate: .nan}"),
+        ("tuned.yaml", "hyperparameters: {speed: 1.0}"),
+        ("transfer.json", "{"),
+        ("transfer.json", "[]"),
+        ("transfer.json", '{"verdict": "MAYBE"}'),
+    ],
+)
+def test_damaged_files_are_usage_errors(folder: Folder, name: str, text: str) -> None:
+    """What tune and check did not write is refused by file name."""
+    (folder.runs / "tiny" / name).write_text(text)
+
+    with pytest.raises(UsageError, match=name.replace(".", r"\.")):
+        folder.scale()

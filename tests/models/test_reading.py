@@ -1,0 +1,271 @@
+"""Roles read from shapes and module types, on the meta device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+from hptransfer.errors import UsageError
+from hptransfer.models.reading import Builder, read_module, read_parameters
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.recipe.schema import GptModel, MlpModel
+from hptransfer.sizes import Size
+
+BASE = Size(64, 2, 8, 800)
+TARGET = Size(256, 4, 8, 800)
+
+
+def by_name(parameters: tuple[Parameter, ...]) -> dict[str, Parameter]:
+    """Parameters by name."""
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def test_decoder_roles() -> None:
+    """Each parameter of the decoder has its role."""
+    found = by_name(read_parameters(GptModel(kind="gpt", positions="learned"), BASE, TARGET))
+
+    assert {name: parameter.role for name, parameter in found.items() if ".1." not in name} == {
+        "embedding.weight": Role.EMBEDDING,
+        "positions.weight": Role.EMBEDDING,
+        "final_norm.weight": Role.OUTER_VECTOR,
+        "readout.weight": Role.READOUT,
+        **{
+            f"blocks.{layer}.{part}.weight": Role.HIDDEN_VECTOR if part.endswith("norm") else Role.HIDDEN_WEIGHT
+            for layer in (0, 2, 3)
+            for part in ("attention_norm", "q", "k", "v", "attention_out", "mlp_norm", "up", "down")
+        },
+    }
+
+
+def test_decoder_residual_writers() -> None:
+    """Attention and MLP outputs write the residual stream, and every block parameter knows that it lies in a block."""
+    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+
+    assert {name for name, parameter in found.items() if parameter.writes_residual} == {
+        f"blocks.{layer}.{part}.weight" for layer in range(4) for part in ("attention_out", "down")
+    }
+    assert {name for name, parameter in found.items() if not parameter.in_block} == {
+        "embedding.weight",
+        "final_norm.weight",
+        "readout.weight",
+    }
+
+
+def test_mlp_roles() -> None:
+    """Each parameter of the MLP has its role; it has no residual blocks, so nothing lies in one."""
+    found = by_name(read_parameters(MlpModel(kind="mlp"), BASE, Size(256, 2, 8, 800)))
+
+    assert {name: parameter.role for name, parameter in found.items()} == {
+        "embedding.weight": Role.EMBEDDING,
+        "input.weight": Role.EMBEDDING,
+        "input.bias": Role.OUTER_VECTOR,
+        "input_norm.weight": Role.OUTER_VECTOR,
+        "input_norm.bias": Role.OUTER_VECTOR,
+        "hidden.0.weight": Role.HIDDEN_WEIGHT,
+        "hidden.0.bias": Role.HIDDEN_VECTOR,
+        "hidden_norms.0.weight": Role.HIDDEN_VECTOR,
+        "hidden_norms.0.bias": Role.HIDDEN_VECTOR,
+        "readout.weight": Role.READOUT,
+        "readout.bias": Role.READOUT_BIAS,
+    }
+    assert not any(parameter.in_block or parameter.writes_residual for parameter in found.values())
+
+
+def test_fans_of_each_kind() -> None:
+    """Fan-in and fan-out at base and target: a matrix sums its inputs, a lookup and a vector sum one."""
+    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+    fans = {
+        name: (row.base_fan_in, row.fan_in, row.base_fan_out, row.fan_out)
+        for name, row in found.items()
+        if not name.startswith("blocks.") or name.startswith("blocks.3.")
+    }
+
+    assert fans["embedding.weight"] == (1, 1, 64, 256)
+    assert fans["blocks.3.up.weight"] == (64, 256, 256, 1024)
+    assert fans["blocks.3.down.weight"] == (256, 1024, 64, 256)
+    assert fans["blocks.3.mlp_norm.weight"] == (1, 1, 64, 256)
+    assert fans["readout.weight"] == (64, 256, 256, 256)
+
+
+def test_base_inits() -> None:
+    """At base, matrices have std 1/sqrt(fan-in), tables 1, gains are ones and biases zeros."""
+    found = by_name(read_parameters(MlpModel(kind="mlp", context=8, embedding=32), BASE, TARGET))
+
+    assert found["embedding.weight"].base_init_std == 1.0
+    assert found["input.weight"].base_init_std == 0.0625  # 1/sqrt(8 * 32)
+    assert found["hidden.0.weight"].base_init_std == 0.125  # 1/sqrt(64)
+    assert (found["hidden_norms.0.weight"].init, found["hidden_norms.0.weight"].base_init_std) == ("ones", None)
+    assert (found["hidden.0.bias"].init, found["hidden.0.bias"].base_init_std) == ("zeros", None)
+
+
+def test_layers_that_the_base_lacks_are_read() -> None:
+    """A base of depth 1 has no hidden matrix; a deeper target's are read from a deeper model of the base width."""
+    found = by_name(read_parameters(MlpModel(kind="mlp"), Size(64, 1, 8, 800), TARGET))
+
+    assert (found["hidden.2.weight"].role, found["hidden.2.weight"].base_fan_in) == (Role.HIDDEN_WEIGHT, 64)
+
+
+def test_roles_do_not_depend_on_the_target() -> None:
+    """A target as wide as the base has the same roles: growth is read from the base and its deltas."""
+    models = (MlpModel(kind="mlp"), GptModel(kind="gpt"))
+    for model in models:
+        same = [(row.name, row.role) for row in read_parameters(model, BASE, BASE)]
+        wide = [(row.name, row.role) for row in read_parameters(model, BASE, Size(256, 2, 8, 800))]
+
+        assert same == wide
+
+
+def test_every_decision_has_a_reason() -> None:
+    """Each role says how it was decided."""
+    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+
+    assert found["blocks.0.up.weight"].reason == "fan-in and fan-out grow"
+    assert found["readout.weight"].reason == "fan-in grows, fan-out does not"
+    assert all(parameter.reason for parameter in found.values())
+
+
+def test_parameters_come_in_the_order_of_the_module() -> None:
+    """The order is that of named_parameters()."""
+    names = [parameter.name for parameter in read_parameters(GptModel(kind="gpt"), BASE, TARGET)]
+
+    assert names[0] == "embedding.weight"
+    assert names[-2:] == ["final_norm.weight", "readout.weight"]
+
+
+def test_a_large_model_takes_little_memory() -> None:
+    """A 64-billion-parameter decoder is read and planned in a fresh process in under 1 GB of memory."""
+    code = """
+import json, math, resource
+from hptransfer.models.reading import read_parameters
+from hptransfer.parameterization.groups import group_rows
+from hptransfer.parameterization.plan import plan
+from hptransfer.parameterization.tables import Parameterization
+from hptransfer.recipe.schema import GptModel
+from hptransfer.sizes import Size
+base, size = Size(256, 2, 8, 800), Size(8192, 80, 8, 800)
+parameters = read_parameters(GptModel(kind="gpt"), base, size)
+values = {"learning_rate": 0.01, "weight_decay": 0.1, "init_scale": 1.0, "eps": 1e-8}
+rows = plan(Parameterization("completep"), base, size, parameters, values, optimizer="adamw").rows
+print(json.dumps({
+    "parameters": sum(math.prod(row.parameter.shape) for row in rows),
+    "groups": len(group_rows(rows)),
+    "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    measured = json.loads(done.stdout)
+
+    # 80 blocks of 12 D^2 and 2 D, two tables of 256 D, a final norm of D, with D = 8192
+    assert measured["parameters"] == 80 * (12 * 8192**2 + 2 * 8192) + 2 * 256 * 8192 + 8192
+    assert measured["groups"] == 11
+    assert measured["kilobytes"] < 1_000_000
+
+
+def read(build: Builder, **options: object) -> dict[str, Parameter]:
+    """A hand-made module's parameters."""
+    return by_name(read_module(build, BASE, TARGET, **options))  # type: ignore[arg-type]  # keyword options of one test
+
+
+def refusal(build: Builder, **options: object) -> UsageError:
+    """The error a hand-made module earns."""
+    with pytest.raises(UsageError) as caught:
+        read(build, **options)
+    return caught.value
+
+
+class Named(nn.Module):
+    """Modules under names."""
+
+    def __init__(self, **parts: nn.Module) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+def test_any_builder_is_read() -> None:
+    """A module that is no built-in is read by its shapes, unequal axes included."""
+    found = read(lambda width, depth: Named(a=nn.Linear(width, width**2), norm=nn.RMSNorm(width**2)))
+
+    assert (found["a.weight"].role, found["a.weight"].fan_out, found["a.weight"].base_fan_out) == (
+        Role.HIDDEN_WEIGHT,
+        256**2,
+        64**2,
+    )
+    assert found["norm.weight"].role is Role.OUTER_VECTOR
+
+
+def test_finite_matrices_have_a_role() -> None:
+    """A matrix of which no axis grows is left unscaled, as an input is when nothing grows."""
+    assert read(lambda width, depth: Named(a=nn.Linear(3, 4)))["a.weight"].role is Role.EMBEDDING
+
+
+def test_a_finite_matrix_inside_the_layers_is_ambiguous() -> None:
+    """A router or fixed key-value projection is refused by name and shape, with the line that decides it."""
+
+    def build(width: int, depth: int) -> nn.Module:
+        return Named(layers=nn.ModuleList(nn.Linear(width, 8, bias=False) for _ in range(depth)))
+
+    error = refusal(build)
+
+    assert len(error.findings) == 4  # every layer of the target
+    assert "layers.0.weight (8, 256)" in str(error.findings[0].received)
+    assert "roles=" in str(error.findings[0].hint)
+
+
+def test_named_roles_decide() -> None:
+    """A role given by pattern is used where shapes do not decide."""
+
+    def build(width: int, depth: int) -> nn.Module:
+        return Named(layers=nn.ModuleList(nn.Linear(width, 8, bias=False) for _ in range(depth)))
+
+    found = read(build, roles={r"layers\.\d+\.weight": Role.HIDDEN_WEIGHT})
+
+    assert found["layers.3.weight"].role is Role.HIDDEN_WEIGHT
+    assert found["layers.3.weight"].reason == r"named by layers\.\d+\.weight"
+
+
+def test_raw_parameters_are_refused() -> None:
+    """A raw nn.Parameter does not say which axis is fan-in."""
+
+    class Raw(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(nn.Linear(width, width).weight)
+
+    assert "scale (256, 256)" in str(refusal(lambda width, depth: Raw(width)).findings[0].received)
+
+
+def test_tied_weights_are_refused() -> None:
+    """One tensor cannot be scaled as an embedding and as a readout."""
+
+    def build(width: int, depth: int) -> nn.Module:
+        module = Named(embedding=nn.Embedding(16, width), readout=nn.Linear(width, 16, bias=False))
+        module.readout.weight = module.embedding.weight
+        return module
+
+    assert refusal(build).findings[0].received == "embedding.weight and readout.weight are one tensor"
+
+
+def test_vocabularies_that_grow_are_refused() -> None:
+    """A lookup table whose number of entries follows the width has no rule."""
+    error = refusal(lambda width, depth: Named(table=nn.Embedding(width, 8)))
+
+    assert "table.weight" in str(error.findings[0].received)
+
+
+def test_axes_that_change_without_width_are_refused() -> None:
+    """An axis that depends on something other than width is not silently finite."""
+    error = refusal(lambda width, depth: Named(a=nn.Linear(8 if depth == 4 and width == 256 else 9, width)))
+
+    assert "an axis changed" in str(error.findings[0].received)
+
+
+def test_patterns_that_match_nothing_are_refused() -> None:
+    """A misspelt residual writer would leave the depth rule unapplied."""
+    error = refusal(lambda width, depth: Named(a=nn.Linear(width, width)), residual_writers=[r"b\.weight"])
+
+    assert error.findings[0].received == r"b\.weight"
