@@ -1,0 +1,181 @@
+"""`hptransfer check`: does the tuned value carry over to the sizes of the ladder?"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hptransfer import __version__
+from hptransfer.commands.coordinates import check_coordinates
+from hptransfer.commands.design import CheckDesign, climb
+from hptransfer.commands.running import Session, open_session, relative_cost, run_requests
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.commands.tuned import read_tuned
+from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.evidence.coordinate import CoordinateReport
+from hptransfer.evidence.ladder import TransferCriteria
+from hptransfer.evidence.transfer import TransferReport, judge
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.report.curves import save_curves
+from hptransfer.report.documents import transfer_document
+from hptransfer.report.progress import Progress
+from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.storage.run_folder import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found and wrote.
+
+    Attributes:
+        report: the judgement.
+        coordinate: coordinate checks, one per axis.
+        document: the content of `transfer.json`.
+        files: what was written, `transfer.json` first.
+    """
+
+    report: TransferReport
+    coordinate: tuple[CoordinateReport, ...]
+    document: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def check_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+    """Check transfer of the tuned values and print the verdict.
+
+    Args:
+        recipe: path or name of a recipe.
+        runs: the folder of run folders; `runs/<name>/tuned.yaml` must exist.
+        workers: trials at a time.
+        as_json: print `transfer.json` instead of tables.
+        quiet: no progress.
+
+    Returns:
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+    """
+    with open_session(recipe, runs, workers) as session:
+        result = check(session, recipe, quiet=quiet, show=not as_json)
+    if as_json:
+        print(json.dumps(result.document, indent=2, allow_nan=False))
+    return result.report.verdict.exit_status
+
+
+def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResult:
+    """Run the coordinate check and the ladder, judge them, write `transfer.json` and the figures.
+
+    Args:
+        session: of the recipe.
+        name: what the user called the recipe, for hints.
+        quiet: no progress.
+        show: print tables and curves to stdout as they become known.
+
+    Raises:
+        UsageError: nothing was tuned, or with another version of the recipe.
+        InconclusiveError: some size diverged at every value that was tried.
+    """
+    loaded, folder = session.loaded, session.folder
+    tuned = read_tuned(folder.tuned, name)
+    if tuned.get("recipe_hash") != loaded.hash:
+        raise UsageError(
+            "transfer is checked for values that were tuned with the same recipe",
+            received=f"{folder.tuned} is of another version of it",
+            hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
+        )
+    design = CheckDesign(loaded.recipe, session.root, tuned["hyperparameters"])
+    console = Console(quiet=not show, highlight=False)
+    coordinate = check_coordinates(design, session.pool, folder.path / "coordinate.json", session.fingerprint)
+    print_coordinates(coordinate, console)
+    trials = _climb(session, design, quiet)
+    _require_finite(trials)
+    report = judge(
+        trials,
+        proxy=design.proxy,
+        hyperparameter=design.hyperparameter,
+        transferred=design.tuned[design.hyperparameter],
+        criteria=TransferCriteria(loaded.recipe.check.criteria.drift, loaded.recipe.check.criteria.regret),
+        held=design.held,
+    )
+    print_transfer(report, console)
+    document = transfer_document(
+        report,
+        recipe=loaded.recipe.name,
+        recipe_hash=loaded.hash,
+        coordinate=coordinate,
+        provenance=_provenance(session, trials),
+    )
+    files = _write(session, report, document)
+    _compare_with_expectation(session, report, console)
+    return CheckResult(report, coordinate, document, files)
+
+
+def _climb(session: Session, design: CheckDesign, quiet: bool) -> list[Trial]:
+    first = [request for size in design.all_sizes() for request in design.requests(size, design.grid())]
+    cost = sum(relative_cost(request.size) for request in first)
+    title = f"check {session.loaded.recipe.name}"
+    with Progress(
+        title, len(first), cost, names=(design.hyperparameter,), workers=session.pool.workers, quiet=quiet
+    ) as progress:
+
+        def run(requests: Sequence[TrialRequest]) -> list[Trial]:
+            return run_requests(
+                requests,
+                session.store,
+                session.pool,
+                fingerprint=session.fingerprint,
+                phase="check",
+                on_event=progress,
+            )
+
+        return climb(design, run)
+
+
+def _require_finite(trials: Sequence[Trial]) -> None:
+    trained = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
+    blown = sorted({trial.size for trial in trials} - trained)
+    if blown:
+        raise InconclusiveError(
+            "every size must train at some value without diverging",
+            received=f"divergence at all values of {', '.join(size.label for size in blown)}",
+            hint="raise `check.octaves`, or look for a mistake in the parameterization: the ladder reaches far down",
+        )
+
+
+def _provenance(session: Session, trials: Sequence[Trial]) -> dict[str, object]:
+    recipe = session.loaded.recipe
+    return {
+        "hptransfer": __version__,
+        "python": platform.python_version(),
+        "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
+        "data": session.fingerprint,
+        "seeds": recipe.check.seeds,
+        "trials": len(trials),
+        "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),
+        "flops": sum(trial.flops for trial in trials),
+        "seconds": sum(trial.seconds for trial in trials),
+    }
+
+
+def _write(session: Session, report: TransferReport, document: dict[str, Any]) -> tuple[Path, ...]:
+    folder = session.folder
+    folder.figures.mkdir(exist_ok=True)
+    files = [folder.transfer]
+    for axis in report.axes:
+        paths = [folder.figures / f"transfer-{axis.axis}.{kind}" for kind in ("png", "svg")]
+        save_curves(axis, paths)
+        files += paths
+    # last: who finds it finds the figures that belong to it
+    write_atomically(folder.transfer, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    return tuple(files)
+
+
+def _compare_with_expectation(session: Session, report: TransferReport, console: Console) -> None:
+    expected = session.loaded.recipe.expect
+    if expected is not None:
+        same = expected.verdict == report.verdict
+        console.print(f"expected {expected.verdict}: {'as expected' if same else f'but it is {report.verdict}'}")
