@@ -64,9 +64,9 @@ _MUP_ADAM_LR = _row(Quantity.LEARNING_RATE, Source(_TP5, "Table 8", "Adam LR"), 
 _MUP_ADAM_DECAY = _inverse(
     _MUP_ADAM_LR, Quantity.WEIGHT_DECAY, Source("microsoft/mup", "MuAdamW", "keeps learning_rate * weight_decay")
 )
-# A pre-activation of a layer with n units has a gradient of order 1/n, and so has each weight that feeds it: the fan-out
+# A pre-activation of a layer with n units has a gradient of order 1/n, and so has each weight that feeds it: fan-out
 # counts. Measured where the inner width of a tanh MLP grew alone (Adam, 40 steps): exponent -0.80 for the matrix that
-# leads into it (-0.55 at init), -0.09 for the one that leads out; all equal -1.05 where every width grew.
+# leads into it (-0.55 at init), -0.09 for the one that leads out; -1.05 for both where every width grew.
 _GRADIENT = Source("derived", "gradient size in the form of Table 8", "1/width behind the readout's 1/width")
 _MUP_EPS = _row(Quantity.EPS, _GRADIENT, OUT**-1, OUT**-1, OUT**-1, OUT**-1, IN**-1, ONE)
 

@@ -56,7 +56,8 @@ def _heading(plan: Plan) -> Text:
 
 def _table(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    table.add_column("parameter", overflow="fold")
+    longest = max((len(_readable(group.pattern)) for group in groups), default=0)
+    table.add_column("parameter", overflow="fold", min_width=min(longest, 48))
     for name in ("n", "shape"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("role")
