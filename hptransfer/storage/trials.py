@@ -193,15 +193,18 @@ class TrialStore:
             self._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(trial))
             self._complete(opened.trial_id, opened.study, opened.phase, trial)
 
-    def abandon(self, opened: OpenTrial, cause: str, message: str = "") -> None:
+    def abandon(self, opened: OpenTrial, cause: str, message: str = "", details: str = "") -> None:
         """Records that a running trial gave no result.
 
         Args:
             opened: from `start`.
             cause: "interrupted", "killed", "out of memory", "error" or "timeout".
             message: one line for a person.
+            details: a traceback or the last output of the process, kept for developers.
         """
         with database_faults(self._path):
+            if details:
+                self._storage.set_trial_user_attr(opened.trial_id, "details", details)
             self._fail(opened.trial_id, FailedTrial(opened.key, opened.phase, opened.study, cause, message))
 
     def asked(self, size: Size) -> tuple[Asked, ...]:

@@ -1,0 +1,325 @@
+"""`hptransfer tune`: searches hyperparameters on the proxy and confirms the recommendation with fresh seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hptransfer import __version__
+from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, run_requests
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.commands.tune_result import (
+    BestObserved,
+    Confirmation,
+    TrialCount,
+    TuneResult,
+    tuned_document,
+    write_tuned,
+)
+from hptransfer.errors import InconclusiveError, MachineError
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.sampler import propose
+from hptransfer.search.space import Space
+from hptransfer.sizes import Size
+from hptransfer.storage.trials import Asked
+
+#: trials decided together; a round depends only on rounds before it, so timing and interruptions change nothing
+_ROUND = 4
+#: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
+_MOST_RECOMMENDATIONS = 3
+_PACKAGES = ("torch", "numpy", "scipy", "optuna")
+
+
+def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+    """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
+
+    Args:
+        recipe: path or name of a recipe.
+        runs: the folder of run folders.
+        workers: trials at a time.
+        as_json: print the result as JSON.
+        quiet: no progress.
+
+    Returns:
+        0 with a recommendation.
+
+    Raises:
+        RecipeError, UsageError, MachineError: it could not be run.
+        InconclusiveError: every trial diverged, or no recommendation held.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    with open_session(recipe, runs, workers) as session:
+        result = tune(session, quiet=quiet)
+    if as_json:
+        print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
+    else:
+        print_tuned(result, Console(highlight=False), session.folder.tuned)
+    return 0
+
+
+def tune(session: Session, *, quiet: bool = False) -> TuneResult:
+    """Search until `tune.trials` trials are finished in all, confirm, and write `tuned.yaml`.
+
+    Args:
+        session: what to tune, and where.
+        quiet: no progress on stderr.
+
+    Raises:
+        InconclusiveError: every trial diverged, or no recommendation held.
+    """
+    recipe = session.loaded.recipe
+    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    total = recipe.tune.trials + recipe.tune.confirm_seeds
+    names = tuple(str(name) for name in recipe.tune.space)
+    title, cost = f"tune {size.label}", total * relative_cost(size)
+    with Progress(title, total, cost, names=names, workers=session.pool.workers, quiet=quiet) as progress:
+        warning = session.folder.space_warning()
+        if warning:
+            progress.note(f"warning: {warning}")
+        search = Search(session, size, progress)
+        searched = search.run()
+        recommendation, confirmed, superseded = search.confirm(searched)
+    result = _result(session, search, searched, recommendation, confirmed, superseded)
+    write_tuned(session.folder.tuned, result)
+    return result
+
+
+class Search:
+    """The search on one size: which points were decided, which are finished, what comes next.
+
+    Args:
+        session: what is tuned.
+        size: where.
+        on_event: told of every trial.
+    """
+
+    def __init__(self, session: Session, size: Size, on_event: OnEvent) -> None:
+        self.session, self.size, self._on_event = session, size, on_event
+        self.recipe = session.loaded.recipe
+        self.space = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
+
+    def run(self) -> list[Trial]:
+        """Trains until the total is reached; the trials in the order they were decided.
+
+        Raises:
+            InconclusiveError: every trial diverged.
+            MachineError: as many trials failed as were wanted.
+        """
+        total, failed = self.recipe.tune.trials, set[str]()
+        for request in self._asked():
+            trial = self._find(request)
+            if trial is not None:
+                self._on_event(reused(request, trial))
+        while True:
+            asked = self._asked()
+            finished = self._finished(asked)
+            left = total - len(finished)
+            pending = [request for request in asked if self._find(request) is None and self._key(request) not in failed]
+            if left <= 0 or not (pending or (pending := self._decide(asked, finished, left))):
+                return self._require_finite(finished)
+            self._train(pending[:left], "search")
+            failed |= {self._key(request) for request in pending[:left] if self._find(request) is None}
+            if len(failed) >= max(8, total):
+                raise MachineError("trials must be able to run", received=f"{len(failed)} of them failed")
+
+    def confirm(self, searched: Sequence[Trial]) -> tuple[Recommendation, list[Trial], list[Trial]]:
+        """Trains fresh seeds at the recommendation; one that diverges there moves the recommendation away.
+
+        Returns:
+            The recommendation that held, its confirmation trials, and those of recommendations before it.
+
+        Raises:
+            InconclusiveError: no recommendation held.
+        """
+        superseded: list[Trial] = []
+        for _ in range(_MOST_RECOMMENDATIONS):
+            recommendation = recommend(self.space, [*searched, *superseded])
+            if recommendation is None:
+                break
+            seeds = range(self.recipe.tune.seed + 1, self.recipe.tune.seed + 1 + self.recipe.tune.confirm_seeds)
+            trials = self._train([self.request(recommendation.values, seed) for seed in seeds], "confirm")
+            if all(trial.state is TrialState.COMPLETE for trial in trials):
+                return recommendation, trials, superseded
+            superseded += trials
+        raise InconclusiveError(
+            "a recommendation must train with fresh seeds without diverging",
+            received=f"{_MOST_RECOMMENDATIONS} recommendations diverged",
+            hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
+        )
+
+    def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
+        workers = self.session.pool.workers
+        points = propose(
+            self.space,
+            finished,
+            [request.hyperparameters for request in asked],
+            count=min(left, workers * math.ceil(_ROUND / workers)),
+            total=self.recipe.tune.trials,
+            seed=self.recipe.tune.seed,
+        )
+        requests = [self.request(point, self.recipe.tune.seed) for point in points]
+        # remembered before they are trained: an interrupted search goes on with the same points
+        self.session.store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
+        return requests
+
+    def _asked(self) -> list[TrialRequest]:
+        """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
+        entries = [
+            (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
+            for entry in self.session.store.asked(self.size)
+            if self.space.contains(entry.hyperparameters) and entry.seed == self.recipe.tune.seed
+        ]
+        by_key = {self._key(request): request for request, entry in entries if _same(request, entry)}
+        return list(by_key.values())
+
+    def _finished(self, asked: Iterable[TrialRequest]) -> list[Trial]:
+        return [trial for request in asked if (trial := self._find(request)) is not None]
+
+    def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
+        """A trial of this search; hyperparameters not given take the recipe's values."""
+        return TrialRequest(self.recipe, self.session.root, self.size, values, seed)
+
+    def _key(self, request: TrialRequest) -> str:
+        return request.key(self.session.fingerprint)
+
+    def _find(self, request: TrialRequest) -> Trial | None:
+        return self.session.store.find(self._key(request))
+
+    def _train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
+        session = self.session
+        return run_requests(
+            requests,
+            session.store,
+            session.pool,
+            fingerprint=session.fingerprint,
+            phase=phase,
+            on_event=self._on_event,
+        )
+
+    def _require_finite(self, finished: list[Trial]) -> list[Trial]:
+        if any(trial.state is TrialState.COMPLETE for trial in finished):
+            return finished
+        axis = next((axis for axis in self.space if axis.name == "learning_rate"), self.space.axes[0])
+        raise InconclusiveError(
+            "some trial must train without diverging to recommend anything",
+            received=f"all {len(finished)} trials diverged",
+            hint=f"lower the range: `tune.space.{axis.name}: {{low: {axis.low / 64:.3g}, high: {axis.low:.3g}}}`",
+        )
+
+
+def reused(request: TrialRequest, trial: Trial) -> TrialEvent:
+    """The event of a trial that was finished before."""
+    cost = relative_cost(request.size)
+    return TrialEvent("reused", request.size, request.hyperparameters, request.seed, cost, trial)
+
+
+def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
+    """Print recommendation, interval, best observed, confirmation and warnings."""
+    table = Table(
+        title=f"{result.recipe}: tuned at {result.size.label}", title_justify="left", box=None, pad_edge=False
+    )
+    for column in ("hyperparameter", "recommended", "95% interval", "best observed"):
+        table.add_column(column, justify="left" if column == "hyperparameter" else "right")
+    for name, value in result.recommended.items():
+        low, high = result.intervals[name]
+        best = result.best_observed.hyperparameters[name]
+        table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{best:.4g}")
+    fresh = result.confirmation
+    table.add_row("expected loss", f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f}")
+    console.print(table)
+    if fresh.mean is not None:
+        spread = "" if fresh.sd is None else f" +- {fresh.sd:.4f}"
+        console.print(f"fresh seeds at the recommendation: loss {fresh.mean:.4f}{spread} ({len(fresh.seeds)} seeds)")
+    console.print(f"best observed is not recommended by itself: {result.best_observed.note}", soft_wrap=True)
+    count = result.trials
+    console.print(
+        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; "
+        f"{result.flops:.2g} FLOPs, {result.seconds:.0f} s of training"
+    )
+    for warning in result.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(f"written to {path}", soft_wrap=True)
+
+
+def _end(value: float | None) -> str:
+    return "open" if value is None else f"{value:.3g}"
+
+
+def _same(request: TrialRequest, entry: Asked) -> bool:
+    return dict(request.hyperparameters) == dict(entry.hyperparameters)
+
+
+def _result(
+    session: Session,
+    search: Search,
+    searched: Sequence[Trial],
+    found: Recommendation,
+    confirmed: Sequence[Trial],
+    superseded: Sequence[Trial],
+) -> TuneResult:
+    recipe, store = session.loaded.recipe, session.store
+    losses = tuple(trial.loss for trial in confirmed)
+    seeds = tuple(trial.seed for trial in confirmed)
+    failures = [failed for failed in store.failures(search.size, "search") if failed.cause != "interrupted"]
+    spent = [*searched, *superseded, *confirmed]
+    names = search.space.names
+    return TuneResult(
+        recipe=recipe.name,
+        recipe_hash=session.loaded.hash,
+        size=search.size,
+        hyperparameters=dict(search.request(found.values, 0).hyperparameters),
+        recommended=dict(found.values),
+        intervals=found.intervals,
+        expected_loss=found.loss,
+        best_observed=BestObserved(
+            {name: found.best.hyperparameters[name] for name in names}, found.best.loss, found.best.seed, found.reason
+        ),
+        confirmation=Confirmation(
+            statistics.fmean(losses) if len(losses) == recipe.tune.confirm_seeds else None,
+            statistics.stdev(losses) if len(losses) > 1 else None,
+            seeds,
+            losses,
+        ),
+        trials=TrialCount(len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures)),
+        flops=sum(trial.flops for trial in spent),
+        seconds=sum(trial.seconds for trial in spent),
+        warnings=tuple(_warnings(search, found, searched, confirmed)),
+        provenance=_provenance(session, seeds),
+    )
+
+
+def _warnings(
+    search: Search, found: Recommendation, searched: Sequence[Trial], confirmed: Sequence[Trial]
+) -> Iterable[str]:
+    for axis in search.space:
+        end = found.edges.get(axis.name)
+        if end is not None:
+            yield (
+                f"the optimum of {axis.name} lies at the {end} end of its range: widen "
+                f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
+            )
+    if len(searched) < search.recipe.tune.trials:
+        yield f"only {len(searched)} trials could be told apart within the bounds"
+    if len(confirmed) < search.recipe.tune.confirm_seeds:
+        yield "not every confirmation trial could be trained"
+
+
+def _provenance(session: Session, confirm_seeds: Sequence[int]) -> dict[str, Any]:
+    versions = {"hptransfer": __version__} | {name: metadata.version(name) for name in _PACKAGES}
+    return {
+        "versions": versions | {"python": platform.python_version(), "platform": sys.platform},
+        "data": session.fingerprint,
+        "seeds": {"search": session.loaded.recipe.tune.seed, "confirmation": list(confirm_seeds)},
+    }
