@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hptransfer import __version__
 from hptransfer.commands.plan import plan_recipe, wanted_size
+from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.export.target import TargetEvidence, target_document, write_target
-from hptransfer.recipe.hyperparameters import NAMES, defaults
+from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.documents import to_document
@@ -64,18 +63,56 @@ def scale_command(
     """
     loaded = load_recipe(recipe)
     size = wanted_size(loaded.recipe, width, depth, batch_size, tokens)
+    written = scale(loaded, RunFolder(runs / loaded.recipe.name), recipe, force=force, size=size, output=output)
+    print(json.dumps(written.document, indent=2, allow_nan=False) if as_json else written.summary)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `scale` wrote.
+
+    Attributes:
+        path: the file.
+        document: its content as JSON-able data.
+        summary: a few lines for a person.
+    """
+
+    path: Path
+    document: dict[str, Any]
+    summary: str
+
+
+def scale(
+    loaded: LoadedRecipe,
+    folder: RunFolder,
+    name: str,
+    *,
+    force: bool,
+    size: Size | None = None,
+    output: Path | None = None,
+) -> Written:
+    """Write the configuration of one size, or refuse; see `scale_command`.
+
+    Args:
+        loaded: the recipe.
+        folder: where `tuned.yaml` and `transfer.json` lie.
+        name: what the user called the recipe, for hints.
+        force: write although the evidence does not support it.
+        size: default: the recipe's target.
+        output: default: `target.yaml` in the folder.
+    """
+    size = size or wanted_size(loaded.recipe, None, None, None, None)
     _require_larger(loaded.recipe, size)
-    folder = RunFolder(runs / loaded.recipe.name)
-    tuned = _read_tuned(folder.tuned, recipe)
+    tuned = read_tuned(folder.tuned, name)
     checked = _read_transfer(folder.transfer)
     objections = list(_objections(loaded, tuned, checked))
     if objections and not force:
-        _refuse(objections, checked, recipe)
+        _refuse(objections, checked, name)
     document = _document(loaded, size, tuned, checked, objections)
     path = output or folder.target
     write_target(path, document)
-    print(json.dumps(to_document(document), indent=2, allow_nan=False) if as_json else _summary(path, document))
-    return 0
+    return Written(path, to_document(document), _summary(path, document))
 
 
 def _require_larger(recipe: Recipe, size: Size) -> None:
@@ -87,29 +124,6 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
                 received=f"target.{axis}={high}, base.{axis}={low}",
                 hint="transfer goes from small to large",
             )
-
-
-def _read_tuned(path: Path, recipe: str) -> dict[str, Any]:
-    """What `tune` wrote, with finite hyperparameters."""
-    text = _read(path)
-    if text is None:
-        raise UsageError(
-            "a target needs tuned hyperparameters", received=f"no {path}", hint=f"run `hptransfer tune {recipe}` first"
-        )
-    try:
-        tuned = yaml.safe_load(text)
-    except yaml.YAMLError:
-        tuned = None
-    values = tuned.get("hyperparameters") if isinstance(tuned, dict) else None
-    if not isinstance(tuned, dict) or not isinstance(values, dict) or not values:
-        raise UsageError("tuned.yaml must be what `hptransfer tune` wrote", received=str(path))
-    for name, value in values.items():
-        if name not in NAMES or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UsageError(
-                "`hyperparameters` of tuned.yaml must be known names with finite numbers",
-                received=f"{path}: {name}: {value!r}",
-            )
-    return tuned
 
 
 def _read_transfer(path: Path) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ class LoadedRecipe:
         recipe: validated.
         path: its file, as it was referred to; `data.files` are relative to `path.parent`.
         text: the file's content.
-        hash: sha256 (hex) of the canonical JSON of the validated recipe: comments and formatting do not change it.
+        hash: sha256 (hex) of what evidence rests on (`recipe_hash`): comments, formatting and the target do not change it.
         positions: path of every entry -> its position in `text`.
     """
 
@@ -66,8 +66,13 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Sha256 (hex) of the recipe's canonical JSON: sorted keys, no spaces, defaults written out."""
-    canonical = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults written out.
+
+    Left out is what changes neither a trial nor a judgement: the target, the expectation and the texts. So evidence
+    once gathered serves any number of targets.
+    """
+    content = recipe.model_dump(mode="json", exclude={"description": True, "expect": True, "sizes": {"target"}})
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -37,6 +37,14 @@ def test_hash_is_of_the_content(tmp_path: Path) -> None:
     assert load_text(tmp_path, edited(MLP, ("steps: 100", "steps: 101"))).hash != digest
 
 
+def test_target_and_expectation_do_not_change_the_hash(tmp_path: Path) -> None:
+    """Evidence gathered for one target serves another, so neither the target nor the expectation is part of the hash."""
+    digest = load_text(tmp_path, MLP).hash
+
+    assert load_text(tmp_path, edited(MLP, ("width: 1024", "width: 2048"))).hash == digest
+    assert load_text(tmp_path, f"{MLP}\nexpect: {{verdict: DRIFTS}}\n").hash == digest
+
+
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
     """`1` where a number is wanted equals `1.0`, so it hashes alike."""
     one = load_text(tmp_path, edited(MLP, ("steps: 100", "steps: 100\n  init_scale: 1")))

@@ -1,0 +1,53 @@
+"""`hptransfer run`: tune, check and scale in one go. Every step is resumable, so running it again continues."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from hptransfer.commands.check import check
+from hptransfer.commands.running import open_session
+from hptransfer.commands.scale import scale
+from hptransfer.commands.tune import print_tuned, tune
+from hptransfer.commands.tune_result import tuned_document
+from hptransfer.evidence.verdict import Verdict
+
+
+def run_command(recipe: str, runs: Path, workers: int, force: bool, as_json: bool, quiet: bool) -> int:
+    """Tune the proxy, check transfer and, if the verdict allows it, write the target's configuration.
+
+    Args:
+        recipe: path or name of a recipe.
+        runs: the folder of run folders.
+        workers: trials at a time.
+        force: write the target's configuration whatever the verdict; the file then says so.
+        as_json: print one object with `tuned`, `transfer` and `target` (null when it was not written).
+        quiet: no progress.
+
+    Returns:
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+    """
+    console = Console(highlight=False, quiet=as_json)
+    with open_session(recipe, runs, workers) as session:
+        tuned = tune(session, quiet=quiet)
+        print_tuned(tuned, console, session.folder.tuned)
+        console.print()
+        checked = check(session, recipe, quiet=quiet, show=not as_json)
+        verdict = checked.report.verdict
+        target = None
+        if force or verdict is Verdict.TRANSFERS:
+            target = scale(session.loaded, session.folder, recipe, force=force)
+            console.print(target.summary, markup=False, soft_wrap=True)
+        else:
+            console.print(f"no target.yaml: a {verdict} verdict does not support one (--force writes it all the same)")
+        console.print(f"results in {session.folder.path}", soft_wrap=True)
+    if as_json:
+        document = {
+            "tuned": tuned_document(tuned),
+            "transfer": checked.document,
+            "target": None if target is None else target.document,
+        }
+        print(json.dumps(document, indent=2, allow_nan=False))
+    return verdict.exit_status

@@ -1,0 +1,14 @@
+"""What a worker process executes: one pool serves both kinds of task, so switching costs no restart."""
+
+from __future__ import annotations
+
+from hptransfer.commands.trial import run_coordinates, run_trial
+
+ENTRY = "hptransfer.commands.work:work"
+
+
+def work(payload: dict[str, object]) -> dict[str, object]:
+    """Run the task that `payload["task"]` names: "trial" (the default) or "coordinates"."""
+    if payload.get("task") == "coordinates":
+        return run_coordinates(payload)
+    return run_trial(payload)
