@@ -17,6 +17,7 @@ from hptransfer.recipe.schema import (
     Check,
     Depth,
     GptModel,
+    MlpModel,
     Model,
     ParameterizationChoice,
     Range,
@@ -207,7 +208,7 @@ def _target(draft: Draft) -> Iterator[Violation]:
                 hint = f"transfer goes from small to large: write a target {axis} of at least {theirs}"
                 yield Violation(("sizes", "target", axis), rule, f"target.{axis}={mine}, {name}.{axis}={theirs}", hint)
     if draft.model and draft.training and target.tokens is not None:
-        per_example = draft.model.context if isinstance(draft.model, GptModel) else 1
+        per_example = 1 if isinstance(draft.model, MlpModel) else draft.model.context
         step = (target.batch_size or draft.training.batch_size) * per_example
         if target.tokens < step:
             rule = "`target.tokens` must be enough for one optimizer step"

@@ -54,7 +54,63 @@ class GptModel(Section):
     """d_ff / d_model"""
 
 
-Model = Annotated[MlpModel | GptModel, Field(discriminator="kind")]
+#: a value of a configuration or of a function's argument
+Setting = bool | int | float | str | None
+#: `role[, fan-in AXIS][, normal|ones|zeros]`
+RoleText = Annotated[
+    str,
+    Field(
+        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias)"
+        r"(, fan-in [0-9])?(, (normal|ones|zeros))?$"
+    ),
+]
+PresetName = Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt2", "nanogpt", "gpt_neox", "vit", "bert"]
+
+
+class _OwnModel(Section):
+    """What models that are not built in have in common."""
+
+    context: Axis = 64
+    """tokens per sequence when it is trained here on bytes: `forward` takes B x context integers and returns logits"""
+    preset: PresetName | None = None
+    """a family whose parameter names it has: says what writes the residual stream"""
+    residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """regular expressions over full names of parameters whose output is added to the residual stream"""
+    roles: dict[str, RoleText] = {}
+    """regular expression over full names -> role, where shapes and module types do not decide it"""
+
+
+class FactoryModel(_OwnModel):
+    """Your own function; it is imported and called by commands that need the model, never by `validate`."""
+
+    kind: Literal["factory"]
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", max_length=200)]
+    """`module:function`, returning a torch.nn.Module"""
+    width_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "width"
+    """name of the function's width argument"""
+    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "depth"
+    """name of the function's depth argument"""
+    arguments: dict[str, Setting] = {}
+    """further keyword arguments, the same at every size"""
+
+
+class HuggingFaceModel(_OwnModel):
+    """A model of transformers from its configuration; nothing is downloaded."""
+
+    kind: Literal["huggingface"]
+    config: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=80)]
+    """`model_type` of the configuration, for example llama, gpt2, qwen2, mistral, gpt_neox, vit, bert"""
+    settings: dict[str, Setting]
+    """the configuration of one size, as in a `config.json`; what follows the width keeps its proportion to it"""
+    follow_width: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """keys that follow the width, the width itself first; default: the family's (heads and feed-forward size follow)"""
+    depth_key: str | None = None
+    """key that counts layers; default: the family's"""
+    task: Literal["causal-lm", "masked-lm", "image-classification", "sequence-classification", "base"] | None = None
+    """what stands on top; default: the family's"""
+
+
+Model = Annotated[MlpModel | GptModel | FactoryModel | HuggingFaceModel, Field(discriminator="kind")]
 
 
 class StdlibText(Section):
@@ -217,7 +273,7 @@ class Recipe(Section):
     @property
     def predictions_per_example(self) -> int:
         """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return self.model.context if self.model.kind == "gpt" else 1
+        return 1 if self.model.kind == "mlp" else self.model.context
 
     @property
     def proxy(self) -> Shape:
