@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mup.infshape import InfShape, zip_infshape
@@ -20,11 +20,12 @@ from torch import nn
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.deciding import Decider, undecided
+from hptransfer.models.families import family_of, growing_heads_note
 from hptransfer.models.presets import PRESETS, Preset
 from hptransfer.models.role_text import GivenRole, parse_role
 from hptransfer.parameterization.groups import template
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.recipe.schema import Model
+from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 
 #: (width, depth) -> module; called under the meta device
@@ -66,14 +67,21 @@ def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ..
 
 def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
     """`read_parameters` with what else was seen."""
-    if model.kind in ("mlp", "gpt"):
+    if isinstance(model, MlpModel | GptModel):
         return read_model(model_builder(model), base, size, preset=model.kind)
-    family = model.config if model.kind == "huggingface" else None
-    preset = model.preset or (family if family in PRESETS else None)
-    writers = model.residual_writers or None
-    return read_model(
-        model_builder(model), base, size, preset=preset, residual_writers=writers, roles=dict(model.roles)
+    family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
+    reading = read_model(
+        model_builder(model),
+        base,
+        size,
+        preset=model.preset or family,
+        residual_writers=model.residual_writers or None,
+        roles=dict(model.roles),
     )
+    if isinstance(model, HuggingFaceModel):
+        notes = growing_heads_note(model.settings, family_of(model), base.width, size.width)
+        return replace(reading, notes=(*reading.notes, *notes))
+    return reading
 
 
 def read_module(
