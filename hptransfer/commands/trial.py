@@ -160,12 +160,17 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         "size", "seed" and "layers", which is what `measure_coordinates` returns.
     """
+    from hptransfer.models.layers import layer_kinds
     from hptransfer.training.coordinates import measure_coordinates
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
-    layers = measure_coordinates(module, groups, corpus, training_settings(request), request.seed, payload["steps"])
+    is_built_in = request.recipe.model.kind in ("mlp", "gpt")
+    kinds = None if is_built_in else layer_kinds(cached_parameters(request.recipe.model, request.base, request.size))
+    layers = measure_coordinates(
+        module, groups, corpus, training_settings(request), request.seed, payload["steps"], kinds
+    )
     return {"size": asdict(request.size), "seed": request.seed, "layers": layers}
 
 

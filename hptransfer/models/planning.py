@@ -146,7 +146,7 @@ def _readout_notes(reading: Reading) -> Sequence[str]:
     names = ", ".join(sorted(reading.multiplied))
     return (
         f"{names}: mup's readout divides by the width's growth in `forward`, so its multiplier stays there; call "
-        "`set_base_shapes(..., rescale_params=False)` and then `init_`, and give the plan's groups to a plain optimizer",
+        "`set_base_shapes(..., rescale_params=False)`, then `init_`, and give the plan's groups to a plain optimizer",
     )
 
 
