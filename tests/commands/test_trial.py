@@ -217,7 +217,7 @@ def slope(parameterization: str, kind: str, step: int) -> float:
 
 @pytest.mark.parametrize(("kind", "step"), SEEN_AT)
 def test_changes_are_flat_in_width_under_mup(kind: str, step: int) -> None:
-    """Tensor Programs V, appendix D.1: the first Adam steps change hidden layers and logits by amounts free of width."""
+    """Tensor Programs V, appendix D.1: Adam's first steps change hidden layers and logits by amounts free of width."""
     assert abs(slope("mup", kind, step)) < 0.15
 
 
