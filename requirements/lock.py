@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-HEADER = (
-    "# Complete and pinned; regenerate with `make lock`. Installed with --no-deps after torch.txt (requirements/install.sh).\n"
-)
+HEADER = "# Complete and pinned; regenerate with `make lock`. Installed with --no-deps after torch.txt (requirements/install.sh).\n"
 INPUTS = {
     "build": ["requirements/build.in"],
     "runtime": ["pyproject.toml", "requirements/build.in"],

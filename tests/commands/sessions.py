@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.running import Session
+from hptransfer.commands.running import Session, run_requests
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import tune
 from hptransfer.execution.pool import WorkerPool
@@ -38,16 +38,30 @@ def landscape_session(runs: Path, text: str, workers: int = 2) -> Iterator[Sessi
         yield Session(loaded, folder, FINGERPRINT, store, pool)
 
 
-def main(runs: str, text: str) -> int:
-    """Tunes on the landscape as the command does; for tests that kill the whole process."""
+def ladder(session: Session) -> list[TrialRequest]:
+    """Requests as a check makes them: four widths, four learning rates, two seeds."""
+    recipe = session.loaded.recipe
+    return [
+        TrialRequest(recipe, session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
+        for width in recipe.sizes.widths
+        for x in (-7.0, -6.5, -6.0, -5.5)
+        for seed in (0, 1)
+    ]
+
+
+def main(work: str, runs: str, text: str) -> int:
+    """Works on the landscape as a command does ("tune" or "check"); for tests that kill the whole process."""
 
     def action() -> int:
         with landscape_session(Path(runs), text) as session:
-            tune(session, quiet=True)
+            if work == "tune":
+                tune(session, quiet=True)
+            else:
+                run_requests(ladder(session), session.store, session.pool, fingerprint=FINGERPRINT, phase="check")
         return 0
 
     return guarded(action)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))
