@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-HEADER = "# Complete and pinned; regenerate with `make lock`. Installed with --no-deps after torch.txt (requirements/install.sh).\n"
+HEADER = (
+    "# Complete and pinned; regenerate with `make lock`. "
+    "Installed with --no-deps after torch.txt (requirements/install.sh).
+"
+)
 INPUTS = {
     "build": ["requirements/build.in"],
     "runtime": ["pyproject.toml", "requirements/build.in"],
@@ -14,7 +18,7 @@ INPUTS = {
 
 
 def main() -> None:
-    """Resolve each lock for every platform and Python >= 3.11, with hashes, the later ones constrained by the earlier."""
+    """Resolve each lock for every platform and Python >= 3.11, with hashes, the later constrained by the earlier."""
     constraints: list[str] = []
     for name, inputs in INPUTS.items():
         output = Path(f"requirements/{name}.lock")

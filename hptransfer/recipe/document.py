@@ -13,8 +13,9 @@ _HEADER = """\
 
 Generated from `hptransfer/recipe/schema.py` by `python -m hptransfer.recipe.document`; do not edit.
 
-A recipe is YAML (1.2 scalars: `1e-3` is a number, `no` is text). Unknown keys, loose types, duplicate keys, anchors and tags are errors,
-reported all at once with file:line:column. `hptransfer init` writes a commented one; `hptransfer validate` checks one without training.
+A recipe is YAML (1.2 scalars: `1e-3` is a number, `no` is text). Unknown keys, loose types, duplicate keys, anchors
+and tags are errors, reported all at once with file:line:column. `hptransfer init` writes a commented recipe,
+`hptransfer validate` checks one without training.
 """
 
 
@@ -42,17 +43,19 @@ def _type(field: dict[str, Any]) -> str:
     """The JSON schema's type in a few words, with its bounds."""
     if "$ref" in field:
         return _link(field["$ref"])
-    if "const" in field:
-        return f"`{field['const']}`"
-    if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
-    for union in ("anyOf", "oneOf"):
-        if union in field:
-            return " or ".join(dict.fromkeys(_type(option) for option in field[union]))
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    options = field.get("anyOf", field.get("oneOf"))
+    if options:
+        return " or ".join(dict.fromkeys(_type(option) for option in options))
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}"
     if field.get("type") == "object":
         return f"mapping to {_type(field.get('additionalProperties') or {})}"
+    return _scalar(field)
+
+
+def _scalar(field: dict[str, Any]) -> str:
     words = {"integer": "integer", "number": "number", "string": "text", "null": "nothing", "boolean": "true or false"}
     bounds = [
         f"{symbol} {field[bound]:g}"
