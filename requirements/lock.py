@@ -7,8 +7,7 @@ from pathlib import Path
 
 HEADER = (
     "# Complete and pinned; regenerate with `make lock`. "
-    "Installed with --no-deps after torch.txt (requirements/install.sh).
-"
+    "Installed with --no-deps after torch.txt (requirements/install.sh).\n"
 )
 INPUTS = {
     "build": ["requirements/build.in"],

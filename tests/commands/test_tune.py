@@ -157,7 +157,7 @@ def finish_under_fire(folder: Path, landscape: dict[str, Any], work: str, **opti
             time.sleep(rng.uniform(0.3, 0.9))
             process.kill()
         else:
-            kill_after_trainings(process, folder, len(before) + rng.randint(0, 5), rng.uniform(0, 0.2))
+            kill_after_trainings(process, folder, len(before) + rng.randint(1, 9), rng.uniform(0, 0.2))
         _, stderr = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), stderr
         time.sleep(0.1)  # workers see the end of their input
@@ -181,7 +181,7 @@ def test_a_search_under_sigkill_loses_and_repeats_nothing(tmp_path: Path, space:
     undisturbed = tuned(tmp_path / "quiet", landscape, space=space)
     finished, kills = finish_under_fire(tmp_path / "stormy", landscape, "tune", space=space)
 
-    assert kills >= 4
+    assert kills >= 3
     assert len(finished) == len(set(finished)) == 12 + 2
     assert in_database(tmp_path / "stormy", "RUNNING") == []
     assert set(trainings(tmp_path / "quiet")) == set(finished)
@@ -192,7 +192,7 @@ def test_a_ladder_under_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> Non
     """Killed again and again, a check's 32 trials of four sizes are each finished once."""
     finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "check")
 
-    assert kills >= 4
+    assert kills >= 3
     assert len(finished) == len(set(finished)) == 32
     assert in_database(tmp_path, "RUNNING") == []
 
