@@ -1,4 +1,4 @@
-"""How long `hptransfer --help` takes as a whole process, against an empty Python: `python benchmarks/startup.py [RUNS]`."""
+"""How long `hptransfer --help` takes as a whole process: `python benchmarks/startup.py [RUNS]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     empty = median_seconds([sys.executable, "-c", "pass"], runs)
     ours = median_seconds([sys.executable, "-m", "hptransfer", "--help"], runs)
-    print(f"hptransfer --help  {ours:.3f} s   python -c pass  {empty:.3f} s   ratio {ours / empty:.1f}   (median of {runs})")
+    print(f"hptransfer --help  {ours:.3f} s   python -c pass  {empty:.3f} s   (medians of {runs})")
 
 
 if __name__ == "__main__":

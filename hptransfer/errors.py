@@ -1,7 +1,7 @@
 """Everything that is a user's or a machine's fault, as data; `cli` is the one place that turns it into text.
 
-Exit status (docs/exit-status.md): 0 it holds; 1 it was checked and does not hold; 2 it could not be run (usage, recipe);
-3 inconclusive or out of budget; 4 environment or storage; 130 and 143 signals.
+Exit status (docs/exit-status.md): 0 it holds; 1 it was checked and does not hold; 2 it could not be run (usage,
+recipe); 3 inconclusive or out of budget; 4 environment or storage; 130 and 143 signals.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 HEADER = (
-    "# Complete and pinned; regenerate with `make lock`. Installed with --no-deps after torch.txt (requirements/install.sh).\n"
+    "# Complete and pinned; regenerate with `make lock`. "
+    "Installed with --no-deps after torch.txt (requirements/install.sh).\n"
 )
 INPUTS = {
     "build": ["requirements/build.in"],
@@ -16,7 +17,7 @@ INPUTS = {
 
 
 def main() -> None:
-    """Resolve each lock for every platform and Python >= 3.11, with hashes, the later ones constrained by the earlier."""
+    """Resolve each lock for every platform and Python >= 3.11, with hashes, the later constrained by the earlier."""
     constraints: list[str] = []
     for name, inputs in INPUTS.items():
         output = Path(f"requirements/{name}.lock")

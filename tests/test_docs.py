@@ -32,3 +32,10 @@ def test_every_exit_status_of_an_error_is_documented() -> None:
     }
 
     assert raised <= documented
+
+
+def test_the_recipe_reference_is_generated_from_the_schema() -> None:
+    """docs/recipe.md equals what the schema says now."""
+    from hptransfer.recipe.document import document
+
+    assert (ROOT / "docs/recipe.md").read_text(encoding="utf-8") == document()

@@ -237,7 +237,8 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
         best = result.best_observed.hyperparameters[name]
         table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{best:.4g}")
     fresh = result.confirmation
-    table.add_row("expected loss", f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f}")
+    label = f"loss (seed {result.best_observed.seed})"
+    table.add_row(label, f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f}")
     console.print(table)
     if fresh.mean is not None:
         spread = "" if fresh.sd is None else f" +- {fresh.sd:.4f}"

@@ -1,11 +1,8 @@
 """The loss curve of one size as a posterior: the curves compatible with the seed means, and where their minima lie.
 
-Model: near its minimum the loss is a parabola in x = log2(hyperparameter) plus a rough remainder, an integrated
-Wiener process of order 2 or 3 (a smoothing spline; order 2 allows kinks), seen through noise. How rough, and whether
-losses should be compressed first because one flank is a wall, is not chosen but averaged over, weighted by restricted
-marginal likelihood. So a clean parabola gives the interval of a parabola fit, and a cliff widens it.
-References: Wahba, "Spline models for observational data" (1990), ch. 1; Kimeldorf and Wahba (1970) for the process;
-Journel and Huijbregts (1978) for drawing from the posterior by conditioning prior draws.
+A curve is smooth up to some value and may then break off: beyond it losses follow no smooth continuation, or training
+diverges. Where it breaks off, how rough it is and how its flanks are compressed is averaged over, weighted by
+marginal likelihood. So clean parabolas get the interval of a parabola fit, and a cliff widens it.
 """
 
 from __future__ import annotations
@@ -13,30 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.evidence import process
 from hptransfer.evidence.points import SeedMeans
+from hptransfer.evidence.process import DRAWS
+from hptransfer.evidence.smooth import SHAPE, Cell, SmoothStretch, Units
 
 Array = npt.NDArray[np.float64]
 
-#: draws per posterior; quantiles at 2.5% are then good to about 4% of a standard deviation
-DRAWS = 1024
-#: squared roughness over squared noise, per octave to the power of the process
-_ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 0.75)
-#: prior weight of the process orders: order 3 prefers parabolas, order 2 allows kinks
-_ORDERS = {3: 0.7, 2: 0.3}
-#: losses above the best are compressed beyond this many median excesses; infinity leaves them as they are
-_COMPRESSIONS = {math.inf: 0.5, 3.0: 0.25, 0.3: 0.25}
-#: spread (decades) of the prior of roughness around the parabola's own scale
-_ROUGHNESS_DECADES = 2.0
-#: how much of the other sizes' evidence about roughness a size takes over
-_SHARING = 0.5
+#: how much of each other size's evidence about roughness and breaks a size takes over
+_SHARING = 0.3
 #: seed noise before any data: 0.2% of the loss, worth this many degrees of freedom
 _NOISE_PRIOR = 0.002
 _NOISE_PRIOR_DF = 2.0
+#: prior probability that a curve breaks off within the values that trained
+_BREAKS = 0.3
+#: most places at which a break is considered
+_MOST_BREAKS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +41,12 @@ class CurveDraws:
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats.
-        at: (DRAWS,) loss at the value that was asked for; nan outside the region.
+        at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
         noise: standard deviation of one run, nats.
         low: low end of the region.
-        high: high end of the region: the largest value, or the wall.
+        high: high end of the region: the largest value, or the first that diverged.
         grid: (G,) log2 values.
-        median: (G,) median of the drawn curves, nats.
+        median: (G,) median of the drawn curves, nats; inf beyond a divergence.
     """
 
     optimum: Array
@@ -66,6 +59,20 @@ class CurveDraws:
     high: float
     grid: Array
     median: Array
+
+
+def _log_normal(y: Array, covariance: Array) -> float:
+    """Log density of a centred normal."""
+    return float(-0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(2 * math.pi * covariance)[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Break:
+    """The hypothesis that the curve is smooth on `stretch` and ends between its last value and `until`."""
+
+    stretch: SmoothStretch
+    until: float | None
+    log_prior: float
 
 
 def draw_curves(
@@ -81,12 +88,11 @@ def draw_curves(
     Returns:
         Draws per size, `None` for sizes with fewer than three values, which have no curve.
     """
-    fits = [_Fit(table, _noise_prior(tables, noise)) if len(table.x) >= 3 else None for table in tables]
-    usable = [fit.evidence for fit in fits if fit is not None]
-    total = np.sum(usable, axis=0) if usable else np.zeros(0)
-    shared = _SHARING / max(1.0, len(usable) - 1)
+    prior = _noise_prior(tables, noise)
+    fits = [_Fit(table, prior) if len(table.x) >= 3 else None for table in tables]
+    total = np.stack([np.zeros((2, *SHAPE)), *(fit.common for fit in fits if fit is not None)]).sum(axis=0)
     return tuple(
-        None if fit is None else fit.draw(fit.evidence + shared * (total - fit.evidence), at, stream)
+        None if fit is None else fit.draw(_SHARING * (total - fit.common), at, stream)
         for stream, fit in enumerate(fits)
     )
 
@@ -103,90 +109,76 @@ def _noise_prior(tables: Sequence[SeedMeans], noise: float | None) -> tuple[floa
     return prior, _NOISE_PRIOR_DF
 
 
-def _kernel(order: int, s: Array, t: Array) -> Array:
-    """Covariance at s, t >= 0 of the process whose derivative of this order is white noise."""
-    a, d = np.minimum(s, t), np.abs(s - t)
-    if order == 2:
-        return np.asarray(a**3 / 3 + d * a**2 / 2)
-    return np.asarray((a**5 / 5 + d * a**4 / 2 + d * d * a**3 / 3) / 4)
-
-
-def _basis(x: Array, centre: float) -> Array:
-    """(len(x), 3) columns 1, x, x^2 around `centre`."""
-    u = x - centre
-    return np.stack([np.ones_like(u), u, u * u], axis=1)
-
-
 class _Fit:
-    """Restricted marginal likelihoods of all hypotheses for one table, and draws under any weighting of them."""
+    """All hypotheses about one size's curve."""
 
     def __init__(self, table: SeedMeans, prior: tuple[float, float]) -> None:
         self.table = table
-        x, m = table.x, len(table.x)
-        self.floor = float(table.mean.min())
-        excess = table.mean - self.floor
-        unit = float(np.median(excess[excess > 0])) if (excess > 0).any() else 1.0
-        self.scales = [c * unit for c in _COMPRESSIONS]
-        variance, df = prior
-        self.df = m - 3 + table.residual_df + df
-        self.ss = table.residual_ss + df * variance + 1e-20 * self.floor**2
-        self.basis = _basis(x, float(x.mean()))
-        self.solved: list[tuple[Array, Array, Array]] = []
-        rows = []
-        for order in _ORDERS:
-            rows.append(self._order(order, x - x[0]))
-        # both have the shape compressions x orders x roughness
-        evidence, self.sums = (np.stack([row[i] for row in rows], axis=1) for i in (0, 1))
-        guess = (self.ss / max(1.0, table.residual_df + df), 0.5 * self._curvature())
-        centre = math.log10(max(guess[1] ** 2 / guess[0], 1e-3))
-        prior_roughness = -0.5 * ((np.log10(_ROUGHNESS) - centre) / _ROUGHNESS_DECADES) ** 2
-        weights = np.log(np.outer(list(_COMPRESSIONS.values()), list(_ORDERS.values())))
-        self.evidence = evidence + prior_roughness + weights[:, :, None]
+        excess = table.mean - table.mean.min()
+        typical = float(np.median(excess[excess > 0])) if (excess > 0).any() else abs(float(table.mean[0])) or 1.0
+        self.units = Units(float(table.mean.min()), typical)
+        ss = table.residual_ss + prior[0] * prior[1] + 1e-20 * self.units.floor**2
+        self.noise = (ss, table.residual_df + prior[1])
+        self.breaks = self._breaks()
+        # evidence has the shape breaks x compressions x orders x roughness
+        self.evidence = np.stack([b.stretch.evidence + b.log_prior for b in self.breaks])
+        log_early: Array = self.evidence[1:] if len(self.breaks) > 1 else self.evidence
+        early = np.asarray(np.logaddexp.reduce(log_early, axis=0))
+        #: evidence on what sizes have in common: (runs to the end or breaks off, compression, order, roughness)
+        self.common = np.stack([self.evidence[0], early])
 
-    def _curvature(self) -> float:
-        """Least-squares curvature, nats per octave squared."""
-        beta, *_ = np.linalg.lstsq(self.basis, self.table.mean, rcond=None)
-        return abs(float(beta[2]))
+    def _breaks(self) -> list[_Break]:
+        """The curve may end at the last value (or run on, where nothing diverged), or at an earlier one."""
+        table, m = self.table, len(self.table.x)
+        best = int(table.mean.argmin())
+        early = list(range(max(3, best), m))[:_MOST_BREAKS]
+        breaks = [_Break(self._stretch(m), table.wall, math.log(1 - _BREAKS))]
+        for stop in early:
+            log_prior = math.log(_BREAKS / len(early)) + self._log_rise(stop)
+            if math.isfinite(log_prior):
+                breaks.append(_Break(self._stretch(stop), float(table.x[stop]), log_prior))
+        return breaks
 
-    def _order(self, order: int, u: Array) -> tuple[Array, Array]:
-        """Log evidence and sums of squares, both (compressions, roughness), for one process order."""
-        basis = self.basis
-        covariance = np.diag(1 / self.table.count) + _ROUGHNESS[:, None, None] * _kernel(order, u[:, None], u[None])
-        inverse = np.asarray(np.linalg.inv(covariance), dtype=float)
-        gram = basis.T @ inverse @ basis
-        gram_inverse = np.asarray(np.linalg.inv(gram), dtype=float)
-        projected = np.asarray(inverse - inverse @ basis @ gram_inverse @ basis.T @ inverse, dtype=float)
-        logdet = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(gram)[1]
-        self.solved.append((inverse, gram_inverse, projected))
-        z = np.stack([self._compress(self.table.mean, scale) for scale in self.scales])
-        q = np.maximum(np.einsum("ci,lij,cj->cl", z, projected, z), 0) + self.ss
-        jacobian = [0.0 if math.isinf(c) else -np.log1p((self.table.mean - self.floor) / c).sum() for c in self.scales]
-        return -0.5 * logdet - 0.5 * self.df * np.log(q) + np.array(jacobian)[:, None], q
+    def _stretch(self, stop: int) -> SmoothStretch:
+        table = self.table
+        return SmoothStretch(table.x[:stop], table.mean[:stop], table.count[:stop], self.units, self.noise)
 
-    def _compress(self, y: Array, scale: float) -> Array:
-        return y - self.floor if math.isinf(scale) else scale * np.log1p((y - self.floor) / scale)
+    def _log_rise(self, stop: int) -> float:
+        """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""
+        rise = self.table.mean[stop:] - self.table.mean[:stop].min()
+        if (rise < 0).any():
+            return -math.inf
+        scale = self.units.excess
+        anyhow = float(np.log(2 / math.pi * scale / (scale**2 + rise**2)).sum())
+        return float(np.logaddexp(anyhow, self._log_curve(stop, rise)) - math.log(2))
 
-    def _expand(self, z: Array, scale: float) -> Array:
-        return self.floor + (z if math.isinf(scale) else scale * np.expm1(np.clip(z / scale, -30, 30)))
+    def _log_curve(self, stop: int, rise: Array) -> float:
+        """Log density of a flank that is a rough line of any height and slope."""
+        u = self.table.x[stop:] - self.table.x[stop]
+        noise = self.noise[0] / self.noise[1]
+        level, slope = max(float(rise[0]) ** 2, noise), max(float(rise.max()) ** 2, noise)
+        rough = process.covariance(2, u[:, None], u[None])
+        steady = np.diag(noise / self.table.count[stop:]) + level + slope * np.outer(u, u)
+        densities = [_log_normal(rise, steady + share * slope * rough) for share in (0.001, 0.1)]
+        return float(np.logaddexp(*densities) - math.log(2))
 
-    def draw(self, log_weight: Array, at: float | None, stream: int) -> CurveDraws:
-        """Draw curves with the hypotheses weighted by `log_weight`, in random stream `stream`."""
+    def draw(self, shared: Array, at: float | None, stream: int) -> CurveDraws:
+        """Draw curves with the hypotheses weighted by their evidence and by what other sizes say of smoothness."""
+        log_weight = self.evidence + shared[[0] + [1] * (len(self.breaks) - 1)]
         weight = np.exp(log_weight - log_weight.max()).ravel()
         weight[weight < 1e-3 * weight.max()] = 0
         share = np.diff(np.round(np.cumsum(weight / weight.sum()) * DRAWS), prepend=0).astype(int)
         grid = self._grid()
-        chi2, error = _noise_numbers(stream, len(self.table.x), round(self.df, 6))
-        curves = np.empty((len(grid), DRAWS))
-        noise = np.empty(DRAWS)
+        curves, noise, end = np.empty((len(grid), DRAWS)), np.empty(DRAWS), np.empty(DRAWS)
         start = 0
-        for cell in np.flatnonzero(share):
-            compression, order, level = (int(i) for i in np.unravel_index(cell, log_weight.shape))
-            part = slice(start, start + share[cell])
-            start += share[cell]
-            noise[part] = np.sqrt(self.sums[compression, order, level] / chi2[part])
-            z = self._conditioned((compression, order, level), grid, error[:, part], noise[part], stream, part)
-            curves[:, part] = self._expand(z, self.scales[compression])
-        return self._summary(grid, curves, float(np.sqrt(np.mean(noise**2))), at)
+        for index in np.flatnonzero(share):
+            which, *cell = (int(i) for i in np.unravel_index(index, log_weight.shape))
+            part = slice(start, start + share[index])
+            start += share[index]
+            hypothesis = self.breaks[which]
+            curves[:, part], noise[part] = hypothesis.stretch.draw(Cell(*cell), grid, part, stream)
+            end[part] = self._break_off(hypothesis, grid, curves, part, stream)
+        return self._summary(grid, curves, end, float(np.sqrt(np.mean(noise**2))), at)
 
     def _grid(self) -> Array:
         """Where curves are evaluated: about eight values per spacing, from the first value to the last or the wall."""
@@ -194,64 +186,54 @@ class _Fit:
         high = float(x[-1]) if wall is None else wall
         return np.linspace(x[0], high, int(np.clip(8 * (high - x[0]) / np.diff(x).min(), 48, 128)) + 1)
 
-    def _conditioned(
-        self, cell: tuple[int, int, int], grid: Array, error: Array, noise: Array, stream: int, part: slice
-    ) -> Array:
-        """Draws of the compressed curve on `grid` given the means: prior draws plus the kriged residual."""
-        compression, order, level = cell
-        x, m = self.table.x, len(self.table.x)
-        rough = math.sqrt(_ROUGHNESS[level])
-        paths = _prior_paths(list(_ORDERS)[order], tuple(np.round(np.append(x, grid) - x[0], 9)), stream)[:, part]
-        path = rough * noise * paths
-        seen = path[:m] + noise * error / np.sqrt(self.table.count)[:, None]
-        residual = self._compress(self.table.mean, self.scales[compression])[:, None] - seen
-        inverse, gram_inverse, projected = (block[level] for block in self.solved[order])
-        trend = _basis(grid, float(x.mean())) @ (gram_inverse @ (self.basis.T @ (inverse @ residual)))
-        cross = _kernel(list(_ORDERS)[order], grid[:, None] - x[0], x[None] - x[0])
-        return np.asarray(path[m:] + trend + _ROUGHNESS[level] * (cross @ (projected @ residual)))
+    def _break_off(self, hypothesis: _Break, grid: Array, curves: Array, part: slice, stream: int) -> Array:
+        """End the drawn curves between the last value of the stretch and `until`; beyond they rise to the means."""
+        if hypothesis.until is None:
+            return np.full(part.stop - part.start, math.inf)
+        last = float(hypothesis.stretch.x[-1])
+        end = last + (hypothesis.until - last) * process.uniform(stream)[part]
+        beyond = grid[:, None] > end
+        stop = len(hypothesis.stretch.x)
+        if stop == len(self.table.x):
+            curves[:, part] = np.where(beyond, np.inf, curves[:, part])
+            return np.asarray(end)
+        means = np.interp(grid, self.table.x[stop:], self.table.mean[stop:])
+        at_end = curves[np.clip(np.searchsorted(grid, end) - 1, 0, len(grid) - 1), np.arange(part.start, part.stop)]
+        way = np.clip((grid[:, None] - end) / np.maximum(hypothesis.until - end, 1e-12), 0, 1)
+        curves[:, part] = np.where(beyond, at_end + way * (means[:, None] - at_end), curves[:, part])
+        return np.asarray(end)
 
-    def _summary(self, grid: Array, curves: Array, noise: float, at: float | None) -> CurveDraws:
-        low, high = float(grid[0]), float(grid[-1])
-        lost = np.full(DRAWS, np.nan)
-        if at is not None and low <= at <= high:
-            cell = min(int(np.searchsorted(grid, at, side="right")) - 1, len(grid) - 2)
-            fraction = (at - grid[cell]) / (grid[cell + 1] - grid[cell])
-            lost = (1 - fraction) * curves[cell] + fraction * curves[cell + 1]
-        where = curves.argmin(axis=0)
+    def _summary(self, grid: Array, curves: Array, end: Array, noise: float, at: float | None) -> CurveDraws:
+        where = np.where(grid[:, None] <= end, curves, np.inf).argmin(axis=0)
         column = np.arange(DRAWS)
         middle = np.clip(where, 1, len(grid) - 2)
         left, centre, right = (curves[middle + step, column] for step in (-1, 0, 1))
-        bend = left - 2 * centre + right
+        interior = (where > 0) & (where < len(grid) - 1) & (grid[middle + 1] <= end)
+        bend = np.where(interior, left - 2 * centre + right, 0)
         shift = np.divide(left - right, 2 * bend, out=np.zeros(DRAWS), where=bend > 0)
-        interior = (where > 0) & (where < len(grid) - 1)
-        optimum = grid[where] + np.where(interior, np.clip(shift, -1, 1), 0) * (grid[1] - grid[0])
         minimum = curves[where, column]
+        lost = self._loss_at(at, grid, curves)
         return CurveDraws(
-            optimum=optimum,
+            optimum=grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0]),
             below=where == 0,
             above=(where == len(grid) - 1) & (self.table.wall is None),
             loss=np.fmin(minimum, lost),
             at=lost,
             noise=noise,
-            low=low,
-            high=high,
+            low=float(grid[0]),
+            high=float(grid[-1]),
             grid=grid,
             median=np.median(curves, axis=1),
         )
 
-
-@lru_cache(maxsize=256)
-def _noise_numbers(stream: int, m: int, df: float) -> tuple[Array, Array]:
-    """Chi-square and (m, DRAWS) normal numbers of a stream; fixed, so the same evidence gives the same report."""
-    rng = np.random.default_rng([stream, m, 1])
-    return rng.chisquare(df, DRAWS), rng.standard_normal((m, DRAWS))
-
-
-@lru_cache(maxsize=32)
-def _prior_paths(order: int, u: tuple[float, ...], stream: int) -> Array:
-    """(len(u), DRAWS) draws of the process at u; by eigenvalues, because dense grids make it all but singular."""
-    at = np.array(u)
-    values, vectors = np.linalg.eigh(_kernel(order, at[:, None], at[None]))
-    used = values > 1e-13 * values[-1]
-    rng = np.random.default_rng([stream, order, 2])
-    return np.asarray((vectors[:, used] * np.sqrt(values[used])) @ rng.standard_normal((int(used.sum()), DRAWS)))
+    def _loss_at(self, at: float | None, grid: Array, curves: Array) -> Array:
+        """(DRAWS,) losses at one value: from the curve, beyond it from the means; nan where nothing was run."""
+        table = self.table
+        if at is None or at < table.flank_x[0] or at > max(grid[-1], table.flank_x[-1]):
+            return np.full(DRAWS, np.nan)
+        if grid[0] <= at <= grid[-1]:
+            cell = min(int(np.searchsorted(grid, at, side="right")) - 1, len(grid) - 2)
+            share = (at - grid[cell]) / (grid[cell + 1] - grid[cell])
+            return np.asarray(curves[cell] if share == 0 else (1 - share) * curves[cell] + share * curves[cell + 1])
+        # far flanks inform no curve; the chord between neighbouring means bounds a convex flank from above
+        return np.full(DRAWS, float(np.interp(at, table.flank_x, table.flank_mean)))

@@ -34,7 +34,8 @@ class Optimum:
         noise: standard deviation of one run about its expected loss, nats, seed offsets removed.
         noise_from: "seeds" (paired differences), "scatter" (one seed: scatter about smooth curves, weak) or "given".
         curvature: half the second derivative at the optimum, nats per octave squared; nan without a curve.
-        cliff_distance: octaves from the optimum to the smallest diverged value above it; inf when none diverged.
+        cliff_distance: octaves from the optimum to the smallest value above it that diverged or lost half of the best
+            loss again; inf when none did.
         plateau: (low, high) x between which the loss stays within 0.25% of the best, clipped to the sampled region.
         n_points: runs, diverged ones included.
         n_seeds: distinct seeds.
@@ -118,7 +119,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
         noise=draws.noise,
         noise_from=_noise_source(table, noise),
         curvature=_curvature(draws),
-        cliff_distance=math.inf if table.wall is None else table.wall - middle,
+        cliff_distance=math.inf if table.cliff is None else table.cliff - middle,
         plateau=_plateau(draws),
         n_points=table.n_points,
         n_seeds=table.n_seeds,
@@ -127,7 +128,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
 
 def quantiles(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Interval:
     """Median and central 95% of draws."""
-    low, middle, high = (float(q) for q in np.quantile(values, (0.025, 0.5, 0.975)))
+    low, middle, high = (float(q) for q in np.quantile(values, (0.025, 0.5, 0.975), method="nearest"))
     return Interval(middle, low, high)
 
 
@@ -170,7 +171,7 @@ def _unresolved(table: SeedMeans, noise: float | None) -> Optimum:
         noise=seen if noise is None else noise,
         noise_from=_noise_source(table, noise),
         curvature=math.nan,
-        cliff_distance=math.inf if table.wall is None else table.wall - float(table.x[best]),
+        cliff_distance=math.inf if table.cliff is None else table.cliff - float(table.x[best]),
         plateau=(float(table.x[best]), float(table.x[best])),
         n_points=table.n_points,
         n_seeds=table.n_seeds,

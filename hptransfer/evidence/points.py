@@ -46,7 +46,10 @@ class SeedMeans:
         count: (m,) seeds behind each mean.
         residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
-        wall: smallest diverged x right of the lowest mean; None when nothing diverged.
+        flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
+        flank_mean: (f,) their means.
+        wall: smallest x right of the lowest mean that diverged; None when there is none.
+        cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
         diverged: all x with a divergence, increasing.
         n_points: runs, diverged ones included.
         n_seeds: distinct seeds.
@@ -55,9 +58,12 @@ class SeedMeans:
     x: Array
     mean: Array
     count: Array
+    flank_x: Array
+    flank_mean: Array
     residual_ss: float
     residual_df: int
     wall: float | None
+    cliff: float | None
     diverged: tuple[float, ...]
     n_points: int
     n_seeds: int
@@ -89,8 +95,10 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         )
     x, row = np.unique(x_all[keep], return_inverse=True)
     mean, *_ = _two_way(loss_all[keep], row, seed_all[keep], len(x))
+    flank_x, flank_mean = x, mean
     right = bad[bad > x[mean.argmin()]]
-    wall = float(right.min()) if right.size else None
+    wall = _first(*right)
+    cliff = _first(*right, *x[(mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])])
     window = _informative(x, mean, wall)
     # noise is judged where it matters: losses near the minimum, not on flanks that are about to blow up
     inside = window[row]
@@ -103,9 +111,12 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         x=x,
         mean=mean,
         count=count,
+        flank_x=flank_x,
+        flank_mean=flank_mean,
         residual_ss=ss,
         residual_df=df,
         wall=wall,
+        cliff=cliff,
         diverged=tuple(float(value) for value in bad),
         n_points=len(points),
         n_seeds=len(np.unique(seed_all)),
@@ -135,6 +146,10 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tup
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
     return mean, count, float(residual @ residual), len(loss) - m - rank
+
+
+def _first(*candidates: float) -> float | None:
+    return float(min(candidates)) if candidates else None
 
 
 def _informative(x: Array, mean: Array, wall: float | None) -> npt.NDArray[np.bool_]:

@@ -219,9 +219,9 @@ def _evidence(
 def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tuple[Interval, Interval, Interval]:
     """(loss, regret, relative regret) at the transferred value."""
     never = Interval(math.inf, math.inf, math.inf)
-    if table.wall is not None and at >= table.wall - 1e-9:
+    if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
         return never, never, never
-    if draws is None or not np.isfinite(draws.at).all():
+    if draws is None or np.isnan(draws.at).any():
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)
     regret = draws.at - draws.loss

@@ -29,7 +29,7 @@ class LoadedRecipe:
         recipe: validated.
         path: its file, as it was referred to; `data.files` are relative to `path.parent`.
         text: the file's content.
-        hash: sha256 (hex) of what evidence rests on (`recipe_hash`): comments, formatting and the target do not change it.
+        hash: sha256 (hex) of what evidence rests on (`recipe_hash`); comments and the target do not change it.
         positions: path of every entry -> its position in `text`.
     """
 

@@ -68,7 +68,7 @@ def coarse_step(axis: Axis, spacing: float, total: int) -> float:
         step *= 2
     while len(axis.lattice(step)) < _FEWEST_COARSE and step > spacing / 2**_LEVELS:
         step /= 2
-    while len(axis.lattice(step)) > max(_FEWEST_COARSE, _COARSE_SHARE * total):
+    while len(axis.lattice(step)) > _COARSE_SHARE * total and len(axis.lattice(2 * step)) >= _FEWEST_COARSE:
         step *= 2
     return step
 

@@ -38,7 +38,7 @@ def test_hash_is_of_the_content(tmp_path: Path) -> None:
 
 
 def test_target_and_expectation_do_not_change_the_hash(tmp_path: Path) -> None:
-    """Evidence gathered for one target serves another, so neither the target nor the expectation is part of the hash."""
+    """Evidence gathered for one target serves another, so neither target nor expectation is part of the hash."""
     digest = load_text(tmp_path, MLP).hash
 
     assert load_text(tmp_path, edited(MLP, ("width: 1024", "width: 2048"))).hash == digest

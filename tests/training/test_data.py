@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe.schema import StdlibText, TextFiles
-from hptransfer.training import data as data_module
 from hptransfer.training.data import Corpus, load_corpus, split, stdlib_files
 
 
@@ -49,7 +49,7 @@ def test_stdlib_files_belong_to_the_language_and_not_to_the_machine() -> None:
 
 def test_a_python_without_sources_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation stripped of its sources gets exit status 4 and another way to go on."""
-    monkeypatch.setattr(data_module.sysconfig, "get_path", lambda _name: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
 
     with pytest.raises(MachineError) as caught:
         stdlib_files()

@@ -221,12 +221,12 @@ def test_a_decoder_is_scored_at_every_position() -> None:
 
 def test_a_window_model_is_scored_at_the_last_byte() -> None:
     """An MLP's logits predict the byte after the window only."""
-    module = build()
-    readout = module.get_submodule("readout")
-    nn.init.zeros_(readout.weight)
+    torch.manual_seed(0)
+    module = Window()
+    nn.init.zeros_(module.readout.weight)
     with torch.no_grad():
-        readout.bias.zero_()
-        readout.bias[7] = math.log(255.0)
+        module.readout.bias.zero_()
+        module.readout.bias[7] = math.log(255.0)
 
     assert cross_entropy(module, torch.tensor([[1, 2, 3, 4, 7]])).item() == pytest.approx(math.log(2), rel=1e-6)
 

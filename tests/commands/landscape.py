@@ -1,0 +1,85 @@
+"""A trial without training: a loss curve with an exact optimum and every misfortune, chosen by the recipe.
+
+The recipe's `description`, which is no part of a trial's identity, carries the landscape as JSON:
+`optimum` and `wall` (log2 of the learning rate), `seconds` per trial, `log` (a file that gets a line per training),
+`kill`, `error`, `memory` (log2 learning rates at which that happens), `kill_once` (a folder of marks).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hptransfer.commands.trial import TrialRequest, request_from_payload
+from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
+
+ENTRY = "tests.commands.landscape:train"
+FINGERPRINT = "f" * 64
+
+
+def recipe_text(landscape: Mapping[str, Any], *, trials: int = 12, space: str = "", confirm: int = 2) -> str:
+    """A recipe over this landscape; learning rates from 2^-10 to 2^-2 unless `space` says otherwise."""
+    return f"""\
+name: landscape
+description: '{json.dumps(dict(landscape))}'
+model: {{kind: mlp}}
+data: {{kind: stdlib-text}}
+training: {{steps: 10, learning_rate: 0.015625}}
+parameterization: {{name: mup}}
+sizes:
+  base: {{width: 64, depth: 2}}
+  widths: [64, 128, 256, 512]
+  target: {{width: 1024, depth: 2}}
+tune:
+  space:
+    {space or "learning_rate: {low: 0.0009765625, high: 0.25}"}
+  trials: {trials}
+  confirm_seeds: {confirm}
+"""
+
+
+def train(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker runs instead of training."""
+    request = request_from_payload(payload)
+    landscape = json.loads(request.recipe.description)
+    x = math.log2(request.hyperparameters["learning_rate"])
+    key = request.key(FINGERPRINT)
+    _suffer(landscape, x, key)
+    time.sleep(landscape.get("seconds", 0.0))
+    if "log" in landscape:
+        with open(landscape["log"], "a", encoding="utf-8") as log:
+            log.write(f"{key}\n")
+    loss = _loss(request, landscape, x)
+    state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
+    trial = Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=1e6, seconds=0.5)
+    return trial_to_dict(trial)
+
+
+def _loss(request: TrialRequest, landscape: Mapping[str, Any], x: float) -> float:
+    if x > landscape.get("wall", math.inf):
+        return math.inf
+    digest = hashlib.sha256(f"{request.seed}:{x}".encode()).digest()
+    noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.0)
+    decay = request.hyperparameters["weight_decay"]
+    valley = 0.02 * math.log2(decay / 0.01) ** 2 if decay > 0 else 0.0
+    return float(2.0 + 0.05 * (x - landscape.get("optimum", -6.0)) ** 2 + valley + noise)
+
+
+def _suffer(landscape: Mapping[str, Any], x: float, key: str) -> None:
+    if landscape.get("error") == "all" or x in landscape.get("error", []):
+        raise ValueError(f"no luck at 0x{key[:8]}")
+    if x in landscape.get("memory", []):
+        raise MemoryError
+    mark = Path(landscape.get("kill_once", ""), key)
+    if "kill_once" in landscape and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if x in landscape.get("kill", []):
+        os.kill(os.getpid(), signal.SIGKILL)

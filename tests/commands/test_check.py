@@ -1,0 +1,218 @@
+"""check: verdicts on ladders with known optima, reuse of trials, extension at edges, survival of SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hptransfer.commands.check import CheckResult, check
+from hptransfer.commands.scale import scale
+from hptransfer.commands.tune import tune
+from hptransfer.errors import InconclusiveError, RefusedError, UsageError
+from hptransfer.evidence.coordinate import RowVerdict
+from hptransfer.evidence.verdict import Verdict
+from tests.commands.ladder import ladder_session, recipe_text
+
+ROOT = Path(__file__).parents[2]
+
+
+def checked(tmp_path: Path, landscape: Mapping[str, Any], **options: Any) -> CheckResult:
+    """Tunes and checks on a ladder."""
+    with ladder_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
+        tune(session, quiet=True)
+        return check(session, "ladder.yaml", quiet=True, show=False)
+
+
+def test_an_optimum_that_stays_transfers(tmp_path: Path) -> None:
+    """With the same optimum at every width the verdict is TRANSFERS, and the drift's interval holds zero."""
+    result = checked(tmp_path, {"drift": 0.0})
+
+    (axis,) = result.report.axes
+    assert result.report.verdict is Verdict.TRANSFERS
+    assert axis.drift.contains(0.0)
+
+
+def test_an_optimum_that_moves_drifts(tmp_path: Path) -> None:
+    """An optimum that falls by 0.9 octaves per doubling is found to drift, with that number in the interval."""
+    result = checked(tmp_path, {"drift": -0.9})
+
+    (axis,) = result.report.axes
+    assert result.report.verdict is Verdict.DRIFTS
+    assert axis.drift.contains(-0.9)
+
+
+def test_one_seed_never_transfers(tmp_path: Path) -> None:
+    """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE."""
+    assert checked(tmp_path, {"drift": 0.0}, seeds=1).report.verdict is Verdict.INCONCLUSIVE
+
+
+def test_drift_along_depth_alone_is_a_drift(tmp_path: Path) -> None:
+    """The verdict covers both axes: transfer across width does not excuse a drift across depth."""
+    result = checked(tmp_path, {"depth_drift": 0.8}, depths="[2, 4, 8, 16]")
+
+    assert [(axis.axis, axis.verdict) for axis in result.report.axes] == [
+        ("width", Verdict.TRANSFERS),
+        ("depth", Verdict.DRIFTS),
+    ]
+    assert result.report.verdict is Verdict.DRIFTS
+
+
+def test_the_grid_is_extended_only_where_an_optimum_lies_on_its_edge(tmp_path: Path) -> None:
+    """The width whose optimum has left the shared grid gets smaller values, the proxy does not."""
+    (axis,) = checked(tmp_path, {"drift": -0.9}).report.axes
+    smallest = {size.value: min(point.x for point in size.points) for size in axis.sizes}
+
+    assert smallest[512] < smallest[64]
+    assert axis.sizes[-1].optimum.edge is None
+
+
+def test_every_value_lies_on_one_lattice(tmp_path: Path) -> None:
+    """All sizes share multiples of half an octave, so their grid bias is common."""
+    (axis,) = checked(tmp_path, {"drift": -0.9, "optimum": -6.3}).report.axes
+
+    assert {2 * point.x % 1 for size in axis.sizes for point in size.points} == {0.0}
+
+
+def test_check_trains_nothing_twice(tmp_path: Path) -> None:
+    """A second check trains nothing, gives the same document and measures no coordinates again."""
+    log = tmp_path / "log"
+    text = recipe_text({"log": str(log)})
+    with ladder_session(tmp_path / "runs", text) as session:
+        tune(session, quiet=True)
+        first = check(session, "ladder.yaml", quiet=True, show=False)
+        trained = len(log.read_text().splitlines())
+        second = check(session, "ladder.yaml", quiet=True, show=False)
+
+    assert len(log.read_text().splitlines()) == trained
+    assert second.document == first.document
+
+
+def test_transfer_json_has_no_nan_and_says_what_was_checked(tmp_path: Path) -> None:
+    """The document is strict JSON with verdict, axes, coordinate checks and the ladder."""
+    result = checked(tmp_path, {"drift": -0.9}, depths="[2, 4, 8]")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    document = json.loads(result.files[0].read_text(), parse_constant=refuse)
+    assert document["verdict"] == "DRIFTS"
+    assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": [2, 4, 8]}
+    assert [report["axis"] for report in document["coordinate"]] == ["width", "depth"]
+    assert all(path.stat().st_size > 0 for path in result.files)
+
+
+@pytest.mark.parametrize(("slope", "verdict"), [(0.0, RowVerdict.HOLDS), (0.9, RowVerdict.FAILS)])
+def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdict: RowVerdict) -> None:
+    """Changes that grow as width^0.9 fail the coordinate check; constant ones pass."""
+    (report,) = checked(tmp_path, {"slope": slope}).coordinate
+
+    assert report.verdict is verdict
+    assert all(row.slope == pytest.approx(slope) for row in report.rows)
+
+
+def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None:
+    """A size without a finite loss ends with a message about that size, not with a defect."""
+    text = recipe_text({"log": str(tmp_path / "log")})
+    with ladder_session(tmp_path / "runs", text) as session:
+        tune(session, quiet=True)
+    blown = recipe_text({"wall": -20.0, "seconds": 0.0})
+    (tmp_path / "runs" / "ladder" / "study.db").unlink()
+    with ladder_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
+        check(session, "ladder.yaml", quiet=True, show=False)
+
+
+def test_check_needs_tuned_values(tmp_path: Path) -> None:
+    """Without tuned.yaml the message names the command to run."""
+    with (
+        ladder_session(tmp_path / "runs", recipe_text({})) as session,
+        pytest.raises(UsageError, match="hyperparameters must be tuned first") as error,
+    ):
+        check(session, "ladder.yaml", quiet=True, show=False)
+
+    assert error.value.findings[0].hint == "run `hptransfer tune ladder.yaml`"
+
+
+def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
+    """Values tuned before the recipe was edited are not checked as if they were tuned with it."""
+    with ladder_session(tmp_path / "runs", recipe_text({})) as session:
+        tune(session, quiet=True)
+    edited = recipe_text({}).replace("steps: 10", "steps: 11")
+    with ladder_session(tmp_path / "runs", edited) as session, pytest.raises(UsageError, match="same recipe"):
+        check(session, "ladder.yaml", quiet=True, show=False)
+
+
+def test_scale_follows_the_verdict(tmp_path: Path) -> None:
+    """A target is written after TRANSFERS and refused after DRIFTS, where --force writes the objection into it."""
+    for name, drift in (("stays", 0.0), ("moves", -0.9)):
+        runs = tmp_path / name / "runs"
+        runs.parent.mkdir()
+        with ladder_session(runs, recipe_text({"drift": drift})) as session:
+            tune(session, quiet=True)
+            check(session, "ladder.yaml", quiet=True, show=False)
+            if drift == 0.0:
+                assert scale(session.loaded, session.folder, "ladder.yaml", force=False).path.exists()
+                continue
+            with pytest.raises(RefusedError, match="DRIFTS"):
+                scale(session.loaded, session.folder, "ladder.yaml", force=False)
+            forced = scale(session.loaded, session.folder, "ladder.yaml", force=True)
+            assert "DRIFTS" in forced.path.read_text()
+
+
+def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """Killed at several moments of tune and check and started again, every trial is trained to its end exactly once."""
+    log = tmp_path / "log"
+    text = recipe_text({"seconds": 0.02, "log": str(log)})
+    command = [sys.executable, "-m", "tests.commands.ladder", str(tmp_path / "runs"), text]
+    (tmp_path / "runs").mkdir()
+    finished_before_kill: set[str] = set()
+    for moment in (12, 40, 70):  # in tune (10 trials), then twice in check
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while _lines(log) < moment and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        with ladder_session(tmp_path / "runs", text) as session:
+            now = {trial.key for trial in session.store.trials()}
+        assert finished_before_kill <= now
+        finished_before_kill = now
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    with ladder_session(tmp_path / "runs", text) as session:
+        keys = Counter(trial.key for trial in session.store.trials())
+
+    assert ended.returncode in (0, 3), ended.stderr
+    assert set(keys.values()) == {1}
+    # a trial that was recorded as finished is never trained again: only those under way at a kill may appear twice
+    repeated = {key for key, count in Counter(log.read_text().split()).items() if count > 1}
+    assert len(repeated) <= 2 * 3
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    with ladder_session(undisturbed / "runs", recipe_text({})) as session:
+        tune(session, quiet=True)
+        check(session, "ladder.yaml", quiet=True, show=False)
+        assert {trial.key for trial in session.store.trials()} == set(keys)
+
+
+def _lines(log: Path) -> int:
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def test_the_transferred_value_is_what_tune_recommended(tmp_path: Path) -> None:
+    """The regret is that of the recommended value, not of a grid value near it."""
+    result = checked(tmp_path, {"optimum": -6.2})
+
+    (axis,) = result.report.axes
+    assert math.log2(axis.transferred) == pytest.approx(-6.2, abs=0.1)
+    assert result.document["transferred"] == axis.transferred

@@ -1,0 +1,227 @@
+"""One trial, end to end: identity, payload, determinism, and muP against the standard parameterization."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hptransfer.commands.trial import TrialRequest, request_from_payload, run_coordinates, run_trial
+from hptransfer.errors import UsageError
+from hptransfer.evidence.trial import TrialState, trial_from_dict
+from hptransfer.recipe.schema import Recipe
+
+ROOT = Path()
+
+
+def recipe(**sections: Mapping[str, Any]) -> Recipe:
+    """A recipe for a tiny MLP; a section given replaces these values in it."""
+    document: dict[str, Any] = {
+        "name": "tiny",
+        "model": {"kind": "mlp", "context": 4, "embedding": 4},
+        "data": {"kind": "stdlib-text"},
+        "training": {"steps": 5, "batch_size": 8, "evaluation_batches": 2},
+        "parameterization": {"name": "mup"},
+        "sizes": {"base": {"width": 16, "depth": 2}, "widths": [16], "target": {"width": 64, "depth": 2}},
+        "tune": {"space": {"learning_rate": {"low": 1e-4, "high": 1.0}}},
+    }
+    for name, values in sections.items():
+        document[name] = document.get(name, {}) | values
+    return Recipe.model_validate_json(json.dumps(document))
+
+
+def request(recipe_: Recipe | None = None, seed: int = 0, width: int = 16, **hyperparameters: float) -> TrialRequest:
+    """A request at depth 2."""
+    wanted = recipe_ or recipe()
+    return TrialRequest(wanted, ROOT, wanted.size(width, 2), hyperparameters, seed)
+
+
+def through_json(payload: Mapping[str, Any]) -> Any:
+    """What a pipe does to a payload; NaN would be an error."""
+    return json.loads(json.dumps(payload, allow_nan=False))
+
+
+def test_missing_hyperparameters_take_the_recipes_values() -> None:
+    """A request names what it varies; the rest comes from `training`."""
+    values = request(recipe(training={"weight_decay": 0.3}), learning_rate=0.5).hyperparameters
+
+    assert values["learning_rate"] == 0.5
+    assert values["weight_decay"] == 0.3
+    assert values["beta1"] == 0.9
+
+
+def test_unknown_hyperparameters_are_refused() -> None:
+    """A name that nothing reads would be silently ignored."""
+    with pytest.raises(UsageError, match="must be among") as caught:
+        request(learning_rat=0.5)
+
+    assert caught.value.findings[0].received == "learning_rat"
+
+
+def test_a_request_survives_its_payload() -> None:
+    """Payload, JSON and back give an equal request, so the worker trains what was asked for."""
+    first = request(recipe(training={"clip": 1.0}), seed=3, width=32, learning_rate=2.0**-7.5)
+
+    assert request_from_payload(through_json(first.payload())) == first
+
+
+def test_what_determines_a_run_is_in_its_key() -> None:
+    """Any change to model, data, training, parameterization, base, size, hyperparameters or seed is another run."""
+    requests = [
+        request(),
+        request(recipe(model={"context": 5})),
+        request(recipe(data={"validation_fraction": 0.2})),
+        request(recipe(training={"schedule": "cosine"})),
+        request(recipe(training={"clip": 1.0})),
+        request(recipe(training={"evaluation_batches": 3})),
+        request(recipe(training={"steps": 6})),
+        request(recipe(parameterization={"name": "standard"})),
+        request(recipe(sizes={"base": {"width": 32, "depth": 2}})),
+        request(width=32),
+        request(seed=1),
+        request(learning_rate=0.0040001),
+        request(warmup=0.2),
+    ]
+
+    keys = [one.key("data") for one in requests] + [request().key("other data")]
+
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_does_not_determine_a_run_is_not_in_its_key() -> None:
+    """Name, search, criteria, target and folder do not change what is trained, so trials are reused across them."""
+    other = recipe(
+        tune={"trials": 99, "space": {"warmup": {"low": 0.1, "high": 0.5, "scale": "linear"}}},
+        check={"octaves": 3.0},
+        sizes={"widths": [16, 32], "target": {"width": 4096, "depth": 2}},
+        # the recipe's own learning rate is a hyperparameter, and the request names another
+        training={"learning_rate": 0.5},
+    )
+    elsewhere = TrialRequest(other, Path("elsewhere"), other.size(16, 2), {"learning_rate": 0.1}, 0)
+
+    assert elsewhere.key("data") == request(learning_rate=0.1).key("data")
+
+
+def test_keys_do_not_depend_on_the_process() -> None:
+    """Another process, with another hash seed, computes the same key: a resumed run finds its trials."""
+    payload = json.dumps(request(learning_rate=2.0**-7).payload())
+    program = (
+        "import json, sys; from hptransfer.commands.trial import request_from_payload; "
+        "print(request_from_payload(json.loads(sys.argv[1])).key('data'))"
+    )
+
+    there = subprocess.run([sys.executable, "-c", program, payload], capture_output=True, text=True, check=True)
+
+    assert there.stdout.strip() == request(learning_rate=2.0**-7).key("data")
+
+
+def test_a_trial_is_complete_and_says_where_it_comes_from() -> None:
+    """The worker's answer is JSON and reads back as a trial with cost, curve and provenance."""
+    wanted = request()
+
+    trial = trial_from_dict(through_json(run_trial(through_json(wanted.payload()))))
+
+    assert trial.state is TrialState.COMPLETE
+    assert 3 < trial.loss < 6
+    assert trial.size == wanted.size
+    assert trial.hyperparameters == wanted.hyperparameters
+    assert trial.key == wanted.key(trial.provenance["data"])
+    assert {"hptransfer", "torch", "python", "device"} <= set(trial.provenance)
+    # 6 * (16 * 16 + 16 * 16 + 16 * 256) weights * 8 examples * 5 steps
+    assert trial.flops == 6 * 4608 * 40
+    assert [step for step, _ in trial.curve] == [1, 2, 3, 4, 5]
+
+
+def test_the_same_request_gives_the_same_loss_and_another_seed_another() -> None:
+    """Init and data order follow from the seed alone."""
+    first, again, other = (run_trial(request(seed=seed).payload())["loss"] for seed in (1, 1, 2))
+
+    assert first == again
+    assert first != other
+
+
+def test_a_diverged_trial_has_a_null_loss() -> None:
+    """Divergence travels as JSON and reads back as an infinite loss."""
+    answer = through_json(run_trial(request(recipe(training={"schedule": "constant"}), learning_rate=1e4).payload()))
+
+    assert answer["loss"] is None
+    assert trial_from_dict(answer).state is TrialState.DIVERGED
+    assert trial_from_dict(answer).loss == math.inf
+
+
+def test_the_first_training_loss_is_common_to_all_learning_rates() -> None:
+    """Common random numbers: the same seed starts from the same draws and the same first batch."""
+    first, second = (run_trial(request(seed=5, learning_rate=rate).payload())["curve"][0] for rate in (0.001, 0.1))
+
+    assert first == second
+
+
+def test_a_decoder_trains() -> None:
+    """The other built-in model and parameterization take the same road, depth rules included."""
+    wanted = gpt_recipe()
+    trial = trial_from_dict(run_trial(TrialRequest(wanted, ROOT, wanted.size(32, 4), {}, 0).payload()))
+
+    assert trial.state is TrialState.COMPLETE
+    assert trial.size.tokens == 5 * 8 * 8
+
+
+def gpt_recipe() -> Recipe:
+    """A tiny decoder under CompleteP."""
+    document = recipe().model_dump(mode="json") | {
+        "model": {"kind": "gpt", "context": 8, "head_dim": 8},
+        "parameterization": {"name": "completep"},
+    }
+    return Recipe.model_validate_json(json.dumps(document))
+
+
+def test_coordinates_of_every_layer_and_step() -> None:
+    """The coordinate check's payload measures each layer at the recipe's steps."""
+    answer = through_json(run_coordinates(through_json(request().coordinates_payload())))
+
+    assert (answer["size"]["width"], answer["seed"]) == (16, 0)
+    assert {(row["layer"], row["step"]) for row in answer["layers"]} == {
+        (layer, step) for layer in ("embedding", "input", "hidden.0", "readout") for step in (1, 3, 10)
+    }
+    assert all(row["change"] > 0 for row in answer["layers"])
+
+
+#: in the first step the logits also move by (random readout) * (change of hidden), which falls as width^-1/2 by itself;
+#: by the third step the readout has learned and dominates
+SEEN_AT = [("hidden", 1), ("logits", 3)]
+
+
+def slope(parameterization: str, kind: str, step: int) -> float:
+    """Slope of log2 change against log2 width over 64 to 512, mean over the layers of a kind and two seeds."""
+    widths = np.array([64, 128, 256, 512])
+    wanted = recipe(
+        model={"context": 16, "embedding": 32},
+        training={"batch_size": 256},
+        parameterization={"name": parameterization},
+        sizes={"base": {"width": 64, "depth": 3}},
+    )
+    changes = np.zeros(len(widths))
+    for index, width in enumerate(widths.tolist()):
+        for seed in (0, 1):
+            asked = TrialRequest(wanted, ROOT, wanted.size(width, 3), {"learning_rate": 2.0**-6}, seed)
+            layers = run_coordinates(asked.payload() | {"steps": [step]})["layers"]
+            changes[index] += np.mean([math.log2(row["change"]) for row in layers if row["kind"] == kind])
+    return float(np.polyfit(np.log2(widths), changes / 2, 1)[0])
+
+
+@pytest.mark.parametrize(("kind", "step"), SEEN_AT)
+def test_changes_are_flat_in_width_under_mup(kind: str, step: int) -> None:
+    """Tensor Programs V, appendix D.1: Adam's first steps change hidden layers and logits by amounts free of width."""
+    assert abs(slope("mup", kind, step)) < 0.15
+
+
+@pytest.mark.parametrize(("kind", "step"), SEEN_AT)
+def test_changes_grow_with_width_under_the_standard_parameterization(kind: str, step: int) -> None:
+    """Negative control: Adam's first steps change hidden layers as width^1 (theory), so the check above can fail."""
+    assert slope("standard", kind, step) > 0.5

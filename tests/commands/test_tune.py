@@ -1,0 +1,340 @@
+"""The search on the proxy: the total holds through every interruption, and the result with it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from rich.console import Console
+
+from hptransfer.commands.tune import Search, print_tuned, tune
+from hptransfer.commands.tune_result import TuneResult, tuned_document
+from hptransfer.commands.tuned import read_tuned
+from hptransfer.errors import InconclusiveError
+from tests.commands.landscape import recipe_text
+from tests.commands.sessions import landscape_session
+from tests.execution.test_pool import wait_until_dead
+
+TWO_AXES = (
+    "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"  # optimum 2^-6, 0.01
+)
+
+
+def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> TuneResult:
+    """Tunes in tmp_path/runs; a second call continues there."""
+    landscape = landscape | {"log": str(tmp_path / "log")}
+    with landscape_session(tmp_path / "runs", recipe_text(landscape, **options), workers) as session:
+        return tune(session, quiet=True)
+
+
+def trainings(tmp_path: Path) -> list[str]:
+    """Keys of the trials that were trained to their end, in order."""
+    log = tmp_path / "log"
+    return log.read_text().split() if log.exists() else []
+
+
+def kill_after_trainings(process: subprocess.Popen[str], tmp_path: Path, count: int, seconds: float) -> None:
+    """Kills the process `seconds` after the log holds more than `count` trainings, unless it ends before."""
+    while len(trainings(tmp_path)) <= count and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
+
+
+def start(tmp_path: Path, landscape: dict[str, Any], work: str = "tune", **options: Any) -> subprocess.Popen[str]:
+    """Tunes or checks in another process."""
+    landscape = landscape | {"log": str(tmp_path / "log")}
+    command = [sys.executable, "-m", "tests.commands.sessions", work, str(tmp_path / "runs")]
+    return subprocess.Popen([*command, recipe_text(landscape, **options)], stderr=subprocess.PIPE, text=True)
+
+
+def in_database(tmp_path: Path, state: str) -> list[str]:
+    """Keys of the trials with this state in a copy of the study, read by plain Optuna."""
+    database = tmp_path / "runs" / "landscape" / "study.db"
+    if not database.exists():
+        return []
+    copies = [tmp_path / f"copy.db{suffix}" for suffix in ("", "-journal")]
+    for copy, suffix in zip(copies, ("", "-journal"), strict=True):
+        copy.unlink(missing_ok=True)
+        if Path(f"{database}{suffix}").exists():
+            shutil.copy(f"{database}{suffix}", copy)
+    studies = optuna.get_all_study_names(f"sqlite:///{copies[0]}")
+    return [
+        trial.user_attrs["key"]
+        for name in studies
+        for trial in optuna.load_study(study_name=name, storage=f"sqlite:///{copies[0]}").trials
+        if trial.state.name == state
+    ]
+
+
+def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:
+    """Without noise, 12 trials recover log2(learning rate) = -6.3, which lies on no lattice point."""
+    result = tuned(tmp_path, {"optimum": -6.3})
+
+    assert result.recommended["learning_rate"] == pytest.approx(2**-6.3, rel=0.02)
+    low, high = result.intervals["learning_rate"]
+    assert low is not None
+    assert high is not None
+    assert low <= 2**-6.3 <= high
+    assert result.trials.finished == 12
+    assert result.warnings == ()
+
+
+def test_the_recommendation_is_confirmed_with_fresh_seeds(tmp_path: Path) -> None:
+    """The search uses the recipe's seed 0; the confirmation 1, 2, 3."""
+    result = tuned(tmp_path, {"noise": 0.01}, confirm=3)
+
+    assert result.confirmation.seeds == (1, 2, 3)
+    assert result.confirmation.mean == pytest.approx(2.0, abs=0.01)
+    assert len(set(trainings(tmp_path))) == len(trainings(tmp_path)) == 15
+
+
+def test_tuned_yaml_holds_the_result(tmp_path: Path) -> None:
+    """The file is complete, plain YAML, and the reader of the other commands takes it."""
+    result = tuned(tmp_path, {})
+    path = tmp_path / "runs" / "landscape" / "tuned.yaml"
+
+    assert yaml.safe_load(path.read_text()) == json.loads(json.dumps(tuned_document(result)))
+    read = read_tuned(path, "landscape")
+    assert read["hyperparameters"]["learning_rate"] == result.recommended["learning_rate"]
+    assert read["hyperparameters"]["beta2"] == 0.95
+    assert list(read)[:3] == ["recipe", "recipe_hash", "size"]
+
+
+def test_a_finished_search_run_again_trains_nothing(tmp_path: Path) -> None:
+    """The second run is a no-op with the same result."""
+    first = tuned(tmp_path, {"noise": 0.01})
+    count = len(trainings(tmp_path))
+
+    assert tuned(tmp_path, {"noise": 0.01}) == first
+    assert len(trainings(tmp_path)) == count
+
+
+def test_more_trials_continue_the_search(tmp_path: Path) -> None:
+    """`trials` is a total: from 8 to 12 costs four more, and the confirmation of the new recommendation."""
+    tuned(tmp_path, {"noise": 0.01}, trials=8)
+    before = trainings(tmp_path)
+    result = tuned(tmp_path, {"noise": 0.01}, trials=12)
+
+    assert result.trials.finished == 12
+    assert len(trainings(tmp_path)) - len(before) == 4 + 2
+
+
+def test_the_number_of_workers_does_not_change_the_result(tmp_path: Path) -> None:
+    """Rounds depend on finished rounds, not on which worker was faster."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = tuned(tmp_path / "one", {"noise": 0.02}, workers=1)
+    two = tuned(tmp_path / "two", {"noise": 0.02}, workers=2)
+
+    assert one == two
+
+
+def finish_under_fire(
+    folder: Path, landscape: dict[str, Any], work: str, growth: tuple[int, int], **options: Any
+) -> tuple[list[str], int]:
+    """Starts the work again and again, killing it with SIGKILL at random moments, until it ends by itself.
+
+    Args:
+        folder: where it works.
+        landscape: what it walks.
+        work: "tune" or "check".
+        growth: fewest and most trainings after which it is killed.
+        options: of the recipe.
+
+    Returns:
+        Keys of the finished trials, and the number of kills. After each kill it asserts that what was finished stays
+        finished and is not trained again.
+    """
+    rng, finished = random.Random(1), list[str]()
+    for attempt in range(40):
+        before = trainings(folder)
+        process = start(folder, landscape, work, **options)
+        if attempt < 2:  # while modules are loaded and the database is made
+            time.sleep(rng.uniform(0.3, 0.9))
+            process.kill()
+        else:
+            kill_after_trainings(process, folder, len(before) + rng.randint(*growth), rng.uniform(0, 0.2))
+        _, stderr = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), stderr
+        time.sleep(0.1)  # workers see the end of their input
+        assert set(trainings(folder)[len(before) :]).isdisjoint(finished)
+        earlier, finished = finished, in_database(folder, "COMPLETE")
+        assert set(earlier) <= set(finished)
+        if process.returncode == 0:
+            return finished, attempt
+    pytest.fail("the work did not end")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [pytest.param("", id="one dimension"), pytest.param(TWO_AXES, id="two dimensions", marks=pytest.mark.slow)],
+)
+def test_a_search_under_sigkill_loses_and_repeats_nothing(tmp_path: Path, space: str) -> None:
+    """Killed again and again, the search ends with the total, the points and the result of an undisturbed one."""
+    landscape = {"noise": 0.01, "seconds": 0.06, "wall": -4.0}
+    for name in ("quiet", "stormy"):
+        (tmp_path / name).mkdir()
+    undisturbed = tuned(tmp_path / "quiet", landscape, space=space)
+    finished, kills = finish_under_fire(tmp_path / "stormy", landscape, "tune", (1, 6), space=space)
+
+    assert kills >= 3
+    assert len(finished) == len(set(finished)) == 12 + 2
+    assert in_database(tmp_path / "stormy", "RUNNING") == []
+    assert set(trainings(tmp_path / "quiet")) == set(finished)
+    assert tuned(tmp_path / "stormy", landscape, space=space) == undisturbed
+
+
+def test_a_ladder_under_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """Killed again and again, a check's 32 trials of four sizes are each finished once."""
+    finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "check", (5, 14))
+
+    assert kills >= 3
+    assert len(finished) == len(set(finished)) == 32
+    assert in_database(tmp_path, "RUNNING") == []
+
+
+def test_a_killed_search_leaves_no_worker(tmp_path: Path) -> None:
+    """No process that the search started outlives it."""
+    process = start(tmp_path, {"seconds": 30})
+    children: list[int] = []
+    while len(children) < 2:
+        listing = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+        children = [int(line) for line in listing.stdout.split()]
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+    wait_until_dead(*children)
+
+
+def test_ctrl_c_lets_running_trials_end_and_keeps_them(tmp_path: Path) -> None:
+    """One Ctrl-C: exit status 130, nothing left running, and the next run trains only the rest."""
+    process = start(tmp_path, {"seconds": 0.3}, trials=12)
+    while not in_database(tmp_path, "COMPLETE"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "continues" in stderr
+    assert in_database(tmp_path, "RUNNING") == []
+    assert in_database(tmp_path, "FAIL") == []
+    assert tuned(tmp_path, {}, trials=12).trials.finished == 12
+    assert len(trainings(tmp_path)) == 12 + 2
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    """Trials that would take long are given up, and trained by the next run."""
+    process = start(tmp_path, {"seconds": 20}, trials=12)
+    while not in_database(tmp_path, "RUNNING"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=4)
+
+    assert process.returncode == 130
+    assert len(in_database(tmp_path, "FAIL")) == 2
+
+
+def test_divergence_everywhere_is_no_answer(tmp_path: Path) -> None:
+    """Exit status 3, with a range to try instead; nothing is recommended."""
+    with pytest.raises(InconclusiveError) as stop:
+        tuned(tmp_path, {"wall": -20.0})
+
+    assert "low: 1.53e-05, high: 0.000977" in (stop.value.findings[0].hint or "")
+    assert not (tmp_path / "runs" / "landscape" / "tuned.yaml").exists()
+
+
+def test_a_diverged_trial_is_never_recommended(tmp_path: Path) -> None:
+    """The curve falls until the divergence at 2^-5; the recommendation stays below it and confirms."""
+    result = tuned(tmp_path, {"optimum": -3.0, "wall": -5.0})
+
+    assert result.recommended["learning_rate"] <= 2**-5
+    assert result.trials.diverged > 0
+    assert len(result.confirmation.losses) == 2
+    assert result.warnings == ()  # a wider range would not help
+
+
+def test_an_optimum_on_the_bound_says_what_to_widen(tmp_path: Path) -> None:
+    """The optimum lies below the range: the warning names the bound and a value."""
+    result = tuned(tmp_path, {"optimum": -12.0})
+
+    assert len(result.warnings) == 1
+    assert "`tune.space.learning_rate.low` to 0.000244" in result.warnings[0]
+    assert result.intervals["learning_rate"][0] is None
+    assert result.recommended["learning_rate"] >= 2**-10
+
+
+def test_failed_points_are_replaced(tmp_path: Path) -> None:
+    """A point that cannot be trained costs itself; the total of finished trials is reached with others."""
+    result = tuned(tmp_path, {"error": [-5.0], "memory": [-8.0]})
+
+    assert result.trials.finished == 12
+    assert result.trials.failed == 2
+    assert result.recommended["learning_rate"] == pytest.approx(2**-6, rel=0.05)
+
+
+def test_an_edited_range_keeps_the_trials_inside(tmp_path: Path) -> None:
+    """A narrower range on the next run: points outside are dropped, those inside are not trained again."""
+    tuned(tmp_path, {}, trials=12)
+    before = trainings(tmp_path)
+    narrow = "learning_rate: {low: 0.00390625, high: 0.0625}"
+    result = tuned(tmp_path, {}, trials=12, space=narrow)
+
+    assert result.trials.finished == 12
+    assert len(trainings(tmp_path)) == len(set(trainings(tmp_path)))
+    assert len(trainings(tmp_path)) - len(before) < 12
+
+
+@pytest.mark.slow
+def test_two_hyperparameters_are_tuned_together(tmp_path: Path) -> None:
+    """Learning rate 2^-6 and weight decay 0.01 are found within half an octave and an octave."""
+    result = tuned(tmp_path, {}, trials=20, space=TWO_AXES)
+
+    assert result.recommended["learning_rate"] == pytest.approx(2**-6, rel=0.4)
+    assert 0.005 <= result.recommended["weight_decay"] <= 0.02
+    assert result.trials.finished == 20
+
+
+def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path) -> None:
+    """Quasi-random points are a function of seed and number alone."""
+    points = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        text = recipe_text({}, trials=20, space=TWO_AXES)
+        with landscape_session(tmp_path / name / "runs", text) as session:
+            size = session.loaded.recipe.size(64, 2)
+            search = Search(session, size, lambda event: None)
+            search._decide([], [], 20)
+            points.append(session.store.asked(size))
+
+    assert points[0] == points[1]
+    assert len(points[0]) == 4
+    assert all(a.hyperparameters != b.hyperparameters for a, b in itertools.combinations(points[0], 2))
+
+
+def test_what_is_printed_tells_recommendation_and_best_apart(tmp_path: Path) -> None:
+    """The table has both, the interval, and the reason."""
+    result = tuned(tmp_path, {"noise": 0.01})
+    console = Console(width=120, record=True, file=io.StringIO())
+    print_tuned(result, console, Path("tuned.yaml"))
+    text = console.export_text()
+
+    assert f"{result.recommended['learning_rate']:.4g}" in text
+    assert "best observed" in text
+    assert "partly luck" in text
+    assert "12 trials, 0 diverged, 0 failed" in text

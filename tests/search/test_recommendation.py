@@ -1,0 +1,164 @@
+"""Recommendations: exact optima are found, luck is not followed, bounds and walls are told apart."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.recipe.schema import Range
+from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.sampler import propose
+from hptransfer.search.space import Space
+from hptransfer.search.surrogate import fit_surrogate
+from hptransfer.sizes import Size
+
+LINE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2)})
+PLANE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
+
+
+def trial(space: Space, point: tuple[float, ...], loss: float) -> Trial:
+    """A finished trial; an infinite loss diverged."""
+    values = space.values(point)
+    state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
+    return Trial(str(point), Size(64, 2, 32, 100), values, 0, state, loss)
+
+
+def searched(space: Space, loss: Callable[[tuple[float, ...]], float], total: int, seed: int = 0) -> list[Trial]:
+    """A whole search in rounds of four."""
+    finished: list[Trial] = []
+    while len(finished) < total:
+        asked = [done.hyperparameters for done in finished]
+        new = propose(space, finished, asked, count=min(4, total - len(finished)), total=total, seed=seed)
+        assert new
+        finished += [trial(space, space.point(values), loss(space.point(values))) for values in new]
+    return finished
+
+
+def recommended(space: Space, trials: list[Trial]) -> Recommendation:
+    """The recommendation, which must exist."""
+    found = recommend(space, trials)
+    assert found is not None
+    return found
+
+
+def test_a_parabola_gives_its_minimum() -> None:
+    """2 + (x + 5.7)^2 / 10 over octaves: the minimum between two of them is recovered."""
+    found = recommended(LINE, [trial(LINE, (float(x),), 2 + 0.1 * (x + 5.7) ** 2) for x in range(-10, -1)])
+
+    assert math.log2(found.values["learning_rate"]) == pytest.approx(-5.7, abs=0.02)
+    assert found.loss == pytest.approx(2.0, abs=0.002)
+    assert found.edges == {}
+    assert found.best.hyperparameters["learning_rate"] == 2**-6
+
+
+def test_one_lucky_trial_is_not_followed() -> None:
+    """One loss that is 1% too low two octaves off moves the best observed, not the recommendation."""
+    losses = {x / 2: 2 + 0.005 * (x / 2 + 6) ** 2 for x in range(-20, -3)}
+    losses[-4.0] = 1.999
+    found = recommended(LINE, [trial(LINE, (x,), loss) for x, loss in losses.items()])
+
+    assert found.best.hyperparameters["learning_rate"] == 2**-4
+    assert math.log2(found.values["learning_rate"]) == pytest.approx(-6, abs=1)
+
+
+def test_the_order_of_trials_does_not_matter() -> None:
+    """A permuted list gives the same recommendation."""
+    trials = searched(PLANE, lambda p: 2 + 0.1 * (p[0] + 6) ** 2 + 0.1 * p[1] ** 2, 12)
+    shuffled = random.Random(0).sample(trials, len(trials))
+
+    assert recommended(PLANE, shuffled) == recommended(PLANE, trials)
+
+
+def test_a_minimum_on_the_bound_is_an_edge() -> None:
+    """Losses that still fall at the upper bound."""
+    found = recommended(LINE, [trial(LINE, (float(x),), 2 - 0.1 * x) for x in range(-10, -1)])
+
+    assert found.edges == {"learning_rate": "high"}
+    assert found.intervals["learning_rate"][1] is None
+
+
+def test_a_minimum_below_a_divergence_is_no_edge() -> None:
+    """Losses fall until the runs diverge: a wider range would not help, and the value stays where runs trained."""
+    losses = [(float(x), 2 - 0.1 * x if x <= -5 else math.inf) for x in range(-10, -1)]
+    found = recommended(LINE, [trial(LINE, (x,), loss) for x, loss in losses])
+
+    assert found.edges == {}
+    assert found.values["learning_rate"] <= 2**-4
+
+
+def test_nothing_but_divergence_gives_no_recommendation() -> None:
+    """There is no best of bad."""
+    assert recommend(LINE, [trial(LINE, (-5.0,), math.inf)]) is None
+
+
+@pytest.mark.parametrize("space", [LINE, PLANE], ids=["line", "plane"])
+def test_a_single_trial_is_recommended_as_it_is(space: Space) -> None:
+    """One result is the best there is, with nothing known about an interval."""
+    point = (-5.0, 0.0)[: len(space)]
+    found = recommended(space, [trial(space, point, 2.0)])
+
+    assert found.values == space.values(point)
+    assert found.intervals["learning_rate"][0] is None
+
+
+def test_a_bowl_gives_its_bottom_through_noise() -> None:
+    """Two axes, noise of 0.1%: the recommendation is within 0.25% of the bottom, and its interval holds it."""
+    noise = np.random.default_rng(3)
+
+    def loss(p: tuple[float, ...]) -> float:
+        return float(2 + 0.02 * (p[0] + 6) ** 2 + 0.01 * (p[1] - 0.5) ** 2 + 0.002 * noise.standard_normal())
+
+    found = recommended(PLANE, searched(PLANE, loss, 24))
+    x, y = PLANE.point(found.values)
+
+    assert 0.02 * (x + 6) ** 2 + 0.01 * (y - 0.5) ** 2 < 0.005
+    low, high = found.intervals["learning_rate"]
+    assert low is not None
+    assert high is not None
+    assert low <= 2**-6 <= high
+
+
+def test_divergence_in_a_corner_does_not_trap_the_search() -> None:
+    """Half the plane diverges; at most half of the modelled trials go there, and none is recommended."""
+
+    def loss(p: tuple[float, ...]) -> float:
+        return 2 + 0.05 * (p[0] + 6) ** 2 + 0.02 * p[1] ** 2 if p[0] + p[1] < -4 else math.inf
+
+    trials = searched(PLANE, loss, 24)
+    found = recommended(PLANE, trials)
+
+    assert sum(t.state is TrialState.DIVERGED for t in trials[8:]) <= 8
+    assert sum(PLANE.point(found.values)) < -4
+
+
+def test_the_quasi_random_start_is_a_function_of_the_seed() -> None:
+    """Same seed, same points, whatever is finished; another seed, other points."""
+    kwargs = {"count": 8, "total": 24}
+    first = propose(PLANE, [], [], seed=0, **kwargs)
+
+    assert propose(PLANE, [], [], seed=0, **kwargs) == first
+    assert propose(PLANE, [], [], seed=1, **kwargs) != first
+    assert propose(PLANE, [], first[:3], seed=0, count=5, total=24) == first[3:]
+
+
+def test_modelled_points_do_not_repeat_after_a_resume() -> None:
+    """Points 8 to 11 and 12 to 15 differ, although a new process makes each round."""
+    trials = searched(PLANE, lambda p: 2 + 0.1 * (p[0] + 6) ** 2 + 0.1 * p[1] ** 2, 16)
+    points = {tuple(round(x, 6) for x in PLANE.point(t.hyperparameters)) for t in trials}
+
+    assert len(points) == 16
+
+
+def test_a_surrogate_of_exact_values_passes_through_them() -> None:
+    """Smooth values without noise: the fitted mean at new points is within 1% of the range."""
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 1, 6)), -1).reshape(-1, 2)
+    losses = 2 + (grid[:, 0] - 0.4) ** 2 + (grid[:, 1] - 0.6) ** 2
+    fitted = fit_surrogate(grid, losses)
+    place = np.array([[0.42, 0.58]])
+
+    assert fitted.mean(place)[0] == pytest.approx(2.0008, abs=0.01)
