@@ -93,8 +93,12 @@ class AppliedPlan:
             for name, tensor, group in matched:
                 _draw(tensor, group, seed, name)
 
-    def param_groups(self, module: nn.Module) -> list[dict[str, Any]]:
+    def param_groups(self, module: nn.Module, optimizer: str | None = None) -> list[dict[str, Any]]:
         """Parameter groups for a torch optimizer; parameters with equal values share one.
+
+        Args:
+            module: with the plan's names and shapes, possibly wrapped.
+            optimizer: where a plan has two (Muon and another beside it), the one whose groups are wanted.
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
@@ -103,11 +107,16 @@ class AppliedPlan:
         Raises:
             UsageError: names or shapes differ from the plan's.
         """
-        members: dict[tuple[float, float, float | None], list[tuple[Tensor, str]]] = {}
+        known = list(dict.fromkeys(group.optimizer or self.optimizer for group in self.groups))
+        if optimizer is not None and optimizer not in known:
+            raise UsageError(f"the optimizer must be one of the plan's, {', '.join(known)}", received=optimizer)
+        others: dict[str, dict[tuple[float, float, float | None], list[tuple[Tensor, str]]]] = {}
         for _, tensor, group in self._match(module):
+            members = others.setdefault(group.optimizer or self.optimizer, {})
             key = (group.learning_rate, group.weight_decay, group.eps)
             members.setdefault(key, []).append((tensor, group.pattern))
-        return [_param_group(*key, of) for key, of in members.items()]
+        wanted = known if optimizer is None else [optimizer]
+        return [_param_group(*key, of) for name in wanted for key, of in others.get(name, {}).items()]
 
     def clip_grad_norm_(self, module: nn.Module, max_norm: float) -> float:
         """Clip by the norm that the gradients have with multipliers in `forward`, so that a threshold carries over.

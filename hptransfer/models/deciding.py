@@ -31,6 +31,7 @@ class Decider:
         repeated: templates of names of which a deeper model has more.
         writers: parameters whose output is added to the residual stream.
         roles: named by the user; they go before everything.
+        tied: tables whose tensor also reads out -> the name under which it does.
         preset: known of the family; they decide where nothing else does. With why.
     """
 
@@ -38,6 +39,7 @@ class Decider:
     repeated: frozenset[str]
     writers: Sequence[re.Pattern[str]]
     roles: Sequence[tuple[re.Pattern[str], GivenRole]]
+    tied: Mapping[str, str]
     preset: Sequence[tuple[re.Pattern[str], GivenRole, str]] = ()
 
     def decide(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
@@ -107,6 +109,8 @@ class Decider:
 
     def _read(self, name: str, fans: Fans, repeats: bool) -> tuple[Role, str] | None:
         """Role and reason where shapes and the module's type decide."""
+        if name in self.tied:
+            return Role.TIED_EMBEDDING, f"rows are looked up, and {self.tied[name]} is the same tensor"
         if fans.kind == "lookup":
             return Role.EMBEDDING, "rows are looked up"
         if fans.kind == "matrix":
@@ -182,7 +186,7 @@ def _question(
     why = "it repeats with depth, but only one of its axes grows with width, or none"
     match (fans.fan_in.isinf(), fans.fan_out.isinf()):
         case (True, False):
-            return why, ("hidden weight", "for keys and values of fixed heads; `readout` for a router")
+            return why, ("hidden weight", "for keys and values of fixed heads; `router` for scores of experts")
         case _:
             return why, ("embedding", "its inputs do not grow")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
@@ -137,15 +137,8 @@ def head_dim(settings: Mapping[str, Setting], family: Family) -> int | None:
     return width // heads if isinstance(width, int) and isinstance(heads, int) and heads else None
 
 
-def growing_heads_note(settings: Mapping[str, Setting], family: Family, base: int, size: int) -> Sequence[str]:
-    """What a plan must say where heads themselves grow: no weight's shape shows it."""
+def head_dims(settings: Mapping[str, Setting], family: Family, base: int, size: int) -> tuple[int, int] | None:
+    """Width of one head at two widths; no weight's shape shows it. None where the settings do not say it."""
     below = head_dim(settings_at(settings, family, base, 1), family)
     above = head_dim(settings_at(settings, family, size, 1), family)
-    if below is None or above is None or below == above:
-        return ()
-    factor = (below / above) ** 0.5
-    return (
-        f"head_dim grows {below} -> {above}: multiply attention logits by {factor:.4g} in `forward` (scale "
-        f"{below**0.5 / above:.4g} instead of 1/sqrt(head_dim)), or keep head_dim by letting the heads follow the "
-        "width (Tensor Programs V, arXiv 2203.03466, 1/d attention)",
-    )
+    return None if below is None or above is None else (below, above)

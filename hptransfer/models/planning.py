@@ -13,6 +13,7 @@ from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
 from hptransfer.models.reading import Reading, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
@@ -40,7 +41,7 @@ def plan(
     base_shapes: str | Path | None = None,
     width: str = "width",
     depth: str = "depth",
-    **options: Any,
+    options: Options | None = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
@@ -55,14 +56,15 @@ def plan(
         hyperparameters: base values; `learning_rate` must be given, others default as in a recipe.
         parameterization: a name ("completep", "mup", "standard", ...) or one with its alpha.
         optimizer: "adamw", "sgd", or another that the parameterization knows.
-        gauge: "plain" for models without multipliers in `forward`, "multipliers" for models that apply them.
+        gauge: "plain" for models without multipliers in `forward`; "table8" and the others of
+            `hptransfer.parameterization.gauge.GAUGES` for models that apply them.
         preset: a family ("llama", "gpt2", "nanogpt", ...) whose names the model has.
         residual_writers: regular expressions over full names: parameters whose output is added to a residual stream.
         roles: regular expression over full names -> role, where shapes and module types do not decide it.
         base_shapes: a mup `.bsh` file that says which axes grow, instead of comparing two widths.
         width: name of the function's width argument.
         depth: name of the function's depth argument.
-        options: passed on to `hptransfer.parameterization.plan.plan`.
+        options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -74,7 +76,7 @@ def plan(
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = defaults(Training(steps=1))
-    unknown = sorted(set(hyperparameters) - set(known))
+    unknown = sorted(set(hyperparameters) - {*known, "beside_learning_rate"})
     if unknown:
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     sizes = (_size(base), _size(target))
@@ -83,7 +85,7 @@ def plan(
     reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
     return plan_reading(
-        chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, **options
+        chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
 
 
@@ -96,7 +98,7 @@ def plan_reading(
     *,
     optimizer: str,
     gauge: Gauge = "plain",
-    **options: Any,
+    options: Options | None = None,
 ) -> AppliedPlan:
     """The plan of what was read; weights that mup's readouts multiply in `forward` are not given the multiplier twice.
 
@@ -108,7 +110,7 @@ def plan_reading(
         hyperparameters: base values.
         optimizer: its name.
         gauge: where multipliers live.
-        options: passed on.
+        options: named choices among published rules.
 
     Returns:
         The plan, with the multipliers that it absorbed.
@@ -123,10 +125,11 @@ def plan_reading(
             hyperparameters,
             optimizer=optimizer,
             gauge=form,
-            **options,
+            options=options,
+            head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge), planned("multipliers")
+    result, in_forward = planned(gauge), planned("table8")
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)

@@ -36,8 +36,8 @@ _LLAMA = Preset(
             "key and value heads are fixed: d_model is summed over as in any hidden weight",
         ),
         _ANY + r"layers\.\d+\.(mlp|block_sparse_moe)\.gate\.weight": (
-            "readout, fan-in 1",
-            "router: it reads a fixed number of scores out of the stream",
+            "router, fan-in 1",
+            "it scores a fixed number of experts",
         ),
         _ANY + r"layers\.\d+\.mlp\.experts\.gate_up_proj": (
             "hidden weight, fan-in 2",

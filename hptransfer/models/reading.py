@@ -20,7 +20,7 @@ from torch import nn
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.deciding import Decider, undecided
-from hptransfer.models.families import family_of, growing_heads_note
+from hptransfer.models.families import family_of, head_dims
 from hptransfer.models.presets import PRESETS, Preset
 from hptransfer.models.role_text import GivenRole, parse_role
 from hptransfer.parameterization.groups import template
@@ -41,11 +41,13 @@ class Reading:
         multiplied: names of weights whose module divides by the width's growth in `forward` by itself (mup's
             MuReadout and MuSharedReadout).
         notes: what a plan must say of this family of models.
+        head_dims: size of an attention head at the base and at this size, where a configuration says it.
     """
 
     parameters: tuple[Parameter, ...]
     multiplied: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    head_dims: tuple[int, int] | None = None
 
 
 def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
@@ -79,8 +81,7 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
         roles=dict(model.roles),
     )
     if isinstance(model, HuggingFaceModel):
-        notes = growing_heads_note(model.settings, family_of(model), base.width, size.width)
-        return replace(reading, notes=(*reading.notes, *notes))
+        return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
     return reading
 
 
@@ -122,8 +123,8 @@ def read_model(
         The reading.
 
     Raises:
-        UsageError: the model cannot be built, does not change with the width or depth that is asked for, has tied
-            weights, or has parameters whose role the shapes and module types do not decide.
+        UsageError: the model cannot be built, does not change with the width or depth that is asked for, or has
+            parameters whose role the shapes and module types do not decide.
     """
     known = _preset(preset)
     with torch.device("meta"):
@@ -132,7 +133,7 @@ def read_model(
         wide = get_shapes(_built(build, 2 * base.width, 2 * base.depth)) if base_shapes is None else None
         module = _built(build, size.width, size.depth)
     multiplied = _multiplied(module)
-    _refuse_tied(module)
+    tied = _tied(module)
     infshapes = _with_templates(base_shapes or _grown(deep, wide or deep))
     repeated = _repeated(shallow, deep)
     _require_growth(base, size, infshapes, repeated, get_shapes(module))
@@ -142,6 +143,7 @@ def read_model(
         repeated=repeated,
         writers=tuple(map(_pattern, writers)),
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
+        tied=tied,
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
     )
     parameters = _decide(module, decider)
@@ -200,20 +202,29 @@ def _multiplied(module: nn.Module) -> frozenset[str]:
     return frozenset(name for name, tensor in module.named_parameters() if id(tensor) in weights)
 
 
-def _refuse_tied(module: nn.Module) -> None:
-    """One tensor under two names is refused, unless mup's MuSharedReadout applies the multiplier in `forward`."""
+def _tied(module: nn.Module) -> dict[str, str]:
+    """Tables whose tensor also reads out -> the other name; mup's MuSharedReadout is none, it multiplies by itself.
+
+    Raises:
+        UsageError: weights of another kind are tied.
+    """
     first: dict[int, str] = {}
+    tied = {}
     for name, tensor in module.named_parameters(remove_duplicate=False):
-        owner = module.get_submodule(name.rpartition(".")[0])
-        if id(tensor) in first and "MuSharedReadout" not in {kind.__name__ for kind in type(owner).__mro__}:
+        known = first.setdefault(id(tensor), name)
+        if known == name:
+            continue
+        owner, other = (module.get_submodule(path.rpartition(".")[0]) for path in (name, known))
+        if "MuSharedReadout" in {kind.__name__ for kind in type(owner).__mro__}:
+            continue
+        if not (isinstance(other, nn.Embedding) and isinstance(owner, nn.Linear)):
             raise UsageError(
-                "weights must not be tied: an embedding and a readout scale differently, and what their shared weight "
-                "cannot absorb must stay in `forward`",
-                received=f"{first[id(tensor)]} and {name} are one tensor",
-                hint="untie them (transformers: `tie_word_embeddings: false`), or read out with mup's MuSharedReadout, "
-                "which divides by the width's growth in `forward`",
+                "weights must not be tied, except a table of embeddings with the readout",
+                received=f"{known} and {name} are one tensor",
+                hint="untie them: no published rule covers a weight in two places",
             )
-        first[id(tensor)] = name
+        tied[known] = name
+    return tied
 
 
 def _grown(base: Mapping[str, Sequence[int]], wide: Mapping[str, Sequence[int]]) -> dict[str, InfShape]:

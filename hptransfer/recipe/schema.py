@@ -60,7 +60,7 @@ Setting = bool | int | float | str | None
 RoleText = Annotated[
     str,
     Field(
-        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias)"
+        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias|router)"
         r"(, fan-in [0-9])?(, (normal|ones|zeros))?$"
     ),
 ]
