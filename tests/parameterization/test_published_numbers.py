@@ -168,7 +168,7 @@ def test_nanogpt_master_leaves_decay_alone() -> None:
 
 
 # unit-scaling, tests/test_optim.py, test_scaled_parameters: embedding (256, 16), a stack of depth 3 of 16x16 layers
-# with biases, an output; lr 1, weight decay lambda gives lr/4, lr/4/sqrt(3), lr/sqrt(3), lr and lambda / (rate of the group)
+# with biases, an output; lr 1, weight decay lambda gives lr/4, lr/4/sqrt(3), lr/sqrt(3), lr and lambda / rate
 UNIT_SCALING = {
     "embedding": 0.25,
     "stack": 0.25 / 3**0.5,
