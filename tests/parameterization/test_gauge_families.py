@@ -80,7 +80,7 @@ def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim
         elif name == "sgd":
             made.append(torch.optim.SGD(of, momentum=0.9))
         elif name == "muon":
-            made.append(torch.optim.Muon(of, adjust_lr_fn="original"))
+            made.append(torch.optim.Muon(of, adjust_lr_fn=planned.options.muon_scale))
         elif name == "adafactor":
             made.append(torch.optim.Adafactor(of, eps=(1e-30, 1e-9)))
         else:
