@@ -64,6 +64,17 @@ class AppliedPlan:
         """One row per parameter, with factors and sources; empty for a plan that was read from a file."""
         return tuple(self.plan.rows) if self.plan else ()
 
+    @property
+    def whole_plan(self) -> Plan:
+        """The plan behind it.
+
+        Raises:
+            UsageError: it was read from a file, which has rows only.
+        """
+        if self.plan is None:
+            raise UsageError("a plan must have been made, not read", received="a plan that was read from a file")
+        return self.plan
+
     def to_table(self) -> str:
         """The groups as a Markdown table, with the notes of the plan below."""
         return plan_markdown(self.groups, self.plan.notes if self.plan else ())
@@ -135,10 +146,7 @@ class AppliedPlan:
             UsageError: names or shapes differ from the plan's, or the plan was read from a file, which has no
                 multipliers.
         """
-        if self.plan is None:
-            raise UsageError(
-                "clipping that carries over needs the plan's multipliers", received="a plan that was read from a file"
-            )
+        _ = self.whole_plan  # a file has no multipliers
         gradients = [
             (tensor.grad, self.multipliers.get(name, 1.0))
             for name, tensor, _ in self._match(module)

@@ -55,7 +55,7 @@ _ADAM: Mapping[Quantity, int] = {
     Quantity.WEIGHT_DECAY: 1,
     Quantity.EPS: 1,
 }
-_TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
+TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
     "adam": _ADAM,
     "sign": _ADAM,
     "orthogonal": _ADAM,
@@ -76,7 +76,7 @@ _TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
 
 def transform(exponents: Mapping[Quantity, Exponents], family: Family, theta: Exponents) -> dict[Quantity, Exponents]:
     """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged."""
-    return {quantity: power * theta ** _TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
+    return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 
 
 def theta_of(exponents: Mapping[Quantity, Exponents], branch: Exponents, role: Role, gauge: Gauge) -> Exponents:
