@@ -100,9 +100,12 @@ def validate(
         list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.TEXT,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Build the models too; runs the code that the recipes name.")
+    ] = False,
 ) -> None:
     """Check recipes without training."""
-    dispatch("validate", recipes=recipes, output_format=output_format.value)
+    dispatch("validate", recipes=recipes, output_format=output_format.value, trust=trust)
 
 
 @app.command()

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from hptransfer import __version__
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, trial_to_dict
-from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.hyperparameters import NAMES, defaults
-from hptransfer.recipe.schema import Data, Model, Recipe
+from hptransfer.recipe.schema import Data, Recipe
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
+    from hptransfer.models.reading import Reading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
 
@@ -167,7 +167,7 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     is_built_in = request.recipe.model.kind in ("mlp", "gpt")
-    kinds = None if is_built_in else layer_kinds(cached_parameters(request.recipe.model, request.base, request.size))
+    kinds = None if is_built_in else layer_kinds([row.parameter for row in planned(request).rows])
     layers = measure_coordinates(
         module, groups, corpus, training_settings(request), request.seed, payload["steps"], kinds
     )
@@ -188,15 +188,17 @@ def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]
 
 def planned(request: TrialRequest) -> Plan:
     """The plan of the request's size in gauge `plain`."""
+    from hptransfer.models.planning import plan_reading
+
     recipe = request.recipe
-    return plan(
+    return plan_reading(
         recipe.parameterization,
         request.base,
         request.size,
-        cached_parameters(recipe.model, request.base, request.size),
+        cached_reading(recipe.model.model_dump_json(), request.base, request.size),
         request.hyperparameters,
         optimizer=recipe.training.optimizer,
-    )
+    ).whole_plan
 
 
 def training_settings(request: TrialRequest) -> TrainingSettings:
@@ -242,8 +244,15 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
 
 
 @lru_cache(maxsize=64)
-def cached_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
-    """The parameters of a size as rules see them, read once per process."""
-    from hptransfer.models.reading import read_parameters
+def cached_reading(model: str, base: Size, size: Size) -> Reading:
+    """What was read of a model's size, once per process.
 
-    return read_parameters(model, base, size)
+    Args:
+        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
+        base: the size at which every factor of a rule is 1.
+        size: to read.
+    """
+    from hptransfer.models.reading import read_recipe_model
+    from hptransfer.recipe.schema import MODEL
+
+    return read_recipe_model(MODEL.validate_json(model), base, size)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
+    MODEL,
     Check,
     Depth,
     GptModel,
@@ -84,7 +85,7 @@ class Draft:
         space = entry(data, ("tune", "space"))
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
-            model=part(_MODEL, "model"),
+            model=part(MODEL, "model"),
             files=part(_FILES, "data") if entry(data, ("data", "kind")) == "text" else None,
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
@@ -99,7 +100,6 @@ class Draft:
         )
 
 
-_MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 _FILES = TypeAdapter(TextFiles)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.recipe.hyperparameters import HyperparameterName
 from hptransfer.sizes import Size
@@ -111,6 +111,8 @@ class HuggingFaceModel(_OwnModel):
 
 
 Model = Annotated[MlpModel | GptModel | FactoryModel | HuggingFaceModel, Field(discriminator="kind")]
+#: reads a `model` section alone
+MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
 
 class StdlibText(Section):
