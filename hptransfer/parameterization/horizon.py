@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.options import TOKEN_EXPONENTS, Options, alternatives
-from hptransfer.parameterization.rules import Exponents, Family, Quantity, Source, Table
+from hptransfer.parameterization.options import TOKEN_EXPONENTS, Options, explained
+from hptransfer.parameterization.rules import Exponents, Family, Quantity, Rule, Source, Table
 from hptransfer.sizes import Size
 
 
@@ -76,6 +76,16 @@ def over_horizon(
     return result
 
 
+def horizon_source(rule: Rule, scaled: Exponents, family: Family, options: Options) -> str:
+    """What the source of a rule must add where options changed its powers of batch and tokens; else nothing."""
+    added = ""
+    if scaled.batch != rule.exponents.batch:
+        added += f"; batch rule `{options.batch_rule}` ({batch_rule(family, options).source})"
+    if scaled.tokens != rule.exponents.tokens:
+        added += f"; token exponent {-scaled.tokens:g} by option"
+    return added
+
+
 def covered_axes(table: Table, options: Options) -> frozenset[str]:
     """The axes for which the table and the options have a rule."""
     axes = table.covers - {"batch"} if options.batch_rule == "none" else table.covers | {"batch"}
@@ -122,9 +132,8 @@ def horizon_notes(table: Table, options: Options, base: Size, size: Size) -> Ite
     """What a reader must know where batch or tokens change under a rule."""
     if size.batch_size != base.batch_size and options.batch_rule not in {None, "none"}:
         rule = batch_rule(table.family, options)
-        yield f"batch rule `{options.batch_rule}` ({rule.source}): {rule.range}; " + alternatives(
-            "batch_rule", str(options.batch_rule)
-        )
+        known = ["none", *(name for family, name in BATCH_RULES if family == table.family)]
+        yield f"batch rule {explained('batch_rule', str(options.batch_rule), known)}. It {rule.range}"
     if size.tokens != base.tokens and options.token_exponent is not None:
         others = "; ".join(f"{exponent}: {who}" for exponent, who in TOKEN_EXPONENTS.items())
         yield (

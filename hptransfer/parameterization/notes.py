@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.parameterization.attention import attention_note
 from hptransfer.parameterization.horizon import horizon_notes
-from hptransfer.parameterization.options import CHOICES, alternatives
+from hptransfer.parameterization.options import explained
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity, Table
 
@@ -51,19 +51,21 @@ def _uncovered(plan: Plan) -> Iterator[str]:
 
 def _choices(plan: Plan, table: Table) -> Iterator[str]:
     options = plan.options
-    if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
-        meaning = CHOICES["weight_decay"][options.weight_decay]
-        others = alternatives("weight_decay", options.weight_decay)
-        yield f"weight decay is `{options.weight_decay}`: {meaning}; {others}"
     resized = (plan.base.width, plan.base.depth) != (plan.size.width, plan.size.depth)
-    if options.eps is not None and resized:
-        yield f"eps is `{options.eps}`: {CHOICES['eps'][options.eps]}; {alternatives('eps', options.eps)}"
-    if table.family != "orthogonal" or options.muon_scale is None:
-        return
-    meaning, others = CHOICES["muon_scale"][options.muon_scale], alternatives("muon_scale", options.muon_scale)
-    yield f"Muon's own factor of the shape is taken to be `{options.muon_scale}`, {meaning}; {others}"
-    if "beside_learning_rate" not in plan.hyperparameters:
-        yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
+    if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
+        known = _known(table, Quantity.WEIGHT_DECAY)
+        yield f"weight decay is {explained('weight_decay', options.weight_decay, known)}"
+    if options.eps is not None and table.family == "adam" and resized:
+        yield f"eps is {explained('eps', options.eps, _known(table, Quantity.EPS))}"
+    if table.family == "orthogonal" and options.muon_scale is not None:
+        known = _known(table, Quantity.LEARNING_RATE)
+        yield f"Muon's own factor of the shape is taken to be {explained('muon_scale', options.muon_scale, known)}"
+        if "beside_learning_rate" not in plan.hyperparameters:
+            yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
+
+
+def _known(table: Table, quantity: Quantity) -> list[str]:
+    return [choice for of, choice in table.choices if of is quantity]
 
 
 def _roles(plan: Plan) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -99,8 +99,7 @@ TOKEN_EXPONENTS: Mapping[str, str] = {
 }
 
 
-def alternatives(option: str, chosen: str) -> str:
-    """The other published choices of an option, in one clause."""
-    return "published alternatives: " + "; ".join(
-        f"`{name}`: {meaning}" for name, meaning in CHOICES[option].items() if name != chosen
-    )
+def explained(option: str, chosen: str, known: Collection[str]) -> str:
+    """What a choice means, and the names of the others that are known."""
+    others = ", ".join(f"`{name}`" for name in CHOICES[option] if name != chosen and name in known)
+    return f"`{chosen}`, {CHOICES[option][chosen]}" + (f"; also published: {others}" if others else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge, theta_of, transform
-from hptransfer.parameterization.horizon import covered_axes, optimizer_values, over_horizon
+from hptransfer.parameterization.horizon import covered_axes, horizon_source, optimizer_values, over_horizon
 from hptransfer.parameterization.notes import plan_notes
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.preconditions import (
@@ -312,7 +312,11 @@ def _scaled(
         exponents[Quantity.WEIGHT_DECAY] = (
             rules[Quantity.WEIGHT_DECAY].exponents * exponents[Quantity.LEARNING_RATE] ** -1
         )
-    sources = {quantity: str(rule.source) for quantity, rule in rules.items()}
+    sources = {
+        quantity: str(rule.source)
+        + ("" if rule.per_step else horizon_source(rule, exponents[quantity], table.family, options))
+        for quantity, rule in rules.items()
+    }
     if table.residual is not None and parameter.writes_residual:
         exponents[Quantity.MULTIPLIER] *= table.residual.exponents
         sources[Quantity.MULTIPLIER] = str(table.residual.source)

@@ -124,4 +124,4 @@ def test_the_plan_says_which_scale_it_assumes() -> None:
     """The colliding names are printed with their formulas."""
     notes = plan(Parameterization("mup"), BASE, SIZE, (growing(Role.HIDDEN_WEIGHT),), UNIT, optimizer="muon").notes
 
-    assert any("`original`, sqrt(max(1, fan_out/fan_in))" in note and "match_rms_adamw" in note for note in notes)
+    assert any("`original`, sqrt(max(1, fan_out/fan_in))" in note and "`match_rms_adamw`" in note for note in notes)

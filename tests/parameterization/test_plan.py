@@ -132,3 +132,22 @@ def test_rows_carry_rules_and_sources() -> None:
     assert row.sources.keys() == row.rules.keys() == row.factors.keys()
     assert "Table 8" in row.sources["learning_rate"]
     assert "absorbed" in row.sources["learning_rate"]
+
+
+def test_the_chosen_rules_are_said_with_their_alternatives() -> None:
+    """A plan prints which of the published rules for weight decay and eps it follows, and the names of the others."""
+    planned = plan(Parameterization("mup"), SMALL, LARGE, (growing(Role.READOUT),), UNIT, optimizer="adamw")
+    decay = next(note for note in planned.notes if note.startswith("weight decay is `constant`"))
+    eps = next(note for note in planned.notes if note.startswith("eps is `gradient`"))
+
+    assert decay.endswith("also published: `unscaled`, `independent`, `sqrt`, `inverse`")
+    assert eps.endswith("also published: `published`, `none`")
+
+
+def test_weights_of_fixed_fan_out_are_noted() -> None:
+    """Keys and values of a fixed number of heads follow their fan-in; the plan says that this is derived."""
+    fixed = parameter(Role.HIDDEN_WEIGHT, fan_in=(64, 256), fan_out=(16, 16), name="k.weight")
+    planned = plan(Parameterization("mup"), SMALL, LARGE, (fixed,), UNIT, optimizer="adamw")
+
+    assert planned.rows[0].learning_rate == 0.25
+    assert any("k.weight" in note and "2605.15290" in note for note in planned.notes)

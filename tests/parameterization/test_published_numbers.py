@@ -108,6 +108,15 @@ def test_megatron_values() -> None:
         assert row.weight_decay == 0.1
 
 
+# the same suite: a width multiplier of 0.5 doubles the hidden rate, one of 1 changes nothing
+@pytest.mark.parametrize(("width", "rate"), [(128, 2e-3), (256, 1e-3)])
+def test_megatron_fractional_width(width: int, rate: float) -> None:
+    """Narrower than the base is as good as wider."""
+    hidden, values = growing(Role.HIDDEN_WEIGHT, 256, width), UNIT | {"learning_rate": 1e-3}
+
+    assert planned("mup", hidden, values=values).rows[0].learning_rate == pytest.approx(rate, rel=1e-12)
+
+
 # the same suite: vectors under SGD have lr * 4; with Muon, its matrices are left alone where their aspect is kept
 def test_megatron_vectors_and_muon() -> None:
     """SGD moves vectors with the width; Muon's matrices keep their rate."""
@@ -344,6 +353,8 @@ def test_the_adam_batch_rule_serves_other_tables() -> None:
     assert (result.rows[0].learning_rate, result.rows[0].eps) == (4, 0.25)
     assert dict(result.optimizer_values) == {"beta1": 0.5, "beta2": 0.75}
     assert any("critical batch" in note for note in result.notes)
+    assert "arXiv 2205.10287" in result.rows[0].sources["learning_rate"]
+    assert "batch" not in result.rows[0].sources["init_std"]
 
 
 # Goyal et al. (arXiv 1706.02677): SGD's rate is multiplied by the growth of the batch

@@ -83,8 +83,6 @@ MUP_ADAFACTOR_LR = row(
     ONE,
 )
 _MUP_REMARKS = (
-    "what readouts scale is printed in three forms (Tables 3, 8 and 9), equal for every optimizer: gauges `table3`, "
-    "`table8`, `table9`",
     "the embedding's learning rate is constant here; u-muP divides it by sqrt(fan_out), and arXiv 2605.21486 finds "
     "that the embedding's rate is most of what muP gains under AdamW",
 )
