@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hptransfer.models.applied import load_plan
+    from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
+    from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
+    from hptransfer.models.planning import plan
+    from hptransfer.training.schedule import schedule_factor
 
 __all__ = [
     "__version__",

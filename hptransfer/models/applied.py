@@ -75,6 +75,13 @@ class AppliedPlan:
             raise UsageError("a plan must have been made, not read", received="a plan that was read from a file")
         return self.plan
 
+    @property
+    def optimizer_values(self) -> dict[str, float]:
+        """beta1, beta2 and momentum for this size; they differ from the base values where batch or duration do."""
+        known = ("beta1", "beta2", "momentum")
+        base = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
+        return base | dict(self.plan.optimizer_values if self.plan else {})
+
     def to_table(self) -> str:
         """The groups as a Markdown table, with the notes of the plan below."""
         return plan_markdown(self.groups, self.plan.notes if self.plan else ())
