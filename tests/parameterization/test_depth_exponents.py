@@ -24,7 +24,7 @@ from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.test_gauge_families import OPTIMIZERS, optimizers
+from tests.parameterization.training import OPTIMIZERS, optimizers
 
 DEPTHS = (8, 16, 32, 64)
 SEEDS = (0, 1)

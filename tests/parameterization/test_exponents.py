@@ -25,7 +25,7 @@ from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.test_gauge_families import OPTIMIZERS, optimizers
+from tests.parameterization.training import OPTIMIZERS, optimizers
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = (0, 1, 2)

@@ -5,24 +5,22 @@ Multipliers are powers of two, for which scaling is exact in floating point; so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied import AppliedPlan
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.gauge import GAUGES, Gauge
-from hptransfer.parameterization.plan import Plan, PlannedParameter, plan
+from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family, Quantity
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.test_gauge import Residual
+from tests.parameterization.training import OPTIMIZERS, Residual, optimizers
 
 STEPS = 8
 BASE = Size(4, 1, 16, 800)
@@ -30,62 +28,6 @@ TARGET = Size(16, 4, 16, 800)  # width and depth multipliers 4
 WRITERS = (r"blocks\.\d+\.down\.(weight|bias)",)
 # large enough for eps and decay to matter in every step
 VALUES = {"learning_rate": 0.02, "weight_decay": 0.5, "init_scale": 1.0, "eps": 0.01}
-OPTIMIZERS: Mapping[Family, str] = {
-    "adam": "adamw",
-    "sign": "lion",
-    "sgd": "sgd",
-    "orthogonal": "muon",
-    "adafactor": "adafactor",
-}
-
-
-class Lion(torch.optim.Optimizer):
-    """Evolved sign momentum (arXiv 2302.06675, Algorithm 2), which torch does not have."""
-
-    def __init__(self, params: Iterable[dict[str, Any]]) -> None:
-        super().__init__(params, {"betas": (0.9, 0.99)})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step."""
-        for group in self.param_groups:
-            first, second = group["betas"]
-            for weight in group["params"]:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(momentum.lerp(weight.grad, 1 - first).sign(), alpha=-group["lr"])
-                momentum.lerp_(weight.grad, 1 - second)
-
-
-def groups(rows: Iterable[PlannedParameter], tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """One parameter group per row."""
-    return [
-        {
-            "params": [tensors[row.parameter.name]],
-            "lr": row.learning_rate,
-            "weight_decay": row.weight_decay,
-            **({} if row.eps is None else {"eps": row.eps}),
-        }
-        for row in rows
-    ]
-
-
-def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim.Optimizer]:
-    """The unmodified optimizers of torch, and Lion."""
-    made: list[torch.optim.Optimizer] = []
-    for name in dict.fromkeys(str(row.optimizer) for row in planned.rows):
-        of = groups([row for row in planned.rows if row.optimizer == name], tensors)
-        if name == "adamw":
-            made.append(torch.optim.AdamW(of, betas=(0.9, 0.95)))
-        elif name == "sgd":
-            made.append(torch.optim.SGD(of, momentum=0.9))
-        elif name == "muon":
-            made.append(torch.optim.Muon(of, adjust_lr_fn=planned.options.muon_scale))
-        elif name == "adafactor":
-            made.append(torch.optim.Adafactor(of, eps=(1e-30, 1e-9)))
-        else:
-            made.append(Lion(of))
-    return made
 
 
 def losses(planned: Plan) -> list[float]:
