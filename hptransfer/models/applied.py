@@ -34,9 +34,12 @@ class AppliedPlan:
         plan: the whole plan, where there is one and not just a file.
         multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
             have none.
+        optimizer_values: as a file gives them; else those of the plan, or the base values.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
+        optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
+            duration do.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class AppliedPlan:
         optimizer: str = "adamw",
         plan: Plan | None = None,
         multipliers: Mapping[str, float] | None = None,
+        optimizer_values: Mapping[str, float] | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
         self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
@@ -53,6 +57,9 @@ class AppliedPlan:
         self.optimizer = optimizer
         self.plan = plan
         self.multipliers = dict(multipliers or {})
+        known = ("beta1", "beta2", "momentum")
+        self.optimizer_values = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
+        self.optimizer_values |= dict(optimizer_values or (plan.optimizer_values if plan else {}))
 
     @classmethod
     def from_plan(cls, plan: Plan, multipliers: Mapping[str, float] | None = None) -> AppliedPlan:
@@ -74,13 +81,6 @@ class AppliedPlan:
         if self.plan is None:
             raise UsageError("a plan must have been made, not read", received="a plan that was read from a file")
         return self.plan
-
-    @property
-    def optimizer_values(self) -> dict[str, float]:
-        """beta1, beta2 and momentum for this size; they differ from the base values where batch or duration do."""
-        known = ("beta1", "beta2", "momentum")
-        base = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
-        return base | dict(self.plan.optimizer_values if self.plan else {})
 
     def to_table(self) -> str:
         """The groups as a Markdown table, with the notes of the plan below."""
@@ -239,12 +239,18 @@ def read_document(document: object, path: str) -> AppliedPlan:
         raise UsageError("`parameters` of a target's file must be a list of rows", received=path)
     if not isinstance(optimizer, str) or not isinstance(hyperparameters, dict):
         raise UsageError("a target's file must have `hyperparameters` and `optimizer`", received=path)
-    for name, value in hyperparameters.items():
+    optimizer_values = document.get("optimizer_values", {})
+    if not isinstance(optimizer_values, dict):
+        raise UsageError("`optimizer_values` of a target's file must be a mapping", received=path)
+    for name, value in [*hyperparameters.items(), *optimizer_values.items()]:
         if not isinstance(name, str) or not isinstance(value, int | float):
             raise UsageError(
-                "`hyperparameters` of a target's file must be numbers", received=f"{name}: {value!r}", hint=NUMBERS
+                "`hyperparameters` and `optimizer_values` of a target's file must be numbers",
+                received=f"{name}: {value!r}",
+                hint=NUMBERS,
             )
-    return AppliedPlan([ParameterGroup.from_mapping(row) for row in rows], hyperparameters, optimizer)
+    groups = [ParameterGroup.from_mapping(row) for row in rows]
+    return AppliedPlan(groups, hyperparameters, optimizer, optimizer_values=optimizer_values)
 
 
 def _param_group(
