@@ -82,9 +82,9 @@ def plan_command(
 
 
 def _with(recipe: Recipe, name: str, size: Size, values: dict[str, float], gauge: Gauge) -> Plan:
-    """The plan under another parameterization; the recipe's own keeps its alpha."""
-    own = recipe.parameterization
-    return plan_recipe(recipe, size, values, gauge, own if own.name == name else Parameterization(name))
+    """The plan under a parameterization; the recipe's own keeps its alpha and its options, others have defaults."""
+    other = None if recipe.parameterization.name == name else Parameterization(name)
+    return plan_recipe(recipe, size, values, gauge, other)
 
 
 def wanted_size(
@@ -122,12 +122,12 @@ def plan_recipe(
         size: planned for.
         hyperparameters: base values.
         gauge: where multipliers live.
-        parameterization: another than the recipe's.
+        parameterization: another than the recipe's, with its default options.
 
     Raises:
         UsageError: the model cannot be read, or a rule is not known.
     """
-    from hptransfer.models.planning import plan_reading
+    from hptransfer.models.planning import options_of, plan_reading
     from hptransfer.models.reading import read_recipe_model
 
     base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
@@ -140,5 +140,6 @@ def plan_recipe(
         hyperparameters,
         optimizer=recipe.training.optimizer,
         gauge=gauge,
+        options=options_of(recipe.parameterization) if parameterization is None else None,
     )
     return applied.whole_plan

@@ -82,7 +82,8 @@ class TrialRequest:
             "model": self.recipe.model.model_dump(mode="json"),
             "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
             "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
-            "parameterization": self.recipe.parameterization.model_dump(mode="json"),
+            "parameterization": {"alpha": None}
+            | self.recipe.parameterization.model_dump(mode="json", exclude_none=True),
             "base": asdict(self.base),
         }
 
@@ -188,7 +189,7 @@ def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]
 
 def planned(request: TrialRequest) -> Plan:
     """The plan of the request's size in gauge `plain`."""
-    from hptransfer.models.planning import plan_reading
+    from hptransfer.models.planning import options_of, plan_reading
 
     recipe = request.recipe
     return plan_reading(
@@ -198,6 +199,7 @@ def planned(request: TrialRequest) -> Plan:
         cached_reading(recipe.model.model_dump_json(), request.base, request.size),
         request.hyperparameters,
         optimizer=recipe.training.optimizer,
+        options=options_of(recipe.parameterization),
     ).whole_plan
 
 
@@ -205,7 +207,8 @@ def training_settings(request: TrialRequest) -> TrainingSettings:
     """What the loop needs besides the parameter groups."""
     from hptransfer.training.loop import TrainingSettings
 
-    training, values = request.recipe.training, request.hyperparameters
+    training = request.recipe.training
+    values = {**request.hyperparameters, **planned(request).optimizer_values}  # betas follow batch and duration
     return TrainingSettings(
         steps=request.recipe.steps(request.size),
         batch_size=request.size.batch_size,

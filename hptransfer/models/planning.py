@@ -19,7 +19,7 @@ from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.hyperparameters import defaults
-from hptransfer.recipe.schema import HuggingFaceModel, Section, Setting, Training
+from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Section, Setting, Training
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:
@@ -141,6 +141,17 @@ def plan_reading(
         if other.multiplier != row.multiplier
     }
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
+
+
+def options_of(choice: ParameterizationChoice) -> Options:
+    """The named choices of a recipe's `parameterization` section."""
+    return Options(
+        weight_decay=choice.weight_decay,
+        eps=choice.eps,
+        token_exponent=choice.token_exponent,
+        batch_rule=choice.batch_rule,
+        betas=choice.betas,
+    )
 
 
 def _readout_notes(reading: Reading) -> Sequence[str]:

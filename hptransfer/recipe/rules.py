@@ -160,17 +160,23 @@ def _data_files(draft: Draft) -> Iterator[Violation]:
             yield Violation(("data", "files", index), rule, f'"{pattern}"', hint)
 
 
+#: parameterizations with a residual exponent to choose, and those that scale residual branches
+_WITH_ALPHA = frozenset({"completep", "complete-d-p"})
+_WITH_BRANCHES = _WITH_ALPHA | {"depth-mup"}
+
+
 def _parameterization(draft: Draft) -> Iterator[Violation]:
     choice = draft.parameterization
     if choice is None:
         return
-    if choice.alpha is not None and choice.name != "completep":
+    if choice.alpha is not None and choice.name not in _WITH_ALPHA:
         hint = "delete `alpha`, or write `name: completep`"
-        yield Violation(("parameterization", "alpha"), "`alpha` belongs to completep only", f"name={choice.name}", hint)
-    if choice.name == "completep" and draft.model is not None and draft.model.kind == "mlp":
-        rule = "completep needs residual blocks, and an mlp has none"
+        rule = "`alpha` belongs to completep and complete-d-p only"
+        yield Violation(("parameterization", "alpha"), rule, f"name={choice.name}", hint)
+    if choice.name in _WITH_BRANCHES and draft.model is not None and draft.model.kind == "mlp":
+        rule = f"{choice.name} needs residual blocks, and an mlp has none"
         yield Violation(
-            ("parameterization", "name"), rule, "completep with mlp", "write `name: mup`, or `model: {kind: gpt}`"
+            ("parameterization", "name"), rule, f"{choice.name} with mlp", "write `name: mup`, or `model: {kind: gpt}`"
         )
 
 

@@ -166,9 +166,19 @@ class Training(Section):
 class ParameterizationChoice(Section):
     """Which published table scales the hyperparameters."""
 
-    name: Literal["standard", "mup", "completep"]
+    name: Literal["standard", "ntk", "mean-field", "mup", "spectral", "depth-mup", "completep", "complete-d-p", "u-mup"]
     alpha: Annotated[float, Field(ge=0.5, le=1)] | None = None
-    """completep only: residual branches scale as depth^-alpha (default 1)"""
+    """completep and complete-d-p: residual branches scale as depth^-alpha (default 1)"""
+    weight_decay: Literal["unscaled", "constant", "independent", "sqrt", "inverse"] | None = None
+    """how weight decay follows the learning rate (docs/parameterizations.md); default: the parameterization's own"""
+    eps: Literal["gradient", "published", "none"] | None = None
+    """how Adam's eps follows the size of gradients; default: the parameterization's own"""
+    batch_rule: Literal["sde", "linear", "none"] | None = None
+    """what follows the batch size; default: the parameterization's own"""
+    token_exponent: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
+    betas: Literal["linear", "half-life", "none"] | None = None
+    """how Adam's betas follow batch and duration where the batch rule moves them"""
 
 
 class Shape(Section):

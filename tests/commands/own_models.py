@@ -41,3 +41,17 @@ def blocks(channels: int, layers: int, factor: int = 2) -> nn.Module:
 def regression(width: int, depth: int) -> nn.Module:
     """A model that does not give logits."""
     return nn.Sequential(nn.Embedding(256, width), nn.Flatten(0), *(nn.ReLU() for _ in range(depth)))
+
+
+class Mixture(nn.Module):
+    """A router and stacked experts, which shapes and module types do not decide."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.router = nn.Linear(width, 4, bias=False)
+        self.experts = nn.Parameter(torch.zeros(4, width, width))
+
+
+def mixtures(width: int, depth: int) -> nn.Module:
+    """Layers of mixtures."""
+    return nn.Sequential(*(Mixture(width) for _ in range(depth)))

@@ -138,3 +138,20 @@ def test_factories_that_fail(tmp_path: Path, old: str, new: str, said: str) -> N
     with pytest.raises(UsageError) as caught:
         plan_command(str(recipe.path), None, None, False, True)
     assert said in str(caught.value.findings[0].received)
+
+
+def test_the_line_of_an_error_answers_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each hint's `roles: {...}`, pasted into the recipe, decides the parameter it was for."""
+    model = "factory\n  factory: tests.commands.own_models:mixtures"
+    recipe = loaded(tmp_path, model)
+    mup = recipe.text.replace("completep", "mup")
+    recipe.path.write_text(mup)
+    with pytest.raises(UsageError) as caught:
+        plan_command(str(recipe.path), None, None, False, True)
+    lines = [str(finding.hint).partition("`roles: {")[2].partition("}`")[0] for finding in caught.value.findings]
+    assert len(lines) == 2
+    recipe.path.write_text(mup.replace(model, f"{model}\n  roles: {{{', '.join(lines)}}}"))
+
+    assert plan_command(str(recipe.path), None, None, False, True) == 0
+    rows = {row["pattern"]: row["role"] for row in json.loads(capsys.readouterr().out)["parameters"]}
+    assert rows == {r"\d+\.experts": "hidden weight", r"\d+\.router\.weight": "hidden weight"}

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from hptransfer.errors import UsageError
+from hptransfer.models.build import build_model
 from hptransfer.models.planning import plan
 from hptransfer.parameterization.plan import PlannedParameter
 from hptransfer.recipe.schema import HuggingFaceModel, Setting
@@ -241,3 +243,16 @@ print(json.dumps({
     assert measured["parameters"] == pytest.approx(405.85e9, rel=1e-3)
     assert measured["groups"] == 12
     assert measured["kilobytes"] < 1_500_000
+
+
+def test_from_the_meta_device() -> None:
+    """to_empty leaves garbage in buffers (rotary frequencies); transformers' init_weights fills them, then the plan."""
+    model = section("llama", LLAMA)
+    planned = plan(model, base=(64, 2), target=(64, 2), hyperparameters=HYPERPARAMETERS)
+    straight, late = build_model(model, 64, 2), build_model(model, 64, 2, device="meta").to_empty(device="cpu")
+    late.init_weights()  # type: ignore[operator]  # of PreTrainedModel
+    planned.init_(straight, seed=0)
+    planned.init_(late, seed=0)
+    tokens = torch.arange(16).view(2, 8)
+
+    torch.testing.assert_close(late(tokens).logits, straight(tokens).logits, rtol=0, atol=0)

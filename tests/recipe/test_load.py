@@ -132,7 +132,7 @@ FAULTS = [
     (
         "{name: mup}",
         "{name: muP}",
-        '6:26 `parameterization.name` must be one of `standard`, `mup`, `completep` | "muP" (text) | did you me...',
+        "6:26 `parameterization.name` must be one of `standard`, `ntk`, `mean-field`, ...",
     ),
     (
         "steps: 100",
