@@ -119,7 +119,10 @@ def _numbered(sources: Iterable[str]) -> dict[str, int]:
 
 
 def _legend(sources: dict[str, int], notes: Sequence[str]) -> Group:
-    symbols = "m_in, m_out, m_L: growth of a parameter's fan-in, of its fan-out, of depth since the base size"
+    symbols = (
+        "m_in, m_out, m_max: growth of a parameter's fan-in, fan-out and larger fan since the base size; "
+        "m_N, m_L, m_B, m_D: of width, depth, batch and tokens"
+    )
     lines = [Text(symbols, style="dim")]
     lines += [Text(f"[{number}] {source}", style="dim") for source, number in sources.items()]
     return Group(*lines, *(Text(f"note: {note}") for note in notes))
