@@ -99,13 +99,17 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     right = bad[bad > x[mean.argmin()]]
     wall = _first(*right)
     cliff = _first(*right, *x[(mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])])
-    window = _informative(x, mean, wall)
-    # noise is judged where it matters: losses near the minimum, not on flanks that are about to blow up
+    scale = _scale(mean)
+    window = _informative(x, mean, wall, 25 * scale)
+    # noise is judged where it matters: near the minimum, not on flanks that are about to blow up
+    quiet = window & (mean - mean.min() <= 5 * scale)
+    inner = quiet[row]
+    *_, ss, df = _two_way(loss_all[keep][inner], _renumbered(row[inner]), seed_all[keep][inner], int(quiet.sum()))
     inside = window[row]
-    x, row = np.unique(x_all[keep][inside], return_inverse=True)
-    mean, count, ss, df = _two_way(loss_all[keep][inside], row, seed_all[keep][inside], len(x))
+    x = x[window]
+    mean, count, *_ = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
     if len(x) > _MOST_VALUES:
-        x, mean, count, extra_ss, extra_df = _cells(x, mean, count)
+        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= 5 * scale)
         ss, df = ss + extra_ss, df + extra_df
     return SeedMeans(
         x=x,
@@ -152,24 +156,34 @@ def _first(*candidates: float) -> float | None:
     return float(min(candidates)) if candidates else None
 
 
-def _informative(x: Array, mean: Array, wall: float | None) -> npt.NDArray[np.bool_]:
+def _renumbered(row: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Row numbers without gaps."""
+    return np.unique(row, return_inverse=True)[1]
+
+
+def _scale(mean: Array) -> float:
+    """How far losses rise within two values of the lowest mean, nats; at least 0.1% of the loss, which is noise."""
+    best = int(mean.argmin())
+    rise = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
+    return max(rise, 0.001 * abs(float(mean[best])))
+
+
+def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> npt.NDArray[np.bool_]:
     """Mark the contiguous values around the lowest mean that say something about the optimum."""
     best = int(mean.argmin())
-    scale = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
-    # a flank 25 times as high as the neighbourhood of the minimum says nothing; two neighbours on each side stay
-    use: npt.NDArray[np.bool_] = (mean - mean[best] <= 25 * scale) | (np.abs(np.arange(len(x)) - best) <= 2)
+    # a steep flank says nothing, but two neighbours on each side stay: they show that there is one
+    use: npt.NDArray[np.bool_] = (mean - mean[best] <= highest) | (np.abs(np.arange(len(x)) - best) <= 2)
     if wall is not None:
         use &= x < wall
     outside = np.flatnonzero(~use)
     low = outside[outside < best].max(initial=-1)
     high = outside[outside > best].min(initial=len(x))
-    use[: low + 1] = False
-    use[high:] = False
-    return use
+    index = np.arange(len(x))
+    return np.asarray((index > low) & (index < high))
 
 
-def _cells(x: Array, mean: Array, count: Array) -> tuple[Array, Array, Array, float, int]:
-    """Average a dense sweep in equal cells of x; what scatters around a line within a cell is noise."""
+def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array, float, int]:
+    """Average a dense sweep in equal cells of x; what scatters around a line within a quiet cell is noise."""
     width = (x[-1] - x[0]) / _MOST_VALUES
     cell = np.minimum(((x - x[0]) / width).astype(np.intp), _MOST_VALUES - 1)
     _, cell = np.unique(cell, return_inverse=True)
@@ -179,7 +193,7 @@ def _cells(x: Array, mean: Array, count: Array) -> tuple[Array, Array, Array, fl
     dx, dy = x - mean_x[cell], mean - mean_y[cell]
     sxx, sxy, syy = (np.bincount(cell, count * product) for product in (dx * dx, dx * dy, dy * dy))
     members = np.bincount(cell)
-    enough = members >= 3
+    enough = (members >= 3) & (np.bincount(cell, quiet) == members)
     inner = syy - np.divide(sxy**2, sxx, out=np.zeros_like(sxy), where=sxx > 0)
     return (
         mean_x,
