@@ -76,6 +76,6 @@ def require_branches(table: Table, base: Size, size: Size, parameters: Iterable[
         f"`{table.name}` scales residual branches with depth, so the model must have parameters that write a residual "
         "stream",
         received=f"depth {base.depth} -> {size.depth} and no such parameter",
-        hint="name them (`residual_writers` or `preset`, docs/models.md), keep the depth at the base's, or use `mup`, which has no "
-        "depth rule",
+        hint="name them (`residual_writers` or `preset`, docs/models.md), keep the depth at the base's, or use `mup`, "
+        "which has no depth rule",
     )
