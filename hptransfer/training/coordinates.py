@@ -48,6 +48,7 @@ def measure_coordinates(
     settings: TrainingSettings,
     seed: int,
     steps: Sequence[int] = (1, 3, 10),
+    kinds: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a few steps at the peak learning rate (no warmup, no decay) and compare activations with those at init.
 
@@ -58,22 +59,24 @@ def measure_coordinates(
         settings: optimizer and batch; its duration and schedule are replaced.
         seed: of the data order.
         steps: how many optimizer steps after which to measure, each at least 1.
+        kinds: module name -> kind, for models that are not built in; default: `layer_kind`.
 
     Returns:
         One mapping per layer and step: "layer" (module name), "kind" (see `layer_kind`), "step", "change" (RMS over
         batch and coordinates of h(t) - h(0)) and "initial" (RMS of h(0)); a change that is not finite is None.
     """
     (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
-    at_init = activations(module, probe_BxC1)
+    of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
+    at_init = activations(module, probe_BxC1, of)
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
     measured = []
     for done, _ in enumerate(training_losses(module, param_groups, corpus, peak, seed), start=1):
         if done in steps:
-            now = activations(module, probe_BxC1)
+            now = activations(module, probe_BxC1, of)
             measured += [
                 {
                     "layer": name,
-                    "kind": layer_kind(name),
+                    "kind": of[name],
                     "step": done,
                     "change": finite_rms(now[name] - initial),
                     "initial": finite_rms(initial),
@@ -84,13 +87,17 @@ def measure_coordinates(
 
 
 @torch.no_grad()
-def activations(module: nn.Module, tokens_BxC1: Tensor) -> dict[str, Tensor]:
-    """Outputs of all measured layers on one batch, by module name in order of computation."""
+def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
+    """Outputs of the modules named in `kinds` on one batch, in order of computation; of a tuple, its first entry."""
     outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> None:
+        outputs[name] = (output[0] if isinstance(output, tuple) else output).clone()
+
     hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: outputs.update({name: output.clone()}))
+        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: keep(name, output))
         for name, layer in module.named_modules()
-        if layer_kind(name) is not None
+        if name in kinds
     ]
     module.eval()
     try:
