@@ -90,7 +90,7 @@ def draw_curves(
     """
     prior = _noise_prior(tables, noise)
     fits = [_Fit(table, prior) if len(table.x) >= 3 else None for table in tables]
-    total = np.asarray(sum((fit.common for fit in fits if fit is not None), start=np.zeros((2, *SHAPE))))
+    total = np.stack([np.zeros((2, *SHAPE)), *(fit.common for fit in fits if fit is not None)]).sum(axis=0)
     return tuple(
         None if fit is None else fit.draw(_SHARING * (total - fit.common), at, stream)
         for stream, fit in enumerate(fits)
@@ -122,7 +122,8 @@ class _Fit:
         self.breaks = self._breaks()
         # evidence has the shape breaks x compressions x orders x roughness
         self.evidence = np.stack([b.stretch.evidence + b.log_prior for b in self.breaks])
-        early = np.logaddexp.reduce(self.evidence[1:], axis=0) if len(self.breaks) > 1 else self.evidence[0]
+        log_early: Array = self.evidence[1:] if len(self.breaks) > 1 else self.evidence
+        early = np.asarray(np.logaddexp.reduce(log_early, axis=0))
         #: evidence on what sizes have in common: (runs to the end or breaks off, compression, order, roughness)
         self.common = np.stack([self.evidence[0], early])
 

@@ -13,6 +13,8 @@ _LADDER = 8.0
 _BASE_WIDTH = 64
 #: fewest octaves to the smallest diverged value that leave room for a step up
 _ROOM = 1.0
+#: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
+_MOST_SHRINKING = 3.0
 
 
 def sentence_of(ladder: Ladder, verdict: Verdict) -> str:
@@ -152,22 +154,21 @@ def _seeds_wanted(ladder: Ladder) -> str:
     asked, drift, regret = ladder.criteria, ladder.drift, ladder.largest.relative_regret
     if not drift.bounded:
         return ""
-    half = (drift.high - drift.low) / 2
-    room = abs(asked.drift - abs(drift.estimate))
-    shrink = half / room if not drift.inside(asked.drift) else 1.0
+    shrink = 1.0
+    if not drift.inside(asked.drift):
+        shrink = _ratio((drift.high - drift.low) / 2, abs(asked.drift - abs(drift.estimate)))
     if not regret.high <= asked.regret:
-        slack = abs(asked.regret - regret.estimate)
-        shrink = max(shrink, (regret.high - regret.low) / 2 / slack if slack > 0 else math.inf)
+        shrink = max(shrink, _ratio((regret.high - regret.low) / 2, abs(asked.regret - regret.estimate)))
+    if shrink > _MOST_SHRINKING:
+        return "more seeds alone will not do: widen the ladder, or halve the spacing of the grid around the optima"
     seeds = math.ceil(ladder.seeds * shrink**2)
-    if seeds > 8 * ladder.seeds:
-        return (
-            f"more seeds alone would take about {seeds} of them"
-            if math.isfinite(seeds)
-            else "the estimate lies on the bound"
-        ) + ": widen the ladder, or halve the spacing of the grid around the optima"
     values = sum(len({p.x for p in size.points}) for size in ladder.sizes)
     extra = max(1, seeds - ladder.seeds)
     return f"about {ladder.seeds + extra} seeds per value instead of {ladder.seeds} ({extra * values} more trials)"
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else math.inf
 
 
 def _count(n: int, noun: str) -> str:

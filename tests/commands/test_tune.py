@@ -142,8 +142,17 @@ def test_the_number_of_workers_does_not_change_the_result(tmp_path: Path) -> Non
     assert one == two
 
 
-def finish_under_fire(folder: Path, landscape: dict[str, Any], work: str, **options: Any) -> tuple[list[str], int]:
+def finish_under_fire(
+    folder: Path, landscape: dict[str, Any], work: str, growth: tuple[int, int], **options: Any
+) -> tuple[list[str], int]:
     """Starts the work again and again, killing it with SIGKILL at random moments, until it ends by itself.
+
+    Args:
+        folder: where it works.
+        landscape: what it walks.
+        work: "tune" or "check".
+        growth: fewest and most trainings after which it is killed.
+        options: of the recipe.
 
     Returns:
         Keys of the finished trials, and the number of kills. After each kill it asserts that what was finished stays
@@ -157,7 +166,7 @@ def finish_under_fire(folder: Path, landscape: dict[str, Any], work: str, **opti
             time.sleep(rng.uniform(0.3, 0.9))
             process.kill()
         else:
-            kill_after_trainings(process, folder, len(before) + rng.randint(1, 9), rng.uniform(0, 0.2))
+            kill_after_trainings(process, folder, len(before) + rng.randint(*growth), rng.uniform(0, 0.2))
         _, stderr = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), stderr
         time.sleep(0.1)  # workers see the end of their input
@@ -179,7 +188,7 @@ def test_a_search_under_sigkill_loses_and_repeats_nothing(tmp_path: Path, space:
     for name in ("quiet", "stormy"):
         (tmp_path / name).mkdir()
     undisturbed = tuned(tmp_path / "quiet", landscape, space=space)
-    finished, kills = finish_under_fire(tmp_path / "stormy", landscape, "tune", space=space)
+    finished, kills = finish_under_fire(tmp_path / "stormy", landscape, "tune", (1, 6), space=space)
 
     assert kills >= 3
     assert len(finished) == len(set(finished)) == 12 + 2
@@ -190,7 +199,7 @@ def test_a_search_under_sigkill_loses_and_repeats_nothing(tmp_path: Path, space:
 
 def test_a_ladder_under_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """Killed again and again, a check's 32 trials of four sizes are each finished once."""
-    finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "check")
+    finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "check", (5, 14))
 
     assert kills >= 3
     assert len(finished) == len(set(finished)) == 32
@@ -291,6 +300,7 @@ def test_an_edited_range_keeps_the_trials_inside(tmp_path: Path) -> None:
     assert len(trainings(tmp_path)) - len(before) < 12
 
 
+@pytest.mark.slow
 def test_two_hyperparameters_are_tuned_together(tmp_path: Path) -> None:
     """Learning rate 2^-6 and weight decay 0.01 are found within half an octave and an octave."""
     result = tuned(tmp_path, {}, trials=20, space=TWO_AXES)
