@@ -223,7 +223,7 @@ def _group(
             hint="name the size's column with --size-column",
         )
     limits = _mixtures(table, roles, runs, notes)
-    unique = list({(run.size, run.value, run.seed, run.loss): run for run in runs}.values())
+    unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):
         dropped["that repeat another row"] += len(runs) - len(unique)
     _refuse_unnamed_axis(table, roles, unique)
@@ -244,6 +244,12 @@ def _group(
     return Group(name, trials, tuple(limits))
 
 
+def _identity(run: _Run) -> Hashable:
+    """What makes two rows the same run; divergences without a seed are told apart, equal finite losses are not."""
+    nameless = run.seed is None and math.isinf(run.loss)
+    return (run.size, run.value, run.row if nameless else run.seed, run.loss)
+
+
 def _by_number(seed: str) -> tuple[int, str]:
     return (int(seed), "") if seed.isdecimal() else (2**63, seed)
 
@@ -254,8 +260,9 @@ def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
     for run in runs:
         cells[run.size, run.value, run.seed].append(run)
     repeats = sum(len(same) > 1 for same in cells.values())
-    if repeats:
-        notes.append(f"{repeats} runs of the same size, value and seed occur with several losses: their mean counts")
+    if not repeats:
+        return runs
+    notes.append(f"{repeats} runs of the same size, value and seed occur with several losses: their mean counts")
     return [
         _Run(same[0].row, same[0].size, same[0].value, math.fsum(run.loss for run in same) / len(same), same[0].seed)
         for same in cells.values()
@@ -296,7 +303,7 @@ def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) ->
             pairs = sorted({(run.size, text_of(cells[run.row])) for run in runs})
             path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
             limits.append(
-                f"{column} changes along with {roles.axis} ({path}): the path is judged, not {roles.axis} alone."
+                f"{column} changes along with {roles.axis} ({path}): which of the two moves the optimum cannot be told."
             )
         elif _determined(cells, [((run.size, run.value), run) for run in runs]):
             notes.append(f"{column} follows from {roles.size} and {roles.value}")
@@ -351,7 +358,8 @@ def _refuse_mixture(table: Table, roles: Roles, columns: Sequence[str], runs: li
         found.append(
             f"{column} ({', '.join(text_of(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
         )
-    first, value = columns[0], text_of(distinct([table.columns[columns[0]][run.row] for run in runs])[-1])
+    first = columns[0]
+    value = text_of(distinct([table.columns[first][run.row] for run in runs])[-1])
     raise UsageError(
         f"rows that are judged together may differ in {roles.size}, {roles.value} and seed only",
         received=f"they differ in {', '.join(found)} too",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -80,7 +81,9 @@ def results_document(source: str, roles: Roles, results: Results, judged: Judged
 
 def _brief(report: AxisReport) -> dict[str, Any]:
     """One report without its runs: those are in the table."""
-    document: dict[str, Any] = to_document(report)
+    document: dict[str, Any] = to_document(
+        replace(report, sizes=tuple(replace(size, points=()) for size in report.sizes))
+    )
     for size in document["sizes"]:
         del size["points"]
     return document
