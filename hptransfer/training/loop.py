@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -20,8 +20,10 @@ from hptransfer.training.data import Corpus
 from hptransfer.training.schedule import Schedule, schedule_factor
 
 CURVE_POINTS = 100
+#: the loss at init is nearly the same for all examples, so a few batches tell it
+INITIAL_BATCHES = 2
 #: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it
-DIVERGENCE_TOLERANCE = 1.01
+DIVERGENCE_TOLERANCE = 1.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, settings)
+    initial = evaluate(module, corpus, replace(settings, evaluation_batches=INITIAL_BATCHES))
     losses = []
     for loss in training_losses(module, param_groups, corpus, settings, seed):
         losses.append(loss)
