@@ -1,7 +1,7 @@
 """How often the interval of a predicted loss holds the truth, on ladders that bend.
 
-`python benchmarks/law_calibration.py [LADDERS]`. Held out are sizes 2, 4 and 8 times beyond the largest; what is covered is
-one noisy run there.
+`python benchmarks/law_calibration.py [LADDERS]`. Held out are sizes 2, 4 and 8 times beyond the largest; what is
+covered is one noisy run there.
 """
 
 from __future__ import annotations

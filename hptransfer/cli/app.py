@@ -163,6 +163,10 @@ def check(
     target: Annotated[
         int | None, typer.Option(min=1, help="With --results: a size to predict for.", show_default=False)
     ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -177,10 +181,14 @@ def check(
     table = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
+    if results is not None and verify is not None:
+        raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     if results is not None:
         dispatch("check_results", results=results, **table, as_json=as_json, quiet=quiet)
     if given := [f"--{name.replace('_', '-')}" for name, value in table.items() if value not in (None, [])]:
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
+    if verify is not None:
+        dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
     dispatch("check", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
 from hptransfer.evidence.columns import Asked, infer_roles
 from hptransfer.evidence.group import judge_group
+from hptransfer.evidence.prediction import Prediction, facts_of, predict
 from hptransfer.evidence.results import gather
+from hptransfer.evidence.transfer import AxisReport
+from hptransfer.report.findings import printable
 from hptransfer.report.results import overall, print_results, results_document, understood
 from hptransfer.storage.tables import read_table
 
@@ -63,11 +67,24 @@ def check_results_command(
         for line in understood(roles, found):
             print(line, file=sys.stderr)
     judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
+    predictions = {} if target is None else {name: _predicted(report, target) for name, report in judged}
     if as_json:
-        print(json.dumps(results_document(str(results), roles, found, judged), indent=2, allow_nan=False))
+        document = results_document(str(results), roles, found, judged, predictions)
+        print(json.dumps(document, indent=2, allow_nan=False))
     else:
         print_results(judged, roles, Console(highlight=False))
+        for name, prediction in predictions.items():
+            print("\nprediction" + (f", {printable(name)}," if name is not None else ""), describe_forecast(prediction))
     return overall(judged)[0].exit_status
+
+
+def _predicted(report: AxisReport, target: int) -> Prediction:
+    return predict(
+        [facts_of(report)],
+        {report.axis: target},
+        hyperparameter=report.hyperparameter,
+        value=report.transferred,
+    )
 
 
 def _condition(text: str) -> tuple[str, str]:

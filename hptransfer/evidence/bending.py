@@ -50,8 +50,8 @@ def bending_quantiles(x: Array, y: Array, size: float, *, noise: float | None = 
     slope = -np.polyfit(u, r.T, 1)[0]
     falls = slope > 0
     if not falls.any():  # the loss does not fall with size: nothing to extrapolate but its level
-        spread, middle = float(y.std()), float(y[-1])
-        return middle - 4 * spread, middle, middle + 4 * spread
+        apart, middle = float(y.std()), float(y[-1])
+        return middle - 4 * apart, middle, middle + 4 * apart
     floors, r, slope = floors[falls], r[falls], slope[falls]
     levels = _NOISE if noise is None else np.array([max(noise, 1e-5)])
     # hypotheses: floors x wanderings x noise levels

@@ -42,6 +42,7 @@ _LOSSES = (
 _SEEDS = "seed random_seed rng_seed init_seed run_seed"
 _GROUPS = "param parameterization parametrization scheme"
 _STATES = "state status run_state"
+_STEPS = "step global_step iteration iter train_step epoch tokens_seen"
 _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args|metrics|run|_wandb)[./])+", re.I)
 
 
@@ -123,6 +124,20 @@ def infer_roles(table: Table, asked: Asked) -> Roles:
         state=state,
         inferred=tuple(said),
     )
+
+
+def infer_loss(table: Table) -> str:
+    """The column of losses.
+
+    Raises:
+        UsageError: none, or several could be meant.
+    """
+    return _loss(table, [])
+
+
+def infer_step(table: Table) -> str | None:
+    """The column that orders the rows of one run's history; None without one."""
+    return _optional(table, "step", _STEPS, [], varying=True)
 
 
 def setting_columns(table: Table) -> list[str]:
@@ -214,10 +229,10 @@ def _filled(table: Table, name: str) -> bool:
 
 
 def _ambiguous(table: Table, role: str, found: Sequence[str]) -> NoReturn:
-    listed = ", ".join(found or table.columns)
+    listed = ", ".join(found or table.columns)[:400]
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
-        received=f"several could be meant: {listed}" if found else f"none is called like one: {listed}"[:400],
+        received=f"several could be meant: {listed}" if found else f"none with values is called so: {listed}",
         hint=f"add --{role}-column NAME",
         place=Place(table.name, 1),
         code="results/ambiguous-column",

@@ -145,4 +145,4 @@ def _backtest(n: Array, d: Array, y: Array) -> float | None:
     law = min(_profile(n[~held], d[~held], y[~held]), key=lambda law: law.residual)
     doublings = math.log2(float(n.max()) / float(n[~held].max()))
     runs = zip(n[held].tolist(), d[held].tolist(), y[held].tolist(), strict=True)
-    return max(abs(law.at(size, seen) / loss - 1) for size, seen, loss in runs) / doublings
+    return float(max(abs(law.at(size, seen) / loss - 1) for size, seen, loss in runs) / doublings)

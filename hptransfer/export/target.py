@@ -20,6 +20,7 @@ _HEADER = """\
 #   and `eps` are final values for this size. `rules` and `sources` say where each comes from.
 # hyperparameters: the values at the base size, before any rule; betas, momentum and warmup hold at every size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
+# prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
 #
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")

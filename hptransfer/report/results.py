@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from hptransfer.evidence.columns import Roles
+from hptransfer.evidence.prediction import Prediction, prediction_document
 from hptransfer.evidence.results import Results
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Judged = Sequence[tuple[str | None, AxisReport]]
+Predictions = Mapping[str | None, Prediction]
 
 
 def understood(roles: Roles, results: Results) -> Iterator[str]:
@@ -52,7 +54,9 @@ def print_results(judged: Judged, roles: Roles, console: Console) -> None:
         console.print(Text(printable(f"overall: {overall(judged)[0]}"), "bold"))
 
 
-def results_document(source: str, roles: Roles, results: Results, judged: Judged) -> dict[str, Any]:
+def results_document(
+    source: str, roles: Roles, results: Results, judged: Judged, predictions: Predictions
+) -> dict[str, Any]:
     """The judgement as JSON-able data; docs/results.md documents the keys.
 
     Args:
@@ -60,6 +64,7 @@ def results_document(source: str, roles: Roles, results: Results, judged: Judged
         roles: which column meant what.
         results: what was counted.
         judged: (group, report) pairs.
+        predictions: by group, where a target was given.
     """
     verdict, sentence = overall(judged)
     return {
@@ -75,7 +80,11 @@ def results_document(source: str, roles: Roles, results: Results, judged: Judged
         "notes": list(results.notes),
         "verdict": verdict.value,
         "sentence": sentence,
-        "groups": [{"group": name, **_brief(report)} for name, report in judged],
+        "groups": [
+            {"group": name, **_brief(report)}
+            | ({"prediction": prediction_document(predictions[name])} if name in predictions else {})
+            for name, report in judged
+        ],
     }
 
 

@@ -136,21 +136,25 @@ def _is_number(cell: str) -> bool:
 
 def _parse_json(text: str, name: str) -> Table:
     lines, records = [], []
-    if text.lstrip().startswith("["):
-        for record in _loaded(text, name, 1):
-            lines.append(1)
-            records.append(record)
-    else:
-        for number, line in enumerate(io.StringIO(text), start=1):
-            if line.strip():
-                lines.append(number)
-                records.append(_loaded(line, name, number))
-    flat = []
-    for number, record in zip(lines, records, strict=True):
+    for line, record in _json_records(text, name):
         if not isinstance(record, dict):
-            _refuse(name, "every line must be a JSON object", repr(record)[:80], number)
-        flat.append(dict(_flattened(record, "")))
-    return _by_columns(flat, name, lines)
+            _refuse(name, "every line must be a JSON object", repr(record)[:80], line)
+        lines.append(line)
+        records.append(dict(_flattened(record, "")))
+    return _by_columns(records, name, lines)
+
+
+def _json_records(text: str, name: str) -> Iterator[tuple[int, Any]]:
+    """(line, record): one object per line, or one list or object over any number of lines."""
+    first = text.lstrip().partition("\n")[0]
+    if first.startswith("[") or first.strip() == "{":
+        whole = _loaded(text, name, 1)
+        for record in whole if isinstance(whole, list) else [whole]:
+            yield 1, record
+        return
+    for number, line in enumerate(io.StringIO(text), start=1):
+        if line.strip():
+            yield number, _loaded(line, name, number)
 
 
 def _loaded(text: str, name: str, line: int) -> Any:
