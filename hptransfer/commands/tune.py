@@ -30,7 +30,7 @@ from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.progress import Progress, TrialEvent
 from hptransfer.search.recommendation import Recommendation, recommend
-from hptransfer.search.sampler import propose
+from hptransfer.search.sampler import central_values, propose
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
@@ -39,6 +39,8 @@ from hptransfer.storage.trials import Asked
 _ROUND = 4
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 _MOST_RECOMMENDATIONS = 3
+#: values around the optimum that further seeds train: a parabola and one more on each side
+STEADIED_VALUES = 5
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
@@ -148,7 +150,8 @@ class Search:
             recommendation = recommend(self.space, [*searched, *superseded])
             if recommendation is None:
                 break
-            seeds = range(self.recipe.tune.seed + 1, self.recipe.tune.seed + 1 + self.recipe.tune.confirm_seeds)
+            fresh = self.seeds.stop
+            seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
             trials = self._train([self.request(recommendation.values, seed) for seed in seeds], "confirm")
             if all(trial.state is TrialState.COMPLETE for trial in trials):
                 return recommendation, trials, superseded
@@ -159,27 +162,65 @@ class Search:
             hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
         )
 
+    @property
+    def seeds(self) -> range:
+        """Seeds of the search: the first explores, the others are for the values around the optimum."""
+        first, tune = self.recipe.tune.seed, self.recipe.tune
+        if tune.seeds is not None:
+            return range(first, first + tune.seeds)
+        affordable = 1 + tune.trials // 2 // STEADIED_VALUES
+        return range(first, first + (min(3, affordable) if len(self.space) == 1 else 1))
+
     def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
+        """The next round: explore with the first seed, then further seeds at the centre, then explore what is left."""
         workers = self.session.pool.workers
-        points = propose(
-            self.space,
-            finished,
-            [request.hyperparameters for request in asked],
-            count=min(left, workers * math.ceil(_ROUND / workers)),
-            total=self.recipe.tune.trials,
-            seed=self.recipe.tune.seed,
+        count = min(left, workers * math.ceil(_ROUND / workers))
+        exploring = self.recipe.tune.trials - (len(self.seeds) - 1) * STEADIED_VALUES
+        explored = sum(trial.seed == self.seeds.start for trial in finished)
+        requests = (
+            self._explore(asked, finished, min(count, exploring - explored), exploring)
+            or self._steady(asked, finished)[:left]
+            or self._explore(asked, finished, count, exploring)
         )
-        requests = [self.request(point, self.recipe.tune.seed) for point in points]
         # remembered before they are trained: an interrupted search goes on with the same points
         self.session.store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
         return requests
+
+    def _explore(
+        self, asked: Sequence[TrialRequest], finished: Sequence[Trial], count: int, total: int
+    ) -> list[TrialRequest]:
+        if count < 1:
+            return []
+        first = self.seeds.start
+        points = propose(
+            self.space,
+            [trial for trial in finished if trial.seed == first],
+            [request.hyperparameters for request in asked if request.seed == first],
+            count=count,
+            total=total,
+            seed=first,
+        )
+        return [self.request(point, first) for point in points]
+
+    def _steady(self, asked: Sequence[TrialRequest], finished: Sequence[Trial]) -> list[TrialRequest]:
+        """The next seed at the tried values around the optimum, on `check`'s grid, which reuses these trials."""
+        if all(trial.state is TrialState.DIVERGED for trial in finished):
+            return []
+        values = central_values(self.space, finished, STEADIED_VALUES)
+        known = {self._key(request) for request in asked}
+        for seed in self.seeds[1:]:
+            wanted = [self.request(value, seed) for value in values]
+            fresh = [request for request in wanted if self._key(request) not in known]
+            if len(fresh) > len(wanted) // 2:  # a moved optimum does not start a seed again
+                return fresh
+        return []
 
     def _asked(self) -> list[TrialRequest]:
         """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
         entries = [
             (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
             for entry in self.session.store.asked(self.size)
-            if self.space.contains(entry.hyperparameters) and entry.seed == self.recipe.tune.seed
+            if self.space.contains(entry.hyperparameters) and entry.seed in self.seeds
         ]
         by_key = {self._key(request): request for request, entry in entries if _same(request, entry)}
         return list(by_key.values())
@@ -237,8 +278,9 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
         best = result.best_observed.hyperparameters[name]
         table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{best:.4g}")
     fresh = result.confirmation
-    label = f"loss (seed {result.best_observed.seed})"
-    table.add_row(label, f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f}")
+    table.add_row(
+        "loss", f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f} (seed {result.best_observed.seed})"
+    )
     console.print(table)
     if fresh.mean is not None:
         spread = "" if fresh.sd is None else f" +- {fresh.sd:.4f}"
@@ -297,7 +339,7 @@ def _result(
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
         warnings=tuple(_warnings(search, found, searched, confirmed)),
-        provenance=_provenance(session, seeds),
+        provenance=_provenance(session, search.seeds, seeds),
     )
 
 
@@ -317,10 +359,10 @@ def _warnings(
         yield "not every confirmation trial could be trained"
 
 
-def _provenance(session: Session, confirm_seeds: Sequence[int]) -> dict[str, Any]:
+def _provenance(session: Session, searched: Sequence[int], confirmed: Sequence[int]) -> dict[str, Any]:
     versions = {"hptransfer": __version__} | {name: metadata.version(name) for name in _PACKAGES}
     return {
         "versions": versions | {"python": platform.python_version(), "platform": sys.platform},
         "data": session.fingerprint,
-        "seeds": {"search": session.loaded.recipe.tune.seed, "confirmation": list(confirm_seeds)},
+        "seeds": {"search": list(searched), "confirmation": list(confirmed)},
     }

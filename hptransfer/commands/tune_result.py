@@ -79,7 +79,7 @@ class TuneResult:
         hyperparameters: base-size value of every hyperparameter, the recommended ones included.
         recommended: the searched ones.
         intervals: 95% interval of each searched one in its own unit; None at an open end.
-        expected_loss: at the recommendation with the search's seed, by the fit, nats.
+        expected_loss: at the recommendation, by the fit, mean over the search's seeds, nats.
         best_observed: the luckiest trial.
         confirmation: fresh seeds at the recommendation.
         trials: of the search.

@@ -24,6 +24,7 @@ from hptransfer.recipe.schema import (
     Target,
     TextFiles,
     Training,
+    Tune,
     Width,
 )
 from hptransfer.recipe.yaml_gate import KeyPath, Plain
@@ -57,6 +58,7 @@ class Draft:
     target: Target | None
     space: dict[str, Range]
     searched: frozenset[str]
+    tune: Tune | None
     check: Check | None
 
     @classmethod
@@ -94,6 +96,7 @@ class Draft:
             target=part(_TARGET, "sizes", "target"),
             space={name: axis for name, axis in ranges.items() if axis is not None},
             searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
+            tune=None if misnamed else part(_TUNE, "tune"),
             check=Check() if absent("check") else part(_CHECK, "check"),
         )
 
@@ -108,6 +111,7 @@ _WIDTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Width, ...])
 _DEPTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Depth, ...])
 _RANGE = TypeAdapter(Range)
 _CHECK = TypeAdapter(Check)
+_TUNE = TypeAdapter(Tune)
 
 
 def violations(draft: Draft) -> Iterator[Violation]:
@@ -252,6 +256,17 @@ def _grid_values(axis: Range, spacing: float) -> int:
     return last - first + 1
 
 
+def _seeds(draft: Draft) -> Iterator[Violation]:
+    tune = draft.tune
+    if tune is None or tune.seeds is None or len(tune.space) > 1:
+        return
+    fewest = 5 * tune.seeds
+    if tune.trials < fewest:
+        rule = "`trials >= 5 * seeds` must hold: further seeds train the five values around the optimum"
+        received = f"trials={tune.trials}, seeds={tune.seeds}"
+        yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
@@ -286,5 +301,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _ladders,
     _target,
     _space,
+    _seeds,
     _check,
 )

@@ -158,8 +158,12 @@ class Tune(Section):
     trials: Annotated[int, Field(ge=1, le=4096)] = 16
     """total number of finished search trials, over all interruptions"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """first seed of the search"""
+    seeds: Annotated[int, Field(ge=1, le=100)] | None = None
+    """train the values around the optimum with this many seeds, because one seed's optimum is partly its own; part of
+    `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
-    """fresh seeds trained at the recommended values"""
+    """fresh seeds trained at the recommended values, besides `trials`"""
 
 
 class Criteria(Section):

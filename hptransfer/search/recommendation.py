@@ -72,7 +72,9 @@ def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
 
 def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial) -> Recommendation:
     optimum = estimate_optimum(line_points(axis, finished))
-    value = axis.clip(axis.value(optimum.log2_value))
+    # within the values that trained: the gap before a divergence may already belong to it
+    trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
+    value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))
     interval = tuple(axis.value(x) if math.isfinite(x) else None for x in (optimum.low, optimum.high))
     edges: dict[str, End] = {}
     if optimum.edge is not None and _at_bound(axis, optimum.edge, finished):

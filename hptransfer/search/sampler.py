@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from hptransfer.evidence.trial import Trial
+from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search import line
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.space import Space
@@ -49,3 +50,27 @@ def propose(
     taken = [space.point(values) for values in asked]
     points_d = volume.propose(space, finished, taken, number=len(asked), count=count, total=total, seed=seed)
     return [space.values(point) for point in points_d]
+
+
+def central_values(space: Space, finished: Sequence[Trial], count: int) -> list[dict[str, float]]:
+    """Values around the optimum, for further seeds.
+
+    Args:
+        space: what is searched.
+        finished: results so far, not all diverged.
+        count: sets wanted at most.
+
+    Returns:
+        For one dimension, values on the lattice of `space.spacing` below any divergence, nearest to the optimum first;
+        for more, the sets of lowest loss.
+    """
+    complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
+    if len(space) > 1:
+        best = sorted(complete, key=lambda trial: (trial.loss, trial.key))
+        return [{name: trial.hyperparameters[name] for name in space.names} for trial in best[:count]]
+    axis = space.axes[0]
+    points = line_points(axis, finished)
+    centre = line.running_minimum(points)
+    wall = min((point.x for point in points if point.diverged and point.x > centre), default=math.inf)
+    lattice = [x for x in axis.lattice(space.spacing) if x < wall - 1e-6]
+    return [space.values((x,)) for x in sorted(lattice, key=lambda x: (abs(x - centre), x))[:count]]

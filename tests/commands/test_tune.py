@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import random
 import shutil
 import signal
@@ -92,11 +93,23 @@ def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:
     assert result.warnings == ()
 
 
+def test_further_seeds_train_the_values_around_the_optimum(tmp_path: Path) -> None:
+    """Of three seeds two train the five values of check's grid nearest to the optimum 2^-6, and only those."""
+    with landscape_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
+        tune(session, quiet=True)
+        trials = session.store.trials(phase="search")
+
+    central = {-7.0, -6.5, -6.0, -5.5, -5.0}
+    further = sorted((t.seed, math.log2(t.hyperparameters["learning_rate"])) for t in trials if t.seed > 0)
+    assert further == [(seed, x) for seed in (1, 2) for x in sorted(central)]
+    assert len(trials) == 20
+
+
 def test_the_recommendation_is_confirmed_with_fresh_seeds(tmp_path: Path) -> None:
-    """The search uses the recipe's seed 0; the confirmation 1, 2, 3."""
+    """Twelve trials pay for seeds 0 and 1 in the search; the confirmation takes 2, 3, 4."""
     result = tuned(tmp_path, {"noise": 0.01}, confirm=3)
 
-    assert result.confirmation.seeds == (1, 2, 3)
+    assert result.confirmation.seeds == (2, 3, 4)
     assert result.confirmation.mean == pytest.approx(2.0, abs=0.01)
     assert len(set(trainings(tmp_path))) == len(trainings(tmp_path)) == 15
 
@@ -284,7 +297,7 @@ def test_failed_points_are_replaced(tmp_path: Path) -> None:
     result = tuned(tmp_path, {"error": [-5.0], "memory": [-8.0]})
 
     assert result.trials.finished == 12
-    assert result.trials.failed == 2
+    assert result.trials.failed == 3  # 2^-8 while exploring, 2^-5 then and with the second seed
     assert result.recommended["learning_rate"] == pytest.approx(2**-6, rel=0.05)
 
 
