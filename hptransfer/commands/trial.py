@@ -158,15 +158,23 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: from `TrialRequest.coordinates_payload`.
 
     Returns:
-        "size", "seed" and "layers", which is what `measure_coordinates` returns.
+        "size", "seed", and what `measure_coordinates` returns: "layers" and "parameters".
     """
     from hptransfer.training.coordinates import measure_coordinates
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
-    layers = measure_coordinates(module, groups, corpus, training_settings(request), request.seed, payload["steps"])
-    return {"size": asdict(request.size), "seed": request.seed, "layers": layers}
+    measured = measure_coordinates(
+        module,
+        groups,
+        corpus,
+        training_settings(request),
+        request.seed,
+        payload["steps"],
+        cached_parameters(request.recipe.model, request.base, request.size),
+    )
+    return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import tune
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.evidence.coordinate import RowVerdict
+from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.verdict import Verdict
 from tests.commands.ladder import ladder_session, recipe_text
 
