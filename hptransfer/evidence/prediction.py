@@ -33,6 +33,7 @@ class Rung:
         size: the axis's value.
         optimum: log2 of the best value.
         spread: its standard error in octaves; infinite where the optimum is only bounded.
+        best: loss at the optimum, nats.
         loss: at the transferred value, nats; None where that is not known or diverges.
         curvature: nats per octave squared at the optimum; nan where unknown.
     """
@@ -40,6 +41,7 @@ class Rung:
     size: float
     optimum: float
     spread: float
+    best: float
     loss: float | None
     curvature: float
 
@@ -92,6 +94,7 @@ def facts_of(report: AxisReport) -> AxisFacts:
             size=size.value,
             optimum=size.optimum.log2_value,
             spread=size.optimum.standard_error,
+            best=size.optimum.loss.estimate,
             loss=_known(size.transferred_loss.estimate),
             curvature=size.optimum.curvature,
         )
@@ -111,6 +114,7 @@ def facts_from(axis: Mapping[str, Any]) -> AxisFacts:
             size=float(size["value"]),
             optimum=float(size["optimum"]["log2_value"]),
             spread=_or(size["optimum"]["standard_error"], math.inf),
+            best=float(size["optimum"]["loss"]["estimate"]),
             loss=size["transferred_loss"]["estimate"],
             curvature=_or(size["optimum"]["curvature"], math.nan),
         )
@@ -147,12 +151,15 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     lead = moved or list(axes[:1])
     optimum = _optimum(lead, target)
     basis = [_described(facts, target) for facts in moved]
-    loss, reason = _loss(lead, target)
+    penalty = _penalty(lead, optimum, value)
+    loss, reason = _loss(lead, target, at_best=penalty is not None)
     if unchecked:
         loss, reason = None, f"{', '.join(unchecked)} was not checked"
     if loss is None:
         basis.append(f"No loss is predicted: {reason}.")
-    return Prediction(dict(target), hyperparameter, value, optimum, loss, _penalty(lead, optimum, value), tuple(basis))
+    elif penalty is not None:
+        loss = _sum(loss, penalty)
+    return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
 
 
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
@@ -198,28 +205,36 @@ def _centre(facts: AxisFacts) -> tuple[float, float, float]:
     return middle, centre, 1.96 * error
 
 
-def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> tuple[Interval | None, str]:
-    """One run's loss at the target, or why there is none."""
+def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float], *, at_best: bool) -> tuple[Interval | None, str]:
+    """One run's loss at the target, or why there is none.
+
+    The law is that of the best losses where the penalty of not being at the optimum can be added to it: with a drift
+    that penalty grows with the square of the doublings, which no power law foresees.
+    """
     total: Interval | None = None
     for facts in axes:
-        known = [(rung.size, rung.loss) for rung in facts.rungs if rung.loss is not None and rung.loss > 0]
-        if len(known) < len(facts.rungs):
+        if any(rung.loss is None for rung in facts.rungs):
             return None, f"the loss at the transferred value is not known at every {facts.axis}"
+        known = {rung.size: rung.best if at_best else float(rung.loss or 0) for rung in facts.rungs}
         if len(known) < FEWEST_SIZES:
-            return None, f"{len(known)} sizes along {facts.axis} make no law; {FEWEST_SIZES} do"
-        sizes, losses = zip(*known, strict=True)
-        found = predict_loss(sizes, losses, target.get(facts.axis, facts.reference)).loss
+            return None, f"a law along {facts.axis} needs {FEWEST_SIZES} sizes, and there are {len(known)}"
+        found = predict_loss(list(known), list(known.values()), target.get(facts.axis, facts.reference)).loss
         if total is None:
             total = found
             continue
-        start = dict(known).get(facts.reference)
+        start = known.get(facts.reference)
         if start is None:
             return None, f"there is no run at the proxy's own {facts.axis}"
-        estimate = total.estimate + found.estimate - start
-        below = math.hypot(total.estimate - total.low, found.estimate - found.low)
-        above = math.hypot(total.high - total.estimate, found.high - found.estimate)
-        total = Interval(estimate, estimate - below, estimate + above)
+        total = _sum(total, Interval(found.estimate - start, found.low - start, found.high - start))
     return total, "nothing was checked"
+
+
+def _sum(left: Interval, right: Interval) -> Interval:
+    """The sum of two quantities with independent errors."""
+    estimate = left.estimate + right.estimate
+    below = math.hypot(left.estimate - left.low, right.estimate - right.low)
+    above = math.hypot(left.high - left.estimate, right.high - right.estimate)
+    return Interval(estimate, estimate - below, estimate + above)
 
 
 def _penalty(axes: Sequence[AxisFacts], optimum: Interval, value: float) -> Interval | None:

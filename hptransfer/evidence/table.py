@@ -51,10 +51,15 @@ def is_missing(cell: Cell) -> bool:
 
 
 def text_of(cell: Cell) -> str:
-    """A cell as the user would write it: 64, not 64.0."""
+    """A cell as the user would write it: 64, not 64.0; without characters that could steer a terminal."""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
-    return str(cell).strip()
+    return printed(str(cell).strip())
+
+
+def printed(text: str) -> str:
+    """The text without control characters."""
+    return text if text.isprintable() else "".join(character for character in text if character.isprintable())
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:

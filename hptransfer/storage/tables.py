@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.table import Cell, Table
+from hptransfer.evidence.table import Cell, Table, printed
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TEXT = {".csv", ".tsv", ".txt", ".dat"}
@@ -117,7 +117,7 @@ def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int,
 
 def _named(header: list[str], name: str) -> dict[str, int]:
     """Column index by name; unnamed columns (pandas' index) are left out."""
-    names = [cell.strip() for cell in header]
+    names = [printed(cell.strip()) for cell in header]
     if names and all(_is_number(cell) for cell in names if cell):
         _refuse(name, "the first line must name the columns", ", ".join(names)[:80], 1, "add a header line")
     twice = sorted({column for column in names if column and names.count(column) > 1})
@@ -185,7 +185,7 @@ def _as_float(value: float) -> float:
 
 def _by_columns(records: list[dict[str, Cell]], name: str, lines: list[int]) -> Table:
     names = dict.fromkeys(key for record in records for key in record)
-    return Table(name, {key: [record.get(key) for record in records] for key in names}, lines)
+    return Table(name, {printed(key): [record.get(key) for record in records] for key in names}, lines)
 
 
 def _read_parquet(path: Path) -> Table:
