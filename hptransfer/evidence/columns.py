@@ -15,9 +15,9 @@ from hptransfer.evidence.table import Cell, Table, distinct, is_missing, text_of
 _SIZES = {
     "width": "width d_model hidden_size hidden_dim model_dim n_embd n_embed embed_dim embedding_dim dim hidden",
     "depth": "depth n_layer n_layers num_layers layers num_hidden_layers n_blocks",
-    "parameters": "n_params num_params params parameters n_parameters num_parameters model_size n_non_embedding size",
+    "parameters": "n_params num_params params parameters n_parameters num_parameters model_size n_non_embedding size n",
     "compute": "flops compute total_flops",
-    "tokens": "tokens n_tokens total_tokens train_tokens num_tokens",
+    "tokens": "tokens n_tokens total_tokens train_tokens num_tokens d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
 }
 #: names of hyperparameters; the first are preferred where several vary
@@ -43,6 +43,8 @@ _SEEDS = "seed random_seed rng_seed init_seed run_seed"
 _GROUPS = "param parameterization parametrization scheme"
 _STATES = "state status run_state"
 _STEPS = "step global_step iteration iter train_step epoch tokens_seen"
+#: logarithms say their base, or they are not understood
+_LOGARITHM = re.compile(r"log_?(2|10)_?(.+)")
 _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args|metrics|run|_wandb)[./])+", re.I)
 
 
@@ -66,6 +68,7 @@ class Roles:
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
         value: column of the hyperparameter.
         hyperparameter: its name in sentences.
+        base: 2 or 10 where the column holds logarithms of the hyperparameter (log2lr, log10_lr); None otherwise.
         loss: column of final losses.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
@@ -77,6 +80,7 @@ class Roles:
     axis: str
     value: str
     hyperparameter: str
+    base: int | None
     loss: str
     seed: str | None
     group: str | None
@@ -118,6 +122,7 @@ def infer_roles(table: Table, asked: Asked) -> Roles:
         axis=meaning(size, _SIZES) or size,
         value=value,
         hyperparameter=meaning(value, _VALUES) or value,
+        base=_base(value),
         loss=loss,
         seed=seed,
         group=group,
@@ -152,11 +157,18 @@ def setting_columns(table: Table) -> list[str]:
 def meaning(name: str, names: dict[str, str]) -> str | None:
     """The key whose names contain this column's name, whole or after its last dot or slash."""
     whole, last = plain(name), plain(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1])
-    for candidate in (whole, last):
+    logarithm = _LOGARITHM.fullmatch(last)
+    for candidate in (whole, last, logarithm[2] if logarithm else ""):
         for key, synonyms in names.items():
             if candidate in synonyms.split():
                 return key
     return None
+
+
+def _base(name: str) -> int | None:
+    """The base of the logarithms in a column, by its name."""
+    logarithm = _LOGARITHM.fullmatch(plain(re.split(r"[./]", name)[-1]))
+    return int(logarithm[1]) if logarithm else None
 
 
 def _require(table: Table, option: str, column: str | None) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.coordinate import RowVerdict
 from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.slope import RowVerdict
 
 Array = npt.NDArray[np.float64]
 

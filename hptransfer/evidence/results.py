@@ -155,6 +155,8 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str]) -> list[_Run]:
     """The rows that are finished runs at a positive value of the hyperparameter."""
     size, no_size = numbers(table, roles.size, sizes=True)
     value, no_value = numbers(table, roles.value)
+    if roles.base is not None:
+        value = np.power(float(roles.base), value)
     loss, no_loss = numbers(table, roles.loss)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -204,6 +205,17 @@ def test_sizes_that_are_no_width_keep_their_name(judge: Judge) -> None:
     result = document(judge("\n".join(rows), "--json"))
 
     assert "tuned at parameters 1000000 carries over to parameters 64000000" in result["sentence"]
+
+
+@pytest.mark.parametrize(("name", "base"), [("log2lr", 2), ("config.log10_lr", 10), ("log_2_learning_rate", 2)])
+def test_logarithms_say_their_base(judge: Judge, name: str, base: int) -> None:
+    """The column that microsoft/mup's examples write, log2lr, is understood, and so are its relatives."""
+    rows = [f"width,{name},seed,loss"]
+    rows += [f"{r.width},{math.log(r.learning_rate, base)},{r.seed},{r.loss}" for r in ladder()]
+    group = document(judge("\n".join(rows), "--json"))["groups"][0]
+
+    assert group["hyperparameter"] == "learning_rate"
+    assert group["transferred"] == pytest.approx(2.0**-8, rel=0.05)
 
 
 @pytest.mark.parametrize(
