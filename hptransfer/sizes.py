@@ -26,9 +26,7 @@ class Size:
     def __post_init__(self) -> None:
         for name in ("width", "depth", "batch_size", "tokens"):
             if getattr(self, name) < 1:
-                raise UsageError(
-                    f"`{name} >= 1` must hold for a size", received=f"{name}={getattr(self, name)}"
-                )
+                raise UsageError(f"`{name} >= 1` must hold for a size", received=f"{name}={getattr(self, name)}")
 
     @property
     def label(self) -> str:
