@@ -7,6 +7,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,8 +74,7 @@ class Results:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NamedTuple):
     """One row that counts; infinite loss is divergence."""
 
     row: int
@@ -228,8 +228,10 @@ def _group(
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):
         dropped["that repeat another row"] += len(runs) - len(unique)
-    _refuse_unnamed_axis(table, roles, unique)
-    settled = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
+    settled = unique
+    if len({(run.size, run.value, run.seed) for run in unique}) < len(unique):
+        _refuse_unnamed_axis(table, roles, unique)
+        settled = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
     ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in settled}, key=_by_number))}
     at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
     trials = tuple(
@@ -262,8 +264,6 @@ def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
     for run in runs:
         cells[run.size, run.value, run.seed].append(run)
     repeats = sum(len(same) > 1 for same in cells.values())
-    if not repeats:
-        return runs
     notes.append(f"{repeats} runs of the same size, value and seed occur with several losses: their mean counts")
     return [
         _Run(same[0].row, same[0].size, same[0].value, math.fsum(run.loss for run in same) / len(same), same[0].seed)
@@ -280,8 +280,7 @@ def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
     cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
     for run in runs:
         cells[run.size, run.value].append(run)
-    if any(len(same) > 1 for same in cells.values()):
-        notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
+    notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
     return [
         _Run(run.row, run.size, run.value, run.loss, seed)
         for same in cells.values()
@@ -335,8 +334,6 @@ def _refuse_unnamed_axis(table: Table, roles: Roles, runs: list[_Run]) -> None:
     for run in runs:
         cells[run.size, run.value, run.seed].append(run.row)
     repeated = [rows for rows in cells.values() if len(rows) > 1]
-    if not repeated:
-        return
     used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
     for column, found in table.columns.items():
         if column in used or not all(len({found[row] for row in rows}) == len(rows) for rows in repeated):
