@@ -12,10 +12,12 @@ from rich.console import Console
 
 from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
-from hptransfer.evidence.columns import Asked, infer_roles
+from hptransfer.evidence.columns import Asked, Roles, infer_roles
+from hptransfer.evidence.exponents import Exponents, measure_exponents
 from hptransfer.evidence.group import judge_group
 from hptransfer.evidence.prediction import Prediction, facts_of, predict
-from hptransfer.evidence.results import gather
+from hptransfer.evidence.results import Group, gather
+from hptransfer.evidence.slices import Axis
 from hptransfer.evidence.transfer import AxisReport
 from hptransfer.report.findings import printable
 from hptransfer.report.results import overall, print_results, results_document, understood
@@ -68,13 +70,16 @@ def check_results_command(
             print(line, file=sys.stderr)
     judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
     predictions = {} if target is None else {name: _predicted(report, target) for name, report in judged}
+    moves = {group.name: moved for group in found.groups if (moved := _exponents(group, roles, found.axis)) is not None}
     if as_json:
-        document = results_document(str(results), roles, found, judged, predictions)
+        document = results_document(str(results), roles, found, judged, predictions, moves)
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         print_results(judged, roles, Console(highlight=False))
+        for name, moved in moves.items():
+            print("\nmeasured" + _of(name), moved.sentence)
         for name, prediction in predictions.items():
-            print("\nprediction" + (f", {printable(name)}," if name is not None else ""), describe_forecast(prediction))
+            print("\nprediction" + _of(name), describe_forecast(prediction))
     return overall(judged)[0].exit_status
 
 
@@ -85,6 +90,17 @@ def _predicted(report: AxisReport, target: int) -> Prediction:
         hyperparameter=report.hyperparameter,
         value=report.transferred,
     )
+
+
+def _exponents(group: Group, roles: Roles, axis: Axis) -> Exponents | None:
+    """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
+    if roles.axis not in ("batch_size", "tokens") or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
+        return None
+    return measure_exponents(group.trials, axis=axis, hyperparameter=roles.hyperparameter)
+
+
+def _of(group: str | None) -> str:
+    return ":" if group is None else f", {printable(group)}:"
 
 
 def _condition(text: str) -> tuple[str, str]:

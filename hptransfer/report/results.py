@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.evidence.columns import Roles
+from hptransfer.evidence.exponents import Exponents
 from hptransfer.evidence.prediction import Prediction, prediction_document
 from hptransfer.evidence.results import Results
 from hptransfer.evidence.transfer import AxisReport, TransferReport
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Judged = Sequence[tuple[str | None, AxisReport]]
 Predictions = Mapping[str | None, Prediction]
+Moves = Mapping[str | None, Exponents]
 
 
 def understood(roles: Roles, results: Results) -> Iterator[str]:
@@ -55,7 +57,7 @@ def print_results(judged: Judged, roles: Roles, console: Console) -> None:
 
 
 def results_document(
-    source: str, roles: Roles, results: Results, judged: Judged, predictions: Predictions
+    source: str, roles: Roles, results: Results, judged: Judged, predictions: Predictions, moves: Moves
 ) -> dict[str, Any]:
     """The judgement as JSON-able data; docs/results.md documents the keys.
 
@@ -65,6 +67,7 @@ def results_document(
         results: what was counted.
         judged: (group, report) pairs.
         predictions: by group, where a target was given.
+        moves: local exponents by group, where the size is batch or tokens.
     """
     verdict, sentence = overall(judged)
     return {
@@ -83,6 +86,7 @@ def results_document(
         "groups": [
             {"group": name, **_brief(report)}
             | ({"prediction": prediction_document(predictions[name])} if name in predictions else {})
+            | ({"exponents": to_document(moves[name])} if name in moves else {})
             for name, report in judged
         ],
     }

@@ -331,6 +331,20 @@ def test_a_target_is_predicted(judge: Judge) -> None:
     assert found["optimum"]["low"] <= 2.0**-8 <= found["optimum"]["high"]
 
 
+def test_batch_sizes_get_local_exponents(judge: Judge) -> None:
+    """The optimum grows as the square root of the batch: measured between neighbours, and the rule named as usable."""
+    rows = [
+        f"{r.width},{r.learning_rate},{r.seed},{r.loss}" for r in ladder(drift=0.5, exponents=range(-11, -3), cliff=0)
+    ]
+    result = judge("\n".join(["batch_size,lr,seed,loss", *rows]), "--json")
+    found = document(result)["groups"][0]["exponents"]
+
+    assert [(step["low"], step["high"]) for step in found["local"]] == [(64, 128), (128, 256), (256, 512)]
+    assert all(step["exponent"]["low"] <= 0.5 <= step["exponent"]["high"] for step in found["local"])
+    assert found["usable"] == ["square root"]
+    assert "the square root rule is usable" in judge("\n".join(["batch_size,lr,seed,loss", *rows])).stdout
+
+
 def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     """Nothing heavy is imported: neither torch, optuna, pandas nor scipy's optimizers."""
     path = tmp_path / "runs.csv"
