@@ -14,12 +14,14 @@ Array = npt.NDArray[np.float64]
 
 #: draws per posterior; quantiles at 2.5% are then good to about 7% of a standard deviation
 DRAWS = 1024
+#: nodes between which a drawn path is interpolated
+_NODES = 256
 
 
 def covariance(order: int, s: Array, t: Array) -> Array:
     """Covariance at s, t >= 0 of the process whose derivative of this order (2 or 3) is white noise.
 
-    Order 2 has kinks in its slope and goes with cubic splines, order 3 is smoother and goes with quintic ones.
+    Order 2 may turn sharply and goes with cubic splines, order 3 is smoother and goes with quintic ones.
     """
     a, d = np.minimum(s, t), np.abs(s - t)
     if order == 2:
@@ -27,18 +29,31 @@ def covariance(order: int, s: Array, t: Array) -> Array:
     return np.asarray((a**5 / 5 + d * a**4 / 2 + d * d * a**3 / 3) / 4)
 
 
-@lru_cache(maxsize=64)
-def paths(order: int, u: tuple[float, ...], stream: int) -> Array:
-    """(len(u), DRAWS) draws of the process at u >= 0 from one random stream.
+def paths(order: int, u: Array, span: float, stream: int, part: slice) -> Array:
+    """(len(u), n) draws of the process at 0 <= u <= span: a part of the stream's paths, whatever u is asked for."""
+    place = np.clip(u / span, 0, 1) * _NODES
+    cell = np.minimum(place.astype(np.intp), _NODES - 1)
+    share = (place - cell)[:, None]
+    unit = _unit_paths(order, stream)[:, part]
+    # the process is self-similar: stretching time by s multiplies it by s^(order - 1/2)
+    return np.asarray(span ** (order - 0.5) * ((1 - share) * unit[cell] + share * unit[cell + 1]))
 
-    The numbers are fixed, so the same evidence always gives the same report. Eigenvalues instead of a Cholesky factor,
-    because on a dense grid the covariance is all but singular.
-    """
-    at = np.array(u)
+
+@lru_cache(maxsize=128)
+def _unit_paths(order: int, stream: int) -> Array:
+    """(nodes + 1, DRAWS) draws on [0, 1]; the numbers are fixed, so the same evidence gives the same report."""
+    values, vectors = _eigen(order)
+    rng = np.random.default_rng([stream, order, 2])
+    return np.asarray((vectors * np.sqrt(values)) @ rng.standard_normal((len(values), DRAWS)))
+
+
+@lru_cache(maxsize=2)
+def _eigen(order: int) -> tuple[Array, Array]:
+    """Leading eigenvalues and vectors of the covariance on the nodes, which is all but singular."""
+    at = np.linspace(0, 1, _NODES + 1)
     values, vectors = np.linalg.eigh(covariance(order, at[:, None], at[None]))
     used = values > 1e-13 * values[-1]
-    rng = np.random.default_rng([stream, order, 2])
-    return np.asarray((vectors[:, used] * np.sqrt(values[used])) @ rng.standard_normal((int(used.sum()), DRAWS)))
+    return values[used], vectors[:, used]
 
 
 @lru_cache(maxsize=256)

@@ -158,7 +158,7 @@ def judge_axis(
         raise UsageError(f"at least one finished trial must exist to judge {axis}", received="none")
     at = math.log2(transferred)
     tables = [average_seeds(points) for points in groups.values()]
-    drawn = draw_curves(tables, at=at, noise=noise)
+    drawn = draw_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
         _evidence(value, points, table, draws, at, noise)
         for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)

@@ -1,0 +1,185 @@
+"""The smooth stretches of all sizes fitted together: what sizes have in common makes their differences sharp.
+
+Every size has its own level, slope and noise. Curvatures scatter about a common one, and the rough remainder is partly
+common to all sizes, at the same x or at the same distance from a moving optimum; how much is averaged over by marginal
+likelihood. Whatever the common part does to one optimum it does to all of them, so it hardly touches the drift.
+Drawing by conditioning prior draws follows Journel and Huijbregts (1978).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hptransfer.evidence import process
+from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch, log_prior, trend
+
+Array = npt.NDArray[np.float64]
+
+#: share of the rough part's variance that is common to all sizes, with prior weights
+SHARED = {0.0: 0.1, 0.9: 0.3, 0.99: 0.6}
+#: curvatures of different sizes scatter by this fraction of their mean
+_BEND_SCATTER = 0.35
+
+
+class Cell(NamedTuple):
+    """A hypothesis: indices into alignments, `SHARED`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
+
+    alignment: int
+    shared: int
+    compression: int
+    order: int
+    roughness: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What is known about one run's noise before the curves are looked at.
+
+    Attributes:
+        relative: (K,) variance of each size relative to the common one.
+        ss: sum of squares behind the common variance, nats^2.
+        df: its degrees of freedom.
+    """
+
+    relative: Array
+    ss: float
+    df: float
+
+
+class JointFit:
+    """One choice of smooth stretches, one per size, with the evidence of every hypothesis about them."""
+
+    def __init__(self, stretches: Sequence[Stretch], noise: Noise, shifts: Sequence[Array]) -> None:
+        """Compute the evidence.
+
+        Args:
+            stretches: one per size.
+            noise: of the sizes.
+            shifts: alignments: (K,) octaves by which each size's common part is moved.
+        """
+        self.stretches, self.noise, self.shifts = stretches, noise, shifts
+        self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
+        self.x = np.concatenate([s.x for s in stretches])
+        self.count = np.concatenate([s.count for s in stretches])
+        self.own_zero = np.array([s.x[0] for s in stretches])
+        self.own_span = max(float(s.x[-1] - s.x[0]) for s in stretches)
+        self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
+        self.basis = self._basis(self.x, self.sizes)
+        self.df = len(self.x) - self.basis.shape[1] + noise.df
+        self.bends = np.array([float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1]) for z in self.z])
+        shape = (len(shifts), len(SHARED), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
+        self.evidence, self.sums = np.empty(shape), np.empty(shape)
+        self.crossed: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
+        self.solved: dict[tuple[int, int, int, int], tuple[Array, Array]] = {}
+        for alignment in range(len(shifts)):
+            for order in range(len(ORDERS)):
+                self._fill(alignment, order)
+        jacobian = sum(s.log_jacobians() for s in stretches)
+        prior = log_prior(float(self.bends[0]), noise.ss / noise.df) + np.reshape(jacobian, (-1, 1, 1))
+        self.evidence += prior + np.log(list(SHARED.values())).reshape(-1, 1, 1, 1)
+
+    def _basis(self, x: Array, sizes: npt.NDArray[np.intp]) -> Array:
+        """(len(x), 2K + 1) level and slope of each size, and the common bend."""
+        k = len(self.stretches)
+        columns = np.zeros((len(x), 2 * k + 1))
+        u = trend(x - self.own_zero[sizes], 0.0)
+        rows = np.arange(len(x))
+        columns[rows, sizes], columns[rows, k + sizes], columns[:, -1] = u[:, 0], u[:, 1], u[:, 2]
+        return columns
+
+    def _covariances(
+        self, order: int, alignment: int, x: Array, sizes: npt.NDArray[np.intp]
+    ) -> tuple[Array, Array, Array]:
+        """(len(x), N) covariances with the data of the own rough part, the common one, and the bend's scatter."""
+        same = sizes[:, None] == self.sizes[None]
+        own, own_data = x - self.own_zero[sizes], self.x - self.own_zero[self.sizes]
+        moved, moved_data = self._moved(x, sizes, alignment), self._moved(self.x, self.sizes, alignment)
+        rough = same * process.covariance(order, own[:, None], own_data[None])
+        common = process.covariance(order, moved[:, None], moved_data[None])
+        return np.asarray(rough), common, np.asarray(same * np.outer(own**2, own_data**2))
+
+    def _moved(self, x: Array, sizes: npt.NDArray[np.intp], alignment: int) -> Array:
+        """Position on the common axis, 0 at the first value of any size."""
+        shift = self.shifts[alignment]
+        return np.asarray(np.maximum(x - shift[sizes] - float((self.own_zero - shift).min()), 0.0), dtype=float)
+
+    def _scatter(self, compression: int) -> float:
+        """Variance of the bend between sizes over the variance of the noise."""
+        return float((_BEND_SCATTER * self.bends[compression]) ** 2 / (self.noise.ss / self.noise.df))
+
+    def _fill(self, alignment: int, index: int) -> None:
+        """Evidence and sums of squares of one alignment and order."""
+        order = list(ORDERS)[index]
+        own, common, bend = self._covariances(order, alignment, self.x, self.sizes)
+        steady = np.diag(self.noise.relative[self.sizes] / self.count)
+        shares = list(SHARED)
+        for c in range(len(COMPRESSIONS)):
+            rough = np.stack([(1 - share) * own + share * common for share in shares])
+            total = steady + self._scatter(c) * bend + ROUGHNESS[:, None, None] * rough[:, None]
+            inverse = np.linalg.inv(total)
+            gram = self.basis.T @ inverse @ self.basis
+            to_trend = np.linalg.solve(gram, self.basis.T @ inverse)
+            projected = inverse - inverse @ self.basis @ to_trend
+            logdet = np.linalg.slogdet(total)[1] + np.linalg.slogdet(gram)[1]
+            sums = np.maximum(np.einsum("i,slij,j->sl", self.z[c], projected, self.z[c]), 0) + self.noise.ss
+            self.sums[alignment, :, c, index] = sums
+            self.evidence[alignment, :, c, index] = -0.5 * logdet - 0.5 * self.df * np.log(sums)
+            for share in range(len(shares)):
+                self.solved[alignment, share, c, index] = (to_trend[share], projected[share])
+
+    def draw(self, cell: Cell, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
+        """Draws of all sizes' curves under one hypothesis.
+
+        Args:
+            cell: the hypothesis.
+            grids: where each size's curve is wanted, the same in every call.
+            part: which of the `process.DRAWS` draws of the stream.
+            stream: random stream.
+
+        Returns:
+            Per size (G, n) losses in nats; and (K, n) standard deviations of one run.
+        """
+        n, sizes = len(self.x), np.repeat(np.arange(len(grids)), [len(g) for g in grids])
+        x = np.concatenate(grids)
+        scale = np.sqrt(self.sums[cell] / process.chi_square(stream, round(self.df, 6))[part])
+        everywhere, owner = np.append(self.x, x), np.append(self.sizes, sizes)
+        path = scale * self._prior_paths(cell, everywhere, owner, part, stream)
+        error = np.sqrt(self.noise.relative[self.sizes] / self.count)[:, None] * process.normal(stream, n)[:, part]
+        residual = self.z[cell.compression][:, None] - path[:n] - scale * error
+        to_trend, projected = (
+            s[cell.roughness] for s in self.solved[cell.alignment, cell.shared, cell.compression, cell.order]
+        )
+        key = (cell.alignment, cell.order)
+        if key not in self.crossed:
+            self.crossed[key] = self._covariances(list(ORDERS)[cell.order], cell.alignment, x, sizes)
+        own, common, bend = self.crossed[key]
+        share = list(SHARED)[cell.shared]
+        cross = (
+            ROUGHNESS[cell.roughness] * ((1 - share) * own + share * common) + self._scatter(cell.compression) * bend
+        )
+        z = path[n:] + self._basis(x, sizes) @ (to_trend @ residual) + cross @ (projected @ residual)
+        ends = np.cumsum([len(g) for g in grids])[:-1]
+        curves = [
+            s.expand(part_z, cell.compression) for s, part_z in zip(self.stretches, np.split(z, ends), strict=True)
+        ]
+        return curves, np.sqrt(self.noise.relative)[:, None] * scale
+
+    def _prior_paths(self, cell: Cell, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
+        """(len(x), n) draws of everything random but noise, in units of the noise."""
+        order, share = list(ORDERS)[cell.order], list(SHARED)[cell.shared]
+        own = x - self.own_zero[sizes]
+        moved = self._moved(x, sizes, cell.alignment)
+        path = math.sqrt(share) * process.paths(order, moved, float(moved.max()), stream, part)
+        if share < 1:
+            for size in range(len(self.stretches)):
+                here = sizes == size
+                mine = process.paths(order, own[here], float(own.max()), 100 + size, part)
+                path[here] += math.sqrt(1 - share) * mine
+        bends = math.sqrt(self._scatter(cell.compression)) * process.normal(50, len(self.stretches))[:, part]
+        return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + (own**2)[:, None] * bends[sizes])
