@@ -48,6 +48,14 @@ DEFAULT_RUNS = Path("runs")
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
 ]
+OptionalRecipe = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="With --results. Default: inferred where obvious.", show_default=False),
+]
 Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; results go to DIR/<name>/.")]
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -155,13 +163,56 @@ def tune(
 
 @app.command()
 def check(
-    recipe: RecipeArgument,
+    recipe: OptionalRecipe = None,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    *,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge finished runs: .csv, .tsv, .jsonl or .parquet.", show_default=False),
+    ] = None,
+    size_column: Column = None,
+    value_column: Column = None,
+    loss_column: Column = None,
+    seed_column: Column = None,
+    group_column: Column = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="With --results: keep such rows; repeatable.", show_default=False),
+    ] = None,
+    transferred: Annotated[
+        float | None,
+        typer.Option(help="With --results: the value carried over. Default: smallest size's.", show_default=False),
+    ] = None,
+    target: Annotated[
+        int | None, typer.Option(min=1, help="With --results: a size to predict for.", show_default=False)
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check that the optimum transfers across width and depth."""
+    """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
+    columns = {
+        "size_column": size_column,
+        "value_column": value_column,
+        "loss_column": loss_column,
+        "seed_column": seed_column,
+        "group_column": group_column,
+    }
+    table = {**columns, "where": where or [], "transferred": transferred, "target": target}
+    if (recipe is None) == (results is None):
+        raise typer.BadParameter("give either a RECIPE or --results FILE")
+    if results is not None and verify is not None:
+        raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
+    if results is not None:
+        dispatch("check_results", results=results, **table, as_json=as_json, quiet=quiet)
+    if given := [f"--{name.replace('_', '-')}" for name, value in table.items() if value not in (None, [])]:
+        raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
+    if verify is not None:
+        dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
     dispatch("check", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
 
 

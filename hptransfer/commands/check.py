@@ -12,19 +12,20 @@ from typing import Any
 from rich.console import Console
 
 from hptransfer import __version__
+from hptransfer.commands.climbing import Climb, climb
 from hptransfer.commands.coordinates import check_coordinates
-from hptransfer.commands.design import CheckDesign, climb
+from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.running import Session, open_session, relative_cost, run_requests
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.evidence.coordinate import CoordinateReport
-from hptransfer.evidence.ladder import TransferCriteria
-from hptransfer.evidence.transfer import TransferReport, judge
+from hptransfer.evidence.transfer import TransferReport
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import transfer_document
 from hptransfer.report.progress import Progress
+from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
@@ -91,16 +92,12 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     console = Console(quiet=not show, highlight=False)
     coordinate = check_coordinates(design, session.pool, folder.path / "coordinate.json", session.fingerprint)
     print_coordinates(coordinate, console)
-    trials = _climb(session, design, quiet)
+    climbed = _climb(session, design, quiet)
+    trials = climbed.trials
     _require_finite(trials)
-    report = judge(
-        trials,
-        proxy=design.proxy,
-        hyperparameter=design.hyperparameter,
-        transferred=design.tuned[design.hyperparameter],
-        criteria=TransferCriteria(loaded.recipe.check.criteria.drift, loaded.recipe.check.criteria.regret),
-        held=design.held,
-    )
+    report = design.judge(trials)
+    if climbed.rounds:
+        print_rounds(climbed.rounds, climbed.ended, console)
     print_transfer(report, console)
     document = transfer_document(
         report,
@@ -108,14 +105,16 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         recipe_hash=loaded.hash,
         coordinate=coordinate,
         provenance=_provenance(session, trials),
+        adaptive={"ended": climbed.ended, "rounds": climbed.rounds},
     )
     files = _write(session, report, document)
     _compare_with_expectation(session, report, console)
     return CheckResult(report, coordinate, document, files)
 
 
-def _climb(session: Session, design: CheckDesign, quiet: bool) -> list[Trial]:
-    first = [request for size in design.all_sizes() for request in design.requests(size, design.grid())]
+def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
+    first = design.first()
+    announced = {request.key(session.fingerprint) for request in first}
     cost = sum(relative_cost(request.size) for request in first)
     title = f"check {session.loaded.recipe.name}"
     with Progress(
@@ -123,6 +122,8 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> list[Trial]:
     ) as progress:
 
         def run(requests: Sequence[TrialRequest]) -> list[Trial]:
+            more = [request for request in requests if request.key(session.fingerprint) not in announced]
+            progress.expect(len(more), sum(relative_cost(request.size) for request in more))
             return run_requests(
                 requests,
                 session.store,
@@ -132,7 +133,7 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> list[Trial]:
                 on_event=progress,
             )
 
-        return climb(design, run)
+        return climb(design, run, workers=session.pool.workers)
 
 
 def _require_finite(trials: Sequence[Trial]) -> None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.errors import MachineError
-from hptransfer.evidence.coordinate import CoordinateReport, Measurement, judge_coordinates
+from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
+from hptransfer.evidence.updates import read_parameters
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
-_BLOCK = re.compile(r"\bblocks\.(\d+)(?=\.|$)")
+#: what a measurement holds; raised with it, so that caches of older versions are measured again
+_FORMAT = 2
 
 
 def check_coordinates(
@@ -40,9 +40,15 @@ def check_coordinates(
     axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
     return tuple(
         judge_coordinates(
-            [entry for size in design.sizes(axis) for run in measured[size] for entry in _entries(run, axis)],
+            [layer for size in design.sizes(axis) for run in measured[size] for layer in read_layers(run, axis)],
             axis=axis,
             tolerance=design.recipe.check.coordinate.tolerance,
+            parameters=[
+                parameter
+                for size in design.sizes(axis)
+                for run in measured[size]
+                for parameter in read_parameters(run, axis)
+            ],
         )
         for axis in axes
         if len(design.sizes(axis)) > 1
@@ -84,7 +90,7 @@ def _measure(
 
 def _key(request: TrialRequest, fingerprint: str) -> str:
     steps = ",".join(map(str, request.recipe.check.coordinate.steps))
-    return hashlib.sha256(f"{request.key(fingerprint)}:{steps}".encode()).hexdigest()
+    return hashlib.sha256(f"{request.key(fingerprint)}:{steps}:{_FORMAT}".encode()).hexdigest()
 
 
 def _read(cache: Path) -> dict[str, Any]:
@@ -93,25 +99,3 @@ def _read(cache: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):  # a cache: what cannot be read is measured again
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _entries(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iterator[Measurement]:
-    """One run's measurements; in depth relative to init and at places that every depth has."""
-    size, last = run["size"][axis], run["size"]["depth"] - 1
-    for layer in run["layers"]:
-        change = math.nan if layer["change"] is None else layer["change"]
-        names: Sequence[str] = [layer["layer"]]
-        if axis == "depth":
-            names = _places(layer["layer"], last)
-            change = change / layer["initial"] if layer["initial"] else math.nan
-        for name in names:
-            yield Measurement(size, run["seed"], layer["step"], name, layer["kind"], change)
-
-
-def _places(layer: str, last: int) -> list[str]:
-    """The name with its block called first or last; none for blocks between, which shallower models lack."""
-    found = _BLOCK.search(layer)
-    if found is None:
-        return [layer]
-    block = int(found.group(1))
-    return [_BLOCK.sub(f"blocks.{place}", layer) for place, index in (("first", 0), ("last", last)) if block == index]

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 from hptransfer.commands.trial import TrialRequest
+from hptransfer.evidence.ladder import TransferCriteria
 from hptransfer.evidence.optimum import estimate_optimum
 from hptransfer.evidence.slices import points_by_size
+from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 
+#: trains requests, or finds them where they were trained before
+Run = Callable[[Sequence[TrialRequest]], list[Trial]]
+
+#: octaves between the values that an adaptive check begins with
+COARSE = 1.0
 #: octaves by which one size's grid grows at a time where its optimum lies on the grid's edge
 STRETCH = 1.0
 #: how often; beyond this the optimum stays a one-sided bound and is reported as one
@@ -64,26 +71,52 @@ class CheckDesign:
         """Every size of the check once, smallest first."""
         return tuple(sorted({*self.sizes("width"), *self.sizes("depth")}))
 
+    @property
+    def step(self) -> int:
+        """Lattice indices between the values to begin with: an octave where the check refines by itself."""
+        check = self.recipe.check
+        return max(1, round(COARSE / check.spacing)) if check.adaptive else 1
+
     def grid(self) -> tuple[int, ...]:
-        """Lattice indices k of the values 2^(k * spacing) within `octaves` of the tuned value."""
+        """Lattice indices k of the values 2^(k * spacing) within `octaves` of the tuned value, to begin with."""
         check, centre = self.recipe.check, math.log2(self.tuned[self.hyperparameter])
-        low = math.ceil((centre - check.octaves) / check.spacing - 1e-9)
-        high = math.floor((centre + check.octaves) / check.spacing + 1e-9)
-        return tuple(range(low, high + 1))
+        unit = self.step * check.spacing
+        low = math.ceil((centre - check.octaves) / unit - 1e-9)
+        high = math.floor((centre + check.octaves) / unit + 1e-9)
+        return tuple(self.step * index for index in range(low, high + 1))
+
+    def request(self, size: Size, index: int, seed: int) -> TrialRequest:
+        """The trial at one lattice index."""
+        value = 2.0 ** (index * self.recipe.check.spacing)
+        return TrialRequest(self.recipe, self.root, size, self.held | {self.hyperparameter: value}, seed)
 
     def requests(self, size: Size, indices: Iterable[int]) -> list[TrialRequest]:
         """One trial per lattice index and seed at one size."""
-        spacing = self.recipe.check.spacing
-        return [
-            TrialRequest(
-                self.recipe, self.root, size, self.held | {self.hyperparameter: 2.0 ** (index * spacing)}, seed
-            )
-            for index in indices
-            for seed in range(self.recipe.check.seeds)
-        ]
+        return [self.request(size, index, seed) for index in indices for seed in range(self.recipe.check.seeds)]
+
+    def first(self) -> list[TrialRequest]:
+        """The trials to begin with: the shared grid at every size."""
+        return [request for size in self.all_sizes() for request in self.requests(size, self.grid())]
+
+    def size_of(self, axis: str, value: int) -> Size:
+        """The size at a value of an axis through the proxy."""
+        proxy = self.recipe.proxy
+        return self.recipe.size(value, proxy.depth) if axis == "width" else self.recipe.size(proxy.width, value)
+
+    def judge(self, trials: Sequence[Trial]) -> TransferReport:
+        """The judgement of these trials by the recipe's criteria."""
+        criteria = self.recipe.check.criteria
+        return judge(
+            trials,
+            proxy=self.proxy,
+            hyperparameter=self.hyperparameter,
+            transferred=self.tuned[self.hyperparameter],
+            criteria=TransferCriteria(criteria.drift, criteria.regret),
+            held=self.held,
+        )
 
 
-def climb(design: CheckDesign, run: Callable[[Sequence[TrialRequest]], list[Trial]]) -> list[Trial]:
+def stretch(design: CheckDesign, run: Run) -> list[Trial]:
     """Run the shared grid at every size, then extend single sizes whose optimum lies on the edge of their grid.
 
     Args:
@@ -91,15 +124,16 @@ def climb(design: CheckDesign, run: Callable[[Sequence[TrialRequest]], list[Tria
         run: trains the requests, or finds them where they were trained before.
 
     Returns:
-        All trials of the check.
+        All trials so far.
     """
     grids = {size: design.grid() for size in design.all_sizes()}
-    trials = run([request for size, grid in grids.items() for request in design.requests(size, grid)])
-    stretch = max(1, round(STRETCH / design.recipe.check.spacing))
+    trials = run(design.first())
+    count = max(1, round(STRETCH / (design.step * design.recipe.check.spacing)))
     for _ in range(MOST_STRETCHES):
         wanted: list[TrialRequest] = []
         for size, grid in grids.items():
-            new = _beyond(grid, _edge(design, [trial for trial in trials if trial.size == size]), stretch)
+            edge = _edge(design, [trial for trial in trials if trial.size == size])
+            new = _beyond(grid, edge, count, design.step)
             grids[size] = tuple(sorted((*grid, *new)))
             wanted += design.requests(size, new)
         if not wanted:
@@ -119,7 +153,9 @@ def _edge(design: CheckDesign, trials: Sequence[Trial]) -> Literal["low", "high"
     return optimum.edge
 
 
-def _beyond(grid: Sequence[int], edge: Literal["low", "high"] | None, count: int) -> tuple[int, ...]:
+def _beyond(grid: Sequence[int], edge: Literal["low", "high"] | None, count: int, step: int) -> tuple[int, ...]:
     if edge is None:
         return ()
-    return tuple(range(grid[0] - count, grid[0])) if edge == "low" else tuple(range(grid[-1] + 1, grid[-1] + 1 + count))
+    if edge == "low":
+        return tuple(grid[0] - step * away for away in range(count, 0, -1))
+    return tuple(grid[-1] + step * away for away in range(1, count + 1))

@@ -13,6 +13,7 @@ from typing import Any
 
 from hptransfer import __version__
 from hptransfer.commands.plan import plan_recipe, wanted_size
+from hptransfer.commands.predicted import describe_prediction, registered_prediction
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.evidence.verdict import Verdict
@@ -198,7 +199,12 @@ def _document(
         "warmup": plan.hyperparameters["warmup"],
         "clip": recipe.training.clip,
     }
-    return target_document(plan, evidence, recipe=recipe.name, training=training, provenance=_provenance(loaded, tuned))
+    document = target_document(
+        plan, evidence, recipe=recipe.name, training=training, provenance=_provenance(loaded, tuned)
+    )
+    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    prediction = registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size)
+    return document | {"prediction": prediction}
 
 
 def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +239,7 @@ def _summary(path: Path, document: Mapping[str, Any]) -> str:
         f"{path}: width {size['width']}, depth {size['depth']}, {len(document['parameters'])} groups of parameters",
         f"{verdict['verdict'] or 'NOT CHECKED'}: {verdict['sentence']}",
         *(entry["sentence"] for entry in document["extrapolation"]),
+        *([describe_prediction(document["prediction"])] if document["prediction"] else []),
         *(f"FORCED: {objection}" for objection in verdict["objections"]),
     ]
     return "\n".join(lines)

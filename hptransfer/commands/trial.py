@@ -159,7 +159,7 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: from `TrialRequest.coordinates_payload`.
 
     Returns:
-        "size", "seed" and "layers", which is what `measure_coordinates` returns.
+        "size", "seed", and what `measure_coordinates` returns: "layers" and "parameters".
     """
     from hptransfer.models.layers import layer_kinds
     from hptransfer.training.coordinates import measure_coordinates
@@ -168,11 +168,18 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     is_built_in = request.recipe.model.kind in ("mlp", "gpt")
-    kinds = None if is_built_in else layer_kinds([row.parameter for row in planned(request).rows])
-    layers = measure_coordinates(
-        module, groups, corpus, training_settings(request), request.seed, payload["steps"], kinds
+    parameters = [row.parameter for row in planned(request).rows]
+    measured = measure_coordinates(
+        module,
+        groups,
+        corpus,
+        training_settings(request),
+        request.seed,
+        payload["steps"],
+        parameters=parameters,
+        kinds=None if is_built_in else layer_kinds(parameters),
     )
-    return {"size": asdict(request.size), "seed": request.seed, "layers": layers}
+    return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
+from hptransfer.evidence.diagnosis import Fault, diagnose
+from hptransfer.evidence.slope import RowVerdict, fit_slope
+from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -28,18 +30,10 @@ FIRST_STEP_IN_DEPTH = 3
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
-#: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
-_BEND = 0.1
+#: power of width with which a random readout's share of the logits' change falls
+_RANDOM_READOUT = -0.5
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
-
-
-class RowVerdict(StrEnum):
-    """The outcome of one row of the check."""
-
-    HOLDS = "HOLDS"
-    FAILS = "FAILS"
-    INCONCLUSIVE = "INCONCLUSIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class Measurement:
         seed: of init and data.
         step: optimizer steps taken, at least 1.
         layer: module name, with the layer's index where layers repeat ("blocks.3.up").
-        kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits".
+        kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits", "attention" (its logits).
         change: RMS over probe batch and coordinates of h(step) - h(0); None or nan when not finite.
         initial: RMS of h(0), by which changes are divided in depth; nan or 0 where it is not known.
     """
@@ -77,9 +71,11 @@ class CoordinateRow:
         standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
         largest_pair: slope between the two largest sizes.
         asymptotic: whether it agrees with the whole ladder's within 0.1.
-        judged: False where theory predicts no flat line: in depth before step 3, and what a single block adds to the
-            residual stream. Such rows are shown, not judged.
+        judged: False where theory predicts no flat line: in depth before step 3, what a single block adds to the
+            residual stream, and the stream after the first block. Such rows are shown, not judged.
         verdict: HOLDS, FAILS or INCONCLUSIVE.
+        settling: it fails, but every parameter follows its rule and the slope is one that a finite size gives: see
+            `_settles`. Larger sizes would show it to vanish.
     """
 
     layer: str
@@ -91,6 +87,7 @@ class CoordinateRow:
     asymptotic: bool
     judged: bool
     verdict: RowVerdict
+    settling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +103,11 @@ class CoordinateReport:
         seeds: number of seeds.
         tolerance: allowed |slope|.
         rows: per layer and step, sorted by name and step.
-        verdict: any judged FAILS decides, then any INCONCLUSIVE.
-        sentence: the outcome in words, naming the layers at fault.
+        verdict: any fault or judged FAILS decides, then any INCONCLUSIVE; a row that fails and is `settling` counts as
+            INCONCLUSIVE.
+        sentence: the outcome in words, naming the parameters or layers at fault.
+        parameters: how each parameter and its update scale; empty where updates were not measured.
+        faults: the parameter groups that are wrong, each with its repair.
     """
 
     axis: Literal["width", "depth"]
@@ -117,17 +117,32 @@ class CoordinateReport:
     rows: tuple[CoordinateRow, ...]
     verdict: RowVerdict
     sentence: str
+    parameters: tuple[ParameterRow, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iterator[Measurement]:
+    """The layers of one run as a worker returned it."""
+    for row in run["layers"]:
+        yield Measurement(
+            run["size"][axis], run["seed"], row["step"], row["layer"], row["kind"], row["change"], row["initial"]
+        )
 
 
 def judge_coordinates(
-    measurements: Sequence[Measurement], *, axis: Literal["width", "depth"] = "width", tolerance: float = TOLERANCE
+    measurements: Sequence[Measurement],
+    *,
+    axis: Literal["width", "depth"] = "width",
+    tolerance: float = TOLERANCE,
+    parameters: Sequence[ParameterMeasurement] = (),
 ) -> CoordinateReport:
-    """Fit the slope of every layer's change against size, per step, and hold it against the tolerance.
+    """Fit the slope of every layer's change against size, per step, hold it against the tolerance, and name causes.
 
     Args:
         measurements: every (size, seed, step, layer) once, in any order; layers that not every size has are left out.
         axis: what `size` is.
         tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
+        parameters: the same runs' parameters and updates.
 
     Raises:
         UsageError: fewer than two sizes, fewer than two seeds, or a missing combination.
@@ -149,8 +164,29 @@ def judge_coordinates(
         for (layer, kind, step), group in groups.items()
         if {m.size for m in group} == set(sizes)
     )
-    verdict = _overall(rows)
-    return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, _sentence(rows, verdict, axis))
+    weights = parameter_rows(parameters, axis)
+    faults = diagnose(weights, rows, axis)
+    if weights and not faults:
+        rows = tuple(replace(row, settling=_settles(row, axis, tolerance)) for row in rows)
+    verdict = _overall(rows, faults)
+    sentence = _sentence(rows, faults, verdict, axis)
+    return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
+
+
+def _settles(row: CoordinateRow, axis: str, tolerance: float) -> bool:
+    """Whether a failing row of a model whose parameters all follow their rules shows no more than its finite size.
+
+    Two cases. What a random readout adds to the logits' change falls as width^-1/2 until the part that all weights
+    contribute coherently is left, so logits may fall by up to that power. Anything else must bend: towards flat where
+    it falls, and be flat within the tolerance between the two largest sizes where it grows.
+    """
+    if row.verdict is not RowVerdict.FAILS:
+        return False
+    if axis == "width" and row.kind == "logits" and _RANDOM_READOUT <= row.slope < 0:
+        return True
+    if row.slope < 0:
+        return row.slope < row.largest_pair <= tolerance
+    return abs(row.largest_pair) <= tolerance
 
 
 def _comparable(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -191,47 +227,54 @@ def _changes(group: list[Measurement], sizes: list[int], seeds: list[int], axis:
 def _row(
     layer: str, kind: str, step: int, changes: Array, log_size: Array, axis: str, tolerance: float
 ) -> CoordinateRow:
-    judged = axis == "width" or (step >= FIRST_STEP_IN_DEPTH and kind != "branch")
-    if not (np.isfinite(changes).all() and (changes > 0).all()):
-        # a layer that blows up or does not move at all has no power law: neither is what transfer needs
-        return CoordinateRow(layer, kind, step, math.nan, math.nan, math.nan, False, judged, RowVerdict.FAILS)
-    logs = np.log2(changes)
-    arm = log_size - log_size.mean()
-    slopes = logs @ arm / (arm @ arm)
-    slope = float(slopes.mean())
-    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * _student(len(slopes) - 1) / 1.96
-    pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
-    verdict = RowVerdict.INCONCLUSIVE
-    if abs(slope) + 1.96 * error <= tolerance:
-        verdict = RowVerdict.HOLDS
-    elif abs(slope) - 1.96 * error > tolerance:
-        verdict = RowVerdict.FAILS
-    return CoordinateRow(layer, kind, step, slope, error, pair, abs(pair - slope) <= _BEND, judged, verdict)
+    judged = axis == "width" or (step >= FIRST_STEP_IN_DEPTH and kind != "branch" and not _early(layer, kind))
+    fitted = fit_slope(changes, log_size)
+    verdict = fitted.against(0.0, tolerance)
+    return CoordinateRow(
+        layer,
+        kind,
+        step,
+        fitted.estimate,
+        fitted.standard_error,
+        fitted.largest_pair,
+        fitted.asymptotic,
+        judged,
+        verdict,
+    )
 
 
-def _student(df: int) -> float:
-    """97.5% quantile of Student's t; the usual table, normal beyond 30."""
-    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-    return table[df - 1] if df <= len(table) else 1.96 + 2.5 / df
+def _early(layer: str, kind: str) -> bool:
+    """Whether a row is the stream after the first block: one branch of order 1/depth has been added to it so far."""
+    return kind == "residual" and layer.endswith("first")
 
 
-def _overall(rows: Sequence[CoordinateRow]) -> RowVerdict:
-    seen = {row.verdict for row in rows if row.judged}
-    if RowVerdict.FAILS in seen:
+def _overall(rows: Sequence[CoordinateRow], faults: Sequence[Fault]) -> RowVerdict:
+    seen = {RowVerdict.INCONCLUSIVE if row.settling else row.verdict for row in rows if row.judged}
+    if faults or RowVerdict.FAILS in seen:
         return RowVerdict.FAILS
     return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
 
 
-def _sentence(rows: Sequence[CoordinateRow], verdict: RowVerdict, axis: str) -> str:
-    at_fault = [row for row in rows if row.judged and row.verdict is verdict]
-    worst = {row.layer: row for row in sorted(at_fault, key=lambda row: abs(row.slope))}
-    named = ", ".join(
-        f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]
-    )
-    more = f" and {len(worst) - 4} more" if len(worst) > 4 else ""
+def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str) -> str:
+    if faults:
+        return "FAILS: " + ". ".join(fault.sentence for fault in faults) + "."
     early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
     if verdict is RowVerdict.HOLDS:
         return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."
+    named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
-        return f"FAILS: changes depend on {axis} in {named}{more}{early}."
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{more}{early}."
+        return f"FAILS: changes depend on {axis} in {named}{early}."
+    settling = _worst(row for row in rows if row.judged and row.settling)
+    if settling:
+        return (
+            f"INCONCLUSIVE: every parameter follows its rule, but changes still settle with {axis} in {settling}: a "
+            f"finite-size correction, which larger sizes would show to vanish{early}."
+        )
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{early}."
+
+
+def _worst(rows: Iterable[CoordinateRow]) -> str:
+    """The layers with the steepest slopes."""
+    worst = {row.layer: row for row in sorted(rows, key=lambda row: abs(row.slope))}
+    named = [f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]]
+    return ", ".join(named) + (f" and {len(worst) - 4} more" if len(worst) > 4 else "")

@@ -28,7 +28,7 @@ class AxisReport:
     """The judgement along one axis of size for one hyperparameter.
 
     Attributes:
-        axis: "width", "depth", "batch_size" or "tokens".
+        axis: "width", "depth", "batch_size" or "tokens", or what a table of results calls its size.
         hyperparameter: its name.
         transferred: the value that was tuned on the proxy.
         reference: the proxy's value on the axis.
@@ -45,7 +45,7 @@ class AxisReport:
         would_settle: for INCONCLUSIVE, what would settle it.
     """
 
-    axis: Axis
+    axis: str
     hyperparameter: str
     transferred: float
     reference: int

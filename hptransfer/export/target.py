@@ -21,6 +21,7 @@ _HEADER = """\
 # hyperparameters: the values at the base size, before any rule; warmup holds at every size.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
+# prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
 #
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")

@@ -257,10 +257,15 @@ class Check(Section):
 
     hyperparameter: HyperparameterName = "learning_rate"
     spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
-    """octaves between neighbouring grid values, one grid for all sizes"""
+    """octaves between neighbouring grid values at their finest, one grid for all sizes"""
     octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
     """how far the grid reaches to each side of the tuned value; it is extended where an optimum lies on its edge"""
     seeds: Annotated[int, Field(ge=1, le=100)] = 2
+    """per value to begin with"""
+    adaptive: bool = True
+    """begin with values an octave apart and spend further trials where they shrink the deciding interval most"""
+    max_trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
 

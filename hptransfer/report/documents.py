@@ -59,6 +59,7 @@ def transfer_document(
     recipe_hash: str,
     coordinate: Sequence[CoordinateReport] = (),
     provenance: Mapping[str, object] | None = None,
+    adaptive: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """The content of `transfer.json`.
 
@@ -68,6 +69,7 @@ def transfer_document(
         recipe_hash: sha256 of the recipe.
         coordinate: coordinate checks that were made, one per axis.
         provenance: versions, data fingerprint, seeds.
+        adaptive: what each round of trials bought, and why they ended.
     """
     first = report.axes[0]
     return {
@@ -82,6 +84,7 @@ def transfer_document(
         "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
+        "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }
 

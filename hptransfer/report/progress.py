@@ -109,6 +109,11 @@ class Progress:
         if not self._quiet:
             self._tell(event)
 
+    def expect(self, trials: int, cost: float) -> None:
+        """More trials will come than were announced."""
+        self._total += trials
+        self._total_cost += cost
+
     def note(self, text: str) -> None:
         """Shows a sentence."""
         if not self._quiet:

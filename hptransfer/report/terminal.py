@@ -9,10 +9,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow, RowVerdict
+from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
 from hptransfer.evidence.reasons import describe_drift, describe_regret
+from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
@@ -88,7 +89,30 @@ def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) ->
     sizes = ", ".join(str(size) for size in report.sizes)
     title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
     legend = f"! beyond {glyphs.plus_minus}{report.tolerance:g}   ? not settled   ( ) shown, not judged"
-    return Group(Text(title, "bold"), table, Text(legend, "dim"), Text(report.sentence), Text(""))
+    if any(row.settling for row in report.rows):
+        legend += "   ~ finite-size correction"
+    lines: list[Text | Table] = [Text(title, "bold"), table, Text(legend, "dim")]
+    if report.parameters:
+        lines.append(_updates(report, glyphs))
+    return Group(*lines, Text(report.sentence), Text(""))
+
+
+def _updates(report: CoordinateReport, glyphs: Glyphs) -> Text | Table:
+    """Parameters whose updates miss their rule's power of size; one line where none does."""
+    off = [row for row in report.parameters if row.verdict is RowVerdict.FAILS]
+    first = report.parameters[0]
+    steps = f"{first.step} step{'' if first.step == 1 else 's'}"
+    if not off:
+        count = len(report.parameters)
+        return Text(f"updates after {steps}: none of {count} parameters misses its rule's power of {report.axis}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"update after {steps}")
+    for name in ("slope", "expected"):
+        table.add_column(name, justify="right")
+    for row in off:
+        slope = f"{row.update.estimate:+.2f} {glyphs.plus_minus} {1.96 * row.update.standard_error:.2f}"
+        table.add_row(row.name, slope, f"{row.expected_update:+.2g}")
+    return table
 
 
 def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
@@ -98,6 +122,7 @@ def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
     if not row.judged:
         return f"({row.slope:+.2f}) "
     mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
+    mark = "~" if row.settling else mark
     return f"{row.slope:+.2f} {glyphs.plus_minus} {1.96 * row.standard_error:.2f}{mark}"
 
 

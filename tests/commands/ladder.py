@@ -33,7 +33,9 @@ ENTRY = "tests.commands.ladder:work"
 FINGERPRINT = "e" * 64
 
 
-def recipe_text(landscape: Mapping[str, Any], *, depths: str = "", seeds: int = 3, expect: str = "") -> str:
+def recipe_text(
+    landscape: Mapping[str, Any], *, depths: str = "", seeds: int = 3, expect: str = "", check: str = ""
+) -> str:
     """A recipe over this ladder: widths 64 to 512, learning rates from 2^-10 to 2^-2."""
     return f"""\
 name: ladder
@@ -50,7 +52,7 @@ sizes:
 tune:
   space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}}}
   trials: 8
-check: {{seeds: {seeds}}}
+check: {{seeds: {seeds}{check}}}
 {f"expect: {{verdict: {expect}}}" if expect else ""}
 """
 

@@ -19,7 +19,7 @@ from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import tune
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.evidence.coordinate import RowVerdict
+from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.verdict import Verdict
 from tests.commands.ladder import ladder_session, recipe_text
 
@@ -52,8 +52,20 @@ def test_an_optimum_that_moves_drifts(tmp_path: Path) -> None:
 
 
 def test_one_seed_never_transfers(tmp_path: Path) -> None:
-    """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE."""
-    assert checked(tmp_path, {"drift": 0.0}, seeds=1).report.verdict is Verdict.INCONCLUSIVE
+    """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE where no further seed may be bought."""
+    result = checked(tmp_path, {"drift": 0.0}, seeds=1, check=", adaptive: false")
+
+    assert result.report.verdict is Verdict.INCONCLUSIVE
+
+
+def test_rounds_are_recorded(tmp_path: Path) -> None:
+    """transfer.json says what each round bought: trials, drift interval, verdict, and why it ended."""
+    adaptive = checked(tmp_path, {"drift": 0.0}).document["adaptive"]
+
+    assert adaptive["ended"] == "settled"
+    assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
+    assert all(each["looks"][0]["drift"]["low"] < 0 < each["looks"][0]["drift"]["high"] for each in adaptive["rounds"])
+    assert all(each["bought"] for each in adaptive["rounds"])
 
 
 def test_drift_along_depth_alone_is_a_drift(tmp_path: Path) -> None:
@@ -175,7 +187,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.commands.ladder", str(tmp_path / "runs"), text]
     (tmp_path / "runs").mkdir()
     finished_before_kill: set[str] = set()
-    for moment in (12, 40, 70):  # in tune (10 trials), then twice in check
+    for moment in (12, 30, 50):  # in tune (10 trials), then twice in check
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 60
         while _lines(log) < moment and process.poll() is None and time.monotonic() < deadline:

@@ -45,7 +45,9 @@ def test_linear_model_by_hand() -> None:
     same = Corpus(np.full(100, 65, np.uint8), np.full(100, 65, np.uint8), "")
     settings = TrainingSettings(steps=50, batch_size=4, context=2, optimizer="sgd", momentum=0.0)
 
-    (row,) = measure_coordinates(module := Scores().double(), one_group(module, lr=0.3), same, settings, 0, steps=(1,))
+    (row,) = measure_coordinates(module := Scores().double(), one_group(module, lr=0.3), same, settings, 0, steps=(1,))[
+        "layers"
+    ]
 
     assert row["layer"] == "readout"
     assert row["kind"] == "logits"
@@ -60,7 +62,7 @@ def test_first_adam_step_moves_every_reached_weight_by_the_learning_rate() -> No
     settings = TrainingSettings(steps=50, batch_size=4, context=2)
     module = Scores().double()
 
-    (row,) = measure_coordinates(module, one_group(module, lr=0.01, eps=1e-30), same, settings, 0, steps=(1,))
+    (row,) = measure_coordinates(module, one_group(module, lr=0.01, eps=1e-30), same, settings, 0, steps=(1,))["layers"]
 
     assert row["change"] == pytest.approx(0.01, rel=1e-12)
 
@@ -72,7 +74,8 @@ def test_the_peak_rate_is_used_whatever_the_schedule(corpus: Corpus) -> None:
         module = Scores()
         settings = TrainingSettings(steps=steps, batch_size=4, context=2, warmup=warmup, schedule=schedule)  # type: ignore[arg-type]  # literals in a tuple
         changes += [
-            row["change"] for row in measure_coordinates(module, one_group(module, lr=0.01), corpus, settings, 0)
+            row["change"]
+            for row in measure_coordinates(module, one_group(module, lr=0.01), corpus, settings, 0)["layers"]
         ]
 
     assert changes[:3] == changes[3:]
@@ -85,7 +88,7 @@ def test_measuring_at_more_steps_does_not_change_training(corpus: Corpus) -> Non
 
     def last(steps: tuple[int, ...]) -> float:
         module = Scores()
-        rows = measure_coordinates(module, one_group(module, lr=0.01), corpus, settings, 0, steps=steps)
+        rows = measure_coordinates(module, one_group(module, lr=0.01), corpus, settings, 0, steps=steps)["layers"]
         return float(rows[-1]["change"])
 
     assert last((10,)) == last((1, 3, 10))
@@ -97,7 +100,7 @@ def test_a_change_that_is_not_finite_is_none(corpus: Corpus) -> None:
     module = Scores()
     nn.init.constant_(module.readout.weight, math.inf)
 
-    rows = measure_coordinates(module, one_group(module, lr=0.1), corpus, settings, 0, steps=(3,))
+    rows = measure_coordinates(module, one_group(module, lr=0.1), corpus, settings, 0, steps=(3,))["layers"]
 
     assert [row["change"] for row in rows] == [None]
 

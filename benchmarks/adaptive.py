@@ -1,0 +1,113 @@
+"""Error rates and costs of the adaptive check on synthetic ladders with a known drift.
+
+    python benchmarks/adaptive.py [tables per setting, default 200]
+
+Every table is checked by `commands.climbing.climb` with a trainer that draws losses: a parabola with a cubic term about
+an optimum that moves by a known drift per doubling, per-seed offsets common to all values (as common random numbers
+give), independent noise of 0.3% of the loss per run. Printed per setting: how often each verdict came out, the share of
+drift intervals that hold the truth at the end, and trials against the fixed grid of the same finest spacing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hptransfer.commands.climbing import climb
+from hptransfer.commands.design import CheckDesign
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.evidence.verdict import Verdict
+from hptransfer.recipe.schema import Recipe
+
+LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004
+#: (drift per doubling, share of the loss that one run scatters by)
+SETTINGS = ((0.0, 0.001), (0.0, 0.003), (0.15, 0.001), (0.15, 0.003), (0.5, 0.001), (0.5, 0.003), (0.5, 0.01))
+
+
+def recipe(adaptive: bool) -> Recipe:
+    document = {
+        "name": "adaptive",
+        "model": {"kind": "mlp"},
+        "data": {"kind": "stdlib-text"},
+        "training": {"steps": 10},
+        "parameterization": {"name": "mup"},
+        "sizes": {
+            "base": {"width": 64, "depth": 2},
+            "widths": [64, 128, 256, 512],
+            "target": {"width": 4096, "depth": 2},
+        },
+        "tune": {"space": {"learning_rate": {"low": 2.0**-12, "high": 0.25}}},
+        "check": {"adaptive": adaptive},
+    }
+    return Recipe.model_validate_json(json.dumps(document))
+
+
+class Ladder:
+    """Draws the loss of any run, the same again when asked again."""
+
+    def __init__(self, table: int, drift: float, noise: float) -> None:
+        self.table, self.drift, self.noise = table, drift, noise
+        draws = np.random.default_rng((table, 1))
+        self.offset = float(draws.uniform(-0.5, 0.5))  # of the optimum within the grid
+        self.trained = 0
+
+    def run(self, requests: Sequence[TrialRequest]) -> list[Trial]:
+        """Train them all."""
+        self.trained += len(requests)
+        return [self.trial(request) for request in requests]
+
+    def trial(self, request: TrialRequest) -> Trial:
+        """One run; a pure function of the table and the request."""
+        x, width = math.log2(request.hyperparameters["learning_rate"]), request.size.width
+        away = x - (-6.0 + self.offset + self.drift * math.log2(width / 64))
+        index = round(4 * x) + 1000
+        own = np.random.default_rng((self.table, 2, width, index, request.seed)).standard_normal()
+        common = np.random.default_rng((self.table, 3, width, request.seed)).standard_normal()
+        loss = LOSS + 0.3 * (64 / width) ** 0.5 + CURVATURE * away**2 + SKEW * away**3 * (away > -3)
+        loss += self.noise * LOSS * (own + common)
+        return Trial(
+            f"{width}:{x}:{request.seed}",
+            request.size,
+            request.hyperparameters,
+            request.seed,
+            TrialState.COMPLETE,
+            loss,
+        )
+
+
+def main(tables: int) -> None:
+    print(" drift  noise     check  TRANSFERS  DRIFTS   OPEN  covers  trials")
+    for drift, noise in SETTINGS:
+        for adaptive in (True, False):
+            started = time.process_time()
+            verdicts: Counter[Verdict] = Counter()
+            covered, trained = 0, 0
+            for table in range(tables):
+                ladder = Ladder(table, drift, noise)
+                transferred = 2.0 ** (-6.0 + ladder.offset)
+                design = CheckDesign(recipe(adaptive), Path(), {"learning_rate": transferred})
+                climbed = climb(design, ladder.run, workers=2)
+                (axis,) = design.judge(climbed.trials).axes
+                verdicts[axis.verdict] += 1
+                covered += axis.drift.contains(drift)
+                trained += ladder.trained
+            share = [verdicts[v] / tables for v in (Verdict.TRANSFERS, Verdict.DRIFTS, Verdict.INCONCLUSIVE)]
+            kind = "adaptive" if adaptive else "fixed"
+            print(
+                f"{drift:6.2f} {noise:6.1%} {kind:>9} "
+                f"{share[0]:10.1%} {share[1]:7.1%} {share[2]:6.1%} "
+                f"{covered / tables:7.1%} {trained / tables:7.1f}   ({time.process_time() - started:.0f} s)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

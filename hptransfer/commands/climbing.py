@@ -1,0 +1,142 @@
+"""The adaptive check: begin coarse, look, spend the next trials where they shrink the deciding interval most.
+
+Looking again and again would find a settled verdict by luck more often than one look does. So a verdict settles only if
+two looks in a row agree on it, the second with a round of trials more; benchmarks/adaptive.py measures the error rates
+that this leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hptransfer.commands.design import CheckDesign, Run, stretch
+from hptransfer.evidence.allocation import Lattice, Wanted, allocate
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.ladder import FEWEST_SIZES, SHORTEST_LADDER
+from hptransfer.evidence.transfer import AxisReport, TransferReport
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.evidence.verdict import Verdict
+
+#: looks in a row that must agree before the verdict counts as settled
+AGREEING_LOOKS = 2
+#: times the trials to begin with, where the recipe sets no limit
+DEFAULT_BUDGET = 3
+#: fewest trials per round; fewer would spend more time on looking than on training
+FEWEST_PER_ROUND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one axis looked like after a round.
+
+    Attributes:
+        axis: its name.
+        drift: octaves per doubling.
+        regret: relative, at the largest size.
+        verdict: at that time.
+    """
+
+    axis: str
+    drift: Interval
+    regret: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round of trials bought; compare with the round before.
+
+    Attributes:
+        trials: finished so far, divergences included.
+        spent: of them in this round.
+        bought: what the round was spent on, in words.
+        looks: per axis, after the round.
+        verdict: over all axes.
+    """
+
+    trials: int
+    spent: int
+    bought: tuple[str, ...]
+    looks: tuple[Look, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """All trials of a check and the way to them.
+
+    Attributes:
+        trials: finished.
+        rounds: the first is the coarse grid; none where a size never trained, or without refinement.
+        ended: why no more trials were spent.
+    """
+
+    trials: list[Trial]
+    rounds: tuple[Round, ...]
+    ended: str
+
+
+def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
+    """Run the check's trials; with `check.adaptive` until the verdict is settled or the budget is spent.
+
+    Which trials come next depends on finished trials only, so a check that was killed takes the same way again.
+
+    Args:
+        design: what to run.
+        run: trains the requests, or finds them where they were trained before.
+        workers: trials at a time; a round has twice as many, so that none waits long for the next look.
+    """
+    trials = stretch(design, run)
+    sizes = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
+    if not design.recipe.check.adaptive or sizes != set(design.all_sizes()):
+        return Climb(trials, (), "the grid was fixed beforehand")
+    budget = design.recipe.check.max_trials or DEFAULT_BUDGET * len(design.first())
+    lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
+    asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
+    report = design.judge(trials)
+    rounds = [_round(trials, len(trials), ("the coarse grid",), report)]
+
+    def allowed(wanted: Wanted) -> bool:
+        value = 2.0 ** (wanted.index * lattice.spacing)
+        return (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
+
+    while True:
+        ended = _ended(rounds, report, len(trials), budget)
+        if ended:
+            return Climb(trials, tuple(rounds), ended)
+        most = min(max(FEWEST_PER_ROUND, 2 * workers), budget - len(trials))
+        wanted, words = allocate(report.axes, lattice, allowed, most)
+        if not wanted:
+            return Climb(trials, tuple(rounds), "no trial is left that would tell more")
+        requests = [
+            design.request(design.size_of(each.axis, each.value), each.index, each.seed)
+            for each in dict.fromkeys(wanted[:most])
+        ]
+        asked |= {(each.size, each.hyperparameters[design.hyperparameter], each.seed) for each in requests}
+        new = run(requests)
+        trials += new
+        report = design.judge(trials)
+        rounds.append(_round(trials, len(new), words, report))
+
+
+def _round(trials: Sequence[Trial], spent: int, bought: tuple[str, ...], report: TransferReport) -> Round:
+    looks = tuple(Look(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
+    return Round(len(trials), spent, bought, looks, report.verdict)
+
+
+def _ended(rounds: Sequence[Round], report: TransferReport, trials: int, budget: int) -> str:
+    """Why to stop, or nothing."""
+    last = {each.verdict for each in rounds[-AGREEING_LOOKS:]}
+    if len(rounds) >= AGREEING_LOOKS and len(last) == 1 and report.verdict is not Verdict.INCONCLUSIVE:
+        return "settled"
+    short = [axis.axis for axis in report.axes if _too_short(axis)]
+    if short and report.verdict is Verdict.INCONCLUSIVE:
+        return f"the ladder in {' and '.join(short)} is too short for any number of trials to settle it"
+    return "the budget is spent" if trials >= budget else ""
+
+
+def _too_short(axis: AxisReport) -> bool:
+    values = [size.value for size in axis.sizes]
+    return len(values) < FEWEST_SIZES or max(values) / min(values) < SHORTEST_LADDER - math.ulp(SHORTEST_LADDER)

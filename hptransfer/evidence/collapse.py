@@ -1,0 +1,176 @@
+"""Do loss curves of different sizes fall onto one curve? Wrong scaling shows here before final losses differ.
+
+Every curve is normalised by its own end: l(x) = (L(x t*) - L0) / (L(t*) - L0), x the share of training done. Curves
+collapse when l differs between sizes no more than between seeds; then a size's future can be read off smaller ones.
+Source: Qiu et al. 2507.02119 (supercollapse), equations 1 to 3. The paper's condition is that all sizes train for the
+same multiple of the compute-optimal duration; the irreducible loss L0 is the weak point, so the result is shown for a
+range of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.trial import Trial, TrialState
+
+Array = npt.NDArray[np.float64]
+
+#: shares of training at which curves are compared: before, they differ by warmup; at 1 they agree by construction
+_GRID = np.linspace(0.5, 0.95, 10)
+#: spread between sizes over spread between seeds (medians over the grid)
+_SUPER, _COLLAPSE, _FAILS = 1.0, 2.0, 3.0
+#: the same for single seeds: relative spread at half of training
+_ONE_SEED, _ONE_SEED_FAILS = 0.01, 0.03
+_FEWEST = 3
+
+
+class CollapseOutcome(StrEnum):
+    """What the curves do."""
+
+    SUPERCOLLAPSE = "supercollapse"
+    COLLAPSE = "collapse"
+    OPEN = "open"
+    FAILS = "fails"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCurve:
+    """One run's loss over its training.
+
+    Attributes:
+        size: what the curves differ in.
+        seed: the run's seed.
+        progress: (m,) share of training done, increasing, ending at 1.
+        loss: (m,) nats.
+    """
+
+    size: float
+    seed: int
+    progress: Array
+    loss: Array
+
+
+@dataclass(frozen=True, slots=True)
+class CollapseReport:
+    """How well the curves collapse.
+
+    Attributes:
+        floor: L0 that was subtracted, nats.
+        progress: (10,) shares of training at which curves were compared.
+        between: (10,) relative standard deviation of the normalised curves over sizes and seeds.
+        within: (10,) relative standard deviation of the reducible loss over seeds, mean over sizes; None for one seed.
+        ratio: median of between over within; None for one seed.
+        curve: (10,) the common normalised curve.
+        outcome: what that means.
+        sentence: the outcome in words.
+        sensitivity: (floor, ratio or spread) for other floors: how much hangs on L0.
+    """
+
+    floor: float
+    progress: Array
+    between: Array
+    within: Array | None
+    ratio: float | None
+    curve: Array
+    outcome: CollapseOutcome
+    sentence: str
+    sensitivity: tuple[tuple[float, float], ...]
+
+
+def curves_of(trials: Sequence[Trial], axis: str) -> tuple[RunCurve, ...]:
+    """The recorded curves of finished trials; the last point ends the run.
+
+    Args:
+        trials: diverged ones are left out.
+        axis: the field of their size in which they differ.
+    """
+    kept = [trial for trial in trials if trial.state is TrialState.COMPLETE and len(trial.curve) > 1]
+    curves = []
+    for trial in kept:
+        step, loss = (np.array(column, dtype=float) for column in zip(*trial.curve, strict=True))
+        curves.append(RunCurve(getattr(trial.size, axis), trial.seed, step / step[-1], loss))
+    return tuple(curves)
+
+
+def judge_collapse(curves: Sequence[RunCurve], *, floor: float, floors: Sequence[float] = ()) -> CollapseReport:
+    """Compare the normalised curves of several sizes.
+
+    Args:
+        curves: runs at their tuned values, every size trained for the same multiple of its compute-optimal duration.
+        floor: irreducible loss L0, for example from `laws.fit_power_law` over the sizes' final losses.
+        floors: other values of L0 to show the sensitivity to.
+
+    Raises:
+        UsageError: fewer than three sizes, a curve that ends at or below the floor, or one that does not reach 1.
+    """
+    _require(curves, floor)
+    between, within, curve = _spreads(curves, floor)
+    ratio = None if within is None else float(np.median(between / within))
+    outcome, sentence = _outcome(ratio, float(between[0]))
+    lowest = min(float(run.loss[-1]) for run in curves)
+    sensitivity = tuple((other, _strength(curves, other)) for other in floors if other < lowest)
+    return CollapseReport(floor, _GRID, between, within, ratio, curve, outcome, sentence, sensitivity)
+
+
+def _require(curves: Sequence[RunCurve], floor: float) -> None:
+    sizes = {run.size for run in curves}
+    if len(sizes) < _FEWEST:
+        raise UsageError(f"loss curves of {_FEWEST} sizes are needed to see a collapse", received=f"{len(sizes)} sizes")
+    for run in curves:
+        if not (len(run.loss) == len(run.progress) > 1 and abs(run.progress[-1] - 1) < 1e-9):
+            raise UsageError("a loss curve must reach the end of training", received=f"size {run.size:g}")
+        if not (np.isfinite(run.loss).all() and run.loss[-1] > floor):
+            raise UsageError(
+                "a loss curve must end above the irreducible loss",
+                received=f"{run.loss[-1]:g} at {run.size:g}, {floor:g}",
+            )
+
+
+def _spreads(curves: Sequence[RunCurve], floor: float) -> tuple[Array, Array | None, Array]:
+    """(spread of normalised curves, spread over seeds, mean normalised curve) on the grid."""
+    reducible = {id(run): np.interp(_GRID, run.progress, run.loss) - floor for run in curves}
+    normal = np.array([reducible[id(run)] / (run.loss[-1] - floor) for run in curves])
+    by_size: dict[float, list[Array]] = defaultdict(list)
+    for run in curves:
+        by_size[run.size].append(reducible[id(run)])
+    seeds = [np.array(runs) for runs in by_size.values() if len(runs) >= 2]
+    within = None
+    if len(seeds) >= _FEWEST:
+        within = np.mean([runs.std(axis=0, ddof=1) / runs.mean(axis=0) for runs in seeds], axis=0)
+        within = np.maximum(within, 1e-12)
+    return normal.std(axis=0, ddof=1) / normal.mean(axis=0), within, normal.mean(axis=0)
+
+
+def _strength(curves: Sequence[RunCurve], floor: float) -> float:
+    between, within, _ = _spreads(curves, floor)
+    return float(between[0]) if within is None else float(np.median(between / within))
+
+
+def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
+    if ratio is None:
+        limit = "one seed per size: seed noise is unknown"
+        if half <= _ONE_SEED:
+            return (
+                CollapseOutcome.COLLAPSE,
+                f"the curves lie within {half:.2%} of each other at half of training ({limit})",
+            )
+        failed = half > _ONE_SEED_FAILS
+        outcome = CollapseOutcome.FAILS if failed else CollapseOutcome.OPEN
+        return outcome, f"the curves differ by {half:.2%} at half of training ({limit})"
+    if not math.isfinite(ratio):
+        return CollapseOutcome.OPEN, "the seeds do not differ, so there is nothing to compare with"
+    said = f"the sizes' curves differ {ratio:.2g} times as much as seeds do"
+    for outcome, bound in ((CollapseOutcome.SUPERCOLLAPSE, _SUPER), (CollapseOutcome.COLLAPSE, _COLLAPSE)):
+        if ratio <= bound:
+            return outcome, said
+    if ratio <= _FAILS:
+        return CollapseOutcome.OPEN, f"{said}; more seeds would settle it"
+    return CollapseOutcome.FAILS, f"{said}: look for wrong scaling, unequal relative durations or a wrong floor"

@@ -1,0 +1,83 @@
+"""Judging one group of finished runs from a table: no recipe, any name of the size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hptransfer.errors import InconclusiveError
+from hptransfer.evidence.columns import Roles
+from hptransfer.evidence.ladder import Ladder, TransferCriteria
+from hptransfer.evidence.optimum import estimate_optima
+from hptransfer.evidence.points import Point
+from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
+from hptransfer.evidence.results import Group
+from hptransfer.evidence.slices import Axis, points_by_size
+from hptransfer.evidence.transfer import AxisReport, judge_axis
+from hptransfer.evidence.verdict import Verdict
+
+
+def judge_group(
+    group: Group,
+    roles: Roles,
+    axis: Axis,
+    *,
+    transferred: float | None = None,
+    criteria: TransferCriteria | None = None,
+) -> AxisReport:
+    """Judge transfer from the group's smallest size to its largest.
+
+    Args:
+        group: the runs.
+        roles: names of the size and the hyperparameter.
+        axis: the field of the trials' sizes that varies.
+        transferred: the value that is carried over; default: the estimated optimum of the smallest size.
+        criteria: default 0.15 octaves per doubling and 0.25% regret.
+
+    Raises:
+        InconclusiveError: a size diverged at every value.
+    """
+    points = points_by_size(group.trials, axis, roles.hyperparameter)
+    _require_finite(points, group, roles)
+    if transferred is None:
+        transferred = estimate_optima(list(points.values()))[0].value
+    report = judge_axis(
+        group.trials,
+        axis=axis,
+        hyperparameter=roles.hyperparameter,
+        transferred=transferred,
+        reference=min(points),
+        criteria=criteria,
+    )
+    return _named(report, roles.axis, group.limits)
+
+
+def _require_finite(points: dict[int, list[Point]], group: Group, roles: Roles) -> None:
+    """A value counts as diverged where any seed diverged; some value must be left at every size."""
+    for size, found in points.items():
+        if {point.x for point in found} == {point.x for point in found if point.diverged}:
+            where = f"{roles.axis} {size}" + (f" of {roles.group} {group.name}" if group.name is not None else "")
+            raise InconclusiveError(
+                "every size must train at some value without diverging",
+                received=f"divergence at all values of {where}",
+                hint=f"add runs at smaller values, or leave this {roles.axis} out of the table",
+            )
+
+
+def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport:
+    """The report with the table's own name for its size, and with limits that come from how the table was made."""
+    ladder = Ladder(
+        axis,
+        report.hyperparameter,
+        report.transferred,
+        report.reference,
+        report.criteria,
+        report.sizes,
+        report.drift,
+    )
+    return replace(
+        report,
+        axis=axis,
+        sentence=sentence_of(ladder, report.verdict),
+        limits=(*limits_of(ladder, worse=report.wider_is_not_worse is False), *limits),
+        would_settle=settle_by(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
+    )

@@ -1,0 +1,86 @@
+"""Does every layer learn features at any depth? The distance from linearised training must not vanish as depth grows.
+
+A parameterization can pass every check on activations and still be lazy in depth: with residual multiplier L^-1/2 the
+relative distance falls as L^-1/2, with L^-1 (CompleteP) it does not fall (Dey et al. 2505.01618, their third
+desideratum). Distances are near 1e-5: they must be computed in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.slope import RowVerdict
+
+Array = npt.NDArray[np.float64]
+
+#: halfway between a distance that stays and one that falls as L^-1/2
+BOUNDARY = -0.25
+_BOOTSTRAPS = 1000
+_FEWEST_DEPTHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LazinessReport:
+    """How the distance from linearisation goes with depth.
+
+    Attributes:
+        slope: d log2(distance) / d log2(depth).
+        verdict: HOLDS when features are learned at any depth, FAILS when training becomes lazy.
+        sentence: in words.
+    """
+
+    slope: Interval
+    verdict: RowVerdict
+    sentence: str
+
+
+def judge_laziness(distances: Array, depths: Sequence[int]) -> LazinessReport:
+    """Judge distances |change - linearised change| / |value| over depths and seeds.
+
+    The median over seeds is fitted, its error bootstrapped over seeds: single distances scatter over decades and can
+    underflow to 0.
+
+    Args:
+        distances: (seeds, depths), at least 0.
+        depths: increasing.
+
+    Raises:
+        UsageError: too few depths or seeds, or distances that are no numbers or 0 for most seeds.
+    """
+    if distances.ndim != 2 or distances.shape[1] != len(depths) or len(depths) < _FEWEST_DEPTHS or len(distances) < 2:
+        raise UsageError(
+            f"distances from linearisation are needed for 2 seeds and {_FEWEST_DEPTHS} depths",
+            received=f"shape {distances.shape} for {len(depths)} depths",
+        )
+    if not (np.isfinite(distances).all() and (distances >= 0).all() and (np.median(distances, axis=0) > 0).all()):
+        raise UsageError(
+            "distances from linearisation must be finite and, for most seeds, positive",
+            received=f"{int((~np.isfinite(distances)).sum())} not finite, {int((distances == 0).sum())} zero",
+            hint="compute them in float64, and leave out depths that blow up: those fail before laziness matters",
+        )
+    arm = np.log2(np.asarray(depths, dtype=float))
+    arm -= arm.mean()
+    rng = np.random.default_rng(0)
+    picks = rng.integers(len(distances), size=(_BOOTSTRAPS, len(distances)))
+    medians = np.median(distances[picks], axis=1)
+    slopes = np.log2(np.maximum(medians, np.finfo(float).tiny)) @ arm / (arm @ arm)
+    estimate = float(np.log2(np.median(distances, axis=0)) @ arm / (arm @ arm))
+    low, high = (float(q) for q in np.quantile(slopes, (0.025, 0.975)))
+    slope = Interval(estimate, min(low, estimate), max(high, estimate))
+    verdict, said = _verdict(slope)
+    numbers = f"distance from linearisation goes as depth^{slope.estimate:+.2f} ({slope.low:+.2f} to {slope.high:+.2f})"
+    return LazinessReport(slope, verdict, f"{numbers}: {said}.")
+
+
+def _verdict(slope: Interval) -> tuple[RowVerdict, str]:
+    if slope.low > BOUNDARY:
+        return RowVerdict.HOLDS, "features are learned at any depth"
+    if slope.high < BOUNDARY:
+        return RowVerdict.FAILS, "deep networks train lazily, however well their activations behave"
+    return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would settle whether training becomes lazy"

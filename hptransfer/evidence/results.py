@@ -1,0 +1,369 @@
+"""From a table of finished runs to trials: what is counted, what is left out and why, and what must not be mixed."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hptransfer.errors import Place, UsageError
+from hptransfer.evidence.columns import Roles, setting_columns
+from hptransfer.evidence.slices import AXES, Axis
+from hptransfer.evidence.table import Cell, Table, distinct, is_missing, numbers, text_of
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.sizes import Size
+
+#: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
+_DIVERGED = {"diverged", "nan", "exploded", "blown up", "overflow"}
+_UNFINISHED = {
+    "crashed",
+    "failed",
+    "fail",
+    "killed",
+    "running",
+    "pending",
+    "preempted",
+    "preempting",
+    "pruned",
+    "timeout",
+}
+#: more sizes than this are a column that is no size
+_MOST_SIZES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The runs that are judged together.
+
+    Attributes:
+        name: value of the group column; None where all rows are one group.
+        trials: the runs; their sizes differ in `axis` only.
+        limits: what these runs cannot show because of how they were made, one sentence each.
+    """
+
+    name: str | None
+    trials: tuple[Trial, ...]
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A table as evidence.
+
+    Attributes:
+        groups: the runs by group, in order of appearance.
+        axis: the field of the trials' sizes that holds the table's size.
+        rows: rows read.
+        used: runs that count, diverged ones included.
+        diverged: runs that count as diverged.
+        dropped: rows left out, by reason.
+        notes: what was decided about the rows, one sentence each.
+    """
+
+    groups: tuple[Group, ...]
+    axis: Axis
+    rows: int
+    used: int
+    diverged: int
+    dropped: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+class _Run(NamedTuple):
+    """One row that counts; infinite loss is divergence."""
+
+    row: int
+    size: int
+    value: float
+    loss: float
+    seed: Hashable
+
+
+def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -> Results:
+    """Sort a table's rows into trials.
+
+    Args:
+        table: the rows.
+        roles: which column means what.
+        where: keep the rows whose columns have these values.
+
+    Raises:
+        UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
+    """
+    kept = _selected(table, where or {})
+    dropped: Counter[str] = Counter()
+    runs = _runs(kept, roles, dropped)
+    names = [None] * len(kept) if roles.group is None else [text_of(cell) for cell in kept.columns[roles.group]]
+    by_group: dict[str | None, list[_Run]] = defaultdict(list)
+    for run in runs:
+        by_group[names[run.row]].append(run)
+    if not runs:
+        listed = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise UsageError(
+            "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
+        )
+    axis: Axis = next((known for known in AXES if known == roles.axis), "tokens")
+    notes: list[str] = []
+    groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
+    trials = [trial for group in groups for trial in group.trials]
+    return Results(
+        groups=groups,
+        axis=axis,
+        rows=len(table),
+        used=len(trials),
+        diverged=sum(trial.state is TrialState.DIVERGED for trial in trials),
+        dropped=dict(dropped),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _selected(table: Table, where: Mapping[str, str]) -> Table:
+    """The rows that have the wanted values; numbers are compared as numbers."""
+    for column, wanted in where.items():
+        if column not in table.columns:
+            raise UsageError(
+                "`--where COLUMN=VALUE` must name a column of the table",
+                received=column,
+                hint=f"its columns are {', '.join(table.columns)}"[:400],
+                place=Place(table.name, 1),
+            )
+        rows = [row for row, cell in enumerate(table.columns[column]) if _equal(cell, wanted)]
+        if not rows:
+            seen = ", ".join(text_of(cell) for cell in distinct(table.columns[column])[:12])
+            raise UsageError(
+                "`--where` must leave some rows", received=f"{column}={wanted}", hint=f"{column} is {seen}"[:400]
+            )
+        table = table.take(rows)
+    return table
+
+
+def _equal(cell: Cell, wanted: str) -> bool:
+    if is_missing(cell):
+        return False
+    try:
+        return math.isclose(float(cell or 0), float(wanted), rel_tol=1e-9)
+    except ValueError:
+        return text_of(cell) == wanted.strip()
+
+
+def _runs(table: Table, roles: Roles, dropped: Counter[str]) -> list[_Run]:
+    """The rows that are finished runs at a positive value of the hyperparameter."""
+    size, no_size = numbers(table, roles.size, sizes=True)
+    value, no_value = numbers(table, roles.value)
+    if roles.base is not None:
+        value = np.power(float(roles.base), value)
+    loss, no_loss = numbers(table, roles.loss)
+    blown, unfinished = _states(table, roles.state)
+    unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
+    reasons = {
+        f"without a {roles.size}": no_size | np.isnan(size),
+        f"without a {roles.value}": no_value | np.isnan(value),
+        f"with {roles.value} 0, which has no place on a log scale": value == 0,
+        f"without a {roles.loss}": no_loss & ~blown,
+        "not finished": unfinished & ~blown,
+    }
+    keep = np.ones(len(table), dtype=bool)
+    for reason, rows in reasons.items():
+        if count := int((rows & keep).sum()):
+            dropped[reason] += count
+        keep &= ~rows
+    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size >= 1) & (size == np.round(size))), _WHOLE)
+    _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
+    blown |= ~np.isfinite(loss)
+    _refuse_row(
+        table, roles.loss, loss, keep & ~blown & (loss <= 0), "must be positive: a loss in nats, lower is better"
+    )
+    seeds: Sequence[Hashable] = [None] * len(table)
+    if roles.seed is not None:
+        seeds = ["" if is_missing(cell) else text_of(cell) for cell in table.columns[roles.seed]]
+    columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
+    kept = keep.tolist()
+    return [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+
+
+_WHOLE = "must be a whole number of at least 1"
+
+
+def _states(table: Table, column: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """(diverged, unfinished) by what the state column says."""
+    words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
+    return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+
+
+def _refuse_row(table: Table, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise UsageError(
+            f"`{column}` {rule}",
+            received=f"{values[row]:g} ({int(bad.sum())} such rows)",
+            hint=f"correct these rows, or name another column than `{column}`",
+            place=Place(table.name, table.lines[row]),
+            code="results/value",
+        )
+
+
+def _group(
+    table: Table,
+    roles: Roles,
+    axis: Axis,
+    name: str | None,
+    runs: list[_Run],
+    dropped: Counter[str],
+    notes: list[str],
+) -> Group:
+    """One group's trials, its repeated rows settled and mixtures refused."""
+    sizes = {run.size for run in runs}
+    if len(sizes) > _MOST_SIZES:
+        raise UsageError(
+            f"a ladder has at most {_MOST_SIZES} sizes",
+            received=f"{len(sizes)} values of {roles.size}",
+            hint="name the size's column with --size-column",
+        )
+    limits = _mixtures(table, roles, runs, notes)
+    unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
+    if len(unique) < len(runs):
+        dropped["that repeat another row"] += len(runs) - len(unique)
+    settled = unique
+    if len({(run.size, run.value, run.seed) for run in unique}) < len(unique):
+        _refuse_unnamed_axis(table, roles, unique)
+        settled = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
+    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in settled}, key=_by_number))}
+    at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
+    trials = tuple(
+        Trial(
+            key=f"{table.name}:{table.lines[run.row]}",
+            size=at[run.size],
+            hyperparameters={roles.hyperparameter: run.value},
+            seed=ids[str(run.seed)],
+            state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
+            loss=run.loss,
+        )
+        for run in settled
+    )
+    return Group(name, trials, tuple(limits))
+
+
+def _identity(run: _Run) -> Hashable:
+    """What makes two rows the same run; divergences without a seed are told apart, equal finite losses are not."""
+    nameless = run.seed is None and math.isinf(run.loss)
+    return (run.size, run.value, run.row if nameless else run.seed, run.loss)
+
+
+def _by_number(seed: str) -> tuple[int, str]:
+    return (int(seed), "") if seed.isdecimal() else (2**63, seed)
+
+
+def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
+    """With named seeds, rows that differ in loss only are one run measured several times."""
+    cells: dict[tuple[int, float, Hashable], list[_Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.size, run.value, run.seed].append(run)
+    repeats = sum(len(same) > 1 for same in cells.values())
+    notes.append(f"{repeats} runs of the same size, value and seed occur with several losses: their mean counts")
+    return [
+        _Run(same[0].row, same[0].size, same[0].value, math.fsum(run.loss for run in same) / len(same), same[0].seed)
+        for same in cells.values()
+    ]
+
+
+def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
+    """Without a seed column, rows of the same size and value are different seeds.
+
+    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with a
+    luck of their own, and noise would look small.
+    """
+    cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.size, run.value].append(run)
+    notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
+    return [
+        _Run(run.row, run.size, run.value, run.loss, seed)
+        for same in cells.values()
+        for seed, run in enumerate(sorted(same, key=lambda run: (zlib.crc32(repr(run.loss).encode()), run.loss)))
+    ]
+
+
+def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) -> list[str]:
+    """Settings that vary beside size and value: refused unless the size (or size and value) determines them.
+
+    Returns:
+        Limits: the settings that change along with the size.
+    """
+    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
+    limits, mixed = [], []
+    for column in setting_columns(table):
+        cells = table.columns[column]
+        if column in used or len(distinct([cells[run.row] for run in runs])) < 2:
+            continue
+        if _determined(cells, [(run.size, run) for run in runs]):
+            pairs = sorted({(run.size, text_of(cells[run.row])) for run in runs})
+            path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
+            limits.append(
+                f"{column} changes along with {roles.axis} ({path}): which of the two moves the optimum cannot be told."
+            )
+        elif _determined(cells, [((run.size, run.value), run) for run in runs]):
+            notes.append(f"{column} follows from {roles.size} and {roles.value}")
+        else:
+            mixed.append(column)
+    if mixed:
+        _refuse_mixture(table, roles, mixed, runs)
+    return limits
+
+
+def _determined(cells: Sequence[Cell], keyed: Sequence[tuple[Hashable, _Run]]) -> bool:
+    """Whether every key goes with one value of the column."""
+    seen: dict[Hashable, str] = {}
+    return all(
+        seen.setdefault(key, text_of(cells[run.row])) == text_of(cells[run.row])
+        for key, run in keyed
+        if not is_missing(cells[run.row])
+    )
+
+
+def _refuse_unnamed_axis(table: Table, roles: Roles, runs: list[_Run]) -> None:
+    """Refuse rows that repeat size, value and seed and are told apart by a numeric column with few values.
+
+    That is what several checkpoints of each run, or a setting with an unusual name, look like.
+    """
+    cells: dict[tuple[int, float, Hashable], list[int]] = defaultdict(list)
+    for run in runs:
+        cells[run.size, run.value, run.seed].append(run.row)
+    repeated = [rows for rows in cells.values() if len(rows) > 1]
+    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
+    for column, found in table.columns.items():
+        if column in used or not all(len({found[row] for row in rows}) == len(rows) for rows in repeated):
+            continue
+        values = {found[run.row] for run in runs}
+        if len(values) <= len(runs) // 2 and all(_is_number(cell) for cell in values):
+            _refuse_mixture(table, roles, [column], runs)
+
+
+def _is_number(cell: Cell) -> bool:
+    try:
+        return not is_missing(cell) and math.isfinite(float(cell or 0))
+    except ValueError:
+        return False
+
+
+def _refuse_mixture(table: Table, roles: Roles, columns: Sequence[str], runs: list[_Run]) -> None:
+    found = []
+    for column in columns:
+        values = distinct([table.columns[column][run.row] for run in runs])
+        found.append(
+            f"{column} ({', '.join(text_of(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
+        )
+    first = columns[0]
+    value = text_of(distinct([table.columns[first][run.row] for run in runs])[-1])
+    raise UsageError(
+        f"rows that are judged together may differ in {roles.size}, {roles.value} and seed only",
+        received=f"they differ in {', '.join(found)} too",
+        hint=f"select with `--where {first}={value}`, judge each apart with `--group-column {first}`, "
+        f"or, if it is the seed, say `--seed-column {first}`",
+        place=Place(table.name),
+        code="results/mixture",
+    )

@@ -1,0 +1,362 @@
+"""`check --results`: judges tables as people export them, and refuses clearly what it cannot judge."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hptransfer.cli.app import app
+from tests.commands.tables import csv_of, ladder
+
+Judge = Callable[..., Result]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    """Writes a table and judges it."""
+
+    def call(content: str | bytes, *options: str, name: str = "runs.csv") -> Result:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return CliRunner().invoke(app, ["check", "--results", str(path), *options])
+
+    return call
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The JSON on stdout."""
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_a_ladder_without_drift_transfers(judge: Judge) -> None:
+    """Optimum 2^-8 everywhere: the estimate is right at every width, and the exit status is 0."""
+    result = judge(csv_of(ladder()), "--json")
+
+    assert result.exit_code == 0
+    group = document(result)["groups"][0]
+    assert document(result)["verdict"] == "TRANSFERS"
+    assert [size["value"] for size in group["sizes"]] == [64, 128, 256, 512]
+    assert all(size["optimum"]["low"] <= -8 <= size["optimum"]["high"] for size in group["sizes"])
+    assert group["drift"]["low"] <= 0 <= group["drift"]["high"]
+
+
+def test_a_ladder_with_drift_drifts(judge: Judge) -> None:
+    """The optimum falls by 0.5 octaves per doubling: exit status 1, and the drift's interval holds -0.5."""
+    result = judge(csv_of(ladder(drift=-0.5)), "--json")
+
+    assert result.exit_code == 1
+    drift = document(result)["groups"][0]["drift"]
+    assert drift["low"] <= -0.5 <= drift["high"] < -0.3
+
+
+def test_what_was_inferred_is_said_on_stderr(judge: Judge) -> None:
+    """Columns that were not named are listed; stdout stays data."""
+    result = judge(csv_of(ladder()), "--json")
+
+    assert "inferred size: column width" in result.stderr
+    assert "inferred value: column lr" in result.stderr
+    document(result)
+
+
+def as_wandb() -> str:
+    """The ladder as W&B exports it."""
+    rows = ladder()
+    lines = [f'"run, {i}","finished","{r.width}","{r.learning_rate}","{r.seed}","{r.loss}","{3.1 * i}"'
+             for i, r in enumerate(rows)]  # fmt: skip
+    header = '"Name","State","config.d_model","config.optimizer.lr","config.seed","summary.eval/loss","_runtime"'
+    return "\n".join([header, *lines])
+
+
+def as_json_lines() -> str:
+    """The ladder as nested JSON lines."""
+    return "\n".join(
+        json.dumps({"config": {"hidden_size": r.width, "learning_rate": r.learning_rate, "seed": r.seed},
+                    "summary": {"val_loss": r.loss}})
+        for r in ladder()
+    )  # fmt: skip
+
+
+def as_json_list() -> str:
+    """The ladder as one JSON list, losses as text."""
+    return json.dumps(
+        [{"n_embd": r.width, "lr": r.learning_rate, "seed": r.seed, "loss": str(r.loss)} for r in ladder()]
+    )
+
+
+def decimal_commas() -> str:
+    """The ladder as a European spreadsheet saves it."""
+    return csv_of(ladder(), delimiter=";").replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\xef\xbb\xbf" + csv_of(ladder()).replace("\n", "\r\n").encode(), "runs.csv"),
+        (csv_of(ladder()).encode("utf-16"), "runs.csv"),
+        (decimal_commas(), "runs.csv"),
+        (csv_of(ladder(), delimiter="\t"), "runs.tsv"),
+        ("# exported\n\n" + csv_of(ladder()), "runs.csv"),
+        (as_wandb(), "runs.csv"),
+        (as_json_lines(), "runs.jsonl"),
+        (as_json_list(), "runs.json"),
+    ],
+    ids=["bom", "utf-16", "decimal commas", "tabs", "comments", "W&B", "JSON lines", "JSON list"],
+)
+def test_every_dialect_gives_the_same_judgement(judge: Judge, content: str | bytes, name: str) -> None:
+    """The same runs in another dialect have the same drift and the same counts."""
+    plain, other = document(judge(csv_of(ladder()), "--json")), document(judge(content, "--json", name=name))
+
+    assert other["groups"][0]["drift"] == plain["groups"][0]["drift"]
+    assert other["rows"] == plain["rows"]
+
+
+def test_the_order_of_rows_does_not_matter(judge: Judge) -> None:
+    """Shuffled rows, with and without a seed column, give the same report."""
+    for columns in (4, 3):
+        header, *lines = [",".join(line.split(",")[:2] + line.split(",")[4 - columns + 2 :]) for line in
+                          csv_of(ladder()).splitlines()]  # fmt: skip
+        first = judge("\n".join([header, *lines]), "--json", "-q")
+        random.Random(0).shuffle(lines)
+
+        assert judge("\n".join([header, *lines]), "--json", "-q").stdout == first.stdout
+
+
+def test_repeated_rows_count_once(judge: Judge) -> None:
+    """A table pasted twice says what it says once, and how many rows were left out."""
+    once = csv_of(ladder())
+    twice = once + "".join(once.splitlines(keepends=True)[1:])
+
+    result = document(judge(twice, "--json"))
+
+    assert result["groups"][0]["drift"] == document(judge(once, "--json"))["groups"][0]["drift"]
+    assert result["rows"]["left_out"] == {"that repeat another row": 84}
+
+
+def test_without_seeds_rows_of_one_value_are_seeds(judge: Judge) -> None:
+    """Three rows per value without a seed column show noise, and the table says how they were read."""
+    rows = [line.rsplit(",", 2) for line in csv_of(ladder()).splitlines()]
+    result = judge("\n".join(f"{front},{loss}" for front, _, loss in rows), "--json")
+
+    assert document(result)["groups"][0]["sizes"][0]["optimum"]["noise_from"] == "seeds"
+    assert "count as different seeds" in result.stderr
+
+
+def test_a_crashed_run_is_left_out_and_a_missing_loss_too(judge: Judge) -> None:
+    """A crash is not a divergence; NaN is."""
+    rows = ["width,lr,seed,loss,state", "64,0.01,9,2.0,crashed", "64,0.01,8,,finished", "64,0.5,8,nan,crashed"]
+    rows += [f"{r.width},{r.learning_rate},{r.seed},{r.loss},finished" for r in ladder()]
+    result = document(judge("\n".join(rows), "--json"))
+
+    assert result["rows"]["left_out"] == {"without a loss": 1, "not finished": 1}
+    assert result["rows"]["diverged"] == 13
+
+
+def test_groups_have_their_own_verdicts(judge: Judge) -> None:
+    """Under muP it transfers, the standard parameterization drifts; overall it drifts."""
+    rows = [f"mup,{line}" for line in csv_of(ladder()).splitlines()[1:]]
+    rows += [f"sp,{line}" for line in csv_of(ladder(drift=-0.8)).splitlines()[1:]]
+    result = judge("\n".join(["param,width,lr,seed,loss", *rows]), "--json")
+
+    assert {g["group"]: g["verdict"] for g in document(result)["groups"]} == {"mup": "TRANSFERS", "sp": "DRIFTS"}
+    assert (document(result)["verdict"], result.exit_code) == ("DRIFTS", 1)
+
+
+def test_one_size_is_inconclusive_with_its_optimum(judge: Judge) -> None:
+    """One width has an optimum and no drift: exit status 3."""
+    result = judge(csv_of(ladder(widths=(128,))))
+
+    assert result.exit_code == 3
+    assert "1 size cannot show whether the optimum moves" in " ".join(result.stdout.split())
+    assert "0.0038" in result.stdout or "0.0039" in result.stdout
+
+
+def test_two_values_are_inconclusive(judge: Judge) -> None:
+    """Two values per size have no optimum between them."""
+    result = judge(csv_of(ladder(exponents=range(-8, -6))), "--json")
+
+    assert result.exit_code == 3
+    assert document(result)["groups"][0]["sizes"][0]["optimum"]["edge"] is not None
+
+
+def test_unequal_grids_are_judged(judge: Judge) -> None:
+    """The largest width has its own, shifted grid."""
+    rows = [r for r in ladder() if r.width < 512]
+    rows += [
+        r._replace(learning_rate=r.learning_rate * 1.0) for r in ladder(exponents=range(-10, -5)) if r.width == 512
+    ]
+
+    assert judge(csv_of(rows)).exit_code == 0
+
+
+def test_sizes_that_are_no_width_keep_their_name(judge: Judge) -> None:
+    """A ladder in parameters, written 1M to 64M, is judged along parameters."""
+    names = {64: "1M", 128: "4M", 256: "16M", 512: "64M"}
+    rows = ["n_params,lr,seed,loss", *(f"{names[r.width]},{r.learning_rate},{r.seed},{r.loss}" for r in ladder())]
+    result = document(judge("\n".join(rows), "--json"))
+
+    assert "tuned at parameters 1000000 carries over to parameters 64000000" in result["sentence"]
+
+
+@pytest.mark.parametrize(("name", "base"), [("log2lr", 2), ("config.log10_lr", 10), ("log_2_learning_rate", 2)])
+def test_logarithms_say_their_base(judge: Judge, name: str, base: int) -> None:
+    """The column that microsoft/mup's examples write, log2lr, is understood, and so are its relatives."""
+    rows = [f"width,{name},seed,loss"]
+    rows += [f"{r.width},{math.log(r.learning_rate, base)},{r.seed},{r.loss}" for r in ladder()]
+    group = document(judge("\n".join(rows), "--json"))["groups"][0]
+
+    assert group["hyperparameter"] == "learning_rate"
+    assert group["transferred"] == pytest.approx(2.0**-8, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("extra", "row"), [("batch_size", lambda i: 32 * 2 ** (i % 2)), ("step", lambda i: 100 * (1 + i % 2))]
+)
+def test_mixtures_are_refused_and_can_be_selected_from(judge: Judge, extra: str, row: Callable[[int], int]) -> None:
+    """Another setting, or several checkpoints per run, vary: refused by name; `--where` selects."""
+    rows = [f"{r.width},{r.learning_rate},{r.seed},{row(i)},{r.loss + i * 0.01}" for r in ladder() for i in (0, 1)]
+    table = "\n".join([f"width,lr,seed,{extra},loss", *rows])
+    refused = judge(table)
+
+    assert refused.exit_code == 2
+    assert f"they differ in {extra} ({row(0)}, {row(1)}) too" in refused.stderr
+    assert judge(table, "--where", f"{extra}={row(0)}").exit_code == 0
+
+
+def test_what_changes_with_the_size_is_a_limit(judge: Judge) -> None:
+    """Depth that grows with width cannot be told from width."""
+    rows = [f"{r.width},{r.width // 16},{r.learning_rate},{r.seed},{r.loss}" for r in ladder()]
+    result = document(judge("\n".join(["width,depth,lr,seed,loss", *rows]), "--json"))
+
+    assert any("depth changes along with width" in limit for limit in result["groups"][0]["limits"])
+
+
+GOOD = csv_of(ladder())
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (GOOD + "512,0.1,3,oops\n", 2, "runs.csv:86: column `loss` must hold numbers"),
+        (GOOD + "512,-0.1,3,2.0\n", 2, "runs.csv:86: `lr` must be positive and finite"),
+        (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number"),
+        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be positive"),
+        (GOOD + "512,0.1\n", 2, "runs.csv:86: every row must have the header's 4 cells"),
+        (GOOD + '512,"0.1,3,2.0\n', 2, "look for an unclosed quote"),
+        (GOOD + "1024,0.1,3,nan\n", 3, "divergence at all values of width 1024"),
+        ("", 2, "must have rows"),
+        ("width,lr,loss\n", 2, "must have rows"),
+        ("64,0.1,2.0\n128,0.1,2.0\n", 2, "the first line must name the columns"),
+        ("width,width,lr,loss\n1,1,1,1\n", 2, "every column must have its own name"),
+        ("alpha,beta\n1,2\n", 2, "the column of the size must be named"),
+        ("width,lr,loss,val_loss,eval_loss\n64,0.1,2,2.1,2.2\n", 2, "several could be meant: val_loss, eval_loss"),
+        ("width,lr,loss\n64,0.0,2\n", 2, "some row must be a finished run"),
+        (b"width,lr,loss\n64,0.1,\xff\n", 2, "runs.csv:2: a table must be UTF-8 text"),
+        (b"width,lr,loss\n64,0.1,\x00\n", 2, "runs.csv:2: a table must be text"),
+        ("width,lr,loss\n" + "".join(f"{n},0.1,2\n" for n in range(1, 70)), 2, "at most 64 sizes"),
+    ],
+)
+def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status: int, said: str) -> None:
+    """Each is refused with the rule, and the line where there is one; nothing reaches stdout."""
+    result = judge(content)
+
+    assert result.exit_code == status
+    assert said in result.stderr.replace("\n", " ")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--size-column", "widht"], "did you mean `width`?"),
+        (["--where", "width"], "`--where` takes COLUMN=VALUE"),
+        (["--where", "width=3"], "width is 64, 128, 256, 512"),
+        (["--where", "depth=3"], "must name a column"),
+        (["--transferred", "-1"], "`--transferred` must be positive"),
+        (["--value-column", "loss"], "every column can have one meaning"),
+        (["recipe.yaml"], "give either a RECIPE or --results FILE"),
+    ],
+)
+def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
+    """A misspelled column, a bad condition or value: exit status 2 and a way out."""
+    result = judge(GOOD, *options)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "runs.xlsx", "."])
+def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    """A missing file, another format, a folder: exit status 2."""
+    assert CliRunner().invoke(app, ["check", "--results", str(tmp_path / name)]).exit_code == 2
+
+
+def test_parquet_without_pyarrow_says_what_to_do(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint names the package and a conversion."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = judge("x", name="runs.parquet")
+
+    assert result.exit_code == 2
+    assert "pip install pyarrow" in result.stderr
+
+
+def test_parquet(judge: Judge, tmp_path: Path) -> None:
+    """A parquet file gives the judgement of the same rows as CSV."""
+    pyarrow = pytest.importorskip("pyarrow", reason="reading parquet is an extra")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"width": 0, "lr": 1, "seed": 2, "loss": 3}
+    parquet.write_table(
+        pyarrow.table({name: [row[i] for row in ladder()] for name, i in columns.items()}), tmp_path / "runs.parquet"
+    )
+    content = (tmp_path / "runs.parquet").read_bytes()
+
+    found = document(judge(content, "--json", name="runs.parquet"))
+    assert found["groups"][0]["drift"] == document(judge(GOOD, "--json"))["groups"][0]["drift"]
+
+
+def test_a_target_is_predicted(judge: Judge) -> None:
+    """At width 4096 the truth, loss 1.5 + 8/64 = 1.625 and optimum 2^-8, lies in both intervals."""
+    found = document(judge(GOOD, "--target", "4096", "--json"))["groups"][0]["prediction"]
+
+    assert found["loss"]["low"] <= 1.625 <= found["loss"]["high"]
+    assert found["optimum"]["low"] <= 2.0**-8 <= found["optimum"]["high"]
+
+
+def test_batch_sizes_get_local_exponents(judge: Judge) -> None:
+    """The optimum grows as the square root of the batch: measured between neighbours, and the rule named as usable."""
+    rows = [
+        f"{r.width},{r.learning_rate},{r.seed},{r.loss}" for r in ladder(drift=0.5, exponents=range(-11, -3), cliff=0)
+    ]
+    result = judge("\n".join(["batch_size,lr,seed,loss", *rows]), "--json")
+    found = document(result)["groups"][0]["exponents"]
+
+    assert [(step["low"], step["high"]) for step in found["local"]] == [(64, 128), (128, 256), (256, 512)]
+    assert all(step["exponent"]["low"] <= 0.5 <= step["exponent"]["high"] for step in found["local"])
+    assert found["usable"] == ["square root"]
+    assert "the square root rule is usable" in judge("\n".join(["batch_size,lr,seed,loss", *rows])).stdout
+
+
+def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
+    """Nothing heavy is imported: neither torch, optuna, pandas nor scipy's optimizers."""
+    path = tmp_path / "runs.csv"
+    path.write_text(GOOD)
+    code = (
+        "import sys; from hptransfer.commands.check_results import check_results_command as c\n"
+        f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_column=None,"
+        " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
+        " as_json=True, quiet=True)\n"
+        "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"
+        "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stderr.strip() == "[]"

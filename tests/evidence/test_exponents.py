@@ -1,0 +1,111 @@
+"""Local exponents of batch size and tokens against exact SGD; distances from linearisation against published arrays."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.coordinate import RowVerdict
+from hptransfer.evidence.exponents import measure_exponents
+from hptransfer.evidence.laziness import judge_laziness
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.sizes import Size
+from tests.evidence.oracles import IsotropicSgd
+
+ARRAYS = Path(__file__).parents[3] / "shared/data/completep_linearization"
+DEPTHS = [2**k for k in range(1, 13)]
+
+
+def sweep(batches: tuple[int, ...], noise: float = 0.001) -> list[Trial]:
+    """O3 with d = 100 and 2 steps, on a grid of spacing 1/4 about each optimum, three seeds; loss 1 stays."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for batch in batches:
+        oracle = IsotropicSgd(100, batch, 2)
+        for k in range(-6, 4):
+            rate = 2.0 ** (round(4 * math.log2(oracle.optimum)) / 4 + k / 4)
+            loss = float(oracle.losses(np.array([rate]))[0])
+            for seed in range(3):
+                if loss < 2:
+                    noisy = (1 + loss) * (1 + noise * rng.standard_normal())
+                    trials.append(Trial(f"{batch}{k}{seed}", Size(1, 1, batch, 1), {"learning_rate": rate}, seed,
+                                        TrialState.COMPLETE, float(noisy)))  # fmt: skip
+    return trials
+
+
+def exact(low: int, high: int) -> float:
+    """The exponent between two batches from eta* = B / (B + d + 1) (O3)."""
+    return math.log2((high / (high + 101)) / (low / (low + 101))) / math.log2(high / low)
+
+
+def test_local_exponents_are_those_of_exact_sgd() -> None:
+    """Between batches 32, 128 and 512 the exponents are 0.61 and 0.29: both intervals hold theirs."""
+    found = measure_exponents(sweep((32, 128, 512)), axis="batch_size", hyperparameter="learning_rate")
+
+    assert [(step.low, step.high) for step in found.local] == [(32, 128), (128, 512)]
+    for step in found.local:
+        assert step.exponent.contains(exact(step.low, step.high))
+        assert step.exponent.high - step.exponent.low < 0.5
+
+
+def test_no_rule_is_usable_where_the_exponent_changes() -> None:
+    """From 0.95 (far below the noise scale) to 0.1 (far above): neither linear, square root nor constant."""
+    found = measure_exponents(sweep((4, 64, 1024)), axis="batch_size", hyperparameter="learning_rate")
+
+    assert found.constant is False
+    assert found.usable == ()
+    assert "no rule of thumb" in found.sentence
+
+
+def test_the_linear_rule_is_usable_far_below_the_noise_scale() -> None:
+    """Batches 1, 4, 16 with d = 10000: eta* is proportional to B to within 0.2%."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for batch in (1, 4, 16):
+        oracle = IsotropicSgd(10_000, batch, 4000 // batch * 4)
+        for k in range(-4, 3):
+            rate = oracle.optimum * 2.0 ** (k / 2)
+            loss = 1 + float(oracle.losses(np.array([rate]))[0])
+            trials += [
+                Trial(f"{batch}{k}{s}", Size(1, 1, batch, 1), {"learning_rate": rate}, s, TrialState.COMPLETE,
+                      loss * (1 + 0.0005 * float(rng.standard_normal()))) for s in range(3) if loss < 3
+            ]  # fmt: skip
+    found = measure_exponents(trials, axis="batch_size", hyperparameter="learning_rate")
+
+    assert found.usable == ("linear",)
+
+
+def test_one_batch_size_has_no_exponent() -> None:
+    """Two sizes at least."""
+    with pytest.raises(UsageError):
+        measure_exponents(sweep((64,)), axis="batch_size", hyperparameter="learning_rate")
+
+
+@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
+@pytest.mark.parametrize(
+    ("alpha", "slope", "verdict"), [("05", -0.454, RowVerdict.FAILS), ("1", -0.043, RowVerdict.HOLDS)]
+)
+def test_published_distances_from_linearisation(alpha: str, slope: float, verdict: RowVerdict) -> None:
+    """CompleteP's arrays: alpha 1/2 is lazy (-0.454 +- 0.055), alpha 1 is not (-0.043 +- 0.042); science.md 1.3."""
+    report = judge_laziness(np.load(ARRAYS / f"delta_hs_{alpha}.npy"), DEPTHS)
+
+    assert report.slope.contains(slope)
+    assert report.verdict is verdict
+
+
+@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
+def test_training_that_blows_up_is_not_judged() -> None:
+    """With alpha 0 deep networks are NaN: refused, not called lazy."""
+    with pytest.raises(UsageError, match="must be finite"):
+        judge_laziness(np.load(ARRAYS / "delta_hs_0.npy"), DEPTHS)
+
+
+def test_two_seeds_settle_nothing_when_they_disagree() -> None:
+    """One seed falls as L^-1/2, one stays: inconclusive."""
+    depths = np.array([2, 4, 8, 16], dtype=float)
+
+    assert judge_laziness(np.stack([depths**-0.5, depths**0.0]), [2, 4, 8, 16]).verdict is RowVerdict.INCONCLUSIVE

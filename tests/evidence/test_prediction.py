@@ -1,0 +1,136 @@
+"""Predictions for a larger size hold the truth of synthetic ladders, and survive being written down."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.prediction import (
+    AxisFacts,
+    Rung,
+    facts_from,
+    facts_of,
+    predict,
+    prediction_document,
+    register,
+    registered,
+)
+from hptransfer.evidence.transfer import AxisReport, judge_axis
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.report.documents import to_document
+from hptransfer.sizes import Size
+
+FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03
+
+
+def truth(width: int, x: float, drift: float) -> float:
+    """Loss at log2 value x: a power law at the optimum, which starts at -8 and drifts, and a parabola about it."""
+    best = -8 + drift * math.log2(width / 64)
+    return FLOOR + GAIN * width**-EXPONENT + CURVATURE * (x - best) ** 2
+
+
+def report(drift: float) -> AxisReport:
+    """Widths 64 to 512, three seeds of 0.2% noise, judged at the value that is best at 64."""
+    rng = np.random.default_rng(3)
+    trials = [
+        Trial(
+            f"{width}{k}{seed}",
+            Size(width, 1, 1, 1),
+            {"learning_rate": 2.0**k},
+            seed,
+            TrialState.COMPLETE,
+            truth(width, k, drift) * (1 + 0.002 * float(rng.standard_normal())),
+        )
+        for width in (64, 128, 256, 512)
+        for k in range(-12, -4)
+        for seed in range(3)
+    ]
+    return judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=2.0**-8, reference=64)
+
+
+@pytest.mark.parametrize("drift", [0.0, -0.3, 0.4])
+def test_optimum_and_loss_eight_times_beyond_the_ladder(drift: float) -> None:
+    """With and without drift: the true optimum and the true loss at the transferred value lie inside."""
+    found = predict([facts_of(report(drift))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.optimum.contains(-8 + 6 * drift)
+    assert found.loss is not None
+    assert found.loss.contains(truth(4096, -8, drift))
+
+
+def test_the_penalty_of_a_drift_is_foreseen() -> None:
+    """At -0.3 octaves per doubling the value is 1.8 octaves off at width 4096, a penalty of 0.03 * 1.8^2 = 0.097."""
+    found = predict([facts_of(report(-0.3))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.penalty is not None
+    assert found.penalty.contains(0.097)
+    assert found.penalty.low > 0
+
+
+def test_facts_read_back_from_json_predict_the_same() -> None:
+    """What `check` writes is enough: the prediction from transfer.json is that from the report."""
+    fresh = report(0.0)
+    document = json.loads(json.dumps(to_document(fresh)))
+    one, other = (
+        predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+        for facts in (facts_of(fresh), facts_from(document))
+    )
+
+    assert prediction_document(one) == prediction_document(other)
+
+
+def rungs(sizes: tuple[int, ...], gain: float) -> tuple[Rung, ...]:
+    """Exact rungs: optimum -8 everywhere, loss 2 + gain / sqrt(size)."""
+    losses = [2 + gain * size**-0.5 for size in sizes]
+    return tuple(Rung(size, -8.0, 0.05, loss, loss, 0.03) for size, loss in zip(sizes, losses, strict=True))
+
+
+def test_two_axes_add_up() -> None:
+    """Width and depth both grow: gains from the proxy's loss add, and so do shifts of the optimum."""
+    still = Interval(0.0, -0.05, 0.05)
+    width = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), still)
+    depth = AxisFacts("depth", 4, tuple(
+        Rung(r.size, r.optimum, r.spread, r.best + 0.5, (r.loss or 0) + 0.5, 0.03) for r in rungs((4, 8, 16, 32), 1)
+    ), still)  # fmt: skip
+    found = predict([width, depth], {"width": 1024, "depth": 64}, hyperparameter="learning_rate", value=2.0**-8)
+    alone = predict([width], {"width": 1024}, hyperparameter="learning_rate", value=2.0**-8)
+
+    # at the proxy both ladders have loss 3; width gains 8/8 - 8/32, depth 1/2 - 1/8
+    assert found.loss is not None
+    assert alone.loss is not None
+    assert found.loss.estimate == pytest.approx(3 - 0.75 - 0.375, abs=0.02)
+    assert found.loss.high - found.loss.low > alone.loss.high - alone.loss.low
+    assert found.optimum.high - found.optimum.low > alone.optimum.high - alone.optimum.low
+
+
+def test_an_open_drift_leaves_the_optimum_open() -> None:
+    """What is not known is not predicted."""
+    facts = AxisFacts("width", 64, rungs((64, 128, 256), 8), Interval(0.0, -math.inf, 0.1))
+    found = predict([facts], {"width": 1024}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert prediction_document(found)["optimum"]["low"] is None
+    assert found.penalty is None
+
+
+def test_an_axis_that_was_not_checked_is_not_extrapolated() -> None:
+    """More tokens than any checked run: no loss, and the reason."""
+    facts = AxisFacts("width", 64, rungs((64, 128, 256), 8), Interval(0.0, -0.1, 0.1))
+    found = predict([facts], {"width": 1024, "tokens": 10**9}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.loss is None
+    assert "tokens was not checked" in found.basis[-1]
+
+
+@pytest.mark.parametrize("change", [{"loss": 2.0}, {"written": "2030-01-01"}, {"extra": 1}, {"sha256": "0" * 64}])
+def test_an_edit_is_seen(change: dict[str, object]) -> None:
+    """Another number, another date, another key, another hash."""
+    document = register({"loss": 1.0, "target": {"width": 64}}, written="2026-01-01T00:00:00+00:00")
+
+    assert registered(document) == document
+    with pytest.raises(UsageError, match="as it was written"):
+        registered(document | change)
