@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,11 @@ Array = npt.NDArray[np.float64]
 _MANY_SEEDS = 200
 #: an estimate never uses more than this many values; denser sweeps are averaged in cells
 _MOST_VALUES = 32
+#: losses above the best by more than this many times the rise next to the minimum inform neither optimum nor noise
+_TALLEST = 25
+#: the higher half of the values is left out of the noise when its variance exceeds the lower half's by this factor
+_LOUD = 5.0
+_FEWEST_QUIET = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class SeedMeans:
         count: (m,) seeds behind each mean.
         residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
+        luck_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
+        luck_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) their means.
         wall: smallest x right of the lowest mean that diverged; None when there is none.
@@ -62,6 +70,8 @@ class SeedMeans:
     flank_mean: Array
     residual_ss: float
     residual_df: int
+    luck_ss: float
+    luck_df: int
     wall: float | None
     cliff: float | None
     diverged: tuple[float, ...]
@@ -94,22 +104,20 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
             hint="extend the grid to smaller values",
         )
     x, row = np.unique(x_all[keep], return_inverse=True)
-    mean, *_ = _two_way(loss_all[keep], row, seed_all[keep], len(x))
+    mean = _two_way(loss_all[keep], row, seed_all[keep], len(x)).mean
     flank_x, flank_mean = x, mean
     right = bad[bad > x[mean.argmin()]]
     wall = _first(*right)
     cliff = _first(*right, *x[(mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])])
-    scale = _scale(mean)
-    window = _informative(x, mean, wall, 25 * scale)
-    # noise is judged where it matters: near the minimum, not on flanks that are about to blow up
-    quiet = window & (mean - mean.min() <= 5 * scale)
-    inner = quiet[row]
-    *_, ss, df = _two_way(loss_all[keep][inner], _renumbered(row[inner]), seed_all[keep][inner], int(quiet.sum()))
+    highest = _TALLEST * _scale(mean)
+    window = _informative(x, mean, wall, highest)
+    luck, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
     inside = window[row]
     x = x[window]
-    mean, count, *_ = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
+    fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
+    mean, count = fit.mean, fit.runs
     if len(x) > _MOST_VALUES:
-        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= 5 * scale)
+        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
         ss, df = ss + extra_ss, df + extra_df
     return SeedMeans(
         x=x,
@@ -119,6 +127,8 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         flank_mean=flank_mean,
         residual_ss=ss,
         residual_df=df,
+        luck_ss=float(((luck - luck.mean()) ** 2).sum()) if len(luck) else 0.0,
+        luck_df=max(0, len(luck) - 1),
         wall=wall,
         cliff=cliff,
         diverged=tuple(float(value) for value in bad),
@@ -127,7 +137,17 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     )
 
 
-def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tuple[Array, Array, float, int]:
+class _TwoWay(NamedTuple):
+    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual sum of squares and df."""
+
+    mean: Array
+    runs: Array
+    luck: Array
+    ss: float
+    df: int
+
+
+def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
     """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
     order = np.lexsort((loss, seed, row))
     loss, row, seed = loss[order], row[order], seed[order]
@@ -149,7 +169,31 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tup
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
-    return mean, count, float(residual @ residual), len(loss) - m - rank
+    return _TwoWay(mean, count, offset[crossed], float(residual @ residual), len(loss) - m - rank)
+
+
+def _noise(
+    loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
+) -> tuple[Array, float, int]:
+    """Seed offsets, residual sum of squares and its degrees of freedom, from the values near the minimum.
+
+    On flanks that are about to blow up runs scatter far more than at the minimum, where noise matters. So the higher
+    half of the values counts only where it is about as quiet as the lower half.
+    """
+
+    def of(values: npt.NDArray[np.bool_]) -> _TwoWay:
+        rows = values[row]
+        return _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+
+    everything = of(window)
+    lower = window & (mean <= np.median(mean[window]))
+    if lower.sum() < _FEWEST_QUIET:
+        return everything.luck, everything.ss, everything.df
+    inner = of(lower)
+    outer_ss, outer_df = everything.ss - inner.ss, everything.df - inner.df
+    loud = inner.df > 0 and outer_df > 0 and outer_ss / outer_df > _LOUD * inner.ss / inner.df
+    chosen = inner if loud else everything
+    return chosen.luck, chosen.ss, chosen.df
 
 
 def _first(*candidates: float) -> float | None:

@@ -129,8 +129,8 @@ def test_more_seeds_shrink_the_interval() -> None:
     """Eight seeds know more than two."""
 
     def width(seeds: int) -> float:
-        found = estimate_optimum(sweep(parabola, seeds=seeds, noise=0.002))
-        return found.high - found.low
+        found = [estimate_optimum(sweep(parabola, seeds=seeds, noise=0.002, rng=rng)) for rng in range(5)]
+        return float(np.mean([o.high - o.low for o in found]))
 
     assert width(8) < 0.75 * width(2)
 
@@ -174,7 +174,7 @@ def test_units_of_the_loss_do_not_matter() -> None:
     )
 
 
-def _coverage(loss, spacing: float, seeds: int, noise: float, tables: int = 12) -> float:
+def _coverage(loss, spacing: float, seeds: int, noise: float, tables: int = 10) -> float:
     rng = np.random.default_rng(0)
     steps = round((2 if spacing < 1 else 3) / spacing)
     found: list[Optimum] = []
@@ -196,7 +196,7 @@ def _coverage(loss, spacing: float, seeds: int, noise: float, tables: int = 12) 
     ids=["parabola", "divergence", "asymmetric"],
 )
 def test_intervals_cover(loss, noise: float, seeds: int) -> None:
-    """95% intervals cover on random grids; 48 intervals, so 0.85 is three standard errors below 0.95."""
+    """95% intervals cover on random grids; 40 intervals, so 0.85 is three standard errors below 0.95."""
     assert _coverage(loss, 0.5, seeds, noise) >= 0.85
 
 

@@ -14,10 +14,17 @@ from tests.evidence.tables import GRID, parabola, sweep
 
 def test_luck_that_a_seed_has_everywhere_is_no_noise() -> None:
     """With common random numbers a seed's offset cancels: noise-free rows leave no residual."""
-    table = average_seeds(sweep(parabola, seeds=3))
-    assert table.residual_df == (len(GRID) - 1) * 2
-    # luck multiplies the loss by 1 + 0.3%, so what is left is 0.3% of the curve's range of 0.03 nats
-    assert np.sqrt(table.residual_ss / table.residual_df) < 2e-4
+    table = average_seeds([Point(x, seed, parabola(x) + 0.01 * seed) for x in GRID for seed in range(3)])
+    assert table.residual_ss == pytest.approx(0, abs=1e-20)
+    assert table.luck_ss == pytest.approx(0.01**2 * 2)
+
+
+def test_loud_flanks_do_not_count_as_noise() -> None:
+    """Runs that are about to blow up scatter; the noise of the minimum is what judges the optimum."""
+    points = sweep(parabola, seeds=4, noise=0.001)
+    flank = [Point(p.x, p.seed, p.loss + (0.05 * p.seed if p.x > -7 else 0)) for p in points]
+    loud, quiet = average_seeds(flank), average_seeds(points)
+    assert loud.residual_ss / loud.residual_df < 4 * quiet.residual_ss / quiet.residual_df
 
 
 def test_a_seed_that_ran_at_some_values_only_does_not_tilt_the_curve() -> None:
