@@ -8,8 +8,28 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-__all__ = ["__version__", "load_plan"]
+if TYPE_CHECKING:
+    from hptransfer.models.applied import load_plan
+    from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
+    from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
+    from hptransfer.models.planning import plan
+    from hptransfer.training.schedule import schedule_factor
+
+__all__ = [
+    "__version__",
+    "audit_clipping",
+    "audit_eps",
+    "audit_optimizer",
+    "audit_scheduler",
+    "eps_ratios",
+    "load_plan",
+    "plan",
+    "read_base_shapes",
+    "schedule_factor",
+    "write_base_shapes",
+]
 
 try:
     __version__ = version("hptransfer")
@@ -17,7 +37,16 @@ except PackageNotFoundError:  # running from a source tree that was never instal
     __version__ = "0+unknown"
 
 _PUBLIC = {
+    "audit_clipping": "hptransfer.models.audit",
+    "audit_eps": "hptransfer.models.audit",
+    "audit_optimizer": "hptransfer.models.audit",
+    "audit_scheduler": "hptransfer.models.audit",
+    "eps_ratios": "hptransfer.models.audit",
     "load_plan": "hptransfer.models.applied",
+    "plan": "hptransfer.models.planning",
+    "read_base_shapes": "hptransfer.models.base_shapes",
+    "schedule_factor": "hptransfer.training.schedule",
+    "write_base_shapes": "hptransfer.models.base_shapes",
 }
 
 

@@ -108,9 +108,12 @@ def validate(
         list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
     ],
     output_format: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.TEXT,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Build the models too; runs the code that the recipes name.")
+    ] = False,
 ) -> None:
     """Check recipes without training."""
-    dispatch("validate", recipes=recipes, output_format=output_format.value)
+    dispatch("validate", recipes=recipes, output_format=output_format.value, trust=trust)
 
 
 @app.command()
@@ -120,9 +123,30 @@ def plan(
     depth: Depth = None,
     full: Annotated[bool, typer.Option("--full", help="One row per parameter, repeated blocks included.")] = False,
     as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the result as Markdown.")] = False,
+    gauge: Annotated[
+        str,
+        typer.Option(
+            help="Where multipliers live: plain (none in forward), multipliers, table3, table8, table9, unit."
+        ),
+    ] = "plain",
+    diff: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="What changes between two parameterizations.", show_default=False),
+    ] = None,
 ) -> None:
     """Show what every parameter gets at a size, and by which rule."""
-    dispatch("plan", recipe=recipe, width=width, depth=depth, full=full, as_json=as_json)
+    dispatch(
+        "plan",
+        recipe=recipe,
+        width=width,
+        depth=depth,
+        full=full,
+        as_json=as_json,
+        as_markdown=as_markdown,
+        gauge=gauge,
+        diff=diff,
+    )
 
 
 @app.command()

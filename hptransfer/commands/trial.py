@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from hptransfer import __version__
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, trial_to_dict
-from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.hyperparameters import NAMES, defaults
-from hptransfer.recipe.schema import Data, Model, Recipe
+from hptransfer.recipe.schema import Data, Recipe
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
+    from hptransfer.models.reading import Reading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
 
@@ -82,7 +82,8 @@ class TrialRequest:
             "model": self.recipe.model.model_dump(mode="json"),
             "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
             "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
-            "parameterization": self.recipe.parameterization.model_dump(mode="json"),
+            "parameterization": {"alpha": None}
+            | self.recipe.parameterization.model_dump(mode="json", exclude_none=True),
             "base": asdict(self.base),
         }
 
@@ -160,20 +161,16 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         "size", "seed", and what `measure_coordinates` returns: "layers" and "parameters".
     """
+    from hptransfer.models.layers import layer_kinds
     from hptransfer.training.coordinates import measure_coordinates
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
-    measured = measure_coordinates(
-        module,
-        groups,
-        corpus,
-        training_settings(request),
-        request.seed,
-        payload["steps"],
-        cached_parameters(request.recipe.model, request.base, request.size),
-    )
+    parameters = [row.parameter for row in planned(request).rows]
+    kinds = None if request.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
+    settings, steps = training_settings(request), payload["steps"]
+    measured = measure_coordinates(module, groups, corpus, settings, request.seed, steps, kinds, parameters)
     return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
@@ -191,22 +188,26 @@ def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]
 
 def planned(request: TrialRequest) -> Plan:
     """The plan of the request's size in gauge `plain`."""
+    from hptransfer.models.planning import options_of, plan_reading
+
     recipe = request.recipe
-    return plan(
+    return plan_reading(
         recipe.parameterization,
         request.base,
         request.size,
-        cached_parameters(recipe.model, request.base, request.size),
+        cached_reading(recipe.model.model_dump_json(), request.base, request.size),
         request.hyperparameters,
         optimizer=recipe.training.optimizer,
-    )
+        options=options_of(recipe.parameterization),
+    ).whole_plan
 
 
 def training_settings(request: TrialRequest) -> TrainingSettings:
     """What the loop needs besides the parameter groups."""
     from hptransfer.training.loop import TrainingSettings
 
-    training, values = request.recipe.training, request.hyperparameters
+    training = request.recipe.training
+    values = {**request.hyperparameters, **planned(request).optimizer_values}  # betas follow batch and duration
     return TrainingSettings(
         steps=request.recipe.steps(request.size),
         batch_size=request.size.batch_size,
@@ -245,8 +246,15 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
 
 
 @lru_cache(maxsize=64)
-def cached_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
-    """The parameters of a size as rules see them, read once per process."""
-    from hptransfer.models.reading import read_parameters
+def cached_reading(model: str, base: Size, size: Size) -> Reading:
+    """What was read of a model's size, once per process.
 
-    return read_parameters(model, base, size)
+    Args:
+        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
+        base: the size at which every factor of a rule is 1.
+        size: to read.
+    """
+    from hptransfer.models.reading import read_recipe_model
+    from hptransfer.recipe.schema import MODEL
+
+    return read_recipe_model(MODEL.validate_json(model), base, size)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hptransfer.errors import Finding, Place, RecipeError
+from hptransfer.errors import Finding, MachineError, Place, RecipeError, UsageError
 from hptransfer.recipe.advice import advice
 from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import TextFiles
@@ -38,17 +38,18 @@ class Validation:
     unavailable: bool = False
 
 
-def validate_command(recipes: Sequence[str], output_format: Format = "text") -> int:
+def validate_command(recipes: Sequence[str], output_format: Format = "text", trust: bool = False) -> int:
     """Check recipes and print what was found to stdout.
 
     Args:
         recipes: paths or names of shipped recipes.
         output_format: "text" for people, "json" for programs, "github" for annotations in a workflow.
+        trust: also build the models, which runs the code that recipes name.
 
     Returns:
         0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read.
     """
-    results = [validate(reference) for reference in recipes]
+    results = [validate(reference, trust) for reference in recipes]
     for line in _RENDERERS[output_format](results):
         print(line)
     if any(result.unavailable for result in results):
@@ -56,15 +57,29 @@ def validate_command(recipes: Sequence[str], output_format: Format = "text") -> 
     return 1 if any(result.errors for result in results) else 0
 
 
-def validate(reference: str) -> Validation:
-    """Check one recipe."""
+def validate(reference: str, trust: bool = False) -> Validation:
+    """Check one recipe; with `trust` its model too, built at base and target without memory."""
     try:
         loaded = load_recipe(reference)
     except RecipeUnavailableError as error:
         return Validation(reference, None, error.findings, unavailable=True)
     except RecipeError as error:
         return Validation(reference, None, error.findings)
-    return Validation(reference, loaded, tuple(_missing_files(loaded)), advice(loaded))
+    faults = [*_missing_files(loaded), *(_model_faults(loaded) if trust else ())]
+    return Validation(reference, loaded, tuple(faults), advice(loaded))
+
+
+def _model_faults(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """What a plan of the target would ask for."""
+    from hptransfer.commands.plan import plan_recipe, wanted_size
+    from hptransfer.recipe.hyperparameters import defaults
+
+    try:
+        plan_recipe(loaded.recipe, wanted_size(loaded.recipe, None, None), defaults(loaded.recipe.training))
+    except (UsageError, MachineError) as error:
+        place = Place(str(loaded.path), *loaded.positions[("model",)].key)
+        for finding in error.findings:
+            yield Finding(finding.rule, finding.received, finding.hint, place, "recipe/model")
 
 
 def _missing_files(loaded: LoadedRecipe) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hptransfer.evidence import process
 from hptransfer.evidence.breaks import Break, breaks_of
 from hptransfer.evidence.joint import Cell, JointFit
-from hptransfer.evidence.noise import noise_of
+from hptransfer.evidence.noise import luck_of, noise_of
 from hptransfer.evidence.points import SeedMeans
 from hptransfer.evidence.process import DRAWS
 
@@ -38,7 +38,8 @@ class CurveDraws:
         optimum: (DRAWS,) log2 position of each drawn curve's minimum within the region that was sampled.
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
-        loss: (DRAWS,) loss at the minimum, nats.
+        loss: (DRAWS,) loss at the minimum, nats, for these seeds.
+        luck: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
         noise: standard deviation of one run, nats.
         low: low end of the region.
@@ -51,6 +52,7 @@ class CurveDraws:
     below: npt.NDArray[np.bool_]
     above: npt.NDArray[np.bool_]
     loss: Array
+    luck: Array
     at: Array
     noise: float
     low: float
@@ -107,8 +109,11 @@ def _draw(
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
+    lucks = luck_of(tables, known)[:, None] * process.normal(70, len(tables))
     return [
-        _summary(table, grids[size], curves[size], ends[size], float(np.sqrt(np.mean(spread[size] ** 2))), at)
+        _summary(
+            table, grids[size], curves[size], ends[size], float(np.sqrt(np.mean(spread[size] ** 2))), lucks[size], at
+        )
         for size, table in enumerate(tables)
     ]
 
@@ -168,7 +173,9 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
     return np.asarray(end)
 
 
-def _summary(table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, at: float | None) -> CurveDraws:
+def _summary(
+    table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, luck: Array, at: float | None
+) -> CurveDraws:
     where = np.where(grid[:, None] <= end, curves, np.inf).argmin(axis=0)
     column = np.arange(DRAWS)
     middle = np.clip(where, 1, len(grid) - 2)
@@ -182,6 +189,7 @@ def _summary(table: SeedMeans, grid: Array, curves: Array, end: Array, noise: fl
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),
         loss=np.fmin(curves[where, column], lost),
+        luck=luck,
         at=lost,
         noise=noise,
         low=float(grid[0]),
@@ -198,6 +206,8 @@ def _loss_at(table: SeedMeans, at: float | None, grid: Array, curves: Array) -> 
     if grid[0] <= at <= grid[-1]:
         cell = min(int(np.searchsorted(grid, at, side="right")) - 1, len(grid) - 2)
         share = (at - grid[cell]) / (grid[cell + 1] - grid[cell])
-        return np.asarray(curves[cell] if share == 0 else (1 - share) * curves[cell] + share * curves[cell + 1])
+        if min(share, 1 - share) < 1e-9:  # on a node; its neighbour may be infinite
+            return np.asarray(curves[cell + round(share)])
+        return np.asarray((1 - share) * curves[cell] + share * curves[cell + 1])
     # far flanks inform no curve; the chord between neighbouring means bounds a convex flank from above
     return np.full(DRAWS, float(np.interp(at, table.flank_x, table.flank_mean)))

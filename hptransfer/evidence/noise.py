@@ -52,6 +52,18 @@ def noise_of(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
     return Noise(relative, float((ss / relative).sum()) + prior * _PRIOR_DF, float(df.sum()) + _PRIOR_DF)
 
 
+def luck_of(tables: Sequence[SeedMeans], noise: Noise) -> Array:
+    """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
+
+    It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
+    """
+    seeds = np.array([float(table.luck_df + 1) for table in tables])
+    variance = noise.ss / noise.df
+    df = float((seeds - 1).sum())
+    pooled = (sum(table.luck_ss for table in tables) + variance) / (df + 1)
+    return np.asarray(np.sqrt(pooled / seeds))
+
+
 def _scatter(tables: Sequence[SeedMeans]) -> Array:
     """Squared departures of four neighbouring means from a parabola, scaled so that their 30% quantile is the variance.
 

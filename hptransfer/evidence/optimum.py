@@ -29,7 +29,7 @@ class Optimum:
         high: upper end; inf where the sampled region gives none. A divergence bounds it.
         standard_error: spread of the optimum in octaves; inf when it is open on a side.
         edge: the lowest mean lies at this end of the finite, sampled region, so the interval is a one-sided bound.
-        loss: loss at the optimum, nats, with its interval.
+        loss: loss at the optimum, nats; its interval includes the luck of the seeds.
         best_point: (x, mean loss) of the lowest seed mean.
         noise: standard deviation of one run about its expected loss, nats, seed offsets removed.
         noise_from: "seeds" (paired differences), "scatter" (one seed: scatter about smooth curves, weak) or "given".
@@ -114,7 +114,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
         high=max(middle, high),
         standard_error=float(draws.optimum.std()) if math.isfinite(high - low) else math.inf,
         edge=edge,
-        loss=quantiles(draws.loss),
+        loss=quantiles(draws.loss + draws.luck),
         best_point=(float(table.x[best]), float(table.mean[best])),
         noise=draws.noise,
         noise_from=_noise_source(table, noise),

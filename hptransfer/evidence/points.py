@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,11 @@ Array = npt.NDArray[np.float64]
 _MANY_SEEDS = 200
 #: an estimate never uses more than this many values; denser sweeps are averaged in cells
 _MOST_VALUES = 32
+#: losses above the best by more than this many times the rise next to the minimum inform neither optimum nor noise
+_TALLEST = 25
+#: the higher half of the values is left out of the noise when its variance exceeds the lower half's by this factor
+_LOUD = 5.0
+_FEWEST_QUIET = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class SeedMeans:
         count: (m,) seeds behind each mean.
         residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
+        luck_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
+        luck_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) their means.
         wall: smallest x right of the lowest mean that diverged; None when there is none.
@@ -62,6 +70,8 @@ class SeedMeans:
     flank_mean: Array
     residual_ss: float
     residual_df: int
+    luck_ss: float
+    luck_df: int
     wall: float | None
     cliff: float | None
     diverged: tuple[float, ...]
@@ -94,18 +104,20 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
             hint="extend the grid to smaller values",
         )
     x, row = np.unique(x_all[keep], return_inverse=True)
-    mean, *_ = _two_way(loss_all[keep], row, seed_all[keep], len(x))
+    mean = _two_way(loss_all[keep], row, seed_all[keep], len(x)).mean
     flank_x, flank_mean = x, mean
     right = bad[bad > x[mean.argmin()]]
     wall = _first(*right)
     cliff = _first(*right, *x[(mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])])
-    window = _informative(x, mean, wall)
-    # noise is judged where it matters: losses near the minimum, not on flanks that are about to blow up
+    highest = _TALLEST * _scale(mean)
+    window = _informative(x, mean, wall, highest)
+    luck, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
     inside = window[row]
-    x, row = np.unique(x_all[keep][inside], return_inverse=True)
-    mean, count, ss, df = _two_way(loss_all[keep][inside], row, seed_all[keep][inside], len(x))
+    x = x[window]
+    fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
+    mean, count = fit.mean, fit.runs
     if len(x) > _MOST_VALUES:
-        x, mean, count, extra_ss, extra_df = _cells(x, mean, count)
+        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
         ss, df = ss + extra_ss, df + extra_df
     return SeedMeans(
         x=x,
@@ -115,6 +127,8 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         flank_mean=flank_mean,
         residual_ss=ss,
         residual_df=df,
+        luck_ss=float(((luck - luck.mean()) ** 2).sum()) if len(luck) else 0.0,
+        luck_df=max(0, len(luck) - 1),
         wall=wall,
         cliff=cliff,
         diverged=tuple(float(value) for value in bad),
@@ -123,7 +137,17 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     )
 
 
-def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tuple[Array, Array, float, int]:
+class _TwoWay(NamedTuple):
+    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual sum of squares and df."""
+
+    mean: Array
+    runs: Array
+    luck: Array
+    ss: float
+    df: int
+
+
+def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
     """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
     order = np.lexsort((loss, seed, row))
     loss, row, seed = loss[order], row[order], seed[order]
@@ -145,31 +169,65 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> tup
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
-    return mean, count, float(residual @ residual), len(loss) - m - rank
+    return _TwoWay(mean, count, offset[crossed], float(residual @ residual), len(loss) - m - rank)
+
+
+def _noise(
+    loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
+) -> tuple[Array, float, int]:
+    """Seed offsets, residual sum of squares and its degrees of freedom, from the values near the minimum.
+
+    On flanks that are about to blow up runs scatter far more than at the minimum, where noise matters. So the higher
+    half of the values counts only where it is about as quiet as the lower half.
+    """
+
+    def of(values: npt.NDArray[np.bool_]) -> _TwoWay:
+        rows = values[row]
+        return _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+
+    everything = of(window)
+    lower = window & (mean <= np.median(mean[window]))
+    if lower.sum() < _FEWEST_QUIET:
+        return everything.luck, everything.ss, everything.df
+    inner = of(lower)
+    outer_ss, outer_df = everything.ss - inner.ss, everything.df - inner.df
+    loud = inner.df > 0 and outer_df > 0 and outer_ss / outer_df > _LOUD * inner.ss / inner.df
+    chosen = inner if loud else everything
+    return chosen.luck, chosen.ss, chosen.df
 
 
 def _first(*candidates: float) -> float | None:
     return float(min(candidates)) if candidates else None
 
 
-def _informative(x: Array, mean: Array, wall: float | None) -> npt.NDArray[np.bool_]:
+def _renumbered(row: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Row numbers without gaps."""
+    return np.unique(row, return_inverse=True)[1]
+
+
+def _scale(mean: Array) -> float:
+    """How far losses rise within two values of the lowest mean, nats; at least 0.1% of the loss, which is noise."""
+    best = int(mean.argmin())
+    rise = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
+    return max(rise, 0.001 * abs(float(mean[best])))
+
+
+def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> npt.NDArray[np.bool_]:
     """Mark the contiguous values around the lowest mean that say something about the optimum."""
     best = int(mean.argmin())
-    scale = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
-    # a flank 25 times as high as the neighbourhood of the minimum says nothing; two neighbours on each side stay
-    use: npt.NDArray[np.bool_] = (mean - mean[best] <= 25 * scale) | (np.abs(np.arange(len(x)) - best) <= 2)
+    # a steep flank says nothing, but two neighbours on each side stay: they show that there is one
+    use: npt.NDArray[np.bool_] = (mean - mean[best] <= highest) | (np.abs(np.arange(len(x)) - best) <= 2)
     if wall is not None:
         use &= x < wall
     outside = np.flatnonzero(~use)
     low = outside[outside < best].max(initial=-1)
     high = outside[outside > best].min(initial=len(x))
-    use[: low + 1] = False
-    use[high:] = False
-    return use
+    index = np.arange(len(x))
+    return np.asarray((index > low) & (index < high))
 
 
-def _cells(x: Array, mean: Array, count: Array) -> tuple[Array, Array, Array, float, int]:
-    """Average a dense sweep in equal cells of x; what scatters around a line within a cell is noise."""
+def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array, float, int]:
+    """Average a dense sweep in equal cells of x; what scatters around a line within a quiet cell is noise."""
     width = (x[-1] - x[0]) / _MOST_VALUES
     cell = np.minimum(((x - x[0]) / width).astype(np.intp), _MOST_VALUES - 1)
     _, cell = np.unique(cell, return_inverse=True)
@@ -179,7 +237,7 @@ def _cells(x: Array, mean: Array, count: Array) -> tuple[Array, Array, Array, fl
     dx, dy = x - mean_x[cell], mean - mean_y[cell]
     sxx, sxy, syy = (np.bincount(cell, count * product) for product in (dx * dx, dx * dy, dy * dy))
     members = np.bincount(cell)
-    enough = members >= 3
+    enough = (members >= 3) & (np.bincount(cell, quiet) == members)
     inner = syy - np.divide(sxy**2, sxx, out=np.zeros_like(sxy), where=sxx > 0)
     return (
         mean_x,

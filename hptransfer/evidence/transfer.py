@@ -236,7 +236,7 @@ def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval |
     """Regret at the largest size over the loss gained on the way to it; None unless the gain is clearly positive."""
     if reference is None or largest is None or reference is largest or not np.isfinite(largest.at).all():
         return None
-    gain = reference.loss - largest.loss
+    gain = reference.loss + reference.luck - largest.loss - largest.luck
     if np.quantile(gain, 0.025) <= 0:
         return None
     return quantiles((largest.at - largest.loss) / gain)
@@ -244,7 +244,9 @@ def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval |
 
 def _not_worse(drawn: Sequence[CurveDraws | None]) -> bool | None:
     """Whether growing never costs loss at the tuned optimum: True, False, or None where noise hides it."""
-    steps = [quantiles(b.loss - a.loss) for a, b in pairwise(drawn) if a is not None and b is not None]
+    steps = [
+        quantiles(b.loss + b.luck - a.loss - a.luck) for a, b in pairwise(drawn) if a is not None and b is not None
+    ]
     if any(step.low > 0 for step in steps):
         return False
     return True if steps and all(step.high <= 0 for step in steps) else None

@@ -18,7 +18,8 @@ _HEADER = """\
 # parameters: one row per group of parameters. `pattern` is a regular expression that must match the whole name;
 #   `init_std`, `learning_rate` (the peak), `weight_decay` (torch's: the decay per step is learning_rate * weight_decay)
 #   and `eps` are final values for this size. `rules` and `sources` say where each comes from.
-# hyperparameters: the values at the base size, before any rule; betas, momentum and warmup hold at every size.
+# hyperparameters: the values at the base size, before any rule; warmup holds at every size.
+# optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
 #
@@ -94,6 +95,7 @@ def target_document(
         "base": asdict(plan.base),
         "size": asdict(plan.size),
         "hyperparameters": dict(plan.hyperparameters),
+        "optimizer_values": dict(plan.optimizer_values),
         "training": dict(training),
         "notes": list(plan.notes),
         "parameters": [_row(group) for group in group_rows(plan.rows)],
@@ -145,8 +147,8 @@ def _sentence(axis: str, target: int, reached: int | None, factor: float | None,
 
 def render_target(document: Mapping[str, object]) -> str:
     """The file's text: a header that explains it, then YAML; floats are written so that they read back bit for bit."""
-    hyperparameters = document["hyperparameters"]
-    optimizer = _OPTIMIZERS[str(document["optimizer"])].format_map(dict(_mapping(hyperparameters)))
+    values = {**_mapping(document["hyperparameters"]), **_mapping(document["optimizer_values"])}
+    optimizer = _OPTIMIZERS[str(document["optimizer"])].format_map(values)
     verdict = _mapping(document["verdict"])
     header = _HEADER.format(optimizer=optimizer)
     if verdict["forced"]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows
+from hptransfer.parameterization.markdown import plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 
@@ -27,10 +30,16 @@ class AppliedPlan:
     Args:
         rows: of a `Plan`, or groups read from a file.
         hyperparameters: base values by name; what no row carries (betas, momentum, warmup) is kept here.
-        optimizer: "adamw" or "sgd".
+        optimizer: as the plan says it.
+        plan: the whole plan, where there is one and not just a file.
+        multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
+            have none.
+        optimizer_values: as a file gives them; else those of the plan, or the base values.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
+        optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
+            duration do.
     """
 
     def __init__(
@@ -38,16 +47,44 @@ class AppliedPlan:
         rows: Sequence[PlannedParameter] | Sequence[ParameterGroup],
         hyperparameters: Mapping[str, float] | None = None,
         optimizer: str = "adamw",
+        plan: Plan | None = None,
+        multipliers: Mapping[str, float] | None = None,
+        optimizer_values: Mapping[str, float] | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
         self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
         self.hyperparameters = dict(hyperparameters or {})
         self.optimizer = optimizer
+        self.plan = plan
+        self.multipliers = dict(multipliers or {})
+        known = ("beta1", "beta2", "momentum")
+        self.optimizer_values = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
+        self.optimizer_values |= dict(optimizer_values or (plan.optimizer_values if plan else {}))
 
     @classmethod
-    def from_plan(cls, plan: Plan) -> AppliedPlan:
+    def from_plan(cls, plan: Plan, multipliers: Mapping[str, float] | None = None) -> AppliedPlan:
         """The plan with its hyperparameters and optimizer."""
-        return cls(plan.rows, plan.hyperparameters, plan.optimizer)
+        return cls(plan.rows, plan.hyperparameters, plan.optimizer, plan, multipliers)
+
+    @property
+    def rows(self) -> tuple[PlannedParameter, ...]:
+        """One row per parameter, with factors and sources; empty for a plan that was read from a file."""
+        return tuple(self.plan.rows) if self.plan else ()
+
+    @property
+    def whole_plan(self) -> Plan:
+        """The plan behind it.
+
+        Raises:
+            UsageError: it was read from a file, which has rows only.
+        """
+        if self.plan is None:
+            raise UsageError("a plan must have been made, not read", received="a plan that was read from a file")
+        return self.plan
+
+    def to_table(self) -> str:
+        """The groups as a Markdown table, with the notes of the plan below."""
+        return plan_markdown(self.groups, self.plan.notes if self.plan else ())
 
     def init_(self, module: nn.Module, seed: int | None = None) -> None:
         """Draw every parameter in place; buffers are left alone.
@@ -72,10 +109,14 @@ class AppliedPlan:
             )
         with torch.no_grad():
             for name, tensor, group in matched:
-                _draw(tensor, group, None if seed is None else _generator(tensor.device, seed, name))
+                _draw(tensor, group, seed, name)
 
-    def param_groups(self, module: nn.Module) -> list[dict[str, Any]]:
+    def param_groups(self, module: nn.Module, optimizer: str | None = None) -> list[dict[str, Any]]:
         """Parameter groups for a torch optimizer; parameters with equal values share one.
+
+        Args:
+            module: with the plan's names and shapes, possibly wrapped.
+            optimizer: where a plan has two (Muon and another beside it), the one whose groups are wanted.
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
@@ -84,11 +125,54 @@ class AppliedPlan:
         Raises:
             UsageError: names or shapes differ from the plan's.
         """
-        members: dict[tuple[float, float, float | None], list[tuple[Tensor, str]]] = {}
+        known = list(dict.fromkeys(group.optimizer or self.optimizer for group in self.groups))
+        if optimizer is not None and optimizer not in known:
+            raise UsageError(f"the optimizer must be one of the plan's, {', '.join(known)}", received=optimizer)
+        others: dict[str, dict[tuple[float, float, float | None], list[tuple[Tensor, str]]]] = {}
         for _, tensor, group in self._match(module):
+            members = others.setdefault(group.optimizer or self.optimizer, {})
             key = (group.learning_rate, group.weight_decay, group.eps)
             members.setdefault(key, []).append((tensor, group.pattern))
-        return [_param_group(*key, of) for key, of in members.items()]
+        wanted = known if optimizer is None else [optimizer]
+        return [_param_group(*key, of) for name in wanted for key, of in others.get(name, {}).items()]
+
+    def clip_grad_norm_(self, module: nn.Module, max_norm: float) -> float:
+        """Clip by the norm that the gradients have with multipliers in `forward`, so that a threshold carries over.
+
+        A weight W = A w has the gradient A dL/dW in the form with multipliers and dL/dW in the plain form; torch's own
+        `clip_grad_norm_` sees the latter, and clips differently at every size.
+
+        Args:
+            module: after `backward`.
+            max_norm: threshold, above 0, as tuned at any size.
+
+        Returns:
+            The norm before clipping.
+
+        Raises:
+            UsageError: names or shapes differ from the plan's, or the plan was read from a file, which has no
+                multipliers.
+        """
+        _ = self.whole_plan  # a file has no multipliers
+        gradients = [
+            (tensor.grad, self.multipliers.get(name, 1.0))
+            for name, tensor, _ in self._match(module)
+            if tensor.grad is not None
+        ]
+        norms = [_whole(torch.linalg.vector_norm(gradient)) * factor for gradient, factor in gradients]
+        norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+        if norm > max_norm:
+            for gradient, _ in gradients:
+                gradient.mul_(max_norm / norm)
+        return norm
+
+    def matched(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
+        """Name, tensor and row of every parameter, in the module's order.
+
+        Raises:
+            UsageError: names or shapes differ from the plan's.
+        """
+        return self._match(module)
 
     def _match(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
         """Each parameter with its row; every disagreement between the module and the plan is an error."""
@@ -96,7 +180,7 @@ class AppliedPlan:
         matched: list[tuple[str, Tensor, ParameterGroup]] = []
         unknown, shapes = [], []
         counts = dict.fromkeys((group.pattern for group in self.groups), 0)
-        for name, tensor in module.named_parameters():
+        for name, tensor in plain_names(module):
             found = [group for pattern, group in rows if pattern.fullmatch(name)]
             if len(found) != 1:
                 unknown.append(f"{name} ({len(found)} rows)")
@@ -105,7 +189,8 @@ class AppliedPlan:
             if tuple(tensor.shape) != found[0].shape:
                 shapes.append(f"{name} {tuple(tensor.shape)}, planned {found[0].shape}")
             matched.append((name, tensor, found[0]))
-        _require("every parameter must match one row of the plan", unknown)
+        hint = _PARAMETRIZED if any("parametrizations." in name for name in unknown) else None
+        _require("every parameter must match one row of the plan", unknown, hint)
         _require("every parameter must have the planned shape", shapes)
         missing = [
             f"{group.pattern} ({counts[group.pattern]} of {group.count})"
@@ -154,12 +239,18 @@ def read_document(document: object, path: str) -> AppliedPlan:
         raise UsageError("`parameters` of a target's file must be a list of rows", received=path)
     if not isinstance(optimizer, str) or not isinstance(hyperparameters, dict):
         raise UsageError("a target's file must have `hyperparameters` and `optimizer`", received=path)
-    for name, value in hyperparameters.items():
+    optimizer_values = document.get("optimizer_values", {})
+    if not isinstance(optimizer_values, dict):
+        raise UsageError("`optimizer_values` of a target's file must be a mapping", received=path)
+    for name, value in [*hyperparameters.items(), *optimizer_values.items()]:
         if not isinstance(name, str) or not isinstance(value, int | float):
             raise UsageError(
-                "`hyperparameters` of a target's file must be numbers", received=f"{name}: {value!r}", hint=NUMBERS
+                "`hyperparameters` and `optimizer_values` of a target's file must be numbers",
+                received=f"{name}: {value!r}",
+                hint=NUMBERS,
             )
-    return AppliedPlan([ParameterGroup.from_mapping(row) for row in rows], hyperparameters, optimizer)
+    groups = [ParameterGroup.from_mapping(row) for row in rows]
+    return AppliedPlan(groups, hyperparameters, optimizer, optimizer_values=optimizer_values)
 
 
 def _param_group(
@@ -174,9 +265,34 @@ def _param_group(
     }
 
 
-def _require(rule: str, offenders: Sequence[str]) -> None:
+def _whole(value: Tensor) -> Tensor:
+    """The sum over ranks of a sharded number."""
+    whole: Tensor = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return whole.float()
+
+
+def plain_names(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Named parameters without what torch.compile, data parallelism, EMA and activation checkpointing add to names."""
+    while isinstance(module, DistributedDataParallel | DataParallel | AveragedModel) or hasattr(module, "_orig_mod"):
+        inner = module._orig_mod if hasattr(module, "_orig_mod") else module.module
+        if not isinstance(inner, nn.Module):
+            break
+        module = inner
+    for name, tensor in module.named_parameters():
+        yield _WRAPPERS.sub("", name), tensor
+
+
+#: wrappers inside a model: a compiled layer, a checkpointed one, FSDP's first version
+_WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
+_PARAMETRIZED = (
+    "a parametrization (weight_norm, ...) replaced planned weights: plan a model that has it, or initialise and group "
+    "parameters before it is registered"
+)
+
+
+def _require(rule: str, offenders: Sequence[str], hint: str | None = None) -> None:
     if offenders:
-        raise UsageError(rule, received=_some(offenders))
+        raise UsageError(rule, received=_some(offenders), hint=hint)
 
 
 def _some(names: Iterable[str], shown: int = 5) -> str:
@@ -190,7 +306,18 @@ def _generator(device: torch.device, seed: int, name: str) -> torch.Generator:
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def _draw(tensor: Tensor, group: ParameterGroup, generator: torch.Generator | None) -> None:
+def _draw(tensor: Tensor, group: ParameterGroup, seed: int | None, name: str) -> None:
+    if hasattr(tensor, "device_mesh"):  # a DTensor; its module takes a second to import
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        assert isinstance(tensor, DTensor)  # noqa: S101  # for the type checker
+        # the same numbers whatever the number of ranks: draw the whole parameter, keep this rank's part
+        local = tensor.to_local()
+        whole = torch.empty(tensor.shape, dtype=tensor.dtype, device=local.device)
+        _draw(whole, group, seed, name)
+        local.copy_(distribute_tensor(whole, tensor.device_mesh, tensor.placements).to_local())
+        return
+    generator = None if seed is None else _generator(tensor.device, seed, name)
     if group.init == "normal":
         if group.init_std is None:
             raise UsageError("a normal init must have an `init_std`", received=group.pattern)

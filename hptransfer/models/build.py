@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from hptransfer.errors import UsageError
+from hptransfer.models.factory import build_factory
 from hptransfer.models.gpt import Gpt
+from hptransfer.models.huggingface import build_huggingface
 from hptransfer.models.mlp import Mlp
 from hptransfer.recipe.schema import GptModel, Model
 
@@ -21,11 +25,11 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
         device: a torch device; "meta" allocates no memory, for any size.
 
     Returns:
-        The module; `forward` takes B x context integers in [0, 256) and returns logits, B x 256 for an MLP (the byte
-        after the window), B x context x 256 for a decoder (the byte after each position).
+        The module; `forward` of the built-ins takes B x context integers in [0, 256) and returns logits, B x 256 for an
+        MLP (the byte after the window), B x context x 256 for a decoder (the byte after each position).
 
     Raises:
-        UsageError: a size below 1, or a width that heads do not divide.
+        UsageError: a size below 1, a width that heads do not divide, or a factory or configuration that fails.
     """
     for name, value in (("width", width), ("depth", depth)):
         if value < 1:
@@ -33,6 +37,10 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
     if model.kind == "gpt":
         check_heads(model, width)
     with torch.device(device):
+        if model.kind == "factory":
+            return build_factory(model, width, depth)
+        if model.kind == "huggingface":
+            return build_huggingface(model, width, depth)
         if model.kind == "gpt":
             return Gpt(
                 width,
@@ -66,3 +74,8 @@ def check_heads(model: GptModel, width: int) -> None:
             received=f"head_dim={model.head_dim}",
             hint="use an even head_dim or `positions: learned`",
         )
+
+
+def model_builder(model: Model) -> Callable[[int, int], nn.Module]:
+    """`build_model` of one section as a function of width and depth, on the meta device."""
+    return lambda width, depth: build_model(model, width, depth, device="meta")

@@ -7,33 +7,47 @@ are compared with microsoft/mup's InfShape arithmetic. What cannot be decided is
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
-from mup.infshape import InfDim, InfShape, zip_infshape
+from mup.infshape import InfShape, zip_infshape
 from mup.shape import get_shapes
 from torch import nn
 
 from hptransfer.errors import Finding, UsageError
-from hptransfer.models.build import build_model
+from hptransfer.models.build import model_builder
+from hptransfer.models.deciding import Decider, undecided
+from hptransfer.models.families import family_of, head_dims
+from hptransfer.models.presets import PRESETS, Preset
+from hptransfer.models.role_text import GivenRole, parse_role
 from hptransfer.parameterization.groups import template
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.recipe.schema import Model
+from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 
 #: (width, depth) -> module; called under the meta device
 Builder = Callable[[int, int], nn.Module]
 
-#: full names of the parameters whose output is added to the residual stream, per built-in model
-RESIDUAL_WRITERS: Mapping[str, tuple[str, ...]] = {
-    "mlp": (),
-    "gpt": (r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",),
-}
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a model.
+
+    Attributes:
+        parameters: in `named_parameters()` order.
+        multiplied: names of weights whose module divides by the width's growth in `forward` by itself (mup's
+            MuReadout and MuSharedReadout).
+        notes: what a plan must say of this family of models.
+        head_dims: size of an attention head at the base and at this size, where a configuration says it.
+    """
+
+    parameters: tuple[Parameter, ...]
+    multiplied: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    head_dims: tuple[int, int] | None = None
 
 
 def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
@@ -48,13 +62,27 @@ def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ..
         One entry per parameter in `named_parameters()` order.
 
     Raises:
-        UsageError: the model cannot be built at one of the sizes.
+        UsageError: the model cannot be built at one of the sizes, or its parameters cannot be decided.
     """
+    return read_recipe_model(model, base, size).parameters
 
-    def build(width: int, depth: int) -> nn.Module:
-        return build_model(model, width, depth, device="meta")
 
-    return read_module(build, base, size, residual_writers=RESIDUAL_WRITERS[model.kind])
+def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
+    """`read_parameters` with what else was seen."""
+    if isinstance(model, MlpModel | GptModel):
+        return read_model(model_builder(model), base, size, preset=model.kind)
+    family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
+    reading = read_model(
+        model_builder(model),
+        base,
+        size,
+        preset=model.preset or family,
+        residual_writers=model.residual_writers or None,
+        roles=dict(model.roles),
+    )
+    if isinstance(model, HuggingFaceModel):
+        return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
+    return reading
 
 
 def read_module(
@@ -63,79 +91,163 @@ def read_module(
     size: Size,
     *,
     residual_writers: Sequence[str] = (),
-    roles: Mapping[str, Role] | None = None,
+    roles: Mapping[str, Role | str] | None = None,
 ) -> tuple[Parameter, ...]:
+    """The parameters of any module at a size, without allocating any; see `read_model`."""
+    return read_model(build, base, size, residual_writers=residual_writers, roles=roles).parameters
+
+
+def read_model(
+    build: Builder,
+    base: Size,
+    size: Size,
+    *,
+    preset: str | None = None,
+    residual_writers: Sequence[str] | None = None,
+    roles: Mapping[str, Role | str] | None = None,
+    base_shapes: Mapping[str, InfShape] | None = None,
+) -> Reading:
     """The parameters of any module at a size, without allocating any.
 
     Args:
         build: makes the module at a width and a depth.
         base: the size at which every factor of a rule is 1.
         size: the size to read.
+        preset: a family in `PRESETS`, for residual writers and for what shapes cannot tell.
         residual_writers: regular expressions that match full names of parameters whose output is added to a residual
-            stream; empty for a network without one.
-        roles: regular expressions that match full names -> role, where shapes do not decide it.
+            stream; replaces the preset's; empty for a network without one.
+        roles: regular expressions that match full names -> role, where shapes do not decide it; see `parse_role`.
+        base_shapes: growing axes from a mup base-shape file, instead of comparing two widths.
 
     Returns:
-        One entry per parameter in `named_parameters()` order.
+        The reading.
 
     Raises:
-        UsageError: tied weights, or parameters whose role the shapes and module types do not decide.
+        UsageError: the model cannot be built, does not change with the width or depth that is asked for, or has
+            parameters whose role the shapes and module types do not decide.
     """
+    known = _preset(preset)
     with torch.device("meta"):
-        shallow = get_shapes(build(base.width, base.depth))
-        deep = get_shapes(build(base.width, 2 * base.depth))
-        wide = get_shapes(build(2 * base.width, 2 * base.depth))
-        module = build(size.width, size.depth)
-    _refuse_tied(module)
-    reader = _Reader(
-        infshapes=_base_infshapes(deep, wide),
-        repeated=_repeated(shallow, deep),
-        writers=tuple(re.compile(pattern) for pattern in residual_writers),
-        roles=tuple((re.compile(pattern), role) for pattern, role in (roles or {}).items()),
+        shallow = get_shapes(_built(build, base.width, base.depth))
+        deep = get_shapes(_built(build, base.width, 2 * base.depth))
+        wide = get_shapes(_built(build, 2 * base.width, 2 * base.depth)) if base_shapes is None else None
+        module = _built(build, size.width, size.depth)
+    multiplied = _multiplied(module)
+    tied = _tied(module)
+    infshapes = _with_templates(base_shapes or _grown(deep, wide or deep))
+    repeated = _repeated(shallow, deep)
+    _require_growth(base, size, infshapes, repeated, get_shapes(module))
+    writers = known.residual_writers if residual_writers is None else residual_writers
+    decider = Decider(
+        infshapes=infshapes,
+        repeated=repeated,
+        writers=tuple(map(_pattern, writers)),
+        roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
+        tied=tied,
+        preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
     )
-    owners = {
-        f"{prefix}.{name}" if prefix else name: (owner, name)
-        for prefix, owner in module.named_modules()
-        for name, _ in owner.named_parameters(recurse=False)
-    }
-    parameters: list[Parameter] = []
-    findings: list[Finding] = []
-    for name, shape in get_shapes(module).items():
-        try:
-            parameters.append(reader.read(name, tuple(shape), *owners[name]))
-        except UsageError as error:
-            findings.extend(error.findings)
-    if findings:
-        every = UsageError(findings[0].rule, received=findings[0].received, hint=findings[0].hint)
-        every.findings = tuple(findings)
-        raise every
-    reader.check_patterns(parameters)
-    return tuple(parameters)
+    parameters = _decide(module, decider)
+    _check_patterns(parameters, [] if residual_writers is None else residual_writers, roles or {})
+    if residual_writers is None and writers and not any(parameter.writes_residual for parameter in parameters):
+        raise UsageError(
+            f"the preset `{preset}` must name the parameters that write the residual stream",
+            received="no parameter has such a name",
+            hint="name them: `residual_writers`, regular expressions over full names",
+        )
+    return Reading(parameters, multiplied, known.notes)
 
 
-def _refuse_tied(module: nn.Module) -> None:
+def _preset(name: str | None) -> Preset:
+    if name is None:
+        return Preset()
+    if name not in PRESETS:
+        raise UsageError(f"the preset must be one of {', '.join(PRESETS)}", received=name)
+    return PRESETS[name]
+
+
+def _given(role: Role | str) -> GivenRole:
+    return GivenRole(role) if isinstance(role, Role) else parse_role(role)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError("a pattern must be a regular expression", received=f"{text}: {error}") from None
+
+
+def _built(build: Builder, width: int, depth: int) -> nn.Module:
+    try:
+        module = build(width, depth)
+    except UsageError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise UsageError(
+            "the model must exist at the base size, at twice its width and depth, and at the size planned",
+            received=f"width {width}, depth {depth}: {type(error).__name__}: {error}",
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)
+    return module
+
+
+def _multiplied(module: nn.Module) -> frozenset[str]:
+    """Weights of mup's readouts, by class name: the class may come from mup, its forks or a vendored copy."""
+    readouts = [
+        layer
+        for layer in module.modules()
+        if {"MuReadout", "MuSharedReadout"} & {kind.__name__ for kind in type(layer).__mro__}
+    ]
+    weights = {id(layer.weight) for layer in readouts}
+    return frozenset(name for name, tensor in module.named_parameters() if id(tensor) in weights)
+
+
+def _tied(module: nn.Module) -> dict[str, str]:
+    """Tables whose tensor also reads out -> the other name; mup's MuSharedReadout is none, it multiplies by itself.
+
+    Raises:
+        UsageError: weights of another kind are tied.
+    """
     first: dict[int, str] = {}
+    tied = {}
     for name, tensor in module.named_parameters(remove_duplicate=False):
-        if id(tensor) in first:
+        known = first.setdefault(id(tensor), name)
+        if known == name:
+            continue
+        owner, other = (module.get_submodule(path.rpartition(".")[0]) for path in (name, known))
+        if "MuSharedReadout" in {kind.__name__ for kind in type(owner).__mro__}:
+            continue
+        if not (isinstance(other, nn.Embedding) and isinstance(owner, nn.Linear)):
             raise UsageError(
-                "weights must not be tied: an embedding and a readout scale differently, and what their shared weight "
-                "cannot absorb must stay in `forward`",
-                received=f"{first[id(tensor)]} and {name} are one tensor",
-                hint="untie them",
+                "weights must not be tied, except a table of embeddings with the readout",
+                received=f"{known} and {name} are one tensor",
+                hint="untie them: no published rule covers a weight in two places",
             )
-        first[id(tensor)] = name
+        tied[known] = name
+    return tied
 
 
-def _base_infshapes(base: Mapping[str, Sequence[int]], wide: Mapping[str, Sequence[int]]) -> dict[str, InfShape]:
-    """Base shape and growing axes, under the exact name and, where all layers agree, under the name's template."""
-    exact = {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in base.items()}
+def _grown(base: Mapping[str, Sequence[int]], wide: Mapping[str, Sequence[int]]) -> dict[str, InfShape]:
+    """Base shape and growing axes of every parameter of the base model."""
+    differing = sorted(base.keys() ^ wide.keys())
+    changed = [name for name in base.keys() & wide.keys() if len(base[name]) != len(wide[name])]
+    if differing or changed:
+        raise UsageError(
+            "width must change the lengths of axes, not the parameters there are",
+            received=f"only at one of two widths: {', '.join((differing or sorted(changed))[:5])}",
+        )
+    return {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in base.items()}
+
+
+def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
+    """Under the exact name and, where all layers agree, under the name's template."""
     by_template: dict[str, list[InfShape]] = {}
     for name, infshape in exact.items():
         by_template.setdefault(template(name), []).append(infshape)
     agreed = {
         pattern: infshapes[0]
         for pattern, infshapes in by_template.items()
-        if all(infshape.serialize() == infshapes[0].serialize() for infshape in infshapes)
+        if all(infshape.base_shape() == infshapes[0].base_shape() for infshape in infshapes)
     }
     return {**agreed, **exact}
 
@@ -146,135 +258,52 @@ def _repeated(shallow: Mapping[str, object], deep: Mapping[str, object]) -> froz
     return frozenset(pattern for pattern, count in deeper.items() if count > counts[pattern])
 
 
-@dataclass(frozen=True, slots=True)
-class _Fans:
-    """What a parameter's module says of it.
-
-    Attributes:
-        kind: "matrix", "lookup", "norm gain" or "bias".
-        fan_in: inputs summed into one output, as mup's dimension; finite 1 for lookups and vectors.
-        fan_out: outputs.
-    """
-
-    kind: Literal["matrix", "lookup", "norm gain", "bias"]
-    fan_in: InfDim
-    fan_out: InfDim
-
-
-_INIT: Mapping[str, Literal["normal", "ones", "zeros"]] = {
-    "matrix": "normal",
-    "lookup": "normal",
-    "norm gain": "ones",
-    "bias": "zeros",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """What was learned from the base and its two deltas, applied to one parameter of the target at a time."""
-
-    infshapes: Mapping[str, InfShape]
-    repeated: frozenset[str]
-    writers: Sequence[re.Pattern[str]]
-    roles: Sequence[tuple[re.Pattern[str], Role]]
-
-    def read(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
-        """Decide one parameter; `local` is its name in the module `owner`."""
-        infshape = self._infshape(name, shape)
-        fans = _fans(name, shape, owner, local, infshape)
-        repeats = template(name) in self.repeated
-        role, reason = self._role(name, shape, fans, repeats)
-        base_fan_in = _base_dim(fans.fan_in)
-        std = {"matrix": 1 / math.sqrt(base_fan_in), "lookup": 1.0}.get(fans.kind)
-        return Parameter(
-            name=name,
-            shape=shape,
-            role=role,
-            fan_in=int(fans.fan_in.dim),
-            fan_out=int(fans.fan_out.dim),
-            base_fan_in=base_fan_in,
-            base_fan_out=_base_dim(fans.fan_out),
-            in_block=repeats and bool(self.writers),
-            writes_residual=any(writer.fullmatch(name) for writer in self.writers),
-            init=_INIT[fans.kind],
-            reason=reason,
-            base_init_std=std,
+def _require_growth(
+    base: Size,
+    size: Size,
+    infshapes: Mapping[str, InfShape],
+    repeated: frozenset[str],
+    shapes: Mapping[str, Sequence[int]],
+) -> None:
+    """A builder that ignores an argument would silently give the standard parameterization."""
+    if size.width != base.width and not any(infshape.ninf() for infshape in infshapes.values()):
+        raise UsageError(
+            "width must change the shapes of a model",
+            received=f"the same shapes at widths {base.width} and {2 * base.width}",
+            hint="check that the function uses its width argument",
+        )
+    if size.depth != base.depth and not repeated:
+        raise UsageError(
+            "depth must change the number of layers of a model",
+            received=f"the same {len(shapes)} parameters at depths {base.depth} and {2 * base.depth}",
+            hint="check that the function uses its depth argument",
         )
 
-    def check_patterns(self, parameters: Sequence[Parameter]) -> None:
-        """A pattern that matches nothing is a typing error, and silence would leave a rule unapplied."""
-        for pattern in (*self.writers, *(pattern for pattern, _ in self.roles)):
-            if not any(pattern.fullmatch(parameter.name) for parameter in parameters):
-                raise UsageError("a pattern must match the full name of a parameter", received=pattern.pattern)
 
-    def _infshape(self, name: str, shape: tuple[int, ...]) -> InfShape:
-        base = self.infshapes.get(name, self.infshapes.get(template(name)))
-        if base is None:
-            raise _undecided(name, shape, "it has no counterpart at the base size")
-        if len(base) != len(shape) or any(
-            not dim.isinf() and dim.dim != length for dim, length in zip(base, shape, strict=True)
-        ):
-            raise _undecided(
-                name, shape, f"an axis changed that does not grow with width: {tuple(base.shape())} at the base width"
-            )
-        return zip_infshape(base, shape)
-
-    def _role(self, name: str, shape: tuple[int, ...], fans: _Fans, repeats: bool) -> tuple[Role, str]:
-        for pattern, role in self.roles:
-            if pattern.fullmatch(name):
-                return role, f"named by {pattern.pattern}"
-        where = "repeats with depth" if repeats else "outside the repeated layers"
-        if fans.kind == "lookup":
-            return Role.EMBEDDING, "rows are looked up"
-        if fans.kind == "matrix":
-            return self._matrix_role(name, shape, fans, repeats)
-        if fans.kind == "bias" and self._belongs_to_readout(name):
-            return Role.READOUT_BIAS, "bias of the readout"
-        return (Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR), f"{fans.kind}, {where}"
-
-    def _matrix_role(self, name: str, shape: tuple[int, ...], fans: _Fans, repeats: bool) -> tuple[Role, str]:
-        grows = (fans.fan_in.isinf(), fans.fan_out.isinf())
-        if grows == (True, True):
-            return Role.HIDDEN_WEIGHT, "fan-in and fan-out grow"
-        if repeats:
-            raise _undecided(name, shape, "it repeats with depth, but only one of its axes grows with width, or none")
-        if grows == (True, False):
-            return Role.READOUT, "fan-in grows, fan-out does not"
-        return Role.EMBEDDING, "fan-out grows, fan-in does not" if fans.fan_out.isinf() else "no axis grows with width"
-
-    def _belongs_to_readout(self, bias: str) -> bool:
-        """Whether the matrix beside this bias reads out; norms have no matrix."""
-        weight = self.infshapes.get(bias.removesuffix("bias") + "weight")
-        return weight is not None and len(weight) == 2 and bool(weight[1].isinf()) and not weight[0].isinf()
+def _decide(module: nn.Module, decider: Decider) -> tuple[Parameter, ...]:
+    """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
+    owners = {
+        f"{prefix}.{name}" if prefix else name: (owner, name)
+        for prefix, owner in module.named_modules()
+        for name, _ in owner.named_parameters(recurse=False)
+    }
+    parameters: list[Parameter] = []
+    faults: dict[str, Finding] = {}
+    for name, shape in get_shapes(module).items():
+        try:
+            parameters.append(decider.decide(name, tuple(shape), *owners[name]))
+        except UsageError as error:
+            faults.setdefault(template(name), error.findings[0])
+    if faults:
+        findings = tuple(faults.values())
+        every = undecided("", (), "")
+        every.findings = findings
+        raise every
+    return tuple(parameters)
 
 
-def _fans(name: str, shape: tuple[int, ...], owner: nn.Module, local: str, infshape: InfShape) -> _Fans:
-    one = InfDim(None, 1)
-    if isinstance(owner, nn.Linear) and local == "weight":
-        return _Fans("matrix", fan_in=infshape[1], fan_out=infshape[0])
-    if isinstance(owner, nn.Embedding):
-        if infshape[0].isinf():
-            raise _undecided(name, shape, "the number of entries of a lookup table grows with width")
-        return _Fans("lookup", fan_in=one, fan_out=infshape[1])
-    if len(shape) == 1 and local == "bias":
-        return _Fans("bias", fan_in=one, fan_out=infshape[0])
-    if len(shape) == 1 and local == "weight" and type(owner).__name__.endswith("Norm"):
-        return _Fans("norm gain", fan_in=one, fan_out=infshape[0])
-    raise _undecided(
-        name,
-        shape,
-        f"`{type(owner).__name__}.{local}` is not known to be a weight, a bias or a norm's gain",
-        hint="parameters are read from Linear, Embedding and norm modules",
-    )
-
-
-def _base_dim(dim: InfDim) -> int:
-    return int(dim.base_dim if dim.isinf() else dim.dim)
-
-
-def _undecided(name: str, shape: tuple[int, ...], why: str, hint: str | None = None) -> UsageError:
-    return UsageError(
-        "every parameter's role must follow from its module and from the axes that grow",
-        received=f"{name} {shape}: {why}",
-        hint=hint or f'name it: roles={{r"{re.escape(name)}": Role.HIDDEN_WEIGHT}}, or another role',
-    )
+def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], roles: Mapping[str, Role | str]) -> None:
+    """A pattern that matches nothing is a typing error, and silence would leave a rule unapplied."""
+    for pattern in (*writers, *roles):
+        if not any(re.fullmatch(pattern, parameter.name) for parameter in parameters):
+            raise UsageError("a pattern must match the full name of a parameter", received=pattern)

@@ -1,46 +1,96 @@
 """Gauge: the same training with a forward multiplier, or with the multiplier moved into init and optimizer.
 
 A weight acts as W = A w with w drawn at std B and learning rate C. For every theta > 0 training is unchanged under
-    Adam-like: A -> A theta, B -> B / theta, C -> C / theta,   eps -> eps theta, weight decay -> weight decay * theta
-    SGD:       A -> A theta, B -> B / theta, C -> C / theta^2,                   weight decay -> weight decay * theta^2
-The abc-symmetry of Tensor Programs V (arXiv 2203.03466), kept exact in float64 by tests/parameterization/test_gauge.py;
-the columns for eps and decay follow because the gradient of w is A times that of W and because the decay per step is
-C * weight decay. Clipping by the global gradient norm compares gradients of all weights and is not unchanged.
+A -> A theta, B -> B / theta and
+
+    family      learning rate   weight decay    eps
+    adam        C / theta       * theta         * theta
+    sign        C / theta       * theta         -
+    orthogonal  C / theta       * theta         -
+    sgd         C / theta^2     * theta^2       -
+    adafactor   C               * 1             -
+
+The abc-symmetry of Tensor Programs V (arXiv 2203.03466), kept exact in float64 by tests/parameterization/test_gauge.py.
+The gradient of w is A times that of W. Sign and polar factor do not see A, so the step on W is A C; SGD's is A^2 C.
+Adafactor's step is C times the size of w, so on W it is C times the size of W, whatever A. Decay per step is C * weight
+decay. Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor
+eps2 of a weight's size, which would have to be divided by theta.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
+from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Exponents, Family, Quantity
 
-#: "plain": nothing in `forward`; "multipliers": as the tables are printed
-Gauge = Literal["plain", "multipliers"]
+#: "plain": nothing in `forward`; "multipliers": as the table is printed; "table3", "table8", "table9": the forms of
+#: Tensor Programs V, in which residual multipliers stay in `forward`; "unit": every init std keeps its base value
+Gauge = Literal["plain", "multipliers", "table3", "table8", "table9", "unit"]
+GAUGES: tuple[Gauge, ...] = get_args(Gauge)
+
+_ONE = Exponents()
+_IN = Exponents(fan_in=1)
+_OUT = Exponents(fan_out=1)
+
+#: what each form multiplies in `forward`; roles that are not named have no multiplier
+FORMS: Mapping[Gauge, Mapping[Role, Exponents]] = {
+    "table3": {},
+    "table8": {Role.READOUT: _IN**-1, Role.ROUTER: _IN**-1, Role.TIED_EMBEDDING: _OUT**-1},
+    "table9": {
+        Role.EMBEDDING: _OUT**0.5,
+        Role.HIDDEN_VECTOR: _OUT**0.5,
+        Role.OUTER_VECTOR: _OUT**0.5,
+        Role.READOUT: _IN**-0.5,
+        Role.ROUTER: _IN**-0.5,
+    },
+}
 
 #: exponent of theta in each quantity
-_TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
-    "adam": {
-        Quantity.MULTIPLIER: 1,
-        Quantity.INIT_STD: -1,
-        Quantity.LEARNING_RATE: -1,
-        Quantity.WEIGHT_DECAY: 1,
-        Quantity.EPS: 1,
-    },
+_ADAM: Mapping[Quantity, int] = {
+    Quantity.MULTIPLIER: 1,
+    Quantity.INIT_STD: -1,
+    Quantity.LEARNING_RATE: -1,
+    Quantity.WEIGHT_DECAY: 1,
+    Quantity.EPS: 1,
+}
+TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
+    "adam": _ADAM,
+    "sign": _ADAM,
+    "orthogonal": _ADAM,
     "sgd": {
         Quantity.MULTIPLIER: 1,
         Quantity.INIT_STD: -1,
         Quantity.LEARNING_RATE: -2,
         Quantity.WEIGHT_DECAY: 2,
     },
+    "adafactor": {
+        Quantity.MULTIPLIER: 1,
+        Quantity.INIT_STD: -1,
+        Quantity.LEARNING_RATE: 0,
+        Quantity.WEIGHT_DECAY: 0,
+    },
 }
 
 
 def transform(exponents: Mapping[Quantity, Exponents], family: Family, theta: Exponents) -> dict[Quantity, Exponents]:
     """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged."""
-    return {quantity: power * theta ** _TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
+    return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 
 
-def absorb(exponents: Mapping[Quantity, Exponents], family: Family) -> dict[Quantity, Exponents]:
-    """Move the forward multiplier into init, learning rate, weight decay and eps; what is left in `forward` is 1."""
-    return transform(exponents, family, exponents[Quantity.MULTIPLIER] ** -1)
+def theta_of(exponents: Mapping[Quantity, Exponents], branch: Exponents, role: Role, gauge: Gauge) -> Exponents:
+    """What the forward multiplier of a parameter must be multiplied by to come into a gauge.
+
+    Args:
+        exponents: of the parameter's quantities as the table prints them, the branch in its multiplier.
+        branch: the multiplier of the residual branch that the parameter writes; none is `Exponents()`.
+        role: of the parameter.
+        gauge: to come into.
+    """
+    if gauge == "multipliers":
+        return _ONE
+    if gauge == "unit":
+        return exponents[Quantity.INIT_STD]
+    wanted = _ONE if gauge == "plain" else FORMS[gauge].get(role, _ONE) * branch
+    return wanted * exponents[Quantity.MULTIPLIER] ** -1

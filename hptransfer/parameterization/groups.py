@@ -35,6 +35,7 @@ class ParameterGroup:
         multiplier: factor that `forward` must apply; 1 in gauge `plain`.
         rules: what base values were multiplied by, per quantity, for example "m_in^-1".
         sources: paper, table and row per quantity.
+        optimizer: which optimizer the group is for, where a plan has two; None: the plan's.
     """
 
     pattern: str
@@ -50,10 +51,12 @@ class ParameterGroup:
     multiplier: float
     rules: Mapping[str, str]
     sources: Mapping[str, str]
+    optimizer: str | None = None
 
     def as_mapping(self) -> dict[str, object]:
         """Plain data for YAML and JSON, in the order of the fields; `from_mapping` is the inverse."""
-        return asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
+        data = asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
+        return data if self.optimizer is not None else {key: data[key] for key in data if key != "optimizer"}
 
     @classmethod
     def from_mapping(cls, row: Mapping[str, object]) -> ParameterGroup:
@@ -63,8 +66,8 @@ class ParameterGroup:
             UsageError: a key is missing or unknown, or a value has the wrong type.
         """
         expected = cls.__dataclass_fields__.keys()
-        if row.keys() != expected:
-            differing = sorted(map(str, row.keys() ^ expected))
+        if row.keys() | {"optimizer"} != expected:
+            differing = sorted(map(str, (row.keys() | {"optimizer"}) ^ expected))
             raise UsageError("a row of parameters must have exactly the keys of the format", received=f"{differing}")
         for key, value in row.items():
             if not _TYPES[key](value):
@@ -112,6 +115,7 @@ _TYPES = {
     "multiplier": _is_float,
     "rules": _is_texts,
     "sources": _is_texts,
+    "optimizer": _is_text,
 }
 
 
@@ -162,7 +166,7 @@ def _pattern(name: str, collapsed: Iterable[int]) -> str:
 def _values(row: PlannedParameter) -> tuple[object, ...]:
     parameter = row.parameter
     numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
-    return (parameter.shape, parameter.role, parameter.init, *numbers)
+    return (parameter.shape, parameter.role, parameter.init, row.optimizer, *numbers)
 
 
 def _equal(bucket: Sequence[PlannedParameter]) -> bool:
@@ -185,4 +189,5 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         multiplier=row.multiplier,
         rules=dict(row.rules),
         sources=dict(row.sources),
+        optimizer=row.optimizer,
     )

@@ -16,6 +16,8 @@ class Role(StrEnum):
     OUTER_VECTOR = "outer vector"  # bias or norm gain outside the repeated layers
     READOUT = "readout"  # fan-in grows, finite fan-out
     READOUT_BIAS = "readout bias"  # added to the logits: no axis grows
+    ROUTER = "router"  # scores experts: fan-in grows, as many outputs as experts; may lie inside a block
+    TIED_EMBEDDING = "tied embedding"  # one tensor that is looked up and reads out; fans are those of the lookup
 
 
 @dataclass(frozen=True, slots=True)

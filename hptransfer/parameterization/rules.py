@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Literal
 
+from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
 
-#: optimizers that share one set of rules: "adam" normalises the gradient entry by entry, "sgd" follows its size
-Family = Literal["adam", "sgd"]
+#: optimizers that share one set of rules. "adam" normalises the gradient entry by entry, "sign" takes its sign,
+#: "sgd" follows its size, "orthogonal" takes its matrix's polar factor (Muon), "adafactor" moves a weight relative to
+#: its own size
+Family = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
 
 #: the names in which rules are printed
-SYMBOLS = {"fan_in": "m_in", "fan_out": "m_out", "depth": "m_L", "batch": "m_B", "tokens": "m_D"}
+SYMBOLS = {
+    "fan_in": "m_in",
+    "fan_out": "m_out",
+    "larger": "m_max",
+    "width": "m_N",
+    "depth": "m_L",
+    "layers": "m_L",
+    "batch": "m_B",
+    "tokens": "m_D",
+}
+#: of a table without a base size
+ABSOLUTE_SYMBOLS = SYMBOLS | {"fan_in": "fan_in", "fan_out": "fan_out", "larger": "max(fan)", "depth": "depth"}
 
 
 class Quantity(StrEnum):
@@ -40,65 +54,61 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Multipliers:
-    """Ratios of a size to the base size, all positive.
+    """Ratios of a size to the base size, all positive; of an absolute table, the size itself.
 
     Attributes:
         fan_in: of this parameter's fan-in, so that axes may grow unequally.
         fan_out: of this parameter's fan-out.
+        larger: of the larger of the two.
+        width: of the model's width.
         depth: of the number of repeated layers; 1 for a parameter outside the residual blocks.
+        layers: of the number of repeated layers, for every parameter.
         batch: of examples per step.
         tokens: of predicted positions over the run.
     """
 
     fan_in: float = 1.0
     fan_out: float = 1.0
+    larger: float = 1.0
+    width: float = 1.0
     depth: float = 1.0
+    layers: float = 1.0
     batch: float = 1.0
     tokens: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Exponents:
-    """A product of powers of the multipliers; the depth exponent is `depth + depth_alpha * alpha`."""
+    """A product of powers of the multipliers; the depth exponent is `depth + depth_alpha * alpha`, layers alike."""
 
     fan_in: float = 0.0
     fan_out: float = 0.0
+    larger: float = 0.0
+    width: float = 0.0
     depth: float = 0.0
     depth_alpha: float = 0.0
+    layers: float = 0.0
+    layers_alpha: float = 0.0
     batch: float = 0.0
     tokens: float = 0.0
 
     def __mul__(self, other: Exponents) -> Exponents:
         """The product of two factors: exponents add."""
-        return Exponents(
-            self.fan_in + other.fan_in,
-            self.fan_out + other.fan_out,
-            self.depth + other.depth,
-            self.depth_alpha + other.depth_alpha,
-            self.batch + other.batch,
-            self.tokens + other.tokens,
-        )
+        return Exponents(*(getattr(self, name) + getattr(other, name) for name in _FIELDS))
 
     def __pow__(self, power: float) -> Exponents:
         """The factor raised to a power: exponents scale."""
-        return Exponents(
-            self.fan_in * power,
-            self.fan_out * power,
-            self.depth * power,
-            self.depth_alpha * power,
-            self.batch * power,
-            self.tokens * power,
-        )
+        return Exponents(*(getattr(self, name) * power for name in _FIELDS))
+
+    def at(self, alpha: float) -> Exponents:
+        """The same factor with alpha put in."""
+        return Exponents(**self.resolved(alpha))
 
     def resolved(self, alpha: float) -> dict[str, float]:
         """Multiplier name -> exponent at one alpha, without zeros."""
-        exponents = {
-            "fan_in": self.fan_in,
-            "fan_out": self.fan_out,
-            "depth": self.depth + self.depth_alpha * alpha,
-            "batch": self.batch,
-            "tokens": self.tokens,
-        }
+        exponents = {name: getattr(self, name) for name in SYMBOLS}
+        exponents["depth"] += self.depth_alpha * alpha
+        exponents["layers"] += self.layers_alpha * alpha
         return {name: exponent for name, exponent in exponents.items() if exponent != 0}
 
     def factor(self, multipliers: Multipliers, alpha: float) -> float:
@@ -108,23 +118,37 @@ class Exponents:
             product *= float(getattr(multipliers, name)) ** exponent
         return product
 
-    def text(self, alpha: float) -> str:
+    def text(self, alpha: float, symbols: Mapping[str, str] = SYMBOLS) -> str:
         """The factor as it is printed, for example "m_in^-1 m_L^-0.5"; "1" for no scaling."""
         powers = (
-            SYMBOLS[name] if exponent == 1 else f"{SYMBOLS[name]}^{exponent:g}"
+            symbols[name] if exponent == 1 else f"{symbols[name]}^{exponent:g}"
             for name, exponent in self.resolved(alpha).items()
         )
         return " ".join(powers) or "1"
 
 
+_FIELDS = tuple(field.name for field in fields(Exponents))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One cell of a table: how one quantity of one role scales, and who says so."""
+    """One cell of a table: how one quantity of one role scales, and who says so.
+
+    Attributes:
+        role: whose.
+        quantity: of what.
+        exponents: the factor.
+        source: who printed it, or "derived".
+        per_step: of weight decay: the factor is that of learning_rate * weight_decay.
+        off: of weight decay: there is none.
+    """
 
     role: Role
     quantity: Quantity
     exponents: Exponents
     source: Source
+    per_step: bool = False
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +162,42 @@ class Alpha:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One parameterization for one optimizer family, in the form with forward multipliers.
+    """One parameterization for one optimizer family, in the form in which it was printed.
 
     Attributes:
         name: as recipes say it.
         family: the optimizers it is for.
-        rules: every (role, quantity) of the family.
+        rules: (role, quantity) -> rule; a role without rules is not known. For the family "orthogonal" only hidden
+            weights have rules, all others follow the table of `Options.beside_muon`.
+        choices: (quantity, choice of the option) -> role -> rule, which replaces the one in `rules`; `defaults` say
+            which choice stands there.
         residual: multiplier of every residual branch; None where the table has no depth rule.
         alpha: range of the residual exponent; None where the table has none.
-        weight_decay: the named choice among incompatible published rules. "constant": the decay per step,
-            learning_rate * weight_decay, does not change with the width.
         covers: the axes of a size for which the table has rules.
+        defaults: the table's own choice for every option that concerns it.
+        absolute: whether factors are powers of the size itself, with init stds of 1, instead of ratios to a base size.
+        remarks: what a reader must know: disagreements, and where the rules stop to hold.
     """
 
     name: str
     family: Family
     rules: Mapping[tuple[Role, Quantity], Rule]
+    choices: Mapping[tuple[Quantity, str], Mapping[Role, Rule]]
     residual: Rule | None
     alpha: Alpha | None
-    weight_decay: Literal["constant"]
     covers: frozenset[str]
+    defaults: Options
+    absolute: bool = False
+    remarks: tuple[str, ...] = ()
+
+    def rules_for(self, role: Role, options: Options) -> dict[Quantity, Rule]:
+        """The rules of a role under resolved options; empty where the table knows none."""
+        rules = {quantity: rule for (of, quantity), rule in self.rules.items() if of is role}
+        for (quantity, choice), column in self.choices.items():
+            if choice == getattr(options, OPTION_OF[quantity]) and role in column:
+                rules[quantity] = column[role]
+        return rules
+
+
+#: the option that chooses among a quantity's rules
+OPTION_OF = {Quantity.WEIGHT_DECAY: "weight_decay", Quantity.EPS: "eps", Quantity.LEARNING_RATE: "muon_scale"}

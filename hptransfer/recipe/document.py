@@ -71,7 +71,7 @@ def _link(reference: str) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == "":
+    if value is None or value in ("", {}):
         return "none"
     return "see there" if isinstance(value, dict) else f"`{value}`"
 

@@ -6,14 +6,24 @@ from collections.abc import Collection, Iterator
 from typing import get_args
 
 from hptransfer.recipe.hyperparameters import HyperparameterName
-from hptransfer.recipe.schema import GptModel, MlpModel, Range, Recipe, Section, StdlibText, TextFiles
+from hptransfer.recipe.schema import (
+    FactoryModel,
+    GptModel,
+    HuggingFaceModel,
+    MlpModel,
+    Range,
+    Recipe,
+    Section,
+    StdlibText,
+    TextFiles,
+)
 from hptransfer.recipe.yaml_gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = get_args(HyperparameterName)
 
 #: sections whose keys depend on their `kind`
 KINDS: dict[str, dict[str, type[Section]]] = {
-    "model": {"mlp": MlpModel, "gpt": GptModel},
+    "model": {"mlp": MlpModel, "gpt": GptModel, "factory": FactoryModel, "huggingface": HuggingFaceModel},
     "data": {"stdlib-text": StdlibText, "text": TextFiles},
 }
 

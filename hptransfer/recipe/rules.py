@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
+    MODEL,
     Check,
     Depth,
     GptModel,
+    MlpModel,
     Model,
     ParameterizationChoice,
     Range,
@@ -85,7 +87,7 @@ class Draft:
         space = entry(data, ("tune", "space"))
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
-            model=part(_MODEL, "model"),
+            model=part(MODEL, "model"),
             files=part(_FILES, "data") if entry(data, ("data", "kind")) == "text" else None,
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
@@ -101,7 +103,6 @@ class Draft:
         )
 
 
-_MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 _FILES = TypeAdapter(TextFiles)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
@@ -159,17 +160,23 @@ def _data_files(draft: Draft) -> Iterator[Violation]:
             yield Violation(("data", "files", index), rule, f'"{pattern}"', hint)
 
 
+#: parameterizations with a residual exponent to choose, and those that scale residual branches
+_WITH_ALPHA = frozenset({"completep", "complete-d-p"})
+_WITH_BRANCHES = _WITH_ALPHA | {"depth-mup"}
+
+
 def _parameterization(draft: Draft) -> Iterator[Violation]:
     choice = draft.parameterization
     if choice is None:
         return
-    if choice.alpha is not None and choice.name != "completep":
+    if choice.alpha is not None and choice.name not in _WITH_ALPHA:
         hint = "delete `alpha`, or write `name: completep`"
-        yield Violation(("parameterization", "alpha"), "`alpha` belongs to completep only", f"name={choice.name}", hint)
-    if choice.name == "completep" and draft.model is not None and draft.model.kind == "mlp":
-        rule = "completep needs residual blocks, and an mlp has none"
+        rule = "`alpha` belongs to completep and complete-d-p only"
+        yield Violation(("parameterization", "alpha"), rule, f"name={choice.name}", hint)
+    if choice.name in _WITH_BRANCHES and draft.model is not None and draft.model.kind == "mlp":
+        rule = f"{choice.name} needs residual blocks, and an mlp has none"
         yield Violation(
-            ("parameterization", "name"), rule, "completep with mlp", "write `name: mup`, or `model: {kind: gpt}`"
+            ("parameterization", "name"), rule, f"{choice.name} with mlp", "write `name: mup`, or `model: {kind: gpt}`"
         )
 
 
@@ -211,7 +218,7 @@ def _target(draft: Draft) -> Iterator[Violation]:
                 hint = f"transfer goes from small to large: write a target {axis} of at least {theirs}"
                 yield Violation(("sizes", "target", axis), rule, f"target.{axis}={mine}, {name}.{axis}={theirs}", hint)
     if draft.model and draft.training and target.tokens is not None:
-        per_example = draft.model.context if isinstance(draft.model, GptModel) else 1
+        per_example = 1 if isinstance(draft.model, MlpModel) else draft.model.context
         step = (target.batch_size or draft.training.batch_size) * per_example
         if target.tokens < step:
             rule = "`target.tokens` must be enough for one optimizer step"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.recipe.hyperparameters import HyperparameterName
 from hptransfer.sizes import Size
@@ -54,7 +54,65 @@ class GptModel(Section):
     """d_ff / d_model"""
 
 
-Model = Annotated[MlpModel | GptModel, Field(discriminator="kind")]
+#: a value of a configuration or of a function's argument
+Setting = bool | int | float | str | None
+#: `role[, fan-in AXIS][, normal|ones|zeros]`
+RoleText = Annotated[
+    str,
+    Field(
+        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias|router)"
+        r"(, fan-in [0-9])?(, (normal|ones|zeros))?$"
+    ),
+]
+PresetName = Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt2", "nanogpt", "gpt_neox", "vit", "bert"]
+
+
+class _OwnModel(Section):
+    """What models that are not built in have in common."""
+
+    context: Axis = 64
+    """tokens per sequence when it is trained here on bytes: `forward` takes B x context integers and returns logits"""
+    preset: PresetName | None = None
+    """a family whose parameter names it has: says what writes the residual stream"""
+    residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """regular expressions over full names of parameters whose output is added to the residual stream"""
+    roles: dict[str, RoleText] = {}
+    """regular expression over full names -> role, where shapes and module types do not decide it"""
+
+
+class FactoryModel(_OwnModel):
+    """Your own function; it is imported and called by commands that need the model, never by `validate`."""
+
+    kind: Literal["factory"]
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", max_length=200)]
+    """`module:function`, returning a torch.nn.Module"""
+    width_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "width"
+    """name of the function's width argument"""
+    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "depth"
+    """name of the function's depth argument"""
+    arguments: dict[str, Setting] = {}
+    """further keyword arguments, the same at every size"""
+
+
+class HuggingFaceModel(_OwnModel):
+    """A model of transformers from its configuration; nothing is downloaded."""
+
+    kind: Literal["huggingface"]
+    config: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=80)]
+    """`model_type` of the configuration, for example llama, gpt2, qwen2, mistral, gpt_neox, vit, bert"""
+    settings: dict[str, Setting]
+    """the configuration of one size, as in a `config.json`; what follows the width keeps its proportion to it"""
+    follow_width: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """keys that follow the width, the width itself first; default: the family's (heads and feed-forward size follow)"""
+    depth_key: str | None = None
+    """key that counts layers; default: the family's"""
+    task: Literal["causal-lm", "masked-lm", "image-classification", "sequence-classification", "base"] | None = None
+    """what stands on top; default: the family's"""
+
+
+Model = Annotated[MlpModel | GptModel | FactoryModel | HuggingFaceModel, Field(discriminator="kind")]
+#: reads a `model` section alone
+MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
 
 class StdlibText(Section):
@@ -108,9 +166,19 @@ class Training(Section):
 class ParameterizationChoice(Section):
     """Which published table scales the hyperparameters."""
 
-    name: Literal["standard", "mup", "completep"]
+    name: Literal["standard", "ntk", "mean-field", "mup", "spectral", "depth-mup", "completep", "complete-d-p", "u-mup"]
     alpha: Annotated[float, Field(ge=0.5, le=1)] | None = None
-    """completep only: residual branches scale as depth^-alpha (default 1)"""
+    """completep and complete-d-p: residual branches scale as depth^-alpha (default 1)"""
+    weight_decay: Literal["unscaled", "constant", "independent", "sqrt", "inverse"] | None = None
+    """how weight decay follows the learning rate (docs/parameterizations.md); default: the parameterization's own"""
+    eps: Literal["gradient", "published", "none"] | None = None
+    """how Adam's eps follows the size of gradients; default: the parameterization's own"""
+    batch_rule: Literal["sde", "linear", "none"] | None = None
+    """what follows the batch size; default: the parameterization's own"""
+    token_exponent: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
+    betas: Literal["linear", "half-life", "none"] | None = None
+    """how Adam's betas follow batch and duration where the batch rule moves them"""
 
 
 class Shape(Section):
@@ -226,7 +294,7 @@ class Recipe(Section):
     @property
     def predictions_per_example(self) -> int:
         """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return self.model.context if self.model.kind == "gpt" else 1
+        return 1 if self.model.kind == "mlp" else self.model.context
 
     @property
     def proxy(self) -> Shape:

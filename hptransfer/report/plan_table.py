@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.markdown import plan_markdown, readable
 from hptransfer.parameterization.plan import Plan
 
 #: quantity -> its short name in the column of rules
@@ -28,6 +29,12 @@ def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
         "notes": list(plan.notes),
         "parameters": [group.as_mapping() for group in group_rows(plan.rows, collapse=not full)],
     }
+
+
+def plan_as_markdown(plan: Plan, *, full: bool = False) -> str:
+    """The plan for a document or a pull request: heading, table, sources, notes."""
+    heading = _heading(plan).plain.replace("\n", "  \n")
+    return f"{heading}\n\n{plan_markdown(group_rows(plan.rows, collapse=not full), plan.notes)}"
 
 
 def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
@@ -56,34 +63,42 @@ def _heading(plan: Plan) -> Text:
 
 def _table(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    longest = max((len(_readable(group.pattern)) for group in groups), default=0)
+    longest = max((len(readable(group.pattern)) for group in groups), default=0)
     table.add_column("parameter", overflow="fold", min_width=min(longest, 48))
     for name in ("n", "shape"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("role")
-    for name in ("init std", "lr", "decay", "eps", "forward"):
-        if (name, plan.optimizer) != ("eps", "sgd") and (name, plan.gauge) != ("forward", "plain"):
-            table.add_column(name, justify="right", no_wrap=True)
+    columns = _columns(groups)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("rule [source]", overflow="fold")
     for group in groups:
-        numbers = [_init(group), f"{group.learning_rate:.4g}", f"{group.weight_decay:.4g}"]
-        if plan.optimizer != "sgd":
-            numbers.append("" if group.eps is None else f"{group.eps:.3g}")
-        if plan.gauge != "plain":
-            numbers.append(f"{group.multiplier:.4g}")
+        cell = {
+            "init std": _init(group),
+            "lr": f"{group.learning_rate:.4g}",
+            "decay": f"{group.weight_decay:.4g}",
+            "eps": "" if group.eps is None else f"{group.eps:.3g}",
+            "forward": f"{group.multiplier:.4g}",
+            "optimizer": group.optimizer or plan.optimizer,
+        }
+        numbers = [cell[name] for name in columns]
         shape = "x".join(map(str, group.shape))
-        cells = (_readable(group.pattern), str(group.count), shape, group.role, *numbers, _rules(group, sources))
+        cells = (readable(group.pattern), str(group.count), shape, group.role, *numbers, _rules(group, sources))
         table.add_row(*map(Text, cells))
     return table
 
 
+def _columns(groups: Sequence[ParameterGroup]) -> list[str]:
+    """Values worth a column: eps where one has it, multipliers that `forward` must apply, optimizers where two."""
+    columns = ["init std", "lr", "decay"]
+    columns += ["eps"] * any(group.eps is not None for group in groups)
+    columns += ["forward"] * any(group.multiplier != 1 for group in groups)
+    columns += ["optimizer"] * (len({group.optimizer for group in groups}) > 1)
+    return columns
+
+
 def _init(group: ParameterGroup) -> str:
     return group.init if group.init_std is None else f"{group.init_std:.4g}"
-
-
-def _readable(pattern: str) -> str:
-    """The pattern as people write it: blocks.*.up.weight."""
-    return pattern.replace(r"\d+", "*").replace("\\", "")
 
 
 def _shown_sources(group: ParameterGroup) -> list[str]:
@@ -104,7 +119,10 @@ def _numbered(sources: Iterable[str]) -> dict[str, int]:
 
 
 def _legend(sources: dict[str, int], notes: Sequence[str]) -> Group:
-    symbols = "m_in, m_out, m_L: growth of a parameter's fan-in, of its fan-out, of depth since the base size"
+    symbols = (
+        "m_in, m_out, m_max: growth of a parameter's fan-in, fan-out and larger fan since the base size; "
+        "m_N, m_L, m_B, m_D: of width, depth, batch and tokens"
+    )
     lines = [Text(symbols, style="dim")]
     lines += [Text(f"[{number}] {source}", style="dim") for source, number in sources.items()]
     return Group(*lines, *(Text(f"note: {note}") for note in notes))

@@ -157,7 +157,10 @@ class _Canvas:
             cells[end] = self.glyphs.high if optimum.high <= self.high else self.glyphs.open_high
             for x in diverged_values(size):
                 cells[self.column(x)] = self.glyphs.diverged
-            cells[self.column(optimum.log2_value)] = marker_of(index, self.glyphs)
+            # an arrow stays visible when the estimate is the end of the grid
+            first = 1 if optimum.low < self.low else 0
+            last = self.columns - (2 if optimum.high > self.high else 1)
+            cells[min(max(self.column(optimum.log2_value), first), last)] = marker_of(index, self.glyphs)
             line = Text(f"{size.value:>{_MARGIN - 1}} {self.glyphs.frame}")
             line.append("".join(cells), colour_of(index))
             yield line

@@ -55,6 +55,7 @@ def measure_coordinates(
     settings: TrainingSettings,
     seed: int,
     steps: Sequence[int] = (1, 3, 10),
+    kinds: Mapping[str, str] | None = None,
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """Train a few steps at the peak learning rate (no warmup, no decay) and compare with init.
@@ -66,6 +67,7 @@ def measure_coordinates(
         settings: optimizer and batch; its duration and schedule are replaced.
         seed: of the data order.
         steps: how many optimizer steps after which to measure, each at least 1.
+        kinds: module name -> kind, for models that are not built in; default: `layer_kind`.
         parameters: of the plan; they say which weights lie in a block and which write the residual stream.
 
     Returns:
@@ -75,7 +77,8 @@ def measure_coordinates(
         "parameters": one mapping per parameter and step, see `UpdateMeter.rows`.
     """
     (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
-    at_init = activations(module, probe_BxC1)
+    of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
+    at_init = activations(module, probe_BxC1, of)
     meter = UpdateMeter(module, param_groups, parameters, adam=settings.optimizer == "adamw")
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
     layers: list[dict[str, Any]] = []
@@ -84,11 +87,11 @@ def measure_coordinates(
         if done == 1:
             meter.see_gradients()
         if done in steps:
-            now = activations(module, probe_BxC1)
+            now = activations(module, probe_BxC1, of)
             layers += [
                 {
                     "layer": name,
-                    "kind": layer_kind(name) or "attention",
+                    "kind": of.get(name, "attention"),
                     "step": done,
                     "change": finite_rms(now[name] - initial),
                     "initial": finite_rms(initial),
@@ -126,13 +129,20 @@ class AttentionLogits(TorchFunctionMode):
 
 
 @torch.no_grad()
-def activations(module: nn.Module, tokens_BxC1: Tensor) -> dict[str, Tensor]:
-    """Outputs of all measured layers on one batch, by module name in order of computation, then attention logits."""
+def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
+    """Outputs of the modules named in `kinds` on one batch, in order of computation, then attention logits.
+
+    Of a module that returns a tuple, its first entry.
+    """
     outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> None:
+        outputs[name] = (output[0] if isinstance(output, tuple) else output).clone()
+
     hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: outputs.update({name: output.clone()}))
+        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: keep(name, output))
         for name, layer in module.named_modules()
-        if layer_kind(name) is not None
+        if name in kinds
     ]
     attention = AttentionLogits()
     module.eval()

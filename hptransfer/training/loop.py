@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import TrialState
 from hptransfer.training.data import Corpus
 from hptransfer.training.schedule import Schedule, schedule_factor
@@ -157,7 +158,14 @@ def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:
         module: see `train`.
         tokens: B x (C + 1) integers.
     """
-    logits = module(tokens[:, :-1])
+    output = module(tokens[:, :-1])
+    logits = getattr(output, "logits", output)  # models of transformers return an object
+    if not isinstance(logits, Tensor) or logits.ndim not in (2, 3) or not logits.is_floating_point():
+        raise UsageError(
+            "a model that is trained here must map B x context tokens to logits, B x V or B x context x V",
+            received=f"{type(output).__name__}" + (f" {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""),
+            hint="other models can be planned (`hptransfer plan`, `hptransfer.plan`) and trained by your own code",
+        )
     if logits.ndim == 2:
         return functional.cross_entropy(logits, tokens[:, -1])
     return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())

@@ -88,8 +88,8 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert invoke("scale", "r", "--width", "8", "--tokens", "9", "--output", "t.yaml", "--force").exit_code == 3
     invoke("run", "r", "--runs", "elsewhere", "--workers", "5", "--quiet")
-    invoke("plan", "r", "--full", "--json")
-    invoke("validate", "a", "b", "--format", "github")
+    invoke("plan", "r", "--full", "--json", "--gauge", "table8", "--diff", "mup", "completep")
+    invoke("validate", "a", "b", "--format", "github", "--trust")
     assert calls == [
         (
             "scale",
@@ -109,8 +109,20 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
             "run",
             {"recipe": "r", "runs": Path("elsewhere"), "workers": 5, "force": False, "as_json": False, "quiet": True},
         ),
-        ("plan", {"recipe": "r", "width": None, "depth": None, "full": True, "as_json": True}),
-        ("validate", {"recipes": ["a", "b"], "output_format": "github"}),
+        (
+            "plan",
+            {
+                "recipe": "r",
+                "width": None,
+                "depth": None,
+                "full": True,
+                "as_json": True,
+                "as_markdown": False,
+                "gauge": "table8",
+                "diff": ("mup", "completep"),
+            },
+        ),
+        ("validate", {"recipes": ["a", "b"], "output_format": "github", "trust": True}),
     ]
 
 

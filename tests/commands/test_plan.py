@@ -109,3 +109,84 @@ def test_sizes_start_at_one(recipe: str, change: dict[str, int]) -> None:
 
     with pytest.raises(UsageError, match=">= 1"):
         wanted_size(load_recipe(recipe).recipe, **options)
+
+
+def test_markdown_is_a_table(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--markdown prints a heading, one line per group and the sources."""
+    lines = printed(capsys, recipe, as_markdown=True).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+
+    assert len(table) == 2 + 11
+    assert {line.count("|") for line in table} == {table[0].count("|")}
+    assert any(line.startswith("1. ") for line in lines)
+    assert any("`blocks.*.down.weight` | 8 | 64 x 256" in line for line in table)
+
+
+def test_json_and_markdown_exclude_each_other(recipe: str) -> None:
+    """Two forms at once are a usage error."""
+    with pytest.raises(UsageError, match="only one"):
+        plan_command(recipe, None, None, False, True, as_markdown=True)
+
+
+def test_a_gauge_says_what_stays_in_forward(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In Table 8's form the readout is divided by m_N = 4 in `forward`, and each residual branch by m_L = 4."""
+    data = json.loads(printed(capsys, recipe, as_json=True, gauge="table8"))
+    multipliers = {row["pattern"]: row["multiplier"] for row in data["parameters"] if row["multiplier"] != 1}
+
+    assert multipliers == {
+        r"blocks\.\d+\.attention_out\.weight": 0.25,
+        r"blocks\.\d+\.down\.weight": 0.25,
+        r"readout\.weight": 0.25,
+    }
+    assert " forward " in printed(capsys, recipe, gauge="table8").splitlines()[3]
+
+
+def test_unknown_gauges_are_refused(recipe: str) -> None:
+    """The error lists the gauges there are."""
+    with pytest.raises(UsageError, match="plain, multipliers"):
+        plan_command(recipe, None, None, False, False, gauge="metric")
+
+
+def test_diff_shows_what_changes(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From mup to CompleteP: residual writers absorb 1/m_L = 1/4, eps of blocks falls by 1/m_L, nothing else."""
+    data = json.loads(printed(capsys, recipe, as_json=True, diff=("mup", "completep")))
+    ratios = {
+        change["name"]: {name: values["ratio"] for name, values in change["quantities"].items()}
+        for change in data["changes"]
+    }
+
+    writer = {"init_std": 0.25, "learning_rate": 0.25, "weight_decay": 4.0}
+    assert (data["before"], data["after"], data["unchanged"]) == ("mup", "completep(alpha=1)", 3)
+    assert ratios == {
+        **{f"blocks.*.{name}.weight": writer for name in ("attention_out", "down")},
+        **{f"blocks.*.{name}.weight": {"eps": 0.25} for name in ("attention_norm", "q", "k", "v", "mlp_norm", "up")},
+    }
+
+
+def test_diff_as_text_and_markdown(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both print old and new value with their ratio, and how many parameters do not change."""
+    for options in ({}, {"as_markdown": True}):
+        text = printed(capsys, recipe, diff=("mup", "completep"), **options)
+        line = next(line for line in text.splitlines() if "blocks.*.down.weight" in line)
+        assert "0.0025 -> 0.000625 (x0.25)" in line
+        assert "3 parameters do not change" in text
+
+
+def test_diff_of_equal_plans(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing changes between a parameterization and itself."""
+    text = printed(capsys, recipe, diff=("mup", "mup"))
+
+    assert "67 parameters do not change" in text  # 8 blocks of 8, embedding, final norm, readout
+    assert "->" not in text.partition("\n")[2]
+
+
+def test_diff_needs_known_names(recipe: str) -> None:
+    """A parameterization that does not exist is named."""
+    with pytest.raises(UsageError, match="parameterization must be one of"):
+        plan_command(recipe, None, None, False, False, diff=("mup", "nup"))
+
+
+def test_a_deep_model_prints_a_page(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """126 layers are as many lines as 8; with --full there are over a thousand."""
+    assert len(printed(capsys, recipe, depth=126).splitlines()) < 60
+    assert len(printed(capsys, recipe, depth=126, full=True).splitlines()) > 126 * 8

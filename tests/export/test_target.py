@@ -119,6 +119,21 @@ def test_the_header_shows_how_to_use_it() -> None:
     assert "FORCED" not in adam
 
 
+# Complete(d)P (arXiv 2512.22382) Table 1: 1 - beta times m_B / m_D; at twice the batch 7/8 -> 3/4 and 31/32 -> 15/16
+def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
+    """Where betas follow the batch, the header and the loaded plan have the target's, not the base's."""
+    size = replace(BASE, batch_size=16)
+    values = VALUES | {"beta1": 0.875, "beta2": 0.96875}
+    parameters = read_parameters(GPT, BASE, size)
+    made = plan(Parameterization("complete-d-p"), BASE, size, parameters, values, optimizer="adamw")
+    text = render_target(document(made))
+    loaded = read_document(yaml.safe_load(text), "target.yaml")
+
+    assert "betas=(0.75, 0.9375)" in text
+    assert (loaded.optimizer_values["beta1"], loaded.optimizer_values["beta2"]) == (0.75, 0.9375)
+    assert loaded.hyperparameters == values
+
+
 def test_a_forced_file_says_so() -> None:
     """Objections stand in the header and in the data."""
     evidence = replace(EVIDENCE, objections=["transfer was never checked"])

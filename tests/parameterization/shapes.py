@@ -42,5 +42,5 @@ def parameter(
 def growing(role: Role, base: int = 64, target: int = 256, *, writes_residual: bool = False) -> Parameter:
     """A parameter of this role with its width axes growing from base to target and the others fixed at 8."""
     fan_in = (8, 8) if role is Role.EMBEDDING else (base, target)
-    fan_out = (8, 8) if role in {Role.READOUT, Role.READOUT_BIAS} else (base, target)
+    fan_out = (8, 8) if role in {Role.READOUT, Role.READOUT_BIAS, Role.ROUTER} else (base, target)
     return parameter(role, fan_in=fan_in, fan_out=fan_out, name=f"{role.name}.p", writes_residual=writes_residual)

@@ -22,6 +22,7 @@ from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
+from tests.parameterization.training import Residual
 
 STEPS = 50
 BASE = Size(8, 2, 16, 800)
@@ -40,38 +41,6 @@ HYPERPARAMETERS = {
     "adamw": {"learning_rate": 0.02, "weight_decay": 0.5, "init_scale": 1.0, "eps": 0.01},
     "sgd": {"learning_rate": 0.05, "weight_decay": 0.1, "init_scale": 1.0},
 }
-
-
-class Block(nn.Module):
-    """A pre-norm MLP block with biases."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-
-    def forward(self, x_BxD: Tensor) -> Tensor:
-        """What the block adds to the stream."""
-        out_BxD: Tensor = self.down(functional.gelu(self.up(self.norm(x_BxD))))
-        return out_BxD
-
-
-class Residual(nn.Module):
-    """A residual network; a plain model has both multipliers at 1."""
-
-    def __init__(self, width: int, depth: int, *, readout: float = 1.0, branch: float = 1.0) -> None:
-        super().__init__()
-        self.input = nn.Linear(8, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
-        self.norm, self.readout = nn.LayerNorm(width), nn.Linear(width, 5)
-        self.readout_multiplier, self.branch_multiplier = readout, branch
-
-    def forward(self, x_Bx8: Tensor) -> Tensor:
-        """Logits of five classes."""
-        h_BxD = self.input(x_Bx8)
-        for block in self.blocks:
-            h_BxD = h_BxD + self.branch_multiplier * block(h_BxD)
-        logits_Bx5: Tensor = self.readout(self.readout_multiplier * self.norm(h_BxD))
-        return logits_Bx5
 
 
 def residual_plan(name: str, optimizer: str, gauge: Gauge) -> Plan:

@@ -121,20 +121,31 @@ def test_sgd_depth_rule(alpha: float, rate: float) -> None:
     assert (row.learning_rate, row.weight_decay, row.eps) == (rate, 1 / rate, None)
 
 
+SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING}
+
+
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: f"{table.name}-{table.family}")
 def test_tables_are_complete(table: Table) -> None:
-    """Every role has every quantity of its family, with a source."""
-    quantities = [quantity for quantity in Quantity if table.family == "adam" or quantity is not Quantity.EPS]
+    """Every role has every quantity of its family, with a source; Muon's tables are for hidden weights."""
+    quantities = {quantity for quantity in Quantity if table.family == "adam" or quantity is not Quantity.EPS}
+    roles = {role for role, _ in table.rules}
+    named = [rule for column in table.choices.values() for rule in column.values()]
 
-    assert set(table.rules) == {(role, quantity) for role in Role for quantity in quantities}
-    assert all(rule.source.paper and rule.source.table and rule.source.row for rule in table.rules.values())
+    assert {(role, quantity) for role in roles for quantity in quantities} == set(table.rules)
+    assert roles == {Role.HIDDEN_WEIGHT} if table.family == "orthogonal" else roles >= SIX_ROLES
+    for rule in (*table.rules.values(), *named):
+        assert rule.source.paper
+        assert rule.source.table
+        assert rule.source.row
 
 
 @pytest.mark.parametrize(
     ("name", "alpha", "optimizer", "received"),
     [
         ("mu-p", None, "adamw", "mu-p"),
-        ("mup", None, "adam", "adam"),
+        ("mup", None, "sophia", "sophia"),
+        ("u-mup", None, "sgd", "u-mup, sgd"),
+        ("complete-d-p", None, "muon", "complete-d-p, muon"),
         ("mup", 1.0, "adamw", "alpha=1"),
         ("completep", 0.25, "adamw", "alpha=0.25"),
     ],

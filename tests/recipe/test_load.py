@@ -105,9 +105,13 @@ FAULTS = [
     (
         "{kind: mlp}",
         "{kind: gtp}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt` | "gtp" (text) | did you mean `gpt`?',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface` | "gtp" (text) | did you mean `gpt`?',
     ),
-    ("{kind: mlp}", "{kind: resnet}", '2:15 `model.kind` must be one of `mlp`, `gpt` | "resnet" (text) | None'),
+    (
+        "{kind: mlp}",
+        "{kind: resnet}",
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface` | "resnet" (text) | None',
+    ),
     ("{kind: mlp}", "{context: 3}", "2:1 `model.kind` must be given | None | one of `mlp`, `gpt`"),
     ("{kind: mlp}", "mlp", '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | None'),
     (
@@ -128,7 +132,7 @@ FAULTS = [
     (
         "{name: mup}",
         "{name: muP}",
-        '6:26 `parameterization.name` must be one of `standard`, `mup`, `completep` | "muP" (text) | did you me...',
+        "6:26 `parameterization.name` must be one of `standard`, `ntk`, `mean-field`, ...",
     ),
     (
         "steps: 100",

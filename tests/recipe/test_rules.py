@@ -93,7 +93,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP,
         ("{name: mup}", "{name: mup, alpha: 1.0}"),
-        ["6:38 `alpha` belongs to completep only | name=mup | delete `alpha`, or write `name: completep`"],
+        ["6:38 `alpha` belongs to completep and complete-d-p only | name=mup | delete `alpha`, or write ..."],
     ),
     (
         MLP,

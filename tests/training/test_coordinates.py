@@ -140,7 +140,7 @@ def test_hooks_are_removed(corpus: Corpus) -> None:
     """A measured model keeps no hooks and goes back to training mode."""
     module = Scores()
 
-    outputs = activations(module, corpus.batch(0, 0, 3, 2))
+    outputs = activations(module, corpus.batch(0, 0, 3, 2), {"readout": "logits"})
 
     assert list(outputs) == ["readout"]
     assert outputs["readout"].shape == (3, 256)

@@ -1,0 +1,211 @@
+"""`hptransfer.plan`: from a model nobody changed to initialisation and parameter groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hptransfer.errors import UsageError
+from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.base_shapes import read_base_shapes
+from hptransfer.models.factory import load_function
+from hptransfer.models.reading import Reading, read_model, read_recipe_model
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.options import Options
+from hptransfer.parameterization.plan import Plan
+from hptransfer.parameterization.plan import plan as plan_rows
+from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
+from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Section, Setting, Training
+from hptransfer.sizes import Size
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def plan(
+    model: Callable[..., nn.Module] | str | Section | Any,
+    *,
+    base: Size | tuple[int, int],
+    target: Size | tuple[int, int],
+    hyperparameters: Mapping[str, float],
+    parameterization: str | ParameterizationSpec = "completep",
+    optimizer: str = "adamw",
+    gauge: Gauge = "plain",
+    preset: str | None = None,
+    residual_writers: Sequence[str] | None = None,
+    roles: Mapping[str, Role | str] | None = None,
+    base_shapes: str | Path | None = None,
+    width: str = "width",
+    depth: str = "depth",
+    options: Options | None = None,
+) -> AppliedPlan:
+    """Plan a model's initialisation, learning rates, weight decay and eps at a size.
+
+    The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
+    is allocated and nothing is run.
+
+    Args:
+        model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
+            transformers (a `PretrainedConfig`), or a `model` section of a recipe.
+        base: (width, depth) at which the hyperparameters hold as they are; a `Size` to scale batch and duration too.
+        target: (width, depth) to plan for.
+        hyperparameters: base values; `learning_rate` must be given, others default as in a recipe.
+        parameterization: a name ("completep", "mup", "standard", ...) or one with its alpha.
+        optimizer: "adamw", "sgd", or another that the parameterization knows.
+        gauge: "plain" for models without multipliers in `forward`; "table8" and the others of
+            `hptransfer.parameterization.gauge.GAUGES` for models that apply them.
+        preset: a family ("llama", "gpt2", "nanogpt", ...) whose names the model has.
+        residual_writers: regular expressions over full names: parameters whose output is added to a residual stream.
+        roles: regular expression over full names -> role, where shapes and module types do not decide it.
+        base_shapes: a mup `.bsh` file that says which axes grow, instead of comparing two widths.
+        width: name of the function's width argument.
+        depth: name of the function's depth argument.
+        options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
+
+    Returns:
+        The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
+
+    Raises:
+        UsageError: the model cannot be built, a parameter cannot be decided (with the line that decides it), or a value
+            is missing.
+    """
+    if "learning_rate" not in hyperparameters:
+        raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
+    known = defaults(Training(steps=1))
+    unknown = sorted(set(hyperparameters) - {*known, "beside_learning_rate"})
+    if unknown:
+        raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
+    sizes = (_size(base), _size(target))
+    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles}
+    shapes = None if base_shapes is None else read_base_shapes(base_shapes)
+    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
+    chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    return plan_reading(
+        chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
+    )
+
+
+def plan_reading(
+    parameterization: ParameterizationSpec,
+    base: Size,
+    size: Size,
+    reading: Reading,
+    hyperparameters: Mapping[str, float],
+    *,
+    optimizer: str,
+    gauge: Gauge = "plain",
+    options: Options | None = None,
+) -> AppliedPlan:
+    """The plan of what was read; weights that mup's readouts multiply in `forward` are not given the multiplier twice.
+
+    Args:
+        parameterization: see `hptransfer.parameterization.plan.plan`, as the others.
+        base: at which factors are 1.
+        size: planned for.
+        reading: of the model at `size`.
+        hyperparameters: base values.
+        optimizer: its name.
+        gauge: where multipliers live.
+        options: named choices among published rules.
+
+    Returns:
+        The plan, with the multipliers that it absorbed.
+    """
+
+    def planned(form: Gauge) -> Plan:
+        return plan_rows(
+            parameterization,
+            base,
+            size,
+            reading.parameters,
+            hyperparameters,
+            optimizer=optimizer,
+            gauge=form,
+            options=options,
+            head_dims=reading.head_dims,
+        )
+
+    result, in_forward = planned(gauge), planned("table8")
+    rows = tuple(
+        other if row.parameter.name in reading.multiplied else row
+        for row, other in zip(result.rows, in_forward.rows, strict=True)
+    )
+    notes = (*result.notes, *reading.notes, *_readout_notes(reading))
+    absorbed = {
+        row.parameter.name: other.multiplier / row.multiplier
+        for row, other in zip(rows, in_forward.rows, strict=True)
+        if other.multiplier != row.multiplier
+    }
+    return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
+
+
+def options_of(choice: ParameterizationChoice) -> Options:
+    """The named choices of a recipe's `parameterization` section."""
+    return Options(
+        weight_decay=choice.weight_decay,
+        eps=choice.eps,
+        token_exponent=choice.token_exponent,
+        batch_rule=choice.batch_rule,
+        betas=choice.betas,
+    )
+
+
+def _readout_notes(reading: Reading) -> Sequence[str]:
+    if not reading.multiplied:
+        return ()
+    names = ", ".join(sorted(reading.multiplied))
+    return (
+        f"{names}: mup's readout divides by the width's growth in `forward`, so its multiplier stays there; call "
+        "`set_base_shapes(..., rescale_params=False)`, then `init_`, and give the plan's groups to a plain optimizer",
+    )
+
+
+def _size(value: Size | tuple[int, int]) -> Size:
+    return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
+
+
+def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> Reading:
+    if isinstance(model, Section):
+        named = {key: value for key, value in given.items() if value is not None}
+        if unusable := sorted(named.keys() - type(model).model_fields.keys()):
+            raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
+        return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
+    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
+        return _read(_section_of(model), base, size, width, depth, given)
+    function = load_function(model) if isinstance(model, str) else model
+    if not callable(function):
+        raise UsageError(
+            "a model must be a function of width and depth, `module:function`, a transformers configuration or a "
+            "recipe's section",
+            received=type(model).__name__,
+            hint="wrap the module's construction: `lambda width, depth: Model(width, depth)`",
+        )
+
+    def build(wide: int, deep: int) -> nn.Module:
+        module: nn.Module = function(**{width: wide, depth: deep})
+        return module
+
+    return read_model(build, base, size, **given)
+
+
+def _section_of(config: Any) -> HuggingFaceModel:
+    """A configuration of transformers as a recipe's section; lists (one entry per layer) are left to its defaults."""
+    settings: dict[str, Setting] = {
+        key: value
+        for key, value in {**config.to_diff_dict(), **_proportions(config)}.items()
+        if isinstance(value, bool | int | float | str) and key not in ("model_type", "transformers_version", "dtype")
+    }
+    return HuggingFaceModel(kind="huggingface", config=config.model_type, settings=settings)
+
+
+def _proportions(config: Any) -> dict[str, object]:
+    """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
+    from hptransfer.models.families import FAMILIES
+
+    family = FAMILIES.get(config.model_type)
+    keys = (family.width, *family.following, family.depth) if family else ()
+    return {key: getattr(config, key) for key in keys if getattr(config, key, None) is not None}

@@ -1,0 +1,85 @@
+"""What is known of model families: where branches write the residual stream, and roles that shapes cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Patterns over full parameter names of one family.
+
+    Attributes:
+        residual_writers: regular expressions; what they match is added to the residual stream.
+        roles: regular expression -> (role as `parse_role` reads it, why); used only where shapes and module types do
+            not decide.
+        notes: what a plan of this family must say.
+    """
+
+    residual_writers: tuple[str, ...] = ()
+    roles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+_ANY = r"(?:.*\.)?"
+
+#: names of Llama and the families that follow it; `weight` of the router is a raw parameter, experts are stacked
+_LLAMA = Preset(
+    residual_writers=(
+        _ANY + r"layers\.\d+\.(self_attn\.o_proj|mlp\.down_proj)\.(weight|bias)",
+        _ANY + r"layers\.\d+\.mlp\.experts\.(down_proj|\d+\.w2\.weight)",
+    ),
+    roles={
+        _ANY + r"layers\.\d+\.self_attn\.[kv]_proj\.weight": (
+            "hidden weight",
+            "key and value heads are fixed: d_model is summed over as in any hidden weight",
+        ),
+        _ANY + r"layers\.\d+\.(mlp|block_sparse_moe)\.gate\.weight": (
+            "router, fan-in 1",
+            "it scores a fixed number of experts",
+        ),
+        _ANY + r"layers\.\d+\.mlp\.experts\.gate_up_proj": (
+            "hidden weight, fan-in 2",
+            "stacked experts: experts x outputs x inputs",
+        ),
+        _ANY + r"layers\.\d+\.mlp\.experts\.down_proj": (
+            "hidden weight, fan-in 2",
+            "stacked experts: experts x outputs x inputs",
+        ),
+    },
+)
+_GPT2 = Preset(residual_writers=(_ANY + r"h\.\d+\.(attn|mlp)\.c_proj\.(weight|bias)",))
+_TOKEN_TABLES = {
+    _ANY + r"embeddings\.(cls_token|mask_token|position_embeddings)": (
+        "embedding",
+        "added to the stream as a row of a table is",
+    )
+}
+
+PRESETS: Mapping[str, Preset] = {
+    "mlp": Preset(),
+    "gpt": Preset(residual_writers=(r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",)),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "mixtral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "gpt2": _GPT2,
+    "nanogpt": _GPT2,
+    "gpt_neox": Preset(residual_writers=(_ANY + r"layers\.\d+\.(attention\.dense|mlp\.dense_4h_to_h)\.(weight|bias)",)),
+    "vit": Preset(
+        residual_writers=(
+            _ANY + r"layers\.\d+\.(attention\.o_proj|mlp\.fc2)\.(weight|bias)",
+            _ANY + r"encoder\.layer\.\d+\.(attention\.)?output\.dense\.(weight|bias)",
+        ),
+        roles=_TOKEN_TABLES,
+    ),
+    "bert": Preset(
+        residual_writers=(_ANY + r"encoder\.layer\.\d+\.(attention\.)?output\.dense\.(weight|bias)",),
+        notes=(
+            "bert normalises after each sum (post-norm): rules for depth were derived for blocks that normalise first, "
+            "so a change of depth rests on no published evidence here",
+        ),
+    ),
+}

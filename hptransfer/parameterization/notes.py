@@ -1,0 +1,103 @@
+"""What a reader of a plan must know: what was chosen among published rules, and what no rule covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hptransfer.parameterization.attention import attention_note
+from hptransfer.parameterization.horizon import horizon_notes
+from hptransfer.parameterization.options import explained
+from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Quantity, Table
+
+if TYPE_CHECKING:
+    from hptransfer.parameterization.plan import Plan
+
+
+def plan_notes(plan: Plan, table: Table, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
+    """Everything worth saying about a plan, one sentence each.
+
+    Args:
+        plan: without its notes.
+        table: of its parameterization and optimizer.
+        head_dims: size of a head at the base and at the planned size.
+    """
+    yield from _uncovered(plan)
+    yield from _choices(plan, table)
+    yield from horizon_notes(table, plan.options, plan.base, plan.size)
+    if head_dims is not None and (note := attention_note(head_dims[1], head_dims[0])):
+        yield note
+    yield from _roles(plan)
+    if plan.size != plan.base or table.absolute:
+        yield from table.remarks
+    yield from _forward(plan)
+
+
+def _uncovered(plan: Plan) -> Iterator[str]:
+    base, size = plan.base, plan.size
+    changed = {
+        "width": (base.width, size.width),
+        "depth": (base.depth, size.depth),
+        "batch": (base.batch_size, size.batch_size),
+        "tokens": (base.tokens, size.tokens),
+    }
+    name = plan.parameterization.partition("(")[0]
+    for axis, (low, high) in changed.items():
+        if low != high and axis not in plan.covers:
+            kept = "learning rates keep their base values" if axis == "width" else "base values are kept"
+            yield f"`{name}` has no rule for {axis} ({low} -> {high}): {kept}"
+
+
+def _choices(plan: Plan, table: Table) -> Iterator[str]:
+    options = plan.options
+    resized = (plan.base.width, plan.base.depth) != (plan.size.width, plan.size.depth)
+    if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
+        known = _known(table, Quantity.WEIGHT_DECAY)
+        yield f"weight decay is {explained('weight_decay', options.weight_decay, known)}"
+    if options.eps is not None and table.family == "adam" and resized:
+        yield f"eps is {explained('eps', options.eps, _known(table, Quantity.EPS))}"
+    if table.family == "orthogonal" and options.muon_scale is not None:
+        known = _known(table, Quantity.LEARNING_RATE)
+        yield f"Muon's own factor of the shape is taken to be {explained('muon_scale', options.muon_scale, known)}"
+        if "beside_learning_rate" not in plan.hyperparameters:
+            yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
+
+
+def _known(table: Table, quantity: Quantity) -> list[str]:
+    return [choice for of, choice in table.choices if of is quantity]
+
+
+def _roles(plan: Plan) -> Iterator[str]:
+    rows = [row.parameter for row in plan.rows]
+    if any(parameter.role is Role.ROUTER for parameter in rows):
+        yield (
+            "routers follow the readout's rule, as arXiv 2508.09752 has it; it holds for the number of experts, and "
+            "not where the width of one expert grows otherwise than the model's"
+        )
+    fixed = [
+        parameter.name
+        for parameter in rows
+        if parameter.role is Role.HIDDEN_WEIGHT
+        and parameter.fan_out == parameter.base_fan_out
+        and parameter.fan_in != parameter.base_fan_in
+    ]
+    if fixed:
+        yield (
+            f"{len(fixed)} hidden weights keep their fan-out while their fan-in grows ({fixed[0]}, ...), as keys and "
+            "values of a fixed number of heads do: rates and init follow fan-in, derived; see arXiv 2605.15290"
+        )
+
+
+def _forward(plan: Plan) -> Iterator[str]:
+    if plan.gauge != "plain":
+        moved = [row for row in plan.rows if row.parameter.role is Role.TIED_EMBEDDING and row.multiplier != 1]
+        for row in moved:
+            yield f"`forward` must multiply the logits of {row.parameter.name} by {row.multiplier:.6g}, nothing else"
+        return
+    absorbed = any("absorbed" in row.sources[Quantity.MULTIPLIER] for row in plan.rows)
+    if absorbed and plan.size != plan.base:
+        yield (
+            "forward multipliers are absorbed into init and optimizer; clipping by the global gradient norm would see "
+            "other gradients than with multipliers in `forward`, so a clip threshold does not carry over by this rule"
+        )

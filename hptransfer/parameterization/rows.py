@@ -1,0 +1,213 @@
+"""One row of a plan: a parameter's rules, brought into a gauge and multiplied out at a size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import Gauge, theta_of, transform
+from hptransfer.parameterization.horizon import horizon_source, over_horizon
+from hptransfer.parameterization.options import Options
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.rules import (
+    ABSOLUTE_SYMBOLS,
+    OPTION_OF,
+    SYMBOLS,
+    Exponents,
+    Multipliers,
+    Quantity,
+    Rule,
+    Table,
+)
+from hptransfer.parameterization.tables import TABLES
+from hptransfer.sizes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedParameter:
+    """One row of a plan; absolute values, ready for an optimizer's parameter group.
+
+    Attributes:
+        parameter: what the row is about.
+        init_std: standard deviation of a normal init; None where the init is constant.
+        learning_rate: peak learning rate of this parameter.
+        weight_decay: as torch's AdamW and SGD take it.
+        eps: Adam's eps; None for other optimizers.
+        multiplier: factor that `forward` must apply to this weight's output; 1 in gauge `plain`.
+        factors: what the base value was multiplied by, per quantity name ("init_std", "learning_rate", ...).
+        sources: paper, table and row of the rule, per quantity name.
+        rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
+        optimizer: which optimizer the row is for; it differs from the plan's beside Muon. None: the plan's.
+    """
+
+    parameter: Parameter
+    init_std: float | None
+    learning_rate: float
+    weight_decay: float
+    eps: float | None
+    multiplier: float
+    factors: Mapping[str, float]
+    sources: Mapping[str, str]
+    rules: Mapping[str, str] = field(default_factory=dict)
+    optimizer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One table with what is needed to plan the parameters that follow it."""
+
+    table: Table
+    optimizer: str
+    base_values: Mapping[Quantity, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What holds for every parameter of a plan."""
+
+    base: Size
+    size: Size
+    alpha: float
+    gauge: Gauge
+    options: Options
+
+
+def plan_parameter(column: Column, request: Request, parameter: Parameter) -> PlannedParameter:
+    """The row of one parameter.
+
+    Raises:
+        UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.
+    """
+    table, alpha = column.table, request.alpha
+    rules = _rules_of(table, parameter, request.options)
+    exponents, sources = _scaled(table, rules, parameter, request.options)
+    theta = _theta(table, exponents, parameter, request)
+    if theta != _ONE:
+        moved = exponents[Quantity.MULTIPLIER]
+        change = "absorbed" if request.gauge == "plain" else f"moved into gauge {request.gauge}"
+        note = f"; forward multiplier {moved.text(alpha, _symbols(table))} {change} ({sources[Quantity.MULTIPLIER]})"
+        sources = {quantity: source + note for quantity, source in sources.items()}
+        exponents = transform(exponents, table.family, theta)
+    multipliers = _multipliers(table, parameter, request)
+    factors = {quantity: power.factor(multipliers, alpha) for quantity, power in exponents.items()}
+    texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
+    if rules[Quantity.WEIGHT_DECAY].off:
+        factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
+    values = {quantity: column.base_values[quantity] * factor for quantity, factor in factors.items()}
+    std = 1.0 if table.absolute and parameter.base_init_std is not None else parameter.base_init_std
+    return PlannedParameter(
+        parameter=parameter,
+        init_std=None if std is None else std * values[Quantity.INIT_STD],
+        learning_rate=values[Quantity.LEARNING_RATE],
+        weight_decay=values[Quantity.WEIGHT_DECAY],
+        eps=values.get(Quantity.EPS),
+        multiplier=values[Quantity.MULTIPLIER],
+        factors={quantity.value: factor for quantity, factor in factors.items()},
+        sources={quantity.value: source for quantity, source in sources.items()},
+        rules={quantity.value: text for quantity, text in texts.items()},
+        optimizer=column.optimizer,
+    )
+
+
+_ONE = Exponents()
+
+
+def _symbols(table: Table) -> Mapping[str, str]:
+    return ABSOLUTE_SYMBOLS if table.absolute else SYMBOLS
+
+
+def _multipliers(table: Table, parameter: Parameter, request: Request) -> Multipliers:
+    """Ratios to the base; an absolute table counts width and depth from 1."""
+    base, size = request.base, request.size
+    base_in, base_out, base_width, base_depth = (
+        (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
+    )
+    layers = size.depth / base_depth
+    return Multipliers(
+        fan_in=parameter.fan_in / base_in,
+        fan_out=parameter.fan_out / base_out,
+        larger=max(parameter.fan_in, parameter.fan_out) / max(base_in, base_out),
+        width=size.width / base_width,
+        depth=layers if parameter.in_block else 1.0,
+        layers=layers,
+        batch=size.batch_size / base.batch_size,
+        tokens=size.tokens / base.tokens,
+    )
+
+
+def _rules_of(table: Table, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
+    """The table's rules for one parameter, all of them or an error."""
+    rules = table.rules_for(parameter.role, options)
+    missing = [quantity for quantity in Quantity if quantity not in rules and _has(table, quantity)]
+    if missing:
+        known = sorted(
+            {
+                name
+                for (name, family), of in TABLES.items()
+                if family == table.family and of.rules_for(parameter.role, of.defaults)
+            }
+        )
+        raise UsageError(
+            f"a rule for a {parameter.role.value} under `{table.name}` must have a source, and none is known for "
+            f"{', '.join(quantity.value for quantity in missing)}",
+            received=f"{parameter.name} {parameter.shape}",
+            hint=f"known under {', '.join(known) or 'no parameterization'} for this optimizer"
+            + (", or untie the weights" if parameter.role is Role.TIED_EMBEDDING else ""),
+        )
+    return rules
+
+
+def _has(table: Table, quantity: Quantity) -> bool:
+    return table.family == "adam" or quantity is not Quantity.EPS
+
+
+def _scaled(
+    table: Table, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
+) -> tuple[dict[Quantity, Exponents], dict[Quantity, str]]:
+    """Powers of one parameter with batch, duration and its residual branch, and their sources."""
+    exponents = over_horizon({quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options)
+    for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
+        if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
+            exponents[quantity] = rules[quantity].exponents
+    if rules[Quantity.WEIGHT_DECAY].per_step:
+        exponents[Quantity.WEIGHT_DECAY] = (
+            rules[Quantity.WEIGHT_DECAY].exponents * exponents[Quantity.LEARNING_RATE] ** -1
+        )
+    sources = {
+        quantity: str(rule.source)
+        + ("" if rule.per_step else horizon_source(rule, exponents[quantity], table.family, options))
+        for quantity, rule in rules.items()
+    }
+    if table.residual is not None and parameter.writes_residual:
+        exponents[Quantity.MULTIPLIER] *= table.residual.exponents
+        sources[Quantity.MULTIPLIER] = str(table.residual.source)
+    return exponents, sources
+
+
+def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: Request) -> Exponents:
+    """What moves the parameter into the gauge, where it can be moved."""
+    branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
+    theta = theta_of(exponents, branch.at(request.alpha), parameter.role, request.gauge)
+    theta = theta.at(request.alpha)
+    if theta == _ONE:
+        return theta
+    if parameter.role is Role.TIED_EMBEDDING:
+        factor = exponents[Quantity.MULTIPLIER]
+        value = factor.factor(_multipliers(table, parameter, request), request.alpha)
+        raise UsageError(
+            "the readout's multiplier must stay in `forward` where the readout shares its weight with the embedding: "
+            "scaling the shared weight would scale the embedding too",
+            received=f"{parameter.name} {parameter.shape}, tied, gauge {request.gauge}",
+            hint=f"multiply the logits by {factor.text(request.alpha)} = {value:.6g} in `forward`, for example "
+            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "table8"; or untie the weights',
+        )
+    if parameter.init == "ones":
+        if request.gauge != "plain":
+            return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
+        raise UsageError(
+            "a forward multiplier can be absorbed only by a parameter with a random or zero init",
+            received=f"{parameter.name} {parameter.shape}, initialised to ones",
+            hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
+        )
+    return theta

@@ -1,0 +1,108 @@
+"""The published tables as data; `gauge.py` moves forward multipliers where a model is plain.
+
+Everything that prints, applies, checks or documents a rule reads `TABLES`. One module per paper; what is not in it is
+not known, and `find_table` says what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.rules import Family, Table
+from hptransfer.parameterization.tables import complete_d_p, depth, everett, muon, mup, spectral, standard, u_mup
+
+#: (name, optimizer family) -> table
+TABLES: Mapping[tuple[str, Family], Table] = MappingProxyType(
+    {
+        (table.name, table.family): table
+        for module in (standard, everett, mup, spectral, depth, complete_d_p, u_mup, muon)
+        for table in module.TABLES
+    }
+)
+
+#: optimizer, as recipes and `plan` say it -> the family whose rules it follows
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "adamw": "adam",
+        "adam": "adam",
+        "rmsprop": "adam",
+        "adagrad": "adam",
+        "lion": "sign",
+        "signsgd": "sign",
+        "sgd": "sgd",
+        "muon": "orthogonal",
+        "adafactor": "adafactor",
+    }
+)
+#: optimizers whose `weight_decay` is added to a gradient that they then normalise, for which no rule is known
+COUPLED_DECAY = frozenset({"adam", "rmsprop", "adagrad"})
+
+
+class ParameterizationSpec(Protocol):
+    """A chosen parameterization; the recipe's `parameterization` section is one."""
+
+    @property
+    def name(self) -> str:
+        """A name in `TABLES`."""
+
+    @property
+    def alpha(self) -> float | None:
+        """The residual exponent; None takes the table's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameterization:
+    """A chosen parameterization, for callers without a recipe."""
+
+    name: str
+    alpha: float | None = None
+
+
+def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[Table, float]:
+    """The table of a parameterization for an optimizer, and the alpha to use (0 where the table has none).
+
+    Raises:
+        UsageError: an unknown name or optimizer, a combination that no source covers, or an alpha outside the table's
+            range.
+    """
+    family = FAMILIES.get(optimizer)
+    if family is None:
+        raise UsageError(
+            f"the optimizer must be one of {', '.join(FAMILIES)}",
+            received=optimizer,
+            hint="no published rule is known for others; a plan never guesses one",
+        )
+    table = TABLES.get((spec.name, family))
+    if table is None:
+        raise _unknown(spec.name, optimizer, family)
+    if table.alpha is None:
+        if spec.alpha is not None:
+            raise UsageError(
+                f"`{table.name}` has no residual exponent", received=f"alpha={spec.alpha:g}", hint="remove `alpha`"
+            )
+        return table, 0.0
+    alpha = table.alpha.default if spec.alpha is None else spec.alpha
+    if not table.alpha.low <= alpha <= table.alpha.high:
+        raise UsageError(
+            f"`{table.alpha.low:g} <= alpha <= {table.alpha.high:g}` must hold for {table.name}",
+            received=f"alpha={alpha:g}",
+        )
+    return table, alpha
+
+
+def _unknown(name: str, optimizer: str, family: Family) -> UsageError:
+    names = list(dict.fromkeys(known for known, _ in TABLES))
+    if name not in names:
+        return UsageError(f"the parameterization must be one of {', '.join(names)}", received=name)
+    families = {of for known, of in TABLES if known == name}
+    optimizers = [known for known, of in FAMILIES.items() if of in families]
+    others = [known for known, of in TABLES if of == family]
+    return UsageError(
+        f"a rule for `{name}` with `{optimizer}` must have a source, and none is known",
+        received=f"{name}, {optimizer}",
+        hint=f"known for {name}: {', '.join(optimizers)}; known for {optimizer}: {', '.join(others)}",
+    )

@@ -1,0 +1,107 @@
+"""u-muP: unit init, factors that are powers of the size itself, no base size (arXiv 2407.17465 and unit-scaling)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Quantity, Rule, Source, Table
+from hptransfer.parameterization.tables.build import (
+    ADAM_DEFAULTS,
+    DEPTH,
+    IN,
+    ONE,
+    OUT,
+    ROLES,
+    WIDTH_AND_DEPTH,
+    decay_choices,
+    eps_choices,
+    row,
+    same,
+    table,
+)
+
+_PAPER = "u-muP (arXiv 2407.17465)"
+_CODE = "unit-scaling"
+
+# The order of the columns: embedding, hidden weight, hidden vector, outer vector, readout, readout bias.
+
+_INIT = same(Quantity.INIT_STD, Source(_PAPER, "Table 2", "initialization"), ROLES)
+_MULTIPLIER = row(
+    Quantity.MULTIPLIER, Source(_PAPER, "Table 2", "parameter multiplier"), IN**-0.5, IN**-0.5, ONE, ONE, IN**-1, ONE
+)
+_LR = row(
+    Quantity.LEARNING_RATE,
+    Source(_CODE, "optim.lr_scale_func_adam", "with lr_scale_for_depth"),
+    OUT**-0.5,
+    IN**-0.5 * DEPTH**-0.5,
+    DEPTH**-0.5,
+    ONE,
+    ONE,
+    ONE,
+)
+_DECAY = tuple(replace(rule, quantity=Quantity.WEIGHT_DECAY, exponents=rule.exponents**-1) for rule in _LR)
+_BRANCH = Rule(
+    Role.HIDDEN_WEIGHT,
+    Quantity.MULTIPLIER,
+    DEPTH**-0.5,
+    Source(_CODE, "transformer_residual_scaling_rule", "both ratios 1, two branches per layer, stream not rescaled"),
+)
+
+TABLES: tuple[Table, ...] = (
+    table(
+        "u-mup",
+        "adam",
+        _INIT,
+        _MULTIPLIER,
+        _LR,
+        choices={**decay_choices(_DECAY, "adam"), **eps_choices(ROLES)},
+        defaults=replace(ADAM_DEFAULTS, weight_decay="independent", eps="none"),
+        covers=WIDTH_AND_DEPTH,
+        residual=_BRANCH,
+        absolute=True,
+        remarks=(
+            "base-free: `learning_rate` is a weight's rate in units of its own std, near 1 rather than near 0.001",
+            "unit-scaling also scales gradients in its backward pass, which no plan can do: with Adam that matters for "
+            "eps only",
+            "residual_taus(...) gives the branch and stream weights of the paper's own residual form",
+        ),
+    ),
+)
+
+
+def residual_taus(
+    layers: int, *, residual_mult: float = 1.0, residual_attn_ratio: float = 1.0
+) -> Iterator[tuple[float, float]]:
+    """Weights (branch, stream) of every residual addition `branch * F(h) + stream * h` of a transformer, in order.
+
+    Attention and MLP branches alternate. With both ratios 1, the embedding, all attention and all MLP branches
+    contribute alike to the final stream, and in units of the embedding's stream every branch counts layers^-1/2, which
+    is what the table's branch multiplier is for models that add `h + F(h)`.
+
+    Args:
+        layers: transformer blocks, at least 1; each has two branches.
+        residual_mult: contribution of all branches relative to the embedding, positive.
+        residual_attn_ratio: contribution of attention relative to MLP branches, positive.
+
+    Yields:
+        One pair per branch, whose squares sum to 1.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    if layers < 1 or residual_mult <= 0 or residual_attn_ratio <= 0:
+        raise UsageError(
+            "`layers >= 1` and positive ratios must hold",
+            received=f"{layers}, {residual_mult:g}, {residual_attn_ratio:g}",
+        )
+    mlp = residual_mult * (2 / (1 + residual_attn_ratio**2)) ** 0.5
+    attention = residual_attn_ratio * mlp
+    stream = float(layers)  # variance of the embedding's part, in the units of the branches
+    for branch in range(2 * layers):
+        added = attention if branch % 2 == 0 else mlp
+        total = stream + added**2
+        yield added / total**0.5, (stream / total) ** 0.5
+        stream = total

@@ -1,0 +1,127 @@
+"""The coordinate check on changes with known exponents."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
+
+WIDTHS = (128, 256, 512, 1024, 2048)
+
+
+def _measured(
+    slopes: dict[str, float],
+    sizes=WIDTHS,
+    *,
+    steps=(1, 3, 10),
+    seeds: int = 3,
+    scatter: float = 0.03,
+    kind: str = "hidden",
+) -> list[Measurement]:
+    rng = np.random.default_rng(0)
+    return [
+        Measurement(n, seed, step, layer, kind, 0.1 * n**slope * math.exp(scatter * rng.standard_normal()))
+        for layer, slope in slopes.items()
+        for n in sizes
+        for step in steps
+        for seed in range(seeds)
+    ]
+
+
+def _verdicts(report: CoordinateReport) -> dict[str, RowVerdict]:
+    return {row.layer: row.verdict for row in report.rows}
+
+
+@pytest.mark.parametrize(
+    ("slope", "verdict"),
+    # measured slopes of science.md section 1.1: muP Adam dh2 at t=1, dh3 at t=10; SP SGD dh3 at t=10; SP Adam dh2, df
+    [(-0.020, "HOLDS"), (-0.077, "HOLDS"), (0.242, "FAILS"), (0.905, "FAILS"), (1.264, "FAILS")],
+)
+def test_slopes_are_told_apart(slope: float, verdict: str) -> None:
+    """The parameterization that transfers passes, the standard one fails."""
+    report = judge_coordinates(_measured({"hidden.1": slope}))
+    assert report.verdict is RowVerdict(verdict)
+    assert report.rows[0].slope == pytest.approx(slope, abs=0.03)
+
+
+def test_noise_is_inconclusive() -> None:
+    """A slope inside the band with an error that reaches out of it settles nothing."""
+    assert judge_coordinates(_measured({"hidden.1": 0.1}, scatter=0.3)).verdict is RowVerdict.INCONCLUSIVE
+
+
+def test_the_layer_at_fault_is_named() -> None:
+    """One layer that was forgotten fails the check, alone."""
+    report = judge_coordinates(_measured({"input": 0.0, "hidden.1": 0.9, "readout": 0.0}))
+    assert report.verdict is RowVerdict.FAILS
+    assert "hidden.1" in report.sentence
+    assert _verdicts(report)["readout"] is RowVerdict.HOLDS
+
+
+def test_a_change_that_vanishes_or_blows_up_fails() -> None:
+    """A layer that does not move, or is not finite, has no exponent and does not transfer."""
+    rows = _measured({"dead": 0.0, "fine": 0.0})
+    for value in (0.0, None, math.inf):
+        broken = [
+            Measurement(m.size, m.seed, m.step, m.layer, m.kind, value) if m.layer == "dead" and m.size == 128 else m
+            for m in rows
+        ]
+        assert _verdicts(judge_coordinates(broken)) == {"dead": RowVerdict.FAILS, "fine": RowVerdict.HOLDS}
+
+
+def test_a_bend_is_reported() -> None:
+    """The slope of the largest pair must agree with the whole ladder's, else the limit is not reached."""
+    bent = [
+        Measurement(n, seed, 1, "hidden", "hidden", 0.1 * (1 + 30 / n)) for n in (16, 32, 64, 128) for seed in range(2)
+    ]
+    (row,) = judge_coordinates(bent).rows
+    assert not row.asymptotic
+
+
+def test_depth_is_judged_from_step_three_on() -> None:
+    """Trap 8: CompleteP's first step falls with depth and is right; it is shown, not judged."""
+    rows = _measured({"input": -0.4}, (2, 4, 8), steps=(1,)) + _measured({"input": 0.0}, (2, 4, 8), steps=(3, 10))
+    report = judge_coordinates(rows, axis="depth")
+    assert report.verdict is RowVerdict.HOLDS
+    assert [row.judged for row in report.rows] == [False, True, True]
+
+
+def test_depth_compares_the_first_and_the_last_block() -> None:
+    """Block 7 of 8 has no counterpart in a model of two blocks except as the last one."""
+    rows = [
+        Measurement(depth, seed, 3, f"blocks.{block}", "residual", 0.1 * depth, initial=float(depth))
+        for depth in (2, 4, 8)
+        for seed in range(2)
+        for block in range(depth)
+    ]
+    report = judge_coordinates(rows, axis="depth")
+    assert [row.layer for row in report.rows] == ["blocks.first", "blocks.last"]
+    assert report.verdict is RowVerdict.HOLDS
+
+
+def test_what_a_block_adds_is_not_judged_in_depth() -> None:
+    """The branch of one block shrinks with depth by design."""
+    rows = _measured({"blocks.0.down": -1.0}, (2, 4, 8), steps=(3,), kind="branch")
+    assert not judge_coordinates(rows, axis="depth").rows[0].judged
+
+
+def test_the_order_of_measurements_does_not_matter() -> None:
+    """A reversed list gives the same report."""
+    rows = _measured({"a": 0.0, "b": 0.3})
+    assert judge_coordinates(rows) == judge_coordinates(rows[::-1])
+
+
+def test_a_missing_seed_is_refused() -> None:
+    """Slopes per seed need every size."""
+    with pytest.raises(UsageError, match="once at every size and seed"):
+        judge_coordinates(_measured({"a": 0.0})[1:])
+
+
+@pytest.mark.parametrize(("sizes", "seeds"), [((128,), 3), (WIDTHS, 1)])
+def test_one_size_or_one_seed_is_refused(sizes: tuple[int, ...], seeds: int) -> None:
+    """There is no slope through one size and no error from one seed."""
+    with pytest.raises(UsageError, match="at least two sizes and two seeds"):
+        judge_coordinates(_measured({"a": 0.0}, sizes, seeds=seeds))

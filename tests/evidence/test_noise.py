@@ -1,0 +1,47 @@
+"""Noise of a run, before any curve is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hptransfer.evidence.noise import noise_of
+from hptransfer.evidence.points import Point, average_seeds
+from tests.evidence.tables import GRID, parabola
+
+
+def _tables(levels: list[float], seeds: int, rng: int = 0):
+    generator = np.random.default_rng(rng)
+    return [
+        average_seeds(
+            [Point(x, s, parabola(x) + level * generator.standard_normal()) for x in GRID for s in range(seeds)]
+        )
+        for level in levels
+    ]
+
+
+def test_equal_noise_is_pooled() -> None:
+    """Sizes whose residuals agree share one level, known better than from any of them."""
+    noise = noise_of(_tables([0.01] * 4, 3))
+    assert (noise.relative == 1).all()
+    assert np.sqrt(noise.ss / noise.df) == pytest.approx(0.01, rel=0.15)
+
+
+def test_unequal_noise_stays_unequal() -> None:
+    """A size that is eight times as noisy is not believed as much as the others."""
+    noise = noise_of(_tables([0.002, 0.002, 0.016, 0.002], 4))
+    assert noise.relative.argmax() == 2
+    assert noise.relative[2] / noise.relative[0] > 20
+
+
+def test_one_seed_shows_noise_by_its_scatter_about_parabolas() -> None:
+    """Third differences of a parabola vanish, so what is left is noise."""
+    noise = noise_of(_tables([0.01] * 4, 1))
+    assert np.sqrt(noise.ss / noise.df) == pytest.approx(0.01, rel=0.5)
+    assert noise.df < 10
+
+
+def test_noise_that_is_given_is_taken() -> None:
+    """A known level overrides what few seeds say."""
+    noise = noise_of(_tables([0.01], 2), given=0.05)
+    assert np.sqrt(noise.ss / noise.df) == pytest.approx(0.05)

@@ -1,0 +1,279 @@
+"""Verdicts on ladders whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.ladder import TransferCriteria
+from hptransfer.evidence.transfer import AxisReport, judge, judge_axis
+from hptransfer.evidence.trial import Trial
+from hptransfer.evidence.verdict import Verdict
+from hptransfer.report.documents import to_document
+from hptransfer.sizes import Size
+from tests.evidence.oracles import LinearRegressionSgd, exact_optimum
+from tests.evidence.tables import GRID, ladder, parabola, trial
+
+WIDTHS = (64, 128, 256, 512)
+#: measured sweeps of other projects, outside the repository (its README says what they are)
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def _shifted(per_doubling: float, base: Callable[[float], float] = parabola) -> list[Callable[[float], float]]:
+    return [lambda x, k=k: base(x - per_doubling * k) for k in range(4)]
+
+
+def _judge(trials: Sequence[Trial], transferred: float = 2**-8, **options) -> AxisReport:
+    return judge_axis(
+        trials, axis="width", hyperparameter="learning_rate", transferred=transferred, reference=64, **options
+    )
+
+
+def test_a_constant_optimum_transfers() -> None:
+    """Four widths over 8x, two seeds, 0.1% noise and no drift."""
+    report = _judge(ladder(_shifted(0.0), noise=0.001))
+    assert report.verdict is Verdict.TRANSFERS
+    assert report.drift.inside(0.15)
+    assert report.regret.high < 0.0025
+    assert "carries over to width 512" in report.sentence
+
+
+@pytest.mark.parametrize("per_doubling", [-0.5, 0.5])
+def test_half_an_octave_per_doubling_drifts(per_doubling: float) -> None:
+    """The negative control, as the standard parameterization shows it."""
+    report = _judge(ladder(_shifted(per_doubling), noise=0.001))
+    assert report.verdict is Verdict.DRIFTS
+    assert "does not carry over" in report.sentence
+    assert report.would_settle is None
+
+
+def test_a_drift_on_the_bound_is_inconclusive() -> None:
+    """0.15 octaves per doubling lies neither inside nor outside +-0.15."""
+    report = _judge(ladder(_shifted(0.15), noise=0.002))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.would_settle
+
+
+def test_noise_makes_no_verdict() -> None:
+    """At 2% noise nothing is settled, and the report says what would settle it."""
+    report = _judge(ladder(_shifted(0.0), noise=0.02))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.would_settle
+
+
+def test_one_seed_never_transfers() -> None:
+    """A single seed shows no noise, however smooth its curves are."""
+    report = _judge(ladder(_shifted(0.0), seeds=1, noise=0.0002))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert any("One seed" in limit for limit in report.limits)
+
+
+def test_one_seed_may_transfer_when_noise_is_known() -> None:
+    """Noise measured elsewhere takes the place of seeds."""
+    assert _judge(ladder(_shifted(0.0), seeds=1, noise=0.0002), noise=0.001).verdict is Verdict.TRANSFERS
+
+
+def test_two_sizes_never_transfer() -> None:
+    """Trap 9: two sizes cannot show whether the optimum keeps moving."""
+    report = _judge(ladder(_shifted(0.0)[:2], (64, 512), noise=0.0005))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert any("at least 3" in limit for limit in report.limits)
+
+
+def test_a_short_ladder_never_transfers() -> None:
+    """Three sizes within a factor of 2 say nothing about larger ones."""
+    report = _judge(ladder(_shifted(0.0)[:3], (64, 96, 128), noise=0.0005))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "too few" in report.sentence
+
+
+def test_two_sizes_may_drift() -> None:
+    """A clear failure needs no long ladder."""
+    assert _judge(ladder(_shifted(0.7)[::3], (64, 512), noise=0.001)).verdict is Verdict.DRIFTS
+
+
+def test_divergence_at_the_transferred_value_drifts() -> None:
+    """The proxy's learning rate blows up at the largest width."""
+    losses = [*_shifted(0.0)[:3], lambda x: parabola(x + 2) if x < -8.3 else math.inf]
+    report = _judge(ladder(losses, noise=0.001))
+    assert report.verdict is Verdict.DRIFTS
+    assert "diverges at the proxy's value" in report.sentence
+
+
+def test_a_badly_tuned_value_is_not_called_drift() -> None:
+    """When the value is as wrong at the proxy as at the largest width, the optimum did transfer: tune again."""
+    report = _judge(ladder(_shifted(0.0), noise=0.0005), transferred=2**-6.2)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert any("tune again" in limit for limit in report.limits)
+
+
+def test_edges_are_named() -> None:
+    """Trap 3: a size whose best value is the largest tried is listed, and the remedy is a longer grid."""
+    report = _judge(ladder(_shifted(0.2), xs=GRID[:5], noise=0.001))
+    assert any("largest value tried" in limit for limit in report.limits)
+    if report.would_settle:
+        assert "larger values" in report.would_settle
+
+
+def test_a_cliff_close_to_the_optimum_is_named() -> None:
+    """Trap 7: less than an octave of room above the optimum is a limit of the evidence."""
+    near = [lambda x: parabola(x) if x < -7.4 else math.inf] * 4
+    assert any("divergence begins" in limit for limit in _judge(ladder(near, noise=0.001)).limits)
+
+
+def test_narrow_widths_are_named() -> None:
+    """Widths under 64 are dominated by finite-width effects."""
+    report = _judge(ladder(_shifted(0.0), (16, 32, 64, 128), noise=0.001))
+    assert any("Width 16 is under 64" in limit for limit in report.limits)
+
+
+def test_a_larger_size_that_trains_worse_is_named() -> None:
+    """Discretisation only costs: at its own optimum a wider network must not be worse."""
+    growing = [lambda x, k=k: parabola(x) * (1 + 0.05 * k) + 0.1 * k for k in range(4)]
+    report = _judge(ladder(growing, noise=0.001))
+    assert report.wider_is_not_worse is False
+    assert any("scaling mistake" in limit for limit in report.limits)
+
+
+def test_transfer_is_fast_when_regret_is_small_against_the_gain() -> None:
+    """Rho is regret over the loss gained; losses here fall by 0.1 nats per doubling and regret is near zero."""
+    report = _judge(ladder(_shifted(0.0), noise=0.001))
+    assert report.rho is not None
+    assert report.rho.high < 0.05
+
+
+def test_rho_is_undefined_without_a_gain() -> None:
+    """Trap 10: with no loss gained from size the ratio means nothing."""
+    flat = [lambda x, k=k: parabola(x) + 0.1 * k for k in range(4)]
+    assert _judge(ladder(flat, noise=0.001)).rho is None
+
+
+def test_the_order_of_trials_does_not_matter() -> None:
+    """A permuted trial list gives the same report."""
+    trials = ladder(_shifted(0.1), noise=0.002)
+    shuffled = trials.copy()
+    random.Random(1).shuffle(shuffled)
+    assert json.dumps(to_document(_judge(trials))) == json.dumps(to_document(_judge(shuffled)))
+
+
+def test_any_positive_hyperparameter_is_judged() -> None:
+    """Nothing is particular to the learning rate."""
+    trials = ladder(_shifted(0.0), noise=0.001, name="weight_decay")
+    report = judge_axis(trials, axis="width", hyperparameter="weight_decay", transferred=2**-8, reference=64)
+    assert report.verdict is Verdict.TRANSFERS
+
+
+def test_criteria_move_the_verdict() -> None:
+    """A drift of 0.3 is within 0.6 octaves per doubling, if that and its cost are allowed."""
+    trials = ladder(_shifted(0.3), noise=0.0005)
+    assert _judge(trials).verdict is Verdict.DRIFTS
+    assert _judge(trials, criteria=TransferCriteria(drift=0.6, regret=0.05)).verdict is Verdict.TRANSFERS
+
+
+def test_criteria_must_be_positive() -> None:
+    """A band without width can never hold."""
+    with pytest.raises(UsageError, match="drift > 0"):
+        TransferCriteria(drift=0.0)
+
+
+def test_axes_are_judged_apart_and_combined() -> None:
+    """Width holds, depth drifts: the whole drifts, and says so about depth."""
+    trials = ladder(_shifted(0.0), noise=0.001)
+    deeper = [
+        replace(t, size=Size(64, t.size.width // 32, 64, 64_000))
+        for t in ladder(_shifted(0.6), noise=0.001)
+        if t.size.width > 64
+    ]
+    report = judge([*trials, *deeper], proxy=Size(64, 2, 64, 64_000), hyperparameter="learning_rate", transferred=2**-8)
+    assert {axis.axis: axis.verdict for axis in report.axes} == {"width": Verdict.TRANSFERS, "depth": Verdict.DRIFTS}
+    assert report.verdict is Verdict.DRIFTS
+    assert "depth 16" in report.sentence
+
+
+def test_other_hyperparameters_are_held() -> None:
+    """A search over weight decay as well is cut to the tuned slice, or refused when the slice is not named."""
+    trials = [replace(t, hyperparameters={**t.hyperparameters, "weight_decay": 0.1}) for t in ladder(_shifted(0.0))]
+    strays = [replace(t, hyperparameters={**t.hyperparameters, "weight_decay": 0.3}) for t in trials]
+    options = {"proxy": Size(64, 2, 64, 64_000), "hyperparameter": "learning_rate", "transferred": 2**-8}
+    with pytest.raises(UsageError, match="only learning_rate may vary"):
+        judge([*trials, *strays], **options)
+    assert judge([*trials, *strays], held={"weight_decay": 0.1}, **options) == judge(trials, **options)
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ([], "at least two sizes"),
+        ([trial(2**-8, 3.0)], "at least two sizes"),
+    ],
+)
+def test_nothing_to_judge_is_refused(trials: list[Trial], message: str) -> None:
+    """One size has no drift."""
+    with pytest.raises(UsageError, match=message):
+        judge(trials, proxy=Size(64, 2, 64, 64_000), hyperparameter="learning_rate", transferred=2**-8)
+
+
+def test_a_value_of_zero_is_refused() -> None:
+    """There is no octave below zero."""
+    with pytest.raises(UsageError, match="weight_decay > 0"):
+        judge_axis(
+            [trial(0.0, 3.0, name="weight_decay")],
+            axis="width",
+            hyperparameter="weight_decay",
+            transferred=0.1,
+            reference=64,
+        )
+
+
+def _oracle_trials(widths: Sequence[int], spacing: float = 0.5, seeds: int = 2) -> list[Trial]:
+    """O2: SGD on the first modes of a power-law spectrum, 0.3% noise."""
+    rng = np.random.default_rng(0)
+    xs = np.arange(-4, 0.1, spacing)
+    return [
+        trial(float(2**x), float(y * (1 + 0.003 * rng.standard_normal())), width=width, seed=seed)
+        for width in widths
+        for x, y in zip(xs, LinearRegressionSgd(width, 200, 4).losses(np.exp2(xs)), strict=True)
+        for seed in range(seeds)
+    ]
+
+
+def test_truncated_features_drift_at_first() -> None:
+    """O2: from 8 to 64 modes the exact optimum rises by 0.6 octaves per doubling."""
+    widths = (8, 16, 32, 64)
+    truth = [exact_optimum(LinearRegressionSgd(width, 200, 4).losses, -8, 1) for width in widths]
+    report = judge_axis(
+        _oracle_trials(widths), axis="width", hyperparameter="learning_rate", transferred=2 ** truth[0], reference=8
+    )
+    assert report.verdict is Verdict.DRIFTS
+    assert report.drift.contains(float(np.polyfit(np.log2(widths), truth, 1)[0]))
+
+
+def test_truncated_features_recover() -> None:
+    """O2: from 128 modes on the truncation stops to matter (exact drift under 0.02) and transfer holds."""
+    truth = exact_optimum(LinearRegressionSgd(128, 200, 4).losses, -8, 1)
+    report = judge_axis(
+        _oracle_trials((128, 256, 512, 1024), spacing=0.25),
+        axis="width",
+        hyperparameter="learning_rate",
+        transferred=2**truth,
+        reference=128,
+    )
+    assert report.verdict is Verdict.TRANSFERS
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="measured tables are not beside this checkout")
+def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
+    """Gemstones preflight (MIT): the best of six rates falls from 5e-3 at width 256 to 5e-4 at 3072."""
+    lines = (SHARED / "gemstones" / "gemstones_preflight.csv").read_text().splitlines()[1:]
+    trials = [trial(float(lr), float(loss), width=int(w)) for w, _, lr, loss in (line.split(",") for line in lines)]
+    report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=0.005, reference=256)
+    assert report.verdict is Verdict.DRIFTS
+    assert report.drift.high < -0.3

@@ -1,0 +1,102 @@
+"""A small residual network and one optimizer per family, shared by tests that train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hptransfer.parameterization.plan import Plan, PlannedParameter
+from hptransfer.parameterization.rules import Family
+
+OPTIMIZERS: Mapping[Family, str] = {
+    "adam": "adamw",
+    "sign": "lion",
+    "sgd": "sgd",
+    "orthogonal": "muon",
+    "adafactor": "adafactor",
+}
+
+
+class Block(nn.Module):
+    """A pre-norm MLP block with biases."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x_BxD: Tensor) -> Tensor:
+        """What the block adds to the stream."""
+        out_BxD: Tensor = self.down(functional.gelu(self.up(self.norm(x_BxD))))
+        return out_BxD
+
+
+class Residual(nn.Module):
+    """A residual network; a plain model has both multipliers at 1."""
+
+    def __init__(self, width: int, depth: int, *, readout: float = 1.0, branch: float = 1.0) -> None:
+        super().__init__()
+        self.input = nn.Linear(8, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.norm, self.readout = nn.LayerNorm(width), nn.Linear(width, 5)
+        self.readout_multiplier, self.branch_multiplier = readout, branch
+
+    def forward(self, x_Bx8: Tensor) -> Tensor:
+        """Logits of five classes."""
+        h_BxD = self.input(x_Bx8)
+        for block in self.blocks:
+            h_BxD = h_BxD + self.branch_multiplier * block(h_BxD)
+        logits_Bx5: Tensor = self.readout(self.readout_multiplier * self.norm(h_BxD))
+        return logits_Bx5
+
+
+class Lion(torch.optim.Optimizer):
+    """Evolved sign momentum (arXiv 2302.06675, Algorithm 2), which torch does not have."""
+
+    def __init__(self, params: Iterable[dict[str, Any]]) -> None:
+        super().__init__(params, {"betas": (0.9, 0.99)})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step."""
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for weight in group["params"]:
+                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(momentum.lerp(weight.grad, 1 - first).sign(), alpha=-group["lr"])
+                momentum.lerp_(weight.grad, 1 - second)
+
+
+def groups(rows: Iterable[PlannedParameter], tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """One parameter group per row."""
+    return [
+        {
+            "params": [tensors[row.parameter.name]],
+            "lr": row.learning_rate,
+            "weight_decay": row.weight_decay,
+            **({} if row.eps is None else {"eps": row.eps}),
+        }
+        for row in rows
+    ]
+
+
+def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim.Optimizer]:
+    """The unmodified optimizers of torch, and Lion."""
+    made: list[torch.optim.Optimizer] = []
+    for name in dict.fromkeys(str(row.optimizer) for row in planned.rows):
+        of = groups([row for row in planned.rows if row.optimizer == name], tensors)
+        if name == "adamw":
+            made.append(torch.optim.AdamW(of, betas=(0.9, 0.95)))
+        elif name == "sgd":
+            made.append(torch.optim.SGD(of, momentum=0.9))
+        elif name == "muon":
+            made.append(torch.optim.Muon(of, adjust_lr_fn=planned.options.muon_scale))
+        elif name == "adafactor":
+            made.append(torch.optim.Adafactor(of, eps=(1e-30, 1e-9)))
+        else:
+            made.append(Lion(of))
+    return made

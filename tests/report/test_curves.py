@@ -1,0 +1,52 @@
+"""The figure of the curves."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hptransfer.evidence.transfer import AxisReport, judge_axis
+from hptransfer.report.curves import save_curves
+from tests.evidence.tables import ladder, parabola
+
+
+@pytest.fixture(scope="module")
+def axis() -> AxisReport:
+    """Four widths, divergence on the right, the largest width's optimum open."""
+    diverging = [lambda x: parabola(x) if x < -6.2 else math.inf] * 3
+    return judge_axis(
+        ladder([*diverging, lambda x: parabola(x - 3)], noise=0.001),
+        axis="width",
+        hyperparameter="learning_rate",
+        transferred=2**-8,
+        reference=64,
+    )
+
+
+def test_png_and_svg_are_written(axis: AxisReport, tmp_path: Path) -> None:
+    """The suffix names the format."""
+    png, svg = tmp_path / "curves.png", tmp_path / "curves.svg"
+    save_curves(axis, [png, svg])
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = svg.read_text()
+    for label in ("width 64", "width 512", "transferred value", "diverged", "learning rate", "DRIFTS"):
+        assert label in text
+
+
+def test_the_same_evidence_gives_the_same_file(axis: AxisReport, tmp_path: Path) -> None:
+    """No date and no random ids: a figure in a repository changes when the evidence does."""
+    first, second = tmp_path / "a.svg", tmp_path / "b.svg"
+    save_curves(axis, [first])
+    save_curves(axis, [second])
+    assert first.read_text() == second.read_text()
+
+
+def test_matplotlib_is_loaded_only_to_draw() -> None:
+    """Importing the module costs no matplotlib."""
+    code = "import sys, hptransfer.report.curves; print('matplotlib' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"

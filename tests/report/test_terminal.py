@@ -1,0 +1,107 @@
+"""Evidence in the terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from hptransfer.evidence.coordinate import Measurement, judge_coordinates
+from hptransfer.evidence.transfer import TransferReport, judge
+from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.sizes import Size
+from tests.evidence.tables import ladder, parabola
+
+
+def _judged(losses) -> TransferReport:
+    return judge(
+        ladder(losses, noise=0.001),
+        proxy=Size(64, 2, 64, 64_000),
+        hyperparameter="learning_rate",
+        transferred=2**-8,
+    )
+
+
+@pytest.fixture(scope="module")
+def transfers() -> TransferReport:
+    """All optima at 2^-8, divergence from 2^-6 on."""
+    return _judged([lambda x: parabola(x) if x < -6.2 else math.inf] * 4)
+
+
+def _printed(report: TransferReport, *, encoding: str = "utf-8", width: int = 80) -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    print_transfer(report, Console(file=stream, width=width, color_system=None))
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_it_fits_eighty_columns(transfers: TransferReport) -> None:
+    """No line is wider than the terminal."""
+    assert max(len(line) for line in _printed(transfers).splitlines()) <= 80
+
+
+def test_it_says_the_verdict_in_words(transfers: TransferReport) -> None:
+    """Verdict, drift, regret and what was allowed, without colour."""
+    text = " ".join(_printed(transfers).split())
+    assert "TRANSFERS: learning_rate 0.003906 tuned at width 64 carries over to width 512" in text
+    assert "allowed 0.15" in text
+    assert "allowed 0.25%" in text
+
+
+def test_every_size_has_its_row_and_marker(transfers: TransferReport) -> None:
+    """Sizes differ by marker, never by colour alone, in the table, the curves and the intervals."""
+    lines = _printed(transfers).splitlines()
+    for marker, width in zip("●■▲◆", (64, 128, 256, 512), strict=True):
+        assert any(line.startswith(f"{marker} ") and f" {width} " in line for line in lines)
+        assert any(f"{width} │" in line and marker in line for line in lines)
+
+
+def test_divergence_is_marked(transfers: TransferReport) -> None:
+    """Each size's line shows where its runs blew up."""
+    assert sum("✗" in line and "│" in line for line in _printed(transfers).splitlines()) == 4
+
+
+def test_an_encoding_without_blocks_gets_ascii(transfers: TransferReport) -> None:
+    """A terminal that cannot show the characters gets others, not question marks or an error."""
+    text = _printed(transfers, encoding="ascii")
+    assert "?" not in text
+    assert "X diverged" in text
+
+
+def test_an_open_interval_is_said_to_be_open() -> None:
+    """An optimum beyond the grid has no upper end in the table and an arrow in the plot."""
+    text = _printed(_judged([parabola, parabola, parabola, lambda x: parabola(x - 3)]))
+    assert "to open" in text
+    assert "▶" in text
+
+
+def test_limits_are_printed() -> None:
+    """What the evidence cannot show stands above the verdict."""
+    report = judge(
+        ladder([parabola, parabola], (64, 128), seeds=1),
+        proxy=Size(64, 2, 64, 64_000),
+        hyperparameter="learning_rate",
+        transferred=2**-8,
+    )
+    text = _printed(report)
+    assert "limit: The ladder spans 2x in width" in text
+    assert "to settle it:" in text
+    assert text.index("limit:") < text.index("INCONCLUSIVE:")
+
+
+def test_the_coordinate_check_marks_the_layer_at_fault() -> None:
+    """A failing slope carries a mark that needs no colour."""
+    rows = [
+        Measurement(n, seed, 1, layer, "hidden", 0.1 * n**slope * (1 + 0.01 * seed))
+        for layer, slope in (("hidden.0", 0.0), ("hidden.1", 1.0))
+        for n in (64, 128, 256)
+        for seed in range(3)
+    ]
+    stream = io.StringIO()
+    print_coordinates([judge_coordinates(rows)], Console(file=stream, width=80, color_system=None))
+    lines = stream.getvalue().splitlines()
+    assert any(line.startswith("hidden.1") and "+1.00" in line and "!" in line for line in lines)
+    assert not any(line.startswith("hidden.0") and "!" in line for line in lines)
