@@ -167,18 +167,10 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
-    is_built_in = request.recipe.model.kind in ("mlp", "gpt")
     parameters = [row.parameter for row in planned(request).rows]
-    measured = measure_coordinates(
-        module,
-        groups,
-        corpus,
-        training_settings(request),
-        request.seed,
-        payload["steps"],
-        parameters=parameters,
-        kinds=None if is_built_in else layer_kinds(parameters),
-    )
+    kinds = None if request.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
+    settings, steps = training_settings(request), payload["steps"]
+    measured = measure_coordinates(module, groups, corpus, settings, request.seed, steps, kinds, parameters)
     return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 

@@ -55,8 +55,8 @@ def measure_coordinates(
     settings: TrainingSettings,
     seed: int,
     steps: Sequence[int] = (1, 3, 10),
-    parameters: Iterable[Parameter] = (),
     kinds: Mapping[str, str] | None = None,
+    parameters: Iterable[Parameter] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """Train a few steps at the peak learning rate (no warmup, no decay) and compare with init.
 
@@ -67,8 +67,8 @@ def measure_coordinates(
         settings: optimizer and batch; its duration and schedule are replaced.
         seed: of the data order.
         steps: how many optimizer steps after which to measure, each at least 1.
-        parameters: of the plan; they say which weights lie in a block and which write the residual stream.
         kinds: module name -> kind, for models that are not built in; default: `layer_kind`.
+        parameters: of the plan; they say which weights lie in a block and which write the residual stream.
 
     Returns:
         "layers": one mapping per layer and step: "layer" (module name, or "attention.0" for the logits of the first
@@ -132,7 +132,7 @@ class AttentionLogits(TorchFunctionMode):
 def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
     """Outputs of the modules named in `kinds` on one batch, in order of computation, then attention logits.
 
-    Of a tuple the first entry is taken.
+    Of a module that returns a tuple, its first entry.
     """
     outputs: dict[str, Tensor] = {}
 

@@ -79,7 +79,7 @@ def rows(
             module = build_model(model, width, depth)
             planned.init_(module, seed)
             groups = planned.param_groups(module)
-            for entry in measure_coordinates(module, groups, corpus, SETTINGS, seed, (1, 3, 10), kinds=kinds)["layers"]:
+            for entry in measure_coordinates(module, groups, corpus, SETTINGS, seed, (1, 3, 10), kinds)["layers"]:
                 measured.append(
                     Measurement(
                         size,

@@ -158,7 +158,7 @@ def _run(mistake: Mistake, corpus: Corpus, value: int, seed: int, steps: Sequenc
     applied.init_(module, seed)
     settings = TrainingSettings(steps=100, batch_size=16, context=CONTEXT)
     groups = applied.param_groups(module)
-    measured = measure_coordinates(module, groups, corpus, settings, seed, steps, [row.parameter for row in rows])
+    measured = measure_coordinates(module, groups, corpus, settings, seed, steps, None, [row.parameter for row in rows])
     return {"size": {"width": size.width, "depth": size.depth}, "seed": seed, **measured}
 
 
