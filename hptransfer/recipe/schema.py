@@ -262,8 +262,9 @@ class Check(Section):
     """how far the grid reaches to each side of the tuned value; it is extended where an optimum lies on its edge"""
     seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """per value to begin with"""
-    adaptive: bool = True
-    """begin with values an octave apart and spend further trials where they shrink the deciding interval most"""
+    adaptive: bool = False
+    """begin with values an octave apart and spend further trials where they shrink the deciding interval most; default:
+    the whole grid with all seeds at once"""
     max_trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()

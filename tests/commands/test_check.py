@@ -53,14 +53,14 @@ def test_an_optimum_that_moves_drifts(tmp_path: Path) -> None:
 
 def test_one_seed_never_transfers(tmp_path: Path) -> None:
     """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE where no further seed may be bought."""
-    result = checked(tmp_path, {"drift": 0.0}, seeds=1, check=", adaptive: false")
+    result = checked(tmp_path, {"drift": 0.0}, seeds=1)
 
     assert result.report.verdict is Verdict.INCONCLUSIVE
 
 
 def test_rounds_are_recorded(tmp_path: Path) -> None:
     """transfer.json says what each round bought: trials, drift interval, verdict, and why it ended."""
-    adaptive = checked(tmp_path, {"drift": 0.0}).document["adaptive"]
+    adaptive = checked(tmp_path, {"drift": 0.0}, check=", adaptive: true").document["adaptive"]
 
     assert adaptive["ended"] == "settled"
     assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
