@@ -1,7 +1,7 @@
 """One thread per test process: the suite runs one process per core, and small models lose by more threads.
 
-And Ctrl-C as usual: a suite started in the background inherits SIGINT ignored, and so would the children that tests send
-it to.
+And Ctrl-C as usual: a suite started in the background inherits SIGINT ignored, and so would the children that tests
+send it to.
 """
 
 from __future__ import annotations
