@@ -22,7 +22,7 @@ from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch,
 Array = npt.NDArray[np.float64]
 
 #: share of the rough part's variance that is common to all sizes, with prior weights
-SHARED = {0.0: 0.1, 0.9: 0.3, 0.99: 0.6}
+SHARED = {0.0: 0.2, 0.9: 0.5, 0.99: 0.3}
 #: curvatures of different sizes scatter by this fraction of their mean
 _BEND_SCATTER = 0.35
 #: correlation of kinks between sizes: what limits stability at one size limits it at the others

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from hptransfer.evidence import process
 from hptransfer.evidence.curve import CurveDraws, draw_curves
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.points import Point, SeedMeans, average_seeds
@@ -18,8 +17,6 @@ from hptransfer.evidence.points import Point, SeedMeans, average_seeds
 PLATEAU = 0.0025
 #: an end of an interval is open when this share of the curves has its minimum at that end of the sampled region
 _TAIL = 0.025
-#: standard deviation, in spacings, of an optimum at which one flank gives way to an unlike one
-_ABRUPT = 0.125
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,8 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
     best = int(table.mean.argmin())
     if draws is None:
         return _unresolved(table, noise)
-    located = draws.optimum + _lopsidedness(table, draws) * process.normal(80, 1)[0]
-    low, middle, high = (float(q) for q in np.quantile(located, (0.025, 0.5, 0.975)))
-    low, middle, high = max(low, draws.low), float(np.clip(middle, draws.low, draws.high)), min(high, draws.high)
+    low, middle, high = (float(q) for q in np.quantile(draws.optimum, (0.025, 0.5, 0.975)))
+    low, high = min(low, float(np.quantile(draws.abrupt, 0.025))), max(high, float(np.quantile(draws.abrupt, 0.975)))
     low = -math.inf if draws.below.mean() > _TAIL else low
     high = math.inf if draws.above.mean() > _TAIL else high
     edge: Literal["low", "high"] | None = None
@@ -116,8 +112,8 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
     return Optimum(
         log2_value=middle,
         low=low,
-        high=max(middle, high),
-        standard_error=float(located.std()) if math.isfinite(high - low) else math.inf,
+        high=high,
+        standard_error=float(draws.abrupt.std()) if math.isfinite(high - low) else math.inf,
         edge=edge,
         loss=quantiles(draws.loss + draws.luck),
         best_point=(float(table.x[best]), float(table.mean[best])),
@@ -141,28 +137,6 @@ def _noise_source(table: SeedMeans, noise: float | None) -> Literal["seeds", "sc
     if noise is not None:
         return "given"
     return "seeds" if table.residual_df > 0 and table.n_seeds > 1 else "scatter"
-
-
-def _lopsidedness(table: SeedMeans, draws: CurveDraws) -> float:
-    """Standard deviation of what smooth curves miss when the flanks differ, octaves.
-
-    Where the right flank bends more than the left, the change may happen abruptly, at the optimum itself, between two
-    values; no data on the grid tell. The bend of each flank over two spacings measures how much they differ. The error
-    is common to all sizes on one grid, so it belongs to the optimum and not to the drift.
-    """
-    finite = np.isfinite(draws.median)
-    x, y = draws.grid[finite], draws.median[finite]
-    centre = float(x[y.argmin()])
-    near = int(np.clip(np.searchsorted(table.x, centre), 1, len(table.x) - 1))
-    spacing = float(table.x[near] - table.x[near - 1])
-    reach = [min(2 * spacing, centre - float(x[0])), min(2 * spacing, float(x[-1]) - centre)]
-    if min(reach) < 0.5 * spacing:
-        return _ABRUPT * spacing
-    left, right = (
-        abs(float(np.interp(centre + d, x, y) - 2 * np.interp(centre + d / 2, x, y) + y.min())) / d**2
-        for d in (-reach[0], reach[1])
-    )
-    return _ABRUPT * spacing * (abs(right - left) / (right + left) if right + left > 0 else 0.0)
 
 
 def _curvature(draws: CurveDraws) -> float:

@@ -22,7 +22,9 @@ ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 1.0)
 ORDERS = {3: 0.7, 2: 0.3}
 #: losses above the best are compressed beyond this many median excesses; infinity leaves them as they are
 COMPRESSIONS = {math.inf: 0.5, 3.0: 0.25, 0.3: 0.25}
-#: spread (decades) of the prior of roughness around the parabola's own scale
+#: roughness of a curve whose bend changes by half per octave over four octaves, in units of its bend, and the spread of
+#: its prior in decades; published sweeps and the exact oracles are about as lopsided
+_ROUGH = 2.0
 _ROUGHNESS_DECADES = 1.7
 #: what a kink adds to slope and bend, in units of the curve's bend
 _KINK = 3.0
@@ -92,7 +94,7 @@ def trend(x: Array, centre: float) -> Array:
 
 def log_prior(bend: float, variance: float) -> Array:
     """(compressions, orders, roughness) log prior: roughness around the scale of the parabola's own bend."""
-    centre = math.log10(max((0.5 * bend) ** 2 / variance, 1e-3))
+    centre = math.log10(max((_ROUGH * bend) ** 2 / variance, 1e-3))
     roughness = -0.5 * ((np.log10(ROUGHNESS) - centre) / _ROUGHNESS_DECADES) ** 2
     kinds = np.log(np.outer(list(COMPRESSIONS.values()), list(ORDERS.values())))
     return np.asarray(kinds[:, :, None] + roughness)
