@@ -41,6 +41,14 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
+class Leading(StrEnum):
+    """Commands with which a worker can coordinate a study."""
+
+    TUNE = "tune"
+    CHECK = "check"
+    RUN = "run"
+
+
 #: how many processors this process may use
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
@@ -60,6 +68,22 @@ Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
+        show_default=False,
+    ),
+]
+SharedStorage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@HOST:PORT/DATABASE, without a password. Default: HPTRANSFER_STORAGE.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
@@ -70,6 +94,10 @@ def dispatch(command: str, **options: object) -> None:
 
     def call() -> int:
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
+        if options.get("storage") is not None and command in ("tune", "check", "run"):
+            from hptransfer.commands.shared import through_restarts
+
+            return through_restarts(lambda: function(**options))
         return function(**options)
 
     raise typer.Exit(guarded(call))
@@ -154,11 +182,12 @@ def tune(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search hyperparameters on the proxy."""
-    dispatch("tune", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+    dispatch("tune", recipe=recipe, runs=runs, workers=workers, storage=storage, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -191,6 +220,7 @@ def check(
         str | None,
         typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
     ] = None,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -205,6 +235,8 @@ def check(
     table = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
+    if (results is not None or verify is not None) and storage is not None:
+        raise typer.BadParameter("--storage is for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     if results is not None:
@@ -213,7 +245,7 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+    dispatch("check", recipe=recipe, runs=runs, workers=workers, storage=storage, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -253,8 +285,72 @@ def run(
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
     force: Force = False,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Tune, check and scale in one go; run again, it continues."""
-    dispatch("run", recipe=recipe, runs=runs, workers=workers, force=force, as_json=as_json, quiet=quiet)
+    dispatch(
+        "run",
+        recipe=recipe,
+        runs=runs,
+        workers=workers,
+        force=force,
+        storage=storage,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+study_app = typer.Typer(help="Studies that many machines share.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(study_app, name="study")
+
+
+@study_app.command("init")
+def study_init(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Let a study that exists follow this recipe and these versions.")
+    ] = False,
+) -> None:
+    """Make a study in a PostgreSQL database, once; workers and coordinators join it."""
+    dispatch("study", recipe=recipe, storage=storage, update=update)
+
+
+@app.command()
+def worker(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
+    ] = None,
+    idle_exit: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Stop after as long without work. Default: never."),
+    ] = None,
+    lease: Annotated[
+        float,
+        typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial."),
+    ] = 60.0,
+    lead: Annotated[
+        Leading | None,
+        typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
+    quiet: Quiet = False,
+) -> None:
+    """Train trials of a shared study until there is nothing left to do."""
+    dispatch(
+        "worker",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        max_trials=max_trials,
+        idle_exit=idle_exit,
+        lease=lease,
+        lead=None if lead is None else lead.value,
+        workers=workers,
+        quiet=quiet,
+    )

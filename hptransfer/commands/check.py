@@ -47,7 +47,7 @@ class CheckResult:
     files: tuple[Path, ...]
 
 
-def check_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+def check_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool, storage: str | None = None) -> int:
     """Check transfer of the tuned values and print the verdict.
 
     Args:
@@ -56,11 +56,12 @@ def check_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: b
         workers: trials at a time.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
+        storage: address of a database whose workers train; None to train here.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
-    with open_session(recipe, runs, workers) as session:
+    with open_session(recipe, runs, workers, storage=storage) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))

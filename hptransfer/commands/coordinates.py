@@ -14,7 +14,7 @@ from hptransfer.errors import MachineError
 from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.evidence.updates import read_parameters
 from hptransfer.execution.outcome import Failure
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
@@ -23,7 +23,7 @@ _FORMAT = 2
 
 
 def check_coordinates(
-    design: CheckDesign, pool: WorkerPool, cache: Path, fingerprint: str
+    design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str
 ) -> tuple[CoordinateReport, ...]:
     """Measure what is not in the cache yet and judge each axis of the design.
 
@@ -55,9 +55,7 @@ def check_coordinates(
     )
 
 
-def _measure(
-    design: CheckDesign, pool: WorkerPool, cache: Path, fingerprint: str
-) -> dict[Size, list[Mapping[str, Any]]]:
+def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> dict[Size, list[Mapping[str, Any]]]:
     recipe = design.recipe
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
     requests = {

@@ -15,7 +15,9 @@ from hptransfer.commands.tune_result import tuned_document
 from hptransfer.evidence.verdict import Verdict
 
 
-def run_command(recipe: str, runs: Path, workers: int, force: bool, as_json: bool, quiet: bool) -> int:
+def run_command(
+    recipe: str, runs: Path, workers: int, force: bool, as_json: bool, quiet: bool, storage: str | None = None
+) -> int:
     """Tune the proxy, check transfer and, if the verdict allows it, write the target's configuration.
 
     Args:
@@ -25,12 +27,13 @@ def run_command(recipe: str, runs: Path, workers: int, force: bool, as_json: boo
         force: write the target's configuration whatever the verdict; the file then says so.
         as_json: print one object with `tuned`, `transfer` and `target` (null when it was not written).
         quiet: no progress.
+        storage: address of a database whose workers train; None to train here.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
     console = Console(highlight=False, quiet=as_json)
-    with open_session(recipe, runs, workers) as session:
+    with open_session(recipe, runs, workers, storage=storage) as session:
         tuned = tune(session, quiet=quiet)
         print_tuned(tuned, console, session.folder.tuned)
         console.print()

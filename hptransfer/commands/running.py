@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest, cached_corpus
 from hptransfer.commands.work import ENTRY
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
 from hptransfer.report.progress import EventKind, TrialEvent
@@ -53,7 +54,7 @@ class Session:
     folder: RunFolder
     fingerprint: str
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
 
     @property
     def root(self) -> Path:
@@ -62,7 +63,9 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_session(recipe: str, runs: Path, workers: int, *, entry: str = ENTRY) -> Iterator[Session]:
+def open_session(
+    recipe: str, runs: Path, workers: int, *, entry: str = ENTRY, storage: str | None = None
+) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
     Args:
@@ -70,6 +73,7 @@ def open_session(recipe: str, runs: Path, workers: int, *, entry: str = ENTRY) -
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
         entry: "module:function" that trains.
+        storage: address of a database where workers elsewhere meet; None to train here and keep trials in the folder.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -84,6 +88,11 @@ def open_session(recipe: str, runs: Path, workers: int, *, entry: str = ENTRY) -
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
+        if storage is not None:
+            study = join(storage, loaded, fingerprint)
+            with TrialStore(study, experiment, space) as store, QueuePool(study, workers) as queue:
+                yield Session(loaded, folder, fingerprint, store, queue)
+            return
         with (
             TrialStore(folder.study, experiment, space) as store,
             WorkerPool(entry, workers) as pool,
@@ -102,7 +111,7 @@ def relative_cost(size: Size) -> float:
 def run_requests(
     requests: Sequence[TrialRequest],
     store: TrialStore,
-    pool: WorkerPool,
+    pool: TaskPool,
     *,
     fingerprint: str,
     phase: str,
@@ -152,7 +161,7 @@ class _Run:
     """The state of one call of `run_requests`."""
 
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     phase: str
     on_event: OnEvent
     waiting: deque[tuple[str, TrialRequest]]

@@ -174,6 +174,12 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
+def fingerprint_of(payload: Mapping[str, Any]) -> str:
+    """The fingerprint of a recipe's data; the payload holds `recipe` and `root` as in `TrialRequest.payload`."""
+    recipe = Recipe.model_validate_json(json.dumps(payload["recipe"]))
+    return cached_corpus(recipe.data, Path(payload["root"])).fingerprint
+
+
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A model initialised by the plan of its size, and its optimizer groups."""
     from hptransfer.models.applied import AppliedPlan

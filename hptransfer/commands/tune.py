@@ -44,7 +44,7 @@ STEADIED_VALUES = 5
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
-def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool, storage: str | None = None) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
@@ -53,6 +53,7 @@ def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bo
         workers: trials at a time.
         as_json: print the result as JSON.
         quiet: no progress.
+        storage: address of a database whose workers train; None to train here.
 
     Returns:
         0 with a recommendation.
@@ -62,7 +63,7 @@ def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bo
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
-    with open_session(recipe, runs, workers) as session:
+    with open_session(recipe, runs, workers, storage=storage) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))

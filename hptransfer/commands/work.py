@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hptransfer.commands.trial import run_coordinates, run_trial
+from hptransfer.commands.trial import fingerprint_of, run_coordinates, run_trial
 
 ENTRY = "hptransfer.commands.work:work"
 
 
-def work(payload: dict[str, object]) -> dict[str, object]:
-    """Run the task that `payload["task"]` names: "trial" (the default) or "coordinates"."""
+def work(payload: dict[str, object]) -> dict[str, object] | str:
+    """Run the task that `payload["task"]` names: "trial" (the default), "coordinates" or "fingerprint"."""
+    if payload.get("task") == "fingerprint":
+        return fingerprint_of(payload)
     if payload.get("task") == "coordinates":
         return run_coordinates(payload)
     return run_trial(payload)

@@ -10,12 +10,24 @@ import selectors
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from hptransfer.execution.child import Child
 from hptransfer.execution.outcome import Failure, Success
 
 _HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+
+
+class TaskPool(Protocol):
+    """What hands tasks to workers, here or elsewhere; `WorkerPool` says what its members mean."""
+
+    workers: int
+
+    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+        """Queues a task."""
+
+    def next_result(self, timeout: float | None = None) -> Success | Failure | None:
+        """Waits for the next task to end."""
 
 
 class WorkerPool:

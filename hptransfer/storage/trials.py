@@ -23,7 +23,8 @@ from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict, trial_to_dict
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.database import close_database, database_faults, open_database
+from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
+from hptransfer.storage.shared_study import SharedStudy
 
 #: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
@@ -82,7 +83,7 @@ class TrialStore:
     """All trials of a run folder. A trial is in the database before anything else is done with it.
 
     Args:
-        path: the database, created where missing.
+        place: the database's file, created where missing; or the study on a server that this process coordinates.
         experiment: sha256 (hex) of what the trials of one study share.
         space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
 
@@ -90,13 +91,15 @@ class TrialStore:
         MachineError: here and in every method, when the database cannot be read or written.
     """
 
-    def __init__(self, path: Path, experiment: str, space: Mapping[str, Range]) -> None:
-        self._path, self._experiment, self._space = path, experiment, space
-        self._storage = open_database(path)
+    def __init__(self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range]) -> None:
+        self._path, self._experiment, self._space = place, experiment, space
+        # on a server recipes share one database, and each reads and reaps its own trials alone
+        self._prefix = "" if isinstance(place, Path) else f"{place.name}/"
+        self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
         self._failed: list[FailedTrial] = []
-        with database_faults(path):
+        with database_faults(place):
             self._read()
 
     def __enter__(self) -> Self:
@@ -113,7 +116,7 @@ class TrialStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{size.label}-{self._experiment[:8]}"
+        return f"{self._prefix}{size.label}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""
@@ -227,6 +230,8 @@ class TrialStore:
 
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):
+            if not name.startswith(self._prefix):
+                continue
             self._studies[name] = self._storage.get_study_id_from_name(name)
             for frozen in self._storage.get_all_trials(self._studies[name], deepcopy=False):
                 self._read_trial(name, frozen)
