@@ -17,7 +17,9 @@ USER = "tuner"
 #: characters that mean something in URLs, and a word that no other output contains
 PASSWORD = "s3cret:/@%'pw"  # noqa: S105  # of a server that lives for a minute
 NOBODY = 65534  # the server refuses to run as root
-MISSING = "no PostgreSQL server: install Debian's `postgresql`, or set HPTRANSFER_POSTGRES to a folder with `initdb` and `pg_ctl`"
+MISSING = (
+    "no PostgreSQL: install Debian's `postgresql`, or let HPTRANSFER_POSTGRES name a folder with `initdb`, `pg_ctl`"
+)
 
 
 def binaries() -> Path | None:
@@ -46,6 +48,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
+        """Start it and wait until it answers."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
         self._run(
             "pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", str(self._folder / "log"), "-o", options, "start"

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hptransfer.commands.leading import Lead
@@ -77,7 +80,7 @@ def worker_command(
         quiet: say nothing but errors.
 
     Returns:
-        0: it stopped as told.
+        0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
 
     Raises:
         RecipeError, UsageError: it cannot join the study.
@@ -129,7 +132,38 @@ def work(
         if leading is not None:
             stack.enter_context(leading)
         worker = stack.enter_context(_Worker(study, loaded, spool, limits, entry, say))
-        return worker.run(leading)
+        stack.enter_context(_noted_signals(worker))
+        try:
+            return worker.run(leading)
+        except _StoppedError:
+            return 128 + worker.signal
+
+
+class _StoppedError(Exception):
+    """A signal asked the worker to stop."""
+
+
+@contextlib.contextmanager
+def _noted_signals(worker: _Worker) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are noted and seen at the next look; a second one ends the process at once.
+
+    Raised as exceptions they could arrive inside a destructor or a driver's callback, which swallows them.
+    """
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        worker.signal = number
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Worker:
@@ -152,6 +186,8 @@ class _Worker:
         self._pool = WorkerPool(entry, 1)
         self._trained = 0
         self._streak = 0
+        #: of the signal that asked to stop
+        self.signal = 0
 
     def __enter__(self) -> _Worker:
         return self
@@ -164,6 +200,7 @@ class _Worker:
         self._deliver()
         idle_since = time.monotonic()
         while self._limits.trials is None or self._trained < self._limits.trials:
+            self._look()
             claim = self._patiently(self._claim)
             if claim is not None:
                 self._train(claim)
@@ -184,7 +221,7 @@ class _Worker:
             if self._limits.idle is not None and time.monotonic() - idle_since > self._limits.idle:
                 self._say(f"no work for {self._limits.idle:g} s")
                 return 0
-            time.sleep(_IDLE_LOOK * random.uniform(0.5, 1.5))
+            self._pause(_IDLE_LOOK * random.uniform(0.5, 1.5))
         self._say(f"{self._trained} trials")
         return 0
 
@@ -225,6 +262,7 @@ class _Worker:
             result = self._pool.next_result(_LOOK)
             if result is not None:
                 return result
+            self._look()
             if time.monotonic() - renewed > self._limits.lease / 3:
                 with contextlib.suppress(ServerAwayError):  # train on: the lease is asked for when delivering
                     if not self._queue.renew(claim, self._limits.lease):
@@ -242,7 +280,17 @@ class _Worker:
         self._say(f"task {task_id}: lease lost: another worker has it, this result does not count")
 
     def _patiently(self, action: Callable[[], Any]) -> Any:
-        return persistently(action, patience=self._limits.patience, told=self._say)
+        return persistently(action, patience=self._limits.patience, pause=self._pause, told=self._say)
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._look()
+            time.sleep(min(_LOOK, left))
+
+    def _look(self) -> None:
+        if self.signal:
+            raise _StoppedError
 
 
 def _spooled(study_id: int, claim: Claim, result: Success | Failure) -> SpooledResult:

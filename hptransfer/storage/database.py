@@ -66,6 +66,7 @@ def open_shared_database(study: SharedStudy) -> RDBStorage:
             # one connection, never a second: it holds the lock without which nothing may be written
             engine_kwargs={"creator": coordinating_connection(study), "pool_size": 1, "max_overflow": 0},
             skip_table_creation=True,
+            skip_compatibility_check=True,  # it takes a second connection; `create_shared_tables` made it
         )
 
 

@@ -89,7 +89,7 @@ def test_passwords_are_masked_in_any_text(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_password_from_a_passfile_is_enough(
     postgres_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libpq reads PGPASSFILE itself, with its escapes."""
+    """The library reads PGPASSFILE itself, with its escapes."""
     escaped = PASSWORD.replace(":", r"\:")
     passfile = tmp_path / "pgpass"
     passfile.write_text(f"127.0.0.1:*:*:tuner:{escaped}\n")

@@ -1,0 +1,196 @@
+"""Pull workers on a real PostgreSQL: whatever happens to them, each trial is recorded once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState as OptunaState
+
+from hptransfer.commands.shared import join
+from hptransfer.storage.queue import TaskQueue
+from tests.commands.fleet import Fleet, signal_with, until
+from tests.commands.landscape import FINGERPRINT
+from tests.postgres import PASSWORD, Server
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, database: str) -> Iterator[Fleet]:
+    """A shared study whose trials take a moment."""
+    with Fleet(tmp_path, database, {"seconds": 0.05}) as fleet:
+        fleet.init()
+        yield fleet
+
+
+def recorded(fleet: Fleet) -> Counter[str]:
+    """How often Optuna's study holds each finished trial, read as any Optuna user would."""
+    address = fleet.url.replace("postgresql://", "postgresql+psycopg://").replace("@", f":{_quoted()}@")
+    storage = optuna.storages.RDBStorage(address)
+    keys: Counter[str] = Counter()
+    for study in storage.get_all_studies():
+        for trial in storage.get_all_trials(study._study_id):
+            if trial.state == OptunaState.COMPLETE:
+                keys[trial.user_attrs["key"]] += 1
+    storage.remove_session()
+    storage.engine.dispose()
+    return keys
+
+
+def _quoted() -> str:
+    from urllib.parse import quote
+
+    return quote(PASSWORD, safe="")
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 90.0) -> tuple[str, str]:
+    """Waits for a process that must end with status 0; its stdout and stderr."""
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == 0, err
+    return out, err
+
+
+def leased(fleet: Fleet) -> int:
+    """How many trials workers hold at the moment."""
+    study = join(fleet.url, fleet.loaded, FINGERPRINT)
+    queue = TaskQueue(study.address, study.study_id)
+    try:
+        return queue.count().leased
+    finally:
+        queue.close()
+
+
+def test_workers_train_what_a_coordinator_asks_for(fleet: Fleet) -> None:
+    """Three workers, twenty trials, each recorded once; a second coordinator finds them all and needs no worker."""
+    workers = [fleet.start("worker", idle=2.0) for _ in range(3)]
+    out, _ = finish(fleet.start("coordinator", count=20, workers=6))
+    for worker in workers:
+        finish(worker)
+    again, _ = finish(fleet.start("coordinator", count=20, workers=6))
+
+    assert (out, again) == ("20\n", "20\n")
+    assert list(recorded(fleet).values()) == [1] * 20
+    assert fleet.trained == 20
+
+
+def test_workers_refuse_to_create_a_study(tmp_path: Path, database: str) -> None:
+    """A worker that was started first says what to do, with status 2."""
+    with Fleet(tmp_path, database, {}) as fleet:
+        worker = fleet.start("worker", idle=1.0)
+        _, err = worker.communicate(timeout=60)
+
+    assert worker.returncode == 2
+    assert "hptransfer study init" in err
+    assert PASSWORD not in err
+
+
+def test_a_killed_workers_trial_goes_to_another(fleet: Fleet) -> None:
+    """SIGKILL in the middle of a trial costs a lease, nothing else."""
+    fleet.recipe.write_text(fleet.recipe.read_text().replace('"seconds": 0.05', '"seconds": 1.0'))
+    coordinator = fleet.start("coordinator", count=2, workers=2)
+    victim = fleet.start("worker", lease=2.0)
+    until(lambda: leased(fleet) == 1)
+    signal_with(victim, signal.SIGKILL)
+    fleet.start("worker", lease=2.0, idle=5.0)
+    out, _ = finish(coordinator)
+
+    assert out == "2\n"
+    assert list(recorded(fleet).values()) == [1, 1]
+
+
+def test_a_paused_workers_late_result_is_refused(fleet: Fleet) -> None:
+    """It says "lease lost", goes on with other trials and ends with status 0."""
+    fleet.recipe.write_text(fleet.recipe.read_text().replace('"seconds": 0.05', '"seconds": 0.5'))
+    coordinator = fleet.start("coordinator", count=6, workers=6)
+    paused = fleet.start("worker", lease=1.5, idle=3.0)
+    until(lambda: leased(fleet) == 1)
+    signal_with(paused, signal.SIGSTOP)
+    other = fleet.start("worker", lease=60.0, idle=3.0)
+    out, _ = finish(coordinator)
+    signal_with(paused, signal.SIGCONT)
+    _, err = finish(paused)
+    finish(other)
+
+    assert out == "6\n"
+    assert err.count("lease lost") == 1
+    assert list(recorded(fleet).values()) == [1] * 6
+
+
+def test_sigterm_gives_the_trial_back_at_once(fleet: Fleet) -> None:
+    """A preempted worker leaves its trial waiting, not leased for another hour, and exits with status 143."""
+    fleet.recipe.write_text(fleet.recipe.read_text().replace('"seconds": 0.05', '"seconds": 30.0'))
+    fleet.start("coordinator", count=2, workers=2)
+    worker = fleet.start("worker", lease=3600.0)
+    until(lambda: leased(fleet) == 1)
+    worker.terminate()
+    worker.communicate(timeout=30)
+
+    assert worker.returncode == 143
+    assert leased(fleet) == 0
+
+
+def test_a_result_survives_a_server_that_does_not_come_back_in_time(fleet: Fleet, postgres_server: Server) -> None:
+    """The worker gives up with status 4, its result on the disk; the next start delivers it without training again."""
+    fleet.recipe.write_text(fleet.recipe.read_text().replace('"seconds": 0.05', '"seconds": 2.0'))
+    coordinator = fleet.start("coordinator", count=2, workers=1)
+    worker = fleet.start("worker", lease=600.0, patience=0.5)
+    until(lambda: leased(fleet) == 1)
+    postgres_server.stop()
+    try:
+        _, err = worker.communicate(timeout=60)
+        spooled = list((fleet.folder / "runs" / "spool").glob("*.json"))
+    finally:
+        postgres_server.start()
+    assert worker.returncode == 4, err
+    assert len(spooled) == 1
+    assert json.loads(spooled[0].read_text())["done"] is True
+    fleet.start("worker", idle=5.0)
+    out, _ = finish(coordinator)
+
+    assert out == "2\n"
+    assert fleet.trained == 2
+    assert list(recorded(fleet).values()) == [1, 1]
+
+
+def test_a_worker_that_only_fails_takes_no_more(tmp_path: Path, database: str) -> None:
+    """Three failures in a row may be this host's fault: status 4, the rest is left to others."""
+    with Fleet(tmp_path, database, {"error": "all"}) as fleet:
+        fleet.init()
+        fleet.start("coordinator", count=40, workers=20)
+        worker = fleet.start("worker", idle=30.0)
+        _, err = worker.communicate(timeout=60)
+
+        assert worker.returncode == 4, err
+        assert "no luck" in err
+
+
+@pytest.mark.slow
+def test_sixteen_workers_lose_and_duplicate_nothing(fleet: Fleet, postgres_server: Server) -> None:
+    """One is killed, one paused for longer than its lease, the server restarted: 160 trials, each recorded once."""
+    workers = [fleet.start("worker", str(number % 4), lease=3.0) for number in range(16)]
+    coordinator = fleet.start("coordinator", count=160, workers=48)
+    fleet.await_trained(20)
+    killed, paused, *others = workers
+    signal_with(paused, signal.SIGSTOP)
+    signal_with(killed, signal.SIGKILL)
+    fleet.await_trained(60)
+    postgres_server.stop()
+    postgres_server.start()
+    out, err = finish(coordinator, 300)
+    signal_with(paused, signal.SIGCONT)
+    survived = [worker.poll() for worker in (paused, *others)]
+    for worker in (paused, *others):
+        worker.terminate()
+        worker.communicate(timeout=30)
+
+    assert out == "160\n"
+    assert list(recorded(fleet).values()) == [1] * 160
+    assert survived == [None] * 15
+    assert "trying again" in err
