@@ -354,3 +354,39 @@ def worker(
         workers=workers,
         quiet=quiet,
     )
+
+
+@app.command()
+def slurm(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Workers, one per task of the array.")] = 16,
+    time: Annotated[str, typer.Option(metavar="LIMIT", help="Time limit of a task; it requeues itself.")] = "04:00:00",
+    cpus: Annotated[int, typer.Option(min=1, max=256, help="Processors, and threads, of a worker.")] = 1,
+    lead: Annotated[Leading, typer.Option(help="What the workers work on together.")] = Leading.RUN,
+    lease: Annotated[
+        float, typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial.")
+    ] = 60.0,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Further option of sbatch; repeatable.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: array.sbatch in the run folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a Slurm array script of workers."""
+    dispatch(
+        "slurm",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        workers=workers,
+        time=time,
+        cpus=cpus,
+        lead=lead.value,
+        lease=lease,
+        sbatch=sbatch or [],
+        output=output,
+    )

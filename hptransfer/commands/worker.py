@@ -149,7 +149,6 @@ def _noted_signals(worker: _Worker) -> Iterator[None]:
 
     Raised as exceptions they could arrive inside a destructor or a driver's callback, which swallows them.
     """
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return

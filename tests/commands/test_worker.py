@@ -11,13 +11,14 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.commands.shared import join
 from hptransfer.storage.queue import TaskQueue
 from tests.commands.fleet import Fleet, signal_with, until
 from tests.commands.landscape import FINGERPRINT
-from tests.postgres import PASSWORD, Server
+from tests.postgres import PASSWORD, Server, with_password
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -30,24 +31,24 @@ def fleet(tmp_path: Path, database: str) -> Iterator[Fleet]:
         yield fleet
 
 
-def recorded(fleet: Fleet) -> Counter[str]:
-    """How often Optuna's study holds each finished trial, read as any Optuna user would."""
-    address = fleet.url.replace("postgresql://", "postgresql+psycopg://").replace("@", f":{_quoted()}@")
+def trials_of(url: str) -> list[FrozenTrial]:
+    """All finished trials in a database, read as any Optuna user would."""
+    address = with_password(url).replace("postgresql://", "postgresql+psycopg://")
     storage = optuna.storages.RDBStorage(address)
-    keys: Counter[str] = Counter()
-    for study in storage.get_all_studies():
-        for trial in storage.get_all_trials(study._study_id):
-            if trial.state == OptunaState.COMPLETE:
-                keys[trial.user_attrs["key"]] += 1
+    found = [
+        trial
+        for study in storage.get_all_studies()
+        for trial in storage.get_all_trials(study._study_id)
+        if trial.state == OptunaState.COMPLETE
+    ]
     storage.remove_session()
     storage.engine.dispose()
-    return keys
+    return found
 
 
-def _quoted() -> str:
-    from urllib.parse import quote
-
-    return quote(PASSWORD, safe="")
+def recorded(fleet: Fleet) -> Counter[str]:
+    """How often Optuna's study holds each finished trial."""
+    return Counter(trial.user_attrs["key"] for trial in trials_of(fleet.url))
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 90.0) -> tuple[str, str]:
