@@ -23,6 +23,7 @@ _SCRIPT = """\
 # There is no password in here: put it into ~/.pgpass (chmod 600), which every node must see.
 {directives}
 
+echo "task ${{SLURM_ARRAY_TASK_ID:-0}} on $(uname -n), restart ${{SLURM_RESTART_COUNT:-0}}"
 export OMP_NUM_THREADS={cpus} MKL_NUM_THREADS={cpus} OPENBLAS_NUM_THREADS={cpus}
 
 worker=

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,3 +196,33 @@ def test_sixteen_workers_lose_and_duplicate_nothing(fleet: Fleet, postgres_serve
     assert list(recorded(fleet).values()) == [1] * 160
     assert survived == [None] * 15
     assert "trying again" in err
+
+
+TINY = """\
+name: tiny
+model: {kind: mlp}
+data: {kind: text, files: ["*.txt"]}
+training: {steps: 5, batch_size: 8, evaluation_batches: 1}
+parameterization: {name: mup}
+sizes: {base: {width: 64, depth: 2}, widths: [64, 128], target: {width: 256, depth: 2}}
+tune: {space: {learning_rate: {low: 0.001, high: 0.1}}, trials: 4, confirm_seeds: 1}
+"""
+
+
+@pytest.mark.slow
+def test_the_commands_tune_with_a_worker_that_leads(tmp_path: Path, database: str) -> None:
+    """`study init`, then one worker: it starts `tune`, trains for it, and ends with it."""
+    (tmp_path / "a.txt").write_text("the quick brown fox jumps over the lazy dog. " * 400)
+    (tmp_path / "b.txt").write_text("pack my box with five dozen liquor jugs! " * 200)
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY)
+    hptransfer = [sys.executable, "-m", "hptransfer"]
+    place = [str(recipe), "--storage", database]
+    subprocess.run([*hptransfer, "study", "init", *place], check=True, stdout=subprocess.DEVNULL)
+    lead = ["--lead", "tune", "--runs", str(tmp_path / "runs")]
+    worker = subprocess.run([*hptransfer, "worker", *place, *lead], capture_output=True, text=True, timeout=200)
+
+    assert worker.returncode == 0, worker.stderr
+    assert worker.stderr.count("done") == 5
+    assert (tmp_path / "runs/tiny/tuned.yaml").exists()
+    assert len(trials_of(database)) == 5
