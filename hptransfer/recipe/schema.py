@@ -76,6 +76,9 @@ class _OwnModel(Section):
     """a family whose parameter names it has: says what writes the residual stream"""
     residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """regular expressions over full names of parameters whose output is added to the residual stream"""
+    queries: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """regular expressions over full names of query projections' parameters, for `attention_multiplier`; default: the
+    preset's"""
     roles: dict[str, RoleText] = {}
     """regular expression over full names -> role, where shapes and module types do not decide it"""
 
@@ -135,6 +138,35 @@ class TextFiles(Section):
 Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
 
 
+class Multipliers(Section):
+    """Constants of single roles at the base size, which transfer by the same rules as what they multiply; 1: none.
+
+    Norm gains and biases go with `hidden_learning_rate`, the readout's bias with `readout_learning_rate`, and a tied
+    readout with the embedding. docs/parameterizations.md says what each covers.
+    """
+
+    embedding_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for tables of embeddings"""
+    input_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for input layers: matrices whose inputs do not grow with the width"""
+    hidden_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for hidden weights, and for norm gains and biases"""
+    readout_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for the readout and its bias"""
+    embedding_init: Positive = 1.0
+    """multiple of the init std, beside `init_scale`, of tables of embeddings"""
+    input_init: Positive = 1.0
+    """of input layers"""
+    hidden_init: Positive = 1.0
+    """of hidden weights"""
+    readout_init: Positive = 1.0
+    """of the readout"""
+    attention_multiplier: Positive = 1.0
+    """multiplies attention logits, beside 1/sqrt(head_dim)"""
+    output_multiplier: Positive = 1.0
+    """multiplies the readout's product with its input, not its bias"""
+
+
 class Training(Section):
     """How one trial trains; hyperparameters are the base size's values, used where `tune.space` names none."""
 
@@ -153,6 +185,8 @@ class Training(Section):
     """of SGD; AdamW does not use it"""
     init_scale: Positive = 1.0
     """multiplies every random init std"""
+    multipliers: Multipliers = Multipliers()
+    """of single roles"""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
     warmup: Fraction = 0.1
@@ -217,6 +251,7 @@ class Range(Section):
     low: NonNegative
     high: Positive
     scale: Literal["log", "linear"] = "log"
+    """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
 class Tune(Section):
