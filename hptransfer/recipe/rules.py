@@ -291,11 +291,24 @@ def _without_effect(draft: Draft) -> Iterator[Violation]:
             yield Violation(path, rule, f"optimizer={optimizer}", hint)
 
 
+#: values around an optimum: a parabola and one more on each side
+FEWEST_ON_A_LINE = 5
+
+
 def _seeds(draft: Draft) -> Iterator[Violation]:
     tune = draft.tune
-    if tune is None or tune.seeds is None or len(tune.space) > 1:
+    if tune is None:
         return
-    fewest = 5 * tune.seeds
+    if tune.order == "one-at-a-time" and len(tune.space) > 1:
+        fewest = FEWEST_ON_A_LINE * (tune.seeds or 1) * len(tune.space) + 1
+        if tune.trials < fewest:
+            rule = "`trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then together"
+            received = f"trials={tune.trials}, {len(tune.space)} hyperparameters"
+            yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials", ("tune", "order"))
+        return
+    if tune.seeds is None or len(tune.space) > 1:
+        return
+    fewest = FEWEST_ON_A_LINE * tune.seeds
     if tune.trials < fewest:
         rule = "`trials >= 5 * seeds` must hold: further seeds train the five values around the optimum"
         received = f"trials={tune.trials}, seeds={tune.seeds}"

@@ -258,6 +258,9 @@ class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    order: Literal["joint", "one-at-a-time"] = "joint"
+    """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
+    each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
     trials: Annotated[int, Field(ge=1, le=4096)] = 16
     """total number of finished search trials, over all interruptions"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

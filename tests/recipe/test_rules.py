@@ -122,6 +122,11 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0.1, high: 2}\n  trials: 10\n  order: one-at-a-time"),
+        ["15:11 `trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then togeth..."],
+    ),
+    (
+        MLP,
         ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0, high: 2, scale: linear}"),
         ["14:24 `low > 0` must hold for `hidden_init` | low=0, high=2 | write a small positive number, for examp..."],
     ),
