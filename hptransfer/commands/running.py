@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from hptransfer.commands.trial import TrialRequest, cached_corpus
+from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
+from hptransfer.corpus import read_text
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
@@ -79,7 +80,7 @@ def open_session(recipe: str, runs: Path, workers: int, *, entry: str = ENTRY) -
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
     with RunFolder.open(runs, loaded.recipe.name) as folder:
-        fingerprint = cached_corpus(loaded.recipe.data, root).fingerprint
+        fingerprint = read_text(loaded.recipe.data, root).fingerprint
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
