@@ -84,6 +84,20 @@ SharedStorage = Annotated[
         show_default=False,
     ),
 ]
+MaxTrials = Annotated[
+    int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
+]
+MaxFlops = Annotated[float | None, typer.Option(help="FLOPs of this recipe's trials in all. Overrides `budget.flops`.")]
+MaxTime = Annotated[
+    str | None, typer.Option(metavar="30m|2h", help="Wall time of this command. Overrides `budget.time`.")
+]
+TrialTime = Annotated[
+    str | None, typer.Option(metavar="90s|10m", help="Wall time of a trial. Overrides `budget.trial_time`.")
+]
+TrialMemory = Annotated[
+    str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
@@ -182,12 +196,33 @@ def tune(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    *,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    dry_run: DryRun = False,
     storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search hyperparameters on the proxy."""
-    dispatch("tune", recipe=recipe, runs=runs, workers=workers, storage=storage, as_json=as_json, quiet=quiet)
+    dispatch(
+        "tune",
+        recipe=recipe,
+        runs=runs,
+        workers=workers,
+        max_trials=max_trials,
+        max_flops=max_flops,
+        max_time=max_time,
+        trial_time=trial_time,
+        trial_memory=trial_memory,
+        dry_run=dry_run,
+        storage=storage,
+        as_json=as_json,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -220,6 +255,12 @@ def check(
         str | None,
         typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
     ] = None,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    dry_run: DryRun = False,
     storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -239,13 +280,26 @@ def check(
         raise typer.BadParameter("--storage is for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
+    budget = {
+        "max_trials": max_trials,
+        "max_flops": max_flops,
+        "max_time": max_time,
+        "trial_time": trial_time,
+        "trial_memory": trial_memory,
+        "dry_run": dry_run,
+    }
+    trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
+    if trained and (results is not None or verify is not None):
+        raise typer.BadParameter(f"{', '.join(trained)} can be used only where a RECIPE's trials are trained")
     if results is not None:
         dispatch("check_results", results=results, **table, as_json=as_json, quiet=quiet)
     if given := [f"--{name.replace('_', '-')}" for name, value in table.items() if value not in (None, [])]:
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, storage=storage, as_json=as_json, quiet=quiet)
+    dispatch(
+        "check", recipe=recipe, runs=runs, workers=workers, **budget, storage=storage, as_json=as_json, quiet=quiet
+    )
 
 
 @app.command()
@@ -284,6 +338,12 @@ def run(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    *,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
     force: Force = False,
     storage: Storage = None,
     as_json: Json = False,
@@ -295,6 +355,11 @@ def run(
         recipe=recipe,
         runs=runs,
         workers=workers,
+        max_trials=max_trials,
+        max_flops=max_flops,
+        max_time=max_time,
+        trial_time=trial_time,
+        trial_memory=trial_memory,
         force=force,
         storage=storage,
         as_json=as_json,

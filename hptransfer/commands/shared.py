@@ -7,12 +7,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
 from hptransfer import __version__
 from hptransfer.errors import HptransferError
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.storage.queue import TaskQueue
@@ -21,6 +23,8 @@ from hptransfer.storage.shared_study import SharedStudy, Terms, join_study
 
 #: what a worker adds from its own copy of the recipe: a task can only ask for what that allows
 LOCAL = ("recipe", "root")
+#: where a task says what it may take
+LIMITS = "limits"
 _LOOK = 0.2  # seconds between looks at the queue
 
 
@@ -55,18 +59,20 @@ class QueuePool:
     Args:
         study: coordinated by this process.
         workers: tasks in the queue at a time, at least 1.
+        limits: of each task, kept by the worker that takes it.
 
     Raises:
         ServerAwayError: in every method.
     """
 
-    def __init__(self, study: SharedStudy, workers: int) -> None:
+    def __init__(self, study: SharedStudy, workers: int, limits: TaskLimits = UNLIMITED) -> None:
         if workers < 1:
             raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
         self.workers = workers
         self._queue = TaskQueue(study.address, study.study_id)
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._queued: set[str] = set()
+        self._limits = asdict(limits)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +84,8 @@ class QueuePool:
 
     def submit(self, task_id: str, payload: dict[str, Any]) -> None:
         """Queues a task; one that was done before is answered at once, whoever asked for it then."""
-        self._waiting.append((task_id, {name: value for name, value in payload.items() if name not in LOCAL}))
+        asked = {name: value for name, value in payload.items() if name not in LOCAL}
+        self._waiting.append((task_id, asked | {LIMITS: self._limits}))
         self._hand_out()
 
     def next_result(self, timeout: float | None = None) -> Success | Failure | None:
@@ -99,10 +106,17 @@ class QueuePool:
                 return None
             time.sleep(min(_LOOK, remaining))
 
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back what no worker has begun."""
+        taken = (*(task_id for task_id, _ in self._waiting), *self._queue.withdraw(sorted(self._queued)))
+        self._waiting.clear()
+        self._queued -= set(taken)
+        return taken
+
     def close(self) -> None:
         """Withdraws what no worker has begun; what runs goes on, and the next coordinator finds its result."""
         with contextlib.suppress(HptransferError):
-            self._queue.withdraw(sorted(self._queued))
+            self.withdraw()
         self._queue.close()
 
     def _hand_out(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.commands.shared import terms_of
-from hptransfer.commands.trial import cached_corpus
+from hptransfer.corpus import read_text
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.database import create_shared_tables
 from hptransfer.storage.server import find_address
@@ -29,7 +29,7 @@ def study_command(recipe: str, storage: str | None, update: bool) -> int:
     address = find_address(storage)
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
-    terms = terms_of(loaded, cached_corpus(loaded.recipe.data, root).fingerprint)
+    terms = terms_of(loaded, read_text(loaded.recipe.data, root).fingerprint)
     new = create_study(address, loaded.recipe.name, terms, update=update, trials=lambda: create_shared_tables(address))
     print(f"study {loaded.recipe.name} in {address}: {'ready' if new else 'was ready already'}")
     path = Path(recipe)

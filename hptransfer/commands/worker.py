@@ -20,10 +20,12 @@ from types import FrameType
 from typing import Any
 
 from hptransfer.commands.leading import Lead
-from hptransfer.commands.shared import terms_of
+from hptransfer.commands.shared import LIMITS, terms_of
 from hptransfer.commands.spool import Spool, SpooledResult
 from hptransfer.commands.work import ENTRY
+from hptransfer.corpus import read_text
 from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -94,8 +96,7 @@ def worker_command(
         if not quiet:
             print(f"worker {_NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
-    with WorkerPool(ENTRY, 1) as pool:
-        fingerprint = _fingerprint(loaded, pool)
+    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     terms = terms_of(loaded, fingerprint)
     study = persistently(lambda: join_study(address, loaded.recipe.name, terms), told=say)
     leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
@@ -182,7 +183,8 @@ class _Worker:
         }
         self._queue = TaskQueue(study.address, study.study_id)
         self._spool = Spool(spool, str(study.address), study.study_id)
-        self._pool = WorkerPool(entry, 1)
+        self._task_limits = UNLIMITED
+        self._pool = WorkerPool(entry, 1, self._task_limits)
         self._trained = 0
         self._streak = 0
         #: of the signal that asked to stop
@@ -238,8 +240,7 @@ class _Worker:
             raise
         if result is None:
             self._lost(claim.task_id)
-            self._pool.close()
-            self._pool = WorkerPool(self._entry, 1)
+            self._renew_pool(self._task_limits)
             return
         self._spool.add(_spooled(self._study.study_id, claim, result))
         self._deliver()
@@ -255,7 +256,12 @@ class _Worker:
 
     def _result(self, claim: Claim) -> Success | Failure | None:
         """What came of the task; None when the lease was lost meanwhile."""
-        self._pool.submit(claim.key, claim.payload | self._local)
+        limits = TaskLimits(**claim.payload.get(LIMITS, {}))
+        if limits != self._task_limits:
+            self._renew_pool(limits)
+        self._pool.submit(
+            claim.key, {name: value for name, value in claim.payload.items() if name != LIMITS} | self._local
+        )
         renewed = time.monotonic()
         while True:
             result = self._pool.next_result(_LOOK)
@@ -267,6 +273,12 @@ class _Worker:
                     if not self._queue.renew(claim, self._limits.lease):
                         return None
                 renewed = time.monotonic()
+
+    def _renew_pool(self, limits: TaskLimits) -> None:
+        """Kills what runs; the next task gets a fresh process."""
+        self._pool.close()
+        self._task_limits = limits
+        self._pool = WorkerPool(self._entry, 1, limits)
 
     def _deliver(self) -> None:
         self._patiently(lambda: self._spool.deliver(self._record))
@@ -296,15 +308,3 @@ def _spooled(study_id: int, claim: Claim, result: Success | Failure) -> SpooledR
     fields = asdict(result)
     del fields["task_id"]
     return SpooledResult(study_id, claim.task_id, claim.token, isinstance(result, Success), fields)
-
-
-def _fingerprint(loaded: LoadedRecipe, pool: WorkerPool) -> str:
-    """The data's fingerprint, computed in a child: torch, which reading data imports, need not live here twice."""
-    payload = {"task": "fingerprint", "recipe": loaded.recipe.model_dump(mode="json")}
-    pool.submit("fingerprint", payload | {"root": str(loaded.path.parent.absolute())})
-    result = pool.next_result()
-    if isinstance(result, Success):
-        return str(result.value)
-    raise MachineError(
-        "the data must be readable", received=result.message if result else "no answer", hint="try `hptransfer tune`"
-    )

@@ -223,12 +223,13 @@ class TaskQueue:
         )
         return Settled(row[0][0], row[0][1] == "done", json.loads(row[0][2])) if row else None
 
-    def withdraw(self, keys: Sequence[str]) -> None:
-        """Removes those that no worker has begun."""
-        self._run(
-            "DELETE FROM hptransfer_task WHERE study_id = %s AND key = ANY(%s) AND state = 'waiting' RETURNING 1",
+    def withdraw(self, keys: Sequence[str]) -> list[str]:
+        """Removes those that no worker has begun; returns them."""
+        rows = self._run(
+            "DELETE FROM hptransfer_task WHERE study_id = %s AND key = ANY(%s) AND state = 'waiting' RETURNING key",
             (self._study_id, list(keys)),
         )
+        return [row[0] for row in rows]
 
     def count(self) -> QueueCount:
         """Tasks by state."""

@@ -8,42 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.running import Session, run_requests
-from hptransfer.commands.shared import QueuePool, join, terms_of, through_restarts
+from hptransfer.commands.budget import BudgetOptions
+from hptransfer.commands.running import Session, open_session
+from hptransfer.commands.shared import join, terms_of, through_restarts
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.worker import WorkerLimits, work
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.recipe.schema import Range
 from hptransfer.storage.database import create_shared_tables
-from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.server import find_address
 from hptransfer.storage.shared_study import create_study
-from tests.commands.landscape import ENTRY, FINGERPRINT, recipe_text
-
-
-@contextmanager
-def shared_session(recipe: Path, runs: Path, url: str, workers: int) -> Iterator[Session]:
-    """A session whose workers are elsewhere, as `open_session` makes it, without data."""
-    loaded = load_recipe(recipe)
-    proxy = loaded.recipe.size(loaded.recipe.proxy.width, loaded.recipe.proxy.depth)
-    experiment = TrialRequest(loaded.recipe, recipe.parent, proxy, {}, 0).experiment(FINGERPRINT)
-    space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
-    from hptransfer.storage.trials import TrialStore
-
-    study = join(url, loaded, FINGERPRINT)
-    with (
-        RunFolder.open(runs, loaded.recipe.name) as folder,
-        TrialStore(study, experiment, space) as store,
-        QueuePool(study, workers) as pool,
-    ):
-        yield Session(loaded, folder, FINGERPRINT, store, pool)
+from tests.commands.landscape import FINGERPRINT, recipe_text
 
 
 def many(session: Session, count: int) -> list[TrialRequest]:
@@ -54,6 +34,10 @@ def many(session: Session, count: int) -> list[TrialRequest]:
         for x in range(count // 2)
         for seed in (0, 1)
     ]
+
+
+#: "module:function" that trains
+ENTRY = "tests.commands.landscape:work"
 
 
 @dataclass
@@ -70,6 +54,7 @@ class Fleet:
     url: str
     landscape: dict[str, Any]
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    errors: dict[int, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log = self.folder / "log"
@@ -83,9 +68,8 @@ class Fleet:
         for process in self.processes:
             process.kill()
             process.wait()
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
+            if process.stdout is not None:
+                process.stdout.close()
 
     @property
     def loaded(self) -> LoadedRecipe:
@@ -100,13 +84,36 @@ class Fleet:
 
     def start(self, role: str, name: str = "", **options: Any) -> subprocess.Popen[str]:
         """A process: "coordinator" (options: count, workers) or "worker" (options of `WorkerLimits`)."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.commands.fleet", role, str(self.recipe), str(self.folder / f"runs{name}"),
-             self.url, json.dumps(options)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        errors = self.folder / f"errors{len(self.processes)}"
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.commands.fleet", role, str(self.recipe),
+                 str(self.folder / f"runs{name}"), self.url, json.dumps(options)],
+                stdout=subprocess.PIPE, stderr=stderr, text=True,
+            )  # fmt: skip
+        self.errors[process.pid] = errors
         self.processes.append(process)
         return process
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        """What a process wrote to stderr so far."""
+        return self.errors[process.pid].read_text()
+
+    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 120.0) -> str:
+        """Waits for a process that must end with a status; its stdout."""
+        out, _ = process.communicate(timeout=seconds)
+        if process.returncode != status:
+            raise AssertionError(f"{process.returncode=} instead of {status}: {self.said(process)}")
+        return out
+
+    def stop(self, *workers: subprocess.Popen[str]) -> None:
+        """Ends workers that must still be there, as a scheduler does."""
+        for worker in workers:
+            if worker.poll() is not None:
+                raise AssertionError(f"a worker ended by itself: {self.said(worker)}")
+            worker.terminate()
+        for worker in workers:
+            self.finish(worker, 143)
 
     @property
     def trained(self) -> int:
@@ -136,9 +143,11 @@ def main(role: str, recipe: str, runs: str, url: str, options: dict[str, Any]) -
     """What a process does."""
 
     def coordinate() -> int:
-        with shared_session(Path(recipe), Path(runs), url, options["workers"]) as session:
-            requests = many(session, options["count"])
-            trials = run_requests(requests, session.store, session.pool, fingerprint=FINGERPRINT, phase="check")
+        budget = BudgetOptions(trial_time=options.get("trial_time"))
+        with open_session(
+            recipe, Path(runs), options["workers"], options=budget, entry=ENTRY, fingerprint=FINGERPRINT, storage=url
+        ) as session:
+            trials = session.run(many(session, options["count"]), "check", lambda event: None)
         print(len({trial.key for trial in trials}))
         return 0
 

@@ -176,8 +176,8 @@ def test_a_withdrawn_task_is_gone_unless_it_began(queue: TaskQueue, study: Share
     """Stopping a search stops what no worker has begun."""
     queue.submit("k2", {})
     claim(queue, study)
-    queue.withdraw(["k1", "k2"])
 
+    assert queue.withdraw(["k1", "k2"]) == ["k2"]
     assert queue.count() == QueueCount(0, 1, 0, 0)
 
 
