@@ -25,9 +25,10 @@ if TYPE_CHECKING:  # torch is imported only where a worker trains
     from hptransfer.models.reading import Reading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
+    from hptransfer.training.shard import Shard
 
-#: parts of `training` that do not determine a run by themselves: the size and the hyperparameters carry them
-_CARRIED_ELSEWHERE = {"steps", "batch_size", "multipliers", *NAMES}
+#: parts of `training` that do not determine a run: size and hyperparameters carry them, `processes` change rounding
+_CARRIED_ELSEWHERE = {"steps", "batch_size", "processes", "multipliers", *NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,33 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The trial as `trial_to_dict` gives it; `trial_from_dict` reads it.
     """
+    processes = payload["recipe"]["training"].get("processes", 1)
+    if processes > 1:
+        from hptransfer.commands.ranks import run_ranks
+
+        return run_ranks(payload, processes)
+    return train_trial(payload)
+
+
+def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[str, Any]:
+    """Train one model in this process, or with several processes this one's share.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+        shard: this process's; None for the whole.
+
+    Returns:
+        As `run_trial`; the same in every process but for the time.
+    """
     from hptransfer.models.cost import training_flops
     from hptransfer.training.loop import train
+    from hptransfer.training.shard import WHOLE
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     settings = training_settings(request)
-    outcome = train(module, groups, corpus, settings, request.seed)
+    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE)
     cost = training_flops(module, request.size.tokens, request.recipe.model.context)
     trial = Trial(
         key=request.key(corpus.fingerprint),

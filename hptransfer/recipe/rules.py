@@ -229,6 +229,16 @@ def _target(draft: Draft) -> Iterator[Violation]:
             )
 
 
+def _processes(draft: Draft) -> Iterator[Violation]:
+    training = draft.training
+    if training is not None and training.processes > training.batch_size:
+        yield Violation(
+            ("training", "processes"),
+            "`processes <= batch_size` must hold: each process takes at least one example of a batch",
+            f"processes={training.processes}, batch_size={training.batch_size}",
+        )
+
+
 def _space(draft: Draft) -> Iterator[Violation]:
     for name, axis in draft.space.items():
         path: KeyPath = ("tune", "space", name)
@@ -348,6 +358,7 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _parameterization,
     _ladders,
     _target,
+    _processes,
     _space,
     _without_effect,
     _seeds,

@@ -196,6 +196,9 @@ class Training(Section):
     """global gradient norm; not invariant under the gauge, `plan` says so"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
+    rounding, so this is no part of a trial's identity (docs/cluster.md)"""
 
 
 class ParameterizationChoice(Section):
