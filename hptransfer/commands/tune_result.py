@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from hptransfer.commands.cost import Spent
+from hptransfer.recipe.hyperparameters import told
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
@@ -111,6 +112,7 @@ class TuneResult:
 def tuned_document(result: TuneResult) -> dict[str, Any]:
     """The result as JSON-able data, in the order of the file."""
     document = asdict(result)
+    document["hyperparameters"] = told(result.hyperparameters)
     document["intervals"] = {name: list(ends) for name, ends in result.intervals.items()}
     document["warnings"] = list(result.warnings)
     confirmation = result.confirmation

@@ -77,6 +77,9 @@ class _OwnModel(Section):
     """a family whose parameter names it has: says what writes the residual stream"""
     residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """regular expressions over full names of parameters whose output is added to the residual stream"""
+    queries: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """regular expressions over full names of query projections' parameters, for `attention_multiplier`; default: the
+    preset's"""
     roles: dict[str, RoleText] = {}
     """regular expression over full names -> role, where shapes and module types do not decide it"""
 
@@ -136,6 +139,35 @@ class TextFiles(Section):
 Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
 
 
+class Multipliers(Section):
+    """Constants of single roles at the base size, which transfer by the same rules as what they multiply; 1: none.
+
+    Norm gains and biases go with `hidden_learning_rate`, the readout's bias with `readout_learning_rate`, and a tied
+    readout with the embedding. docs/parameterizations.md says what each covers.
+    """
+
+    embedding_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for tables of embeddings"""
+    input_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for input layers: matrices whose inputs do not grow with the width"""
+    hidden_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for hidden weights, and for norm gains and biases"""
+    readout_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for the readout and its bias"""
+    embedding_init: Positive = 1.0
+    """multiple of the init std, beside `init_scale`, of tables of embeddings"""
+    input_init: Positive = 1.0
+    """of input layers"""
+    hidden_init: Positive = 1.0
+    """of hidden weights"""
+    readout_init: Positive = 1.0
+    """of the readout"""
+    attention_multiplier: Positive = 1.0
+    """multiplies attention logits, beside 1/sqrt(head_dim)"""
+    output_multiplier: Positive = 1.0
+    """multiplies the readout's product with its input, not its bias"""
+
+
 class Training(Section):
     """How one trial trains; hyperparameters are the base size's values, used where `tune.space` names none."""
 
@@ -154,6 +186,8 @@ class Training(Section):
     """of SGD; AdamW does not use it"""
     init_scale: Positive = 1.0
     """multiplies every random init std"""
+    multipliers: Multipliers = Multipliers()
+    """of single roles"""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
     warmup: Fraction = 0.1
@@ -218,12 +252,16 @@ class Range(Section):
     low: NonNegative
     high: Positive
     scale: Literal["log", "linear"] = "log"
+    """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
 class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    order: Literal["joint", "one-at-a-time"] = "joint"
+    """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
+    each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
     trials: Annotated[int, Field(ge=1, le=4096)] = 16
     """total number of finished search trials, over all interruptions"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict, trial_to_dict
+from hptransfer.recipe.hyperparameters import AVERAGES, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import close_database, database_faults, open_database
@@ -251,7 +252,7 @@ class TrialStore:
             return ()
         with database_faults(self._path):
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
-        return tuple(Asked(entry["hyperparameters"], entry["seed"]) for entry in entries)
+        return tuple(Asked(completed(entry["hyperparameters"]), entry["seed"]) for entry in entries)
 
     def ask(self, size: Size, points: Iterable[Asked]) -> None:
         """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
@@ -276,7 +277,7 @@ class TrialStore:
             return
         phase = attributes["phase"]
         if frozen.state == OptunaState.COMPLETE:
-            trial = trial_from_dict(attributes["trial"])
+            trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
@@ -289,7 +290,7 @@ class TrialStore:
         attributes = frozen.user_attrs
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
         if "trial" in attributes:
-            self._complete(trial_id, study, attributes["phase"], trial_from_dict(attributes["trial"]))
+            self._complete(trial_id, study, attributes["phase"], _completed(trial_from_dict(attributes["trial"])))
             return
         failed = FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", "", frozen.number)
         self._fail(trial_id, failed)
@@ -327,8 +328,15 @@ class TrialStore:
         """Bounds of the search, stretched where a check goes beyond them."""
         return {
             name: FloatDistribution(
-                min(axis.low, hyperparameters[name]), max(axis.high, hyperparameters[name]), log=axis.scale == "log"
+                min(axis.low, hyperparameters[name]),
+                max(axis.high, hyperparameters[name]),
+                log=axis.scale == "log" and name not in AVERAGES,  # Optuna has no scale of 1 / (1 - value)
             )
             for name, axis in self._space.items()
             if name in hyperparameters
         }
+
+
+def _completed(trial: Trial) -> Trial:
+    """A record as it would be written now: it may be older than some multipliers."""
+    return replace(trial, hyperparameters=completed(trial.hyperparameters))

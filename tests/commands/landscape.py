@@ -1,8 +1,9 @@
 """A trial without training: a loss curve with an exact optimum and every misfortune, chosen by the recipe.
 
 The recipe's `description`, which is no part of a trial's identity, carries the landscape as JSON:
-`optimum` and `wall` (log2 of the learning rate), `seconds` per trial, `log` (a file that gets a line per training),
-`kill`, `error`, `memory`, `hang`, `hold` (log2 learning rates at which that happens; `megabytes` are held),
+`optimum` and `wall` (log2 of the learning rate), `readout` (log2 of the best `readout_learning_rate`), `cross` (how the
+two interact), `trade` (how far `readout_init` can replace it), `seconds` per trial, `log` (a file that gets a line per
+training), `kill`, `error`, `memory`, `hang`, `hold` (log2 learning rates at which that happens; `megabytes` are held),
 `kill_once` (a folder of marks).
 """
 
@@ -79,7 +80,12 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any], x: float) -> floa
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.0)
     decay = request.hyperparameters["weight_decay"]
     valley = 0.02 * math.log2(decay / 0.01) ** 2 if decay > 0 else 0.0
-    return float(2.0 + 0.05 * (x - landscape.get("optimum", -6.0)) ** 2 + valley + noise)
+    away = x - landscape.get("optimum", -6.0)
+    readout = math.log2(request.hyperparameters["readout_learning_rate"]) - landscape.get("readout", 0.0)
+    init = math.log2(request.hyperparameters["readout_init"]) - landscape.get("readout", 0.0)
+    trade = landscape["trade"] * (readout + init) ** 2 if "trade" in landscape else 0.0
+    slope = 0.05 * readout**2 + landscape.get("cross", 0.0) * away * readout + trade
+    return float(2.0 + 0.05 * away**2 + slope + valley + noise)
 
 
 def _suffer(landscape: Mapping[str, Any], x: float, key: str) -> None:
