@@ -49,6 +49,21 @@ class Leading(StrEnum):
     RUN = "run"
 
 
+class Cause(StrEnum):
+    """Why trials failed that would fail again."""
+
+    ERROR = "error"
+    OUT_OF_MEMORY = "out-of-memory"
+    TIMEOUT = "timeout"
+
+
+class Change(StrEnum):
+    """Which recipe holds where finished trials belong to another version of it."""
+
+    NEW = "new"
+    KEEP = "keep"
+
+
 #: how many processors this process may use
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
@@ -96,6 +111,13 @@ TrialTime = Annotated[
 ]
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
+]
+OnChange = Annotated[
+    Change | None,
+    typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
+]
+Reference = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
@@ -202,6 +224,7 @@ def tune(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     as_json: Json = False,
@@ -218,6 +241,7 @@ def tune(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         dry_run=dry_run,
         storage=storage,
         as_json=as_json,
@@ -260,6 +284,7 @@ def check(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     as_json: Json = False,
@@ -286,6 +311,7 @@ def check(
         "max_time": max_time,
         "trial_time": trial_time,
         "trial_memory": trial_memory,
+        "on_change": on_change and on_change.value,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
@@ -344,6 +370,7 @@ def run(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     force: Force = False,
     storage: Storage = None,
     as_json: Json = False,
@@ -360,6 +387,7 @@ def run(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         force=force,
         storage=storage,
         as_json=as_json,
@@ -455,3 +483,40 @@ def slurm(
         sbatch=sbatch or [],
         output=output,
     )
+
+
+@app.command()
+def status(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until nobody works there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run is, who works on it and what failed."""
+    dispatch("status", reference=reference, runs=runs, watch=watch, as_json=as_json)
+
+
+@app.command()
+def retry(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    cause: Annotated[
+        list[Cause] | None, typer.Option(help="Only these; repeatable. Default: all.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Requeue failed trials; the next tune, check or run trains them."""
+    causes = [each.value.replace("-", " ") for each in cause or []]
+    dispatch("retry", reference=reference, runs=runs, cause=causes, as_json=as_json)
+
+
+@app.command()
+def stop(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    now: Annotated[bool, typer.Option("--now", help="Interrupt running trials.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the process that works in a run folder to finish; the same command continues later."""
+    dispatch("stop", reference=reference, runs=runs, now=now, wait=wait, quiet=quiet)

@@ -18,7 +18,8 @@ from hptransfer.commands.coordinates import check_coordinates
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.running import Session, open_session, relative_cost
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
@@ -60,6 +61,7 @@ def check_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -76,6 +78,7 @@ def check_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
@@ -87,7 +90,9 @@ def check_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options, storage=storage) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+    ) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))

@@ -20,7 +20,8 @@ from hptransfer import __version__
 from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
@@ -61,6 +62,7 @@ def tune_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -77,6 +79,7 @@ def tune_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         dry_run: print what it would take instead.
         as_json: print the result as JSON.
         quiet: no progress.
@@ -94,7 +97,9 @@ def tune_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options, storage=storage) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+    ) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
