@@ -294,6 +294,9 @@ class Check(Section):
     """The transfer check."""
 
     hyperparameter: HyperparameterName = "learning_rate"
+    hyperparameters: Annotated[tuple[HyperparameterName, ...], Field(max_length=32, strict=False)] = ()
+    """instead of `hyperparameter`: a slice through the tuned point and a verdict for each, the worst one overall; each
+    costs as many trials as one alone"""
     spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
     """octaves between neighbouring grid values at their finest, one grid for all sizes"""
     octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
@@ -307,6 +310,11 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+
+    @property
+    def checked(self) -> tuple[HyperparameterName, ...]:
+        """Every hyperparameter that is checked, at least one."""
+        return self.hyperparameters or (self.hyperparameter,)
 
 
 class Expect(Section):
