@@ -17,7 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, run_requests
+from hptransfer.commands.budget import BudgetOptions
+from hptransfer.commands.cost import spent_on
+from hptransfer.commands.dry_run import dry_run as forecast_command
+from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
@@ -48,13 +51,32 @@ STEADIED_VALUES = 5
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
-def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+def tune_command(
+    recipe: str,
+    runs: Path,
+    workers: int,
+    *,
+    max_trials: int | None,
+    max_flops: float | None,
+    max_time: str | None,
+    trial_time: str | None,
+    trial_memory: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
         recipe: path or name of a recipe.
         runs: the folder of run folders.
         workers: trials at a time.
+        max_trials: see `BudgetOptions`, as for the four that follow.
+        max_flops: floating point operations.
+        max_time: wall time of this command.
+        trial_time: wall time of a trial.
+        trial_memory: memory of a trial.
+        dry_run: print what it would take instead.
         as_json: print the result as JSON.
         quiet: no progress.
 
@@ -63,10 +85,14 @@ def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bo
 
     Raises:
         RecipeError, UsageError, MachineError: it could not be run.
+        BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
-    with open_session(recipe, runs, workers) as session:
+    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    if dry_run:
+        return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
+    with open_session(recipe, runs, workers, options=options) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
@@ -276,15 +302,7 @@ class Search:
 
     def train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
-        session = self.session
-        return run_requests(
-            requests,
-            session.store,
-            session.pool,
-            fingerprint=session.fingerprint,
-            phase=phase,
-            on_event=self._on_event,
-        )
+        return self.session.run(requests, phase, self._on_event)
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):
@@ -325,9 +343,9 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     console.print(f"best observed is not recommended by itself: {result.best_observed.note}", soft_wrap=True)
     count = result.trials
     console.print(
-        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; "
-        f"{result.flops:.2g} FLOPs, {result.seconds:.0f} s of training"
+        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; {result.seconds:.0f} s of training"
     )
+    console.print(result.spent.sentence)
     for warning in result.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
     console.print(f"written to {path}", soft_wrap=True)
@@ -375,6 +393,7 @@ def _result(
         trials=TrialCount(len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures)),
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
+        spent=spent_on(spent, session.costs.of_target()),
         warnings=tuple(_warnings(search, found, searched, confirmed)),
         provenance=_provenance(session, search.seeds, seeds),
     )

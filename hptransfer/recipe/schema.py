@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.sizes import Size
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
@@ -317,6 +318,26 @@ class Check(Section):
         return self.hyperparameters or (self.hyperparameter,)
 
 
+class Budget(Section):
+    """What may be spent; options of `tune`, `check` and `run` override it.
+
+    A limit that is reached before there is an answer ends the command with exit status 3; the same command continues
+    once the limit is raised.
+    """
+
+    trials: Count | None = None
+    """finished trials of all commands together (search, confirmation, check), over all interruptions"""
+    flops: Positive | None = None
+    """floating point operations of those trials; none is started that would go beyond"""
+    time: Duration | None = None
+    """wall time of one command, as `90s`, `30m`, `2h` or `1d`; the same command again has it anew"""
+    trial_time: Duration | None = None
+    """wall time of one trial; one that takes longer is killed with all its processes and counts as failed (timeout)"""
+    trial_memory: Memory | None = None
+    """resident memory of one trial, all its processes together, as `500MB` or `4GB`; one that holds more is killed and
+    counts as failed (out of memory)"""
+
+
 class Expect(Section):
     """What CI holds the recipe to."""
 
@@ -336,6 +357,7 @@ class Recipe(Section):
     sizes: Sizes
     tune: Tune
     check: Check = Check()
+    budget: Budget = Budget()
     expect: Expect | None = None
 
     @property

@@ -11,7 +11,8 @@ import pytest
 from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.tune import tune
 from hptransfer.evidence.verdict import Verdict
-from tests.commands.ladder import ladder_session, recipe_text
+from tests.commands.ladder import recipe_text
+from tests.commands.sessions import recipe_session
 
 READOUT = ", readout_learning_rate: {low: 0.0625, high: 16}"
 BOTH = ", hyperparameters: [learning_rate, readout_learning_rate]"
@@ -20,7 +21,7 @@ BOTH = ", hyperparameters: [learning_rate, readout_learning_rate]"
 def checked(tmp_path: Path, landscape: Mapping[str, Any], check_: str = "", space: str = READOUT) -> CheckResult:
     """Tunes two hyperparameters and checks on a ladder."""
     text = recipe_text(landscape, space=space, trials=16, check=check_)
-    with ladder_session(tmp_path / "runs", text) as session:
+    with recipe_session(tmp_path / "runs", text) as session:
         tune(session, quiet=True)
         return check(session, "ladder.yaml", quiet=True, show=False)
 
