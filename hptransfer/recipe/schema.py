@@ -259,6 +259,8 @@ class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    """searched hyperparameters of `training` (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
+    momentum) and of its `multipliers`"""
     order: Literal["joint", "one-at-a-time"] = "joint"
     """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
     each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
