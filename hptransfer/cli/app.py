@@ -260,7 +260,12 @@ def check(
         typer.Option(metavar="FILE", help="Judge finished runs: .csv, .tsv, .jsonl or .parquet.", show_default=False),
     ] = None,
     size_column: Column = None,
-    value_column: Column = None,
+    value_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="With --results; repeatable: a slice and a verdict each.", show_default=False
+        ),
+    ] = None,
     loss_column: Column = None,
     seed_column: Column = None,
     group_column: Column = None,
@@ -293,7 +298,7 @@ def check(
     """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
     columns = {
         "size_column": size_column,
-        "value_column": value_column,
+        "value_columns": value_column or [],
         "loss_column": loss_column,
         "seed_column": seed_column,
         "group_column": group_column,

@@ -95,7 +95,7 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = _selected(table, where or {})
+    kept = selected(table, where or {})
     dropped: Counter[str] = Counter()
     runs = _runs(kept, roles, dropped)
     names = [None] * len(kept) if roles.group is None else [text_of(cell) for cell in kept.columns[roles.group]]
@@ -122,7 +122,7 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     )
 
 
-def _selected(table: Table, where: Mapping[str, str]) -> Table:
+def selected(table: Table, where: Mapping[str, str]) -> Table:
     """The rows that have the wanted values; numbers are compared as numbers."""
     for column, wanted in where.items():
         if column not in table.columns:

@@ -325,22 +325,35 @@ def _seeds(draft: Draft) -> Iterator[Violation]:
         yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
 
 
+def _checked(draft: Draft, check: Check) -> Iterator[Violation]:
+    """Every checked hyperparameter must be searched, on a log scale, and named once."""
+    several = bool(check.hyperparameters)
+    if several and "hyperparameter" in check.model_fields_set:
+        rule, received = "only one of `hyperparameter` and `hyperparameters` can be given", "both"
+        yield Violation(("check", "hyperparameters"), rule, received, "delete `hyperparameter`")
+    for index, name in enumerate(check.checked):
+        key: KeyPath = ("check", "hyperparameters", index) if several else ("check", "hyperparameter")
+        if name in check.checked[:index]:
+            yield Violation(key, "`check.hyperparameters` must differ", name, "delete one")
+            continue
+        if draft.searched and name not in draft.searched:
+            searched = sorted(draft.searched & set(SEARCHABLE))
+            hint = f"add `{name}` to `tune.space`"
+            if searched:
+                hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
+            received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
+            rule = f"`check.{key[1]}` must be in `tune.space`"
+            yield Violation(key, rule, received, hint, elsewhere=("tune", "space"))
+        axis = draft.space.get(name)
+        if axis is not None and axis.scale != "log":
+            rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
+            yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
-    name = draft.check.hyperparameter
-    if draft.searched and name not in draft.searched:
-        searched = sorted(draft.searched & set(SEARCHABLE))
-        hint = f"add `{name}` to `tune.space`"
-        if searched:
-            hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
-        received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
-        rule = "`check.hyperparameter` must be in `tune.space`"
-        yield Violation(("check", "hyperparameter"), rule, received, hint, elsewhere=("tune", "space"))
-    axis = draft.space.get(name)
-    if axis is not None and axis.scale != "log":
-        rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
-        yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+    yield from _checked(draft, draft.check)
     if draft.check.octaves < draft.check.spacing:
         received = f"octaves={draft.check.octaves:g}, spacing={draft.check.spacing:g}"
         yield Violation(

@@ -262,6 +262,8 @@ class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    """searched hyperparameters of `training` (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
+    momentum) and of its `multipliers`"""
     order: Literal["joint", "one-at-a-time"] = "joint"
     """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
     each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
@@ -298,6 +300,9 @@ class Check(Section):
     """The transfer check."""
 
     hyperparameter: HyperparameterName = "learning_rate"
+    hyperparameters: Annotated[tuple[HyperparameterName, ...], Field(max_length=32, strict=False)] = ()
+    """instead of `hyperparameter`: a slice through the tuned point and a verdict for each, the worst one overall; each
+    costs as many trials as one alone"""
     spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
     """octaves between neighbouring grid values at their finest, one grid for all sizes"""
     octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
@@ -311,6 +316,11 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+
+    @property
+    def checked(self) -> tuple[HyperparameterName, ...]:
+        """Every hyperparameter that is checked, at least one."""
+        return self.hyperparameters or (self.hyperparameter,)
 
 
 class Budget(Section):

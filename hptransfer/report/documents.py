@@ -9,9 +9,11 @@ from enum import Enum
 from typing import Any
 
 from hptransfer.evidence.coordinate import CoordinateReport
+from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.optimum import Optimum
 from hptransfer.evidence.transfer import AxisReport, TransferReport
+from hptransfer.evidence.verdict import Verdict
 
 #: bumped when a key changes its meaning or goes away
 FORMAT = 1
@@ -60,6 +62,7 @@ def transfer_document(
     coordinate: Sequence[CoordinateReport] = (),
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
+    interactions: Sequence[Interaction] = (),
 ) -> dict[str, Any]:
     """The content of `transfer.json`.
 
@@ -70,6 +73,7 @@ def transfer_document(
         coordinate: coordinate checks that were made, one per axis.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
+        interactions: of the searched hyperparameters, from the search at the proxy.
     """
     first = report.axes[0]
     return {
@@ -80,6 +84,10 @@ def transfer_document(
         "sentence": report.sentence,
         "hyperparameter": first.hyperparameter,
         "transferred": first.transferred,
+        "hyperparameters": [
+            _overall(name, report.axes) for name in dict.fromkeys(a.hyperparameter for a in report.axes)
+        ],
+        "interactions": [to_document(pair) | {"sentence": pair.sentence} for pair in interactions],
         "criteria": to_document(first.criteria),
         "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
         "axes": [to_document(axis) for axis in report.axes],
@@ -87,6 +95,14 @@ def transfer_document(
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }
+
+
+def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, Any]:
+    """One hyperparameter over all axes of size."""
+    own = [axis for axis in axes if axis.hyperparameter == name]
+    verdict = Verdict.combine(axis.verdict for axis in own)
+    sentence = " ".join(axis.sentence for axis in own if axis.verdict is verdict)
+    return {"hyperparameter": name, "transferred": own[0].transferred, "verdict": verdict.value, "sentence": sentence}
 
 
 def _checked(axes: Sequence[AxisReport], name: str) -> list[int]:

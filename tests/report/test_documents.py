@@ -65,6 +65,8 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "sentence",
         "hyperparameter",
         "transferred",
+        "hyperparameters",
+        "interactions",
         "criteria",
         "checked",
         "axes",
