@@ -29,18 +29,15 @@ from hptransfer.commands.tune_result import (
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.search.power import Power, advice, foresee
 from hptransfer.search.recommendation import Recommendation, recommend
-from hptransfer.search.sampler import central_values, propose
+from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
 
-#: trials decided together; a round depends only on rounds before it, so timing and interruptions change nothing
-_ROUND = 4
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 _MOST_RECOMMENDATIONS = 3
-#: values around the optimum that further seeds train: a parabola and one more on each side
-STEADIED_VALUES = 5
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
@@ -91,6 +88,9 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         if warning:
             progress.note(f"warning: {warning}")
         search = Search(session, size, progress)
+        planned = foresee(search.space, recipe.tune.trials)
+        if planned.hopeless:
+            progress.note(f"warning: {planned.sentence}; {advice(search.space, planned)}")
         searched = search.run()
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
@@ -110,7 +110,12 @@ class Search:
     def __init__(self, session: Session, size: Size, on_event: OnEvent) -> None:
         self.session, self.size, self._on_event = session, size, on_event
         self.recipe = session.loaded.recipe
-        self.space = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
+        tune = self.recipe.tune
+        self.space = Space.of(dict(tune.space.items()), self.recipe.check.spacing)
+        enqueued = [{str(name): value for name, value in values.items()} for values in tune.enqueue]
+        self.rounds = Rounds(self.space, tune.trials, tune.seed, tune.seeds, tune.sampler, enqueued)
+        self.seeds = self.rounds.seeds
+        self.settings = self.rounds.settings
 
     def run(self) -> list[Trial]:
         """Trains until the total is reached; the trials in the order they were decided.
@@ -162,58 +167,16 @@ class Search:
             hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
         )
 
-    @property
-    def seeds(self) -> range:
-        """Seeds of the search: the first explores, the others are for the values around the optimum."""
-        first, tune = self.recipe.tune.seed, self.recipe.tune
-        if tune.seeds is not None:
-            return range(first, first + tune.seeds)
-        affordable = 1 + tune.trials // 2 // STEADIED_VALUES
-        return range(first, first + (min(3, affordable) if len(self.space) == 1 else 1))
-
     def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
-        """The next round: explore with the first seed, then further seeds at the centre, then explore what is left."""
+        """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
         workers = self.session.pool.workers
-        count = min(left, workers * math.ceil(_ROUND / workers))
-        exploring = self.recipe.tune.trials - (len(self.seeds) - 1) * STEADIED_VALUES
-        explored = sum(trial.seed == self.seeds.start for trial in finished)
-        requests = (
-            self._explore(asked, finished, min(count, exploring - explored), exploring)
-            or self._steady(asked, finished)[:left]
-            or self._explore(asked, finished, count, exploring)
-        )
-        # remembered before they are trained: an interrupted search goes on with the same points
-        self.session.store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
+        count = min(left, workers * math.ceil(self.rounds.round_size / workers))
+        decided = self.rounds.decide([Decision(r.hyperparameters, r.seed) for r in asked], finished, count)
+        requests = [self.request(decision.values, decision.seed) for decision in decided]
+        store = self.session.store
+        store.describe(self.size, {"search": self.settings})
+        store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
         return requests
-
-    def _explore(
-        self, asked: Sequence[TrialRequest], finished: Sequence[Trial], count: int, total: int
-    ) -> list[TrialRequest]:
-        if count < 1:
-            return []
-        first = self.seeds.start
-        points = propose(
-            self.space,
-            [trial for trial in finished if trial.seed == first],
-            [request.hyperparameters for request in asked if request.seed == first],
-            count=count,
-            total=total,
-            seed=first,
-        )
-        return [self.request(point, first) for point in points]
-
-    def _steady(self, asked: Sequence[TrialRequest], finished: Sequence[Trial]) -> list[TrialRequest]:
-        """The next seed at the tried values around the optimum, on `check`'s grid, which reuses these trials."""
-        if all(trial.state is TrialState.DIVERGED for trial in finished):
-            return []
-        values = central_values(self.space, finished, STEADIED_VALUES)
-        known = {self._key(request) for request in asked}
-        for seed in self.seeds[1:]:
-            wanted = [self.request(value, seed) for value in values]
-            fresh = [request for request in wanted if self._key(request) not in known]
-            if len(fresh) > len(wanted) // 2:  # a moved optimum does not start a seed again
-                return fresh
-        return []
 
     def _asked(self) -> list[TrialRequest]:
         """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
@@ -271,15 +234,20 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     table = Table(
         title=f"{result.recipe}: tuned at {result.size.label}", title_justify="left", box=None, pad_edge=False
     )
-    for column in ("hyperparameter", "recommended", "95% interval", "best observed"):
+    for column in ("hyperparameter", "recommended", "95% interval", "within 0.25%", "best observed"):
         table.add_column(column, justify="left" if column == "hyperparameter" else "right")
     for name, value in result.recommended.items():
         low, high = result.intervals[name]
         best = result.best_observed.hyperparameters[name]
-        table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{best:.4g}")
+        first, last = result.plateaus[name]
+        table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{first:.3g} to {last:.3g}", f"{best:.4g}")
     fresh = result.confirmation
     table.add_row(
-        "loss", f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f} (seed {result.best_observed.seed})"
+        "loss",
+        f"{result.expected_loss:.4f}",
+        "",
+        "",
+        f"{result.best_observed.loss:.4f} (seed {result.best_observed.seed})",
     )
     console.print(table)
     if fresh.mean is not None:
@@ -325,6 +293,7 @@ def _result(
         hyperparameters=dict(search.request(found.values, 0).hyperparameters),
         recommended=dict(found.values),
         intervals=found.intervals,
+        plateaus=found.plateaus,
         expected_loss=found.loss,
         best_observed=BestObserved(
             {name: found.best.hyperparameters[name] for name in names}, found.best.loss, found.best.seed, found.reason
@@ -339,8 +308,18 @@ def _result(
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
         warnings=tuple(_warnings(search, found, searched, confirmed)),
+        power=_power(search, found),
+        search=search.settings,
         provenance=_provenance(session, search.seeds, seeds),
     )
+
+
+def _power(search: Search, found: Recommendation) -> Power:
+    """What the budget could tell, by the noise that was measured where there is one."""
+    trials = search.recipe.tune.trials
+    if not math.isfinite(found.noise) or found.loss <= 0:
+        return foresee(search.space, trials)
+    return foresee(search.space, trials, found.noise / found.loss, "measured")
 
 
 def _warnings(
@@ -353,6 +332,9 @@ def _warnings(
                 f"the optimum of {axis.name} lies at the {end} end of its range: widen "
                 f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
             )
+    power = _power(search, found)
+    if power.hopeless:
+        yield f"{power.sentence}; {advice(search.space, power)}"
     if len(searched) < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:
