@@ -1,15 +1,14 @@
 """Train the quickstart proxy on a fine lattice and store its losses: the tabulated landscapes of `efficiency.py`.
 
-Usage: python benchmarks/proxy_table.py [FOLDER]    (about 15 minutes of one core; writes the two CSV files again)
+Usage: python benchmarks/proxy_table.py [FOLDER]    (about 15 minutes of one core; writes the CSV file again)
 
 `proxy_1d.csv`: learning rates every 1/8 octave over the recipe's range, one row each, one column of final validation
-losses (nats) per seed. `proxy_2d.csv`: every half octave of learning rate and init scale. An empty cell diverged.
+losses (nats) per seed. An empty cell diverged.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 import math
 import sys
 from collections.abc import Iterable, Sequence

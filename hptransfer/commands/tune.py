@@ -8,15 +8,19 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, run_requests
+from hptransfer.commands.budget import BudgetOptions
+from hptransfer.commands.cost import spent_on
+from hptransfer.commands.dry_run import dry_run as forecast_command
+from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
@@ -36,18 +40,40 @@ from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
 
+if TYPE_CHECKING:
+    from hptransfer.commands.one_at_a_time import OneAtATime
+
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
-_MOST_RECOMMENDATIONS = 3
+MOST_RECOMMENDATIONS = 3
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
-def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+def tune_command(
+    recipe: str,
+    runs: Path,
+    workers: int,
+    *,
+    max_trials: int | None,
+    max_flops: float | None,
+    max_time: str | None,
+    trial_time: str | None,
+    trial_memory: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
         recipe: path or name of a recipe.
         runs: the folder of run folders.
         workers: trials at a time.
+        max_trials: see `BudgetOptions`, as for the four that follow.
+        max_flops: floating point operations.
+        max_time: wall time of this command.
+        trial_time: wall time of a trial.
+        trial_memory: memory of a trial.
+        dry_run: print what it would take instead.
         as_json: print the result as JSON.
         quiet: no progress.
 
@@ -56,10 +82,14 @@ def tune_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bo
 
     Raises:
         RecipeError, UsageError, MachineError: it could not be run.
+        BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
-    with open_session(recipe, runs, workers) as session:
+    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    if dry_run:
+        return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
+    with open_session(recipe, runs, workers, options=options) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
@@ -87,15 +117,40 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         warning = session.folder.space_warning()
         if warning:
             progress.note(f"warning: {warning}")
-        search = Search(session, size, progress)
-        planned = foresee(search.space, recipe.tune.trials)
+        search: Search | OneAtATime = _search(session, size, progress)
+        planned = _power(search, None)
         if planned.hopeless:
-            progress.note(f"warning: {planned.sentence}; {advice(search.space, planned)}")
+            progress.note(f"warning: {planned.sentence}; {advice(_fitted(search)[0], planned)}")
         searched = search.run()
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
     write_tuned(session.folder.tuned, result)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one search of a recipe is about.
+
+    Attributes:
+        space: searched hyperparameters.
+        trials: finished in all.
+        seeds: around the optimum; None: as many as the trials allow, to three.
+        fixed: values of hyperparameters that others than the recipe decided.
+    """
+
+    space: Space
+    trials: int
+    seeds: int | None = None
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+
+def _search(session: Session, size: Size, on_event: OnEvent) -> Search | OneAtATime:
+    if session.loaded.recipe.tune.order == "joint" or len(session.loaded.recipe.tune.space) == 1:
+        return Search(session, size, on_event)
+    from hptransfer.commands.one_at_a_time import OneAtATime  # which is made of searches itself
+
+    return OneAtATime(session, size, on_event)
 
 
 class Search:
@@ -105,15 +160,19 @@ class Search:
         session: what is tuned.
         size: where.
         on_event: told of every trial.
+        part: of the recipe's search; default: all of it.
     """
 
-    def __init__(self, session: Session, size: Size, on_event: OnEvent) -> None:
+    def __init__(self, session: Session, size: Size, on_event: OnEvent, part: Part | None = None) -> None:
         self.session, self.size, self._on_event = session, size, on_event
         self.recipe = session.loaded.recipe
         tune = self.recipe.tune
-        self.space = Space.of(dict(tune.space.items()), self.recipe.check.spacing)
-        enqueued = [{str(name): value for name, value in values.items()} for values in tune.enqueue]
-        self.rounds = Rounds(self.space, tune.trials, tune.seed, tune.seeds, tune.sampler, enqueued)
+        whole = Space.of(dict(tune.space.items()), self.recipe.check.spacing)
+        self._is_whole = part is None
+        part = part or Part(whole, tune.trials, tune.seeds)
+        self.space, self._fixed = part.space, part.fixed
+        enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
+        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
         self.seeds = self.rounds.seeds
         self.settings = self.rounds.settings
 
@@ -124,7 +183,7 @@ class Search:
             InconclusiveError: every trial diverged.
             MachineError: as many trials failed as were wanted.
         """
-        total, failed = self.recipe.tune.trials, set[str]()
+        total, failed = self.rounds.trials, set[str]()
         for request in self._asked():
             trial = self._find(request)
             if trial is not None:
@@ -136,7 +195,7 @@ class Search:
             pending = [request for request in asked if self._find(request) is None and self._key(request) not in failed]
             if left <= 0 or not (pending or (pending := self._decide(asked, finished, left))):
                 return self._require_finite(finished)
-            self._train(pending[:left], "search")
+            self.train(pending[:left], "search")
             failed |= {self._key(request) for request in pending[:left] if self._find(request) is None}
             if len(failed) >= max(8, total):
                 raise MachineError("trials must be able to run", received=f"{len(failed)} of them failed")
@@ -151,21 +210,25 @@ class Search:
             InconclusiveError: no recommendation held.
         """
         superseded: list[Trial] = []
-        for _ in range(_MOST_RECOMMENDATIONS):
+        for _ in range(MOST_RECOMMENDATIONS):
             recommendation = recommend(self.space, [*searched, *superseded])
             if recommendation is None:
                 break
             fresh = self.seeds.stop
             seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
-            trials = self._train([self.request(recommendation.values, seed) for seed in seeds], "confirm")
+            trials = self.train([self.request(recommendation.values, seed) for seed in seeds], "confirm")
             if all(trial.state is TrialState.COMPLETE for trial in trials):
                 return recommendation, trials, superseded
             superseded += trials
         raise InconclusiveError(
             "a recommendation must train with fresh seeds without diverging",
-            received=f"{_MOST_RECOMMENDATIONS} recommendations diverged",
+            received=f"{MOST_RECOMMENDATIONS} recommendations diverged",
             hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
         )
+
+    def warnings(self) -> Iterable[str]:
+        """What a reader must know of how it searched."""
+        return ()
 
     def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
         """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
@@ -173,8 +236,8 @@ class Search:
         count = min(left, workers * math.ceil(self.rounds.round_size / workers))
         decided = self.rounds.decide([Decision(r.hyperparameters, r.seed) for r in asked], finished, count)
         requests = [self.request(decision.values, decision.seed) for decision in decided]
-        store = self.session.store
-        store.describe(self.size, {"search": self.settings})
+        store, name = self.session.store, "search" if self._is_whole else f"search of {', '.join(self.space.names)}"
+        store.describe(self.size, {name: self.settings})
         store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
         return requests
 
@@ -193,7 +256,7 @@ class Search:
 
     def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
         """A trial of this search; hyperparameters not given take the recipe's values."""
-        return TrialRequest(self.recipe, self.session.root, self.size, values, seed)
+        return TrialRequest(self.recipe, self.session.root, self.size, {**self._fixed, **values}, seed)
 
     def _key(self, request: TrialRequest) -> str:
         return request.key(self.session.fingerprint)
@@ -201,16 +264,9 @@ class Search:
     def _find(self, request: TrialRequest) -> Trial | None:
         return self.session.store.find(self._key(request))
 
-    def _train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
-        session = self.session
-        return run_requests(
-            requests,
-            session.store,
-            session.pool,
-            fingerprint=session.fingerprint,
-            phase=phase,
-            on_event=self._on_event,
-        )
+    def train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
+        """Trains what is not finished; the finished ones in the order asked for."""
+        return self.session.run(requests, phase, self._on_event)
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):
@@ -256,9 +312,9 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     console.print(f"best observed is not recommended by itself: {result.best_observed.note}", soft_wrap=True)
     count = result.trials
     console.print(
-        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; "
-        f"{result.flops:.2g} FLOPs, {result.seconds:.0f} s of training"
+        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; {result.seconds:.0f} s of training"
     )
+    console.print(result.spent.sentence)
     for warning in result.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
     console.print(f"written to {path}", soft_wrap=True)
@@ -274,7 +330,7 @@ def _same(request: TrialRequest, entry: Asked) -> bool:
 
 def _result(
     session: Session,
-    search: Search,
+    search: Search | OneAtATime,
     searched: Sequence[Trial],
     found: Recommendation,
     confirmed: Sequence[Trial],
@@ -307,6 +363,7 @@ def _result(
         trials=TrialCount(len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures)),
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
+        spent=spent_on(spent, session.costs.of_target()),
         warnings=tuple(_warnings(search, found, searched, confirmed)),
         power=_power(search, found),
         search=search.settings,
@@ -314,16 +371,24 @@ def _result(
     )
 
 
-def _power(search: Search, found: Recommendation) -> Power:
-    """What the budget could tell, by the noise that was measured where there is one."""
-    trials = search.recipe.tune.trials
-    if not math.isfinite(found.noise) or found.loss <= 0:
-        return foresee(search.space, trials)
-    return foresee(search.space, trials, found.noise / found.loss, "measured")
+def _power(search: Search | OneAtATime, found: Recommendation | None) -> Power:
+    """What the budget can tell, by the noise that was measured where there is one."""
+    space, trials = _fitted(search)
+    if found is None or not math.isfinite(found.noise) or found.loss <= 0:
+        return foresee(space, trials)
+    return foresee(space, trials, found.noise / found.loss, "measured")
+
+
+def _fitted(search: Search | OneAtATime) -> tuple[Space, int]:
+    """What one fit is over, and its trials: the whole space, or one line of several."""
+    trials, space = search.recipe.tune.trials, search.space
+    if search.recipe.tune.order == "joint" or len(space) == 1:
+        return space, trials
+    return replace(space, axes=space.axes[:1]), trials // len(space)
 
 
 def _warnings(
-    search: Search, found: Recommendation, searched: Sequence[Trial], confirmed: Sequence[Trial]
+    search: Search | OneAtATime, found: Recommendation, searched: Sequence[Trial], confirmed: Sequence[Trial]
 ) -> Iterable[str]:
     for axis in search.space:
         end = found.edges.get(axis.name)
@@ -334,11 +399,12 @@ def _warnings(
             )
     power = _power(search, found)
     if power.hopeless:
-        yield f"{power.sentence}; {advice(search.space, power)}"
+        yield f"{power.sentence}; {advice(_fitted(search)[0], power)}"
     if len(searched) < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"
+    yield from search.warnings()
 
 
 def _provenance(session: Session, searched: Sequence[int], confirmed: Sequence[int]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from hptransfer.commands.cost import Spent
+from hptransfer.recipe.hyperparameters import told
 from hptransfer.search.power import Power
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
@@ -89,6 +91,7 @@ class TuneResult:
         trials: of the search.
         flops: spent on search and confirmation.
         seconds: of training, summed over trials.
+        spent: the same beside what the target's run costs.
         warnings: what a reader must know, one sentence each.
         power: what this many trials could tell, by the noise they showed.
         search: the sampler with every argument, seeds and Optuna's version.
@@ -108,6 +111,7 @@ class TuneResult:
     trials: TrialCount
     flops: float
     seconds: float
+    spent: Spent
     warnings: tuple[str, ...]
     power: Power
     search: Mapping[str, Any]
@@ -117,6 +121,7 @@ class TuneResult:
 def tuned_document(result: TuneResult) -> dict[str, Any]:
     """The result as JSON-able data, in the order of the file."""
     document = asdict(result)
+    document["hyperparameters"] = told(result.hyperparameters)
     document["intervals"] = {name: list(ends) for name, ends in result.intervals.items()}
     document["plateaus"] = {name: list(ends) for name, ends in result.plateaus.items()}
     document["power"]["octaves"] = result.power.octaves if math.isfinite(result.power.octaves) else None

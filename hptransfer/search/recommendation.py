@@ -28,6 +28,7 @@ class Recommendation:
         noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.
         edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
         best: the finished trial of lowest loss.
+        origin: how the values were found where not by one fit over all runs, one sentence.
     """
 
     values: Mapping[str, float]
@@ -37,10 +38,13 @@ class Recommendation:
     noise: float
     edges: Mapping[str, End]
     best: Trial
+    origin: str = ""
 
     @property
     def reason(self) -> str:
         """Why the recommendation is not simply the best trial, one sentence."""
+        if self.origin:
+            return self.origin
         if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
             return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
         luck = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
