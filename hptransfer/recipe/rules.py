@@ -350,6 +350,23 @@ def _checked(draft: Draft, check: Check) -> Iterator[Violation]:
             yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
 
 
+def _enqueued(draft: Draft) -> Iterator[Violation]:
+    """Optuna takes enqueued values as they are, whatever the range says."""
+    for index, values in enumerate(draft.tune.enqueue if draft.tune else ()):
+        path: KeyPath = ("tune", "enqueue", index)
+        searched = draft.tune.space if draft.tune else {}
+        if set(values) != set(searched):
+            rule = "`tune.enqueue` must give one value for each hyperparameter of `tune.space`, and no others"
+            received = ", ".join(sorted(values)) or "nothing"
+            yield Violation(path, rule, received, f"give {', '.join(sorted(searched))}")
+        for name, value in values.items():
+            axis = searched.get(name)
+            if axis is not None and not axis.low <= value <= axis.high:
+                rule = f"`low <= value <= high` of `tune.space.{name}` must hold for enqueued values"
+                received = f"{value:g}, with low={axis.low:g}, high={axis.high:g}"
+                yield Violation((*path, name), rule, received, "widen the range, or leave the value out")
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
@@ -375,5 +392,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _space,
     _without_effect,
     _seeds,
+    _enqueued,
     _check,
 )
