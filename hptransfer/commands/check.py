@@ -26,7 +26,7 @@ from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import transfer_document
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -91,7 +91,8 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     design = CheckDesign(loaded.recipe, session.root, tuned["hyperparameters"])
     console = Console(quiet=not show, highlight=False)
     coordinate = check_coordinates(design, session.pool, folder.path / "coordinate.json", session.fingerprint)
-    print_coordinates(coordinate, console)
+    print_coordinates(coordinate.reports, console)
+    print_laziness(coordinate.laziness, console)
     climbed = _climb(session, design, quiet)
     trials = climbed.trials
     _require_finite(trials)
@@ -103,13 +104,14 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
-        coordinate=coordinate,
+        coordinate=coordinate.reports,
+        linearisation=coordinate.laziness,
         provenance=_provenance(session, trials),
         adaptive={"ended": climbed.ended, "rounds": climbed.rounds},
     )
     files = _write(session, report, document)
     _compare_with_expectation(session, report, console)
-    return CheckResult(report, coordinate, document, files)
+    return CheckResult(report, coordinate.reports, document, files)
 
 
 def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:

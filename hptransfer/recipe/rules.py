@@ -34,6 +34,10 @@ from hptransfer.recipe.yaml_gate import KeyPath, Plain
 T = TypeVar("T")
 
 
+#: a power of depth is fitted through them
+_FEWEST_DEPTHS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A broken rule and the path of the value it is reported at (`elsewhere` when the recipe leaves that one out)."""
@@ -274,6 +278,20 @@ def _seeds(draft: Draft) -> Iterator[Violation]:
         yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
 
 
+def _linearisation(draft: Draft) -> Iterator[Violation]:
+    """Laziness in depth is a slope over depths of blocks that add up."""
+    if draft.check is None or not draft.check.coordinate.linearisation:
+        return
+    place = ("check", "coordinate", "linearisation")
+    if isinstance(draft.model, MlpModel):
+        rule = "distance from linearisation is measured on residual blocks"
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
@@ -309,5 +327,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _target,
     _space,
     _seeds,
+    _linearisation,
     _check,
 )

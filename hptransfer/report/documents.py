@@ -10,6 +10,7 @@ from typing import Any
 
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.optimum import Optimum
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 
@@ -58,6 +59,7 @@ def transfer_document(
     recipe: str,
     recipe_hash: str,
     coordinate: Sequence[CoordinateReport] = (),
+    linearisation: LazinessReport | None = None,
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def transfer_document(
         recipe: the recipe's name.
         recipe_hash: sha256 of the recipe.
         coordinate: coordinate checks that were made, one per axis.
+        linearisation: distance from linearisation over depth, where it was measured.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
     """
@@ -84,6 +87,7 @@ def transfer_document(
         "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
+        "linearisation": to_document(linearisation),
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }

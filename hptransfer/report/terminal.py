@@ -12,6 +12,7 @@ from rich.text import Text
 from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
+from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.reasons import describe_drift, describe_regret
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.transfer import AxisReport, TransferReport
@@ -75,6 +76,14 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     return Group(*lines, Text(""))
 
 
+def print_laziness(report: LazinessReport | None, console: Console) -> None:
+    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
+    if report is not None:
+        numbers = zip(report.depths, report.distances, strict=True)
+        console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
+        console.print(f"{report.verdict.value}: {report.sentence}\n")
+
+
 def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:
     """The coordinate check: slope of each layer's change per step, and the verdict."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -89,8 +98,6 @@ def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) ->
     sizes = ", ".join(str(size) for size in report.sizes)
     title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
     legend = f"! beyond {glyphs.plus_minus}{report.tolerance:g}   ? not settled   ( ) shown, not judged"
-    if any(row.settling for row in report.rows):
-        legend += "   ~ finite-size correction"
     lines: list[Text | Table] = [Text(title, "bold"), table, Text(legend, "dim")]
     if report.parameters:
         lines.append(_updates(report, glyphs))
@@ -122,7 +129,6 @@ def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
     if not row.judged:
         return f"({row.slope:+.2f}) "
     mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
-    mark = "~" if row.settling else mark
     return f"{row.slope:+.2f} {glyphs.plus_minus} {1.96 * row.standard_error:.2f}{mark}"
 
 
