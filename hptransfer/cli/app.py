@@ -60,6 +60,20 @@ Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+MaxTrials = Annotated[
+    int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
+]
+MaxFlops = Annotated[float | None, typer.Option(help="FLOPs of this recipe's trials in all. Overrides `budget.flops`.")]
+MaxTime = Annotated[
+    str | None, typer.Option(metavar="30m|2h", help="Wall time of this command. Overrides `budget.time`.")
+]
+TrialTime = Annotated[
+    str | None, typer.Option(metavar="90s|10m", help="Wall time of a trial. Overrides `budget.trial_time`.")
+]
+TrialMemory = Annotated[
+    str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
@@ -154,11 +168,31 @@ def tune(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    *,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search hyperparameters on the proxy."""
-    dispatch("tune", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+    dispatch(
+        "tune",
+        recipe=recipe,
+        runs=runs,
+        workers=workers,
+        max_trials=max_trials,
+        max_flops=max_flops,
+        max_time=max_time,
+        trial_time=trial_time,
+        trial_memory=trial_memory,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -191,6 +225,12 @@ def check(
         str | None,
         typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
     ] = None,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -207,13 +247,24 @@ def check(
         raise typer.BadParameter("give either a RECIPE or --results FILE")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
+    budget = {
+        "max_trials": max_trials,
+        "max_flops": max_flops,
+        "max_time": max_time,
+        "trial_time": trial_time,
+        "trial_memory": trial_memory,
+        "dry_run": dry_run,
+    }
+    trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
+    if trained and (results is not None or verify is not None):
+        raise typer.BadParameter(f"{', '.join(trained)} can be used only where a RECIPE's trials are trained")
     if results is not None:
         dispatch("check_results", results=results, **table, as_json=as_json, quiet=quiet)
     if given := [f"--{name.replace('_', '-')}" for name, value in table.items() if value not in (None, [])]:
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, as_json=as_json, quiet=quiet)
+    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -252,9 +303,28 @@ def run(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
+    *,
+    max_trials: MaxTrials = None,
+    max_flops: MaxFlops = None,
+    max_time: MaxTime = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Tune, check and scale in one go; run again, it continues."""
-    dispatch("run", recipe=recipe, runs=runs, workers=workers, force=force, as_json=as_json, quiet=quiet)
+    dispatch(
+        "run",
+        recipe=recipe,
+        runs=runs,
+        workers=workers,
+        max_trials=max_trials,
+        max_flops=max_flops,
+        max_time=max_time,
+        trial_time=trial_time,
+        trial_memory=trial_memory,
+        force=force,
+        as_json=as_json,
+        quiet=quiet,
+    )

@@ -12,10 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from hptransfer import __version__
+from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.climbing import Climb, climb
 from hptransfer.commands.coordinates import check_coordinates
+from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.running import Session, open_session, relative_cost, run_requests
+from hptransfer.commands.dry_run import dry_run as forecast_command
+from hptransfer.commands.running import Session, open_session, relative_cost
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
@@ -23,7 +26,7 @@ from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.curves import save_curves
-from hptransfer.report.documents import transfer_document
+from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
@@ -47,20 +50,42 @@ class CheckResult:
     files: tuple[Path, ...]
 
 
-def check_command(recipe: str, runs: Path, workers: int, as_json: bool, quiet: bool) -> int:
+def check_command(
+    recipe: str,
+    runs: Path,
+    workers: int,
+    *,
+    max_trials: int | None,
+    max_flops: float | None,
+    max_time: str | None,
+    trial_time: str | None,
+    trial_memory: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Check transfer of the tuned values and print the verdict.
 
     Args:
         recipe: path or name of a recipe.
         runs: the folder of run folders; `runs/<name>/tuned.yaml` must exist.
         workers: trials at a time.
+        max_trials: see `BudgetOptions`, as for the four that follow.
+        max_flops: floating point operations.
+        max_time: wall time of this command.
+        trial_time: wall time of a trial.
+        trial_memory: memory of a trial.
+        dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
-    with open_session(recipe, runs, workers) as session:
+    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    if dry_run:
+        return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
+    with open_session(recipe, runs, workers, options=options) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
@@ -109,7 +134,10 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         provenance=_provenance(session, trials),
         adaptive={"ended": climbed.ended, "rounds": climbed.rounds},
     )
+    spent = spent_on(session.store.trials(), session.costs.of_target())
+    document["spent"] = to_document(spent)
     files = _write(session, report, document)
+    console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
     return CheckResult(report, coordinate.reports, document, files)
 
@@ -126,14 +154,7 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
         def run(requests: Sequence[TrialRequest]) -> list[Trial]:
             more = [request for request in requests if request.key(session.fingerprint) not in announced]
             progress.expect(len(more), sum(relative_cost(request.size) for request in more))
-            return run_requests(
-                requests,
-                session.store,
-                session.pool,
-                fingerprint=session.fingerprint,
-                phase="check",
-                on_event=progress,
-            )
+            return session.run(requests, "check", progress)
 
         return climb(design, run, workers=session.pool.workers)
 

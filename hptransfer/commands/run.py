@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.check import check
 from hptransfer.commands.running import open_session
 from hptransfer.commands.scale import scale
@@ -15,13 +16,31 @@ from hptransfer.commands.tune_result import tuned_document
 from hptransfer.evidence.verdict import Verdict
 
 
-def run_command(recipe: str, runs: Path, workers: int, force: bool, as_json: bool, quiet: bool) -> int:
+def run_command(
+    recipe: str,
+    runs: Path,
+    workers: int,
+    *,
+    max_trials: int | None,
+    max_flops: float | None,
+    max_time: str | None,
+    trial_time: str | None,
+    trial_memory: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Tune the proxy, check transfer and, if the verdict allows it, write the target's configuration.
 
     Args:
         recipe: path or name of a recipe.
         runs: the folder of run folders.
         workers: trials at a time.
+        max_trials: see `BudgetOptions`, as for the four that follow.
+        max_flops: floating point operations.
+        max_time: wall time of this command.
+        trial_time: wall time of a trial.
+        trial_memory: memory of a trial.
         force: write the target's configuration whatever the verdict; the file then says so.
         as_json: print one object with `tuned`, `transfer` and `target` (null when it was not written).
         quiet: no progress.
@@ -30,7 +49,8 @@ def run_command(recipe: str, runs: Path, workers: int, force: bool, as_json: boo
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
     console = Console(highlight=False, quiet=as_json)
-    with open_session(recipe, runs, workers) as session:
+    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    with open_session(recipe, runs, workers, options=options) as session:
         tuned = tune(session, quiet=quiet)
         print_tuned(tuned, console, session.folder.tuned)
         console.print()

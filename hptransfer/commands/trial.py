@@ -15,7 +15,7 @@ from hptransfer import __version__
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, trial_to_dict
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.hyperparameters import NAMES, defaults
+from hptransfer.recipe.hyperparameters import NAMES, defaults, told
 from hptransfer.recipe.schema import Data, Recipe
 from hptransfer.sizes import Size
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch is imported only where a worker trains
     from hptransfer.training.loop import TrainingSettings
 
 #: parts of `training` that do not determine a run by themselves: the size and the hyperparameters carry them
-_CARRIED_ELSEWHERE = {"steps", "batch_size", *NAMES}
+_CARRIED_ELSEWHERE = {"steps", "batch_size", "multipliers", *NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class TrialRequest:
         """
         return _digest(
             self._experiment(fingerprint)
-            | {"size": asdict(self.size), "hyperparameters": dict(self.hyperparameters), "seed": self.seed}
+            | {"size": asdict(self.size), "hyperparameters": told(self.hyperparameters), "seed": self.seed}
         )
 
     def experiment(self, fingerprint: str) -> str:
@@ -78,8 +78,10 @@ class TrialRequest:
         return _digest(self._experiment(fingerprint))
 
     def _experiment(self, fingerprint: str) -> dict[str, Any]:
+        model = self.recipe.model.model_dump(mode="json")
         return {
-            "model": self.recipe.model.model_dump(mode="json"),
+            # an empty list says nothing: trials of recipes without it keep the keys they have
+            "model": {name: value for name, value in model.items() if name != "queries" or value},
             "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
             "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
             "parameterization": {"alpha": None}

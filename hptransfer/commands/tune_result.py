@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from hptransfer.commands.cost import Spent
+from hptransfer.recipe.hyperparameters import told
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
@@ -85,6 +87,7 @@ class TuneResult:
         trials: of the search.
         flops: spent on search and confirmation.
         seconds: of training, summed over trials.
+        spent: the same beside what the target's run costs.
         warnings: what a reader must know, one sentence each.
         provenance: versions, data fingerprint, seeds.
     """
@@ -101,6 +104,7 @@ class TuneResult:
     trials: TrialCount
     flops: float
     seconds: float
+    spent: Spent
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
 
@@ -108,6 +112,7 @@ class TuneResult:
 def tuned_document(result: TuneResult) -> dict[str, Any]:
     """The result as JSON-able data, in the order of the file."""
     document = asdict(result)
+    document["hyperparameters"] = told(result.hyperparameters)
     document["intervals"] = {name: list(ends) for name, ends in result.intervals.items()}
     document["warnings"] = list(result.warnings)
     confirmation = result.confirmation

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
 from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
     MODEL,
@@ -239,20 +240,21 @@ def _space(draft: Draft) -> Iterator[Violation]:
         if axis.low >= axis.high:
             hint = f"to keep one value, write `training.{name}` and leave `{name}` out of `tune.space`"
             yield Violation((*path, "low"), "`low < high` must hold", received, hint)
-        positive = axis.scale == "log" or name in {"learning_rate", "init_scale"}
+        logarithmic = axis.scale == "log" and name not in AVERAGES
+        positive = logarithmic or name in {"learning_rate", "init_scale", "eps", *MULTIPLIERS}
         if positive and axis.low <= 0:
-            reason = "on a log scale" if axis.scale == "log" else f"for `{name}`"
+            reason = "on a log scale" if logarithmic else f"for `{name}`"
             hint = f"write a small positive number, for example {axis.high / 256:.2g}"
             yield Violation((*path, "low"), f"`low > 0` must hold {reason}", received, hint)
         if name == "warmup" and axis.high > 1:
             rule = "`high <= 1` must hold for `warmup`, a fraction of the steps"
             yield Violation((*path, "high"), rule, received, "write 0.1 for a tenth of the steps")
-        if (
-            axis.scale == "log"
-            and 0 < axis.low < axis.high
-            and draft.check
-            and _grid_values(axis, draft.check.spacing) < 2
-        ):
+        if name in AVERAGES and axis.high >= 1:
+            rule = f"`high < 1` must hold for `{name}`, a weight of what was before"
+            yield Violation((*path, "high"), rule, received, "write for example 0.99")
+            continue
+        fine = axis.scale != "log" or not (axis.low > 0 or name in AVERAGES) or axis.low >= axis.high
+        if not fine and draft.check and _grid_values(name, axis, draft.check.spacing) < 2:
             rule = "a log range must hold at least 2 values of the grid"
             spacing = f"the grid is at multiples of {draft.check.spacing:g} octaves (`check.spacing`)"
             yield Violation(
@@ -260,18 +262,57 @@ def _space(draft: Draft) -> Iterator[Violation]:
             )
 
 
-def _grid_values(axis: Range, spacing: float) -> int:
+def _grid_values(name: str, axis: Range, spacing: float) -> int:
     """How many 2^(k * spacing), k an integer, lie in the range; rounding keeps bounds that are such points."""
-    first = math.ceil(round(math.log2(axis.low) / spacing, 9))
-    last = math.floor(round(math.log2(axis.high) / spacing, 9))
+    first = math.ceil(round(log_coordinate(name, axis.low) / spacing, 9))
+    last = math.floor(round(log_coordinate(name, axis.high) / spacing, 9))
     return last - first + 1
+
+
+#: of the built-in models: multipliers that concern no parameter, and why
+_NO_SUCH_PART = {
+    "mlp": {"attention_multiplier": "an mlp has no attention"},
+    "gpt": dict.fromkeys(("input_learning_rate", "input_init"), "a gpt has no input layer, only tables of embeddings"),
+}
+
+
+def _without_effect(draft: Draft) -> Iterator[Violation]:
+    """What nothing reads must be neither searched nor set."""
+    searched = {name: ("tune", "space", name) for name in draft.space}
+    absent = _NO_SUCH_PART.get(draft.model.kind, {}) if draft.model else {}
+    given = draft.training.multipliers if draft.training else None
+    for name in MULTIPLIERS:
+        if name in absent and given is not None and getattr(given, name) != 1:
+            path: KeyPath = ("training", "multipliers", name)
+            rule = f"`{name}` must multiply something in the model"
+            yield Violation(path, rule, f"{getattr(given, name):g}; {absent[name]}", "delete the line")
+    for name, path in searched.items():
+        if name in absent:
+            yield Violation(path, f"`{name}` must multiply something in the model", absent[name], "delete the line")
+        optimizer = draft.training.optimizer if draft.training else READ_BY.get(name)
+        if READ_BY.get(name, optimizer) != optimizer:
+            rule, hint = f"`{name}` must be read by the optimizer to be searched", "delete the line"
+            yield Violation(path, rule, f"optimizer={optimizer}", hint)
+
+
+#: values around an optimum: a parabola and one more on each side
+FEWEST_ON_A_LINE = 5
 
 
 def _seeds(draft: Draft) -> Iterator[Violation]:
     tune = draft.tune
-    if tune is None or tune.seeds is None or len(tune.space) > 1:
+    if tune is None:
         return
-    fewest = 5 * tune.seeds
+    if tune.order == "one-at-a-time" and len(tune.space) > 1:
+        fewest = FEWEST_ON_A_LINE * (tune.seeds or 1) * len(tune.space) + 1
+        if tune.trials < fewest:
+            rule = "`trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then together"
+            received = f"trials={tune.trials}, {len(tune.space)} hyperparameters"
+            yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials", ("tune", "order"))
+        return
+    if tune.seeds is None or len(tune.space) > 1:
+        return
+    fewest = FEWEST_ON_A_LINE * tune.seeds
     if tune.trials < fewest:
         rule = "`trials >= 5 * seeds` must hold: further seeds train the five values around the optimum"
         received = f"trials={tune.trials}, seeds={tune.seeds}"
@@ -326,6 +367,7 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _ladders,
     _target,
     _space,
+    _without_effect,
     _seeds,
     _linearisation,
     _check,

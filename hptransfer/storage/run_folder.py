@@ -86,9 +86,32 @@ class RunFolder:
         return self.path / "target.yaml"
 
     @property
+    def recipe(self) -> Path:
+        """The recipe as the last command worked with it."""
+        return self.path / "recipe.json"
+
+    @property
+    def costs(self) -> Path:
+        """FLOPs by size, a cache."""
+        return self.path / "costs.json"
+
+    @property
+    def failures(self) -> Path:
+        """Folder of what is known of each failed trial, a text file each."""
+        return self.path / "failures"
+
+    @property
     def figures(self) -> Path:
         """Folder of drawn curves."""
         return self.path / "figures"
+
+    def stop_requested(self) -> bool:
+        """Whether `hptransfer stop` asked this process to stop."""
+        return (self.path / "stop").exists()
+
+    def request_stop(self) -> None:
+        """Asks the process that works here to stop; it looks several times a second."""
+        write_atomically(self.path / "stop", "")
 
     def space_warning(self) -> str | None:
         """A sentence when little disk space is left, else None."""
@@ -111,6 +134,7 @@ class RunFolder:
                 received=f"{self.path} is in use by {owner}",
                 hint="wait for it, stop it, or choose another folder with --runs",
             ) from None
+        (self.path / "stop").unlink(missing_ok=True)  # it was meant for an owner before
         lock.truncate(0)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         owner_record = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": sys.argv[:3]}

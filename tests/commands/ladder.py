@@ -7,30 +7,16 @@ diverges), `slope` (power of the width in activation changes), `seconds` per tri
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from hptransfer.cli.boundary import guarded
-from hptransfer.commands.check import check
-from hptransfer.commands.running import Session
 from hptransfer.commands.trial import TrialRequest, request_from_payload
-from hptransfer.commands.tune import tune
 from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
-from hptransfer.execution.pool import WorkerPool
-from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import Range
-from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import TrialStore
-
-ENTRY = "tests.commands.ladder:work"
-FINGERPRINT = "e" * 64
+from tests.commands.landscape import FINGERPRINT, cost
 
 
 def recipe_text(
@@ -59,6 +45,8 @@ check: {{seeds: {seeds}{check}}}
 
 def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training or measuring."""
+    if payload.get("task") == "cost":
+        return cost(payload)
     request = request_from_payload(payload)
     landscape = json.loads(request.recipe.description)
     if payload.get("task") == "coordinates":
@@ -93,37 +81,3 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any]) -> float:
     digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
     return 2.0 + 0.05 * (x - optimum) ** 2 + 0.3 / request.size.width**0.5 + noise
-
-
-@contextlib.contextmanager
-def ladder_session(runs: Path, text: str) -> Iterator[Session]:
-    """A session whose workers climb the ladder."""
-    runs.mkdir(exist_ok=True)
-    path = runs.parent / "ladder.yaml"
-    path.write_text(text, encoding="utf-8")
-    loaded = load_recipe(path)
-    recipe = loaded.recipe
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialRequest(recipe, path.parent, proxy, {}, 0).experiment(FINGERPRINT)
-    space: dict[str, Range] = dict(recipe.tune.space.items())
-    with (
-        RunFolder.open(runs, recipe.name) as folder,
-        TrialStore(folder.study, experiment, space) as store,
-        WorkerPool(ENTRY, 2) as pool,
-    ):
-        yield Session(loaded, folder, FINGERPRINT, store, pool)
-
-
-def main(runs: str, text: str) -> int:
-    """Tunes and checks as `run` does; for tests that kill the whole process."""
-
-    def action() -> int:
-        with ladder_session(Path(runs), text) as session:
-            tune(session, quiet=True)
-            return check(session, "ladder.yaml", quiet=True, show=False).report.verdict.exit_status
-
-    return guarded(action)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
