@@ -12,6 +12,7 @@ from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.speed import speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 
 #: bumped when a key changes its meaning or goes away
@@ -36,6 +37,8 @@ def to_document(value: object) -> Any:
             document: Any = _fields(value) | {"bounded": value.bounded}
         case Optimum():
             document = _fields(value) | {"value": _number(value.value)}
+        case AxisReport():
+            document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
         case Enum():
             document = value.value
         case None | str() | bool() | int():

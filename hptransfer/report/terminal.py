@@ -15,6 +15,7 @@ from hptransfer.evidence.ladder import SizeEvidence
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.reasons import describe_drift, describe_regret
 from hptransfer.evidence.slope import RowVerdict
+from hptransfer.evidence.speed import describe_speed, speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
@@ -65,10 +66,9 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
             f" (allowed {axis.criteria.regret:.2%})"
         ),
     ]
-    if axis.rho is not None:
-        lines.append(
-            Text(f"regret / gain from {axis.axis}: {axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})")
-        )
+    if axis.rho is not None and (speed := speed_of(axis.rho)) is not None:
+        ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
+        lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
     if axis.would_settle:
