@@ -33,7 +33,7 @@ from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -127,7 +127,8 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     designs = [CheckDesign(loaded.recipe, session.root, values, each) for each in loaded.recipe.check.checked]
     console = Console(quiet=not show, highlight=False)
     coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.fingerprint)
-    print_coordinates(coordinate, console)
+    print_coordinates(coordinate.reports, console)
+    print_laziness(coordinate.laziness, console)
     climbs, reports = [], []
     for design in designs:
         climbed = _climb(session, design, quiet)
@@ -145,7 +146,8 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
-        coordinate=coordinate,
+        coordinate=coordinate.reports,
+        linearisation=coordinate.laziness,
         provenance=_provenance(session, trials),
         adaptive=_rounds(designs, climbs),
         interactions=pairs,
@@ -155,7 +157,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     files = _write(session, report, document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
-    return CheckResult(report, coordinate, document, files)
+    return CheckResult(report, coordinate.reports, document, files)
 
 
 def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[Climb]) -> dict[str, object]:

@@ -35,6 +35,10 @@ from hptransfer.recipe.yaml_gate import KeyPath, Plain
 T = TypeVar("T")
 
 
+#: a power of depth is fitted through them
+_FEWEST_DEPTHS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A broken rule and the path of the value it is reported at (`elsewhere` when the recipe leaves that one out)."""
@@ -367,6 +371,20 @@ def _enqueued(draft: Draft) -> Iterator[Violation]:
                 yield Violation((*path, name), rule, received, "widen the range, or leave the value out")
 
 
+def _linearisation(draft: Draft) -> Iterator[Violation]:
+    """Laziness in depth is a slope over depths of blocks that add up."""
+    if draft.check is None or not draft.check.coordinate.linearisation:
+        return
+    place = ("check", "coordinate", "linearisation")
+    if isinstance(draft.model, MlpModel):
+        rule = "distance from linearisation is measured on residual blocks"
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
@@ -393,5 +411,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _without_effect,
     _seeds,
     _enqueued,
+    _linearisation,
     _check,
 )

@@ -301,6 +301,9 @@ class CoordinateCheck(Section):
     seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
+    linearisation: bool = False
+    """also measure, in float64, how far residual blocks are from linear in their own weights, over `sizes.depths` (at
+    least 3, best from 4 layers on): it must not vanish with depth"""
 
 
 class Check(Section):

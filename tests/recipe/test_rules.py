@@ -185,6 +185,16 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ("name: small", "name: small"),
         ["14:29 `check.coordinate.steps` must increase strictly | [1, 10, 3] | None"],
     ),
+    (
+        GPT,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
+    ),
+    (
+        MLP,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+    ),
 ]
 
 
