@@ -32,6 +32,7 @@ class Finding:
         hint: what to do about it.
         place: where, when the fault lies in a file.
         code: stable identifier for CI formats, for example "recipe/unknown-key".
+        excerpt: lines that show the fault, for example the last calls of a traceback.
     """
 
     rule: str
@@ -39,6 +40,7 @@ class Finding:
     hint: str | None = None
     place: Place | None = None
     code: str = "usage"
+    excerpt: tuple[str, ...] = ()
 
 
 class HptransferError(Exception):
@@ -54,9 +56,10 @@ class HptransferError(Exception):
         hint: str | None = None,
         place: Place | None = None,
         code: str = "usage",
+        excerpt: tuple[str, ...] = (),
     ) -> None:
         super().__init__(rule if received is None else f"{rule}; received: {received}")
-        self.findings: tuple[Finding, ...] = (Finding(rule, received, hint, place, code),)
+        self.findings: tuple[Finding, ...] = (Finding(rule, received, hint, place, code, excerpt),)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross process boundaries: rebuild from the findings, not from the message."""
@@ -96,6 +99,16 @@ class InconclusiveError(HptransferError):
     """It was checked and the evidence settles nothing, so the tool does not go on (exit status 3)."""
 
     exit_status = 3
+
+
+class BudgetError(InconclusiveError):
+    """A limit of the budget was reached before there was an answer; a higher limit continues (exit status 3)."""
+
+
+class StoppedError(HptransferError):
+    """Another command asked this one to stop; like Ctrl-C, it can be continued (exit status 130)."""
+
+    exit_status = 130
 
 
 class MachineError(HptransferError):

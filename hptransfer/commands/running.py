@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import signal
-import threading
+import math
+import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
-from hptransfer.commands.trial import TrialRequest, cached_corpus
+from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
+from hptransfer.commands.cost import Costs
+from hptransfer.commands.failing import Streak
+from hptransfer.commands.interruption import first_interrupt_noted
+from hptransfer.commands.remembered import OnChange, remember, settle
+from hptransfer.commands.shared import QueuePool, join
+from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
-from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.corpus import read_text
+from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
 from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
+from hptransfer.report.findings import printable
 from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import OpenTrial, TrialStore
 
-#: seconds that running trials are given after Ctrl-C
+#: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0
-#: as many equal failures in a row stop the run: the next trial would fail alike
-MOST_EQUAL_FAILURES = 3
 #: a trial killed from outside runs once more; other failures would repeat themselves
 _MOST_KILLS = 2
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
@@ -47,48 +52,107 @@ class Session:
         fingerprint: of its data.
         store: finished trials.
         pool: workers; none is started before it is needed.
+        meter: of the budget.
+        counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
 
     loaded: LoadedRecipe
     folder: RunFolder
     fingerprint: str
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
+    meter: Meter
+    counting: TaskPool | None = None
 
     @property
     def root(self) -> Path:
         """Where the recipe's data patterns start."""
         return self.loaded.path.parent.absolute()
 
+    @property
+    def costs(self) -> Costs:
+        """FLOPs by size."""
+        return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
+
+    def run(self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent) -> list[Trial]:
+        """Trains what is not finished yet, within the budget; see `run_requests`."""
+        return run_requests(
+            requests,
+            self.store,
+            self.pool,
+            fingerprint=self.fingerprint,
+            phase=phase,
+            on_event=on_event,
+            meter=self.meter,
+            folder=self.folder,
+        )
+
 
 @contextlib.contextmanager
-def open_session(recipe: str, runs: Path, workers: int, *, entry: str = ENTRY) -> Iterator[Session]:
+def open_session(
+    recipe: str | Path,
+    runs: Path,
+    workers: int,
+    *,
+    options: BudgetOptions | None = None,
+    on_change: OnChange | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    entry: str = ENTRY,
+    fingerprint: str | None = None,
+    storage: str | None = None,
+) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
     Args:
         recipe: path or name of a recipe.
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
+        options: what the command line says about the budget.
+        on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
+        say: told what changed.
         entry: "module:function" that trains.
+        fingerprint: of the data; None reads them.
+        storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the run folder cannot be written, or the data cannot be read.
+        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount, or the recipe
+            changed in what finished trials depend on.
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
+    limits = limits_of(loaded.recipe.budget, options or BudgetOptions())
     with RunFolder.open(runs, loaded.recipe.name) as folder:
-        fingerprint = cached_corpus(loaded.recipe.data, root).fingerprint
+        present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
+        fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        remember(folder.recipe, loaded, fingerprint)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
+        if storage is not None:
+            study = join(storage, loaded, fingerprint)
+            with (
+                TrialStore(study, experiment, space) as store,
+                QueuePool(study, workers, limits.trial) as queue,
+                WorkerPool(entry, 1, limits.trial) as counting,
+            ):
+                meter = Meter(limits, Costs(loaded.recipe, root, counting, folder.costs))
+                yield Session(loaded, folder, fingerprint, store, queue, meter, counting)
+            return
         with (
             TrialStore(folder.study, experiment, space) as store,
-            WorkerPool(entry, workers) as pool,
+            WorkerPool(entry, workers, limits.trial) as pool,
         ):
-            yield Session(loaded, folder, fingerprint, store, pool)
+            meter = Meter(limits, Costs(loaded.recipe, root, pool, folder.costs))
+            yield Session(loaded, folder, fingerprint, store, pool, meter)
+
+
+def told(quiet: bool) -> Callable[[str], None]:
+    """Where a command says what is not its result: on stderr, or nowhere."""
+    return (lambda sentence: None) if quiet else (lambda sentence: print(printable(sentence), file=sys.stderr))
 
 
 def relative_cost(size: Size) -> float:
@@ -102,16 +166,19 @@ def relative_cost(size: Size) -> float:
 def run_requests(
     requests: Sequence[TrialRequest],
     store: TrialStore,
-    pool: WorkerPool,
+    pool: TaskPool,
     *,
     fingerprint: str,
     phase: str,
     on_event: OnEvent = lambda event: None,
+    meter: Meter | None = None,
+    folder: RunFolder | None = None,
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
-    The first Ctrl-C stops handing out trials and gives those that run a few seconds; the second stops at once. Either
-    way every finished trial is kept, and the same call later trains the rest.
+    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C
+    stops at once. Either way every finished trial is kept, and the same call later trains the rest. What failed in an
+    earlier call for a cause that would repeat itself is left out until it is requeued.
 
     Args:
         requests: wanted trials; two with one key are one trial.
@@ -120,24 +187,36 @@ def run_requests(
         fingerprint: of the data, part of a trial's key.
         phase: recorded with new trials: "search", "confirm" or "check".
         on_event: told of every start, result and failure.
+        meter: of the budget; None is no limit.
+        folder: where failures are written whole, and requests to stop are left; None looks for neither.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
 
     Raises:
+        BudgetError: a limit of the budget was reached before the last trial started.
         UsageError: `MOST_EQUAL_FAILURES` trials in a row failed with the same error.
         MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
+        StoppedError: `hptransfer stop` asked for it.
         KeyboardInterrupt: after Ctrl-C.
     """
     keys = [request.key(fingerprint) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
+    missing = []
     for key, request in by_key.items():
-        found = store.find(key)
+        found, failed = store.find(key), store.standing(key)
         if found is not None:
             on_event(_event("reused", request, found))
-    missing = [(key, request) for key, request in by_key.items() if store.find(key) is None]
+        elif failed is not None:
+            on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
+        else:
+            missing.append((key, request))
     missing.sort(key=lambda pair: -relative_cost(pair[1].size))  # stable: equal sizes keep their order
-    _Run(store, pool, phase, on_event, deque(missing)).train()
+    meter = meter or Meter(Limits())
+    if missing:
+        meter.prepare(request.size for _, request in missing)
+        streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
+        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -152,34 +231,68 @@ class _Run:
     """The state of one call of `run_requests`."""
 
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     phase: str
     on_event: OnEvent
     waiting: deque[tuple[str, TrialRequest]]
+    meter: Meter
+    streak: Streak
+    folder: RunFolder | None
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
-    streak: list[Failure] = field(default_factory=list)
+    objection: str | None = None
 
     def train(self) -> None:
-        if not self.waiting:
-            return
-        with _first_interrupt_noted() as interrupted:
+        asked_to_stop = False
+        with first_interrupt_noted() as interrupted:
             try:
-                while (self.waiting or self.running) and not interrupted.is_set():
+                while True:
+                    asked_to_stop = asked_to_stop or self._stop_requested()
+                    if interrupted.is_set() or asked_to_stop:
+                        self._wind_down()
+                        break
+                    if self.meter.out_of_time:
+                        self._wind_down(GRACE)
+                        break
                     self._hand_out()
+                    if not self.running:
+                        break
                     self._take(_HEARTBEAT)
-                if interrupted.is_set():
-                    self._wind_down()
             finally:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
         if interrupted.is_set():
             raise KeyboardInterrupt
+        if asked_to_stop:
+            hint = "run the same command again: it continues, finished trials are kept"
+            raise StoppedError("stopped by `hptransfer stop`", hint=hint)
+        self._require_budget()
+
+    def _require_budget(self) -> None:
+        """Raises a BudgetError where a trial is left that the budget does not allow."""
+        left = len(self.waiting) + len(self.running)
+        if not left:
+            return
+        finished = self.store.trials()
+        _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
+        spent = self.objection or self.meter.objection(finished, (), wanted.size)
+        raise BudgetError(
+            "the budget must last until there is an answer",
+            received=f"{spent}; {left} more trials are wanted now, {len(finished)} are finished",
+            hint="raise the limit (`budget` in the recipe, or --max-trials, --max-flops, --max-time) and run the same "
+            "command again: it continues",
+        )
 
     def _hand_out(self) -> None:
+        self.objection = None
         while self.waiting and len(self.running) < self.pool.workers:
-            key, request = self.waiting.popleft()
+            key, request = self.waiting[0]
+            sizes = [attempt.request.size for attempt in self.running.values()]
+            self.objection = self.meter.objection(self.store.trials(), sizes, request.size)
+            if self.objection:
+                return
+            self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
             self.pool.submit(key, request.payload())
@@ -203,7 +316,7 @@ class _Run:
             )
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
-        self.streak.clear()
+        self.streak.broken()
         self.on_event(_event("finished", attempt.request, trial))
 
     def _fail(self, failure: Failure) -> None:
@@ -215,58 +328,21 @@ class _Run:
                 self.waiting.appendleft((failure.task_id, attempt.request))
                 self.on_event(_event("retried", attempt.request, message=failure.message))
                 return
-        self.on_event(_event("failed", attempt.request, message=failure.message))
-        if self.streak and _essence(self.streak[-1]) != _essence(failure):
-            self.streak.clear()
-        self.streak.append(failure)
-        if len(self.streak) >= MOST_EQUAL_FAILURES:
-            raise _hopeless(failure)
+        self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
+        self.streak.add(failure, attempt.request)
 
-    def _wind_down(self) -> None:
-        """Gives running trials a few seconds to end; what does not is interrupted, and trained by the next run."""
-        for _ in range(round(GRACE / _HEARTBEAT)):
-            if not self.running:
-                return
+    def _stop_requested(self) -> bool:
+        return self.folder is not None and self.folder.stop_requested()
+
+    def _wind_down(self, seconds: float = math.inf) -> None:
+        """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
+        end = time.monotonic() + seconds
+        for key in self.pool.withdraw():
+            self.store.abandon(self.running.pop(key).opened, "interrupted")
+        while self.running and time.monotonic() < end:
             self._take(_HEARTBEAT)
-
-
-@contextlib.contextmanager
-def _first_interrupt_noted() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, the next one interrupts as usual."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        interrupted.set()
-        with contextlib.suppress(OSError):  # not print: a signal may arrive in the middle of one
-            os.write(2, b"\nstopping: running trials have a few seconds; Ctrl-C again stops at once\n")
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _event(kind: EventKind, request: TrialRequest, trial: Trial | None = None, message: str = "") -> TrialEvent:
     cost = relative_cost(request.size)
     return TrialEvent(kind, request.size, request.hyperparameters, request.seed, cost, trial, message)
-
-
-def _essence(failure: Failure) -> tuple[str, str]:
-    """What makes two failures equal: the message without addresses and counts."""
-    return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+", "#", failure.message)
-
-
-def _hopeless(failure: Failure) -> HptransferError:
-    rule = f"trials must be able to run, but {MOST_EQUAL_FAILURES} in a row failed alike ({failure.cause})"
-    kept = "finished trials are kept"
-    if failure.cause == "error":
-        return UsageError(rule, received=failure.message, hint=f"correct the cause and run again; {kept}")
-    if failure.cause == "out of memory":
-        return MachineError(rule, received=failure.message, hint=f"use fewer workers or smaller sizes; {kept}")
-    return MachineError(rule, received=failure.message, hint=f"see what ends processes on this machine; {kept}")

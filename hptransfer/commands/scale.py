@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hptransfer import __version__
+from hptransfer.commands.cost import Spent
 from hptransfer.commands.plan import plan_recipe, wanted_size
 from hptransfer.commands.predicted import describe_prediction, registered_prediction
 from hptransfer.commands.tuned import read_tuned
@@ -204,7 +205,20 @@ def _document(
     )
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     prediction = registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size)
-    return document | {"prediction": prediction}
+    return document | {"prediction": prediction, "spent": _spent(recipe, size, tuned, found)}
+
+
+def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+    """What tuning and checking cost, beside the run of this size."""
+    from hptransfer.models.build import build_model
+    from hptransfer.models.cost import training_flops
+
+    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    module = build_model(recipe.model, size.width, size.depth, "meta")
+    target = training_flops(module, size.tokens, recipe.model.context)
+    flops = float(earlier.get("flops") or 0.0)
+    spent = Spent(int(earlier.get("trials") or 0), flops, float(earlier.get("seconds") or 0.0), target, flops / target)
+    return asdict(spent)
 
 
 def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,6 +254,7 @@ def _summary(path: Path, document: Mapping[str, Any]) -> str:
         f"{verdict['verdict'] or 'NOT CHECKED'}: {verdict['sentence']}",
         *(entry["sentence"] for entry in document["extrapolation"]),
         *([describe_prediction(document["prediction"])] if document["prediction"] else []),
+        Spent(**document["spent"]).sentence,
         *(f"FORCED: {objection}" for objection in verdict["objections"]),
     ]
     return "\n".join(lines)

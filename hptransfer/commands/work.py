@@ -1,14 +1,23 @@
-"""What a worker process executes: one pool serves both kinds of task, so switching costs no restart."""
+"""What a worker process executes: one pool serves every kind of task, so switching costs no restart."""
 
 from __future__ import annotations
 
+from hptransfer.commands.cost import count_costs
+from hptransfer.commands.timing import time_steps
 from hptransfer.commands.trial import run_coordinates, run_trial
 
 ENTRY = "hptransfer.commands.work:work"
 
+_TASKS = {"trial": run_trial, "coordinates": run_coordinates, "cost": count_costs, "timing": time_steps}
+
+
+def prepare() -> None:
+    """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
+    import hptransfer.models.cost
+    import hptransfer.models.planning
+    import hptransfer.training.loop  # noqa: F401
+
 
 def work(payload: dict[str, object]) -> dict[str, object]:
-    """Run the task that `payload["task"]` names: "trial" (the default) or "coordinates"."""
-    if payload.get("task") == "coordinates":
-        return run_coordinates(payload)
-    return run_trial(payload)
+    """Run the task that `payload["task"]` names: "trial" (the default), "coordinates", "cost" or "timing"."""
+    return _TASKS[str(payload.get("task", "trial"))](payload)

@@ -97,7 +97,7 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = _selected(table, where or {})
+    kept = selected(table, where or {})
     dropped: Counter[str] = Counter()
     notes: list[str] = []
     runs = _runs(kept, roles, dropped, notes)
@@ -124,7 +124,7 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     )
 
 
-def _selected(table: Table, where: Mapping[str, str]) -> Table:
+def selected(table: Table, where: Mapping[str, str]) -> Table:
     """The rows that have the wanted values; numbers are compared as numbers."""
     for column, wanted in where.items():
         if column not in table.columns:

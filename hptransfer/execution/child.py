@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hptransfer.errors import MachineError
+from hptransfer.execution.devices import VISIBLE
+from hptransfer.execution.limits import MEMORY_INTERVAL, START_LIMIT, TaskLimits, group_memory
 from hptransfer.execution.outcome import Failure, Success, classify_death
 
 _TAIL = 16_384  # bytes of stderr kept for the message of a crash
+#: the first line of a worker's answers: it has started, and the time of its task begins to count
+READY = b"ready\n"
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -34,12 +38,15 @@ class Child:
 
     Args:
         entry: "module:function" that the process calls with each payload.
+        slot: number of the worker in its pool; one that replaces another takes its slot.
+        gpu: the only GPU that it sees, as `CUDA_VISIBLE_DEVICES` names it; None leaves the environment as it is.
 
     Raises:
         MachineError: the process cannot be started.
     """
 
-    def __init__(self, entry: str) -> None:
+    def __init__(self, entry: str, slot: int = 0, gpu: str | None = None) -> None:
+        self.slot = slot
         try:
             self._process = subprocess.Popen(
                 # -P: the working directory's files must not shadow modules; the path travels in the environment
@@ -48,7 +55,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                env=_environment(),
+                env=_environment() | ({} if gpu is None else {VISIBLE: gpu}),
                 bufsize=0,
             )
         except OSError as error:
@@ -60,6 +67,8 @@ class Child:
         self._answers, self._stderr = b"", b""
         self._task_id: str | None = None
         self._since = 0.0
+        self._ready = False
+        self._memory_seen = 0.0  # when
         self._oom_kills = 0
         for stream in self.streams:
             os.set_blocking(stream.fileno(), False)
@@ -100,11 +109,11 @@ class Child:
             while line:
                 line = line[os.write(self._process.stdin.fileno(), line) :]
 
-    def outcome(self, timeout: float | None) -> Success | Failure | None:
+    def outcome(self, limits: TaskLimits) -> Success | Failure | None:
         """What became of the task, or None while it runs.
 
         Args:
-            timeout: seconds the task may take, counted from `send`; beyond, its process group is killed.
+            limits: what the task may take; beyond, its process group is killed.
         """
         if self._task_id is None:
             self._read()
@@ -113,11 +122,25 @@ class Child:
         self._read()
         if b"\n" in self._answers:
             return self._parse_answer()
-        if gone:
-            return self._explain_death()
-        if timeout is not None and time.monotonic() - self._since > timeout:
+        return self._explain_death() if gone else self._enforce(limits)
+
+    def memory(self) -> int:
+        """Resident bytes of its process group."""
+        return group_memory(self._process.pid)
+
+    def _enforce(self, limits: TaskLimits) -> Failure | None:
+        now = time.monotonic()
+        allowed = limits.seconds if self._ready else START_LIMIT
+        if allowed is not None and now - self._since > allowed:
             self.kill()
-            return self._fail("timeout", f"the task ran for more than {timeout:g} s and was killed")
+            what = "the trial ran" if self._ready else "a worker process needed"
+            return self._fail("timeout", f"{what} for more than {allowed:g} s and was killed")
+        if limits.memory is not None and now - self._memory_seen > MEMORY_INTERVAL:
+            self._memory_seen, used = now, self.memory()
+            if used > limits.memory:
+                self.kill()
+                message = f"the trial held {used / 1e9:.3g} GB of the {limits.memory / 1e9:.3g} GB allowed"
+                return self._fail("out of memory", f"{message} and was killed")
         return None
 
     def kill(self) -> None:
@@ -137,6 +160,9 @@ class Child:
         answers, stderr = self.streams
         self._answers += _drain(answers)
         self._stderr = (self._stderr + _drain(stderr))[-_TAIL:]
+        if not self._ready and self._answers.startswith(READY):
+            self._answers = self._answers.removeprefix(READY)
+            self._ready, self._since = True, time.monotonic()
 
     def _parse_answer(self) -> Success | Failure:
         line, _, self._answers = self._answers.partition(b"\n")

@@ -6,16 +6,34 @@ task it was running and is replaced when the next task needs it.
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from hptransfer.execution.child import Child
+from hptransfer.execution.devices import gpu_of, visible_gpus
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 
 _HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+
+
+class TaskPool(Protocol):
+    """What hands tasks to workers, here or elsewhere; `WorkerPool` says what its members mean."""
+
+    workers: int
+
+    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+        """Queues a task."""
+
+    def next_result(self, timeout: float | None = None) -> Success | Failure | None:
+        """Waits for the next task to end."""
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back tasks that nobody has begun."""
 
 
 class WorkerPool:
@@ -26,17 +44,18 @@ class WorkerPool:
     Args:
         entry: "module:function" that takes a payload and returns what JSON can carry.
         workers: number of processes, at least 1; each starts when a task first needs it.
-        timeout: seconds one task may take (the start of its process included), None for no limit.
+        limits: of each task; beyond, it is killed with its process group, and fails.
 
     Raises:
         ValueError: `workers` is below 1.
     """
 
-    def __init__(self, entry: str, workers: int, timeout: float | None = None) -> None:
+    def __init__(self, entry: str, workers: int, limits: TaskLimits = UNLIMITED) -> None:
         if workers < 1:
             raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
         self.workers = workers
-        self._entry, self._timeout = entry, timeout
+        self._entry, self._limits = entry, limits
+        self._gpus = visible_gpus(os.environ)
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._children: list[Child] = []
         self._results: deque[Success | Failure] = deque()
@@ -90,6 +109,12 @@ class WorkerPool:
                 return None
             self._selector.select(_HEARTBEAT if remaining is None else min(_HEARTBEAT, remaining))
 
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back tasks that no worker has begun; their ids."""
+        taken = tuple(task_id for task_id, _ in self._waiting)
+        self._waiting.clear()
+        return taken
+
     def close(self) -> None:
         """Kills every worker and whatever it started; tasks without a result are forgotten."""
         for child in tuple(self._children):
@@ -99,10 +124,11 @@ class WorkerPool:
 
     def _collect(self) -> None:
         for child in tuple(self._children):
-            result = child.outcome(self._timeout)
+            result = child.outcome(self._limits)
             if result is not None:
                 self._results.append(result)
-            if not child.alive and not child.busy:
+            # what a failed task leaves behind (leaks, a GPU's state after an error) must not meet the next one
+            if isinstance(result, Failure) or (not child.busy and not child.alive):
                 self._drop(child)
 
     def _hand_out(self) -> None:
@@ -113,16 +139,26 @@ class WorkerPool:
             child.send(*self._waiting.popleft())
 
     def _idle_child(self) -> Child | None:
-        for child in self._children:
-            if child.alive and not child.busy:
+        for child in tuple(self._children):
+            if child.alive and not child.busy and not self._bloated(child):
                 return child
-        if len(self._children) >= self.workers:
+        slots = set(range(self.workers)) - {child.slot for child in self._children}
+        if not slots:
             return None
-        child = Child(self._entry)
+        slot = min(slots)
+        child = Child(self._entry, slot, gpu_of(slot, self._gpus))
         self._children.append(child)
         for stream in child.streams:
             self._selector.register(stream, selectors.EVENT_READ)
         return child
+
+    def _bloated(self, child: Child) -> bool:
+        """Whether what earlier tasks left in the process would count against the next one's memory."""
+        limit = self._limits.memory
+        if limit is None or child.memory() <= limit / 2:
+            return False
+        self._drop(child)
+        return True
 
     def _drop(self, child: Child) -> None:
         self._children.remove(child)

@@ -8,6 +8,7 @@ thread kills the whole process group, and on Linux the kernel kills the process 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import importlib
@@ -35,9 +36,13 @@ def main(entry: str, parent: int) -> None:
         parent: the coordinator's process id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the coordinator's to interpret
-    _die_with(parent)
+    die_with(parent)
     tasks, answers = _take_streams()
     faulthandler.enable()
+    with contextlib.suppress(BaseException):  # an entry that cannot be loaded is the error of every task
+        _load(entry)
+        _prepare(entry)
+    _write_all(answers, b"ready\n")  # child.READY
     queue: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks, queue), daemon=True).start()
     while True:
@@ -45,7 +50,8 @@ def main(entry: str, parent: int) -> None:
         _write_all(answers, answer.encode() + b"\n")
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """The kernel kills this process when its parent dies (on Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
@@ -95,6 +101,11 @@ def _load(entry: str) -> Callable[[Any], Any]:
     module, _, function = entry.partition(":")
     loaded: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
     return loaded
+
+
+def _prepare(entry: str) -> None:
+    """Calls the `prepare` of the entry's module, where it has one: imports that should not count as a task's time."""
+    getattr(sys.modules[entry.partition(":")[0]], "prepare", lambda: None)()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import yaml
 
 from hptransfer.parameterization.groups import FORMAT, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
+from hptransfer.recipe.hyperparameters import told
 from hptransfer.storage.run_folder import write_atomically
 
 _HEADER = """\
@@ -18,7 +19,8 @@ _HEADER = """\
 # parameters: one row per group of parameters. `pattern` is a regular expression that must match the whole name;
 #   `init_std`, `learning_rate` (the peak), `weight_decay` (torch's: the decay per step is learning_rate * weight_decay)
 #   and `eps` are final values for this size. `rules` and `sources` say where each comes from.
-# hyperparameters: the values at the base size, before any rule; warmup holds at every size.
+# hyperparameters: the values at the base size, before any rule; warmup holds at every size. Multipliers of roles are
+#   in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
@@ -94,7 +96,7 @@ def target_document(
         "optimizer": plan.optimizer,
         "base": asdict(plan.base),
         "size": asdict(plan.size),
-        "hyperparameters": dict(plan.hyperparameters),
+        "hyperparameters": told(plan.hyperparameters),
         "optimizer_values": dict(plan.optimizer_values),
         "training": dict(training),
         "notes": list(plan.notes),

@@ -32,6 +32,7 @@ class Decider:
         writers: parameters whose output is added to the residual stream.
         roles: named by the user; they go before everything.
         tied: tables whose tensor also reads out -> the name under which it does.
+        queries: query projections whose output is a factor of attention logits.
         preset: known of the family; they decide where nothing else does. With why.
     """
 
@@ -41,6 +42,7 @@ class Decider:
     roles: Sequence[tuple[re.Pattern[str], GivenRole]]
     tied: Mapping[str, str]
     preset: Sequence[tuple[re.Pattern[str], GivenRole, str]] = ()
+    queries: Sequence[re.Pattern[str]] = ()
 
     def decide(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
         """Decide one parameter; `local` is its name in the module `owner`.
@@ -82,6 +84,7 @@ class Decider:
             init=fans.init,
             reason=reason,
             base_init_std=std if fans.init == "normal" else None,
+            scales_attention=any(query.fullmatch(name) for query in self.queries),
         )
 
     def _infshape(self, name: str, shape: tuple[int, ...]) -> InfShape:

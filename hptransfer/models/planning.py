@@ -39,6 +39,7 @@ def plan(
     residual_writers: Sequence[str] | None = None,
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: str | Path | None = None,
+    queries: Sequence[str] | None = None,
     width: str = "width",
     depth: str = "depth",
     options: Options | None = None,
@@ -62,6 +63,8 @@ def plan(
         residual_writers: regular expressions over full names: parameters whose output is added to a residual stream.
         roles: regular expression over full names -> role, where shapes and module types do not decide it.
         base_shapes: a mup `.bsh` file that says which axes grow, instead of comparing two widths.
+        queries: regular expressions over full names: parameters of query projections, which take
+            `attention_multiplier` where neither keys are in the same matrix nor a norm stands behind it.
         width: name of the function's width argument.
         depth: name of the function's depth argument.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
@@ -80,7 +83,7 @@ def plan(
     if unknown:
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     sizes = (_size(base), _size(target))
-    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles}
+    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
     reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
@@ -134,7 +137,7 @@ def plan_reading(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)
     )
-    notes = (*result.notes, *reading.notes, *_readout_notes(reading))
+    notes = (*result.notes, *reading.notes, *_readout_notes(reading, hyperparameters.get("output_multiplier", 1.0)))
     absorbed = {
         row.parameter.name: other.multiplier / row.multiplier
         for row, other in zip(rows, in_forward.rows, strict=True)
@@ -154,13 +157,15 @@ def options_of(choice: ParameterizationChoice) -> Options:
     )
 
 
-def _readout_notes(reading: Reading) -> Sequence[str]:
+def _readout_notes(reading: Reading, output: float) -> Sequence[str]:
     if not reading.multiplied:
         return ()
     names = ", ".join(sorted(reading.multiplied))
+    tuned = "" if output == 1 else f"; construct it with `output_mult={output!r}`"
     return (
         f"{names}: mup's readout divides by the width's growth in `forward`, so its multiplier stays there; call "
-        "`set_base_shapes(..., rescale_params=False)`, then `init_`, and give the plan's groups to a plain optimizer",
+        "`set_base_shapes(..., rescale_params=False)`, then `init_`, and give the plan's groups to a plain optimizer"
+        f"{tuned}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,14 @@ class Preset:
         roles: regular expression -> (role as `parse_role` reads it, why); used only where shapes and module types do
             not decide.
         notes: what a plan of this family must say.
+        queries: patterns of query projections whose output is a factor of attention logits; none where queries, keys
+            and values are one matrix, or a norm stands behind the projection.
     """
 
     residual_writers: tuple[str, ...] = ()
     roles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
 
 
 _ANY = r"(?:.*\.)?"
@@ -48,6 +51,7 @@ _LLAMA = Preset(
             "stacked experts: experts x outputs x inputs",
         ),
     },
+    queries=(_ANY + r"layers\.\d+\.self_attn\.q_proj\.(weight|bias)",),
 )
 _GPT2 = Preset(residual_writers=(_ANY + r"h\.\d+\.(attn|mlp)\.c_proj\.(weight|bias)",))
 _TOKEN_TABLES = {
@@ -59,12 +63,14 @@ _TOKEN_TABLES = {
 
 PRESETS: Mapping[str, Preset] = {
     "mlp": Preset(),
-    "gpt": Preset(residual_writers=(r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",)),
+    "gpt": Preset(
+        residual_writers=(r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",), queries=(r"blocks\.\d+\.q\.weight",)
+    ),
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "mixtral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
+    "qwen3": replace(_LLAMA, queries=()),  # a norm stands behind its queries
     "gpt2": _GPT2,
     "nanogpt": _GPT2,
     "gpt_neox": Preset(residual_writers=(_ANY + r"layers\.\d+\.(attention\.dense|mlp\.dense_4h_to_h)\.(weight|bias)",)),
@@ -74,6 +80,10 @@ PRESETS: Mapping[str, Preset] = {
             _ANY + r"encoder\.layer\.\d+\.(attention\.)?output\.dense\.(weight|bias)",
         ),
         roles=_TOKEN_TABLES,
+        queries=(
+            _ANY + r"layers\.\d+\.attention\.q_proj\.(weight|bias)",
+            _ANY + r"encoder\.layer\.\d+\.attention\.attention\.query\.(weight|bias)",
+        ),
     ),
     "bert": Preset(
         residual_writers=(_ANY + r"encoder\.layer\.\d+\.(attention\.)?output\.dense\.(weight|bias)",),
@@ -81,5 +91,6 @@ PRESETS: Mapping[str, Preset] = {
             "bert normalises after each sum (post-norm): rules for depth were derived for blocks that normalise first, "
             "so a change of depth rests on no published evidence here",
         ),
+        queries=(_ANY + r"encoder\.layer\.\d+\.attention\.self\.query\.(weight|bias)",),
     ),
 }

@@ -79,6 +79,7 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
         preset=model.preset or family,
         residual_writers=model.residual_writers or None,
         roles=dict(model.roles),
+        queries=model.queries or None,
     )
     if isinstance(model, HuggingFaceModel):
         return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
@@ -106,6 +107,7 @@ def read_model(
     residual_writers: Sequence[str] | None = None,
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
+    queries: Sequence[str] | None = None,
 ) -> Reading:
     """The parameters of any module at a size, without allocating any.
 
@@ -118,6 +120,8 @@ def read_model(
             stream; replaces the preset's; empty for a network without one.
         roles: regular expressions that match full names -> role, where shapes do not decide it; see `parse_role`.
         base_shapes: growing axes from a mup base-shape file, instead of comparing two widths.
+        queries: regular expressions that match full names of parameters of query projections, for
+            `attention_multiplier`; replaces the preset's.
 
     Returns:
         The reading.
@@ -145,9 +149,10 @@ def read_model(
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
         tied=tied,
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
+        queries=tuple(map(_pattern, known.queries if queries is None else queries)),
     )
     parameters = _decide(module, decider)
-    _check_patterns(parameters, [] if residual_writers is None else residual_writers, roles or {})
+    _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and writers and not any(parameter.writes_residual for parameter in parameters):
         raise UsageError(
             f"the preset `{preset}` must name the parameters that write the residual stream",

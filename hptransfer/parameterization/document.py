@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hptransfer.parameterization.gauge import FORMS, TRANSFORMATION
 from hptransfer.parameterization.horizon import BATCH_RULES
 from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
+from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, Table
 from hptransfer.parameterization.tables import FAMILIES, TABLES
@@ -54,7 +55,7 @@ _FAMILY_NAMES = {
 def document() -> str:
     """The whole page as Markdown."""
     names = list(dict.fromkeys(name for name, _ in TABLES))
-    parts = [_INTRODUCTION, *_known(names), *_options(), *_horizon(), *_gauges(), _ATTENTION]
+    parts = [_INTRODUCTION, *_known(names), *_options(), *_horizon(), *_gauges(), _ATTENTION, *_role_multipliers()]
     for name in names:
         parts += _parameterization(name)
     parts += _provenance()
@@ -110,6 +111,12 @@ def _horizon() -> Iterator[str]:
     yield _grid(["x", "source"], ([exponent, who] for exponent, who in TOKEN_EXPONENTS.items()))
 
 
+def _role_multipliers() -> Iterator[str]:
+    yield "## Multipliers of roles\n"
+    yield _ROLE_MULTIPLIERS
+    yield _grid(["multiplier", "of"], ([f"`{name}`", text] for name, text in COVERS.items()))
+
+
 def _gauges() -> Iterator[str]:
     yield "## Gauges\n"
     yield _GAUGES
@@ -152,6 +159,18 @@ _ATTENTION = """\
 Where heads grow, muP scales logits by 1/head_dim instead of 1/sqrt(head_dim): sqrt(base head_dim) / head_dim in
 `forward`, which is the usual scale at the base (Tensor Programs V, arXiv 2203.03466, Definition 4.1). Where head_dim is
 fixed and heads grow in number, nothing changes.
+"""
+
+
+_ROLE_MULTIPLIERS = """\
+A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, beside the
+learning rate, and transfer by the rules of what they multiply (Everett et al., arXiv 2407.05872; u-muP, arXiv
+2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
+with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that
+of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. Under `independent` and
+`inverse` weight decay the decay per step stays what it is. In the gauges `plain` and `table3` the last two are absorbed
+into init, learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where
+queries, keys and values are one matrix or a norm stands behind the query projection.
 """
 
 

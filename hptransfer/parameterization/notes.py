@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hptransfer.parameterization.attention import attention_note
 from hptransfer.parameterization.horizon import horizon_notes
 from hptransfer.parameterization.options import explained
+from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity, Table
 
@@ -24,6 +25,7 @@ def plan_notes(plan: Plan, table: Table, head_dims: tuple[int, int] | None = Non
         head_dims: size of a head at the base and at the planned size.
     """
     yield from _uncovered(plan)
+    yield from multiplier_notes(plan.hyperparameters)
     yield from _choices(plan, table)
     yield from horizon_notes(table, plan.options, plan.base, plan.size)
     if head_dims is not None and (note := attention_note(head_dims[1], head_dims[0])):

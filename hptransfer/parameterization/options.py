@@ -44,6 +44,9 @@ class Options:
         return replace(defaults, **chosen)
 
 
+#: choices of `weight_decay` whose base value is the decay per step, for every parameter
+PER_STEP = frozenset({"independent", "inverse"})
+
 #: option -> choice -> what it means and who uses it
 CHOICES: Mapping[str, Mapping[str, str]] = {
     "weight_decay": {

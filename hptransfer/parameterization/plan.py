@@ -10,13 +10,14 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.horizon import covered_axes, optimizer_values
 from hptransfer.parameterization.notes import plan_notes
-from hptransfer.parameterization.options import Options
+from hptransfer.parameterization.options import PER_STEP, Options
 from hptransfer.parameterization.preconditions import (
     require_branches,
     require_decoupled,
     require_known,
     require_relevant,
 )
+from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rows import Column, PlannedParameter, Request, plan_parameter
 from hptransfer.parameterization.rules import Quantity, Table
@@ -82,7 +83,8 @@ def plan(
         size: the size planned for.
         parameters: the model's parameters at `size`, each with its role.
         hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. Beside
-            Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors.
+            Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors. Multipliers of roles
+            (`role_multipliers`) are 1 where they are left out.
         optimizer: a name in `FAMILIES`.
         gauge: "plain" for models without multipliers in `forward`, "multipliers" for models that apply them as the
             table prints them; the others are in `gauge.GAUGES`.
@@ -104,13 +106,14 @@ def plan(
     require_relevant(tables, given)
     require_decoupled(optimizer, hyperparameters)
     require_branches(table, base, size, parameters)
+    require_covered(parameters, hyperparameters)
     main = Column(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
     if beside is not None:
         rates = {"learning_rate": hyperparameters.get("beside_learning_rate", hyperparameters.get("learning_rate"))}
         values = {**hyperparameters, **{name: rate for name, rate in rates.items() if rate is not None}}
         others = Column(beside, str(chosen.beside_muon), _base_values(beside, chosen, values))
-    request = Request(base, size, alpha, gauge, chosen)
+    request = Request(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
         parameterization=table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})",
@@ -148,7 +151,7 @@ def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, fl
                 f"`{name}` must be a finite number {'>= 0' if name == 'weight_decay' else '> 0'}", received=str(value)
             )
     # the independent choices give the decay per step; torch multiplies by the learning rate again
-    per_step = chosen.weight_decay in {"independent", "inverse"}
+    per_step = chosen.weight_decay in PER_STEP
     decay = hyperparameters["weight_decay"]
     values = {
         Quantity.INIT_STD: hyperparameters["init_scale"],

@@ -38,6 +38,8 @@ class Parameter:
         init: the distribution whose scale `init_std` sets; norm gains are ones, biases zeros.
         reason: how the role was decided, one clause.
         base_init_std: std of a normal init at the base size where init_scale is 1; None where the init is constant.
+        scales_attention: whether a factor of its output is a factor of attention logits: a query projection without a
+            norm behind it.
     """
 
     name: str
@@ -52,3 +54,4 @@ class Parameter:
     init: Literal["normal", "ones", "zeros"]
     reason: str
     base_init_std: float | None = None
+    scales_attention: bool = False

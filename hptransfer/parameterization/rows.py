@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.gauge import Gauge, theta_of, transform
+from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, theta_of, transform
 from hptransfer.parameterization.horizon import horizon_source, over_horizon
-from hptransfer.parameterization.options import Options
+from hptransfer.parameterization.options import PER_STEP, Options
+from hptransfer.parameterization.role_multipliers import tuned_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
@@ -64,13 +65,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What holds for every parameter of a plan."""
+    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read."""
 
     base: Size
     size: Size
     alpha: float
     gauge: Gauge
     options: Options
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan_parameter(column: Column, request: Request, parameter: Parameter) -> PlannedParameter:
@@ -94,6 +96,11 @@ def plan_parameter(column: Column, request: Request, parameter: Parameter) -> Pl
     texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
     if rules[Quantity.WEIGHT_DECAY].off:
         factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
+    for quantity, by in _tuned(table, parameter, request).items():
+        for name, value in by if quantity in factors and texts[quantity] != "0" else ():
+            factors[quantity] *= value
+            texts[quantity] = f"{name} {texts[quantity]}".removesuffix(" 1")
+            sources[quantity] += f"; {name}, tuned"
     values = {quantity: column.base_values[quantity] * factor for quantity, factor in factors.items()}
     std = 1.0 if table.absolute and parameter.base_init_std is not None else parameter.base_init_std
     return PlannedParameter(
@@ -111,6 +118,45 @@ def plan_parameter(column: Column, request: Request, parameter: Parameter) -> Pl
 
 
 _ONE = Exponents()
+#: gauges that keep no multiplier of their own in `forward`, so that a tuned one is absorbed too
+_ABSORBING = ("plain", "table3")
+
+
+def _tuned(table: Table, parameter: Parameter, request: Request) -> dict[Quantity, list[tuple[str, float]]]:
+    """The constants of the parameter's role, per quantity: their names, with powers, and values."""
+    tuned = tuned_of(parameter, request.hyperparameters)
+    found = {quantity: [(by.name, by.value)] for quantity, by in tuned.items()}
+    rate = tuned.get(Quantity.LEARNING_RATE)
+    if rate is not None and request.options.weight_decay in PER_STEP:
+        # the decay per step is the same for every parameter, whatever its learning rate
+        found[Quantity.WEIGHT_DECAY] = [(f"{rate.name}^-1", 1 / rate.value)]
+    forward = tuned.get(Quantity.MULTIPLIER)
+    if forward is not None and request.gauge in _ABSORBING:
+        _require_absorbable(parameter, forward.name, forward.value, request.gauge)
+        del found[Quantity.MULTIPLIER]
+        for quantity, power in TRANSFORMATION[table.family].items():
+            if power and quantity is not Quantity.MULTIPLIER:
+                name = forward.name if power == -1 else f"{forward.name}^{-power}"
+                found.setdefault(quantity, []).append((name, forward.value**-power))
+    return found
+
+
+def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Gauge) -> None:
+    """Refuse a forward multiplier that no parameter can take: one of a shared weight, or of a gain."""
+    if parameter.role is Role.TIED_EMBEDDING:
+        raise UsageError(
+            "the readout's multiplier must stay in `forward` where the readout shares its weight with the embedding: "
+            "scaling the shared weight would scale the embedding too",
+            received=f"{parameter.name} {parameter.shape}, tied, gauge {gauge}",
+            hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
+            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "table8"; or untie the weights',
+        )
+    if parameter.init == "ones":
+        raise UsageError(
+            "a forward multiplier can be absorbed only by a parameter with a random or zero init",
+            received=f"{parameter.name} {parameter.shape}, initialised to ones",
+            hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
+        )
 
 
 def _symbols(table: Table) -> Mapping[str, str]:
@@ -192,22 +238,12 @@ def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Par
     theta = theta.at(request.alpha)
     if theta == _ONE:
         return theta
-    if parameter.role is Role.TIED_EMBEDDING:
-        factor = exponents[Quantity.MULTIPLIER]
-        value = factor.factor(_multipliers(table, parameter, request), request.alpha)
-        raise UsageError(
-            "the readout's multiplier must stay in `forward` where the readout shares its weight with the embedding: "
-            "scaling the shared weight would scale the embedding too",
-            received=f"{parameter.name} {parameter.shape}, tied, gauge {request.gauge}",
-            hint=f"multiply the logits by {factor.text(request.alpha)} = {value:.6g} in `forward`, for example "
-            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "table8"; or untie the weights',
-        )
-    if parameter.init == "ones":
-        if request.gauge != "plain":
-            return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
-        raise UsageError(
-            "a forward multiplier can be absorbed only by a parameter with a random or zero init",
-            received=f"{parameter.name} {parameter.shape}, initialised to ones",
-            hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
-        )
+    if parameter.init == "ones" and request.gauge != "plain":
+        return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
+    factor = exponents[Quantity.MULTIPLIER]
+    value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
+    tuned = tuned_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
+    if tuned is not None:
+        value, text = value * tuned.value, f"{tuned.name} {text}"
+    _require_absorbable(parameter, text, value, request.gauge)
     return theta

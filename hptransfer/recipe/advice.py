@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.yaml_gate import KeyPath
 
 LADDER_SPAN = 8
@@ -13,6 +14,7 @@ LADDER_SPAN = 8
 SMALL_BASE = 64
 """below it, widths are far from the limit the rules come from"""
 _UNUSED = {"adamw": ("momentum",), "sgd": ("beta1", "beta2", "eps")}
+_LEARNING_RATES = ("embedding_learning_rate", "input_learning_rate", "hidden_learning_rate", "readout_learning_rate")
 
 
 def advice(loaded: LoadedRecipe) -> tuple[Finding, ...]:
@@ -50,6 +52,22 @@ def _all(loaded: LoadedRecipe) -> Iterator[tuple[KeyPath, str, str, str, str]]:
         if key in recipe.training.model_fields_set:
             rule = f"`training.{key}` has no effect with {recipe.training.optimizer}"
             yield ("training", key), "advice/no-effect", rule, f"{getattr(recipe.training, key):g}", "delete the line"
+    yield from _redundant(recipe)
+
+
+def _redundant(recipe: Recipe) -> Iterator[tuple[KeyPath, str, str, str, str]]:
+    """Searched hyperparameters that can be traded against each other without changing training."""
+    space = recipe.tune.space.keys()
+    absent = {"gpt": {"input_learning_rate"}}.get(recipe.model.kind, set())
+    every = {"learning_rate", *_LEARNING_RATES} - absent
+    readout = {"output_multiplier", "readout_init", "readout_learning_rate"}
+    for together, left_out, why in (
+        (every, "hidden_learning_rate", "`learning_rate` times c is all learning-rate multipliers times c"),
+        (readout, "output_multiplier", "its c is `readout_init` times c and `readout_learning_rate` times c (adamw)"),
+    ):
+        if together <= space:
+            rule, names = "searched hyperparameters should not be redundant", ", ".join(sorted(together))
+            yield ("tune", "space", left_out), "advice/redundant", rule, names, f"leave `{left_out}` out: {why}"
 
 
 def _place(loaded: LoadedRecipe, path: KeyPath) -> Place:

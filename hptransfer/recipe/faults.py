@@ -188,6 +188,12 @@ def _length(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return f"`{dotted(path)}` must have at least {error['ctx']['min_length']} entry", None, "recipe/range"
 
 
+def _quantity(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    value, units = entry(data, path), ("s", "MB")["memory" in str(path[-1])]
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return f"`{dotted(path)}` {error['msg']}", f"write {value}{units}" if number else None, "recipe/range"
+
+
 def _anything(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return f"`{dotted(path)}`: {error['msg']}", None, "recipe/invalid"
 
@@ -202,6 +208,7 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "string_pattern_mismatch": _pattern,
     "string_too_long": _length,
     "too_short": _length,
+    "quantity": _quantity,
     **dict.fromkeys(_RELATIONS, _relation),
     **dict.fromkeys(_TYPES, _type),
 }

@@ -1,27 +1,70 @@
-"""The hyperparameters a trial takes: names, defaults from the recipe, and how they are searched."""
+"""The hyperparameters a trial takes: names, defaults from the recipe, and the coordinate in which they are compared."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from hptransfer.recipe.schema import Training
 
-HyperparameterName = Literal["learning_rate", "weight_decay", "init_scale", "warmup"]
+MultiplierName = Literal[
+    "embedding_learning_rate",
+    "input_learning_rate",
+    "hidden_learning_rate",
+    "readout_learning_rate",
+    "embedding_init",
+    "input_init",
+    "hidden_init",
+    "readout_init",
+    "attention_multiplier",
+    "output_multiplier",
+]
+HyperparameterName = Literal[
+    "learning_rate", "weight_decay", "init_scale", "warmup", "beta1", "beta2", "eps", "momentum", MultiplierName
+]
 
-#: every value a trial needs, in the order they are shown; the searchable ones are `HyperparameterName`
-NAMES: tuple[str, ...] = (
-    "learning_rate",
-    "weight_decay",
-    "init_scale",
-    "warmup",
-    "beta1",
-    "beta2",
-    "eps",
-    "momentum",
-)
+#: every value a trial needs, in the order they are shown; all are searchable
+NAMES: tuple[str, ...] = get_args(HyperparameterName)
+#: constants of one role each; 1 is as if they did not exist (`parameterization/role_multipliers.py`: what they cover)
+MULTIPLIERS: tuple[str, ...] = get_args(MultiplierName)
+#: averages of the form beta * old + (1 - beta) * new: equal steps are equal ratios of their horizon 1 / (1 - beta)
+AVERAGES = frozenset({"beta1", "beta2", "momentum"})
+#: hyperparameters that one optimizer alone reads
+READ_BY = {"beta1": "adamw", "beta2": "adamw", "eps": "adamw", "momentum": "sgd"}
 
 
 def defaults(training: Training) -> dict[str, float]:
     """The base-size value of every hyperparameter as the recipe's `training` section gives it."""
-    return {name: float(getattr(training, name)) for name in NAMES}
+    return {name: float(getattr(training.multipliers if name in MULTIPLIERS else training, name)) for name in NAMES}
+
+
+def completed(values: Mapping[str, float]) -> dict[str, float]:
+    """The values with every multiplier that they leave out at 1, as in records that are older than the multipliers."""
+    return dict.fromkeys(MULTIPLIERS, 1.0) | dict(values)
+
+
+def told(values: Mapping[str, float]) -> dict[str, float]:
+    """The values without multipliers at 1: what identifies a trial, and what files and tables show."""
+    return {name: value for name, value in values.items() if name not in MULTIPLIERS or value != 1}
+
+
+def possible(name: str, x: float) -> bool:
+    """Whether a point of the log scale is a value at all: warmup is a share, an average has a horizon of 1 or more."""
+    return x <= 0 if name == "warmup" else x >= 0 or name not in AVERAGES
+
+
+def log_name(name: str) -> str:
+    """What the log scale counts octaves of."""
+    return f"1/(1 - {name})" if name in AVERAGES else name
+
+
+def log_coordinate(name: str, value: float) -> float:
+    """Where a value lies on a log scale, in octaves: log2 of it, of an average log2 of its horizon 1 / (1 - value)."""
+    return -math.log2(1 - value) if name in AVERAGES else math.log2(value)
+
+
+def from_log_coordinate(name: str, x: float) -> float:
+    """The inverse of `log_coordinate`."""
+    return float(1 - 2.0**-x if name in AVERAGES else 2.0**x)

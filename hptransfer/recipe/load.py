@@ -68,10 +68,13 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
 def recipe_hash(recipe: Recipe) -> str:
     """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults written out.
 
-    Left out is what changes neither a trial nor a judgement: the target, the expectation and the texts. So evidence
-    once gathered serves any number of targets.
+    Left out is what changes neither a trial nor a judgement: target, budget, processes, expectation and texts. So
+    evidence once gathered serves any number of targets.
     """
-    content = recipe.model_dump(mode="json", exclude={"description": True, "expect": True, "sizes": {"target"}})
+    content = recipe.model_dump(
+        mode="json",
+        exclude={"description": True, "budget": True, "expect": True, "sizes": {"target"}, "training": {"processes"}},
+    )
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

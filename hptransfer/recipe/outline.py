@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import get_args
 
-from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.recipe.hyperparameters import NAMES
 from hptransfer.recipe.schema import (
     FactoryModel,
     GptModel,
@@ -19,7 +19,7 @@ from hptransfer.recipe.schema import (
 )
 from hptransfer.recipe.yaml_gate import KeyPath, Plain
 
-SEARCHABLE: tuple[str, ...] = get_args(HyperparameterName)
+SEARCHABLE: tuple[str, ...] = NAMES
 
 #: sections whose keys depend on their `kind`
 KINDS: dict[str, dict[str, type[Section]]] = {

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
 from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
     MODEL,
@@ -32,6 +33,10 @@ from hptransfer.recipe.schema import (
 from hptransfer.recipe.yaml_gate import KeyPath, Plain
 
 T = TypeVar("T")
+
+
+#: a power of depth is fitted through them
+_FEWEST_DEPTHS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,16 @@ def _target(draft: Draft) -> Iterator[Violation]:
             )
 
 
+def _processes(draft: Draft) -> Iterator[Violation]:
+    training = draft.training
+    if training is not None and training.processes > training.batch_size:
+        yield Violation(
+            ("training", "processes"),
+            "`processes <= batch_size` must hold: each process takes at least one example of a batch",
+            f"processes={training.processes}, batch_size={training.batch_size}",
+        )
+
+
 def _space(draft: Draft) -> Iterator[Violation]:
     for name, axis in draft.space.items():
         path: KeyPath = ("tune", "space", name)
@@ -235,20 +250,21 @@ def _space(draft: Draft) -> Iterator[Violation]:
         if axis.low >= axis.high:
             hint = f"to keep one value, write `training.{name}` and leave `{name}` out of `tune.space`"
             yield Violation((*path, "low"), "`low < high` must hold", received, hint)
-        positive = axis.scale == "log" or name in {"learning_rate", "init_scale"}
+        logarithmic = axis.scale == "log" and name not in AVERAGES
+        positive = logarithmic or name in {"learning_rate", "init_scale", "eps", *MULTIPLIERS}
         if positive and axis.low <= 0:
-            reason = "on a log scale" if axis.scale == "log" else f"for `{name}`"
+            reason = "on a log scale" if logarithmic else f"for `{name}`"
             hint = f"write a small positive number, for example {axis.high / 256:.2g}"
             yield Violation((*path, "low"), f"`low > 0` must hold {reason}", received, hint)
         if name == "warmup" and axis.high > 1:
             rule = "`high <= 1` must hold for `warmup`, a fraction of the steps"
             yield Violation((*path, "high"), rule, received, "write 0.1 for a tenth of the steps")
-        if (
-            axis.scale == "log"
-            and 0 < axis.low < axis.high
-            and draft.check
-            and _grid_values(axis, draft.check.spacing) < 2
-        ):
+        if name in AVERAGES and axis.high >= 1:
+            rule = f"`high < 1` must hold for `{name}`, a weight of what was before"
+            yield Violation((*path, "high"), rule, received, "write for example 0.99")
+            continue
+        fine = axis.scale != "log" or not (axis.low > 0 or name in AVERAGES) or axis.low >= axis.high
+        if not fine and draft.check and _grid_values(name, axis, draft.check.spacing) < 2:
             rule = "a log range must hold at least 2 values of the grid"
             spacing = f"the grid is at multiples of {draft.check.spacing:g} octaves (`check.spacing`)"
             yield Violation(
@@ -256,40 +272,123 @@ def _space(draft: Draft) -> Iterator[Violation]:
             )
 
 
-def _grid_values(axis: Range, spacing: float) -> int:
+def _grid_values(name: str, axis: Range, spacing: float) -> int:
     """How many 2^(k * spacing), k an integer, lie in the range; rounding keeps bounds that are such points."""
-    first = math.ceil(round(math.log2(axis.low) / spacing, 9))
-    last = math.floor(round(math.log2(axis.high) / spacing, 9))
+    first = math.ceil(round(log_coordinate(name, axis.low) / spacing, 9))
+    last = math.floor(round(log_coordinate(name, axis.high) / spacing, 9))
     return last - first + 1
+
+
+#: of the built-in models: multipliers that concern no parameter, and why
+_NO_SUCH_PART = {
+    "mlp": {"attention_multiplier": "an mlp has no attention"},
+    "gpt": dict.fromkeys(("input_learning_rate", "input_init"), "a gpt has no input layer, only tables of embeddings"),
+}
+
+
+def _without_effect(draft: Draft) -> Iterator[Violation]:
+    """What nothing reads must be neither searched nor set."""
+    searched = {name: ("tune", "space", name) for name in draft.space}
+    absent = _NO_SUCH_PART.get(draft.model.kind, {}) if draft.model else {}
+    given = draft.training.multipliers if draft.training else None
+    for name in MULTIPLIERS:
+        if name in absent and given is not None and getattr(given, name) != 1:
+            path: KeyPath = ("training", "multipliers", name)
+            rule = f"`{name}` must multiply something in the model"
+            yield Violation(path, rule, f"{getattr(given, name):g}; {absent[name]}", "delete the line")
+    for name, path in searched.items():
+        if name in absent:
+            yield Violation(path, f"`{name}` must multiply something in the model", absent[name], "delete the line")
+        optimizer = draft.training.optimizer if draft.training else READ_BY.get(name)
+        if READ_BY.get(name, optimizer) != optimizer:
+            rule, hint = f"`{name}` must be read by the optimizer to be searched", "delete the line"
+            yield Violation(path, rule, f"optimizer={optimizer}", hint)
+
+
+#: values around an optimum: a parabola and one more on each side
+FEWEST_ON_A_LINE = 5
 
 
 def _seeds(draft: Draft) -> Iterator[Violation]:
     tune = draft.tune
-    if tune is None or tune.seeds is None or len(tune.space) > 1:
+    if tune is None:
         return
-    fewest = 5 * tune.seeds
+    if tune.order == "one-at-a-time" and len(tune.space) > 1:
+        fewest = FEWEST_ON_A_LINE * (tune.seeds or 1) * len(tune.space) + 1
+        if tune.trials < fewest:
+            rule = "`trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then together"
+            received = f"trials={tune.trials}, {len(tune.space)} hyperparameters"
+            yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials", ("tune", "order"))
+        return
+    if tune.seeds is None or len(tune.space) > 1:
+        return
+    fewest = FEWEST_ON_A_LINE * tune.seeds
     if tune.trials < fewest:
         rule = "`trials >= 5 * seeds` must hold: further seeds train the five values around the optimum"
         received = f"trials={tune.trials}, seeds={tune.seeds}"
         yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
 
 
+def _checked(draft: Draft, check: Check) -> Iterator[Violation]:
+    """Every checked hyperparameter must be searched, on a log scale, and named once."""
+    several = bool(check.hyperparameters)
+    if several and "hyperparameter" in check.model_fields_set:
+        rule, received = "only one of `hyperparameter` and `hyperparameters` can be given", "both"
+        yield Violation(("check", "hyperparameters"), rule, received, "delete `hyperparameter`")
+    for index, name in enumerate(check.checked):
+        key: KeyPath = ("check", "hyperparameters", index) if several else ("check", "hyperparameter")
+        if name in check.checked[:index]:
+            yield Violation(key, "`check.hyperparameters` must differ", name, "delete one")
+            continue
+        if draft.searched and name not in draft.searched:
+            searched = sorted(draft.searched & set(SEARCHABLE))
+            hint = f"add `{name}` to `tune.space`"
+            if searched:
+                hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
+            received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
+            rule = f"`check.{key[1]}` must be in `tune.space`"
+            yield Violation(key, rule, received, hint, elsewhere=("tune", "space"))
+        axis = draft.space.get(name)
+        if axis is not None and axis.scale != "log":
+            rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
+            yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+
+
+def _enqueued(draft: Draft) -> Iterator[Violation]:
+    """Optuna takes enqueued values as they are, whatever the range says."""
+    for index, values in enumerate(draft.tune.enqueue if draft.tune else ()):
+        path: KeyPath = ("tune", "enqueue", index)
+        searched = draft.tune.space if draft.tune else {}
+        if set(values) != set(searched):
+            rule = "`tune.enqueue` must give one value for each hyperparameter of `tune.space`, and no others"
+            received = ", ".join(sorted(values)) or "nothing"
+            yield Violation(path, rule, received, f"give {', '.join(sorted(searched))}")
+        for name, value in values.items():
+            axis = searched.get(name)
+            if axis is not None and not axis.low <= value <= axis.high:
+                rule = f"`low <= value <= high` of `tune.space.{name}` must hold for enqueued values"
+                received = f"{value:g}, with low={axis.low:g}, high={axis.high:g}"
+                yield Violation((*path, name), rule, received, "widen the range, or leave the value out")
+
+
+def _linearisation(draft: Draft) -> Iterator[Violation]:
+    """Laziness in depth is a slope over depths of blocks that add up."""
+    if draft.check is None or not draft.check.coordinate.linearisation:
+        return
+    place = ("check", "coordinate", "linearisation")
+    if isinstance(draft.model, MlpModel):
+        rule = "distance from linearisation is measured on residual blocks"
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
-    name = draft.check.hyperparameter
-    if draft.searched and name not in draft.searched:
-        searched = sorted(draft.searched & set(SEARCHABLE))
-        hint = f"add `{name}` to `tune.space`"
-        if searched:
-            hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
-        received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
-        rule = "`check.hyperparameter` must be in `tune.space`"
-        yield Violation(("check", "hyperparameter"), rule, received, hint, elsewhere=("tune", "space"))
-    axis = draft.space.get(name)
-    if axis is not None and axis.scale != "log":
-        rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
-        yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+    yield from _checked(draft, draft.check)
     if draft.check.octaves < draft.check.spacing:
         received = f"octaves={draft.check.octaves:g}, spacing={draft.check.spacing:g}"
         yield Violation(
@@ -307,7 +406,11 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _parameterization,
     _ladders,
     _target,
+    _processes,
     _space,
+    _without_effect,
     _seeds,
+    _enqueued,
+    _linearisation,
     _check,
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.sizes import Size
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
@@ -76,6 +77,9 @@ class _OwnModel(Section):
     """a family whose parameter names it has: says what writes the residual stream"""
     residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """regular expressions over full names of parameters whose output is added to the residual stream"""
+    queries: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """regular expressions over full names of query projections' parameters, for `attention_multiplier`; default: the
+    preset's"""
     roles: dict[str, RoleText] = {}
     """regular expression over full names -> role, where shapes and module types do not decide it"""
 
@@ -135,6 +139,35 @@ class TextFiles(Section):
 Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
 
 
+class Multipliers(Section):
+    """Constants of single roles at the base size, which transfer by the same rules as what they multiply; 1: none.
+
+    Norm gains and biases go with `hidden_learning_rate`, the readout's bias with `readout_learning_rate`, and a tied
+    readout with the embedding. docs/parameterizations.md says what each covers.
+    """
+
+    embedding_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for tables of embeddings"""
+    input_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for input layers: matrices whose inputs do not grow with the width"""
+    hidden_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for hidden weights, and for norm gains and biases"""
+    readout_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for the readout and its bias"""
+    embedding_init: Positive = 1.0
+    """multiple of the init std, beside `init_scale`, of tables of embeddings"""
+    input_init: Positive = 1.0
+    """of input layers"""
+    hidden_init: Positive = 1.0
+    """of hidden weights"""
+    readout_init: Positive = 1.0
+    """of the readout"""
+    attention_multiplier: Positive = 1.0
+    """multiplies attention logits, beside 1/sqrt(head_dim)"""
+    output_multiplier: Positive = 1.0
+    """multiplies the readout's product with its input, not its bias"""
+
+
 class Training(Section):
     """How one trial trains; hyperparameters are the base size's values, used where `tune.space` names none."""
 
@@ -153,6 +186,8 @@ class Training(Section):
     """of SGD; AdamW does not use it"""
     init_scale: Positive = 1.0
     """multiplies every random init std"""
+    multipliers: Multipliers = Multipliers()
+    """of single roles"""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
     warmup: Fraction = 0.1
@@ -161,6 +196,9 @@ class Training(Section):
     """global gradient norm; not invariant under the gauge, `plan` says so"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
+    rounding, so this is no part of a trial's identity (docs/cluster.md)"""
 
 
 class ParameterizationChoice(Section):
@@ -217,12 +255,21 @@ class Range(Section):
     low: NonNegative
     high: Positive
     scale: Literal["log", "linear"] = "log"
+    """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
+
+
+SamplerName = Literal["auto", "random", "sobol", "tpe", "gp", "cmaes", "grid"]
 
 
 class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    """searched hyperparameters of `training` (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
+    momentum) and of its `multipliers`"""
+    order: Literal["joint", "one-at-a-time"] = "joint"
+    """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
+    each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
     trials: Annotated[int, Field(ge=1, le=4096)] = 16
     """total number of finished search trials, over all interruptions"""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -232,6 +279,10 @@ class Tune(Section):
     `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values, besides `trials`"""
+    sampler: SamplerName = "auto"
+    """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
+    enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
+    """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 
 
 class Criteria(Section):
@@ -250,12 +301,18 @@ class CoordinateCheck(Section):
     seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
+    linearisation: bool = False
+    """also measure, in float64, how far residual blocks are from linear in their own weights, over `sizes.depths` (at
+    least 3, best from 4 layers on): it must not vanish with depth"""
 
 
 class Check(Section):
     """The transfer check."""
 
     hyperparameter: HyperparameterName = "learning_rate"
+    hyperparameters: Annotated[tuple[HyperparameterName, ...], Field(max_length=32, strict=False)] = ()
+    """instead of `hyperparameter`: a slice through the tuned point and a verdict for each, the worst one overall; each
+    costs as many trials as one alone"""
     spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
     """octaves between neighbouring grid values at their finest, one grid for all sizes"""
     octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
@@ -269,6 +326,31 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+
+    @property
+    def checked(self) -> tuple[HyperparameterName, ...]:
+        """Every hyperparameter that is checked, at least one."""
+        return self.hyperparameters or (self.hyperparameter,)
+
+
+class Budget(Section):
+    """What may be spent; options of `tune`, `check` and `run` override it.
+
+    A limit that is reached before there is an answer ends the command with exit status 3; the same command continues
+    once the limit is raised.
+    """
+
+    trials: Count | None = None
+    """finished trials of all commands together (search, confirmation, check), over all interruptions"""
+    flops: Positive | None = None
+    """floating point operations of those trials; none is started that would go beyond"""
+    time: Duration | None = None
+    """wall time of one command, as `90s`, `30m`, `2h` or `1d`; the same command again has it anew"""
+    trial_time: Duration | None = None
+    """wall time of one trial; one that takes longer is killed with all its processes and counts as failed (timeout)"""
+    trial_memory: Memory | None = None
+    """resident memory of one trial, all its processes together, as `500MB` or `4GB`; one that holds more is killed and
+    counts as failed (out of memory)"""
 
 
 class Expect(Section):
@@ -290,6 +372,7 @@ class Recipe(Section):
     sizes: Sizes
     tune: Tune
     check: Check = Check()
+    budget: Budget = Budget()
     expect: Expect | None = None
 
     @property

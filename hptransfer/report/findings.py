@@ -22,6 +22,7 @@ def as_text(finding: Finding, level: str = "error") -> str:
     lines = [f"{level}: {where}{printable(finding.rule)}"]
     if finding.received is not None:
         lines.append(f"  received: {printable(finding.received)}")
+    lines += [f"  | {printable(line)}" for line in finding.excerpt]
     if finding.hint is not None:
         lines += ["", f"hint: {printable(finding.hint)}"]
     return "\n".join(lines)

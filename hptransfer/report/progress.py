@@ -20,7 +20,7 @@ from rich.text import Text
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
 
-EventKind = Literal["started", "finished", "reused", "retried", "failed"]
+EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
 
 #: seconds between plain lines; failures and the last trial are always told
 _INTERVAL = 5.0
@@ -31,8 +31,8 @@ class TrialEvent:
     """Something happened to a trial.
 
     Attributes:
-        kind: "started", "finished" (trained just now), "reused" (trained before), "retried" (killed, runs again) or
-            "failed".
+        kind: "started", "finished" (trained just now), "reused" (trained before), "retried" (killed, runs again),
+            "failed", or "left out" (failed in an earlier run, not tried again).
         size: of the trial.
         hyperparameters: base-size values.
         seed: of initialisation and data order.
@@ -104,7 +104,7 @@ class Progress:
         """Takes notice of an event."""
         if event.trial is not None:
             self._count(event, event.trial)
-        if event.kind == "failed":
+        if event.kind in ("failed", "left out"):
             self._failed += 1
         if not self._quiet:
             self._tell(event)
@@ -140,7 +140,7 @@ class Progress:
             parts.append(f"{self._failed} failed")
         left = self.seconds_left
         if left is not None and self._done < self._total:
-            parts.append(f"{_duration(left)} left")
+            parts.append(f"{duration(left)} left")
         return ", ".join(parts)
 
     def _count(self, event: TrialEvent, trial: Trial) -> None:
@@ -155,7 +155,7 @@ class Progress:
             self._best = min(self._best, trial.loss)
 
     def _tell(self, event: TrialEvent) -> None:
-        if event.kind in ("failed", "retried"):
+        if event.kind in ("failed", "retried", "left out"):
             self._console.print(f"{_place(event, self._names)}: {event.kind}: {event.message}", markup=False)
         elif not self._is_live and event.kind == "finished" and event.trial is not None:
             now = time.monotonic()
@@ -181,7 +181,8 @@ def _result(trial: Trial) -> str:
     return f"{loss} ({trial.seconds:.1f} s)"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as people read it: 90 s, 12 min, 3.5 h."""
     whole = math.ceil(seconds)
     if whole < 120:
         return f"{whole} s"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
+from hptransfer.recipe.hyperparameters import AVERAGES, from_log_coordinate, log_coordinate
 from hptransfer.recipe.schema import Range
 
 #: a linear range counts as this many octaves, so that one set of step sizes serves both scales
@@ -17,8 +18,9 @@ _LINEAR_OCTAVES = 8.0
 class Axis:
     """One searched hyperparameter.
 
-    Its coordinate x is log2 of the value on a log scale, so lattices on x are counted from 1 whatever the bounds; on a
-    linear scale x runs from 0 at the low bound to 8 at the high one.
+    Its coordinate x is log2 of the value on a log scale, so lattices on x are counted from 1 whatever the bounds; of
+    betas and momentum log2 of the horizon 1 / (1 - value). On a linear scale x runs from 0 at the low bound to 8 at the
+    high one.
 
     Attributes:
         name: of the hyperparameter.
@@ -33,17 +35,25 @@ class Axis:
     log: bool
 
     def __post_init__(self) -> None:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            rule = f"`{'0 < ' if self.log else ''}low < high` must hold for `tune.space.{self.name}`"
+        least, most = (0.0, 1.0) if self.name in AVERAGES else (math.ulp(0.0) if self.log else 0.0, math.inf)
+        if not (least <= self.low < self.high < most):
+            below = "0 < " if least > 0 else ""
+            rule = f"`{below}low < high{' < 1' if most == 1 else ''}` must hold for `tune.space.{self.name}`"
             raise UsageError(rule, received=f"low={self.low:g}, high={self.high:g}")
 
     def x(self, value: float) -> float:
         """The coordinate of a value."""
-        return math.log2(value) if self.log else _LINEAR_OCTAVES * (value - self.low) / (self.high - self.low)
+        return (
+            log_coordinate(self.name, value)
+            if self.log
+            else _LINEAR_OCTAVES * (value - self.low) / (self.high - self.low)
+        )
 
     def value(self, x: float) -> float:
         """The value at a coordinate."""
-        return 2.0**x if self.log else self.low + (self.high - self.low) * x / _LINEAR_OCTAVES
+        return (
+            from_log_coordinate(self.name, x) if self.log else self.low + (self.high - self.low) * x / _LINEAR_OCTAVES
+        )
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -64,7 +74,8 @@ class Axis:
     def wider(self, end: str) -> float:
         """A bound worth trying when the optimum lies at this end ("low" or "high"): two octaves, or half the range."""
         if self.log:
-            return self.low / 4 if end == "low" else self.high * 4
+            x = max(0.0, self.x(self.low) - 2) if self.name in AVERAGES else self.x(self.low) - 2
+            return self.value(x if end == "low" else self.x(self.high) + 2)
         half = (self.high - self.low) / 2
         return max(0.0, self.low - half) if end == "low" else self.high + half
 

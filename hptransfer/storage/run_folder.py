@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,8 @@ class RunFolder:
     def close(self) -> None:
         """Releases the lock."""
         if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self._lock.truncate(0)  # nobody works here any more
             self._lock.close()
             self._lock = None
 
@@ -86,9 +89,32 @@ class RunFolder:
         return self.path / "target.yaml"
 
     @property
+    def recipe(self) -> Path:
+        """The recipe as the last command worked with it."""
+        return self.path / "recipe.json"
+
+    @property
+    def costs(self) -> Path:
+        """FLOPs by size, a cache."""
+        return self.path / "costs.json"
+
+    @property
+    def failures(self) -> Path:
+        """Folder of what is known of each failed trial, a text file each."""
+        return self.path / "failures"
+
+    @property
     def figures(self) -> Path:
         """Folder of drawn curves."""
         return self.path / "figures"
+
+    def stop_requested(self) -> bool:
+        """Whether `hptransfer stop` asked this process to stop."""
+        return (self.path / "stop").exists()
+
+    def request_stop(self) -> None:
+        """Asks the process that works here to stop; it looks several times a second."""
+        write_atomically(self.path / "stop", "")
 
     def space_warning(self) -> str | None:
         """A sentence when little disk space is left, else None."""
@@ -103,20 +129,75 @@ class RunFolder:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            owner = _read_owner(lock.read())
+            owner = read_owner(self.path)
             lock.close()
             raise MachineError(
                 "one process at a time may work in a run folder",
-                received=f"{self.path} is in use by {owner}",
-                hint="wait for it, stop it, or choose another folder with --runs",
+                received=f"{self.path} is in use by {owner or 'another process'}",
+                hint=f"wait for it, end it (`hptransfer stop {self.path.name}`) or choose another folder with --runs",
             ) from None
+        (self.path / "stop").unlink(missing_ok=True)  # it was meant for an owner before
         lock.truncate(0)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         owner_record = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": sys.argv[:3]}
         lock.write(json.dumps(owner_record))
         lock.flush()
         self._lock = lock
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that works in a run folder.
+
+    Attributes:
+        pid: its process id.
+        host: the machine it runs on.
+        started: when it took the lock, ISO 8601, UTC.
+        command: the beginning of its command line.
+        alive: whether it still holds the lock; None when it is another machine's.
+    """
+
+    pid: int
+    host: str
+    started: str
+    command: tuple[str, ...]
+    alive: bool | None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, started {self.started} ({' '.join(self.command)})"
+
+
+def read_owner(folder: Path) -> Owner | None:
+    """Who works in a run folder, or did when it was killed; None where the last one left in good order.
+
+    Taking the lock, even for a moment, could turn away an owner that is just starting: so the record is read and the
+    process is looked at instead.
+    """
+    path = folder / "lock"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        pid, host = int(record["pid"]), str(record["host"])
+        owner = Owner(pid, host, str(record["started"]), tuple(map(str, record["command"])), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return replace(owner, alive=_holds(pid, path)) if host == socket.gethostname() else owner
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """Whether the process is there and has the file open: its number may belong to another one by now."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    try:
+        return any(os.path.samefile(entry, path) for entry in descriptors.iterdir() if entry.exists())
+    except FileNotFoundError:
+        if Path("/proc/self/fd").exists():
+            return False
+    except PermissionError:  # somebody else's process: it is there, and more cannot be known
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -164,14 +245,6 @@ def _located(path: Path) -> Iterator[None]:
             received=f"{place}: {error.strerror}",
             hint="choose another place with --runs",
         ) from error
-
-
-def _read_owner(text: str) -> str:
-    try:
-        owner = json.loads(text)
-        return f"process {owner['pid']} on {owner['host']}, started {owner['started']} ({' '.join(owner['command'])})"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,11 +8,12 @@ flagged: told as failed, samplers would forget it and go there again (Optuna, th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
@@ -21,12 +22,16 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict, trial_to_dict
+from hptransfer.recipe.hyperparameters import AVERAGES, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.database import close_database, database_faults, open_database
+from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
+from hptransfer.storage.shared_study import SharedStudy
 
 #: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
+#: causes that would repeat themselves: such a trial is not run again before `requeue`
+STANDING = ("error", "out of memory", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class FailedTrial:
         study: name of its study.
         cause: "interrupted", "killed", "out of memory", "error" or "timeout".
         message: one line.
+        number: Optuna's number of the attempt within its study.
     """
 
     key: str
@@ -63,6 +69,7 @@ class FailedTrial:
     study: str
     cause: str
     message: str
+    number: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class TrialStore:
     """All trials of a run folder. A trial is in the database before anything else is done with it.
 
     Args:
-        path: the database, created where missing.
+        place: the database's file, created where missing; or the study on a server that this process coordinates.
         experiment: sha256 (hex) of what the trials of one study share.
         space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
 
@@ -90,13 +97,16 @@ class TrialStore:
         MachineError: here and in every method, when the database cannot be read or written.
     """
 
-    def __init__(self, path: Path, experiment: str, space: Mapping[str, Range]) -> None:
-        self._path, self._experiment, self._space = path, experiment, space
-        self._storage = open_database(path)
+    def __init__(self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range]) -> None:
+        self._path, self._experiment, self._space = place, experiment, space
+        # on a server recipes share one database, and each reads and reaps its own trials alone
+        self._prefix = "" if isinstance(place, Path) else f"{place.name}/"
+        self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
         self._failed: list[FailedTrial] = []
-        with database_faults(path):
+        self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer stand
+        with database_faults(place):
             self._read()
 
     def __enter__(self) -> Self:
@@ -113,7 +123,7 @@ class TrialStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{size.label}-{self._experiment[:8]}"
+        return f"{self._prefix}{size.label}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""
@@ -145,6 +155,29 @@ class TrialStore:
             and (phase is None or failed.phase == phase)
         ]
 
+    def standing(self, key: str) -> FailedTrial | None:
+        """The failure for which this trial is not run again; None where there is none, or it was requeued."""
+        for failed in reversed(self._failed):
+            if failed.key == key and failed.cause in STANDING and (failed.study, failed.number) not in self._requeued:
+                return failed
+        return None
+
+    def requeue(self, causes: Collection[str]) -> list[FailedTrial]:
+        """Lets trials of this experiment that failed for one of these causes run again.
+
+        Returns:
+            The failures that stood until now, one per trial.
+        """
+        candidates = [self.standing(key) for key in dict.fromkeys(failed.key for failed in self.failures())]
+        chosen = [failed for failed in candidates if failed is not None and failed.cause in causes]
+        keys = {failed.key for failed in chosen}
+        self._requeued |= {(failed.study, failed.number) for failed in self.failures() if failed.key in keys}
+        with database_faults(self._path):
+            for study in {failed.study for failed in chosen}:
+                numbers = sorted(number for name, number in self._requeued if name == study)
+                self._storage.set_study_user_attr(self._studies[study], "requeued", numbers)
+        return chosen
+
     def start(self, key: str, size: Size, hyperparameters: Mapping[str, float], seed: int, phase: str) -> OpenTrial:
         """Records that a trial runs.
 
@@ -167,7 +200,13 @@ class TrialStore:
             state=OptunaState.RUNNING,
             params={name: hyperparameters[name] for name in distributions},
             distributions=distributions,
-            user_attrs={"key": key, "phase": phase, "seed": seed, "hyperparameters": dict(hyperparameters)},
+            user_attrs={
+                "key": key,
+                "phase": phase,
+                "seed": seed,
+                "hyperparameters": dict(hyperparameters),
+                "started": time.time(),  # own clock: Optuna 4 and 5 read each other's times shifted by the time zone
+            },
         )
         with database_faults(self._path):
             try:
@@ -205,7 +244,9 @@ class TrialStore:
         with database_faults(self._path):
             if details:
                 self._storage.set_trial_user_attr(opened.trial_id, "details", details)
-            self._fail(opened.trial_id, FailedTrial(opened.key, opened.phase, opened.study, cause, message))
+            number = self._storage.get_trial_number_from_id(opened.trial_id)
+            failed = FailedTrial(opened.key, opened.phase, opened.study, cause, message, number)
+            self._fail(opened.trial_id, failed)
 
     def asked(self, size: Size) -> tuple[Asked, ...]:
         """Every point the search of this size decided to try, in order, whether or not it was finished."""
@@ -214,7 +255,7 @@ class TrialStore:
             return ()
         with database_faults(self._path):
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
-        return tuple(Asked(entry["hyperparameters"], entry["seed"]) for entry in entries)
+        return tuple(Asked(completed(entry["hyperparameters"]), entry["seed"]) for entry in entries)
 
     def ask(self, size: Size, points: Iterable[Asked]) -> None:
         """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
@@ -225,9 +266,23 @@ class TrialStore:
         with database_faults(self._path):
             self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
 
+    def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
+        """Sets user attributes of a size's study, JSON-able, where they differ from what it has."""
+        name = self.study_name(size)
+        with database_faults(self._path):
+            study = self._study_id(name, size)
+            present = self._storage.get_study_user_attrs(study)
+            for key, value in attributes.items():
+                if present.get(key) != value:
+                    self._storage.set_study_user_attr(study, key, value)
+
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):
+            if not name.startswith(self._prefix):
+                continue
             self._studies[name] = self._storage.get_study_id_from_name(name)
+            requeued = self._storage.get_study_user_attrs(self._studies[name]).get("requeued", ())
+            self._requeued |= {(name, number) for number in requeued}
             for frozen in self._storage.get_all_trials(self._studies[name], deepcopy=False):
                 self._read_trial(name, frozen)
 
@@ -237,11 +292,11 @@ class TrialStore:
             return
         phase = attributes["phase"]
         if frozen.state == OptunaState.COMPLETE:
-            trial = trial_from_dict(attributes["trial"])
+            trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
-            self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message))
+            self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message, frozen.number))
         else:
             self._reap(study, frozen)
 
@@ -250,9 +305,10 @@ class TrialStore:
         attributes = frozen.user_attrs
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
         if "trial" in attributes:
-            self._complete(trial_id, study, attributes["phase"], trial_from_dict(attributes["trial"]))
+            self._complete(trial_id, study, attributes["phase"], _completed(trial_from_dict(attributes["trial"])))
             return
-        self._fail(trial_id, FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", ""))
+        failed = FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", "", frozen.number)
+        self._fail(trial_id, failed)
 
     def _complete(self, trial_id: int, study: str, phase: str, trial: Trial) -> None:
         value = trial.loss
@@ -287,8 +343,15 @@ class TrialStore:
         """Bounds of the search, stretched where a check goes beyond them."""
         return {
             name: FloatDistribution(
-                min(axis.low, hyperparameters[name]), max(axis.high, hyperparameters[name]), log=axis.scale == "log"
+                min(axis.low, hyperparameters[name]),
+                max(axis.high, hyperparameters[name]),
+                log=axis.scale == "log" and name not in AVERAGES,  # Optuna has no scale of 1 / (1 - value)
             )
             for name, axis in self._space.items()
             if name in hyperparameters
         }
+
+
+def _completed(trial: Trial) -> Trial:
+    """A record as it would be written now: it may be older than some multipliers."""
+    return replace(trial, hyperparameters=completed(trial.hyperparameters))

@@ -2,39 +2,33 @@
 
 The recipe's `description`, which is no part of a trial's identity, carries it as JSON: `optimum` (log2 learning rate at
 width 64), `drift` (octaves per doubling of the width), `depth_drift`, `noise` (nats), `wall` (log2, everything above
-diverges), `slope` (power of the width in activation changes), `seconds` per trial, `log` (a line per training).
+diverges), `readout_drift` (octaves of `readout_learning_rate` per doubling), `cross` (how the two interact), `slope`
+(power of the width in activation changes), `seconds` per trial, `log` (a line per training).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from hptransfer.cli.boundary import guarded
-from hptransfer.commands.check import check
-from hptransfer.commands.running import Session
 from hptransfer.commands.trial import TrialRequest, request_from_payload
-from hptransfer.commands.tune import tune
 from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
-from hptransfer.execution.pool import WorkerPool
-from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import Range
-from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import TrialStore
-
-ENTRY = "tests.commands.ladder:work"
-FINGERPRINT = "e" * 64
+from tests.commands.landscape import FINGERPRINT, cost
 
 
 def recipe_text(
-    landscape: Mapping[str, Any], *, depths: str = "", seeds: int = 3, expect: str = "", check: str = ""
+    landscape: Mapping[str, Any],
+    *,
+    depths: str = "",
+    seeds: int = 3,
+    expect: str = "",
+    check: str = "",
+    space: str = "",
+    trials: int = 8,
 ) -> str:
     """A recipe over this ladder: widths 64 to 512, learning rates from 2^-10 to 2^-2."""
     return f"""\
@@ -50,8 +44,8 @@ sizes:
   {f"depths: {depths}" if depths else ""}
   target: {{width: 1024, depth: 2}}
 tune:
-  space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}}}
-  trials: 8
+  space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}{space}}}
+  trials: {trials}
 check: {{seeds: {seeds}{check}}}
 {f"expect: {{verdict: {expect}}}" if expect else ""}
 """
@@ -59,6 +53,8 @@ check: {{seeds: {seeds}{check}}}
 
 def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training or measuring."""
+    if payload.get("task") == "cost":
+        return cost(payload)
     request = request_from_payload(payload)
     landscape = json.loads(request.recipe.description)
     if payload.get("task") == "coordinates":
@@ -92,38 +88,8 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any]) -> float:
     )
     digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
-    return 2.0 + 0.05 * (x - optimum) ** 2 + 0.3 / request.size.width**0.5 + noise
-
-
-@contextlib.contextmanager
-def ladder_session(runs: Path, text: str) -> Iterator[Session]:
-    """A session whose workers climb the ladder."""
-    runs.mkdir(exist_ok=True)
-    path = runs.parent / "ladder.yaml"
-    path.write_text(text, encoding="utf-8")
-    loaded = load_recipe(path)
-    recipe = loaded.recipe
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialRequest(recipe, path.parent, proxy, {}, 0).experiment(FINGERPRINT)
-    space: dict[str, Range] = dict(recipe.tune.space.items())
-    with (
-        RunFolder.open(runs, recipe.name) as folder,
-        TrialStore(folder.study, experiment, space) as store,
-        WorkerPool(ENTRY, 2) as pool,
-    ):
-        yield Session(loaded, folder, FINGERPRINT, store, pool)
-
-
-def main(runs: str, text: str) -> int:
-    """Tunes and checks as `run` does; for tests that kill the whole process."""
-
-    def action() -> int:
-        with ladder_session(Path(runs), text) as session:
-            tune(session, quiet=True)
-            return check(session, "ladder.yaml", quiet=True, show=False).report.verdict.exit_status
-
-    return guarded(action)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    other = math.log2(request.hyperparameters["readout_learning_rate"])
+    other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)
+    other += math.log2((1 - request.hyperparameters["beta2"]) / 0.05)  # the optimum of beta2 is 0.95 at every width
+    slope = 0.05 * other**2 + landscape.get("cross", 0.0) * (x - optimum) * other
+    return 2.0 + 0.05 * (x - optimum) ** 2 + slope + 0.3 / request.size.width**0.5 + noise

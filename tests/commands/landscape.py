@@ -1,8 +1,10 @@
 """A trial without training: a loss curve with an exact optimum and every misfortune, chosen by the recipe.
 
 The recipe's `description`, which is no part of a trial's identity, carries the landscape as JSON:
-`optimum` and `wall` (log2 of the learning rate), `seconds` per trial, `log` (a file that gets a line per training),
-`kill`, `error`, `memory` (log2 learning rates at which that happens), `kill_once` (a folder of marks).
+`optimum` and `wall` (log2 of the learning rate), `readout` (log2 of the best `readout_learning_rate`), `cross` (how the
+two interact), `trade` (how far `readout_init` can replace it), `seconds` per trial, `log` (a file that gets a line per
+training), `kill`, `error`, `memory`, `hang`, `hold` (log2 learning rates at which that happens; `megabytes` are held),
+`kill_once` (a folder of marks).
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from typing import Any
 from hptransfer.commands.trial import TrialRequest, request_from_payload
 from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
 
-ENTRY = "tests.commands.landscape:train"
+#: of the data that nobody reads
 FINGERPRINT = "f" * 64
+#: FLOPs of every trial, and of the target's run
+TRIAL_FLOPS, TARGET_FLOPS = 1e6, 1e9
 
 
 def recipe_text(landscape: Mapping[str, Any], *, trials: int = 12, space: str = "", confirm: int = 2) -> str:
@@ -45,8 +49,10 @@ tune:
 """
 
 
-def train(payload: Mapping[str, Any]) -> dict[str, Any]:
+def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training."""
+    if payload.get("task") == "cost":
+        return cost(payload)
     request = request_from_payload(payload)
     landscape = json.loads(request.recipe.description)
     x = math.log2(request.hyperparameters["learning_rate"])
@@ -58,8 +64,13 @@ def train(payload: Mapping[str, Any]) -> dict[str, Any]:
             log.write(f"{key}\n")
     loss = _loss(request, landscape, x)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
-    trial = Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=1e6, seconds=0.5)
+    trial = Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=TRIAL_FLOPS, seconds=0.5)
     return trial_to_dict(trial)
+
+
+def cost(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker answers when asked for FLOPs: those of a trial, a thousand times as many for the target."""
+    return {"flops": [TARGET_FLOPS if size["width"] == 1024 else TRIAL_FLOPS for size in payload["sizes"]]}
 
 
 def _loss(request: TrialRequest, landscape: Mapping[str, Any], x: float) -> float:
@@ -69,7 +80,12 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any], x: float) -> floa
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.0)
     decay = request.hyperparameters["weight_decay"]
     valley = 0.02 * math.log2(decay / 0.01) ** 2 if decay > 0 else 0.0
-    return float(2.0 + 0.05 * (x - landscape.get("optimum", -6.0)) ** 2 + valley + noise)
+    away = x - landscape.get("optimum", -6.0)
+    readout = math.log2(request.hyperparameters["readout_learning_rate"]) - landscape.get("readout", 0.0)
+    init = math.log2(request.hyperparameters["readout_init"]) - landscape.get("readout", 0.0)
+    trade = landscape["trade"] * (readout + init) ** 2 if "trade" in landscape else 0.0
+    slope = 0.05 * readout**2 + landscape.get("cross", 0.0) * away * readout + trade
+    return float(2.0 + 0.05 * away**2 + slope + valley + noise)
 
 
 def _suffer(landscape: Mapping[str, Any], x: float, key: str) -> None:
@@ -77,6 +93,12 @@ def _suffer(landscape: Mapping[str, Any], x: float, key: str) -> None:
         raise ValueError(f"no luck at 0x{key[:8]}")
     if x in landscape.get("memory", []):
         raise MemoryError
+    if x in landscape.get("hang", []):
+        time.sleep(120)
+    if x in landscape.get("hold", []):
+        block = b"x" * (landscape["megabytes"] * 10**6)
+        time.sleep(60)
+        del block
     mark = Path(landscape.get("kill_once", ""), key)
     if "kill_once" in landscape and not mark.exists():
         mark.touch()

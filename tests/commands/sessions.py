@@ -1,4 +1,4 @@
-"""Sessions over a landscape instead of real training, in this process or in one that can be killed."""
+"""Sessions over a landscape or a ladder instead of real training, in this process or in one that can be killed."""
 
 from __future__ import annotations
 
@@ -6,39 +6,29 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.running import Session, run_requests
+from hptransfer.commands.check import check
+from hptransfer.commands.running import Session, open_session
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import tune
-from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import Range
-from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import TrialStore
-from tests.commands.landscape import ENTRY, FINGERPRINT
+from tests.commands.landscape import FINGERPRINT
 
 
 @contextlib.contextmanager
-def landscape_session(runs: Path, text: str, workers: int = 2) -> Iterator[Session]:
-    """A session whose workers walk the landscape."""
+def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> Iterator[Session]:
+    """A session of the recipe in `text`, whose name says which module of `tests.commands` plays its trials."""
     runs.mkdir(exist_ok=True)
-    path = runs.parent / "landscape.yaml"
+    path = runs.parent / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    loaded = load_recipe(path)
-    recipe = loaded.recipe
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialRequest(recipe, path.parent, proxy, {}, 0).experiment(FINGERPRINT)
-    space: dict[str, Range] = dict(recipe.tune.space.items())
-    with (
-        RunFolder.open(runs, recipe.name) as folder,
-        TrialStore(folder.study, experiment, space) as store,
-        WorkerPool(ENTRY, workers) as pool,
-    ):
-        yield Session(loaded, folder, FINGERPRINT, store, pool)
+    entry = f"tests.commands.{load_recipe(path).recipe.name}:work"
+    with open_session(path, runs, workers, entry=entry, fingerprint=FINGERPRINT, **options) as session:
+        yield session
 
 
-def ladder(session: Session) -> list[TrialRequest]:
+def grid(session: Session) -> list[TrialRequest]:
     """Requests as a check makes them: four widths, four learning rates, two seeds."""
     recipe = session.loaded.recipe
     return [
@@ -50,15 +40,17 @@ def ladder(session: Session) -> list[TrialRequest]:
 
 
 def main(work: str, runs: str, text: str) -> int:
-    """Works on the landscape as a command does ("tune" or "check"); for tests that kill the whole process."""
+    """Works as a command does ("tune", "grid" or "run"); for tests that kill the whole process."""
 
     def action() -> int:
-        with landscape_session(Path(runs), text) as session:
+        with recipe_session(Path(runs), text) as session:
+            if work == "grid":
+                session.run(grid(session), "check", lambda event: None)
+                return 0
+            tune(session, quiet=True)
             if work == "tune":
-                tune(session, quiet=True)
-            else:
-                run_requests(ladder(session), session.store, session.pool, fingerprint=FINGERPRINT, phase="check")
-        return 0
+                return 0
+            return check(session, "recipe.yaml", quiet=True, show=False).report.verdict.exit_status
 
     return guarded(action)
 

@@ -21,14 +21,15 @@ from hptransfer.commands.tune import tune
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.verdict import Verdict
-from tests.commands.ladder import ladder_session, recipe_text
+from tests.commands.ladder import recipe_text
+from tests.commands.sessions import recipe_session
 
 ROOT = Path(__file__).parents[2]
 
 
 def checked(tmp_path: Path, landscape: Mapping[str, Any], **options: Any) -> CheckResult:
     """Tunes and checks on a ladder."""
-    with ladder_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
+    with recipe_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
         tune(session, quiet=True)
         return check(session, "ladder.yaml", quiet=True, show=False)
 
@@ -99,7 +100,7 @@ def test_check_trains_nothing_twice(tmp_path: Path) -> None:
     """A second check trains nothing, gives the same document and measures no coordinates again."""
     log = tmp_path / "log"
     text = recipe_text({"log": str(log)})
-    with ladder_session(tmp_path / "runs", text) as session:
+    with recipe_session(tmp_path / "runs", text) as session:
         tune(session, quiet=True)
         first = check(session, "ladder.yaml", quiet=True, show=False)
         trained = len(log.read_text().splitlines())
@@ -135,18 +136,18 @@ def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdic
 def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None:
     """A size without a finite loss ends with a message about that size, not with a defect."""
     text = recipe_text({"log": str(tmp_path / "log")})
-    with ladder_session(tmp_path / "runs", text) as session:
+    with recipe_session(tmp_path / "runs", text) as session:
         tune(session, quiet=True)
     blown = recipe_text({"wall": -20.0, "seconds": 0.0})
     (tmp_path / "runs" / "ladder" / "study.db").unlink()
-    with ladder_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
+    with recipe_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
         check(session, "ladder.yaml", quiet=True, show=False)
 
 
 def test_check_needs_tuned_values(tmp_path: Path) -> None:
     """Without tuned.yaml the message names the command to run."""
     with (
-        ladder_session(tmp_path / "runs", recipe_text({})) as session,
+        recipe_session(tmp_path / "runs", recipe_text({})) as session,
         pytest.raises(UsageError, match="hyperparameters must be tuned first") as error,
     ):
         check(session, "ladder.yaml", quiet=True, show=False)
@@ -156,10 +157,10 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
 
 def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
     """Values tuned before the recipe was edited are not checked as if they were tuned with it."""
-    with ladder_session(tmp_path / "runs", recipe_text({})) as session:
+    with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         tune(session, quiet=True)
     edited = recipe_text({}).replace("steps: 10", "steps: 11")
-    with ladder_session(tmp_path / "runs", edited) as session, pytest.raises(UsageError, match="same recipe"):
+    with recipe_session(tmp_path / "runs", edited) as session, pytest.raises(UsageError, match="same recipe"):
         check(session, "ladder.yaml", quiet=True, show=False)
 
 
@@ -168,7 +169,7 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
     for name, drift in (("stays", 0.0), ("moves", -0.9)):
         runs = tmp_path / name / "runs"
         runs.parent.mkdir()
-        with ladder_session(runs, recipe_text({"drift": drift})) as session:
+        with recipe_session(runs, recipe_text({"drift": drift})) as session:
             tune(session, quiet=True)
             check(session, "ladder.yaml", quiet=True, show=False)
             if drift == 0.0:
@@ -184,7 +185,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """Killed at several moments of tune and check and started again, every trial is trained to its end exactly once."""
     log = tmp_path / "log"
     text = recipe_text({"seconds": 0.02, "log": str(log)})
-    command = [sys.executable, "-m", "tests.commands.ladder", str(tmp_path / "runs"), text]
+    command = [sys.executable, "-m", "tests.commands.sessions", "run", str(tmp_path / "runs"), text]
     (tmp_path / "runs").mkdir()
     finished_before_kill: set[str] = set()
     for moment in (12, 30, 50):  # in tune (10 trials), then twice in check
@@ -195,13 +196,13 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        with ladder_session(tmp_path / "runs", text) as session:
+        with recipe_session(tmp_path / "runs", text) as session:
             now = {trial.key for trial in session.store.trials()}
         assert finished_before_kill <= now
         finished_before_kill = now
 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    with ladder_session(tmp_path / "runs", text) as session:
+    with recipe_session(tmp_path / "runs", text) as session:
         keys = Counter(trial.key for trial in session.store.trials())
 
     assert ended.returncode in (0, 3), ended.stderr
@@ -211,7 +212,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert len(repeated) <= 2 * 3
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    with ladder_session(undisturbed / "runs", recipe_text({})) as session:
+    with recipe_session(undisturbed / "runs", recipe_text({})) as session:
         tune(session, quiet=True)
         check(session, "ladder.yaml", quiet=True, show=False)
         assert {trial.key for trial in session.store.trials()} == set(keys)

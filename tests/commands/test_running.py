@@ -14,8 +14,8 @@ from hptransfer.errors import MachineError, UsageError
 from hptransfer.evidence.trial import Trial
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
-from tests.commands.landscape import FINGERPRINT, recipe_text
-from tests.commands.sessions import landscape_session
+from tests.commands.landscape import recipe_text
+from tests.commands.sessions import FINGERPRINT, recipe_session
 
 
 class Bench:
@@ -58,7 +58,7 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     landscape: dict[str, Any] = getattr(request, "param", {})
     if "kill_once" in landscape:
         landscape = landscape | {"kill_once": str(tmp_path)}
-    with landscape_session(tmp_path / "runs", recipe_text(landscape | {"log": str(tmp_path / "log")})) as session:
+    with recipe_session(tmp_path / "runs", recipe_text(landscape | {"log": str(tmp_path / "log")})) as session:
         yield Bench(session, tmp_path / "log")
 
 

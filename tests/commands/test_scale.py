@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,6 +16,9 @@ from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, 
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
 from tests.commands.test_plan import RECIPE
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Folder:
@@ -63,6 +67,12 @@ class Folder:
         """The file the command writes."""
         return self.runs / "tiny" / "target.yaml"
 
+    def model(self) -> torch.nn.Module:
+        """The recipe's model at the target."""
+        from hptransfer.models.build import build_model
+
+        return build_model(GptModel(kind="gpt", context=8, head_dim=8), 64, 8)
+
     def document(self) -> dict[str, dict[str, object]]:
         """The file's content."""
         content: dict[str, dict[str, object]] = yaml.safe_load(self.target.read_text())
@@ -94,10 +104,8 @@ def test_it_writes_the_target_with_its_evidence(folder: Folder) -> None:
 
 def test_the_file_is_usable(folder: Folder) -> None:
     """load_plan reads it and its groups fit the recipe's model at the target."""
-    from hptransfer.models.build import build_model
-
     folder.scale()
-    model = build_model(GptModel(kind="gpt", context=8, head_dim=8), 64, 8)
+    model = folder.model()
     loaded = hptransfer.load_plan(folder.target)
     loaded.init_(model, seed=0)
 
@@ -241,3 +249,30 @@ def test_damaged_files_are_usage_errors(folder: Folder, name: str, text: str) ->
 
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
         folder.scale()
+
+
+def test_tuned_multipliers_are_in_the_rows(folder: Folder) -> None:
+    """What was tuned for a role reaches its rows, those at 1 take no line, and the file's reader applies them."""
+    folder.scale()
+    before = rows_by_pattern(folder)
+    values = {"learning_rate": 0.03125, "readout_learning_rate": 4.0, "hidden_init": 0.5, "embedding_init": 1.0}
+    folder.write_tuned(hyperparameters=values)
+    folder.scale()
+    document = folder.document()
+    after = rows_by_pattern(folder)
+
+    assert document["hyperparameters"]["readout_learning_rate"] == 4.0
+    assert "embedding_init" not in document["hyperparameters"]
+    readout, hidden = r"readout\.weight", r"blocks\.\d+\.up\.weight"
+    assert after[readout]["learning_rate"] == 4 * before[readout]["learning_rate"]
+    assert after[readout]["rules"]["learning_rate"].startswith("readout_learning_rate")
+    assert after[hidden]["init_std"] == 0.5 * before[hidden]["init_std"]
+    assert after[hidden]["learning_rate"] == before[hidden]["learning_rate"]
+    rates = {group["name"]: group["lr"] for group in hptransfer.load_plan(folder.target).param_groups(folder.model())}
+    assert rates[readout] == after[readout]["learning_rate"]
+
+
+def rows_by_pattern(folder: Folder) -> dict[str, Any]:
+    """The file's rows."""
+    document: Any = folder.document()
+    return {row["pattern"]: row for row in document["parameters"]}

@@ -109,6 +109,21 @@ def test_what_does_not_determine_a_run_is_not_in_its_key() -> None:
     assert elsewhere.key("data") == request(learning_rate=0.1).key("data")
 
 
+def test_keys_survive_new_hyperparameters() -> None:
+    """Keys as computed before multipliers of roles existed: nothing that was trained then is trained again."""
+    plain = request()
+    document = recipe(training={"batch_size": 64, "evaluation_batches": 16, "optimizer": "sgd"}).model_dump(mode="json")
+    document["model"] = {"kind": "factory", "factory": "models:build"}
+    own = Recipe.model_validate_json(json.dumps(document))
+    theirs = TrialRequest(own, ROOT, own.size(32, 4), {"learning_rate": 0.5, "weight_decay": 0.25}, 3)
+
+    assert plain.key("data") == "dbcd3e3c10898113fc7f1579f2164be3e8591190089d5012de63bf72df45afbd"
+    assert theirs.key("data") == "64d15157bf345765f65168f2c8775a5cdd1182f91a2b39b02503f01a4e735483"
+    fixed = request(recipe(training={"multipliers": {"readout_init": 2.0}}))
+    assert fixed.key("data") == request(readout_init=2.0).key("data") != plain.key("data")
+    assert request(readout_init=1.0).key("data") == plain.key("data")
+
+
 def test_keys_do_not_depend_on_the_process() -> None:
     """Another process, with another hash seed, computes the same key: a resumed run finds its trials."""
     payload = json.dumps(request(learning_rate=2.0**-7).payload())

@@ -25,7 +25,7 @@ from hptransfer.commands.tune_result import TuneResult, tuned_document
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import landscape_session
+from tests.commands.sessions import recipe_session
 from tests.execution.test_pool import wait_until_dead
 
 TWO_AXES = (
@@ -36,7 +36,7 @@ TWO_AXES = (
 def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> TuneResult:
     """Tunes in tmp_path/runs; a second call continues there."""
     landscape = landscape | {"log": str(tmp_path / "log")}
-    with landscape_session(tmp_path / "runs", recipe_text(landscape, **options), workers) as session:
+    with recipe_session(tmp_path / "runs", recipe_text(landscape, **options), workers) as session:
         return tune(session, quiet=True)
 
 
@@ -95,7 +95,7 @@ def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:
 
 def test_further_seeds_train_the_values_around_the_optimum(tmp_path: Path) -> None:
     """Of three seeds two train the five values of check's grid nearest to the optimum 2^-6, and only those."""
-    with landscape_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
+    with recipe_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
         tune(session, quiet=True)
         trials = session.store.trials(phase="search")
 
@@ -163,7 +163,7 @@ def finish_under_fire(
     Args:
         folder: where it works.
         landscape: what it walks.
-        work: "tune" or "check".
+        work: "tune" or "grid".
         growth: fewest and most trainings after which it is killed.
         options: of the recipe.
 
@@ -212,7 +212,7 @@ def test_a_search_under_sigkill_loses_and_repeats_nothing(tmp_path: Path, space:
 
 def test_a_ladder_under_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """Killed again and again, a check's 32 trials of four sizes are each finished once."""
-    finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "check", (5, 14))
+    finished, kills = finish_under_fire(tmp_path, {"seconds": 0.04}, "grid", (5, 14))
 
     assert kills >= 3
     assert len(finished) == len(set(finished)) == 32
@@ -329,7 +329,7 @@ def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path)
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         text = recipe_text({}, trials=20, space=TWO_AXES)
-        with landscape_session(tmp_path / name / "runs", text) as session:
+        with recipe_session(tmp_path / name / "runs", text) as session:
             size = session.loaded.recipe.size(64, 2)
             search = Search(session, size, lambda event: None)
             search._decide([], [], 20)
@@ -351,3 +351,27 @@ def test_what_is_printed_tells_recommendation_and_best_apart(tmp_path: Path) -> 
     assert "best observed" in text
     assert "partly luck" in text
     assert "12 trials, 0 diverged, 0 failed" in text
+
+
+@pytest.mark.parametrize("sampler", ["random", "cmaes", "grid"])
+def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str) -> None:
+    """The study and tuned.yaml name the sampler, its arguments, the seeds and Optuna's version."""
+    space = f"learning_rate: {{low: 0.0009765625, high: 0.25}}\n  sampler: {sampler}"
+    result = tuned(tmp_path, {"noise": 0.01}, space=space, trials=8)
+    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+
+    assert result.search["sampler"] == sampler
+    assert optuna.load_study(study_name=name, storage=storage).user_attrs["search"] == result.search
+    assert math.log2(result.recommended["learning_rate"]) == pytest.approx(-6, abs=1)
+
+
+def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
+    landscape = {"log": str(tmp_path / "log")}
+    with recipe_session(tmp_path / "runs", recipe_text(landscape, space=TWO_AXES, trials=5)) as session:
+        result = tune(session)
+
+    said = capsys.readouterr().err
+    assert "cannot fix a bowl" in said.splitlines()[0]
+    assert any("cannot fix a bowl" in warning for warning in result.warnings)

@@ -62,6 +62,30 @@ def _hang(payload: dict[str, Any]) -> Any:
     time.sleep(120)
 
 
+def _hold(payload: dict[str, Any]) -> Any:
+    block = b"x" * (payload["megabytes"] * 10**6)
+    time.sleep(payload["seconds"])
+    return len(block)
+
+
+def _leak(payload: dict[str, Any]) -> Any:
+    _KEPT.append(b"x" * (payload["megabytes"] * 10**6))
+    return {"pid": os.getpid()}
+
+
+def _grandchild_holds(payload: dict[str, Any]) -> Any:
+    code = f"import time; block = b'x' * {payload['megabytes'] * 10**6}; time.sleep(120)"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    with open(payload["tell"], "w", encoding="utf-8") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    child.wait()
+
+
+def _gpu(payload: dict[str, Any]) -> Any:
+    time.sleep(payload["seconds"])  # so that every worker gets one of these tasks
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def _hang_holding_the_interpreter(payload: dict[str, Any]) -> Any:
     ctypes.PyDLL(None).sleep(120)  # PyDLL keeps the interpreter lock
 
@@ -89,6 +113,7 @@ def _environment(payload: dict[str, Any]) -> Any:
     }
 
 
+_KEPT: list[bytes] = []
 _ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "square": _square,
     "noise": _noise,
@@ -99,6 +124,10 @@ _ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "segfault": _segfault,
     "hang": _hang,
     "hang in C": _hang_holding_the_interpreter,
+    "hold": _hold,
+    "leak": _leak,
+    "grandchild holds": _grandchild_holds,
+    "gpu": _gpu,
     "exit": _exit,
     "system exit": _system_exit,
     "not json": _not_json,

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure, Success, classify_death
 from hptransfer.execution.pool import WorkerPool
 
@@ -187,7 +188,7 @@ def test_a_worker_killed_while_idle_is_replaced(pool: WorkerPool) -> None:
 
 def test_a_task_over_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
     """The time limit ends the whole process group and the next task runs."""
-    with WorkerPool(ENTRY, 1, timeout=3.0) as pool:
+    with WorkerPool(ENTRY, 1, TaskLimits(seconds=1.0)) as pool:
         failure = outcome_of(pool, do="hang", tell=str(tmp_path / "pids"))
         after = outcome_of(pool, do="square", x=2)
 

@@ -13,6 +13,11 @@ def test_a_sound_recipe_needs_none(tmp_path: Path) -> None:
     assert advice(load_text(tmp_path, MLP)) == ()
 
 
+RATES = "\n    ".join(
+    f"{part}_learning_rate: {{low: 0.1, high: 10}}" for part in ("embedding", "input", "hidden", "readout")
+)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "line", "received"),
     [
@@ -21,6 +26,12 @@ def test_a_sound_recipe_needs_none(tmp_path: Path) -> None:
         (("tune:", "check: {seeds: 1}\ntune:"), "advice/single-seed", 11, "1"),
         (("steps: 100", "steps: 100\n  momentum: 0.5"), "advice/no-effect", 6, "0.5"),
         (("steps: 100", "steps: 100\n  optimizer: sgd\n  eps: 1e-6"), "advice/no-effect", 7, "1e-06"),
+        (
+            ("    learning_rate", f"    {RATES}\n    learning_rate"),
+            "advice/redundant",
+            15,
+            "embedding_learning_rate, hidden_learning_rate, input_learning_rate, learning_rate, readout_learning_rate",
+        ),
     ],
 )
 def test_weak_settings(tmp_path: Path, change: tuple[str, str], code: str, line: int, received: str) -> None:

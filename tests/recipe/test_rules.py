@@ -122,6 +122,41 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0.1, high: 2}\n  trials: 10\n  order: one-at-a-time"),
+        ["15:11 `trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then togeth..."],
+    ),
+    (
+        MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0, high: 2, scale: linear}"),
+        ["14:24 `low > 0` must hold for `hidden_init` | low=0, high=2 | write a small positive number, for examp..."],
+    ),
+    (
+        MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    beta2: {low: 0, high: 1}"),
+        ["14:27 `high < 1` must hold for `beta2`, a weight of what was before | low=0, high=1 | write for example..."],
+    ),
+    (
+        MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    beta2: {low: 0.95, high: 0.951}"),
+        ["14:30 a log range must hold at least 2 values of the grid | low=0.95, high=0.951; the grid is at multi..."],
+    ),
+    (
+        MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    momentum: {low: 0.5, high: 0.99}"),
+        ["14:15 `momentum` must be read by the optimizer to be searched | optimizer=adamw | delete the line"],
+    ),
+    (
+        MLP,
+        ("high: 1e-1}", "high: 1e-1}\n    attention_multiplier: {low: 0.5, high: 2}"),
+        ["14:27 `attention_multiplier` must multiply something in the model | an mlp has no attention | delete t..."],
+    ),
+    (
+        GPT,
+        ("steps: 100", "steps: 100\n  multipliers: {input_init: 2}"),
+        ["6:29 `input_init` must multiply something in the model | 2; a gpt has no input layer, only tables of e..."],
+    ),
+    (
+        MLP,
         ("high: 1e-1}", "high: 1e-1, scale: linear}"),
         ["13:51 the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves ..."],
     ),
@@ -149,6 +184,16 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         MLP + "check: {coordinate: {steps: [1, 10, 3]}}\n",
         ("name: small", "name: small"),
         ["14:29 `check.coordinate.steps` must increase strictly | [1, 10, 3] | None"],
+    ),
+    (
+        GPT,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
+    ),
+    (
+        MLP,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
     ),
 ]
 
@@ -216,3 +261,23 @@ def test_a_misnamed_hyperparameter_is_reported_once(tmp_path: Path) -> None:
 def test_mup_may_extrapolate_depth(tmp_path: Path) -> None:
     """A deeper target, and a ladder of depths, are allowed for an mlp under mup: `scale` tells what was not covered."""
     assert faults(tmp_path, edited(MLP, ("512]", "512]\n  depths: [2, 4, 8]"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("enqueued", "rule"),
+    [
+        (
+            "{learning_rate: 100.0}",
+            "`low <= value <= high` of `tune.space.learning_rate` must hold for enqueued values",
+        ),
+        (
+            "{weight_decay: 0.1}",
+            "`tune.enqueue` must give one value for each hyperparameter of `tune.space`, and no others",
+        ),
+    ],
+)
+def test_enqueued_values_lie_within_the_space(tmp_path: Path, enqueued: str, rule: str) -> None:
+    """Optuna takes enqueued values as they are (fault F21); a recipe does not."""
+    found = faults(tmp_path, edited(MLP, ("tune:\n", f"tune:\n  enqueue: [{enqueued}]\n")))
+
+    assert [fault.rule for fault in found] == [rule]

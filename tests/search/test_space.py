@@ -67,3 +67,15 @@ def test_wider_bounds_are_two_octaves_away() -> None:
     """2^-8 becomes 2^-10, 2^-3 becomes 2^-1; a linear range grows by half and stays above zero."""
     assert (RATE.wider("low"), RATE.wider("high")) == (2**-10, 2**-1)
     assert Axis("warmup", 0.1, 0.5, False).wider("low") == 0.0
+
+
+def test_a_log_scale_of_a_beta_is_that_of_its_horizon() -> None:
+    """1 / (1 - beta) doubles from 0.5 to 0.75 to 0.875; zero is a value, and one is not."""
+    axis = Axis("beta2", 0.5, 0.875, True)
+
+    assert axis.ends == (1.0, 3.0)
+    assert [axis.value(x) for x in axis.lattice(1.0)] == [0.5, 0.75, 0.875]
+    assert axis.wider("high") == 1 - 2.0**-5
+    assert Axis("beta1", 0.0, 0.9, True).wider("low") == 0.0
+    with pytest.raises(UsageError, match="low < high < 1"):
+        Axis("beta1", 0.5, 1.0, True)

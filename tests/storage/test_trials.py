@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -16,6 +17,7 @@ import pytest
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.recipe.hyperparameters import MULTIPLIERS, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import open_database
@@ -31,7 +33,7 @@ def a_trial(key: str = "k1", loss: float = 2.5, learning_rate: float = 0.01, siz
     return Trial(
         key=key,
         size=size,
-        hyperparameters={"learning_rate": learning_rate, "weight_decay": 0.0},
+        hyperparameters=completed({"learning_rate": learning_rate, "weight_decay": 0.0}),
         seed=3,
         state=TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED,
         loss=loss,
@@ -250,7 +252,7 @@ def test_a_changed_scale_is_a_usage_error(path: Path, store: TrialStore) -> None
 
 def test_what_a_search_asked_survives_in_order(path: Path, store: TrialStore) -> None:
     """Points decided by a search are remembered before they are trained."""
-    first, second = Asked({"learning_rate": 0.01}, 0), Asked({"learning_rate": 0.02}, 0)
+    first, second = (Asked(completed({"learning_rate": value}), 0) for value in (0.01, 0.02))
     store.ask(SIZE, [first])
     store.ask(SIZE, [second])
     store.close()
@@ -326,3 +328,17 @@ def test_a_database_deleted_meanwhile_is_a_machine_error(path: Path, store: Tria
 
     with pytest.raises(MachineError):
         record(store, a_trial("k2"))
+
+
+def test_records_older_than_the_multipliers_are_completed(path: Path, store: TrialStore) -> None:
+    """A record without multipliers was trained with all of them at 1, and is read as one that says so."""
+    old = replace(a_trial(), hyperparameters={"learning_rate": 0.01, "weight_decay": 0.0})
+    record(store, old)
+    store.ask(SIZE, [Asked(old.hyperparameters, 3)])
+    store.close()
+
+    with reopened(path) as after:
+        found = after.find("k1")
+        assert found is not None
+        assert found.hyperparameters == {**old.hyperparameters, **dict.fromkeys(MULTIPLIERS, 1.0)}
+        assert after.asked(SIZE) == (Asked(found.hyperparameters, 3),)

@@ -1,0 +1,101 @@
+"""Trials that fail: kept on file as they were, and when as many in a row fail alike, the run stops and says where."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.errors import HptransferError, MachineError, Place, UsageError
+from hptransfer.execution.frames import Frame, user_frames
+from hptransfer.execution.outcome import Failure
+from hptransfer.storage.run_folder import write_atomically
+
+#: as many equal failures in a row stop the run: the next trial would fail alike
+MOST_EQUAL_FAILURES = 3
+
+
+class Streak:
+    """Failures in a row that are alike.
+
+    Args:
+        folder: where each failure is written whole; None writes nothing.
+        recipe: what `hptransfer retry` calls the recipe.
+    """
+
+    def __init__(self, folder: Path | None, recipe: str) -> None:
+        self._folder, self._recipe = folder, recipe
+        self._failures: list[Failure] = []
+
+    def broken(self) -> None:
+        """A trial succeeded."""
+        self._failures.clear()
+
+    def add(self, failure: Failure, request: TrialRequest) -> None:
+        """Keeps a failure on file.
+
+        Raises:
+            UsageError: as many errors in a row were alike; with the last calls in the user's code.
+            MachineError: as many trials in a row lacked memory or time, or were killed.
+        """
+        saved = None if self._folder is None else save_failure(self._folder, failure, request)
+        if self._failures and essence(self._failures[-1]) != essence(failure):
+            self._failures.clear()
+        self._failures.append(failure)
+        if len(self._failures) >= MOST_EQUAL_FAILURES:
+            raise _hopeless(failure, saved, self._recipe)
+
+
+def essence(failure: Failure) -> tuple[str, str]:
+    """What makes two failures equal: the message without addresses and counts."""
+    return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "#", failure.message)
+
+
+def save_failure(folder: Path, failure: Failure, request: TrialRequest) -> Path:
+    """Writes what is known of a failed trial to a file of its own, whole or not at all; returns the path."""
+    stem = f"{request.size.label}-{failure.task_id[:8]}"
+    number = 1 + len(list(folder.glob(f"{stem}-*.txt")))
+    path = folder / f"{stem}-{number}.txt"
+    values = json.dumps(dict(request.hyperparameters))
+    write_atomically(
+        path,
+        f"cause: {failure.cause}\nmessage: {failure.message}\nafter: {failure.seconds:.1f} s\n"
+        f"trial: {request.size.label}, seed {request.seed}, key {failure.task_id}\nhyperparameters: {values}\n\n"
+        f"{failure.details.rstrip()}\n",
+    )
+    return path
+
+
+def _hopeless(failure: Failure, saved: Path | None, recipe: str) -> HptransferError:
+    rule = f"trials must be able to run, but {MOST_EQUAL_FAILURES} in a row failed alike ({failure.cause})"
+    whole = "" if saved is None else f"all that is known: {saved}; "
+    again = f"then `hptransfer retry {recipe}` and the same command again; finished trials are kept"
+    if failure.cause == "error":
+        calls = user_frames(failure.details)
+        place = Place(_short(calls[-1].file), calls[-1].line) if calls else None
+        excerpt = _excerpt(calls) if calls else _last_lines(failure.details)
+        return UsageError(
+            rule, received=failure.message, hint=f"{whole}correct the cause, {again}", place=place, excerpt=excerpt
+        )
+    advice = {
+        "out of memory": "use fewer workers or smaller sizes, or raise `budget.trial_memory`",
+        "timeout": "raise `budget.trial_time`, or use smaller sizes",
+    }.get(failure.cause, "see what ends processes on this machine")
+    return MachineError(rule, received=failure.message, hint=f"{whole}{advice}, {again}")
+
+
+def _excerpt(calls: Sequence[Frame]) -> tuple[str, ...]:
+    return tuple(str(Frame(_short(call.file), call.line, call.function, call.source)) for call in calls)
+
+
+def _last_lines(details: str, most: int = 5) -> tuple[str, ...]:
+    return tuple(details.rstrip().splitlines()[-most:])
+
+
+def _short(file: str) -> str:
+    """Relative to the working directory where the file lies below it."""
+    relative = os.path.relpath(file)
+    return file if relative.startswith(os.pardir) else relative

@@ -1,0 +1,207 @@
+"""A dry run: what a command would train and what that would cost, from a short real timing; nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptransfer.commands.cost import Costs
+from hptransfer.commands.timing import STEPS
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.errors import MachineError
+from hptransfer.execution.outcome import Failure
+from hptransfer.execution.pool import WorkerPool
+from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import Size
+
+#: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
+TRIAL_BYTES = 12_000
+#: bytes of an empty `study.db`, of documents and figures
+FOLDER_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a worker measured at one size, the slowest of those that ran at once.
+
+    Attributes:
+        size: that was trained for a few steps.
+        flops: of a whole trial.
+        build: seconds until the first step.
+        step: seconds per optimizer step.
+        evaluation: seconds per evaluation batch.
+        memory: bytes, the most that the process held.
+    """
+
+    size: Size
+    flops: float
+    build: float
+    step: float
+    evaluation: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeForecast:
+    """Trials of one size.
+
+    Attributes:
+        size: of the trials.
+        trials: wanted.
+        finished: of those.
+        flops: of one trial.
+        seconds: of one trial.
+    """
+
+    size: Size
+    trials: int
+    finished: int
+    flops: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is left of a command, and what it would take.
+
+    Attributes:
+        recipe: its name.
+        command: "tune" or "check".
+        sizes: trials by size.
+        workers: trials at a time.
+        seconds: of wall time for what is left.
+        flops: of all wanted trials, finished ones included.
+        flops_left: of those that are not finished.
+        memory: bytes at once, all workers together.
+        disk: bytes that the run folder grows by.
+        disk_free: bytes.
+        target_flops: of the target's run; None where it is not known.
+        fraction_of_target: `flops / target_flops`.
+        timed: the sizes whose steps were timed.
+        notes: what the numbers rest on and leave out.
+    """
+
+    recipe: str
+    command: str
+    sizes: tuple[SizeForecast, ...]
+    workers: int
+    seconds: float
+    flops: float
+    flops_left: float
+    memory: int
+    disk: int
+    disk_free: int
+    target_flops: float | None
+    fraction_of_target: float | None
+    timed: tuple[Size, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def trials(self) -> int:
+        """Wanted trials."""
+        return sum(size.trials for size in self.sizes)
+
+    @property
+    def finished(self) -> int:
+        """Of those, finished."""
+        return sum(size.finished for size in self.sizes)
+
+
+def forecast(
+    command: str,
+    recipe: Recipe,
+    requests: Sequence[TrialRequest],
+    counts: Mapping[Size, tuple[int, int]],
+    *,
+    pool: WorkerPool,
+    runs: Path,
+    notes: Sequence[str] = (),
+) -> Forecast:
+    """Time a few steps at the proxy and, where sizes differ, at the largest; extrapolate to the others by FLOPs.
+
+    Args:
+        command: "tune" or "check".
+        recipe: whose trials.
+        requests: one trial of each size to be timed, the smallest first.
+        counts: wanted and finished trials by size.
+        pool: idle workers; all of them time the same steps at once, because they share the machine's memory bandwidth.
+        runs: the folder of run folders, for its free space.
+        notes: what the caller knows about the numbers.
+
+    Raises:
+        MachineError: a worker could not train those steps.
+    """
+    costs = Costs(recipe, requests[0].root, pool, None)
+    flops = costs.of([*counts, *(request.size for request in requests)])
+    timings = [_time(request, pool, flops[request.size]) for request in requests]
+    sizes = tuple(
+        SizeForecast(size, wanted, finished, flops[size], _seconds(recipe, size, flops[size], timings))
+        for size, (wanted, finished) in sorted(counts.items())
+    )
+    left = sum(size.trials - size.finished for size in sizes)
+    total = sum(size.trials * size.flops for size in sizes)
+    target = costs.of_target()
+    return Forecast(
+        recipe=recipe.name,
+        command=command,
+        sizes=sizes,
+        workers=pool.workers,
+        seconds=_wall(sizes, pool.workers),
+        flops=total,
+        flops_left=sum((size.trials - size.finished) * size.flops for size in sizes),
+        memory=min(pool.workers, max(left, 1)) * max(timing.memory for timing in timings),
+        disk=FOLDER_BYTES + left * TRIAL_BYTES,
+        disk_free=shutil.disk_usage(_existing(runs)).free,
+        target_flops=target,
+        fraction_of_target=total / target if target else None,
+        timed=tuple(timing.size for timing in timings),
+        notes=tuple(notes),
+    )
+
+
+def _time(request: TrialRequest, pool: WorkerPool, flops: float) -> Timing:
+    for worker in range(pool.workers):
+        pool.submit(str(worker), request.payload() | {"task": "timing"})
+    results = []
+    for _ in range(pool.workers):
+        outcome = pool.next_result()
+        if outcome is None or isinstance(outcome, Failure):
+            said = "no worker answered" if outcome is None else f"{outcome.cause}: {outcome.message}"
+            raise MachineError(f"{STEPS} steps must train at {request.size.label} to be timed", received=said)
+        results.append(outcome.value)
+    slowest = {name: max(result[name] for result in results) for name in ("build", "step", "evaluation", "memory")}
+    return Timing(request.size, flops, **slowest)
+
+
+def _seconds(recipe: Recipe, size: Size, flops: float, timings: Sequence[Timing]) -> float:
+    """Wall time of one trial.
+
+    Seconds per step and per evaluation batch are a line in FLOPs through the timed sizes; with one size timed they are
+    proportional to FLOPs, which is too much for larger sizes, whose steps are more than overhead.
+    """
+    steps = recipe.steps(size)
+    first, last = timings[0], timings[-1]
+    per_step = flops / steps
+
+    def at(small: float, large: float) -> float:
+        low, high = first.flops / recipe.steps(first.size), last.flops / recipe.steps(last.size)
+        if high <= low:
+            return small * per_step / low
+        return max(0.0, small + (large - small) * (per_step - low) / (high - low))
+
+    evaluation = at(first.evaluation, last.evaluation) * (recipe.training.evaluation_batches + 2)
+    return at(first.build, last.build) + steps * at(first.step, last.step) + evaluation
+
+
+def _wall(sizes: Sequence[SizeForecast], workers: int) -> float:
+    """The longest first, each to the worker that is free: as trials are handed out."""
+    ends = [0.0] * workers
+    for seconds in sorted((s.seconds for s in sizes for _ in range(s.trials - s.finished)), reverse=True):
+        ends[ends.index(min(ends))] += seconds
+    return max(ends)
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())

@@ -1,0 +1,178 @@
+"""One hyperparameter at a time: the learning rate first, then each other one around it, then the best of each together.
+
+The independent search of u-muP (arXiv 2407.17465, Figure 1 (a)): where hyperparameters do not interact, lines of a few
+trials find what a joint search needs many for. Where they do, what is found is not the optimum: with three or more, the
+values that were best one by one may even lose together, which is seen, because the combination is trained; that the
+best learning rate moves with another one is not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.commands.tune import MOST_RECOMMENDATIONS, Part, Search
+from hptransfer.errors import InconclusiveError
+from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.space import Axis, Space
+
+if TYPE_CHECKING:
+    from hptransfer.commands.running import OnEvent, Session
+    from hptransfer.sizes import Size
+
+#: searched before all others, because their optimum depends on it most
+_FIRST = "learning_rate"
+
+
+class OneAtATime:
+    """A search along one axis after the other; the same interface as `Search`.
+
+    Args:
+        session: what is tuned.
+        size: where.
+        on_event: told of every trial.
+    """
+
+    def __init__(self, session: Session, size: Size, on_event: OnEvent) -> None:
+        self.session, self.size, self._on_event = session, size, on_event
+        self.recipe = session.loaded.recipe
+        self.space = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
+        self._found: dict[str, Recommendation] = {}
+        self._combined: list[Trial] = []
+        self._settings: dict[str, Any] = {}
+
+    def run(self) -> list[Trial]:
+        """Trains every line, then the combination; the trials in the order they were decided, none twice.
+
+        Raises:
+            InconclusiveError: every trial of a line diverged.
+            MachineError: as many trials failed as were wanted.
+        """
+        trials: dict[str, Trial] = {}
+        for axis, part in self._parts():
+            search = Search(self.session, self.size, self._on_event, part)
+            self._settings[axis.name] = search.settings
+            finished = search.run()
+            trials |= {trial.key: trial for trial in finished}
+            recommendation = recommend(part.space, finished)
+            if recommendation is not None:
+                self._found[axis.name] = recommendation
+        last = Search(self.session, self.size, self._on_event)
+        self._combined = last.train([last.request(self.values, self.seeds.start)], "search")
+        trials |= {trial.key: trial for trial in self._combined}
+        return list(trials.values())
+
+    def confirm(self, searched: Sequence[Trial]) -> tuple[Recommendation, list[Trial], list[Trial]]:
+        """Trains fresh seeds at the combination; where it diverges, at the best single values instead.
+
+        Returns:
+            The recommendation that held, its confirmation trials, and those of recommendations before it.
+
+        Raises:
+            InconclusiveError: no recommendation held.
+        """
+        search, superseded = Search(self.session, self.size, self._on_event), list[Trial]()
+        for values, loss in self._candidates(searched)[:MOST_RECOMMENDATIONS]:
+            fresh = self.seeds.stop
+            seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
+            trials = search.train([search.request(values, seed) for seed in seeds], "confirm")
+            if all(trial.state is TrialState.COMPLETE for trial in trials):
+                return self._recommendation(values, loss, searched), trials, superseded
+            superseded += trials
+        raise InconclusiveError(
+            "a recommendation must train with fresh seeds without diverging",
+            received="the combination and the best single values diverged",
+            hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
+        )
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the search: the first explores, the others are for the values around each optimum."""
+        first = self.recipe.tune.seed
+        return range(first, first + (self.recipe.tune.seeds or 1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The search of each line with every argument."""
+        return {"order": "one-at-a-time", "lines": dict(self._settings)}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What was best along each line, together; the recipe's own value where a line gave nothing."""
+        own = defaults(self.recipe.training)
+        return {name: self._found[name].values[name] if name in self._found else own[name] for name in self.space.names}
+
+    def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
+        """A trial of this search; hyperparameters not given take the recipe's values."""
+        return TrialRequest(self.recipe, self.session.root, self.size, values, seed)
+
+    def warnings(self) -> Iterator[str]:
+        """What the combination shows of interactions; a difference below the criterion of regret counts as noise."""
+        alone = min((found.loss for found in self._found.values()), default=None)
+        together = min((trial.loss for trial in self._combined), default=None)
+        if alone is not None and together is not None and together > alone * (1 + self.recipe.check.criteria.regret):
+            yield (
+                f"the values that were best one at a time lose together ({together:.4f}, the best line alone "
+                f"{alone:.4f}): they interact, so search with `tune.order: joint`"
+            )
+
+    def _parts(self) -> Iterator[tuple[Axis, Part]]:
+        """Each line in turn; those after the first hold its axis at the tried value nearest to its optimum.
+
+        At a tried value the middle of a line is a trial that the first line has run already.
+        """
+        first, *others = sorted(self.space, key=lambda axis: axis.name != _FIRST)
+        seeds, share = len(self.seeds), (self.recipe.tune.trials - 1) // len(self.space)
+        yield first, Part(self._line(first), self.recipe.tune.trials - 1 - share * len(others), seeds)
+        found = self._found.get(first.name)
+        held = {} if found is None else {first.name: self._nearest_tried(first, found.values[first.name])}
+        for axis in others:
+            yield axis, Part(self._line(axis), share + 1, seeds, held)
+
+    def _line(self, axis: Axis) -> Space:
+        return replace(self.space, axes=(axis,))
+
+    def _nearest_tried(self, axis: Axis, value: float) -> float:
+        own = {name: at for name, at in defaults(self.recipe.training).items() if name != axis.name}
+        tried = [
+            trial.hyperparameters[axis.name]
+            for trial in self.session.store.trials(self.size)
+            if trial.state is TrialState.COMPLETE
+            and trial.seed == self.seeds.start
+            and all(trial.hyperparameters[name] == at for name, at in own.items())
+            and axis.low <= trial.hyperparameters[axis.name] <= axis.high
+        ]
+        return min(tried, key=lambda at: (abs(axis.x(at) - axis.x(value)), at), default=value)
+
+    def _candidates(self, searched: Sequence[Trial]) -> list[tuple[dict[str, float], float]]:
+        """The combination first, then the single trials of lowest loss."""
+        complete = sorted(
+            (trial for trial in searched if trial.state is TrialState.COMPLETE), key=lambda t: (t.loss, t.key)
+        )
+        singles = [({name: trial.hyperparameters[name] for name in self.space.names}, trial.loss) for trial in complete]
+        together = [trial for trial in self._combined if trial.state is TrialState.COMPLETE]
+        return [*((self.values, trial.loss) for trial in together[:1]), *singles]
+
+    def _recommendation(self, values: dict[str, float], loss: float, searched: Sequence[Trial]) -> Recommendation:
+        best = min((t for t in searched if t.state is TrialState.COMPLETE), key=lambda t: (t.loss, t.key))
+        return Recommendation(
+            values=values,
+            intervals={
+                name: self._found[name].intervals[name] if name in self._found else (None, None)
+                for name in self.space.names
+            },
+            plateaus={
+                name: self._found[name].plateaus[name] if name in self._found else (values[name], values[name])
+                for name in self.space.names
+            },
+            loss=loss,
+            noise=min((found.noise for found in self._found.values() if math.isfinite(found.noise)), default=math.nan),
+            edges={name: end for found in self._found.values() for name, end in found.edges.items()},
+            best=best,
+            origin="values come from one fitted line each, at the values of the others that the recipe gives",
+        )

@@ -1,0 +1,60 @@
+"""What one task may take: time and memory, of its whole process group."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+#: seconds between looks at a group's memory; what a task allocates faster than this is seen too late
+MEMORY_INTERVAL = 0.2
+#: seconds that a worker may take to start, whatever the limit of its task: imports from a slow disk are not its fault
+START_LIMIT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """Limits of one task.
+
+    Attributes:
+        seconds: from the moment its worker has started; None for no limit.
+        memory: bytes of resident memory, summed over the processes of its group; None for no limit.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+
+
+UNLIMITED = TaskLimits()
+
+
+def group_memory(group: int) -> int:
+    """Resident bytes of a process group, pages that its processes share counted in each; 0 when it is gone."""
+    if Path("/proc/self/statm").exists():
+        return sum(_resident(int(entry.name)) for entry in Path("/proc").iterdir() if _belongs(entry, group))
+    return listed_memory(group)
+
+
+def listed_memory(group: int) -> int:
+    """The same, asked of `ps`, where there is no /proc."""
+    listing = subprocess.run(["ps", "-A", "-o", "pgid=,rss="], capture_output=True, text=True, check=False).stdout
+    rows = (line.split() for line in listing.splitlines())
+    return 1024 * sum(int(row[1]) for row in rows if len(row) == 2 and row[0] == str(group))
+
+
+def _belongs(entry: Path, group: int) -> bool:
+    if not entry.name.isdecimal():
+        return False
+    try:
+        # "pid (command) state ppid pgrp ...": the command may hold spaces and brackets
+        return (entry / "stat").read_text().rpartition(")")[2].split()[2] == str(group)
+    except (OSError, IndexError, UnicodeDecodeError):  # it ended meanwhile
+        return False
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0

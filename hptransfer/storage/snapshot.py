@@ -1,0 +1,142 @@
+"""A look at a run folder's trials that neither locks nor writes: for `status`, dry runs and other onlookers."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from hptransfer.errors import MachineError
+from hptransfer.evidence.trial import Trial, trial_from_dict
+from hptransfer.storage.database import close_database, database_faults
+from hptransfer.storage.trials import STANDING
+
+#: seconds to wait while the owner writes
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTrial:
+    """One attempt as the database has it.
+
+    Attributes:
+        key: as `Trial.key`.
+        study: name of its study.
+        phase: "search", "confirm" or "check".
+        state: "finished", "running", "failed", or "requeued" (failed, and free to run again).
+        seed: of initialisation and data order.
+        hyperparameters: base-size values.
+        trial: the record of a finished one.
+        cause: of a failure.
+        message: of a failure.
+        started: seconds since 1970; None where an earlier version started it.
+    """
+
+    key: str
+    study: str
+    phase: str
+    state: str
+    seed: int
+    hyperparameters: dict[str, float]
+    trial: Trial | None = None
+    cause: str | None = None
+    message: str = ""
+    started: float | None = None
+
+
+def read_trials(path: Path) -> list[SeenTrial]:
+    """Every attempt in the database, studies in order of creation; nothing where there is no database.
+
+    Raises:
+        MachineError: the file is not a usable database.
+    """
+    if not path.exists():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with database_faults(path), _readable(path) as storage:
+        seen = []
+        for study in storage.get_all_studies():
+            study_id = storage.get_study_id_from_name(study.study_name)
+            requeued = storage.get_study_user_attrs(study_id).get("requeued", [])
+            for frozen in storage.get_all_trials(study_id, deepcopy=False):
+                if "key" in frozen.user_attrs:
+                    seen.append(_seen(study.study_name, frozen, frozen.number in requeued))
+        return seen
+
+
+def count_finished(path: Path) -> int:
+    """Finished trials in the database, whatever recipe they belong to."""
+    return sum(seen.state == "finished" for seen in read_trials(path))
+
+
+def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
+    attributes = frozen.user_attrs
+    finished = attributes.get("trial")  # recorded, though the last step of telling Optuna may still be missing
+    cause = attributes.get("cause", "interrupted") if frozen.state == OptunaState.FAIL else None
+    state = "running" if frozen.state == OptunaState.RUNNING else "failed"
+    if finished is not None:
+        state = "finished"
+    elif cause is not None and (requeued or cause not in STANDING):
+        state = "requeued"
+    return SeenTrial(
+        key=attributes["key"],
+        study=study,
+        phase=attributes["phase"],
+        state=state,
+        seed=attributes.get("seed", -1),
+        hyperparameters=attributes.get("hyperparameters", {}),
+        trial=None if finished is None else trial_from_dict(finished),
+        cause=cause,
+        message=attributes.get("message", ""),
+        started=attributes.get("started"),
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[RDBStorage]:
+    """The database opened read-only; a copy of it where a killed owner left a half-done write beside it.
+
+    SQLite undoes such a write when the file is next opened for writing, which an onlooker must not do.
+    """
+    try:
+        storage = _open_read_only(path)
+        storage.get_all_studies()
+    except (MachineError, Exception):  # SQLAlchemy wraps SQLite's refusal in several ways
+        journal = path.with_name(f"{path.name}-journal")
+        if not journal.exists():
+            raise
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, path.name)
+            shutil.copyfile(journal, copy.with_name(journal.name))
+            shutil.copyfile(path, copy)
+            with sqlite3.connect(copy) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # undoes the half-done write
+            storage = _open_read_only(copy)
+            try:
+                yield storage
+            finally:
+                close_database(storage)
+        return
+    try:
+        yield storage
+    finally:
+        close_database(storage)
+
+
+def _open_read_only(path: Path) -> RDBStorage:
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, check_same_thread=False)
+
+    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect}, skip_table_creation=True)

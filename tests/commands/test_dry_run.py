@@ -1,0 +1,81 @@
+"""Dry runs: what is counted, what it rests on, and that nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hptransfer.commands.budget import BudgetOptions
+from hptransfer.commands.dry_run import dry_run
+from hptransfer.commands.forecast import SizeForecast, Timing, _seconds, _wall
+from hptransfer.recipe.load import load_recipe
+from hptransfer.sizes import Size
+
+RECIPE = """\
+name: tiny
+model: {kind: mlp, context: 4, embedding: 4}
+data: {kind: text, files: ["*.txt"]}
+training: {steps: 40, batch_size: 8, evaluation_batches: 4}
+parameterization: {name: mup}
+sizes:
+  base: {width: 16, depth: 2}
+  widths: [16, 32, 64, 128]
+  target: {width: 1024, depth: 2, tokens: 1000000}
+tune:
+  space: {learning_rate: {low: 1e-4, high: 1e-1}}
+  trials: 6
+  confirm_seeds: 2
+check: {octaves: 1.0, seeds: 2}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe that trains in milliseconds, and its data."""
+    (tmp_path / "a.txt").write_text("def add(left, right):\n    return left + right\n" * 200)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path / "recipe.yaml"
+
+
+def test_tune_is_counted_timed_and_compared_with_the_target(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """6 + 2 trials; FLOPs are 6 per weight and prediction, of which the target makes a million."""
+    assert dry_run("tune", str(recipe), recipe.parent / "runs", 1, BudgetOptions(), as_json=True) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    trial = 6 * (16 * 16 + 16 * 16 + 16 * 256) * 8 * 40
+    target = 6 * (16 * 1024 + 1024 * 1024 + 1024 * 256) * 1_000_000
+    assert (found["trials"], found["finished"], found["flops"], found["target_flops"]) == (8, 0, 8 * trial, target)
+    assert found["fraction_of_target"] == pytest.approx(8 * trial / target)
+    assert found["seconds"] > 0
+    assert 10**7 < found["memory"] < 10**11
+    assert not (recipe.parent / "runs").exists()
+
+
+def test_check_is_counted_by_size(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The grid's values and seeds at each of four widths; the proxy and the largest size are timed; people read it."""
+    assert dry_run("check", str(recipe), recipe.parent / "runs", 1, BudgetOptions(), as_json=False) == 0
+
+    text = capsys.readouterr().out
+    assert "trials: 32, 32 of them left" in text  # 4 values within an octave of 0.004, 2 seeds, 4 widths
+    assert "rests on 20 real steps at w16-d2 and w128-d2" in text
+    assert "of the target run's" in text
+    assert "nothing is tuned yet" in text
+
+
+def test_seconds_are_a_line_through_the_timed_sizes(recipe: Path) -> None:
+    """1 ms and 4 ms per step at 1 and 4 units of FLOPs give 2 ms at 2; one timed size alone is proportional."""
+    loaded = load_recipe(recipe).recipe
+    size = loaded.size(16, 2)
+    small, large = Timing(size, 40.0, 0.0, 0.001, 0.0, 1), Timing(size, 160.0, 0.0, 0.004, 0.0, 1)
+
+    assert _seconds(loaded, size, 80.0, [small, large]) == pytest.approx(40 * 0.002)
+    assert _seconds(loaded, size, 80.0, [small]) == pytest.approx(40 * 0.002)
+
+
+def test_wall_time_follows_the_free_worker() -> None:
+    """Trials of 5, 1, 1, 1, 1, 1 s take 5 s with two workers; finished ones take none."""
+    sizes = [SizeForecast(Size(64, 2, 8, 100), 1, 0, 1.0, 5.0), SizeForecast(Size(16, 2, 8, 100), 9, 4, 1.0, 1.0)]
+
+    assert _wall(sizes, 2) == 5.0

@@ -1,0 +1,134 @@
+"""Failed trials: on file, left out until they are requeued, and told with their place in the user's code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hptransfer.commands.running import Session, open_session
+from hptransfer.commands.trial import TrialRequest
+from hptransfer.commands.tune import tune
+from hptransfer.errors import UsageError
+from hptransfer.report.findings import as_text
+from hptransfer.report.progress import TrialEvent
+from tests.commands.landscape import recipe_text
+from tests.commands.sessions import grid, recipe_session
+
+MODEL = """\
+import torch
+
+
+def build(width, depth):
+    return Model(width)
+
+
+class Model(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(256, width)
+        self.hidden = torch.nn.Linear(width, width)
+        self.readout = torch.nn.Linear(width, 256)
+
+    def forward(self, tokens):
+        hidden = self.hidden(self.embedding(tokens))
+        return self.readout(hidden.reshape(3, -1))
+"""
+RECIPE = """\
+name: own
+model: {kind: factory, factory: "wrong_model:build", context: 8}
+data: {kind: text, files: ["*.txt"]}
+training: {steps: 5, batch_size: 4}
+parameterization: {name: mup}
+sizes:
+  base: {width: 16, depth: 1}
+  widths: [16, 32, 64, 128]
+  target: {width: 256, depth: 1}
+tune:
+  space: {learning_rate: {low: 1e-4, high: 1e-1}}
+"""
+
+
+def test_equal_errors_stop_with_the_place_in_the_users_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in a model's forward: its file and line first, its last calls, and where the whole traceback is."""
+    (tmp_path / "wrong_model.py").write_text(MODEL)
+    (tmp_path / "text.txt").write_text("some text to train on\n" * 100)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with open_session("recipe.yaml", tmp_path / "runs", 1) as session, pytest.raises(UsageError) as stop:
+        tune(session, quiet=True)
+    sys.modules.pop("wrong_model", None)
+
+    text = as_text(stop.value.findings[0])
+    assert text.startswith(
+        "error: wrong_model.py:17: trials must be able to run, but 3 in a row failed alike (error)\n"
+    )
+    assert "received: RuntimeError: shape '[3, -1]' is invalid for input of size" in text
+    assert "\n  | wrong_model.py:17 in forward: return self.readout(hidden.reshape(3, -1))\n" in text
+    assert "hptransfer retry own" in text
+    saved = sorted((tmp_path / "runs" / "own" / "failures").iterdir())
+    assert len(saved) == 3
+    assert str(saved[0].parent) in text
+    assert "training/loop.py" in saved[0].read_text()  # the whole traceback, the library's calls included
+
+
+def at_the_proxy(session: Session) -> list[TrialRequest]:
+    """Four learning rates, 2^-7 to 2^-5.5, with one seed."""
+    return [request for request in grid(session) if request.size.width == 64 and request.seed == 0]
+
+
+def test_a_failed_trial_is_left_out_until_it_is_requeued(tmp_path: Path) -> None:
+    """What would repeat itself is not paid for again by the next run; after `requeue` it is tried once more."""
+    events: list[TrialEvent] = []
+    text = recipe_text({"error": [-7.0], "memory": [-6.0], "log": str(tmp_path / "log")})
+    for _ in range(2):
+        with recipe_session(tmp_path / "runs", text, workers=1) as session:
+            trials = session.run(at_the_proxy(session), "check", events.append)
+
+    assert len(trials) == 2
+    assert [event.kind for event in events if event.kind != "started"] == [
+        *("failed", "finished", "failed", "finished"),
+        *("left out", "reused", "left out", "reused"),
+    ]
+    assert "it failed before (out of memory)" in [event.message for event in events if event.kind == "left out"][1]
+
+    healed = recipe_text({"log": str(tmp_path / "log")})
+    with recipe_session(tmp_path / "runs", healed, workers=1) as session:
+        assert [failed.cause for failed in session.store.requeue(["out of memory"])] == ["out of memory"]
+        assert session.store.requeue(["out of memory"]) == []
+    with recipe_session(tmp_path / "runs", healed, workers=1) as session:
+        assert len(session.run(at_the_proxy(session), "check", events.append)) == 3
+    assert events[-1].hyperparameters["learning_rate"] == 2.0**-6
+
+
+def test_a_requeued_trial_that_fails_again_stands_again(tmp_path: Path) -> None:
+    """Requeuing forgives failures of the past, not of the future."""
+    text = recipe_text({"error": [-7.0], "log": str(tmp_path / "log")})
+    with recipe_session(tmp_path / "runs", text, workers=1) as session:
+        (request, *_) = grid(session)
+        key = request.key(session.fingerprint)
+        for _ in range(2):
+            assert session.run([request], "check", lambda event: None) == []
+            assert session.store.standing(key) is not None
+            session.store.requeue(["error"])
+            assert session.store.standing(key) is None
+
+
+def test_every_failure_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Cause, trial and message, beside the traceback; attempts are numbered."""
+    text = recipe_text({"error": [-7.0]})
+    with recipe_session(tmp_path / "runs", text, workers=1) as session:
+        (request, *_) = grid(session)
+        for _ in range(2):
+            session.run([request], "check", lambda event: None)
+            session.store.requeue(["error"])
+        first, second = sorted(session.folder.failures.iterdir())
+
+    key = request.key(session.fingerprint)
+    assert (first.name, second.name) == (f"w64-d2-{key[:8]}-1.txt", f"w64-d2-{key[:8]}-2.txt")
+    content = first.read_text()
+    assert content.startswith("cause: error\nmessage: ValueError: no luck at 0x")
+    assert f"trial: w64-d2, seed 0, key {key}" in content
+    assert "Traceback (most recent call last):" in content
