@@ -18,6 +18,7 @@ from hptransfer.errors import MachineError
 PATIENCE = 60.0
 
 _HINTS = (
+    ("the file is gone", "put it back, or run the same command again to start over; nothing was made in its place"),
     ("locked", "another program holds the database: close dashboards and viewers, then run the same command again"),
     ("full", "free some space and run the same command again: it continues, nothing finished is lost"),
     ("not a database", "put back a copy of the file, or move it away to start over"),
@@ -63,7 +64,7 @@ def database_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError) as error:
-        said = _innermost(error)
+        said = _innermost(error) if path.exists() else f"the file is gone ({_innermost(error)})"
         hint = next((hint for phrase, hint in _HINTS if phrase in said), _HINT)
         raise MachineError(
             "the study's database must be readable and writable", received=f"{path}: {said}", hint=hint
