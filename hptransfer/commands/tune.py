@@ -65,6 +65,7 @@ def tune_command(
     as_json: bool,
     quiet: bool,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
@@ -81,6 +82,7 @@ def tune_command(
         as_json: print the result as JSON.
         quiet: no progress.
         storage: address of a database whose workers train; None to train here.
+        log: trackers that trials and results are logged to.
 
     Returns:
         0 with a recommendation.
@@ -94,7 +96,7 @@ def tune_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options, storage=storage) as session:
+    with open_session(recipe, runs, workers, options=options, storage=storage, log=log) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
@@ -127,6 +129,7 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
     write_tuned(session.folder.tuned, result)
+    session.tracking.result("tune", tuned_document(result))
     return result
 
 
