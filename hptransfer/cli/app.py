@@ -41,6 +41,29 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
+class Leading(StrEnum):
+    """Commands with which a worker can coordinate a study."""
+
+    TUNE = "tune"
+    CHECK = "check"
+    RUN = "run"
+
+
+class Cause(StrEnum):
+    """Why trials failed that would fail again."""
+
+    ERROR = "error"
+    OUT_OF_MEMORY = "out-of-memory"
+    TIMEOUT = "timeout"
+
+
+class Change(StrEnum):
+    """Which recipe holds where finished trials belong to another version of it."""
+
+    NEW = "new"
+    KEEP = "keep"
+
+
 #: how many processors this process may use
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
@@ -60,6 +83,22 @@ Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
+        show_default=False,
+    ),
+]
+SharedStorage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@HOST:PORT/DATABASE, without a password. Default: HPTRANSFER_STORAGE.",
+        show_default=False,
+    ),
+]
 MaxTrials = Annotated[
     int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
 ]
@@ -73,6 +112,13 @@ TrialTime = Annotated[
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
 ]
+OnChange = Annotated[
+    Change | None,
+    typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
+]
+Reference = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
@@ -84,6 +130,10 @@ def dispatch(command: str, **options: object) -> None:
 
     def call() -> int:
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
+        if options.get("storage") is not None and command in ("tune", "check", "run"):
+            from hptransfer.commands.shared import through_restarts
+
+            return through_restarts(lambda: function(**options))
         return function(**options)
 
     raise typer.Exit(guarded(call))
@@ -174,7 +224,9 @@ def tune(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -189,7 +241,9 @@ def tune(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         dry_run=dry_run,
+        storage=storage,
         as_json=as_json,
         quiet=quiet,
     )
@@ -235,7 +289,9 @@ def check(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -250,6 +306,8 @@ def check(
     table = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
+    if (results is not None or verify is not None) and storage is not None:
+        raise typer.BadParameter("--storage is for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     budget = {
@@ -258,6 +316,7 @@ def check(
         "max_time": max_time,
         "trial_time": trial_time,
         "trial_memory": trial_memory,
+        "on_change": on_change and on_change.value,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
@@ -269,7 +328,9 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, as_json=as_json, quiet=quiet)
+    dispatch(
+        "check", recipe=recipe, runs=runs, workers=workers, **budget, storage=storage, as_json=as_json, quiet=quiet
+    )
 
 
 @app.command()
@@ -314,7 +375,9 @@ def run(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     force: Force = False,
+    storage: Storage = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -329,7 +392,136 @@ def run(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         force=force,
+        storage=storage,
         as_json=as_json,
         quiet=quiet,
     )
+
+
+study_app = typer.Typer(help="Studies that many machines share.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(study_app, name="study")
+
+
+@study_app.command("init")
+def study_init(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Let a study that exists follow this recipe and these versions.")
+    ] = False,
+) -> None:
+    """Make a study in a PostgreSQL database, once; workers and coordinators join it."""
+    dispatch("study", recipe=recipe, storage=storage, update=update)
+
+
+@app.command()
+def worker(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
+    ] = None,
+    idle_exit: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Stop after as long without work. Default: never."),
+    ] = None,
+    lease: Annotated[
+        float,
+        typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial."),
+    ] = 60.0,
+    lead: Annotated[
+        Leading | None,
+        typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
+    quiet: Quiet = False,
+) -> None:
+    """Train trials of a shared study until there is nothing left to do."""
+    dispatch(
+        "worker",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        max_trials=max_trials,
+        idle_exit=idle_exit,
+        lease=lease,
+        lead=None if lead is None else lead.value,
+        workers=workers,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def slurm(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Workers, one per task of the array.")] = 16,
+    time: Annotated[str, typer.Option(metavar="LIMIT", help="Time limit of a task; it requeues itself.")] = "04:00:00",
+    cpus: Annotated[int, typer.Option(min=1, max=256, help="Processors, and threads, of a worker.")] = 1,
+    lead: Annotated[Leading, typer.Option(help="What the workers work on together.")] = Leading.RUN,
+    lease: Annotated[
+        float, typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial.")
+    ] = 60.0,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Further option of sbatch; repeatable.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: array.sbatch in the run folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a Slurm array script of workers."""
+    dispatch(
+        "slurm",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        workers=workers,
+        time=time,
+        cpus=cpus,
+        lead=lead.value,
+        lease=lease,
+        sbatch=sbatch or [],
+        output=output,
+    )
+
+
+@app.command()
+def status(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until nobody works there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run is, who works on it and what failed."""
+    dispatch("status", reference=reference, runs=runs, watch=watch, as_json=as_json)
+
+
+@app.command()
+def retry(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    cause: Annotated[
+        list[Cause] | None, typer.Option(help="Only these; repeatable. Default: all.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Requeue failed trials; the next tune, check or run trains them."""
+    causes = [each.value.replace("-", " ") for each in cause or []]
+    dispatch("retry", reference=reference, runs=runs, cause=causes, as_json=as_json)
+
+
+@app.command()
+def stop(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    now: Annotated[bool, typer.Option("--now", help="Interrupt running trials.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the process that works in a run folder to finish; the same command continues later."""
+    dispatch("stop", reference=reference, runs=runs, now=now, wait=wait, quiet=quiet)

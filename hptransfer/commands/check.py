@@ -20,7 +20,8 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
-from hptransfer.commands.running import Session, open_session, relative_cost
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
@@ -32,7 +33,7 @@ from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -63,9 +64,11 @@ def check_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    storage: str | None = None,
 ) -> int:
     """Check transfer of the tuned values and print the verdict.
 
@@ -78,9 +81,11 @@ def check_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
+        storage: address of a database whose workers train; None to train here.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
@@ -88,7 +93,9 @@ def check_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+    ) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
@@ -120,7 +127,8 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     designs = [CheckDesign(loaded.recipe, session.root, values, each) for each in loaded.recipe.check.checked]
     console = Console(quiet=not show, highlight=False)
     coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.fingerprint)
-    print_coordinates(coordinate, console)
+    print_coordinates(coordinate.reports, console)
+    print_laziness(coordinate.laziness, console)
     climbs, reports = [], []
     for design in designs:
         climbed = _climb(session, design, quiet)
@@ -138,7 +146,8 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
-        coordinate=coordinate,
+        coordinate=coordinate.reports,
+        linearisation=coordinate.laziness,
         provenance=_provenance(session, trials),
         adaptive=_rounds(designs, climbs),
         interactions=pairs,
@@ -148,7 +157,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     files = _write(session, report, document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
-    return CheckResult(report, coordinate, document, files)
+    return CheckResult(report, coordinate.reports, document, files)
 
 
 def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[Climb]) -> dict[str, object]:

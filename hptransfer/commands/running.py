@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +15,22 @@ from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
 from hptransfer.commands.interruption import first_interrupt_noted
+from hptransfer.commands.remembered import OnChange, remember, settle
+from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
 from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
+from hptransfer.report.findings import printable
 from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import OpenTrial, TrialStore
 
 #: seconds that running trials are given when the wall time of the budget is over
@@ -48,14 +53,16 @@ class Session:
         store: finished trials.
         pool: workers; none is started before it is needed.
         meter: of the budget.
+        counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
 
     loaded: LoadedRecipe
     folder: RunFolder
     fingerprint: str
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     meter: Meter
+    counting: TaskPool | None = None
 
     @property
     def root(self) -> Path:
@@ -65,7 +72,7 @@ class Session:
     @property
     def costs(self) -> Costs:
         """FLOPs by size."""
-        return Costs(self.loaded.recipe, self.root, self.pool, self.folder.costs)
+        return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
     def run(self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
@@ -88,8 +95,11 @@ def open_session(
     workers: int,
     *,
     options: BudgetOptions | None = None,
+    on_change: OnChange | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
     entry: str = ENTRY,
     fingerprint: str | None = None,
+    storage: str | None = None,
 ) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
@@ -98,29 +108,51 @@ def open_session(
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
         options: what the command line says about the budget.
+        on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
+        say: told what changed.
         entry: "module:function" that trains.
         fingerprint: of the data; None reads them.
+        storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the run folder cannot be written, the data cannot be read, or an option is no amount.
+        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount, or the recipe
+            changed in what finished trials depend on.
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
     limits = limits_of(loaded.recipe.budget, options or BudgetOptions())
     with RunFolder.open(runs, loaded.recipe.name) as folder:
+        present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        remember(folder.recipe, loaded, fingerprint)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
+        if storage is not None:
+            study = join(storage, loaded, fingerprint)
+            with (
+                TrialStore(study, experiment, space) as store,
+                QueuePool(study, workers, limits.trial) as queue,
+                WorkerPool(entry, 1, limits.trial) as counting,
+            ):
+                meter = Meter(limits, Costs(loaded.recipe, root, counting, folder.costs))
+                yield Session(loaded, folder, fingerprint, store, queue, meter, counting)
+            return
         with (
             TrialStore(folder.study, experiment, space) as store,
             WorkerPool(entry, workers, limits.trial) as pool,
         ):
             meter = Meter(limits, Costs(loaded.recipe, root, pool, folder.costs))
             yield Session(loaded, folder, fingerprint, store, pool, meter)
+
+
+def told(quiet: bool) -> Callable[[str], None]:
+    """Where a command says what is not its result: on stderr, or nowhere."""
+    return (lambda sentence: None) if quiet else (lambda sentence: print(printable(sentence), file=sys.stderr))
 
 
 def relative_cost(size: Size) -> float:
@@ -134,7 +166,7 @@ def relative_cost(size: Size) -> float:
 def run_requests(
     requests: Sequence[TrialRequest],
     store: TrialStore,
-    pool: WorkerPool,
+    pool: TaskPool,
     *,
     fingerprint: str,
     phase: str,
@@ -199,7 +231,7 @@ class _Run:
     """The state of one call of `run_requests`."""
 
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     phase: str
     on_event: OnEvent
     waiting: deque[tuple[str, TrialRequest]]
@@ -305,6 +337,8 @@ class _Run:
     def _wind_down(self, seconds: float = math.inf) -> None:
         """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
         end = time.monotonic() + seconds
+        for key in self.pool.withdraw():
+            self.store.abandon(self.running.pop(key).opened, "interrupted")
         while self.running and time.monotonic() < end:
             self._take(_HEARTBEAT)
 

@@ -11,7 +11,9 @@ from typing import Any
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.speed import speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
 
@@ -37,6 +39,8 @@ def to_document(value: object) -> Any:
             document: Any = _fields(value) | {"bounded": value.bounded}
         case Optimum():
             document = _fields(value) | {"value": _number(value.value)}
+        case AxisReport():
+            document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
         case Enum():
             document = value.value
         case None | str() | bool() | int():
@@ -60,6 +64,7 @@ def transfer_document(
     recipe: str,
     recipe_hash: str,
     coordinate: Sequence[CoordinateReport] = (),
+    linearisation: LazinessReport | None = None,
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
     interactions: Sequence[Interaction] = (),
@@ -71,6 +76,7 @@ def transfer_document(
         recipe: the recipe's name.
         recipe_hash: sha256 of the recipe.
         coordinate: coordinate checks that were made, one per axis.
+        linearisation: distance from linearisation over depth, where it was measured.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
         interactions: of the searched hyperparameters, from the search at the proxy.
@@ -92,6 +98,7 @@ def transfer_document(
         "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
+        "linearisation": to_document(linearisation),
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }

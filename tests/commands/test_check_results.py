@@ -434,3 +434,59 @@ def test_value_columns_must_be_columns_of_their_own(judge: Judge, columns: tuple
 
     assert result.exit_code == 2
     assert "of its own" in result.stderr
+
+
+def test_losses_such_as_1e9_are_divergences(judge: Judge) -> None:
+    """Whether a blown-up run is written as nan, as a word or as a huge number, the judgement is the same."""
+    rows = ladder()
+    expected = document(judge(csv_of(rows), "--json"))["groups"]
+    for written in ("1e9", "diverged", "1e30"):
+        found = document(judge(csv_of(rows).replace("nan", written), "--json"))
+        assert found["groups"] == expected
+        assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
+
+
+def test_losses_far_below_the_best_value_are_no_divergences(judge: Judge) -> None:
+    """Only values above the best one can have diverged: a tiny learning rate trains nothing, which is no cliff."""
+    rows = [row._replace(loss=5e4 if row.learning_rate < 2**-10.5 else row.loss) for row in ladder(cliff=9)]
+    assert document(judge(csv_of(rows), "--json"))["rows"]["diverged"] == 0
+
+
+def test_blank_losses_above_the_best_values_get_advice(judge: Judge) -> None:
+    """Blank cells may be divergences or lost runs: they are left out, and the way to write a divergence is said."""
+    result = judge(csv_of(ladder()).replace("nan", ""))
+    assert "if these runs diverged, write nan there" in result.stderr
+    scattered = [row._replace(loss=math.nan if row.learning_rate == 2**-10 else row.loss) for row in ladder(cliff=9)]
+    assert "write nan there" not in judge(csv_of(scattered).replace("nan", "")).stderr
+
+
+def test_values_may_be_powers(judge: Judge) -> None:
+    """2^-8 and 2**-8 are the numbers they say."""
+    rows = ladder()
+    expected = document(judge(csv_of(rows), "--json"))["groups"]
+    for power in ("2^{}", "2**{}"):
+        text = csv_of(rows)
+        for exponent in range(-11, -4):
+            text = text.replace(f",{2.0**exponent!r},", f",{power.format(exponent)},")
+        assert document(judge(text, "--json"))["groups"] == expected
+
+
+def test_models_called_by_their_size_are_sizes(judge: Judge) -> None:
+    """70M and 1.4B in a column `model` are parameter counts; names that are none are not taken for sizes."""
+    labels = {64: "70M", 128: "160M", 256: "410M", 512: "1.4B"}
+
+    def named(row: str) -> str:
+        width, rest = row.split(",", 1)
+        return f"{labels.get(int(width), '')},{rest}" if width.isdecimal() else row
+
+    text = "\n".join(map(named, csv_of(ladder()).replace("width", "model").splitlines()))
+    group = document(judge(text, "--json"))["groups"][0]
+    assert [size["value"] for size in group["sizes"]] == [70e6, 160e6, 410e6, 1.4e9]
+    assert judge(text.replace("70M", "small")).exit_code == 2
+
+
+def test_a_table_with_sizes_as_columns_says_what_is_needed(judge: Judge) -> None:
+    """Papers print one column per width; the way out is said."""
+    result = judge("lr,128,256,512\n0.001,2.9,2.8,2.7\n0.002,2.8,2.7,2.6\n")
+    assert result.exit_code == 2
+    assert "one row per run" in result.stderr

@@ -71,6 +71,7 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "checked",
         "axes",
         "coordinate",
+        "linearisation",
         "adaptive",
         "provenance",
     ]
