@@ -73,6 +73,7 @@ def check_command(
     as_json: bool,
     quiet: bool,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> int:
     """Check transfer of the tuned values and print the verdict.
 
@@ -90,6 +91,7 @@ def check_command(
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
         storage: address of a database whose workers train; None to train here.
+        log: trackers that trials and results are logged to.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
@@ -98,7 +100,7 @@ def check_command(
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
     with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
@@ -160,6 +162,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     spent = spent_on(session.store.trials(), session.costs.of_target())
     document["spent"] = to_document(spent)
     files = _write(session, report, document)
+    session.tracking.result("check", document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
     return CheckResult(report, coordinate.reports, document, files)
