@@ -8,9 +8,32 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import MISSING, PASSWORD, Server, binaries, running_server
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A real PostgreSQL, started for this process's tests."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'hptransfer[postgres]'")
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty database; the password is in PGPASSWORD."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.delenv("HPTRANSFER_STORAGE", raising=False)
+    return postgres_server.new_database()

@@ -41,6 +41,22 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
+class Tracker(StrEnum):
+    """Where `--log` can log to."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+
+
+class Leading(StrEnum):
+    """Commands with which a worker can coordinate a study."""
+
+    TUNE = "tune"
+    CHECK = "check"
+    RUN = "run"
+
+
 class Cause(StrEnum):
     """Why trials failed that would fail again."""
 
@@ -77,6 +93,26 @@ Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
+        show_default=False,
+    ),
+]
+Log = Annotated[
+    list[Tracker] | None,
+    typer.Option(metavar="TRACKER", help="Log trials and results to it too; repeatable.", show_default=False),
+]
+SharedStorage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@HOST:PORT/DATABASE, without a password. Default: HPTRANSFER_STORAGE.",
+        show_default=False,
+    ),
+]
 MaxTrials = Annotated[
     int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
 ]
@@ -112,6 +148,10 @@ def dispatch(command: str, **options: object) -> None:
             start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
             start(command, *(options[name] for name in ("recipe", "runs", "workers")))
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
+        if options.get("storage") is not None and command in ("tune", "check", "run"):
+            from hptransfer.commands.shared import through_restarts
+
+            return through_restarts(lambda: function(**options))
         return function(**options)
 
     raise typer.Exit(guarded(call))
@@ -204,6 +244,8 @@ def tune(
     trial_memory: TrialMemory = None,
     on_change: OnChange = None,
     dry_run: DryRun = False,
+    storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -220,6 +262,8 @@ def tune(
         trial_memory=trial_memory,
         on_change=on_change and on_change.value,
         dry_run=dry_run,
+        storage=storage,
+        log=log or [],
         as_json=as_json,
         quiet=quiet,
     )
@@ -236,7 +280,12 @@ def check(
         typer.Option(metavar="FILE", help="Judge finished runs: .csv, .tsv, .jsonl or .parquet.", show_default=False),
     ] = None,
     size_column: Column = None,
-    value_column: Column = None,
+    value_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="With --results; repeatable: a slice and a verdict each.", show_default=False
+        ),
+    ] = None,
     loss_column: Column = None,
     seed_column: Column = None,
     group_column: Column = None,
@@ -262,13 +311,15 @@ def check(
     trial_memory: TrialMemory = None,
     on_change: OnChange = None,
     dry_run: DryRun = False,
+    storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
     columns = {
         "size_column": size_column,
-        "value_column": value_column,
+        "value_columns": value_column or [],
         "loss_column": loss_column,
         "seed_column": seed_column,
         "group_column": group_column,
@@ -276,6 +327,8 @@ def check(
     table = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
+    if (results is not None or verify is not None) and (storage is not None or log):
+        raise typer.BadParameter("--storage and --log are for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     budget = {
@@ -296,7 +349,8 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, as_json=as_json, quiet=quiet)
+    shared = {"storage": storage, "log": log or []}
+    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, **shared, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -343,6 +397,8 @@ def run(
     trial_memory: TrialMemory = None,
     on_change: OnChange = None,
     force: Force = False,
+    storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -359,8 +415,100 @@ def run(
         trial_memory=trial_memory,
         on_change=on_change and on_change.value,
         force=force,
+        storage=storage,
+        log=log or [],
         as_json=as_json,
         quiet=quiet,
+    )
+
+
+study_app = typer.Typer(help="Studies that many machines share.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(study_app, name="study")
+
+
+@study_app.command("init")
+def study_init(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Let a study that exists follow this recipe and these versions.")
+    ] = False,
+) -> None:
+    """Make a study in a PostgreSQL database, once; workers and coordinators join it."""
+    dispatch("study", recipe=recipe, storage=storage, update=update)
+
+
+@app.command()
+def worker(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
+    ] = None,
+    idle_exit: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Stop after as long without work. Default: never."),
+    ] = None,
+    lease: Annotated[
+        float,
+        typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial."),
+    ] = 60.0,
+    lead: Annotated[
+        Leading | None,
+        typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
+    quiet: Quiet = False,
+) -> None:
+    """Train trials of a shared study until there is nothing left to do."""
+    dispatch(
+        "worker",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        max_trials=max_trials,
+        idle_exit=idle_exit,
+        lease=lease,
+        lead=None if lead is None else lead.value,
+        workers=workers,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def slurm(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Workers, one per task of the array.")] = 16,
+    time: Annotated[str, typer.Option(metavar="LIMIT", help="Time limit of a task; it requeues itself.")] = "04:00:00",
+    cpus: Annotated[int, typer.Option(min=1, max=256, help="Processors, and threads, of a worker.")] = 1,
+    lead: Annotated[Leading, typer.Option(help="What the workers work on together.")] = Leading.RUN,
+    lease: Annotated[
+        float, typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial.")
+    ] = 60.0,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Further option of sbatch; repeatable.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: array.sbatch in the run folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a Slurm array script of workers."""
+    dispatch(
+        "slurm",
+        recipe=recipe,
+        storage=storage,
+        runs=runs,
+        workers=workers,
+        time=time,
+        cpus=cpus,
+        lead=lead.value,
+        lease=lease,
+        sbatch=sbatch or [],
+        output=output,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hptransfer.errors import HptransferError, MachineError
 from hptransfer.evidence.trial import Trial
 from hptransfer.execution.outcome import Failure
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.schema import MODEL, Recipe
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
@@ -68,7 +68,7 @@ class Costs:
         cache: a JSON file of earlier counts, by content; written whole. None remembers nothing.
     """
 
-    def __init__(self, recipe: Recipe, root: Path, pool: WorkerPool, cache: Path | None) -> None:
+    def __init__(self, recipe: Recipe, root: Path, pool: TaskPool, cache: Path | None) -> None:
         self._recipe, self._root, self._pool, self._cache = recipe, root, pool, cache
 
     def of(self, sizes: Sequence[Size]) -> dict[Size, float]:

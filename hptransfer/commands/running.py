@@ -16,17 +16,19 @@ from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
 from hptransfer.commands.interruption import first_interrupt_noted
 from hptransfer.commands.remembered import OnChange, remember, settle
+from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
 from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
-from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import EventKind, TrialEvent
+from hptransfer.report.tracking import Tracking
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
@@ -52,14 +54,18 @@ class Session:
         store: finished trials.
         pool: workers; none is started before it is needed.
         meter: of the budget.
+        tracking: of trials and results elsewhere.
+        counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
 
     loaded: LoadedRecipe
     folder: RunFolder
     fingerprint: str
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     meter: Meter
+    tracking: Tracking
+    counting: TaskPool | None = None
 
     @property
     def root(self) -> Path:
@@ -69,17 +75,23 @@ class Session:
     @property
     def costs(self) -> Costs:
         """FLOPs by size."""
-        return Costs(self.loaded.recipe, self.root, self.pool, self.folder.costs)
+        return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
     def run(self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
+
+        def told(event: TrialEvent) -> None:
+            on_event(event)
+            if event.trial is not None:
+                self.tracking.trials([event.trial])
+
         return run_requests(
             requests,
             self.store,
             self.pool,
             fingerprint=self.fingerprint,
             phase=phase,
-            on_event=on_event,
+            on_event=told,
             meter=self.meter,
             folder=self.folder,
         )
@@ -96,6 +108,8 @@ def open_session(
     say: Callable[[str], None] = lambda sentence: None,
     entry: str = ENTRY,
     fingerprint: str | None = None,
+    storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
@@ -108,6 +122,8 @@ def open_session(
         say: told what changed.
         entry: "module:function" that trains.
         fingerprint: of the data; None reads them.
+        storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
+        log: trackers that trials and results are logged to, those of earlier commands too.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -127,12 +143,20 @@ def open_session(
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
+        place = folder.study if storage is None else join(storage, loaded, fingerprint)
         with (
-            TrialStore(folder.study, experiment, space) as store,
-            WorkerPool(entry, workers, limits.trial) as pool,
+            Tracking(log, folder.path, loaded.recipe.name) as tracking,
+            TrialStore(place, experiment, space) as store,
+            WorkerPool(entry, workers if isinstance(place, Path) else 1, limits.trial) as here,
+            contextlib.ExitStack() as stack,
         ):
-            meter = Meter(limits, Costs(loaded.recipe, root, pool, folder.costs))
-            yield Session(loaded, folder, fingerprint, store, pool, meter)
+            tracking.trials(store.trials())
+            meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
+            if isinstance(place, Path):
+                yield Session(loaded, folder, fingerprint, store, here, meter, tracking)
+            else:
+                elsewhere = stack.enter_context(QueuePool(place, workers, limits.trial))
+                yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
 
 
 def told(quiet: bool) -> Callable[[str], None]:
@@ -151,7 +175,7 @@ def relative_cost(size: Size) -> float:
 def run_requests(
     requests: Sequence[TrialRequest],
     store: TrialStore,
-    pool: WorkerPool,
+    pool: TaskPool,
     *,
     fingerprint: str,
     phase: str,
@@ -216,7 +240,7 @@ class _Run:
     """The state of one call of `run_requests`."""
 
     store: TrialStore
-    pool: WorkerPool
+    pool: TaskPool
     phase: str
     on_event: OnEvent
     waiting: deque[tuple[str, TrialRequest]]
@@ -327,6 +351,8 @@ class _Run:
     def _wind_down(self, seconds: float = math.inf) -> None:
         """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
         end = time.monotonic() + seconds
+        for key in self.pool.withdraw():
+            self.store.abandon(self.running.pop(key).opened, "interrupted")
         while self.running and time.monotonic() < end:
             self._take(_HEARTBEAT)
 

@@ -25,9 +25,10 @@ if TYPE_CHECKING:  # torch is imported only where a worker trains
     from hptransfer.models.reading import Reading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
+    from hptransfer.training.shard import Shard
 
-#: parts of `training` that do not determine a run by themselves: the size and the hyperparameters carry them
-_CARRIED_ELSEWHERE = {"steps", "batch_size", "multipliers", *NAMES}
+#: parts of `training` that do not determine a run: size and hyperparameters carry them, `processes` change rounding
+_CARRIED_ELSEWHERE = {"steps", "batch_size", "processes", "multipliers", *NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,14 @@ class TrialRequest:
             "seed": self.seed,
         }
 
-    def coordinates_payload(self) -> dict[str, Any]:
-        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check."""
-        return self.payload() | {"task": "coordinates", "steps": list(self.recipe.check.coordinate.steps)}
+    def coordinates_payload(self, *, linearisation: bool = False) -> dict[str, Any]:
+        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check.
+
+        Args:
+            linearisation: whether to measure the distance from linearisation too.
+        """
+        steps = list(self.recipe.check.coordinate.steps)
+        return self.payload() | {"task": "coordinates", "steps": steps, "linearisation": linearisation}
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
@@ -130,14 +136,33 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The trial as `trial_to_dict` gives it; `trial_from_dict` reads it.
     """
+    processes = payload["recipe"]["training"].get("processes", 1)
+    if processes > 1:
+        from hptransfer.commands.ranks import run_ranks
+
+        return run_ranks(payload, processes)
+    return train_trial(payload)
+
+
+def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[str, Any]:
+    """Train one model in this process, or with several processes this one's share.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+        shard: this process's; None for the whole.
+
+    Returns:
+        As `run_trial`; the same in every process but for the time.
+    """
     from hptransfer.models.cost import training_flops
     from hptransfer.training.loop import train
+    from hptransfer.training.shard import WHOLE
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     settings = training_settings(request)
-    outcome = train(module, groups, corpus, settings, request.seed)
+    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE)
     cost = training_flops(module, request.size.tokens, request.recipe.model.context)
     trial = Trial(
         key=request.key(corpus.fingerprint),
@@ -161,10 +186,12 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: from `TrialRequest.coordinates_payload`.
 
     Returns:
-        "size", "seed", and what `measure_coordinates` returns: "layers" and "parameters".
+        "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
+        asked for: what `measure_linearisation` returns.
     """
     from hptransfer.models.layers import layer_kinds
-    from hptransfer.training.coordinates import measure_coordinates
+    from hptransfer.training.coordinates import layer_kind, measure_coordinates
+    from hptransfer.training.linearisation import measure_linearisation
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
@@ -173,7 +200,13 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     kinds = None if request.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
     settings, steps = training_settings(request), payload["steps"]
     measured = measure_coordinates(module, groups, corpus, settings, request.seed, steps, kinds, parameters)
-    return {"size": asdict(request.size), "seed": request.seed, **measured}
+    found: dict[str, Any] = {"size": asdict(request.size), "seed": request.seed, **measured}
+    if payload.get("linearisation"):
+        names = kinds or [name for name, _ in module.named_modules()]
+        blocks = [name for name in names if (kinds[name] if kinds else layer_kind(name)) == "residual"]
+        module, groups = planned_model(request)
+        found["linearisation"] = measure_linearisation(module, groups, corpus, settings, request.seed, blocks)
+    return found
 
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:

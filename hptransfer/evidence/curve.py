@@ -21,13 +21,23 @@ from hptransfer.evidence.joint import Cell, JointFit
 from hptransfer.evidence.noise import luck_of, noise_of
 from hptransfer.evidence.points import SeedMeans
 from hptransfer.evidence.process import DRAWS
+from hptransfer.evidence.sensitivity import octave_off
 
 Array = npt.NDArray[np.float64]
 
 #: hypotheses this much less likely than the best are left out
 _NEGLIGIBLE = 0.02
+#: hypotheses are drawn from in multiples of this many draws; those that are owed less take turns
+_HANDFUL = 16
 #: a curve that breaks off may begin to rise this share of a spacing before its last value, too little to be seen there
 _EARLY_RISE = 0.25
+#: how far an abrupt change between unlike flanks displaces the minimum of a smooth curve, in standard errors of it
+_ABRUPT = 2.5
+#: and at least, in spacings
+_ABRUPT_SPACINGS = 0.125
+#: the bend of a flank is seen over this many standard errors of the optimum, and over at least so many spacings
+_REACH = 6.0
+_LEAST_REACH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +46,15 @@ class CurveDraws:
 
     Attributes:
         optimum: (DRAWS,) log2 position of each drawn curve's minimum within the region that was sampled.
+        abrupt: (DRAWS,) the same where the flanks meet abruptly; that widens the optimum's interval, but not the
+            drift's, because it displaces all sizes alike.
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
         luck: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
+        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
+            region does not reach that far, inf where training diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
@@ -49,11 +63,13 @@ class CurveDraws:
     """
 
     optimum: Array
+    abrupt: Array
     below: npt.NDArray[np.bool_]
     above: npt.NDArray[np.bool_]
     loss: Array
     luck: Array
     at: Array
+    octave_off: Array
     noise: float
     low: float
     high: float
@@ -119,11 +135,13 @@ def _draw(
 
 
 def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Cell, slice]]:
-    """Share out the draws from start to stop among hypotheses in proportion to their evidence."""
+    """Share out the draws from start to stop among hypotheses in proportion to their evidence, by the handful."""
     weight = np.exp(evidence - evidence.max()).ravel()
     weight[weight < _NEGLIGIBLE] = 0
-    bounds = start + np.round(np.cumsum(weight / weight.sum()) * (stop - start)).astype(int)
+    handfuls = np.round(np.cumsum(weight / weight.sum()) * (stop - start) / _HANDFUL)
+    bounds = np.minimum(start + _HANDFUL * handfuls.astype(int), stop)
     parts, first = [], start
+    bounds[np.flatnonzero(weight)[-1]] = stop
     for index in np.flatnonzero(weight):
         if bounds[index] > first:
             parts.append(
@@ -184,19 +202,52 @@ def _summary(
     bend = left - 2 * centre + right
     shift = np.divide(left - right, 2 * bend, out=np.zeros(DRAWS), where=bend > 0)
     lost = _loss_at(table, at, grid, curves)
+    optimum = grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0])
+    median = np.median(curves, axis=1)
+    pull = _pull(table, grid, median, float(optimum.std()))
     return CurveDraws(
-        optimum=grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0]),
+        optimum=optimum,
+        abrupt=np.where(
+            interior, np.clip(optimum + pull * np.abs(process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
+        ),
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),
         loss=np.fmin(curves[where, column], lost),
         luck=luck,
         at=lost,
+        octave_off=octave_off(grid, curves, where, wall=table.wall is not None),
         noise=noise,
         low=float(grid[0]),
         high=float(grid[-1]),
         grid=grid,
-        median=np.median(curves, axis=1),
+        median=median,
     )
+
+
+def _pull(table: SeedMeans, grid: Array, median: Array, error: float) -> float:
+    """How far towards the steeper flank the optimum may lie from where smooth curves have it, octaves, with its sign.
+
+    A smooth curve averages its bend over a stretch that is wider the larger the noise. Where the right flank bends more
+    than the left, the change may be abrupt and lie at the optimum itself, as where stability ends; smooth curves then
+    have their minimum too far on the flatter side, by about their own error times the difference of the flanks. The
+    bend of each flank is measured over the stretch that such errors come from.
+    """
+    finite = np.isfinite(median)
+    x, y = grid[finite], median[finite]
+    centre = float(x[y.argmin()])
+    near = int(np.clip(np.searchsorted(table.x, centre), 1, len(table.x) - 1))
+    spacing = float(table.x[near] - table.x[near - 1])
+    far = max(_LEAST_REACH * spacing, _REACH * error)
+    reach = [min(far, centre - float(x[0])), min(far, float(x[-1]) - centre)]
+    if min(reach) < spacing:
+        return 0.0
+    left, right = (
+        float(np.interp(centre + d, x, y) - 2 * np.interp(centre + d / 2, x, y) + y.min()) / d**2
+        for d in (-reach[0], reach[1])
+    )
+    if min(left, right) <= 0:
+        return 0.0
+    return (right - left) / (right + left) * math.hypot(_ABRUPT * error, _ABRUPT_SPACINGS * spacing)
 
 
 def _loss_at(table: SeedMeans, at: float | None, grid: Array, curves: Array) -> Array:

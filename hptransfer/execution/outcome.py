@@ -19,6 +19,10 @@ _MEMORY_TEXTS = (
 )
 
 
+class KilledError(Exception):
+    """A task reports that a process it had started was killed from outside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Success:
     """A task that returned.
@@ -57,7 +61,7 @@ def classify_exception(type_name: str, message: str) -> Cause:
     """The cause of a task whose entry function raised an exception of this type with this message."""
     if type_name in _MEMORY_TYPES or _speaks_of_memory(message):
         return "out of memory"
-    return "error"
+    return "killed" if type_name == KilledError.__name__ else "error"
 
 
 def classify_death(returncode: int, stderr: str, *, oom_kill: bool) -> tuple[Cause, str]:

@@ -11,7 +11,7 @@ import selectors
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from hptransfer.execution.child import Child
 from hptransfer.execution.devices import gpu_of, visible_gpus
@@ -20,6 +20,21 @@ from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 
 _HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+
+
+class TaskPool(Protocol):
+    """What hands tasks to workers, here or elsewhere; `WorkerPool` says what its members mean."""
+
+    workers: int
+
+    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+        """Queues a task."""
+
+    def next_result(self, timeout: float | None = None) -> Success | Failure | None:
+        """Waits for the next task to end."""
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back tasks that nobody has begun."""
 
 
 class WorkerPool:
@@ -96,6 +111,12 @@ class WorkerPool:
             if not self.unfinished or (remaining is not None and remaining <= 0):
                 return None
             self._selector.select(_HEARTBEAT if remaining is None else min(_HEARTBEAT, remaining))
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back tasks that no worker has begun; their ids."""
+        taken = tuple(task_id for task_id, _ in self._waiting)
+        self._waiting.clear()
+        return taken
 
     def close(self) -> None:
         """Kills every worker and whatever it started; tasks without a result are forgotten."""

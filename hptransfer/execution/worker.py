@@ -36,7 +36,7 @@ def main(entry: str, parent: int) -> None:
         parent: the coordinator's process id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the coordinator's to interpret
-    _die_with(parent)
+    die_with(parent)
     tasks, answers = _take_streams()
     faulthandler.enable()
     with contextlib.suppress(BaseException):  # an entry that cannot be loaded is the error of every task
@@ -50,7 +50,8 @@ def main(entry: str, parent: int) -> None:
         _write_all(answers, answer.encode() + b"\n")
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """The kernel kills this process when its parent dies (on Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above

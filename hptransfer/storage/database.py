@@ -1,4 +1,4 @@
-"""Optuna's SQLite storage, opened for one owner, with every database fault said in words."""
+"""Optuna's storage, SQLite or PostgreSQL, opened for one owner, with every database fault said in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from hptransfer.errors import MachineError
+from hptransfer.storage.server import Address, connect, fault
+from hptransfer.storage.shared_study import SharedStudy, coordinating_connection
 
 #: seconds to wait for another program (a dashboard) that holds the database for a moment
 PATIENCE = 60.0
@@ -52,6 +54,30 @@ def open_database(path: Path, patience: float = PATIENCE) -> RDBStorage:
         return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
+def open_shared_database(study: SharedStudy) -> RDBStorage:
+    """Opens Optuna's tables on the server as the process that coordinates the study.
+
+    Raises:
+        MachineError: another process coordinates it, or the tables are of another version of Optuna.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with database_faults(study):
+        return RDBStorage(
+            "postgresql+psycopg://",
+            # one connection, never a second: it holds the lock without which nothing may be written
+            engine_kwargs={"creator": coordinating_connection(study), "pool_size": 1, "max_overflow": 0},
+            skip_table_creation=True,
+            skip_compatibility_check=True,  # it takes a second connection; `create_shared_tables` made it
+        )
+
+
+def create_shared_tables(address: Address) -> None:
+    """Makes Optuna's tables where they are missing; not to be done by two processes at a time."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with database_faults(address):
+        close_database(RDBStorage("postgresql+psycopg://", engine_kwargs={"creator": lambda: _plain(address)}))
+
+
 def close_database(storage: RDBStorage) -> None:
     """Closes every connection."""
     storage.remove_session()
@@ -59,19 +85,32 @@ def close_database(storage: RDBStorage) -> None:
 
 
 @contextlib.contextmanager
-def database_faults(path: Path) -> Iterator[None]:
-    """Turns what SQLite, SQLAlchemy and Optuna raise into one `MachineError` with a way out."""
+def database_faults(place: Path | Address | SharedStudy) -> Iterator[None]:
+    """Turns what drivers, SQLAlchemy and Optuna raise into one `MachineError` with a way out."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError) as error:
-        said = _innermost(error) if path.exists() else f"the file is gone ({_innermost(error)})"
+        if not isinstance(place, Path):
+            raise fault(place.address if isinstance(place, SharedStudy) else place, _deepest(error)) from None
+        said = _innermost(error) if place.exists() else f"the file is gone ({_innermost(error)})"
         hint = next((hint for phrase, hint in _HINTS if phrase in said), _HINT)
         raise MachineError(
-            "the study's database must be readable and writable", received=f"{path}: {said}", hint=hint
+            "the study's database must be readable and writable", received=f"{place}: {said}", hint=hint
         ) from error
 
 
-def _innermost(error: BaseException) -> str:
+def _plain(address: Address) -> object:
+    connection = connect(address)
+    connection.autocommit = False
+    return connection
+
+
+def _deepest(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _innermost(error: BaseException) -> str:
+    error = _deepest(error)
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
@@ -25,7 +25,8 @@ from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict, trial_
 from hptransfer.recipe.hyperparameters import AVERAGES, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.database import close_database, database_faults, open_database
+from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
+from hptransfer.storage.shared_study import SharedStudy
 
 #: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
@@ -88,7 +89,7 @@ class TrialStore:
     """All trials of a run folder. A trial is in the database before anything else is done with it.
 
     Args:
-        path: the database, created where missing.
+        place: the database's file, created where missing; or the study on a server that this process coordinates.
         experiment: sha256 (hex) of what the trials of one study share.
         space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
 
@@ -96,14 +97,16 @@ class TrialStore:
         MachineError: here and in every method, when the database cannot be read or written.
     """
 
-    def __init__(self, path: Path, experiment: str, space: Mapping[str, Range]) -> None:
-        self._path, self._experiment, self._space = path, experiment, space
-        self._storage = open_database(path)
+    def __init__(self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range]) -> None:
+        self._path, self._experiment, self._space = place, experiment, space
+        # on a server recipes share one database, and each reads and reaps its own trials alone
+        self._prefix = "" if isinstance(place, Path) else f"{place.name}/"
+        self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
         self._failed: list[FailedTrial] = []
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer stand
-        with database_faults(path):
+        with database_faults(place):
             self._read()
 
     def __enter__(self) -> Self:
@@ -120,7 +123,7 @@ class TrialStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{size.label}-{self._experiment[:8]}"
+        return f"{self._prefix}{size.label}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""
@@ -263,8 +266,20 @@ class TrialStore:
         with database_faults(self._path):
             self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
 
+    def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
+        """Sets user attributes of a size's study, JSON-able, where they differ from what it has."""
+        name = self.study_name(size)
+        with database_faults(self._path):
+            study = self._study_id(name, size)
+            present = self._storage.get_study_user_attrs(study)
+            for key, value in attributes.items():
+                if present.get(key) != value:
+                    self._storage.set_study_user_attr(study, key, value)
+
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):
+            if not name.startswith(self._prefix):
+                continue
             self._studies[name] = self._storage.get_study_id_from_name(name)
             requeued = self._storage.get_study_user_attrs(self._studies[name]).get("requeued", ())
             self._requeued |= {(name, number) for number in requeued}

@@ -19,6 +19,7 @@ from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import TrialState
 from hptransfer.training.data import Corpus
 from hptransfer.training.schedule import Schedule, schedule_factor
+from hptransfer.training.shard import WHOLE, Shard
 
 CURVE_POINTS = 100
 #: the loss at init is nearly the same for all examples, so a few batches tell it
@@ -82,6 +83,7 @@ def train(
     corpus: Corpus,
     settings: TrainingSettings,
     seed: int,
+    shard: Shard = WHOLE,
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -91,6 +93,7 @@ def train(
         corpus: source of batches.
         settings: duration, schedule and optimizer.
         seed: of the data order.
+        shard: of this process, where several train the model together; the outcome is the same in each.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -99,13 +102,13 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, replace(settings, evaluation_batches=INITIAL_BATCHES))
+    initial = evaluate(module, corpus, replace(settings, evaluation_batches=INITIAL_BATCHES), shard)
     losses = []
-    for loss in training_losses(module, param_groups, corpus, settings, seed):
+    for loss in training_losses(module, param_groups, corpus, settings, seed, shard):
         losses.append(loss)
         if not math.isfinite(loss):
             break
-    final = evaluate(module, corpus, settings) if math.isfinite(losses[-1]) else math.inf
+    final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
     return Outcome(
@@ -123,6 +126,7 @@ def training_losses(
     corpus: Corpus,
     settings: TrainingSettings,
     seed: int,
+    shard: Shard = WHOLE,
 ) -> Iterable[float]:
     """Take one optimizer step per item; yields the training loss before each step."""
     optimizer = build_optimizer(param_groups, settings)
@@ -131,16 +135,17 @@ def training_losses(
         lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
     )
     module.train()
+    parallel = shard.wrap(module)
     for step in range(settings.steps):
         tokens = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(module, tokens)
+        loss = shard.scale(cross_entropy(parallel, shard.of(tokens)), tokens)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if settings.clip is not None:
             nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
         optimizer.step()
         scheduler.step()
-        yield loss.item()
+        yield shard.mean(loss.item())
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -172,11 +177,12 @@ def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings) -> float:
+def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
     """Mean validation cross-entropy in nats per prediction, over the same windows for every trial."""
     module.eval()
     batches = corpus.validation_batches(settings.evaluation_batches, settings.batch_size, settings.context)
-    return sum(cross_entropy(module, tokens).item() for tokens in batches) / settings.evaluation_batches
+    losses = (shard.scale(cross_entropy(module, shard.of(tokens)), tokens).item() for tokens in batches)
+    return shard.mean(sum(losses) / settings.evaluation_batches)
 
 
 def decimate(losses: Sequence[float], steps: int) -> tuple[tuple[int, float], ...]:

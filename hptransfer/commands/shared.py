@@ -1,0 +1,127 @@
+"""A session whose trials are trained by workers on any number of machines, which meet in a PostgreSQL database."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import metadata
+from types import TracebackType
+from typing import Any, Self
+
+from hptransfer import __version__
+from hptransfer.errors import HptransferError
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
+from hptransfer.execution.outcome import Failure, Success
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.storage.queue import TaskQueue
+from hptransfer.storage.server import find_address, persistently
+from hptransfer.storage.shared_study import SharedStudy, Terms, join_study
+
+#: what a worker adds from its own copy of the recipe: a task can only ask for what that allows
+LOCAL = ("recipe", "root")
+#: where a task says what it may take
+LIMITS = "limits"
+_LOOK = 0.2  # seconds between looks at the queue
+
+
+def terms_of(loaded: LoadedRecipe, fingerprint: str) -> Terms:
+    """What everybody who works on a study must share, or trials would differ by where they were trained."""
+    versions = {name: metadata.version(name) for name in ("optuna", "torch")}
+    return {"hptransfer": __version__, "recipe": loaded.hash, "data": fingerprint, **versions}
+
+
+def join(storage: str, loaded: LoadedRecipe, fingerprint: str) -> SharedStudy:
+    """The recipe's study on a server.
+
+    Args:
+        storage: the database's address.
+        loaded: the recipe.
+        fingerprint: of its data.
+
+    Raises:
+        UsageError: there is no such study, or its terms differ.
+    """
+    return join_study(find_address(storage), loaded.recipe.name, terms_of(loaded, fingerprint))
+
+
+def through_restarts(action: Callable[[], int]) -> int:
+    """Runs a coordinating command, again whenever the server was away: what is finished is found and reused."""
+    return persistently(action, told=lambda message: print(message, file=sys.stderr, flush=True))
+
+
+class QueuePool:
+    """Workers elsewhere, used as a `WorkerPool` is: tasks go into the queue, results come out of it.
+
+    Args:
+        study: coordinated by this process.
+        workers: tasks in the queue at a time, at least 1.
+        limits: of each task, kept by the worker that takes it.
+
+    Raises:
+        ServerAwayError: in every method.
+    """
+
+    def __init__(self, study: SharedStudy, workers: int, limits: TaskLimits = UNLIMITED) -> None:
+        if workers < 1:
+            raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
+        self.workers = workers
+        self._queue = TaskQueue(study.address, study.study_id)
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._queued: set[str] = set()
+        self._limits = asdict(limits)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+        """Queues a task; one that was done before is answered at once, whoever asked for it then."""
+        asked = {name: value for name, value in payload.items() if name not in LOCAL}
+        self._waiting.append((task_id, asked | {LIMITS: self._limits}))
+        self._hand_out()
+
+    def next_result(self, timeout: float | None = None) -> Success | Failure | None:
+        """As `WorkerPool.next_result`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._hand_out()
+            if not self._queued:
+                return None
+            self._queue.reap()
+            settled = self._queue.settled(sorted(self._queued))
+            if settled is not None:
+                self._queued.discard(settled.key)
+                kind = Success if settled.done else Failure
+                return kind(settled.key, **settled.result)
+            remaining = _LOOK if deadline is None else deadline - time.monotonic()
+            if remaining <= 0:
+                return None
+            time.sleep(min(_LOOK, remaining))
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Takes back what no worker has begun."""
+        taken = (*(task_id for task_id, _ in self._waiting), *self._queue.withdraw(sorted(self._queued)))
+        self._waiting.clear()
+        self._queued -= set(taken)
+        return taken
+
+    def close(self) -> None:
+        """Withdraws what no worker has begun; what runs goes on, and the next coordinator finds its result."""
+        with contextlib.suppress(HptransferError):
+            self.withdraw()
+        self._queue.close()
+
+    def _hand_out(self) -> None:
+        while self._waiting and len(self._queued) < self.workers:
+            task_id, payload = self._waiting[0]
+            self._queue.submit(task_id, payload)
+            self._queued.add(task_id)
+            self._waiting.popleft()

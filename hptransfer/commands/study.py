@@ -1,0 +1,38 @@
+"""`hptransfer study init`: makes a study on a server, once, before coordinators and workers join it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hptransfer.commands.shared import terms_of
+from hptransfer.corpus import read_text
+from hptransfer.recipe.load import load_recipe
+from hptransfer.storage.database import create_shared_tables
+from hptransfer.storage.server import find_address
+from hptransfer.storage.shared_study import create_study
+
+
+def study_command(recipe: str, storage: str | None, update: bool) -> int:
+    """Make the tables and the study where they are missing.
+
+    Args:
+        recipe: path or name of a recipe.
+        storage: address of the database; default: HPTRANSFER_STORAGE.
+        update: give a study that exists the terms of this recipe and these versions.
+
+    Returns:
+        0; also when everything was there already.
+
+    Raises:
+        RecipeError, UsageError, MachineError: it could not be made.
+    """
+    address = find_address(storage)
+    loaded = load_recipe(recipe)
+    root = loaded.path.parent.absolute()
+    terms = terms_of(loaded, read_text(loaded.recipe.data, root).fingerprint)
+    new = create_study(address, loaded.recipe.name, terms, update=update, trials=lambda: create_shared_tables(address))
+    print(f"study {loaded.recipe.name} in {address}: {'ready' if new else 'was ready already'}")
+    path = Path(recipe)
+    print(f"next: `hptransfer worker {path} --storage '{address}'` on every host,")
+    print(f"      `hptransfer run {path} --storage '{address}' --workers <trials at a time>` on one")
+    return 0

@@ -1,0 +1,310 @@
+"""`hptransfer worker`: pulls trials of a study from a server and trains them, on any number of machines.
+
+A result goes to the disk first, then to the server. The server takes it only from whoever holds the newest claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hptransfer.commands.leading import Lead
+from hptransfer.commands.shared import LIMITS, terms_of
+from hptransfer.commands.spool import Spool, SpooledResult
+from hptransfer.commands.work import ENTRY
+from hptransfer.corpus import read_text
+from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
+from hptransfer.execution.outcome import Failure, Success
+from hptransfer.execution.pool import WorkerPool
+from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.storage.queue import LEASE, Claim, TaskQueue
+from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.server import PATIENCE, ServerAwayError, find_address, masked, persistently
+from hptransfer.storage.shared_study import SharedStudy, join_study, study_state
+
+#: as many failures in a row and this host takes no more tasks: it may be what is broken
+MOST_FAILURES = 3
+_LOOK = 0.2  # seconds between looks at the child process
+_IDLE_LOOK = 1.0  # seconds between looks at an empty queue, on average
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """When a worker stops, and how long it may be silent.
+
+    Attributes:
+        trials: stop after as many; None for no limit.
+        idle: seconds without work after which it stops; None to wait for ever.
+        lease: seconds without a sign of life after which another worker may take its trial.
+        patience: seconds for which it bears that the server is away.
+    """
+
+    trials: int | None = None
+    idle: float | None = None
+    lease: float = LEASE
+    patience: float = PATIENCE
+
+
+def worker_command(
+    recipe: str,
+    storage: str | None,
+    runs: Path,
+    max_trials: int | None,
+    idle_exit: float | None,
+    lease: float,
+    lead: str | None,
+    workers: int,
+    quiet: bool,
+) -> int:
+    """Train trials until told to stop, idle for too long, or the study's command ended.
+
+    Args:
+        recipe: path or name of a recipe, the same as everywhere else.
+        storage: address of the database; default: HPTRANSFER_STORAGE.
+        runs: the folder of run folders; results that could not be delivered wait there.
+        max_trials: stop after as many trials.
+        idle_exit: stop after as many seconds without work.
+        lease: seconds after which a silent worker's trial is given to another.
+        lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
+        workers: with `lead`, trials in the queue at a time.
+        quiet: say nothing but errors.
+
+    Returns:
+        0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
+
+    Raises:
+        RecipeError, UsageError: it cannot join the study.
+        MachineError: the server was away for too long, or trials keep failing here.
+    """
+    loaded = load_recipe(recipe)
+    address = find_address(storage)
+    limits = WorkerLimits(max_trials, idle_exit, lease)
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(f"worker {_NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
+
+    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
+    terms = terms_of(loaded, fingerprint)
+    study = persistently(lambda: join_study(address, loaded.recipe.name, terms), told=say)
+    leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
+    folder = RunFolder(runs / loaded.recipe.name)
+    return work(study, loaded, folder.path / "spool", limits, say=say, leading=leading)
+
+
+#: who a worker is, for people
+_NAME = f"{socket.gethostname()}:{os.getpid()}"
+
+
+def work(
+    study: SharedStudy,
+    loaded: LoadedRecipe,
+    spool: Path,
+    limits: WorkerLimits,
+    *,
+    entry: str = ENTRY,
+    say: Callable[[str], object] = lambda text: None,
+    leading: Lead | None = None,
+) -> int:
+    """Pull and train; arguments as in `worker_command`.
+
+    Args:
+        study: joined.
+        loaded: the recipe; trials are trained as this copy says.
+        spool: folder for results until they are delivered.
+        limits: when to stop.
+        entry: "module:function" that trains.
+        say: hears what happens.
+        leading: coordinates the study when nobody else does.
+    """
+    with contextlib.ExitStack() as stack:
+        if leading is not None:
+            stack.enter_context(leading)
+        worker = stack.enter_context(_Worker(study, loaded, spool, limits, entry, say))
+        stack.enter_context(_noted_signals(worker))
+        try:
+            return worker.run(leading)
+        except _StoppedError:
+            return 128 + worker.signal
+
+
+class _StoppedError(Exception):
+    """A signal asked the worker to stop."""
+
+
+@contextlib.contextmanager
+def _noted_signals(worker: _Worker) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are noted and seen at the next look; a second one ends the process at once.
+
+    Raised as exceptions they could arrive inside a destructor or a driver's callback, which swallows them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        worker.signal = number
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Worker:
+    def __init__(
+        self,
+        study: SharedStudy,
+        loaded: LoadedRecipe,
+        spool: Path,
+        limits: WorkerLimits,
+        entry: str,
+        say: Callable[[str], object],
+    ) -> None:
+        self._study, self._limits, self._entry, self._say = study, limits, entry, say
+        self._local = {
+            "recipe": loaded.recipe.model_dump(mode="json"),
+            "root": str(loaded.path.parent.absolute()),
+        }
+        self._queue = TaskQueue(study.address, study.study_id)
+        self._spool = Spool(spool, str(study.address), study.study_id)
+        self._task_limits = UNLIMITED
+        self._pool = WorkerPool(entry, 1, self._task_limits)
+        self._trained = 0
+        self._streak = 0
+        #: of the signal that asked to stop
+        self.signal = 0
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+        self._queue.close()
+
+    def run(self, leading: Lead | None) -> int:
+        self._deliver()
+        idle_since = time.monotonic()
+        while self._limits.trials is None or self._trained < self._limits.trials:
+            self._look()
+            claim = self._patiently(self._claim)
+            if claim is not None:
+                self._train(claim)
+                self._trained += 1
+                idle_since = time.monotonic()
+                continue
+            state = self._patiently(lambda: study_state(self._study))
+            if state.terms != self._study.terms:
+                raise UsageError(
+                    "everybody who works on a study must share its terms",
+                    received=f"the terms of {self._study.name} changed since this worker joined",
+                    hint="copy the new recipe here and start the worker again",
+                )
+            ended = None if leading is None else leading.step(state)
+            if ended is not None:
+                self._say(f"{ended} ended")
+                return 0
+            if self._limits.idle is not None and time.monotonic() - idle_since > self._limits.idle:
+                self._say(f"no work for {self._limits.idle:g} s")
+                return 0
+            self._pause(_IDLE_LOOK * random.uniform(0.5, 1.5))
+        self._say(f"{self._trained} trials")
+        return 0
+
+    def _claim(self) -> Claim | None:
+        self._queue.reap()
+        return self._queue.claim(_NAME, self._limits.lease, self._study.terms)
+
+    def _train(self, claim: Claim) -> None:
+        """Train a task, keep its lease alive, and deliver what comes of it."""
+        try:
+            result = self._result(claim)
+        except BaseException:  # a signal: somebody else may begin at once instead of waiting for the lease's end
+            with contextlib.suppress(HptransferError):
+                self._queue.release(claim)
+            raise
+        if result is None:
+            self._lost(claim.task_id)
+            self._renew_pool(self._task_limits)
+            return
+        self._spool.add(_spooled(self._study.study_id, claim, result))
+        self._deliver()
+        failed = isinstance(result, Failure)
+        self._streak = self._streak + 1 if failed else 0
+        self._say(f"task {claim.task_id}: " + (f"failed: {result.message}" if isinstance(result, Failure) else "done"))
+        if isinstance(result, Failure) and self._streak >= MOST_FAILURES:
+            raise MachineError(
+                f"trials must be able to run here, but {MOST_FAILURES} in a row failed",
+                received=result.message,
+                hint="correct the cause and start the worker again; other workers go on",
+            )
+
+    def _result(self, claim: Claim) -> Success | Failure | None:
+        """What came of the task; None when the lease was lost meanwhile."""
+        limits = TaskLimits(**claim.payload.get(LIMITS, {}))
+        if limits != self._task_limits:
+            self._renew_pool(limits)
+        self._pool.submit(
+            claim.key, {name: value for name, value in claim.payload.items() if name != LIMITS} | self._local
+        )
+        renewed = time.monotonic()
+        while True:
+            result = self._pool.next_result(_LOOK)
+            if result is not None:
+                return result
+            self._look()
+            if time.monotonic() - renewed > self._limits.lease / 3:
+                with contextlib.suppress(ServerAwayError):  # train on: the lease is asked for when delivering
+                    if not self._queue.renew(claim, self._limits.lease):
+                        return None
+                renewed = time.monotonic()
+
+    def _renew_pool(self, limits: TaskLimits) -> None:
+        """Kills what runs; the next task gets a fresh process."""
+        self._pool.close()
+        self._task_limits = limits
+        self._pool = WorkerPool(self._entry, 1, limits)
+
+    def _deliver(self) -> None:
+        self._patiently(lambda: self._spool.deliver(self._record))
+
+    def _record(self, spooled: SpooledResult) -> None:
+        if not self._queue.record(spooled.task_id, spooled.token, done=spooled.done, result=spooled.result):
+            self._lost(spooled.task_id)
+
+    def _lost(self, task_id: int) -> None:
+        self._say(f"task {task_id}: lease lost: another worker has it, this result does not count")
+
+    def _patiently(self, action: Callable[[], Any]) -> Any:
+        return persistently(action, patience=self._limits.patience, pause=self._pause, told=self._say)
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._look()
+            time.sleep(min(_LOOK, left))
+
+    def _look(self) -> None:
+        if self.signal:
+            raise _StoppedError
+
+
+def _spooled(study_id: int, claim: Claim, result: Success | Failure) -> SpooledResult:
+    fields = asdict(result)
+    del fields["task_id"]
+    return SpooledResult(study_id, claim.task_id, claim.token, isinstance(result, Success), fields)

@@ -1,0 +1,209 @@
+"""A recipe's study in PostgreSQL: made once by `study init`, its terms are what every process that joins must share.
+
+One process at a time coordinates a study: it decides trials, queues them and records results. It holds an advisory
+lock in the very session that writes the trials, so a process that lost the lock cannot write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hptransfer.errors import MachineError, UsageError
+from hptransfer.storage.queue import SCHEMA
+from hptransfer.storage.server import Address, ServerAwayError, connect, server_faults
+
+#: first half of every advisory lock of this tool: "hptr" in ASCII
+_LOCKS = 0x68707472
+_TABLES_LOCK = 0  # studies are numbered from 1
+#: raised with the tables of `queue.SCHEMA`
+_FORMAT = "1"
+
+Terms = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStudy:
+    """A study that exists.
+
+    Attributes:
+        address: of the database.
+        study_id: its number there.
+        name: the recipe's.
+        terms: as `canonical` text.
+    """
+
+    address: Address
+    study_id: int
+    name: str
+    terms: str
+
+
+def canonical(terms: Terms) -> str:
+    """Terms as text that is equal exactly when they are."""
+    return json.dumps(dict(terms) | {"tables": _FORMAT}, sort_keys=True)
+
+
+def create_study(address: Address, name: str, terms: Terms, *, update: bool, trials: Callable[[], None]) -> bool:
+    """Make the tables and the study, whichever is missing. Any number of processes may do so at the same moment.
+
+    Args:
+        address: of the database.
+        name: the recipe's.
+        terms: what those who join must share.
+        update: replace the terms of a study that exists with others; tasks that wait are withdrawn.
+        trials: makes Optuna's tables, called while no other process makes any.
+
+    Returns:
+        Whether the study is new or its terms changed.
+
+    Raises:
+        UsageError: it exists with other terms.
+        MachineError: somebody coordinates it while its terms should change.
+    """
+    with connect(address) as connection, server_faults(address):
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, _TABLES_LOCK))  # freed with the connection
+        connection.execute(SCHEMA)
+        trials()
+        known = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
+        if known is None:
+            connection.execute("INSERT INTO hptransfer_study (name, terms) VALUES (%s, %s)", (name, canonical(terms)))
+            return True
+        study_id, there = known
+        if there == canonical(terms):
+            return False
+        if not update:
+            raise _differs(name, there, terms, "`hptransfer study init RECIPE --update` makes these the study's terms")
+        _take(connection, SharedStudy(address, study_id, name, there))
+        with connection.transaction():
+            connection.execute("DELETE FROM hptransfer_task WHERE study_id = %s AND state = 'waiting'", (study_id,))
+            connection.execute(
+                "UPDATE hptransfer_study SET terms = %s WHERE study_id = %s", (canonical(terms), study_id)
+            )
+        return True
+
+
+def join_study(address: Address, name: str, terms: Terms) -> SharedStudy:
+    """The study, if this process shares its terms. Creates nothing.
+
+    Raises:
+        UsageError: there is no such study, or it has other terms.
+    """
+    with connect(address) as connection, server_faults(address):
+        exists = connection.execute("SELECT to_regclass('hptransfer_study') IS NOT NULL").fetchone()
+        row = None
+        if exists is not None and exists[0]:
+            row = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
+    if row is None:
+        raise UsageError(
+            "the study must exist before processes join it",
+            received=f"no study {name} in {address}",
+            hint=f"`hptransfer study init RECIPE --storage '{address}'`, once",
+        )
+    if row[1] != canonical(terms):
+        raise _differs(
+            name, row[1], terms, "install the same versions and copy the same recipe and data to every host; if the "
+            "study should change: `hptransfer study init RECIPE --update`, then start the workers again",
+        )  # fmt: skip
+    return SharedStudy(address, row[0], name, row[1])
+
+
+def coordinating_connection(study: SharedStudy) -> Callable[[], Any]:
+    """Opens the one connection of the process that coordinates.
+
+    Returns:
+        A function that connects and takes the study's lock. Called again it raises `ServerAwayError`: with the first
+        connection the lock was lost, somebody else may have taken it meanwhile, and what was read before may be old.
+    """
+    opened = False
+
+    def open_once() -> Any:
+        nonlocal opened
+        if opened:
+            raise ServerAwayError("the connection that coordinates a study must last", received=f"{study.address}")
+        connection = connect(study.address)
+        with server_faults(study.address):
+            _take(connection, study)
+            connection.autocommit = False
+        opened = True
+        return connection
+
+    return open_once
+
+
+@dataclass(frozen=True, slots=True)
+class StudyState:
+    """How a study is doing.
+
+    Attributes:
+        terms: as `canonical` text; others than at joining when the study was updated since.
+        ended: how a command that a worker led ended last; None where none did.
+        endings: how many did.
+        coordinated: whether a process holds the lock now.
+    """
+
+    terms: str
+    ended: str | None
+    endings: int
+    coordinated: bool
+
+
+def study_state(study: SharedStudy) -> StudyState:
+    """Look at a study."""
+    with connect(study.address) as connection, server_faults(study.address):
+        row = connection.execute(
+            """
+            SELECT terms, ended, endings, EXISTS (
+                SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+                WHERE locktype = 'advisory' AND granted AND datname = current_database() AND classid = %s AND objid = %s
+            ) FROM hptransfer_study WHERE study_id = %s
+            """,
+            (_LOCKS, study.study_id, study.study_id),
+        ).fetchone()
+    if row is None:
+        raise MachineError("a study must exist as long as processes work on it", received=f"{study.name} was removed")
+    return StudyState(*row)
+
+
+def may_lead(study: SharedStudy, seconds: float) -> bool:
+    """Whether this process is the one to start a coordinating command; nobody else is for some seconds."""
+    with connect(study.address) as connection, server_faults(study.address):
+        row = connection.execute(
+            "UPDATE hptransfer_study SET lead_end = clock_timestamp() + make_interval(secs => %s) "
+            "WHERE study_id = %s AND lead_end < clock_timestamp() RETURNING 1",
+            (seconds, study.study_id),
+        ).fetchone()
+    return row is not None
+
+
+def note_ending(study: SharedStudy, ended: str) -> None:
+    """Tells every worker how the command that one of them led ended."""
+    with connect(study.address) as connection, server_faults(study.address):
+        connection.execute(
+            "UPDATE hptransfer_study SET ended = %s, endings = endings + 1 WHERE study_id = %s", (ended, study.study_id)
+        )
+
+
+def _take(connection: Any, study: SharedStudy) -> None:
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCKS, study.study_id)).fetchone()
+    if not taken[0]:
+        connection.close()
+        raise MachineError(
+            "one process at a time may coordinate a study",
+            received=f"another coordinates {study.name} in {study.address}",
+            hint="start further workers with `hptransfer worker`; a second `tune` or `check` must wait",
+        )
+
+
+def _differs(name: str, there: str, terms: Terms, hint: str) -> UsageError:
+    ours, theirs = json.loads(canonical(terms)), json.loads(there)
+    differences = [
+        f"{key}: {theirs.get(key, 'none')} there, {ours.get(key, 'none')} here"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key)
+    ]
+    return UsageError(
+        f"everybody who works on the study {name} must share its terms", received="; ".join(differences), hint=hint
+    )

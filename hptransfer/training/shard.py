@@ -1,0 +1,56 @@
+"""One process's part of a trial that several processes train together: the same batch, split, gives the same loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which share of each global batch a process takes.
+
+    Attributes:
+        rank: of this process, counted from 0.
+        world: how many processes there are; with 1, nothing is changed and nothing communicated.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, batch_B: Tensor) -> Tensor:
+        """This process's examples of a global batch; shares differ by one example where the count does not divide."""
+        return batch_B if self.world == 1 else batch_B[self.rank :: self.world]
+
+    def scale(self, loss: Tensor, batch_B: Tensor) -> Tensor:
+        """The mean over this share, scaled so that the mean over processes is that over the whole batch.
+
+        DistributedDataParallel averages gradients over processes, whatever the sizes of their shares.
+        """
+        return loss if self.world == 1 else loss * (len(self.of(batch_B)) * self.world / len(batch_B))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module whose backward pass averages gradients over processes."""
+        if self.world == 1:
+            return module
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(module)
+
+    def mean(self, value: float) -> float:
+        """The mean over processes, the same number in each."""
+        if self.world == 1:
+            return value
+        import torch
+        from torch import distributed
+
+        total = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(total)
+        return float(total) / self.world
+
+
+#: a trial that one process trains
+WHOLE = Shard()
