@@ -76,6 +76,8 @@ class Change(StrEnum):
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
 
+_TRAINING = ("tune", "check", "run")
+
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
 ]
@@ -141,6 +143,10 @@ def dispatch(command: str, **options: object) -> None:
     """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
 
     def call() -> int:
+        if command in _TRAINING and not options.get("dry_run"):
+            # before the command's modules: its workers load theirs, torch among them, at the same time
+            start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
+            start(command, *(options[name] for name in ("recipe", "runs", "workers")))
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
         if options.get("storage") is not None and command in ("tune", "check", "run"):
             from hptransfer.commands.shared import through_restarts
