@@ -98,7 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="per run; default: the model's")
     parser.add_argument("--trials", type=int, default=20, help="of the proxy's search")
     parser.add_argument("--order", choices=["joint", "one-at-a-time"], default="joint")
-    parser.add_argument("--search-seed", type=int, default=0)
+    parser.add_argument("--search-seeds", type=int, nargs="+", default=[0], help="a search of the proxy for each")
     parser.add_argument("--multipliers", nargs="*", help="searched beside the learning rate; default: the model's")
     parser.add_argument("--seeds", type=int, default=3, help="fresh ones, per way and size")
     parser.add_argument("--ways", nargs="+", default=["zero-shot", "one-rate", "direct"])
@@ -116,11 +116,11 @@ def ways(asked: argparse.Namespace, folder: Path, sizes: Sequence[tuple[int, int
     """Every way with the sizes it serves; one search of the proxy serves all of them."""
     proxy = (64, asked.depth)
     chosen = MODELS[asked.model]["multipliers"] if asked.multipliers is None else asked.multipliers
-    if "zero-shot" in asked.ways:
-        name = f"{asked.model}-{asked.order}-{asked.trials}-{asked.search_seed}-{len(chosen) + 1}"
+    for seed in asked.search_seeds if "zero-shot" in asked.ways else ():
+        name = f"{asked.model}-{asked.order}-{asked.trials}-{seed}-{len(chosen) + 1}"
         space = {"learning_rate": RATE} | dict.fromkeys(chosen, MULTIPLE)
-        tuning = {"trials": asked.trials, "order": asked.order, "seed": asked.search_seed}
-        yield Way("zero-shot", recipe(asked, folder, name, proxy, space, tuning), proxy), list(sizes)
+        tuning = {"trials": asked.trials, "order": asked.order, "seed": seed}
+        yield Way(f"zero-shot {seed}", recipe(asked, folder, name, proxy, space, tuning), proxy), list(sizes)
     if "one-rate" in asked.ways:
         file = recipe(asked, folder, f"{asked.model}-one-rate", proxy, {"learning_rate": RATE}, {})
         yield Way("one rate", file, proxy), list(sizes)
@@ -197,13 +197,13 @@ def check_target(session: Session, values: Any, size: Size, path: Path) -> None:
 
 
 def print_table(outcomes: Sequence[Outcome], sizes: Sequence[tuple[int, int]]) -> None:
-    print("      size         way   final loss  (s.e.)   against direct    tuning FLOPs   of direct")
+    print("      size          way   final loss  (s.e.)   against direct    tuning FLOPs   of direct")
     for size in sizes:
         rows = {outcome.label: outcome for outcome in outcomes if outcome.size == size}
         direct = rows.get("direct")
         for label, row in rows.items():
             error = statistics.stdev(row.losses) / math.sqrt(len(row.losses)) if len(row.losses) > 1 else math.nan
-            line = f"{size[0]:6d} x {size[1]:<2d} {label:>10} {statistics.fmean(row.losses):10.4f} {error:8.4f}"
+            line = f"{size[0]:6d} x {size[1]:<2d} {label:>11} {statistics.fmean(row.losses):10.4f} {error:8.4f}"
             if direct is not None and direct is not row and len(direct.losses) == len(row.losses):
                 # seeds share their batches
                 apart = [mine - theirs for mine, theirs in zip(row.losses, direct.losses, strict=True)]

@@ -57,6 +57,21 @@ class Leading(StrEnum):
     RUN = "run"
 
 
+class Cause(StrEnum):
+    """Why trials failed that would fail again."""
+
+    ERROR = "error"
+    OUT_OF_MEMORY = "out-of-memory"
+    TIMEOUT = "timeout"
+
+
+class Change(StrEnum):
+    """Which recipe holds where finished trials belong to another version of it."""
+
+    NEW = "new"
+    KEEP = "keep"
+
+
 #: how many processors this process may use
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
@@ -108,6 +123,13 @@ TrialTime = Annotated[
 ]
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
+]
+OnChange = Annotated[
+    Change | None,
+    typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
+]
+Reference = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
@@ -214,6 +236,7 @@ def tune(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     log: Log = None,
@@ -231,6 +254,7 @@ def tune(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         dry_run=dry_run,
         storage=storage,
         log=log or [],
@@ -250,7 +274,12 @@ def check(
         typer.Option(metavar="FILE", help="Judge finished runs: .csv, .tsv, .jsonl or .parquet.", show_default=False),
     ] = None,
     size_column: Column = None,
-    value_column: Column = None,
+    value_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="With --results; repeatable: a slice and a verdict each.", show_default=False
+        ),
+    ] = None,
     loss_column: Column = None,
     seed_column: Column = None,
     group_column: Column = None,
@@ -274,6 +303,7 @@ def check(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     log: Log = None,
@@ -283,7 +313,7 @@ def check(
     """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
     columns = {
         "size_column": size_column,
-        "value_column": value_column,
+        "value_columns": value_column or [],
         "loss_column": loss_column,
         "seed_column": seed_column,
         "group_column": group_column,
@@ -301,6 +331,7 @@ def check(
         "max_time": max_time,
         "trial_time": trial_time,
         "trial_memory": trial_memory,
+        "on_change": on_change and on_change.value,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
@@ -358,6 +389,7 @@ def run(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    on_change: OnChange = None,
     force: Force = False,
     storage: Storage = None,
     log: Log = None,
@@ -375,6 +407,7 @@ def run(
         max_time=max_time,
         trial_time=trial_time,
         trial_memory=trial_memory,
+        on_change=on_change and on_change.value,
         force=force,
         storage=storage,
         log=log or [],
@@ -471,3 +504,40 @@ def slurm(
         sbatch=sbatch or [],
         output=output,
     )
+
+
+@app.command()
+def status(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until nobody works there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run is, who works on it and what failed."""
+    dispatch("status", reference=reference, runs=runs, watch=watch, as_json=as_json)
+
+
+@app.command()
+def retry(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    cause: Annotated[
+        list[Cause] | None, typer.Option(help="Only these; repeatable. Default: all.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Requeue failed trials; the next tune, check or run trains them."""
+    causes = [each.value.replace("-", " ") for each in cause or []]
+    dispatch("retry", reference=reference, runs=runs, cause=causes, as_json=as_json)
+
+
+@app.command()
+def stop(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    now: Annotated[bool, typer.Option("--now", help="Interrupt running trials.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the process that works in a run folder to finish; the same command continues later."""
+    dispatch("stop", reference=reference, runs=runs, now=now, wait=wait, quiet=quiet)

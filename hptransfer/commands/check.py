@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +19,21 @@ from hptransfer.commands.coordinates import check_coordinates
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.running import Session, open_session, relative_cost
+from hptransfer.commands.interacting import search_interactions, with_limits
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.evidence.coordinate import CoordinateReport
-from hptransfer.evidence.transfer import TransferReport
+from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
+from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -60,6 +64,7 @@ def check_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -77,6 +82,7 @@ def check_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
@@ -89,7 +95,9 @@ def check_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options, storage=storage, log=log) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
+    ) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
@@ -117,24 +125,34 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
             received=f"{folder.tuned} is of another version of it",
             hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
         )
-    design = CheckDesign(loaded.recipe, session.root, tuned["hyperparameters"])
+    values = tuned["hyperparameters"]
+    designs = [CheckDesign(loaded.recipe, session.root, values, each) for each in loaded.recipe.check.checked]
     console = Console(quiet=not show, highlight=False)
-    coordinate = check_coordinates(design, session.pool, folder.path / "coordinate.json", session.fingerprint)
-    print_coordinates(coordinate, console)
-    climbed = _climb(session, design, quiet)
-    trials = climbed.trials
-    _require_finite(trials)
-    report = design.judge(trials)
-    if climbed.rounds:
-        print_rounds(climbed.rounds, climbed.ended, console)
+    coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.fingerprint)
+    print_coordinates(coordinate.reports, console)
+    print_laziness(coordinate.laziness, console)
+    climbs, reports = [], []
+    for design in designs:
+        climbed = _climb(session, design, quiet)
+        _require_finite(climbed.trials)
+        if climbed.rounds:
+            print_rounds(climbed.rounds, climbed.ended, console)
+        climbs.append(climbed)
+        reports.append(design.judge(climbed.trials))
+    pairs = search_interactions(session, values)
+    report = with_limits(joined(reports), pairs, loaded.recipe.check.checked)
     print_transfer(report, console)
+    print_interactions(pairs, console)
+    trials = list({trial.key: trial for climbed in climbs for trial in climbed.trials}.values())
     document = transfer_document(
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
-        coordinate=coordinate,
+        coordinate=coordinate.reports,
+        linearisation=coordinate.laziness,
         provenance=_provenance(session, trials),
-        adaptive={"ended": climbed.ended, "rounds": climbed.rounds},
+        adaptive=_rounds(designs, climbs),
+        interactions=pairs,
     )
     spent = spent_on(session.store.trials(), session.costs.of_target())
     document["spent"] = to_document(spent)
@@ -142,7 +160,14 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     session.tracking.result("check", document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
-    return CheckResult(report, coordinate, document, files)
+    return CheckResult(report, coordinate.reports, document, files)
+
+
+def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[Climb]) -> dict[str, object]:
+    """What the rounds of each hyperparameter bought; those of the first stand by themselves."""
+    first, *others = ({"ended": climbed.ended, "rounds": climbed.rounds} for climbed in climbs)
+    names = (design.hyperparameter for design in designs[1:])
+    return first | ({"others": dict(zip(names, others, strict=True))} if others else {})
 
 
 def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
@@ -193,12 +218,18 @@ def _write(session: Session, report: TransferReport, document: dict[str, Any]) -
     folder.figures.mkdir(exist_ok=True)
     files = [folder.transfer]
     for axis in report.axes:
-        paths = [folder.figures / f"transfer-{axis.axis}.{kind}" for kind in ("png", "svg")]
+        other = "" if axis.hyperparameter == report.axes[0].hyperparameter else f"-{_slug(axis.hyperparameter)}"
+        paths = [folder.figures / f"transfer-{axis.axis}{other}.{kind}" for kind in ("png", "svg")]
         save_curves(axis, paths)
         files += paths
     # last: who finds it finds the figures that belong to it
     write_atomically(folder.transfer, json.dumps(document, indent=2, allow_nan=False) + "\n")
     return tuple(files)
+
+
+def _slug(name: str) -> str:
+    """A name as part of a file's: 1/(1 - beta2) becomes beta2."""
+    return re.sub(r"^1/\(1 - (\w+)\)$", r"\1", name)
 
 
 def _compare_with_expectation(session: Session, report: TransferReport, console: Console) -> None:

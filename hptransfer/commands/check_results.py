@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
@@ -16,11 +19,20 @@ from hptransfer.evidence.columns import Asked, Roles, infer_roles
 from hptransfer.evidence.exponents import Exponents, measure_exponents
 from hptransfer.evidence.group import judge_group
 from hptransfer.evidence.prediction import Prediction, facts_of, predict
-from hptransfer.evidence.results import Group, gather
+from hptransfer.evidence.results import Group, Results, gather, selected
 from hptransfer.evidence.slices import Axis
+from hptransfer.evidence.table_slices import TableSlice, slice_table
 from hptransfer.evidence.transfer import AxisReport
+from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.findings import printable
-from hptransfer.report.results import overall, print_results, results_document, understood
+from hptransfer.report.results import (
+    overall,
+    print_results,
+    results_document,
+    sliced,
+    slices_document,
+    understood,
+)
 from hptransfer.storage.tables import read_table
 
 
@@ -28,7 +40,7 @@ def check_results_command(
     results: Path,
     *,
     size_column: str | None,
-    value_column: str | None,
+    value_columns: Sequence[str],
     loss_column: str | None,
     seed_column: str | None,
     group_column: str | None,
@@ -43,7 +55,8 @@ def check_results_command(
     Args:
         results: a .csv, .tsv, .jsonl or .parquet file.
         size_column: column of the sizes; None is to be inferred, as for the four that follow.
-        value_column: column of the hyperparameter.
+        value_columns: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on
+            which the others keep one combination of values.
         loss_column: column of the final losses.
         seed_column: column of the seeds.
         group_column: column whose values are judged apart.
@@ -62,25 +75,75 @@ def check_results_command(
     """
     if transferred is not None and not (math.isfinite(transferred) and transferred > 0):
         raise UsageError("`--transferred` must be positive and finite", received=str(transferred))
+    if transferred is not None and len(value_columns) > 1:
+        raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(value_columns)} columns")
+    conditions = dict(_condition(text) for text in where)
     table = read_table(results)
-    roles = infer_roles(table, Asked(size_column, value_column, loss_column, seed_column, group_column))
-    found = gather(table, roles, dict(_condition(text) for text in where))
+    kept = table if len(value_columns) < 2 else selected(table, conditions)
+    found = [
+        _judge(part, Asked(size_column, part.value, loss_column, seed_column, group_column), conditions, transferred)
+        for part in slice_table(kept, value_columns, group_column)
+    ]
     if not quiet:
-        for line in understood(roles, found):
-            print(line, file=sys.stderr)
-    judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
-    predictions = {} if target is None else {name: _predicted(report, target) for name, report in judged}
-    moves = {group.name: moved for group in found.groups if (moved := _exponents(group, roles, found.axis)) is not None}
+        for each in found:
+            for line in (*sliced(each.part), *understood(each.roles, each.results)):
+                print(line, file=sys.stderr)
+    documents = [_document(str(results), each, target) for each in found]
+    verdict = Verdict.combine(overall(each.judged)[0] for each in found)
     if as_json:
-        document = results_document(str(results), roles, found, judged, predictions, moves)
-        print(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        print_results(judged, roles, Console(highlight=False))
-        for name, moved in moves.items():
-            print("\nmeasured" + _of(name), moved.sentence)
-        for name, prediction in predictions.items():
-            print("\nprediction" + _of(name), describe_forecast(prediction))
-    return overall(judged)[0].exit_status
+        whole = documents[0] if len(found) == 1 else slices_document(str(results), verdict, documents)
+        print(json.dumps(whole, indent=2, allow_nan=False))
+        return verdict.exit_status
+    for each in found:
+        _print(each, target, several=len(found) > 1)
+    if len(found) > 1:
+        print(f"overall: {verdict}")
+    return verdict.exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One slice of the table with its judgement."""
+
+    part: TableSlice
+    roles: Roles
+    results: Results
+    judged: list[tuple[str | None, AxisReport]]
+
+    @property
+    def moves(self) -> dict[str | None, Exponents]:
+        """Local exponents by group, where the size is batch or tokens."""
+        groups = self.results.groups
+        found = {group.name: _exponents(group, self.roles, self.results.axis) for group in groups}
+        return {name: moved for name, moved in found.items() if moved is not None}
+
+    def predictions(self, target: int | None) -> dict[str | None, Prediction]:
+        """By group, where a target was given."""
+        return {} if target is None else {name: _predicted(report, target) for name, report in self.judged}
+
+
+def _judge(part: TableSlice, asked: Asked, conditions: Mapping[str, str], transferred: float | None) -> _Judged:
+    roles = infer_roles(part.table, asked)
+    found = gather(part.table, roles, conditions)
+    judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
+    return _Judged(part, roles, found, judged)
+
+
+def _document(source: str, each: _Judged, target: int | None) -> dict[str, Any]:
+    document = results_document(source, each.roles, each.results, each.judged, each.predictions(target), each.moves)
+    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+
+
+def _print(each: _Judged, target: int | None, *, several: bool) -> None:
+    console = Console(highlight=False)
+    if several:
+        held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
+        console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
+    print_results(each.judged, each.roles, console)
+    for name, moved in each.moves.items():
+        print("\nmeasured" + _of(name), moved.sentence)
+    for name, prediction in each.predictions(target).items():
+        print("\nprediction" + _of(name), describe_forecast(prediction))
 
 
 def _predicted(report: AxisReport, target: int) -> Prediction:

@@ -99,8 +99,9 @@ def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
     rounds = [_round(trials, len(trials), ("the coarse grid",), report)]
 
     def allowed(wanted: Wanted) -> bool:
-        value = 2.0 ** (wanted.index * lattice.spacing)
-        return (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
+        value = design.value(wanted.index)
+        fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
+        return fresh and bool(design.possible([wanted.index]))
 
     while True:
         ended = _ended(rounds, report, len(trials), budget)

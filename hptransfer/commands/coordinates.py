@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.errors import MachineError
 from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
+from hptransfer.evidence.laziness import LazinessReport, judge_linearisation
 from hptransfer.evidence.updates import read_parameters
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
@@ -19,12 +21,23 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
-_FORMAT = 2
+_FORMAT = 3
 
 
-def check_coordinates(
-    design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str
-) -> tuple[CoordinateReport, ...]:
+@dataclass(frozen=True, slots=True)
+class CoordinateResult:
+    """What a coordinate check found.
+
+    Attributes:
+        reports: one per axis with at least two sizes, width first.
+        laziness: how the distance from linearisation goes with depth; None where the recipe does not ask for it.
+    """
+
+    reports: tuple[CoordinateReport, ...]
+    laziness: LazinessReport | None
+
+
+def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> CoordinateResult:
     """Measure what is not in the cache yet and judge each axis of the design.
 
     Args:
@@ -34,11 +47,11 @@ def check_coordinates(
         fingerprint: of the corpus.
 
     Returns:
-        A report per axis with at least two sizes, width first.
+        The reports.
     """
     measured = _measure(design, pool, cache, fingerprint)
     axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
-    return tuple(
+    reports = tuple(
         judge_coordinates(
             [layer for size in design.sizes(axis) for run in measured[size] for layer in read_layers(run, axis)],
             axis=axis,
@@ -53,13 +66,18 @@ def check_coordinates(
         for axis in axes
         if len(design.sizes(axis)) > 1
     )
+    deep = [run for size in design.sizes("depth") for run in measured[size]]
+    return CoordinateResult(
+        reports, judge_linearisation(deep) if design.recipe.check.coordinate.linearisation else None
+    )
 
 
 def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> dict[Size, list[Mapping[str, Any]]]:
     recipe = design.recipe
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
+    linearised = design.sizes("depth") if recipe.check.coordinate.linearisation else ()
     requests = {
-        _key(request, fingerprint): request
+        _key(request, fingerprint, linearisation=size in linearised): request
         for size in design.all_sizes()
         for seed in range(recipe.check.coordinate.seeds)
         for request in [TrialRequest(recipe, design.root, size, values, seed)]
@@ -67,7 +85,8 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
     known = _read(cache)
     missing = [key for key in requests if key not in known]
     for key in reversed(missing):  # largest first, so that no worker ends with a long one
-        pool.submit(key, requests[key].coordinates_payload())
+        request = requests[key]
+        pool.submit(key, request.coordinates_payload(linearisation=request.size in linearised))
     for _ in missing:
         outcome = pool.next_result()
         if outcome is None:
@@ -86,9 +105,10 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
     return by_size
 
 
-def _key(request: TrialRequest, fingerprint: str) -> str:
+def _key(request: TrialRequest, fingerprint: str, *, linearisation: bool) -> str:
     steps = ",".join(map(str, request.recipe.check.coordinate.steps))
-    return hashlib.sha256(f"{request.key(fingerprint)}:{steps}:{_FORMAT}".encode()).hexdigest()
+    measured = f"{steps}:linearisation" if linearisation else steps
+    return hashlib.sha256(f"{request.key(fingerprint)}:{measured}:{_FORMAT}".encode()).hexdigest()
 
 
 def _read(cache: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,13 @@ from hptransfer.evidence.optimum import estimate_optimum
 from hptransfer.evidence.slices import points_by_size
 from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.evidence.trial import Trial, TrialState
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.hyperparameters import (
+    defaults,
+    from_log_coordinate,
+    log_coordinate,
+    log_name,
+    possible,
+)
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 
@@ -37,16 +43,18 @@ class CheckDesign:
         recipe: gives widths, depths, grid and seeds.
         root: the recipe's folder.
         tuned: base-size value of every tuned hyperparameter.
+        checked: the one that is varied; default: the first that the recipe checks.
     """
 
     recipe: Recipe
     root: Path
     tuned: dict[str, float]
+    checked: str | None = None
 
     @property
     def hyperparameter(self) -> str:
         """The one that is varied."""
-        return self.recipe.check.hyperparameter
+        return self.checked or self.recipe.check.checked[0]
 
     @property
     def held(self) -> dict[str, float]:
@@ -79,16 +87,25 @@ class CheckDesign:
 
     def grid(self) -> tuple[int, ...]:
         """Lattice indices k of the values 2^(k * spacing) within `octaves` of the tuned value, to begin with."""
-        check, centre = self.recipe.check, math.log2(self.tuned[self.hyperparameter])
+        check, centre = self.recipe.check, log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter])
         unit = self.step * check.spacing
         low = math.ceil((centre - check.octaves) / unit - 1e-9)
         high = math.floor((centre + check.octaves) / unit + 1e-9)
-        return tuple(self.step * index for index in range(low, high + 1))
+        return self.possible([self.step * index for index in range(low, high + 1)])
+
+    def possible(self, indices: Iterable[int]) -> tuple[int, ...]:
+        """Those lattice indices that are values of the hyperparameter."""
+        spacing = self.recipe.check.spacing
+        return tuple(index for index in indices if possible(self.hyperparameter, index * spacing))
+
+    def value(self, index: int) -> float:
+        """The hyperparameter at one lattice index."""
+        return from_log_coordinate(self.hyperparameter, index * self.recipe.check.spacing)
 
     def request(self, size: Size, index: int, seed: int) -> TrialRequest:
         """The trial at one lattice index."""
-        value = 2.0 ** (index * self.recipe.check.spacing)
-        return TrialRequest(self.recipe, self.root, size, self.held | {self.hyperparameter: value}, seed)
+        values = self.held | {self.hyperparameter: self.value(index)}
+        return TrialRequest(self.recipe, self.root, size, values, seed)
 
     def requests(self, size: Size, indices: Iterable[int]) -> list[TrialRequest]:
         """One trial per lattice index and seed at one size."""
@@ -103,14 +120,28 @@ class CheckDesign:
         proxy = self.recipe.proxy
         return self.recipe.size(value, proxy.depth) if axis == "width" else self.recipe.size(proxy.width, value)
 
+    def in_octaves(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """The trials with averages as their horizons, of which octaves are counted; others as they are."""
+        name = self.hyperparameter
+        if log_name(name) == name:
+            return trials
+        return [
+            replace(
+                trial,
+                hyperparameters={key: value for key, value in trial.hyperparameters.items() if key != name}
+                | {log_name(name): 2.0 ** log_coordinate(name, trial.hyperparameters[name])},
+            )
+            for trial in trials
+        ]
+
     def judge(self, trials: Sequence[Trial]) -> TransferReport:
         """The judgement of these trials by the recipe's criteria."""
         criteria = self.recipe.check.criteria
         return judge(
-            trials,
+            self.in_octaves(trials),
             proxy=self.proxy,
-            hyperparameter=self.hyperparameter,
-            transferred=self.tuned[self.hyperparameter],
+            hyperparameter=log_name(self.hyperparameter),
+            transferred=2.0 ** log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter]),
             criteria=TransferCriteria(criteria.drift, criteria.regret),
             held=self.held,
         )
@@ -133,7 +164,7 @@ def stretch(design: CheckDesign, run: Run) -> list[Trial]:
         wanted: list[TrialRequest] = []
         for size, grid in grids.items():
             edge = _edge(design, [trial for trial in trials if trial.size == size])
-            new = _beyond(grid, edge, count, design.step)
+            new = design.possible(_beyond(grid, edge, count, design.step))
             grids[size] = tuple(sorted((*grid, *new)))
             wanted += design.requests(size, new)
         if not wanted:
@@ -146,7 +177,7 @@ def _edge(design: CheckDesign, trials: Sequence[Trial]) -> Literal["low", "high"
     """The end of the grid on which a size's optimum lies; "low" when nothing trained at all."""
     if all(trial.state is TrialState.DIVERGED for trial in trials):
         return "low"
-    (points,) = points_by_size(trials, "width", design.hyperparameter).values()
+    (points,) = points_by_size(design.in_octaves(trials), "width", log_name(design.hyperparameter)).values()
     optimum = estimate_optimum(points)
     if optimum.edge == "high" and math.isfinite(optimum.cliff_distance):
         return None  # a divergence lies beyond it: larger values were tried

@@ -132,8 +132,8 @@ def _check(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: 
     else:
         values = defaults(recipe.training)
         notes.append("nothing is tuned yet: the grid is centred on the recipe's own value, and `tune` comes first")
-    design = CheckDesign(recipe, root, values)
-    first = design.first()
+    designs = [CheckDesign(recipe, root, values, name) for name in recipe.check.checked]
+    design, first = designs[0], [request for each in designs for request in each.first()]
     keys = {trial.key for trial in seen}
     wanted: Counter[Size] = Counter(request.size for request in first)
     finished: Counter[Size] = Counter(request.size for request in first if request.key(fingerprint) in keys)

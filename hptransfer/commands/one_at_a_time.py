@@ -8,9 +8,10 @@ best learning rate moves with another one is not seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import MOST_RECOMMENDATIONS, Part, Search
@@ -43,6 +44,7 @@ class OneAtATime:
         self.space = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
         self._found: dict[str, Recommendation] = {}
         self._combined: list[Trial] = []
+        self._settings: dict[str, Any] = {}
 
     def run(self) -> list[Trial]:
         """Trains every line, then the combination; the trials in the order they were decided, none twice.
@@ -53,7 +55,9 @@ class OneAtATime:
         """
         trials: dict[str, Trial] = {}
         for axis, part in self._parts():
-            finished = Search(self.session, self.size, self._on_event, part).run()
+            search = Search(self.session, self.size, self._on_event, part)
+            self._settings[axis.name] = search.settings
+            finished = search.run()
             trials |= {trial.key: trial for trial in finished}
             recommendation = recommend(part.space, finished)
             if recommendation is not None:
@@ -91,6 +95,11 @@ class OneAtATime:
         """Seeds of the search: the first explores, the others are for the values around each optimum."""
         first = self.recipe.tune.seed
         return range(first, first + (self.recipe.tune.seeds or 1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The search of each line with every argument."""
+        return {"order": "one-at-a-time", "lines": dict(self._settings)}
 
     @property
     def values(self) -> dict[str, float]:
@@ -157,8 +166,13 @@ class OneAtATime:
                 name: self._found[name].intervals[name] if name in self._found else (None, None)
                 for name in self.space.names
             },
+            plateaus={
+                name: self._found[name].plateaus[name] if name in self._found else (values[name], values[name])
+                for name in self.space.names
+            },
             loss=loss,
+            noise=min((found.noise for found in self._found.values() if math.isfinite(found.noise)), default=math.nan),
             edges={name: end for found in self._found.values() for name, end in found.edges.items()},
             best=best,
-            reason="values come from one fitted line each, at the values of the others that the recipe gives",
+            origin="values come from one fitted line each, at the values of the others that the recipe gives",
         )

@@ -25,7 +25,8 @@ def registered_prediction(
     if not checked or not checked.get("axes"):
         return None
     try:
-        axes = [facts_from(axis) for axis in checked["axes"]]
+        name = checked.get("hyperparameter")
+        axes = [facts_from(axis) for axis in checked["axes"] if axis.get("hyperparameter", name) == name]
     except (KeyError, TypeError):
         return None  # written by another version: the target stands, but there is nothing to predict from
     moved = {axis: value for axis, value in asdict(size).items() if value != getattr(proxy, axis)}

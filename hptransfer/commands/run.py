@@ -10,7 +10,8 @@ from rich.console import Console
 
 from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.check import check
-from hptransfer.commands.running import open_session
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import open_session, told
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import print_tuned, tune
 from hptransfer.commands.tune_result import tuned_document
@@ -27,6 +28,7 @@ def run_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -44,6 +46,7 @@ def run_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         force: write the target's configuration whatever the verdict; the file then says so.
         as_json: print one object with `tuned`, `transfer` and `target` (null when it was not written).
         quiet: no progress.
@@ -55,7 +58,9 @@ def run_command(
     """
     console = Console(highlight=False, quiet=as_json)
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
-    with open_session(recipe, runs, workers, options=options, storage=storage, log=log) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
+    ) as session:
         tuned = tune(session, quiet=quiet)
         print_tuned(tuned, console, session.folder.tuned)
         console.print()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
 from hptransfer.commands.interruption import first_interrupt_noted
+from hptransfer.commands.remembered import OnChange, remember, settle
 from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
@@ -24,10 +26,12 @@ from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
+from hptransfer.report.findings import printable
 from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.report.tracking import Tracking
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import OpenTrial, TrialStore
 
 #: seconds that running trials are given when the wall time of the budget is over
@@ -100,6 +104,8 @@ def open_session(
     workers: int,
     *,
     options: BudgetOptions | None = None,
+    on_change: OnChange | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
     entry: str = ENTRY,
     fingerprint: str | None = None,
     storage: str | None = None,
@@ -112,6 +118,8 @@ def open_session(
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
         options: what the command line says about the budget.
+        on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
+        say: told what changed.
         entry: "module:function" that trains.
         fingerprint: of the data; None reads them.
         storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
@@ -119,14 +127,18 @@ def open_session(
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the run folder cannot be written, the data cannot be read, or an option is no amount.
+        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount, or the recipe
+            changed in what finished trials depend on.
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
     limits = limits_of(loaded.recipe.budget, options or BudgetOptions())
     with RunFolder.open(runs, loaded.recipe.name) as folder:
+        present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
+        remember(folder.recipe, loaded, fingerprint)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
@@ -145,6 +157,11 @@ def open_session(
             else:
                 elsewhere = stack.enter_context(QueuePool(place, workers, limits.trial))
                 yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
+
+
+def told(quiet: bool) -> Callable[[str], None]:
+    """Where a command says what is not its result: on stderr, or nowhere."""
+    return (lambda sentence: None) if quiet else (lambda sentence: print(printable(sentence), file=sys.stderr))
 
 
 def relative_cost(size: Size) -> float:

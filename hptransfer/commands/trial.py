@@ -100,9 +100,14 @@ class TrialRequest:
             "seed": self.seed,
         }
 
-    def coordinates_payload(self) -> dict[str, Any]:
-        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check."""
-        return self.payload() | {"task": "coordinates", "steps": list(self.recipe.check.coordinate.steps)}
+    def coordinates_payload(self, *, linearisation: bool = False) -> dict[str, Any]:
+        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check.
+
+        Args:
+            linearisation: whether to measure the distance from linearisation too.
+        """
+        steps = list(self.recipe.check.coordinate.steps)
+        return self.payload() | {"task": "coordinates", "steps": steps, "linearisation": linearisation}
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
@@ -181,10 +186,12 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: from `TrialRequest.coordinates_payload`.
 
     Returns:
-        "size", "seed", and what `measure_coordinates` returns: "layers" and "parameters".
+        "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
+        asked for: what `measure_linearisation` returns.
     """
     from hptransfer.models.layers import layer_kinds
-    from hptransfer.training.coordinates import measure_coordinates
+    from hptransfer.training.coordinates import layer_kind, measure_coordinates
+    from hptransfer.training.linearisation import measure_linearisation
 
     request = request_from_payload(payload)
     corpus = cached_corpus(request.recipe.data, request.root)
@@ -193,7 +200,13 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     kinds = None if request.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
     settings, steps = training_settings(request), payload["steps"]
     measured = measure_coordinates(module, groups, corpus, settings, request.seed, steps, kinds, parameters)
-    return {"size": asdict(request.size), "seed": request.seed, **measured}
+    found: dict[str, Any] = {"size": asdict(request.size), "seed": request.seed, **measured}
+    if payload.get("linearisation"):
+        names = kinds or [name for name, _ in module.named_modules()]
+        blocks = [name for name in names if (kinds[name] if kinds else layer_kind(name)) == "residual"]
+        module, groups = planned_model(request)
+        found["linearisation"] = measure_linearisation(module, groups, corpus, settings, request.seed, blocks)
+    return found
 
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:

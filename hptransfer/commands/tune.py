@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from hptransfer import __version__
 from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost
+from hptransfer.commands.remembered import OnChange
+from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
@@ -33,8 +34,9 @@ from hptransfer.commands.tune_result import (
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.search.power import Power, advice, foresee
 from hptransfer.search.recommendation import Recommendation, recommend
-from hptransfer.search.sampler import central_values, propose
+from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
@@ -42,12 +44,8 @@ from hptransfer.storage.trials import Asked
 if TYPE_CHECKING:
     from hptransfer.commands.one_at_a_time import OneAtATime
 
-#: trials decided together; a round depends only on rounds before it, so timing and interruptions change nothing
-_ROUND = 4
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 MOST_RECOMMENDATIONS = 3
-#: values around the optimum that further seeds train: a parabola and one more on each side
-STEADIED_VALUES = 5
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
@@ -61,6 +59,7 @@ def tune_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    on_change: OnChange | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -78,6 +77,7 @@ def tune_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         dry_run: print what it would take instead.
         as_json: print the result as JSON.
         quiet: no progress.
@@ -96,7 +96,9 @@ def tune_command(
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
         return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
-    with open_session(recipe, runs, workers, options=options, storage=storage, log=log) as session:
+    with open_session(
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
+    ) as session:
         result = tune(session, quiet=quiet)
     if as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
@@ -125,6 +127,9 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         if warning:
             progress.note(f"warning: {warning}")
         search: Search | OneAtATime = _search(session, size, progress)
+        planned = _power(search, None)
+        if planned.hopeless:
+            progress.note(f"warning: {planned.sentence}; {advice(_fitted(search)[0], planned)}")
         searched = search.run()
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
@@ -171,9 +176,15 @@ class Search:
     def __init__(self, session: Session, size: Size, on_event: OnEvent, part: Part | None = None) -> None:
         self.session, self.size, self._on_event = session, size, on_event
         self.recipe = session.loaded.recipe
-        whole = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
-        part = part or Part(whole, self.recipe.tune.trials, self.recipe.tune.seeds)
-        self.space, self._trials, self._most_seeds, self._fixed = part.space, part.trials, part.seeds, part.fixed
+        tune = self.recipe.tune
+        whole = Space.of(dict(tune.space.items()), self.recipe.check.spacing)
+        self._is_whole = part is None
+        part = part or Part(whole, tune.trials, tune.seeds)
+        self.space, self._fixed = part.space, part.fixed
+        enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
+        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
+        self.seeds = self.rounds.seeds
+        self.settings = self.rounds.settings
 
     def run(self) -> list[Trial]:
         """Trains until the total is reached; the trials in the order they were decided.
@@ -182,7 +193,7 @@ class Search:
             InconclusiveError: every trial diverged.
             MachineError: as many trials failed as were wanted.
         """
-        total, failed = self._trials, set[str]()
+        total, failed = self.rounds.trials, set[str]()
         for request in self._asked():
             trial = self._find(request)
             if trial is not None:
@@ -225,62 +236,20 @@ class Search:
             hint=f"the edge of stability is uneven here: lower `tune.space.{self.space.names[0]}.high`",
         )
 
-    @property
-    def seeds(self) -> range:
-        """Seeds of the search: the first explores, the others are for the values around the optimum."""
-        first = self.recipe.tune.seed
-        if self._most_seeds is not None:
-            return range(first, first + self._most_seeds)
-        affordable = 1 + self._trials // 2 // STEADIED_VALUES
-        return range(first, first + (min(3, affordable) if len(self.space) == 1 else 1))
-
     def warnings(self) -> Iterable[str]:
         """What a reader must know of how it searched."""
         return ()
 
     def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
-        """The next round: explore with the first seed, then further seeds at the centre, then explore what is left."""
+        """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
         workers = self.session.pool.workers
-        count = min(left, workers * math.ceil(_ROUND / workers))
-        exploring = self._trials - (len(self.seeds) - 1) * STEADIED_VALUES
-        explored = sum(trial.seed == self.seeds.start for trial in finished)
-        requests = (
-            self._explore(asked, finished, min(count, exploring - explored), exploring)
-            or self._steady(asked, finished)[:left]
-            or self._explore(asked, finished, count, exploring)
-        )
-        # remembered before they are trained: an interrupted search goes on with the same points
-        self.session.store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
+        count = min(left, workers * math.ceil(self.rounds.round_size / workers))
+        decided = self.rounds.decide([Decision(r.hyperparameters, r.seed) for r in asked], finished, count)
+        requests = [self.request(decision.values, decision.seed) for decision in decided]
+        store, name = self.session.store, "search" if self._is_whole else f"search of {', '.join(self.space.names)}"
+        store.describe(self.size, {name: self.settings})
+        store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
         return requests
-
-    def _explore(
-        self, asked: Sequence[TrialRequest], finished: Sequence[Trial], count: int, total: int
-    ) -> list[TrialRequest]:
-        if count < 1:
-            return []
-        first = self.seeds.start
-        points = propose(
-            self.space,
-            [trial for trial in finished if trial.seed == first],
-            [request.hyperparameters for request in asked if request.seed == first],
-            count=count,
-            total=total,
-            seed=first,
-        )
-        return [self.request(point, first) for point in points]
-
-    def _steady(self, asked: Sequence[TrialRequest], finished: Sequence[Trial]) -> list[TrialRequest]:
-        """The next seed at the tried values around the optimum, on `check`'s grid, which reuses these trials."""
-        if all(trial.state is TrialState.DIVERGED for trial in finished):
-            return []
-        values = central_values(self.space, finished, STEADIED_VALUES)
-        known = {self._key(request) for request in asked}
-        for seed in self.seeds[1:]:
-            wanted = [self.request(value, seed) for value in values]
-            fresh = [request for request in wanted if self._key(request) not in known]
-            if len(fresh) > len(wanted) // 2:  # a moved optimum does not start a seed again
-                return fresh
-        return []
 
     def _asked(self) -> list[TrialRequest]:
         """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
@@ -331,15 +300,20 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     table = Table(
         title=f"{result.recipe}: tuned at {result.size.label}", title_justify="left", box=None, pad_edge=False
     )
-    for column in ("hyperparameter", "recommended", "95% interval", "best observed"):
+    for column in ("hyperparameter", "recommended", "95% interval", "within 0.25%", "best observed"):
         table.add_column(column, justify="left" if column == "hyperparameter" else "right")
     for name, value in result.recommended.items():
         low, high = result.intervals[name]
         best = result.best_observed.hyperparameters[name]
-        table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{best:.4g}")
+        first, last = result.plateaus[name]
+        table.add_row(name, f"{value:.4g}", f"{_end(low)} to {_end(high)}", f"{first:.3g} to {last:.3g}", f"{best:.4g}")
     fresh = result.confirmation
     table.add_row(
-        "loss", f"{result.expected_loss:.4f}", "", f"{result.best_observed.loss:.4f} (seed {result.best_observed.seed})"
+        "loss",
+        f"{result.expected_loss:.4f}",
+        "",
+        "",
+        f"{result.best_observed.loss:.4f} (seed {result.best_observed.seed})",
     )
     console.print(table)
     if fresh.mean is not None:
@@ -385,6 +359,7 @@ def _result(
         hyperparameters=dict(search.request(found.values, 0).hyperparameters),
         recommended=dict(found.values),
         intervals=found.intervals,
+        plateaus=found.plateaus,
         expected_loss=found.loss,
         best_observed=BestObserved(
             {name: found.best.hyperparameters[name] for name in names}, found.best.loss, found.best.seed, found.reason
@@ -400,8 +375,26 @@ def _result(
         seconds=sum(trial.seconds for trial in spent),
         spent=spent_on(spent, session.costs.of_target()),
         warnings=tuple(_warnings(search, found, searched, confirmed)),
+        power=_power(search, found),
+        search=search.settings,
         provenance=_provenance(session, search.seeds, seeds),
     )
+
+
+def _power(search: Search | OneAtATime, found: Recommendation | None) -> Power:
+    """What the budget can tell, by the noise that was measured where there is one."""
+    space, trials = _fitted(search)
+    if found is None or not math.isfinite(found.noise) or found.loss <= 0:
+        return foresee(space, trials)
+    return foresee(space, trials, found.noise / found.loss, "measured")
+
+
+def _fitted(search: Search | OneAtATime) -> tuple[Space, int]:
+    """What one fit is over, and its trials: the whole space, or one line of several."""
+    trials, space = search.recipe.tune.trials, search.space
+    if search.recipe.tune.order == "joint" or len(space) == 1:
+        return space, trials
+    return replace(space, axes=space.axes[:1]), trials // len(space)
 
 
 def _warnings(
@@ -414,6 +407,9 @@ def _warnings(
                 f"the optimum of {axis.name} lies at the {end} end of its range: widen "
                 f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
             )
+    power = _power(search, found)
+    if power.hopeless:
+        yield f"{power.sentence}; {advice(_fitted(search)[0], power)}"
     if len(searched) < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ import yaml
 
 from hptransfer.commands.cost import Spent
 from hptransfer.recipe.hyperparameters import told
+from hptransfer.search.power import Power
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
 _HEADER = """\
 # Written by `hptransfer tune`; read by `hptransfer check` and `hptransfer scale`.
 # hyperparameters: base-size values of a trial; recommended: those that were searched, the minimum of a fitted mean.
-# intervals: 95%, null at an end that the search leaves open. Losses: nats per prediction on validation data.
+# intervals: 95%, null at an end that the search leaves open; plateaus: within 0.25% of the best
+# expected loss, the other values held. Losses: nats per prediction on validation data.
 """
 
 
@@ -81,6 +84,7 @@ class TuneResult:
         hyperparameters: base-size value of every hyperparameter, the recommended ones included.
         recommended: the searched ones.
         intervals: 95% interval of each searched one in its own unit; None at an open end.
+        plateaus: values, the others held, whose expected loss is within 0.25% of the best, own unit.
         expected_loss: at the recommendation, by the fit, mean over the search's seeds, nats.
         best_observed: the luckiest trial.
         confirmation: fresh seeds at the recommendation.
@@ -89,6 +93,8 @@ class TuneResult:
         seconds: of training, summed over trials.
         spent: the same beside what the target's run costs.
         warnings: what a reader must know, one sentence each.
+        power: what this many trials could tell, by the noise they showed.
+        search: the sampler with every argument, seeds and Optuna's version.
         provenance: versions, data fingerprint, seeds.
     """
 
@@ -98,6 +104,7 @@ class TuneResult:
     hyperparameters: Mapping[str, float]
     recommended: Mapping[str, float]
     intervals: Mapping[str, tuple[float | None, float | None]]
+    plateaus: Mapping[str, tuple[float, float]]
     expected_loss: float
     best_observed: BestObserved
     confirmation: Confirmation
@@ -106,6 +113,8 @@ class TuneResult:
     seconds: float
     spent: Spent
     warnings: tuple[str, ...]
+    power: Power
+    search: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
 
@@ -114,6 +123,8 @@ def tuned_document(result: TuneResult) -> dict[str, Any]:
     document = asdict(result)
     document["hyperparameters"] = told(result.hyperparameters)
     document["intervals"] = {name: list(ends) for name, ends in result.intervals.items()}
+    document["plateaus"] = {name: list(ends) for name, ends in result.plateaus.items()}
+    document["power"]["octaves"] = result.power.octaves if math.isfinite(result.power.octaves) else None
     document["warnings"] = list(result.warnings)
     confirmation = result.confirmation
     document["confirmation"] |= {"seeds": list(confirmation.seeds), "losses": list(confirmation.losses)}

@@ -1,9 +1,9 @@
-"""Where loss curves stop being smooth: at a divergence, or earlier, at a kink beyond which losses rise anyhow."""
+"""Where loss curves stop being smooth: at a divergence; earlier, where losses begin to rise anyhow; or at a kink."""
 
 from __future__ import annotations
 
-import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,16 +19,22 @@ Array = npt.NDArray[np.float64]
 
 #: prior probability that a curve breaks off within the values that trained
 _EARLY = 0.15
+#: prior probability that slope and bend change abruptly near the minimum, as where a stability limit takes over
+_KINKED = 0.03
 #: most places at which a break is considered
 _MOST_PLACES = 12
 #: a break makes losses rise by this many standard errors
 _CLEAR = 8.0
 #: how much of each other size's evidence about roughness and breaks a size takes over
 _SHARING = 0.3
-#: combinations of breaks that are fitted, the most probable ones; breaks of one size below the share are left out, and
-#: combinations below it relative to the most probable one
-_MOST_COMBINATIONS = 8
-_LEAST_SHARE = 0.03
+#: combinations of the sizes' breaks that are fitted; improbable breaks are left out
+_COMBINATIONS = 16
+_LEAST_SHARE = 0.01
+#: a kink takes more than this many values to see
+_FEWEST_KINKED = 5
+#: runs on, ends early, has a kink
+_KINDS = 3
+_KINK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,9 @@ class Break:
 
 
 def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tuple[Break, ...]]]:
-    """The most probable combinations of breaks, one break per size, with shares that sum to 1.
+    """A sample of combinations of breaks, one break per size, with shares that sum to 1.
+
+    Every size's breaks occur about as often as they are probable, and alike breaks of different sizes go together.
 
     Args:
         tables: one per size, each with at least three values.
@@ -53,14 +61,19 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
     """
     alone = [_Alternatives(table, noise, size) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)
-    weighed = [size.weighed(_SHARING * (total - size.common)) for size in alone]
-    combinations: list[tuple[float, tuple[Break, ...]]] = [(1.0, ())]
-    for options in weighed:
-        grown = [(p * q, (*chosen, b)) for p, chosen in combinations for q, b in options]
-        combinations = heapq.nlargest(_MOST_COMBINATIONS, grown, key=lambda item: item[0])
-    kept = [item for item in combinations if item[0] >= _LEAST_SHARE * combinations[0][0]]
-    total_share = sum(p for p, _ in kept)
-    return [(p / total_share, chosen) for p, chosen in kept]
+    weights = [size.weights(_SHARING * (total - size.common)) for size in alone]
+    # kinks are something that all sizes have or none
+    odds = sum(size.log_odds_of_kink(weight) for size, weight in zip(alone, weights, strict=True))
+    kinked = round(_COMBINATIONS / (1 + math.exp(-max(-30.0, min(30.0, odds + math.log(_KINKED / (1 - _KINKED)))))))
+    samples = [
+        size.sample(weight, _COMBINATIONS - kinked, kinked=False) + size.sample(weight, kinked, kinked=True)
+        for size, weight in zip(alone, weights, strict=True)
+    ]
+    counted = Counter(zip(*samples, strict=True))
+    return [
+        (number / _COMBINATIONS, tuple(size.breaks[choice] for size, choice in zip(alone, choices, strict=True)))
+        for choices, number in sorted(counted.items())
+    ]
 
 
 class _Alternatives:
@@ -72,38 +85,62 @@ class _Alternatives:
         self.floor = float(table.mean.min())
         self.excess = float(np.median(excess[excess > 0])) if (excess > 0).any() else abs(self.floor) or 1.0
         self.noise = noise.ss * float(noise.relative[size]), noise.df
-        self.breaks, priors = self._list()
+        self.breaks, priors, self.kinds = self._list()
         # shape: breaks x compressions x orders x roughness
         self.evidence = np.stack(
             [evidence_alone(b.stretch, self.noise) + prior for b, prior in zip(self.breaks, priors, strict=True)]
         )
-        early: Array = self.evidence[1:] if len(self.breaks) > 1 else self.evidence
-        #: evidence on what sizes have in common: (runs to the end or breaks off early, then as above)
-        self.common = np.stack([self.evidence[0], np.asarray(np.logaddexp.reduce(early, axis=0))])
+        #: evidence on what sizes have in common: (kind of break, then as above)
+        self.common = np.stack([self._of_kind(kind) for kind in range(_KINDS)])
 
-    def weighed(self, shared: Array) -> list[tuple[float, Break]]:
-        """Breaks with their probabilities, given what other sizes say; improbable ones are left out."""
-        kinds = [0] + [1] * (len(self.breaks) - 1)
-        log_weight = np.logaddexp.reduce((self.evidence + shared[kinds]).reshape(len(self.breaks), -1), axis=1)
-        weight = np.exp(log_weight - log_weight.max())
-        weight /= weight.sum()
-        return [(float(p), b) for p, b in zip(weight, self.breaks, strict=True) if p >= _LEAST_SHARE]
+    def _of_kind(self, kind: int) -> Array:
+        """Evidence summed over the breaks of one kind; where a size has none it has no say."""
+        mine = self.evidence[self.kinds == kind]
+        return np.asarray(np.logaddexp.reduce(mine if len(mine) else self.evidence, axis=0))
 
-    def _list(self) -> tuple[list[Break], list[float]]:
-        """The curve may end at the last value (or run on, where nothing diverged), or at an earlier one."""
+    def weights(self, shared: Array) -> Array:
+        """(breaks,) log evidence of each break, given what other sizes say."""
+        joint = self.evidence + shared[self.kinds]
+        return np.asarray(np.logaddexp.reduce(joint.reshape(len(self.breaks), -1), axis=1))
+
+    def log_odds_of_kink(self, weights: Array) -> float:
+        """Log evidence ratio of the breaks with a kink to those without; 0 where a kink could not be seen."""
+        kinked = self.kinds == _KINK
+        if not kinked.any():
+            return 0.0
+        return float(np.logaddexp.reduce(weights[kinked]) - np.logaddexp.reduce(weights[~kinked]))
+
+    def sample(self, weights: Array, number: int, *, kinked: bool) -> list[int]:
+        """Indices of breaks with or without kinks: an even sample, in the order in which they are listed."""
+        mine = (self.kinds == _KINK) == kinked if (self.kinds == _KINK).any() else self.kinds >= 0
+        weight = np.where(mine, np.exp(weights - weights[mine].max()), 0.0)
+        weight[weight < _LEAST_SHARE] = 0
+        bounds = np.cumsum(weight) / weight.sum()
+        return [int(i) for i in np.searchsorted(bounds, (np.arange(number) + 0.5) / max(1, number))]
+
+    def _list(self) -> tuple[list[Break], list[float], npt.NDArray[np.intp]]:
+        """The curve ends at the last value or runs on where nothing diverged; or it ends earlier; or it has a kink."""
         table, m = self.table, len(self.table.x)
-        places = list(range(max(3, int(table.mean.argmin())), m))[:_MOST_PLACES]
-        breaks, priors = [Break(self._stretch(m), table.wall)], [math.log(1 - _EARLY)]
-        for stop in places:
-            prior = math.log(_EARLY / len(places)) + self._log_rise(stop)
+        best = int(table.mean.argmin())
+        breaks, priors, kinds = [Break(self._stretch(m), table.wall)], [math.log(1 - _EARLY)], [0]
+        stops = list(range(max(3, best), m))[:_MOST_PLACES]
+        for stop in stops:
+            prior = math.log(_EARLY / len(stops)) + self._log_rise(stop)
             if math.isfinite(prior):
                 breaks.append(Break(self._stretch(stop), float(table.x[stop])))
                 priors.append(prior)
-        return breaks, priors
+                kinds.append(1)
+        near = table.x[max(0, best - 1) : best + 2]
+        kinks = np.interp(np.linspace(0, len(near) - 1, 4 * len(near) - 3), np.arange(len(near)), near)
+        for kink in kinks[(kinks > table.x[0]) & (kinks < table.x[-1])] if m > _FEWEST_KINKED else ():
+            breaks.append(Break(self._stretch(m, float(kink)), table.wall))
+            priors.append(-math.log(len(kinks)))
+            kinds.append(_KINK)
+        return breaks, priors, np.array(kinds)
 
-    def _stretch(self, stop: int) -> Stretch:
+    def _stretch(self, stop: int, kink: float | None = None) -> Stretch:
         table = self.table
-        return Stretch(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess)
+        return Stretch(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
 
     def _log_rise(self, stop: int) -> float:
         """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""

@@ -41,6 +41,10 @@ _LOSSES = (
 )
 _SEEDS = "seed random_seed rng_seed init_seed run_seed"
 _GROUPS = "param parameterization parametrization scheme"
+#: names of columns that may hold sizes as labels
+_MODELS = ("model", "model_name", "label", "scale", "size_label")
+_LABEL = re.compile(r"\d+(?:\.\d+)?\s*[kmbgt]", re.IGNORECASE)
+_LABEL_OR_NUMBER = re.compile(r"\D{0,8}\d+(?:\.\d+)?\s*[kmbgt]?", re.IGNORECASE)
 _STATES = "state status run_state"
 _STEPS = "step global_step iteration iter train_step epoch tokens_seen"
 #: logarithms say their base, or they are not understood
@@ -106,7 +110,7 @@ def infer_roles(table: Table, asked: Asked) -> Roles:
     _require(table, "seed", asked.seed)
     _require(table, "group", asked.group)
     said: list[str] = []
-    size = asked.size or _inferred(table, "size", _SIZES, said)
+    size = asked.size or _labelled_size(table, said) or _inferred(table, "size", _SIZES, said)
     value = asked.value or _inferred(table, "value", _VALUES, said)
     loss = asked.loss or _loss(table, said)
     seed = asked.seed or _optional(table, "seed", _SEEDS, said)
@@ -119,7 +123,7 @@ def infer_roles(table: Table, asked: Asked) -> Roles:
         )
     return Roles(
         size=size,
-        axis=meaning(size, _SIZES) or size,
+        axis=meaning(size, _SIZES) or ("parameters" if plain(size) in _MODELS else size),
         value=value,
         hyperparameter=meaning(value, _VALUES) or value,
         base=_base(value),
@@ -203,6 +207,18 @@ def _inferred(table: Table, role: str, names: dict[str, str], said: list[str]) -
     return chosen[0]
 
 
+def _labelled_size(table: Table, said: list[str]) -> str | None:
+    """A column of models that are called by their size (70M, 1.4B), where no column is called a size."""
+    if any(meaning(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
+        return None
+    for name, cells in table.columns.items():
+        labels = [text_of(cell) for cell in distinct(cells)]
+        if plain(name) in _MODELS and len(labels) > 1 and all(_LABEL.fullmatch(label) for label in labels):
+            said.append(f"size: column {name}")
+            return name
+    return None
+
+
 def _same(table: Table, left: str, right: str) -> bool:
     """Whether two columns are copies of each other; the chosen one itself counts as different, to be listed."""
     return left != right and [text_of(c) for c in table.columns[left]] == [text_of(c) for c in table.columns[right]]
@@ -242,10 +258,17 @@ def _filled(table: Table, name: str) -> bool:
 
 def _ambiguous(table: Table, role: str, found: Sequence[str]) -> NoReturn:
     listed = ", ".join(found or table.columns)[:400]
+    hint = f"add --{role}-column NAME"
+    if (
+        not found
+        and role in ("size", "loss")
+        and sum(_LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
+    ):
+        hint = "one row per run is needed: turn columns that are called by a size into rows of size, value and loss"
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
         received=f"several could be meant: {listed}" if found else f"none with values is called so: {listed}",
-        hint=f"add --{role}-column NAME",
+        hint=hint,
         place=Place(table.name, 1),
         code="results/ambiguous-column",
     )

@@ -2,7 +2,9 @@
 
 A parameterization that transfers changes every layer, and the logits, by an amount that does not depend on size.
 Measured is the *change* RMS(h(t) - h(0)) on a fixed probe batch, never the activation itself: the logits of a random
-readout fall as width^-1/2 under muP, and that is right (Yang et al., arXiv 2203.03466, appendix D.1).
+readout fall as width^-1/2 under muP, and that is right (Yang et al., arXiv 2203.03466, appendix D.1). Their change too
+has a part of that kind, the random readout times the change of its input; its size is known from the run itself, and in
+width the logits are judged by what is left without it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.diagnosis import Fault, diagnose
+from hptransfer.evidence.places import Place, place_in_depth
 from hptransfer.evidence.slope import RowVerdict, fit_slope
 from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
 
@@ -30,8 +33,6 @@ FIRST_STEP_IN_DEPTH = 3
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
-#: power of width with which a random readout's share of the logits' change falls
-_RANDOM_READOUT = -0.5
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
@@ -48,6 +49,9 @@ class Measurement:
         kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits", "attention" (its logits).
         change: RMS over probe batch and coordinates of h(step) - h(0); None or nan when not finite.
         initial: RMS of h(0), by which changes are divided in depth; nan or 0 where it is not known.
+        random: of logits, RMS of what a readout of random weights, independent of training, would add to the change;
+            None where it is not known. It falls as width^-1/2 under muP.
+        summed: of attention logits, scale times head_dim; None for others.
     """
 
     size: int
@@ -57,6 +61,8 @@ class Measurement:
     kind: str
     change: float | None
     initial: float | None = None
+    random: float | None = None
+    summed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,13 @@ class CoordinateRow:
         standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
         largest_pair: slope between the two largest sizes.
         asymptotic: whether it agrees with the whole ladder's within 0.1.
-        judged: False where theory predicts no flat line: in depth before step 3, what a single block adds to the
-            residual stream, and the stream after the first block. Such rows are shown, not judged.
+        judged: False where theory predicts no flat line: in depth before step 3, and see `places.Place`. Such rows are
+            shown, not judged.
         verdict: HOLDS, FAILS or INCONCLUSIVE.
-        settling: it fails, but every parameter follows its rule and the slope is one that a finite size gives: see
-            `_settles`. Larger sizes would show it to vanish.
+        allowed: the slopes that theory gives, 0 to 0 but for layers whose place moves with the depth; the tolerance is
+            added on both sides.
+        summed: of attention logits, power of size of scale times head_dim: 0 where they are divided by head_dim or
+            heads do not grow, 1/2 where they are divided by the square root of a head that grows; nan for others.
     """
 
     layer: str
@@ -87,7 +95,8 @@ class CoordinateRow:
     asymptotic: bool
     judged: bool
     verdict: RowVerdict
-    settling: bool = False
+    allowed: tuple[float, float] = (0.0, 0.0)
+    summed: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +112,7 @@ class CoordinateReport:
         seeds: number of seeds.
         tolerance: allowed |slope|.
         rows: per layer and step, sorted by name and step.
-        verdict: any fault or judged FAILS decides, then any INCONCLUSIVE; a row that fails and is `settling` counts as
-            INCONCLUSIVE.
+        verdict: any fault or judged FAILS decides, then any INCONCLUSIVE.
         sentence: the outcome in words, naming the parameters or layers at fault.
         parameters: how each parameter and its update scale; empty where updates were not measured.
         faults: the parameter groups that are wrong, each with its repair.
@@ -125,7 +133,15 @@ def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iter
     """The layers of one run as a worker returned it."""
     for row in run["layers"]:
         yield Measurement(
-            run["size"][axis], run["seed"], row["step"], row["layer"], row["kind"], row["change"], row["initial"]
+            run["size"][axis],
+            run["seed"],
+            row["step"],
+            row["layer"],
+            row["kind"],
+            row["change"],
+            row["initial"],
+            row.get("random"),
+            row.get("summed"),
         )
 
 
@@ -159,34 +175,17 @@ def judge_coordinates(
         key=lambda m: (m.layer, m.kind, m.step, m.seed, m.size),
     )
     groups = {key: list(group) for key, group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))}
+    groups = {key: group for key, group in groups.items() if {m.size for m in group} == set(sizes)}
+    blocks = [layer for layer, kind, _ in groups if kind == "residual"]
     rows = tuple(
-        _row(layer, kind, step, _changes(group, sizes, seeds, axis), np.log2(np.array(sizes)), axis, tolerance)
-        for (layer, kind, step), group in groups.items()
-        if {m.size for m in group} == set(sizes)
+        _row(key, group, _changes(group, sizes, seeds, axis), tolerance, _place(key, axis, blocks, sizes), axis)
+        for key, group in groups.items()
     )
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
-    if weights and not faults:
-        rows = tuple(replace(row, settling=_settles(row, axis, tolerance)) for row in rows)
     verdict = _overall(rows, faults)
     sentence = _sentence(rows, faults, verdict, axis)
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
-
-
-def _settles(row: CoordinateRow, axis: str, tolerance: float) -> bool:
-    """Whether a failing row of a model whose parameters all follow their rules shows no more than its finite size.
-
-    Two cases. What a random readout adds to the logits' change falls as width^-1/2 until the part that all weights
-    contribute coherently is left, so logits may fall by up to that power. Anything else must bend: towards flat where
-    it falls, and be flat within the tolerance between the two largest sizes where it grows.
-    """
-    if row.verdict is not RowVerdict.FAILS:
-        return False
-    if axis == "width" and row.kind == "logits" and _RANDOM_READOUT <= row.slope < 0:
-        return True
-    if row.slope < 0:
-        return row.slope < row.largest_pair <= tolerance
-    return abs(row.largest_pair) <= tolerance
 
 
 def _comparable(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -218,38 +217,57 @@ def _changes(group: list[Measurement], sizes: list[int], seeds: list[int], axis:
             f"expected {len(sizes)} sizes x {len(seeds)} seeds",
         )
     changes = np.array([math.nan if m.change is None else m.change for m in group])
-    initial = np.array([m.initial or math.nan for m in group])
-    if axis == "depth" and np.isfinite(initial).all():
-        changes = changes / initial
+    if axis == "depth":
+        initial = np.array([m.initial or math.nan for m in group])
+        changes = changes / initial if np.isfinite(initial).all() else changes
+    else:
+        random = np.array([m.random or 0.0 for m in group])
+        with np.errstate(invalid="ignore"):  # below zero: see `_drowned`
+            changes = np.where(random > 0, np.sqrt(changes**2 - random**2), changes)
     return np.asarray(changes.reshape(len(seeds), len(sizes)))
 
 
+def _place(key: tuple[str, str, int], axis: str, blocks: Iterable[str], sizes: Sequence[int]) -> Place:
+    layer, kind, step = key
+    if axis == "width":
+        return Place()
+    place = place_in_depth(layer, kind, blocks, sizes)
+    return place if step >= FIRST_STEP_IN_DEPTH else replace(place, judged=False)
+
+
 def _row(
-    layer: str, kind: str, step: int, changes: Array, log_size: Array, axis: str, tolerance: float
+    key: tuple[str, str, int], group: list[Measurement], changes: Array, tolerance: float, place: Place, axis: str
 ) -> CoordinateRow:
-    judged = axis == "width" or (step >= FIRST_STEP_IN_DEPTH and kind != "branch" and not _early(layer, kind))
+    log_size = np.log2(np.array(sorted({m.size for m in group})))
     fitted = fit_slope(changes, log_size)
-    verdict = fitted.against(0.0, tolerance)
+    verdict = fitted.within(place.low - tolerance, place.high + tolerance)
+    if axis == "width" and any(_drowned(m) for m in group):
+        # the whole change has a slope still, and where it grows something learned does: a random share never grows
+        whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
+        fitted = fit_slope(whole, log_size)
+        verdict = fitted.within(-math.inf, place.high + tolerance)
+        verdict = RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
+    summed = fit_slope(np.array([m.summed or math.nan for m in group]).reshape(changes.shape), log_size)
     return CoordinateRow(
-        layer,
-        kind,
-        step,
-        fitted.estimate,
-        fitted.standard_error,
-        fitted.largest_pair,
-        fitted.asymptotic,
-        judged,
-        verdict,
+        *key,
+        slope=fitted.estimate,
+        standard_error=fitted.standard_error,
+        largest_pair=fitted.largest_pair,
+        asymptotic=fitted.asymptotic,
+        judged=place.judged,
+        verdict=verdict,
+        allowed=(place.low, place.high),
+        summed=summed.estimate,
     )
 
 
-def _early(layer: str, kind: str) -> bool:
-    """Whether a row is the stream after the first block: one branch of order 1/depth has been added to it so far."""
-    return kind == "residual" and layer.endswith("first")
+def _drowned(m: Measurement) -> bool:
+    """Whether the random readout's share leaves nothing of the change: the rest is too small to be told from noise."""
+    return m.change is not None and m.random is not None and 0 < m.change <= m.random
 
 
 def _overall(rows: Sequence[CoordinateRow], faults: Sequence[Fault]) -> RowVerdict:
-    seen = {RowVerdict.INCONCLUSIVE if row.settling else row.verdict for row in rows if row.judged}
+    seen = {row.verdict for row in rows if row.judged}
     if faults or RowVerdict.FAILS in seen:
         return RowVerdict.FAILS
     return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
@@ -264,17 +282,17 @@ def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: R
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    settling = _worst(row for row in rows if row.judged and row.settling)
-    if settling:
-        return (
-            f"INCONCLUSIVE: every parameter follows its rule, but changes still settle with {axis} in {settling}: a "
-            f"finite-size correction, which larger sizes would show to vanish{early}."
-        )
     return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{early}."
+
+
+def _excess(row: CoordinateRow) -> float:
+    """How far a slope is from what theory gives; what has no slope is worst."""
+    low, high = row.allowed
+    return math.inf if math.isnan(row.slope) else max(low - row.slope, row.slope - high)
 
 
 def _worst(rows: Iterable[CoordinateRow]) -> str:
     """The layers with the steepest slopes."""
-    worst = {row.layer: row for row in sorted(rows, key=lambda row: abs(row.slope))}
+    worst = {row.layer: row for row in sorted(rows, key=_excess)}
     named = [f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]]
     return ", ".join(named) + (f" and {len(worst) - 4} more" if len(worst) > 4 else "")

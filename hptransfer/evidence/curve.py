@@ -28,6 +28,13 @@ Array = npt.NDArray[np.float64]
 _NEGLIGIBLE = 0.02
 #: a curve that breaks off may begin to rise this share of a spacing before its last value, too little to be seen there
 _EARLY_RISE = 0.25
+#: how far an abrupt change between unlike flanks displaces the minimum of a smooth curve, in standard errors of it
+_ABRUPT = 2.5
+#: and at least, in spacings
+_ABRUPT_SPACINGS = 0.125
+#: the bend of a flank is seen over this many standard errors of the optimum, and over at least so many spacings
+_REACH = 6.0
+_LEAST_REACH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class CurveDraws:
 
     Attributes:
         optimum: (DRAWS,) log2 position of each drawn curve's minimum within the region that was sampled.
+        abrupt: (DRAWS,) the same where the flanks meet abruptly; that widens the optimum's interval, but not the
+            drift's, because it displaces all sizes alike.
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
@@ -49,6 +58,7 @@ class CurveDraws:
     """
 
     optimum: Array
+    abrupt: Array
     below: npt.NDArray[np.bool_]
     above: npt.NDArray[np.bool_]
     loss: Array
@@ -184,8 +194,14 @@ def _summary(
     bend = left - 2 * centre + right
     shift = np.divide(left - right, 2 * bend, out=np.zeros(DRAWS), where=bend > 0)
     lost = _loss_at(table, at, grid, curves)
+    optimum = grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0])
+    median = np.median(curves, axis=1)
+    pull = _pull(table, grid, median, float(optimum.std()))
     return CurveDraws(
-        optimum=grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0]),
+        optimum=optimum,
+        abrupt=np.where(
+            interior, np.clip(optimum + pull * np.abs(process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
+        ),
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),
         loss=np.fmin(curves[where, column], lost),
@@ -195,8 +211,34 @@ def _summary(
         low=float(grid[0]),
         high=float(grid[-1]),
         grid=grid,
-        median=np.median(curves, axis=1),
+        median=median,
     )
+
+
+def _pull(table: SeedMeans, grid: Array, median: Array, error: float) -> float:
+    """How far towards the steeper flank the optimum may lie from where smooth curves have it, octaves, with its sign.
+
+    A smooth curve averages its bend over a stretch that is wider the larger the noise. Where the right flank bends more
+    than the left, the change may be abrupt and lie at the optimum itself, as where stability ends; smooth curves then
+    have their minimum too far on the flatter side, by about their own error times the difference of the flanks. The
+    bend of each flank is measured over the stretch that such errors come from.
+    """
+    finite = np.isfinite(median)
+    x, y = grid[finite], median[finite]
+    centre = float(x[y.argmin()])
+    near = int(np.clip(np.searchsorted(table.x, centre), 1, len(table.x) - 1))
+    spacing = float(table.x[near] - table.x[near - 1])
+    far = max(_LEAST_REACH * spacing, _REACH * error)
+    reach = [min(far, centre - float(x[0])), min(far, float(x[-1]) - centre)]
+    if min(reach) < spacing:
+        return 0.0
+    left, right = (
+        float(np.interp(centre + d, x, y) - 2 * np.interp(centre + d / 2, x, y) + y.min()) / d**2
+        for d in (-reach[0], reach[1])
+    )
+    if min(left, right) <= 0:
+        return 0.0
+    return (right - left) / (right + left) * math.hypot(_ABRUPT * error, _ABRUPT_SPACINGS * spacing)
 
 
 def _loss_at(table: SeedMeans, at: float | None, grid: Array, curves: Array) -> Array:

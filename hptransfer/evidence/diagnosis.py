@@ -197,19 +197,24 @@ def _residual(rows: Sequence[ParameterRow]) -> Fault | None:
 
 
 def _attention(layers: Sequence[CoordinateRow]) -> Iterator[Fault]:
-    growing = [r for r in layers if r.kind == "attention" and r.verdict is RowVerdict.FAILS and r.slope > 0]
+    """Heads that grow and are divided by too little.
+
+    Queries and keys align in training, so their product grows as the head; while heads are small, the product of
+    random vectors hides that in the logits' change, but not in the scale that was used.
+    """
+    growing = [row for row in layers if row.kind == "attention" and row.summed >= _LEAST]
     if not growing:
         return
-    worst = max(growing, key=lambda row: row.slope)
+    worst = max(growing, key=lambda row: row.summed)
     names = tuple(dict.fromkeys(row.layer for row in growing))
     repair = (
         "divide attention logits by head_dim instead of sqrt(head_dim): multiply them by sqrt(base_head_dim / head_dim)"
     )
     sentence = (
-        f"attention logits: their change grows as width^{worst.slope:+.2f} although queries and keys move as they "
-        f"should, so heads grow and the products are divided by too little: {repair}"
+        f"attention logits: heads grow, and scale x head_dim, what aligned queries and keys add up to, grows as "
+        f"width^{worst.summed:+.2f} although they move as they should: {repair}"
     )
-    yield Fault("attention logits", names, Cause.ATTENTION, worst.slope, repair, sentence)
+    yield Fault("attention logits", names, Cause.ATTENTION, worst.summed, repair, sentence)
 
 
 def _tied(rows: Sequence[ParameterRow], layers: Sequence[CoordinateRow], axis: Axis) -> Iterator[Fault]:

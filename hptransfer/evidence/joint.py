@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.evidence import process
-from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch, log_prior, trend
+from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch, kink_variance, kinked, log_prior, trend
 
 Array = npt.NDArray[np.float64]
 
 #: share of the rough part's variance that is common to all sizes, with prior weights
-SHARED = {0.0: 0.1, 0.9: 0.3, 0.99: 0.6}
+SHARED = {0.0: 0.2, 0.9: 0.5, 0.99: 0.3}
 #: curvatures of different sizes scatter by this fraction of their mean
 _BEND_SCATTER = 0.35
+#: correlation of kinks between sizes: what limits stability at one size limits it at the others
+_SAME_KINK = 0.9
 
 
 class Cell(NamedTuple):
@@ -72,7 +74,9 @@ class JointFit:
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
         self.df = len(self.x) - self.basis.shape[1] + noise.df
-        self.bends = np.array([float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1]) for z in self.z])
+        steepest = max(s.steepest for s in stretches)
+        bends = [abs(float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1])) for z in self.z]
+        self.bends = np.minimum(bends, steepest)
         shape = (len(shifts), len(SHARED), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
         self.evidence, self.sums = np.empty(shape), np.empty(shape)
         self.crossed: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
@@ -96,22 +100,32 @@ class JointFit:
     def _covariances(
         self, order: int, alignment: int, x: Array, sizes: npt.NDArray[np.intp]
     ) -> tuple[Array, Array, Array]:
-        """(len(x), N) covariances with the data of the own rough part, the common one, and the bend's scatter."""
+        """(len(x), N) covariances with the data of the own rough part, the common one, and of bends and kinks."""
         same = sizes[:, None] == self.sizes[None]
         own, own_data = x - self.own_zero[sizes], self.x - self.own_zero[self.sizes]
         moved, moved_data = self._moved(x, sizes, alignment), self._moved(self.x, self.sizes, alignment)
         rough = same * process.covariance(order, own[:, None], own_data[None])
         common = process.covariance(order, moved[:, None], moved_data[None])
-        return np.asarray(rough), common, np.asarray(same * np.outer(own**2, own_data**2))
+        scattered = _BEND_SCATTER**2 * np.outer(own**2, own_data**2)
+        kinks = kink_variance(1.0, 1.0) * self._kinked(x, sizes) @ self._kinked(self.x, self.sizes).T
+        return np.asarray(rough), common, same * scattered + np.where(same, 1.0, _SAME_KINK) * kinks
+
+    def _kinked(self, x: Array, sizes: npt.NDArray[np.intp]) -> Array:
+        """(len(x), 2) kink columns, each size with its own kink."""
+        columns = np.zeros((len(x), 2))
+        for size, stretch in enumerate(self.stretches):
+            here = sizes == size
+            columns[here] = kinked(x[here], stretch.kink)
+        return columns
 
     def _moved(self, x: Array, sizes: npt.NDArray[np.intp], alignment: int) -> Array:
         """Position on the common axis, 0 at the first value of any size."""
         shift = self.shifts[alignment]
         return np.asarray(np.maximum(x - shift[sizes] - float((self.own_zero - shift).min()), 0.0), dtype=float)
 
-    def _scatter(self, compression: int) -> float:
-        """Variance of the bend between sizes over the variance of the noise."""
-        return float((_BEND_SCATTER * self.bends[compression]) ** 2 / (self.noise.ss / self.noise.df))
+    def _bend_units(self, compression: int) -> float:
+        """The squared common bend over the variance of the noise."""
+        return float(self.bends[compression] ** 2 / (self.noise.ss / self.noise.df))
 
     def _fill(self, alignment: int, index: int) -> None:
         """Evidence and sums of squares of one alignment and order."""
@@ -121,7 +135,7 @@ class JointFit:
         shares = list(SHARED)
         for c in range(len(COMPRESSIONS)):
             rough = np.stack([(1 - share) * own + share * common for share in shares])
-            total = steady + self._scatter(c) * bend + ROUGHNESS[:, None, None] * rough[:, None]
+            total = steady + self._bend_units(c) * bend + ROUGHNESS[:, None, None] * rough[:, None]
             inverse = np.linalg.inv(total)
             gram = self.basis.T @ inverse @ self.basis
             to_trend = np.linalg.solve(gram, self.basis.T @ inverse)
@@ -161,7 +175,7 @@ class JointFit:
         own, common, bend = self.crossed[key]
         share = list(SHARED)[cell.shared]
         cross = (
-            ROUGHNESS[cell.roughness] * ((1 - share) * own + share * common) + self._scatter(cell.compression) * bend
+            ROUGHNESS[cell.roughness] * ((1 - share) * own + share * common) + self._bend_units(cell.compression) * bend
         )
         z = path[n:] + self._basis(x, sizes) @ (to_trend @ residual) + cross @ (projected @ residual)
         ends = np.cumsum([len(g) for g in grids])[:-1]
@@ -181,5 +195,11 @@ class JointFit:
                 here = sizes == size
                 mine = process.paths(order, own[here], float(own.max()), 100 + size, part)
                 path[here] += math.sqrt(1 - share) * mine
-        bends = math.sqrt(self._scatter(cell.compression)) * process.normal(50, len(self.stretches))[:, part]
-        return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + (own**2)[:, None] * bends[sizes])
+        k = len(self.stretches)
+        unit, numbers = math.sqrt(self._bend_units(cell.compression)), process.normal(50, 3 * k)[:, part]
+        bends = _BEND_SCATTER * (own**2)[:, None] * numbers[:k][sizes]
+        apart = np.stack([numbers[k : 2 * k][sizes], numbers[2 * k :][sizes]], axis=1)
+        alike = process.normal(51, 2)[None, :, part]
+        slope_and_bend = math.sqrt(_SAME_KINK) * alike + math.sqrt(1 - _SAME_KINK) * apart
+        kinks = math.sqrt(kink_variance(1.0, 1.0)) * np.einsum("ij,ijn->in", self._kinked(x, sizes), slope_and_bend)
+        return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * (bends + kinks))

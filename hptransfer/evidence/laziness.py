@@ -7,8 +7,10 @@ desideratum). Distances are near 1e-5: they must be computed in float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +35,15 @@ class LazinessReport:
         slope: d log2(distance) / d log2(depth).
         verdict: HOLDS when features are learned at any depth, FAILS when training becomes lazy.
         sentence: in words.
+        depths: increasing.
+        distances: median over seeds at each depth; nan where training was not finite.
     """
 
     slope: Interval
     verdict: RowVerdict
     sentence: str
+    depths: tuple[int, ...]
+    distances: tuple[float, ...]
 
 
 def judge_laziness(distances: Array, depths: Sequence[int]) -> LazinessReport:
@@ -75,7 +81,40 @@ def judge_laziness(distances: Array, depths: Sequence[int]) -> LazinessReport:
     slope = Interval(estimate, min(low, estimate), max(high, estimate))
     verdict, said = _verdict(slope)
     numbers = f"distance from linearisation goes as depth^{slope.estimate:+.2f} ({slope.low:+.2f} to {slope.high:+.2f})"
-    return LazinessReport(slope, verdict, f"{numbers}: {said}.")
+    return LazinessReport(slope, verdict, f"{numbers}: {said}.", tuple(depths), _medians(distances))
+
+
+def judge_linearisation(runs: Iterable[Mapping[str, Any]]) -> LazinessReport:
+    """Judge what workers measured: distances of every block, averaged over the blocks of a model.
+
+    Args:
+        runs: each with "size", "seed" and "linearisation" (distance by block, None where it is not finite); every depth
+            with the same seeds.
+
+    Returns:
+        The report; INCONCLUSIVE with an open slope where a depth could not be measured, because training that blows up
+        or does not move is no matter of laziness.
+
+    Raises:
+        UsageError: too few depths or seeds.
+    """
+    found: dict[tuple[int, int], float] = {}
+    for run in runs:
+        values = [math.nan if value is None else value for value in run["linearisation"].values()]
+        found[run["seed"], run["size"]["depth"]] = float(np.mean(values)) if values else math.nan
+    seeds, depths = (sorted(set(column)) for column in zip(*found, strict=True))
+    distances = np.array([[found[seed, depth] for depth in depths] for seed in seeds])
+    unknown = [depth for depth, column in zip(depths, distances.T, strict=True) if not (column > 0).all()]
+    if not unknown:
+        return judge_laziness(distances, depths)
+    where = ", ".join(map(str, unknown))
+    sentence = f"distance from linearisation is not known at depth {where}: blocks do not move there, or blow up."
+    open_slope = Interval(math.nan, -math.inf, math.inf)
+    return LazinessReport(open_slope, RowVerdict.INCONCLUSIVE, sentence, tuple(depths), _medians(distances))
+
+
+def _medians(distances: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.median(distances, axis=0))
 
 
 def _verdict(slope: Interval) -> tuple[RowVerdict, str]:

@@ -101,6 +101,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
     if draws is None:
         return _unresolved(table, noise)
     low, middle, high = (float(q) for q in np.quantile(draws.optimum, (0.025, 0.5, 0.975)))
+    low, high = min(low, float(np.quantile(draws.abrupt, 0.025))), max(high, float(np.quantile(draws.abrupt, 0.975)))
     low = -math.inf if draws.below.mean() > _TAIL else low
     high = math.inf if draws.above.mean() > _TAIL else high
     edge: Literal["low", "high"] | None = None
@@ -111,8 +112,8 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
     return Optimum(
         log2_value=middle,
         low=low,
-        high=max(middle, high),
-        standard_error=float(draws.optimum.std()) if math.isfinite(high - low) else math.inf,
+        high=high,
+        standard_error=float(draws.abrupt.std()) if math.isfinite(high - low) else math.inf,
         edge=edge,
         loss=quantiles(draws.loss + draws.luck),
         best_point=(float(table.x[best]), float(table.mean[best])),

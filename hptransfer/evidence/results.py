@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ _UNFINISHED = {
     "pruned",
     "timeout",
 }
+#: a loss this many times the best of its size, at a larger value, is a divergence however it was written down
+_BLOWN = 1e3
 #: more sizes than this are a column that is no size
 _MOST_SIZES = 64
 
@@ -95,9 +97,10 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = _selected(table, where or {})
+    kept = selected(table, where or {})
     dropped: Counter[str] = Counter()
-    runs = _runs(kept, roles, dropped)
+    notes: list[str] = []
+    runs = _runs(kept, roles, dropped, notes)
     names = [None] * len(kept) if roles.group is None else [text_of(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[_Run]] = defaultdict(list)
     for run in runs:
@@ -108,7 +111,6 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
     axis: Axis = next((known for known in AXES if known == roles.axis), "tokens")
-    notes: list[str] = []
     groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
     trials = [trial for group in groups for trial in group.trials]
     return Results(
@@ -122,7 +124,7 @@ def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -
     )
 
 
-def _selected(table: Table, where: Mapping[str, str]) -> Table:
+def selected(table: Table, where: Mapping[str, str]) -> Table:
     """The rows that have the wanted values; numbers are compared as numbers."""
     for column, wanted in where.items():
         if column not in table.columns:
@@ -151,13 +153,13 @@ def _equal(cell: Cell, wanted: str) -> bool:
         return text_of(cell) == wanted.strip()
 
 
-def _runs(table: Table, roles: Roles, dropped: Counter[str]) -> list[_Run]:
+def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -> list[_Run]:
     """The rows that are finished runs at a positive value of the hyperparameter."""
     size, no_size = numbers(table, roles.size, sizes=True)
     value, no_value = numbers(table, roles.value)
     if roles.base is not None:
         value = np.power(float(roles.base), value)
-    loss, no_loss = numbers(table, roles.loss)
+    loss, no_loss = numbers(table, roles.loss, infinite=_DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
     reasons = {
@@ -167,6 +169,7 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str]) -> list[_Run]:
         f"without a {roles.loss}": no_loss & ~blown,
         "not finished": unfinished & ~blown,
     }
+    blank = no_loss & ~blown & (size >= 1) & (value > 0)
     keep = np.ones(len(table), dtype=bool)
     for reason, rows in reasons.items():
         if count := int((rows & keep).sum()):
@@ -183,7 +186,30 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str]) -> list[_Run]:
         seeds = ["" if is_missing(cell) else text_of(cell) for cell in table.columns[roles.seed]]
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
-    return [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+    runs = [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+    _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
+    return runs
+
+
+def _advise_on_blanks(
+    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: Roles, notes: list[str]
+) -> None:
+    """Say how to write divergences where rows without a loss look like them; nothing is assumed."""
+    best = _best(runs)
+    if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
+        notes.append(
+            f"the rows without a {roles.loss} lie above the best {roles.value} of their {roles.size}: "
+            f"if these runs diverged, write nan there and they bound the optimum"
+        )
+
+
+def _best(runs: Iterable[_Run]) -> dict[int, _Run]:
+    """The run with the lowest loss of each size."""
+    best: dict[int, _Run] = {}
+    for run in runs:
+        if run.loss < best.setdefault(run.size, run).loss:
+            best[run.size] = run
+    return best
 
 
 _WHOLE = "must be a whole number of at least 1"
@@ -225,6 +251,7 @@ def _group(
             hint="name the size's column with --size-column",
         )
     limits = _mixtures(table, roles, runs, notes)
+    runs = _blown_up(runs, notes)
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):
         dropped["that repeat another row"] += len(runs) - len(unique)
@@ -246,6 +273,18 @@ def _group(
         for run in settled
     )
     return Group(name, trials, tuple(limits))
+
+
+def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
+    """Losses such as 1e9 stand for a divergence, and no curve may be laid through them."""
+    best = _best(runs)
+    gone = [
+        math.isfinite(run.loss) and run.value > best[run.size].value and run.loss >= _BLOWN * best[run.size].loss
+        for run in runs
+    ]
+    if any(gone):
+        notes.append(f"{sum(gone)} losses of {_BLOWN:g} times the best of their size or more count as diverged")
+    return [run._replace(loss=math.inf) if blown else run for run, blown in zip(runs, gone, strict=True)]
 
 
 def _identity(run: _Run) -> Hashable:

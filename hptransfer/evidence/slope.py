@@ -44,13 +44,18 @@ class Slope:
 
     def against(self, expected: float, tolerance: float) -> RowVerdict:
         """Whether the whole 95% interval lies within, or outside, +-tolerance of what theory expects."""
+        return self.within(expected - tolerance, expected + tolerance)
+
+    def within(self, low: float, high: float) -> RowVerdict:
+        """Whether the whole 95% interval lies within, or outside, a band; low or high is nan where none is known."""
         if math.isnan(self.estimate):
             # what blows up or does not move at all has no power law: neither is what transfer needs
             return RowVerdict.FAILS
-        distance = abs(self.estimate - expected)
-        if distance + 1.96 * self.standard_error <= tolerance:
+        half = 1.96 * self.standard_error
+        if low <= self.estimate - half and self.estimate + half <= high:
             return RowVerdict.HOLDS
-        return RowVerdict.FAILS if distance - 1.96 * self.standard_error > tolerance else RowVerdict.INCONCLUSIVE
+        outside = self.estimate + half < low or self.estimate - half > high
+        return RowVerdict.FAILS if outside else RowVerdict.INCONCLUSIVE
 
 
 def fit_slope(values: Array, log_size: Array) -> Slope:

@@ -22,8 +22,14 @@ ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 1.0)
 ORDERS = {3: 0.7, 2: 0.3}
 #: losses above the best are compressed beyond this many median excesses; infinity leaves them as they are
 COMPRESSIONS = {math.inf: 0.5, 3.0: 0.25, 0.3: 0.25}
-#: spread (decades) of the prior of roughness around the parabola's own scale
+#: roughness of a curve whose bend changes by half per octave over four octaves, in units of its bend, and the spread of
+#: its prior in decades; published sweeps and the exact oracles are about as lopsided
+_ROUGH = 2.0
 _ROUGHNESS_DECADES = 1.7
+#: what a kink adds to slope and bend, in units of the curve's bend
+_KINK = 3.0
+#: variances above this, in units of the noise, would lose the noise to rounding
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Stretch:
         count: (m,) seeds behind each.
         floor: lowest mean of the size, nats.
         excess: typical height of the size's means above it, nats.
+        kink: where slope and bend of the curve may change abruptly; None for nowhere.
     """
 
     x: Array
@@ -43,6 +50,12 @@ class Stretch:
     count: Array
     floor: float
     excess: float
+    kink: float | None = None
+
+    @property
+    def steepest(self) -> float:
+        """Largest bend that is not a wall's: four times that of a parabola of the same typical height."""
+        return 16 * self.excess / float(self.x[-1] - self.x[0]) ** 2 * 4
 
     def compressed(self) -> Array:
         """(compressions, m) means on the scales on which the curve may be smooth, all with slope 1 at the floor."""
@@ -62,6 +75,17 @@ class Stretch:
         return np.array([0.0 if math.isinf(c) else -np.log1p(y / (c * self.excess)).sum() for c in COMPRESSIONS])
 
 
+def kinked(x: Array, kink: float | None) -> Array:
+    """(len(x), 2) columns (x - kink)+ and (x - kink)+^2, zero without a kink."""
+    right = np.zeros_like(x) if kink is None else np.maximum(x - kink, 0.0)
+    return np.stack([right, right**2], axis=1)
+
+
+def kink_variance(bend: float, variance: float) -> float:
+    """Variance of what a kink adds to slope (per octave) and bend, over the variance of the noise."""
+    return min((_KINK * bend) ** 2 / variance, _LARGEST)
+
+
 def trend(x: Array, centre: float) -> Array:
     """(len(x), 3) columns 1, u, u^2 with u = x - centre."""
     u = x - centre
@@ -70,7 +94,7 @@ def trend(x: Array, centre: float) -> Array:
 
 def log_prior(bend: float, variance: float) -> Array:
     """(compressions, orders, roughness) log prior: roughness around the scale of the parabola's own bend."""
-    centre = math.log10(max((0.5 * bend) ** 2 / variance, 1e-3))
+    centre = math.log10(max((_ROUGH * bend) ** 2 / variance, 1e-3))
     roughness = -0.5 * ((np.log10(ROUGHNESS) - centre) / _ROUGHNESS_DECADES) ** 2
     kinds = np.log(np.outer(list(COMPRESSIONS.values()), list(ORDERS.values())))
     return np.asarray(kinds[:, :, None] + roughness)
@@ -92,9 +116,12 @@ def evidence_alone(stretch: Stretch, noise: tuple[float, float]) -> Array:
     df = m - 3 + known_df
     constant = math.lgamma(df / 2) - (m - 3) / 2 * math.log(math.pi)
     likelihood = np.empty((len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS)))
+    bend = min(abs(float(np.linalg.lstsq(basis, stretch.mean, rcond=None)[0][2])), stretch.steepest)
+    columns = kinked(stretch.x, stretch.kink)
+    steady = np.diag(1 / stretch.count) + kink_variance(bend, known_ss / known_df) * columns @ columns.T
     for index, order in enumerate(ORDERS):
         rough = process.covariance(order, u[:, None], u[None])
-        total = np.diag(1 / stretch.count) + ROUGHNESS[:, None, None] * rough
+        total = steady + ROUGHNESS[:, None, None] * rough
         inverse = np.linalg.inv(total)
         gram = basis.T @ inverse @ basis
         projected = inverse - inverse @ basis @ np.linalg.solve(gram, basis.T @ inverse)
@@ -102,5 +129,4 @@ def evidence_alone(stretch: Stretch, noise: tuple[float, float]) -> Array:
         sums = np.maximum(np.einsum("ci,lij,cj->cl", z, projected, z), 0) + known_ss
         likelihood[:, index] = constant - 0.5 * logdet - 0.5 * df * np.log(sums)
     likelihood += stretch.log_jacobians()[:, None, None]
-    bend = float(np.linalg.lstsq(basis, stretch.mean, rcond=None)[0][2])
     return np.asarray(likelihood + log_prior(bend, known_ss / known_df))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ Cell = str | float | bool | None
 _MISSING = {"", "null", "none", "na", "n/a", "-", "--", "undefined"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbgt])", re.IGNORECASE)
+_POWER = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^|\*\*)\s*\(?\s*([+-]?\d{1,3}(?:\.\d+)?)\s*\)?")
 _SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 
@@ -72,15 +73,18 @@ def distinct(cells: Sequence[Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def numbers(table: Table, column: str, *, sizes: bool = False) -> tuple[Array, npt.NDArray[np.bool_]]:
+def numbers(
+    table: Table, column: str, *, sizes: bool = False, infinite: Collection[str] = ()
+) -> tuple[Array, npt.NDArray[np.bool_]]:
     """A column as numbers.
 
-    Decimal commas and, for sizes, suffixes (190M) are understood; "nan" and "inf" are numbers.
+    Decimal commas, powers (2^-8, 2**-8) and, for sizes, suffixes (190M) are understood; "nan" and "inf" are numbers.
 
     Args:
         table: the table.
         column: one of its columns.
         sizes: understand suffixes.
+        infinite: words, in lower case, that stand for infinity.
 
     Returns:
         (values, missing): values are NaN where the cell is missing.
@@ -99,7 +103,7 @@ def numbers(table: Table, column: str, *, sizes: bool = False) -> tuple[Array, n
         if is_missing(cell):
             missing[row] = True
             continue
-        value = _number(cell, suffixes=sizes)
+        value = math.inf if str(cell).strip().lower() in infinite else _number(cell, suffixes=sizes)
         if value is None:
             raise UsageError(
                 f"column `{column}` must hold numbers",
@@ -123,6 +127,15 @@ def _number(cell: Cell, *, suffixes: bool = False) -> float | None:
     text = str(cell).strip()
     if _DECIMAL_COMMA.fullmatch(text):
         return float(text.replace(",", "."))
+    if power := _POWER.fullmatch(text):
+        return _raised(float(power[1]), float(power[2]))
     if suffixes and (match := _SUFFIXED.fullmatch(text)):
         return float(match[1]) * _SUFFIX[match[2].lower()]
     return None
+
+
+def _raised(base: float, exponent: float) -> float | None:
+    try:
+        return float(base**exponent)
+    except (OverflowError, ZeroDivisionError):
+        return None

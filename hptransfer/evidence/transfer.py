@@ -76,6 +76,15 @@ class TransferReport:
     sentence: str
 
 
+def joined(reports: Sequence[TransferReport]) -> TransferReport:
+    """One judgement over several hyperparameters, the worst verdict overall; one report stays as it is."""
+    if len(reports) == 1:
+        return reports[0]
+    axes = tuple(axis for report in reports for axis in report.axes)
+    verdict = Verdict.combine(report.verdict for report in reports)
+    return TransferReport(axes, verdict, " ".join(axis.sentence for axis in axes if axis.verdict is verdict))
+
+
 def judge(
     trials: Sequence[Trial],
     *,

@@ -50,6 +50,16 @@ def told(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if name not in MULTIPLIERS or value != 1}
 
 
+def possible(name: str, x: float) -> bool:
+    """Whether a point of the log scale is a value at all: warmup is a share, an average has a horizon of 1 or more."""
+    return x <= 0 if name == "warmup" else x >= 0 or name not in AVERAGES
+
+
+def log_name(name: str) -> str:
+    """What the log scale counts octaves of."""
+    return f"1/(1 - {name})" if name in AVERAGES else name
+
+
 def log_coordinate(name: str, value: float) -> float:
     """Where a value lies on a log scale, in octaves: log2 of it, of an average log2 of its horizon 1 / (1 - value)."""
     return -math.log2(1 - value) if name in AVERAGES else math.log2(value)

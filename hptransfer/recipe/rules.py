@@ -35,6 +35,10 @@ from hptransfer.recipe.yaml_gate import KeyPath, Plain
 T = TypeVar("T")
 
 
+#: a power of depth is fitted through them
+_FEWEST_DEPTHS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A broken rule and the path of the value it is reported at (`elsewhere` when the recipe leaves that one out)."""
@@ -325,22 +329,66 @@ def _seeds(draft: Draft) -> Iterator[Violation]:
         yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
 
 
+def _checked(draft: Draft, check: Check) -> Iterator[Violation]:
+    """Every checked hyperparameter must be searched, on a log scale, and named once."""
+    several = bool(check.hyperparameters)
+    if several and "hyperparameter" in check.model_fields_set:
+        rule, received = "only one of `hyperparameter` and `hyperparameters` can be given", "both"
+        yield Violation(("check", "hyperparameters"), rule, received, "delete `hyperparameter`")
+    for index, name in enumerate(check.checked):
+        key: KeyPath = ("check", "hyperparameters", index) if several else ("check", "hyperparameter")
+        if name in check.checked[:index]:
+            yield Violation(key, "`check.hyperparameters` must differ", name, "delete one")
+            continue
+        if draft.searched and name not in draft.searched:
+            searched = sorted(draft.searched & set(SEARCHABLE))
+            hint = f"add `{name}` to `tune.space`"
+            if searched:
+                hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
+            received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
+            rule = f"`check.{key[1]}` must be in `tune.space`"
+            yield Violation(key, rule, received, hint, elsewhere=("tune", "space"))
+        axis = draft.space.get(name)
+        if axis is not None and axis.scale != "log":
+            rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
+            yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+
+
+def _enqueued(draft: Draft) -> Iterator[Violation]:
+    """Optuna takes enqueued values as they are, whatever the range says."""
+    for index, values in enumerate(draft.tune.enqueue if draft.tune else ()):
+        path: KeyPath = ("tune", "enqueue", index)
+        searched = draft.tune.space if draft.tune else {}
+        if set(values) != set(searched):
+            rule = "`tune.enqueue` must give one value for each hyperparameter of `tune.space`, and no others"
+            received = ", ".join(sorted(values)) or "nothing"
+            yield Violation(path, rule, received, f"give {', '.join(sorted(searched))}")
+        for name, value in values.items():
+            axis = searched.get(name)
+            if axis is not None and not axis.low <= value <= axis.high:
+                rule = f"`low <= value <= high` of `tune.space.{name}` must hold for enqueued values"
+                received = f"{value:g}, with low={axis.low:g}, high={axis.high:g}"
+                yield Violation((*path, name), rule, received, "widen the range, or leave the value out")
+
+
+def _linearisation(draft: Draft) -> Iterator[Violation]:
+    """Laziness in depth is a slope over depths of blocks that add up."""
+    if draft.check is None or not draft.check.coordinate.linearisation:
+        return
+    place = ("check", "coordinate", "linearisation")
+    if isinstance(draft.model, MlpModel):
+        rule = "distance from linearisation is measured on residual blocks"
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+
+
 def _check(draft: Draft) -> Iterator[Violation]:
     if draft.check is None:
         return
-    name = draft.check.hyperparameter
-    if draft.searched and name not in draft.searched:
-        searched = sorted(draft.searched & set(SEARCHABLE))
-        hint = f"add `{name}` to `tune.space`"
-        if searched:
-            hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
-        received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
-        rule = "`check.hyperparameter` must be in `tune.space`"
-        yield Violation(("check", "hyperparameter"), rule, received, hint, elsewhere=("tune", "space"))
-    axis = draft.space.get(name)
-    if axis is not None and axis.scale != "log":
-        rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
-        yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+    yield from _checked(draft, draft.check)
     if draft.check.octaves < draft.check.spacing:
         received = f"octaves={draft.check.octaves:g}, spacing={draft.check.spacing:g}"
         yield Violation(
@@ -362,5 +410,7 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _space,
     _without_effect,
     _seeds,
+    _enqueued,
+    _linearisation,
     _check,
 )

@@ -258,10 +258,15 @@ class Range(Section):
     """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
+SamplerName = Literal["auto", "random", "sobol", "tpe", "gp", "cmaes", "grid"]
+
+
 class Tune(Section):
     """The search on the proxy."""
 
     space: Annotated[dict[HyperparameterName, Range], Field(min_length=1)]
+    """searched hyperparameters of `training` (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
+    momentum) and of its `multipliers`"""
     order: Literal["joint", "one-at-a-time"] = "joint"
     """joint: all at once; one-at-a-time: the learning rate first, then each other one around it, then what was best of
     each together, as u-muP does; it needs fewer trials where hyperparameters do not interact"""
@@ -274,6 +279,10 @@ class Tune(Section):
     `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values, besides `trials`"""
+    sampler: SamplerName = "auto"
+    """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
+    enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
+    """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 
 
 class Criteria(Section):
@@ -292,12 +301,18 @@ class CoordinateCheck(Section):
     seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
+    linearisation: bool = False
+    """also measure, in float64, how far residual blocks are from linear in their own weights, over `sizes.depths` (at
+    least 3, best from 4 layers on): it must not vanish with depth"""
 
 
 class Check(Section):
     """The transfer check."""
 
     hyperparameter: HyperparameterName = "learning_rate"
+    hyperparameters: Annotated[tuple[HyperparameterName, ...], Field(max_length=32, strict=False)] = ()
+    """instead of `hyperparameter`: a slice through the tuned point and a verdict for each, the worst one overall; each
+    costs as many trials as one alone"""
     spacing: Annotated[float, Field(ge=0.03125, le=4)] = 0.5
     """octaves between neighbouring grid values at their finest, one grid for all sizes"""
     octaves: Annotated[float, Field(gt=0, le=16)] = 2.0
@@ -311,6 +326,11 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+
+    @property
+    def checked(self) -> tuple[HyperparameterName, ...]:
+        """Every hyperparameter that is checked, at least one."""
+        return self.hyperparameters or (self.hyperparameter,)
 
 
 class Budget(Section):

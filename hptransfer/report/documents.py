@@ -9,9 +9,13 @@ from enum import Enum
 from typing import Any
 
 from hptransfer.evidence.coordinate import CoordinateReport
+from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.speed import speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
+from hptransfer.evidence.verdict import Verdict
 
 #: bumped when a key changes its meaning or goes away
 FORMAT = 1
@@ -35,6 +39,8 @@ def to_document(value: object) -> Any:
             document: Any = _fields(value) | {"bounded": value.bounded}
         case Optimum():
             document = _fields(value) | {"value": _number(value.value)}
+        case AxisReport():
+            document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
         case Enum():
             document = value.value
         case None | str() | bool() | int():
@@ -58,8 +64,10 @@ def transfer_document(
     recipe: str,
     recipe_hash: str,
     coordinate: Sequence[CoordinateReport] = (),
+    linearisation: LazinessReport | None = None,
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
+    interactions: Sequence[Interaction] = (),
 ) -> dict[str, Any]:
     """The content of `transfer.json`.
 
@@ -68,8 +76,10 @@ def transfer_document(
         recipe: the recipe's name.
         recipe_hash: sha256 of the recipe.
         coordinate: coordinate checks that were made, one per axis.
+        linearisation: distance from linearisation over depth, where it was measured.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
+        interactions: of the searched hyperparameters, from the search at the proxy.
     """
     first = report.axes[0]
     return {
@@ -80,13 +90,26 @@ def transfer_document(
         "sentence": report.sentence,
         "hyperparameter": first.hyperparameter,
         "transferred": first.transferred,
+        "hyperparameters": [
+            _overall(name, report.axes) for name in dict.fromkeys(a.hyperparameter for a in report.axes)
+        ],
+        "interactions": [to_document(pair) | {"sentence": pair.sentence} for pair in interactions],
         "criteria": to_document(first.criteria),
         "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
+        "linearisation": to_document(linearisation),
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }
+
+
+def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, Any]:
+    """One hyperparameter over all axes of size."""
+    own = [axis for axis in axes if axis.hyperparameter == name]
+    verdict = Verdict.combine(axis.verdict for axis in own)
+    sentence = " ".join(axis.sentence for axis in own if axis.verdict is verdict)
+    return {"hyperparameter": name, "transferred": own[0].transferred, "verdict": verdict.value, "sentence": sentence}
 
 
 def _checked(axes: Sequence[AxisReport], name: str) -> list[int]:

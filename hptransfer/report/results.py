@@ -12,6 +12,7 @@ from hptransfer.evidence.columns import Roles
 from hptransfer.evidence.exponents import Exponents
 from hptransfer.evidence.prediction import Prediction, prediction_document
 from hptransfer.evidence.results import Results
+from hptransfer.evidence.table_slices import TableSlice
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.documents import FORMAT, to_document
@@ -35,6 +36,25 @@ def understood(roles: Roles, results: Results) -> Iterator[str]:
     for note in results.notes:
         yield printable(note)
     yield f"{results.used} runs count, {results.diverged} of them diverged"
+
+
+def sliced(part: TableSlice) -> Iterator[str]:
+    """What was held still for one of several hyperparameters; nothing for a table with one."""
+    if part.held:
+        held = " and ".join(f"{name} {value}" for name, value in part.held.items())
+        yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
+
+
+def slices_document(source: str, verdict: Verdict, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several hyperparameters: one document each, and the worst verdict overall."""
+    sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict.value)
+    return {
+        "format": FORMAT,
+        "source": source,
+        "verdict": verdict.value,
+        "sentence": sentence,
+        "slices": list(documents),
+    }
 
 
 def overall(judged: Judged) -> tuple[Verdict, str]:

@@ -12,8 +12,10 @@ from rich.text import Text
 from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
+from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.reasons import describe_drift, describe_regret
 from hptransfer.evidence.slope import RowVerdict
+from hptransfer.evidence.speed import describe_speed, speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
@@ -64,15 +66,22 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
             f" (allowed {axis.criteria.regret:.2%})"
         ),
     ]
-    if axis.rho is not None:
-        lines.append(
-            Text(f"regret / gain from {axis.axis}: {axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})")
-        )
+    if axis.rho is not None and (speed := speed_of(axis.rho)) is not None:
+        ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
+        lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
     if axis.would_settle:
         lines.append(Text(f"to settle it: {axis.would_settle}"))
     return Group(*lines, Text(""))
+
+
+def print_laziness(report: LazinessReport | None, console: Console) -> None:
+    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
+    if report is not None:
+        numbers = zip(report.depths, report.distances, strict=True)
+        console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
+        console.print(f"{report.verdict.value}: {report.sentence}\n")
 
 
 def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:
@@ -89,8 +98,6 @@ def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) ->
     sizes = ", ".join(str(size) for size in report.sizes)
     title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
     legend = f"! beyond {glyphs.plus_minus}{report.tolerance:g}   ? not settled   ( ) shown, not judged"
-    if any(row.settling for row in report.rows):
-        legend += "   ~ finite-size correction"
     lines: list[Text | Table] = [Text(title, "bold"), table, Text(legend, "dim")]
     if report.parameters:
         lines.append(_updates(report, glyphs))
@@ -122,7 +129,6 @@ def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
     if not row.judged:
         return f"({row.slope:+.2f}) "
     mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
-    mark = "~" if row.settling else mark
     return f"{row.slope:+.2f} {glyphs.plus_minus} {1.96 * row.standard_error:.2f}{mark}"
 
 

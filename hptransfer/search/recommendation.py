@@ -22,18 +22,36 @@ class Recommendation:
     Attributes:
         values: recommended value of each searched hyperparameter.
         intervals: its 95% interval in the hyperparameter's own unit; None at an end that the search leaves open.
+        plateaus: the values, the others held, whose expected loss is within 0.25% of the best: own unit,
+            clipped to what was sampled.
         loss: expected loss there, nats.
+        noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.
         edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
         best: the finished trial of lowest loss.
-        reason: why recommended and best differ, one sentence.
+        origin: how the values were found where not by one fit over all runs, one sentence.
     """
 
     values: Mapping[str, float]
     intervals: Mapping[str, tuple[float | None, float | None]]
+    plateaus: Mapping[str, tuple[float, float]]
     loss: float
+    noise: float
     edges: Mapping[str, End]
     best: Trial
-    reason: str
+    origin: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the recommendation is not simply the best trial, one sentence."""
+        if self.origin:
+            return self.origin
+        if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
+            return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
+        luck = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
+        return (
+            f"{luck}, so the lowest loss is partly luck (what is recommended is expected "
+            f"{self.loss - self.best.loss:.2g} nats above it); the fitted mean uses all runs"
+        )
 
 
 def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
@@ -56,7 +74,8 @@ def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     if len(complete) < max(4, len(space) + 2):
         values = {name: best.hyperparameters[name] for name in space.names}
         unknown = dict.fromkeys(space.names, (None, None))
-        return Recommendation(values, unknown, best.loss, {}, best, "too few trials for a fit: this is the best one")
+        alone = {name: (value, value) for name, value in values.items()}
+        return Recommendation(values, unknown, alone, best.loss, math.nan, {}, best)
     from hptransfer.search.basin import recommend_in_volume  # its libraries take a second to import
 
     return recommend_in_volume(space, finished, best)
@@ -79,14 +98,15 @@ def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial) -> Recommenda
     edges: dict[str, End] = {}
     if optimum.edge is not None and _at_bound(axis, optimum.edge, finished):
         edges[axis.name] = optimum.edge
-    noise = f"one run scatters by about {optimum.noise:.2g} nats" if math.isfinite(optimum.noise) else "runs scatter"
+    bottom, top = (axis.clip(axis.value(x)) for x in optimum.plateau)
     return Recommendation(
         values={axis.name: value},
         intervals={axis.name: (interval[0], interval[1])},
+        plateaus={axis.name: (min(bottom, value), max(top, value))},
         loss=optimum.loss.estimate,
+        noise=optimum.noise,
         edges=edges,
         best=best,
-        reason=f"{noise}, so the lowest loss is partly luck; the fitted curve uses all runs",
     )
 
 

@@ -1,14 +1,21 @@
-"""Which hyperparameters to try next, by the number of searched ones."""
+"""Which hyperparameters to try next: a recipe's `tune.sampler` by name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.recipe.schema import SamplerName
 from hptransfer.search import line
+from hptransfer.search.designs import LATTICE, first_untaken, grid, grid_shape, rounded, sobol
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.space import Space
+
+#: this many divergences per searched hyperparameter, and nothing else, end a search
+_HOPELESS = 6
 
 
 def propose(
@@ -19,37 +26,91 @@ def propose(
     count: int,
     total: int,
     seed: int,
+    sampler: SamplerName = "auto",
+    enqueued: Sequence[Mapping[str, float]] = (),
 ) -> list[dict[str, float]]:
     """Values to try next, a pure function of its arguments.
 
     Args:
         space: what is searched.
         finished: results so far.
-        asked: every set of values decided before, whatever became of it; none is proposed again.
+        asked: every set of values decided before, in order, whatever became of it; none is proposed again.
         count: sets wanted at most, at least 1.
         total: trials of the whole search.
         seed: of the search.
+        sampler: a recipe's `tune.sampler`.
+        enqueued: a recipe's `tune.enqueue`: sets to try before anything else.
 
     Returns:
         Sets of values of the searched hyperparameters; none when every trial diverged or nothing new is left to try.
+
+    Raises:
+        UsageError: an enqueued value lies outside its range.
     """
-    if len(space) == 1:
+    taken = [space.point(values) for values in asked]
+    known = {rounded(point) for point in taken}
+    first = [point for point in _enqueued(space, enqueued) if rounded(point) not in known]
+    if first:
+        return [space.values(point) for point in first[:count]]
+    if sampler == "auto" and len(space) == 1:
         axis = space.axes[0]
-        unavailable = [axis.x(values[axis.name]) for values in asked]
         points = line.propose(
             axis,
             line_points(axis, finished),
-            unavailable,
+            [x for (x,) in taken],
             spacing=space.spacing,
             count=count,
             total=total,
         )
         return [space.values((x,)) for x in points]
-    from hptransfer.search import volume  # imports Optuna, which one dimension does not need
+    if len(finished) >= min(total, _HOPELESS * len(space)) and all(t.state is TrialState.DIVERGED for t in finished):
+        return []
+    if sampler == "auto":
+        from hptransfer.search import volume  # its libraries take a second to import
 
-    taken = [space.point(values) for values in asked]
-    points_d = volume.propose(space, finished, taken, number=len(asked), count=count, total=total, seed=seed)
-    return [space.values(point) for point in points_d]
+        chosen = volume.propose(space, finished, taken, count=count, total=total, seed=seed)
+    elif sampler == "sobol":
+        chosen = first_untaken(sobol(space, len(taken) + count, seed), taken, count)
+    elif sampler == "grid":
+        chosen = first_untaken(grid(space, total, seed), taken, count)
+    else:
+        from hptransfer.search import optuna_samplers
+
+        chosen = optuna_samplers.propose(sampler, space, finished, taken, count=count, seed=seed)
+    return [space.values(point) for point in chosen]
+
+
+def search_settings(space: Space, sampler: SamplerName, *, total: int) -> dict[str, Any]:
+    """The sampler with every argument, JSON-able; `total` as for `propose`."""
+    arguments: dict[str, Any]
+    if sampler == "auto" and len(space) == 1:
+        arguments = {"design": "line", "coarse_step": line.coarse_step(space.axes[0], space.spacing, total)}
+    elif sampler == "auto":
+        from hptransfer.search.volume import SETTINGS, start_count
+
+        arguments = {"design": "volume", "start": start_count(len(space), total), "lattice": LATTICE, **SETTINGS}
+    elif sampler == "sobol":
+        arguments = {"scramble": True, "lattice": LATTICE}
+    elif sampler == "grid":
+        arguments = {"values": dict(zip(space.names, grid_shape(len(space), total), strict=True))}
+    else:
+        from hptransfer.search.optuna_samplers import ARGUMENTS
+
+        arguments = dict(ARGUMENTS[sampler])
+    return {"sampler": sampler, "arguments": arguments, "exploring": total}
+
+
+def _enqueued(space: Space, enqueued: Sequence[Mapping[str, float]]) -> list[tuple[float, ...]]:
+    for values in enqueued:
+        if not space.contains(values):
+            received = ", ".join(f"{name}={value:g}" for name, value in values.items())
+            bounds = ", ".join(f"{axis.name} from {axis.low:g} to {axis.high:g}" for axis in space)
+            raise UsageError(
+                "enqueued values must lie within `tune.space`, one for each of its hyperparameters",
+                received=received,
+                hint=f"the space is {bounds}",
+            )
+    return [space.point(values) for values in enqueued]
 
 
 def central_values(space: Space, finished: Sequence[Trial], count: int) -> list[dict[str, float]]:

@@ -1,111 +1,128 @@
-"""Two to four searched hyperparameters: scrambled Sobol points first, then Optuna's Gaussian-process sampler.
+"""Two to four searched hyperparameters: a few scrambled Sobol points, then those that improve the recommendation most.
 
-The start is a pure function of seed and number; every later point has a sampler of its own, seeded from both, so a
-search that goes on after an interruption does not repeat points (Optuna's samplers, seeded once, do).
+Each later point is the one whose result is expected to lower the fitted mean at the recommended point most (the
+knowledge gradient: Frazier, Powell and Dayanik, "The Knowledge-Gradient Policy for Correlated Normal Beliefs", 2009),
+weighted by the probability that it trains. Expected improvement asks for the luckiest run instead, and noise makes
+luck. Points are pure functions of seed and results, so a search goes on after an interruption with the points it would
+have tried anyway.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.trial import TrialState as OptunaState
-from optuna.trial import create_trial
 from scipy.stats import qmc
 
 from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.search.designs import first_untaken, on_lattice, rounded, sobol
 from hptransfer.search.space import Space
+from hptransfer.search.stability import stable_share
+from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate
 
-#: octaves; log-scaled values are tried at 2^(k/16), fine enough to cost nothing and coarse enough to read
-_LATTICE = 1 / 16
+Point = tuple[float, ...]
+
+#: candidates: an even cover, and as many drawn about the four lowest means
+_COVER, _CENTRES = 192, 4
+#: the recommendation can move to any of this many candidates of lowest mean
+_RIVALS = 160
+#: points of Gauss-Hermite quadrature over what the next result may be
+_NODES = 7
+#: added to the mean where runs likely diverge, in units of the losses' spread: never recommended
+_WALL = 10.0
+SETTINGS: dict[str, Any] = {
+    "model": "quadratic + matern 5/2",
+    "compressed_above": COMPRESSED_ABOVE,
+    "acquisition": "knowledge gradient",
+    "candidates": 2 * _COVER,
+}
 
 
 def start_count(dimensions: int, total: int) -> int:
-    """How many quasi-random points come before the model, at most all."""
-    return min(total, max(8, 2 * dimensions + 4))
+    """How many quasi-random points come before the model, at most all: few, because the model learns faster."""
+    return min(total, 2 * dimensions)
 
 
 def propose(
-    space: Space,
-    finished: Sequence[Trial],
-    unavailable: Collection[tuple[float, ...]],
-    *,
-    number: int,
-    count: int,
-    total: int,
-    seed: int,
-) -> list[tuple[float, ...]]:
+    space: Space, finished: Sequence[Trial], unavailable: Sequence[Point], *, count: int, total: int, seed: int
+) -> list[Point]:
     """Points to try next.
 
     Args:
         space: two to four axes.
         finished: results so far.
         unavailable: points that were decided before, whatever became of them; none is proposed again.
-        number: how many points were decided before.
         count: points wanted.
         total: trials of the whole search.
         seed: of the search.
     """
-    start = _start(space, start_count(len(space), total), seed)
-    taken = {_rounded(point) for point in unavailable} | {_rounded(space.point(t.hyperparameters)) for t in finished}
-    fresh = [point for point in start[number : number + count] if _rounded(point) not in taken]
-    if fresh:
-        return fresh
+    start = first_untaken(sobol(space, start_count(len(space), total), seed), unavailable, count)
+    if start:
+        return start
     if not any(trial.state is TrialState.COMPLETE for trial in finished):
-        return []
-    return _modelled(space, finished, taken, range(number, number + count), seed)
-
-
-def _start(space: Space, count: int, seed: int) -> list[tuple[float, ...]]:
-    sampler = qmc.Sobol(len(space), scramble=True, rng=np.random.default_rng([seed, len(space)]))
-    unit = sampler.random_base2(max(1, math.ceil(math.log2(count))))[:count]
+        return first_untaken(sobol(space, len(unavailable) + count, seed), unavailable, count)
     ends = np.array([axis.ends for axis in space])
-    return [_on_lattice(space, tuple(row)) for row in (ends[:, 0] + unit * (ends[:, 1] - ends[:, 0])).tolist()]
-
-
-def _modelled(
-    space: Space, finished: Sequence[Trial], taken: set[tuple[float, ...]], numbers: range, seed: int
-) -> list[tuple[float, ...]]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study()
-    distributions: dict[str, BaseDistribution] = {axis.name: FloatDistribution(*axis.ends) for axis in space}
-    for trial, value in zip(finished, _told(finished), strict=True):
-        params = dict(zip(space.names, space.point(trial.hyperparameters), strict=True))
-        study.add_trial(
-            create_trial(params=params, distributions=distributions, value=value, state=OptunaState.COMPLETE)
-        )
-    points = []
-    for number in numbers:
-        study.sampler = optuna.samplers.GPSampler(seed=_derived_seed(seed, number), n_startup_trials=0)
-        asked = study.ask(fixed_distributions=distributions).params  # stays running, so the next point avoids it
-        exact = tuple(float(asked[name]) for name in space.names)
-        point = _on_lattice(space, exact)
-        points.append(exact if _rounded(point) in taken else point)
-        taken.add(_rounded(points[-1]))
+    x, losses = unit_points(space, finished)
+    rng = np.random.default_rng([seed, len(unavailable)])
+    taken, points = {rounded(point) for point in unavailable}, list[Point]()
+    for unit in _most_informative(fit_surrogate(x, losses), x, np.isfinite(losses), count, rng):
+        exact = tuple((ends[:, 0] + unit * np.ptp(ends, axis=1)).tolist())
+        near = on_lattice(space, exact)
+        points.append(exact if rounded(near) in taken else near)
+        taken.add(rounded(points[-1]))
     return points
 
 
-def _told(finished: Sequence[Trial]) -> list[float]:
-    """Losses, with divergences slightly worse than the worst finite one."""
-    finite = [trial.loss for trial in finished if trial.state is TrialState.COMPLETE]
-    beyond = max(finite) + max(0.05 * (max(finite) - min(finite)), 1e-3)
-    return [trial.loss if trial.state is TrialState.COMPLETE else beyond for trial in finished]
+def unit_points(space: Space, finished: Sequence[Trial]) -> tuple[Array, Array]:
+    """Places of trials in the unit cube, and their losses, infinite where diverged."""
+    ends = np.array([axis.ends for axis in space])
+    x = (np.array([space.point(trial.hyperparameters) for trial in finished]) - ends[:, 0]) / np.ptp(ends, axis=1)
+    return x, np.array([trial.loss if trial.state is TrialState.COMPLETE else math.inf for trial in finished])
 
 
-def _on_lattice(space: Space, point: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(
-        min(max(round(x / _LATTICE) * _LATTICE, axis.ends[0]), axis.ends[1])
-        for axis, x in zip(space, point, strict=True)
-    )
+@lru_cache(maxsize=8)
+def cover(dimensions: int, count: int) -> Array:
+    """The first points of a Sobol sequence in the unit cube; `count` is a power of two."""
+    return np.asarray(qmc.Sobol(dimensions, scramble=False).random(count))
 
 
-def _rounded(point: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(x, 6) for x in point)
+def _most_informative(
+    surrogate: Surrogate,
+    x: Array,
+    trained: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    count: int,
+    rng: np.random.Generator,
+) -> list[Array]:
+    """The candidates of largest knowledge gradient, each as if those before had given their mean."""
+    places = _candidates(surrogate, x[trained], rng)
+    mean, covariance = surrogate.posterior(places)
+    share = stable_share(x, trained, places)
+    mean = mean + _WALL * (share < 0.5)
+    rivals = np.argsort(mean, kind="stable")[:_RIVALS]
+    base = mean[rivals]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    chosen = []
+    for _ in range(count):
+        spread = np.sqrt(np.maximum(np.diag(covariance), 1e-12) + surrogate.noise**2)
+        change = (
+            covariance[:, rivals] / spread[:, None]
+        )  # of the mean at the rivals, per standard deviation of the result
+        lowest = sum(w * (base + z * change).min(1) for z, w in zip(nodes, weights / weights.sum(), strict=True))
+        best = int(((base.min() - lowest) * share).argmax())
+        chosen.append(places[best])
+        covariance = covariance - np.outer(covariance[:, best], covariance[best]) / spread[best] ** 2
+    return chosen
 
 
-def _derived_seed(seed: int, number: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big") >> 1
+def _candidates(surrogate: Surrogate, trained: Array, rng: np.random.Generator) -> Array:
+    dimensions = trained.shape[1]
+    shift = rng.random(dimensions)
+    even = (cover(dimensions, 256)[:_COVER] + shift) % 1.0
+    centres = trained[np.argsort(surrogate.mean(trained), kind="stable")[:_CENTRES]]
+    spread = np.minimum(0.5 * surrogate.lengths, 0.15)
+    each = _COVER // len(centres)
+    about = (centres[:, None, :] + rng.normal(0.0, spread, (len(centres), each, dimensions))).reshape(-1, dimensions)
+    return np.concatenate([even, np.clip(about, 0.0, 1.0)])

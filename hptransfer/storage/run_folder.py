@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,8 @@ class RunFolder:
     def close(self) -> None:
         """Releases the lock."""
         if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self._lock.truncate(0)  # nobody works here any more
             self._lock.close()
             self._lock = None
 
@@ -126,13 +129,12 @@ class RunFolder:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            owner = _read_owner(lock.read())
+            owner = read_owner(self.path)
             lock.close()
             raise MachineError(
                 "one process at a time may work in a run folder",
-                received=f"{self.path} is in use by {owner}",
-                hint="wait for it, stop it, or choose another folder with --runs",
+                received=f"{self.path} is in use by {owner or 'another process'}",
+                hint=f"wait for it, end it (`hptransfer stop {self.path.name}`) or choose another folder with --runs",
             ) from None
         (self.path / "stop").unlink(missing_ok=True)  # it was meant for an owner before
         lock.truncate(0)
@@ -141,6 +143,61 @@ class RunFolder:
         lock.write(json.dumps(owner_record))
         lock.flush()
         self._lock = lock
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that works in a run folder.
+
+    Attributes:
+        pid: its process id.
+        host: the machine it runs on.
+        started: when it took the lock, ISO 8601, UTC.
+        command: the beginning of its command line.
+        alive: whether it still holds the lock; None when it is another machine's.
+    """
+
+    pid: int
+    host: str
+    started: str
+    command: tuple[str, ...]
+    alive: bool | None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, started {self.started} ({' '.join(self.command)})"
+
+
+def read_owner(folder: Path) -> Owner | None:
+    """Who works in a run folder, or did when it was killed; None where the last one left in good order.
+
+    Taking the lock, even for a moment, could turn away an owner that is just starting: so the record is read and the
+    process is looked at instead.
+    """
+    path = folder / "lock"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        pid, host = int(record["pid"]), str(record["host"])
+        owner = Owner(pid, host, str(record["started"]), tuple(map(str, record["command"])), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return replace(owner, alive=_holds(pid, path)) if host == socket.gethostname() else owner
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """Whether the process is there and has the file open: its number may belong to another one by now."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    try:
+        return any(os.path.samefile(entry, path) for entry in descriptors.iterdir() if entry.exists())
+    except FileNotFoundError:
+        if Path("/proc/self/fd").exists():
+            return False
+    except PermissionError:  # somebody else's process: it is there, and more cannot be known
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -188,14 +245,6 @@ def _located(path: Path) -> Iterator[None]:
             received=f"{place}: {error.strerror}",
             hint="choose another place with --runs",
         ) from error
-
-
-def _read_owner(text: str) -> str:
-    try:
-        owner = json.loads(text)
-        return f"process {owner['pid']} on {owner['host']}, started {owner['started']} ({' '.join(owner['command'])})"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _sync_folder(folder: Path) -> None:

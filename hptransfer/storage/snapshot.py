@@ -74,6 +74,11 @@ def read_trials(path: Path) -> list[SeenTrial]:
         return seen
 
 
+def count_finished(path: Path) -> int:
+    """Finished trials in the database, whatever recipe they belong to."""
+    return sum(seen.state == "finished" for seen in read_trials(path))
+
+
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
     finished = attributes.get("trial")  # recorded, though the last step of telling Optuna may still be missing

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
@@ -265,6 +265,16 @@ class TrialStore:
         ]
         with database_faults(self._path):
             self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
+
+    def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
+        """Sets user attributes of a size's study, JSON-able, where they differ from what it has."""
+        name = self.study_name(size)
+        with database_faults(self._path):
+            study = self._study_id(name, size)
+            present = self._storage.get_study_user_attrs(study)
+            for key, value in attributes.items():
+                if present.get(key) != value:
+                    self._storage.set_study_user_attr(study, key, value)
 
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -73,12 +73,14 @@ def measure_coordinates(
     Returns:
         "layers": one mapping per layer and step: "layer" (module name, or "attention.0" for the logits of the first
         attention), "kind" (see `layer_kind`, or "attention"), "step", "change" (RMS over batch and coordinates of
-        h(t) - h(0)) and "initial" (RMS of h(0)); a number that is not finite is None.
+        h(t) - h(0)), "initial" (RMS of h(0)), "random" (see `random_share`; None but for logits of a readout with a
+        weight matrix) and "summed" (of attention: scale times head_dim); a number that is not finite is None.
         "parameters": one mapping per parameter and step, see `UpdateMeter.rows`.
     """
     (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
     of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
-    at_init = activations(module, probe_BxC1, of)
+    at_init = look(module, probe_BxC1, of)
+    readouts = {name: weight.detach().clone() for name in at_init.read if (weight := _weight(module, name)) is not None}
     meter = UpdateMeter(module, param_groups, parameters, adam=settings.optimizer == "adamw")
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
     layers: list[dict[str, Any]] = []
@@ -87,16 +89,20 @@ def measure_coordinates(
         if done == 1:
             meter.see_gradients()
         if done in steps:
-            now = activations(module, probe_BxC1, of)
+            now = look(module, probe_BxC1, of)
             layers += [
                 {
                     "layer": name,
                     "kind": of.get(name, "attention"),
                     "step": done,
-                    "change": finite_rms(now[name] - initial),
+                    "change": finite_rms(now.outputs[name] - initial),
                     "initial": finite_rms(initial),
+                    "random": random_share(readouts[name], now.read[name] - at_init.read[name])
+                    if name in readouts
+                    else None,
+                    "summed": at_init.summed.get(name),
                 }
-                for name, initial in at_init.items()
+                for name, initial in at_init.outputs.items()
             ]
             weights += meter.rows(done)
     return {"layers": layers, "parameters": weights}
@@ -107,11 +113,13 @@ class AttentionLogits(TorchFunctionMode):
 
     Attributes:
         seen: B x H x T x T scaled products of queries and keys of a few examples, in order of the calls.
+        summed: scale times head_dim of each: how much products that all agree add up to.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[Tensor] = []
+        self.summed: list[float] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -125,22 +133,47 @@ class AttentionLogits(TorchFunctionMode):
                 given = options.get("scale")
                 scale = q_BxHxTxK.shape[-1] ** -0.5 if given is None else given
                 self.seen.append(q_BxHxTxK @ k_BxHxTxK.transpose(-1, -2) * scale)
+                self.summed.append(float(scale) * q_BxHxTxK.shape[-1])
         return func(*args, **options)
 
 
-@torch.no_grad()
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a forward pass shows.
+
+    Attributes:
+        outputs: of the modules that were asked for, in order of computation, then attention logits as "attention.0",
+            "attention.1", ...
+        read: inputs of the modules whose outputs are logits.
+        summed: scale times head_dim, by name of attention logits.
+    """
+
+    outputs: dict[str, Tensor]
+    read: dict[str, Tensor]
+    summed: dict[str, float]
+
+
 def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
-    """Outputs of the modules named in `kinds` on one batch, in order of computation, then attention logits.
+    """Outputs of the modules named in `kinds` on one batch, then attention logits; see `look`."""
+    return look(module, tokens_BxC1, kinds).outputs
+
+
+@torch.no_grad()
+def look(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Look:
+    """Run the module on one batch and keep what its modules named in `kinds` return.
 
     Of a module that returns a tuple, its first entry.
     """
     outputs: dict[str, Tensor] = {}
+    read: dict[str, Tensor] = {}
 
-    def keep(name: str, output: Any) -> None:
+    def keep(name: str, inputs: Any, output: Any) -> None:
         outputs[name] = (output[0] if isinstance(output, tuple) else output).clone()
+        if kinds[name] == "logits" and inputs and isinstance(inputs[0], Tensor):
+            read[name] = inputs[0].clone()
 
     hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output, name=name: keep(name, output))
+        layer.register_forward_hook(lambda _layer, inputs, output, name=name: keep(name, inputs, output))
         for name, layer in module.named_modules()
         if name in kinds
     ]
@@ -153,7 +186,33 @@ def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]
         for hook in hooks:
             hook.remove()
         module.train()
-    return outputs | {f"attention.{call}": logits for call, logits in enumerate(attention.seen)}
+    names = [f"attention.{call}" for call in range(len(attention.seen))]
+    outputs |= zip(names, attention.seen, strict=True)
+    return Look(outputs, read, dict(zip(names, attention.summed, strict=True)))
+
+
+def _weight(module: nn.Module, name: str) -> Tensor | None:
+    """The matrix with which the named module maps its inputs."""
+    weight = getattr(module.get_submodule(name), "weight", None)
+    return weight if isinstance(weight, Tensor) and weight.ndim == 2 else None
+
+
+def random_share(weight: Tensor, moved: Tensor) -> float | None:
+    """What a readout would add to the logits' change if its weights knew nothing of the data.
+
+    The logits change by (W(t) - W(0)) h(t) + W(0) (h(t) - h(0)). Were W(0) independent of h(t) - h(0), the second part
+    would have the RMS that is returned: rms(W(0)) times the norm of h(t) - h(0). Under muP it falls as width^-1/2 while
+    everything that is learned does not depend on width, and their squares add up.
+
+    Args:
+        weight: at init.
+        moved: h(t) - h(0), B x ... x fan-in.
+
+    Returns:
+        RMS over batch and logits; None when it is not finite.
+    """
+    spread = weight.double().square().mean() * moved.double().square().sum(-1).mean()
+    return spread.sqrt().item() if spread.isfinite() else None
 
 
 def finite_rms(values: Tensor) -> float | None:

@@ -16,7 +16,7 @@ from hptransfer.cli.app import app
 from tests.recipe.texts import GPT, MLP, edited
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("init", "validate", "plan", "tune", "check", "scale", "run")
+COMMANDS = ("init", "validate", "plan", "tune", "check", "scale", "run", "status", "retry", "stop")
 HEAVY = ("torch", "optuna", "numpy", "scipy", "pydantic", "yaml", "matplotlib", "rich", "mup")
 
 
@@ -87,7 +87,21 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "dispatch", record)
 
     assert invoke("scale", "r", "--width", "8", "--tokens", "9", "--output", "t.yaml", "--force").exit_code == 3
-    invoke("run", "r", "--runs", "elsewhere", "--workers", "5", "--quiet", "--max-time", "2h", "--max-flops", "1e15")
+    invoke(
+        "run",
+        "r",
+        "--runs",
+        "elsewhere",
+        "--workers",
+        "5",
+        "--quiet",
+        "--max-time",
+        "2h",
+        "--max-flops",
+        "1e15",
+        "--on-change",
+        "keep",
+    )
     invoke("plan", "r", "--full", "--json", "--gauge", "table8", "--diff", "mup", "completep")
     invoke("validate", "a", "b", "--format", "github", "--trust")
     assert calls == [
@@ -116,6 +130,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "max_time": "2h",
                 "trial_time": None,
                 "trial_memory": None,
+                "on_change": "keep",
                 "force": False,
                 "as_json": False,
                 "quiet": True,

@@ -2,7 +2,8 @@
 
 The recipe's `description`, which is no part of a trial's identity, carries it as JSON: `optimum` (log2 learning rate at
 width 64), `drift` (octaves per doubling of the width), `depth_drift`, `noise` (nats), `wall` (log2, everything above
-diverges), `slope` (power of the width in activation changes), `seconds` per trial, `log` (a line per training).
+diverges), `readout_drift` (octaves of `readout_learning_rate` per doubling), `cross` (how the two interact), `slope`
+(power of the width in activation changes), `seconds` per trial, `log` (a line per training).
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from tests.commands.landscape import FINGERPRINT, cost
 
 
 def recipe_text(
-    landscape: Mapping[str, Any], *, depths: str = "", seeds: int = 3, expect: str = "", check: str = ""
+    landscape: Mapping[str, Any],
+    *,
+    depths: str = "",
+    seeds: int = 3,
+    expect: str = "",
+    check: str = "",
+    space: str = "",
+    trials: int = 8,
 ) -> str:
     """A recipe over this ladder: widths 64 to 512, learning rates from 2^-10 to 2^-2."""
     return f"""\
@@ -36,8 +44,8 @@ sizes:
   {f"depths: {depths}" if depths else ""}
   target: {{width: 1024, depth: 2}}
 tune:
-  space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}}}
-  trials: 8
+  space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}{space}}}
+  trials: {trials}
 check: {{seeds: {seeds}{check}}}
 {f"expect: {{verdict: {expect}}}" if expect else ""}
 """
@@ -80,4 +88,8 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any]) -> float:
     )
     digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
-    return 2.0 + 0.05 * (x - optimum) ** 2 + 0.3 / request.size.width**0.5 + noise
+    other = math.log2(request.hyperparameters["readout_learning_rate"])
+    other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)
+    other += math.log2((1 - request.hyperparameters["beta2"]) / 0.05)  # the optimum of beta2 is 0.95 at every width
+    slope = 0.05 * other**2 + landscape.get("cross", 0.0) * (x - optimum) * other
+    return 2.0 + 0.05 * (x - optimum) ** 2 + slope + 0.3 / request.size.width**0.5 + noise

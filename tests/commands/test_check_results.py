@@ -351,7 +351,7 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code = (
         "import sys; from hptransfer.commands.check_results import check_results_command as c\n"
-        f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_column=None,"
+        f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_columns=(),"
         " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
         " as_json=True, quiet=True)\n"
         "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"
@@ -360,3 +360,133 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr.strip() == "[]"
+
+
+def two_slices(drift: float = 0.0) -> str:
+    """A learning-rate slice at decay 0.1 and a decay slice at learning rate 2^-8, whose optimum 0.1 drifts."""
+    rate = [f"{row.width},{row.learning_rate!r},0.1,{row.seed},{row.loss!r}" for row in ladder()]
+    decay = [
+        f"{row.width},{2.0**-8!r},{0.1 * row.learning_rate * 2.0**8!r},{row.seed + 10},{row.loss!r}"
+        for row in ladder(drift=drift, cliff=0)
+    ]
+    return "\n".join(["width,lr,wd,seed,loss", *rate, *decay]) + "\n"
+
+
+def test_each_value_column_is_judged_on_its_slice(judge: Judge) -> None:
+    """The learning rate stays, weight decay moves by half an octave per doubling: the worse one decides."""
+    result = judge(two_slices(0.5), "--value-column", "lr", "--value-column", "wd", "--json")
+
+    assert result.exit_code == 1
+    rate, decay = document(result)["slices"]
+    assert (rate["columns"]["hyperparameter"], rate["verdict"], rate["held"]) == (
+        "learning_rate",
+        "TRANSFERS",
+        {"wd": "0.1"},
+    )
+    assert (decay["columns"]["hyperparameter"], decay["verdict"]) == ("weight_decay", "DRIFTS")
+    assert decay["held"] == {"lr": "0.00390625"}
+    drift = decay["groups"][0]["drift"]
+    assert drift["low"] <= 0.5 <= drift["high"]
+    assert document(result)["verdict"] == "DRIFTS"
+
+
+def test_slices_are_named_in_the_terminal(judge: Judge) -> None:
+    """What was held, what was left out, a verdict each and the worst one last."""
+    result = judge(two_slices(), "--value-column", "lr", "--value-column", "wd")
+
+    assert result.exit_code == 0
+    assert "slice of lr: rows with wd 0.1; " in result.stderr
+    assert "learning_rate, with wd 0.1" in result.stdout
+    assert "weight_decay, with lr 0.00390625" in result.stdout
+    assert result.stdout.rstrip().endswith("overall: TRANSFERS")
+
+
+def test_each_group_has_slices_of_its_own(judge: Judge) -> None:
+    """Two parameterizations that were tuned to different points are both judged."""
+    header, *rows = two_slices().splitlines()
+    other = [row.replace(",0.1,", ",0.3,") for row in rows]
+    text = "\n".join([header + ",param", *(f"{row},mup" for row in rows), *(f"{row},sp" for row in other)])
+    result = judge(text, "--value-column", "lr", "--value-column", "wd", "--group-column", "param", "--json")
+
+    rate = document(result)["slices"][0]
+    assert [group["group"] for group in rate["groups"]] == ["mup", "sp"]
+    assert rate["held"] == {"wd": "0.1, 0.3"}
+
+
+def test_a_table_without_slices_is_refused(judge: Judge) -> None:
+    """A random search varies everything at once: no line has three values of one column."""
+    generator = random.Random(0)
+    rows = [
+        f"{width},{2 ** generator.uniform(-12, -4)},{generator.uniform(0, 1)},0,2.0"
+        for width in (64, 128)
+        for _ in range(20)
+    ]
+    result = judge("\n".join(["width,lr,wd,seed,loss", *rows]), "--value-column", "lr", "--value-column", "wd")
+
+    assert result.exit_code == 2
+    assert "must hold a slice for `lr`" in result.stderr
+
+
+@pytest.mark.parametrize("columns", [("lr", "lr"), ("lr", "oops")])
+def test_value_columns_must_be_columns_of_their_own(judge: Judge, columns: tuple[str, str]) -> None:
+    """A repeated or unknown name is refused."""
+    result = judge(two_slices(), "--value-column", columns[0], "--value-column", columns[1])
+
+    assert result.exit_code == 2
+    assert "of its own" in result.stderr
+
+
+def test_losses_such_as_1e9_are_divergences(judge: Judge) -> None:
+    """Whether a blown-up run is written as nan, as a word or as a huge number, the judgement is the same."""
+    rows = ladder()
+    expected = document(judge(csv_of(rows), "--json"))["groups"]
+    for written in ("1e9", "diverged", "1e30"):
+        found = document(judge(csv_of(rows).replace("nan", written), "--json"))
+        assert found["groups"] == expected
+        assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
+
+
+def test_losses_far_below_the_best_value_are_no_divergences(judge: Judge) -> None:
+    """Only values above the best one can have diverged: a tiny learning rate trains nothing, which is no cliff."""
+    rows = [row._replace(loss=5e4 if row.learning_rate < 2**-10.5 else row.loss) for row in ladder(cliff=9)]
+    assert document(judge(csv_of(rows), "--json"))["rows"]["diverged"] == 0
+
+
+def test_blank_losses_above_the_best_values_get_advice(judge: Judge) -> None:
+    """Blank cells may be divergences or lost runs: they are left out, and the way to write a divergence is said."""
+    result = judge(csv_of(ladder()).replace("nan", ""))
+    assert "if these runs diverged, write nan there" in result.stderr
+    scattered = [row._replace(loss=math.nan if row.learning_rate == 2**-10 else row.loss) for row in ladder(cliff=9)]
+    assert "write nan there" not in judge(csv_of(scattered).replace("nan", "")).stderr
+
+
+def test_values_may_be_powers(judge: Judge) -> None:
+    """2^-8 and 2**-8 are the numbers they say."""
+    rows = ladder()
+    expected = document(judge(csv_of(rows), "--json"))["groups"]
+    for power in ("2^{}", "2**{}"):
+        text = csv_of(rows)
+        for exponent in range(-11, -4):
+            text = text.replace(f",{2.0**exponent!r},", f",{power.format(exponent)},")
+        assert document(judge(text, "--json"))["groups"] == expected
+
+
+def test_models_called_by_their_size_are_sizes(judge: Judge) -> None:
+    """70M and 1.4B in a column `model` are parameter counts; names that are none are not taken for sizes."""
+    labels = {64: "70M", 128: "160M", 256: "410M", 512: "1.4B"}
+
+    def named(row: str) -> str:
+        width, rest = row.split(",", 1)
+        return f"{labels.get(int(width), '')},{rest}" if width.isdecimal() else row
+
+    text = "\n".join(map(named, csv_of(ladder()).replace("width", "model").splitlines()))
+    group = document(judge(text, "--json"))["groups"][0]
+    assert [size["value"] for size in group["sizes"]] == [70e6, 160e6, 410e6, 1.4e9]
+    assert judge(text.replace("70M", "small")).exit_code == 2
+
+
+def test_a_table_with_sizes_as_columns_says_what_is_needed(judge: Judge) -> None:
+    """Papers print one column per width; the way out is said."""
+    result = judge("lr,128,256,512\n0.001,2.9,2.8,2.7\n0.002,2.8,2.7,2.6\n")
+    assert result.exit_code == 2
+    assert "one row per run" in result.stderr

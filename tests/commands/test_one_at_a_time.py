@@ -13,7 +13,7 @@ from hptransfer.commands.tune import tune
 from hptransfer.commands.tune_result import TuneResult
 from hptransfer.evidence.trial import Trial
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import landscape_session
+from tests.commands.sessions import recipe_session
 
 TWO = "learning_rate: {low: 0.0009765625, high: 0.25}\n    readout_learning_rate: {low: 0.0625, high: 16}"
 
@@ -26,7 +26,7 @@ def tuned(
 ) -> tuple[TuneResult, list[Trial]]:
     """The result and all search trials; a second call continues the first."""
     text = recipe_text(landscape, trials=trials, space=space).replace("  space:", "  order: one-at-a-time\n  space:")
-    with landscape_session(tmp_path / "runs", text) as session:
+    with recipe_session(tmp_path / "runs", text) as session:
         return tune(session, quiet=True), session.store.trials(phase="search")
 
 

@@ -351,3 +351,27 @@ def test_what_is_printed_tells_recommendation_and_best_apart(tmp_path: Path) -> 
     assert "best observed" in text
     assert "partly luck" in text
     assert "12 trials, 0 diverged, 0 failed" in text
+
+
+@pytest.mark.parametrize("sampler", ["random", "cmaes", "grid"])
+def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str) -> None:
+    """The study and tuned.yaml name the sampler, its arguments, the seeds and Optuna's version."""
+    space = f"learning_rate: {{low: 0.0009765625, high: 0.25}}\n  sampler: {sampler}"
+    result = tuned(tmp_path, {"noise": 0.01}, space=space, trials=8)
+    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+
+    assert result.search["sampler"] == sampler
+    assert optuna.load_study(study_name=name, storage=storage).user_attrs["search"] == result.search
+    assert math.log2(result.recommended["learning_rate"]) == pytest.approx(-6, abs=1)
+
+
+def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
+    landscape = {"log": str(tmp_path / "log")}
+    with recipe_session(tmp_path / "runs", recipe_text(landscape, space=TWO_AXES, trials=5)) as session:
+        result = tune(session)
+
+    said = capsys.readouterr().err
+    assert "cannot fix a bowl" in said.splitlines()[0]
+    assert any("cannot fix a bowl" in warning for warning in result.warnings)

@@ -145,3 +145,70 @@ class ShallowLinearNet:
         """The infinite-width losses under muP."""
         m, eigen = len(self.kernel_eigenvalues), np.array(self.kernel_eigenvalues)
         return np.asarray(((1 - rates[:, None] * eigen / m) ** (2 * self.steps)).sum(axis=1) / (2 * m))
+
+
+@dataclass(frozen=True)
+class DeepLinearStep:
+    """O5 and O6. One step of gradient descent on a deep linear network in muP, W_1 to W_L trained: real matrices.
+
+    f = V' (W_L ... W_1) W_0 x, or with residual layers h + L^-alpha W h, variances 1/d, 1/n and 1/n^2 of W_0, W and V.
+    Then f(0) and everything beyond first order in the rate vanish as n^-1/2, and the closed form is left.
+
+    Attributes:
+        width: n.
+        depth: L.
+        alpha: of the residual branches; None for a plain network.
+    """
+
+    width: int
+    depth: int
+    alpha: float | None = None
+
+    #: inputs and targets: the same for all draws
+    @property
+    def data(self) -> tuple[Array, Array]:
+        """X (m, d) and y (m,)."""
+        rng = np.random.default_rng(7)
+        return rng.standard_normal((4, 8)), rng.standard_normal(4)
+
+    @property
+    def optimum(self) -> float:
+        """At infinite width: m y'Ky / (|Ky|^2 c), c = L, or L^(1 - 2 alpha) (1 + L^(-2 alpha))^(L - 1)."""
+        x, y = self.data
+        ky = x @ x.T / x.shape[1] @ y
+        depth = self.depth
+        gain = depth
+        if self.alpha is not None:
+            gain = depth ** (1 - 2 * self.alpha) * (1 + depth ** (-2 * self.alpha)) ** (depth - 1)
+        return float(len(y) * (y @ ky) / (ky @ ky) / gain)
+
+    def draw(self, seed: int) -> Callable[[Array], Array]:
+        """Losses after the step as a function of its rates; a seed's first layers are the same at every depth."""
+        rng = np.random.default_rng([seed, self.width])
+        x, y = self.data
+        n, m, skip = self.width, len(y), self.alpha is not None
+        branch = 1.0 if self.alpha is None else self.depth**-self.alpha
+        first = rng.standard_normal((n, x.shape[1])) / x.shape[1] ** 0.5
+        out = rng.standard_normal(n) / n
+        single = np.float32(branch / n**0.5)  # single precision is enough for losses of order one
+        weights = [single * rng.standard_normal((n, n), dtype=np.float32) for _ in range(self.depth)]
+        h = [first @ x.T]
+        for w in weights:
+            h.append(w @ h[-1] + (h[-1] if skip else 0))
+        error = out @ h[-1] - y
+        backward, back = [], out
+        for w in reversed(weights):
+            backward.append(back)
+            back = w.T @ back + (back if skip else 0)
+        backward.reverse()
+
+        def losses(rates: Array) -> Array:
+            now = np.repeat(h[0][:, None], len(rates), axis=1).astype(np.float32)  # n x rates x m
+            for w, b, before in zip(weights, backward, h, strict=False):
+                # the gradient of W_l is branch * b (sum_i error_i h_i)' / m: rank one
+                along = np.einsum("n,nrm->rm", before @ error / m, now) * rates[:, None] * branch**2
+                step = (w @ now.reshape(n, -1)).reshape(now.shape) - b[:, None, None] * along
+                now = (step + now if skip else step).astype(np.float32)
+            return np.asarray(((np.einsum("n,nrm->rm", out, now) - y) ** 2).mean(axis=1) / 2)
+
+        return losses

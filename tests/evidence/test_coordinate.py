@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,3 +126,97 @@ def test_one_size_or_one_seed_is_refused(sizes: tuple[int, ...], seeds: int) -> 
     """There is no slope through one size and no error from one seed."""
     with pytest.raises(UsageError, match="at least two sizes and two seeds"):
         judge_coordinates(_measured({"a": 0.0}, sizes, seeds=seeds))
+
+
+def test_what_a_random_readout_adds_is_taken_away() -> None:
+    """Logits whose change is a learned part and a random one in squares, 0.1^2 + 16 / n: flat once that is taken.
+
+    As they are they fall as n^-0.4 and fail: Yang et al. (2203.03466, appendix D.1) have the learned part constant and
+    the random readout's as n^-1/2.
+    """
+    rows = [
+        Measurement(n, seed, 1, "readout", "logits", math.hypot(0.1, 4 / n**0.5), random=4 / n**0.5)
+        for n in WIDTHS[:4]
+        for seed in range(2)
+    ]
+
+    (row,) = judge_coordinates(rows).rows
+    (raw,) = judge_coordinates([replace(m, random=None) for m in rows]).rows
+
+    assert row.slope == pytest.approx(0.0, abs=1e-9)
+    assert row.verdict is RowVerdict.HOLDS
+    assert raw.slope < -0.15
+    assert raw.verdict is RowVerdict.FAILS
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(-0.5, "INCONCLUSIVE"), (0.5, "FAILS")])
+def test_logits_that_are_all_random_share(power: float, verdict: str) -> None:
+    """Nothing learned can be told apart: open where the change falls as it does; growth is never a random share's."""
+    rows = [
+        Measurement(n, seed, 1, "readout", "logits", n**power, random=1.01 * n**power)
+        for n in WIDTHS
+        for seed in range(2)
+    ]
+
+    report = judge_coordinates(rows)
+
+    assert report.verdict is RowVerdict(verdict)
+    assert report.rows[0].slope == pytest.approx(power)
+
+
+def _stream(layer: str, power: float, depths: tuple[int, ...] = (2, 4, 8)) -> list[Measurement]:
+    """A residual network: the stream's change is flat, one layer's in the last block goes as the last block's place."""
+    return [
+        m
+        for depth in depths
+        for seed in range(2)
+        for m in (
+            Measurement(depth, seed, 3, f"blocks.{depth - 1}", "residual", 0.1, 1.0),
+            Measurement(depth, seed, 3, f"blocks.{depth - 1}.{layer}", "hidden", 0.1 * (1 - 1 / depth) ** power, 1.0),
+        )
+    ]
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(0.0, "HOLDS"), (0.5, "HOLDS"), (1.0, "HOLDS"), (-1.0, "FAILS")])
+def test_a_layer_of_the_last_block_may_rise_with_its_place(power: float, verdict: str) -> None:
+    """Its input has passed (L - 1) of L blocks: over depths 2, 4, 8 its change rises by depth^0.40 at most."""
+    report = judge_coordinates(_stream("q", power), axis="depth")
+    row = next(row for row in report.rows if row.layer == "blocks.last.q")
+
+    # slope through log2 of 1/2, 3/4, 7/8 at 1, 2, 3: (log2(7/8) + 1) / 2
+    assert row.allowed == pytest.approx((0.0, (math.log2(7 / 8) + 1) / 2))
+    assert row.verdict is RowVerdict(verdict)
+
+
+def test_growth_beyond_its_place_fails_in_the_last_block() -> None:
+    """Depth^0.7 is no matter of place, and the allowance shrinks to 0.04 on a ladder of deeper networks."""
+    shallow = [replace(m, change=0.1 * m.size**0.7) if "q" in m.layer else m for m in _stream("q", 0.0)]
+    deep = [replace(m, change=0.1 * m.size**0.25) if "q" in m.layer else m for m in _stream("q", 0.0, (16, 32, 64))]
+
+    assert judge_coordinates(shallow, axis="depth").verdict is RowVerdict.FAILS
+    assert judge_coordinates(deep, axis="depth").verdict is RowVerdict.FAILS
+
+
+def test_layers_of_the_first_block_are_shown_only() -> None:
+    """After half a block of L the stream has changed by 1/L more than the embedding: a moving place, not a rule."""
+    rows = [
+        Measurement(depth, seed, 3, layer, kind, 0.1 / depth, 1.0)
+        for depth in (2, 4, 8)
+        for seed in range(2)
+        for layer, kind in (("blocks.0", "residual"), ("blocks.0.up", "hidden"))
+    ]
+
+    judged = {row.layer: row.judged for row in judge_coordinates(rows, axis="depth").rows}
+
+    assert judged["blocks.first.up"] is False
+    assert judged["blocks.first"] is False
+
+
+def test_without_residual_blocks_every_layer_is_compared() -> None:
+    """A plain MLP has no stream to divide: its last hidden layer must be flat."""
+    rows = _measured({"hidden.0": 0.3}, (2, 4, 8), steps=(3,))
+
+    (first, _) = judge_coordinates(rows + _measured({"hidden.1": 0.0}, (2, 4, 8), steps=(3,)), axis="depth").rows
+
+    assert first.judged
+    assert first.allowed == (0.0, 0.0)

@@ -276,4 +276,4 @@ def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
     trials = [trial(float(lr), float(loss), width=int(w)) for w, _, lr, loss in (line.split(",") for line in lines)]
     report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=0.005, reference=256)
     assert report.verdict is Verdict.DRIFTS
-    assert report.drift.high < -0.3
+    assert report.drift.outside(0.15)

@@ -154,7 +154,7 @@ FAULTS = [
     (
         "tune:",
         "tune:\n  trails: 3",
-        "12:3 `trails` is not a key of `tune` | None | did you mean `trials`? keys of `tune`: `space`, `trials`...",
+        "12:3 `trails` is not a key of `tune` | None | did you mean `trials`? keys of `tune`: `space`, `order`...",
     ),
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",

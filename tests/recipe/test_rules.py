@@ -185,6 +185,16 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ("name: small", "name: small"),
         ["14:29 `check.coordinate.steps` must increase strictly | [1, 10, 3] | None"],
     ),
+    (
+        GPT,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
+    ),
+    (
+        MLP,
+        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
+        ["2:37 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+    ),
 ]
 
 
@@ -251,3 +261,23 @@ def test_a_misnamed_hyperparameter_is_reported_once(tmp_path: Path) -> None:
 def test_mup_may_extrapolate_depth(tmp_path: Path) -> None:
     """A deeper target, and a ladder of depths, are allowed for an mlp under mup: `scale` tells what was not covered."""
     assert faults(tmp_path, edited(MLP, ("512]", "512]\n  depths: [2, 4, 8]"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("enqueued", "rule"),
+    [
+        (
+            "{learning_rate: 100.0}",
+            "`low <= value <= high` of `tune.space.learning_rate` must hold for enqueued values",
+        ),
+        (
+            "{weight_decay: 0.1}",
+            "`tune.enqueue` must give one value for each hyperparameter of `tune.space`, and no others",
+        ),
+    ],
+)
+def test_enqueued_values_lie_within_the_space(tmp_path: Path, enqueued: str, rule: str) -> None:
+    """Optuna takes enqueued values as they are (fault F21); a recipe does not."""
+    found = faults(tmp_path, edited(MLP, ("tune:\n", f"tune:\n  enqueue: [{enqueued}]\n")))
+
+    assert [fault.rule for fault in found] == [rule]

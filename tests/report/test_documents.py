@@ -65,10 +65,13 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "sentence",
         "hyperparameter",
         "transferred",
+        "hyperparameters",
+        "interactions",
         "criteria",
         "checked",
         "axes",
         "coordinate",
+        "linearisation",
         "adaptive",
         "provenance",
     ]

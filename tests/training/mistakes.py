@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from torch import nn  # noqa: TC002  # annotations are read by dataclasses
+from torch import Tensor, nn  # noqa: TC002  # annotations are read by dataclasses
 
 from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.evidence.updates import read_parameters
 from hptransfer.models.applied import AppliedPlan
-from hptransfer.models.gpt import Gpt
+from hptransfer.models.gpt import Gpt, rotary_angles
 from hptransfer.models.mlp import Mlp
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.plan import PlannedParameter, plan
@@ -54,6 +54,23 @@ class TiedGpt(Gpt):
     def __init__(self, width: int, depth: int) -> None:
         super().__init__(width, depth, context=CONTEXT, head_dim=16)
         self.readout.weight = self.embedding.weight
+
+
+class LoudGpt(Gpt):
+    """A decoder whose `forward` multiplies what every block adds by sqrt(depth / 2), whatever the plan says."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__(width, depth, context=CONTEXT, head_dim=16)
+
+    def forward(self, tokens_BxT: Tensor) -> Tensor:
+        """Logits of the next byte at every position."""
+        loudness = (len(self.blocks) / BASE_DEPTH) ** 0.5
+        x_BxTxD = self.embedding(tokens_BxT)
+        angles_TxK = rotary_angles(tokens_BxT.shape[1], self.head_dim, x_BxTxD)
+        for block in self.blocks:
+            x_BxTxD = x_BxTxD + loudness * (block(x_BxTxD, angles_TxK) - x_BxTxD)
+        logits_BxTxV: Tensor = self.readout(self.final_norm(x_BxTxD))
+        return logits_BxTxV
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +140,8 @@ MISTAKES: dict[str, Mistake] = {
     "one layer forgotten": Mistake(edit=_where("hidden.1.weight", _rate(1.0))),
     "wrong fan-in axis": Mistake(edit=_where("input.weight", _both(_rate(-1.0), _std(-0.5)))),
 }
+#: a mistake that no parameter shows: only what layers do
+FORWARD = Mistake(LoudGpt, parameterization="completep", axis="depth")
 CORRECT: dict[str, Mistake] = {
     "mup, MLP": Mistake(),
     "mup, decoder": Mistake(gpt),
@@ -145,7 +164,7 @@ def _run(mistake: Mistake, corpus: Corpus, value: int, seed: int, steps: Sequenc
     depth = 3 if mistake.build is mlp else BASE_DEPTH
     size = replace(base, width=value, depth=depth) if mistake.axis == "width" else replace(base, depth=value)
     base = replace(base, depth=depth)
-    untied = gpt if mistake.build is TiedGpt else mistake.build
+    untied = gpt if mistake.build in (TiedGpt, LoudGpt) else mistake.build
     writers = () if untied is mlp else (r"blocks\.\d+\.(attention_out|down)\.weight",)
     parameters = read_module(untied, base, size, residual_writers=writers)
     values = VALUES | dict(mistake.values)

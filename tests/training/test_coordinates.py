@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.training.coordinates import activations, finite_rms, layer_kind, measure_coordinates
+from hptransfer.models.gpt import Gpt
+from hptransfer.training.coordinates import activations, finite_rms, layer_kind, measure_coordinates, random_share
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings
 
@@ -146,3 +147,31 @@ def test_hooks_are_removed(corpus: Corpus) -> None:
     assert outputs["readout"].shape == (3, 256)
     assert all(not layer._forward_hooks for layer in module.modules())
     assert module.training
+
+
+def test_the_random_share_is_what_an_independent_readout_adds() -> None:
+    """Oracle: many readouts drawn anew change their logits by it on average; 4000 logits tell it to a few percent."""
+    generator = torch.Generator().manual_seed(0)
+    moved_BxD = torch.randn(32, 64, generator=generator)
+    weight_VxD = 0.3 * torch.randn(4000, 64, generator=generator)
+
+    share = random_share(weight_VxD, moved_BxD)
+
+    assert share == pytest.approx(finite_rms(moved_BxD @ weight_VxD.T), rel=0.02)
+    assert share == pytest.approx(0.3 * 8, rel=0.05)  # 0.3 * sqrt(64)
+
+
+def test_a_random_share_that_is_not_finite_is_none() -> None:
+    """JSON has no inf."""
+    assert random_share(torch.full((2, 2), math.inf), torch.ones(1, 2)) is None
+
+
+def test_attention_tells_its_scale(corpus: Corpus) -> None:
+    """Scale times head_dim: sqrt(16) = 4 where products are divided by sqrt(head_dim) as torch does by itself."""
+    module = Gpt(32, 1, context=8, head_dim=16)
+    settings = TrainingSettings(steps=1, batch_size=4, context=8)
+
+    rows = measure_coordinates(module, one_group(module, lr=0.01), corpus, settings, 0, steps=(1,))["layers"]
+
+    assert {row["layer"]: row["summed"] for row in rows if row["kind"] == "attention"} == {"attention.0": 4.0}
+    assert {row["layer"] for row in rows if row["random"] is not None} == {"readout"}

@@ -7,7 +7,7 @@ import pytest
 from hptransfer.evidence.diagnosis import Cause
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.training.data import Corpus
-from tests.training.mistakes import CORRECT, MISTAKES, checked, runs
+from tests.training.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs
 
 WIDTHS, DEPTHS = (64, 128, 256), (2, 4, 8)
 SEEDS = (0, 1, 2)
@@ -70,6 +70,15 @@ def test_nothing_else_is_blamed(name: str, corpus: Corpus) -> None:
     assert {parameter for fault in report.faults for parameter in fault.parameters} == NAMED[name][1]
 
 
+def test_a_mistake_that_only_layers_show_fails(corpus: Corpus) -> None:
+    """Branches made louder in `forward`: every parameter follows its rule, the stream's change grows with depth."""
+    report = checked(FORWARD, runs(FORWARD, corpus, (4, 16, 64), SEEDS))
+
+    assert report.faults == ()
+    assert report.verdict is RowVerdict.FAILS
+    assert "blocks.last" in report.sentence
+
+
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_plan_is_not_blamed(name: str, corpus: Corpus) -> None:
     """Correct muP across width and CompleteP across width and depth have no fault and do not fail."""
@@ -82,10 +91,24 @@ def test_a_correct_plan_is_not_blamed(name: str, corpus: Corpus) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(3, 30, 3))
+@pytest.mark.parametrize("first", range(1000, 1009, 3))
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_named_at_other_seeds(name: str, first: int, corpus: Corpus) -> None:
+    """Seeds on which nothing was chosen."""
+    mistake = MISTAKES[name]
+    sizes = DEPTHS if mistake.axis == "depth" else WIDTHS
+
+    report = checked(mistake, runs(mistake, corpus, sizes, range(first, first + 3)))
+
+    assert report.faults[0].cause is NAMED[name][0]
+    assert NAMED[name][1] <= set(report.faults[0].parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [*range(3, 30, 3), *range(1000, 1009, 3)])
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_plan_is_not_blamed_at_other_seeds(name: str, first: int, corpus: Corpus) -> None:
-    """The same over nine more triples of seeds."""
+    """The same over nine more triples of seeds, and over three on which nothing was chosen."""
     correct = CORRECT[name]
 
     report = checked(

@@ -1,0 +1,45 @@
+"""Train the quickstart proxy on a fine lattice and store its losses: the tabulated landscapes of `efficiency.py`.
+
+Usage: python benchmarks/proxy_table.py [FOLDER]    (about 15 minutes of one core; writes the CSV file again)
+
+`proxy_1d.csv`: learning rates every 1/8 octave over the recipe's range, one row each, one column of final validation
+losses (nats) per seed. An empty cell diverged.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hptransfer.commands.trial import TrialRequest, run_trial
+from hptransfer.recipe.load import load_recipe
+
+_ROOT = Path(__file__).resolve().parent
+
+
+def main(folder: Path) -> None:
+    """Both tables."""
+    rates = [-12 + step / 8 for step in range(81)]
+    write(folder / "proxy_1d.csv", ("learning_rate",), ((rate,) for rate in rates), seeds=range(24))
+
+
+def write(path: Path, names: Sequence[str], points: Iterable[tuple[float, ...]], seeds: range) -> None:
+    """Train every point (log2 of each hyperparameter) with every seed."""
+    loaded = load_recipe(_ROOT.parent / "recipes" / "quickstart.yaml")
+    recipe, root = loaded.recipe, loaded.path.parent.absolute()
+    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*(f"log2_{name}" for name in names), *(f"seed_{seed}" for seed in seeds)])
+        for point in points:
+            values = {name: math.exp2(x) for name, x in zip(names, point, strict=True)}
+            losses = [run_trial(TrialRequest(recipe, root, size, values, seed).payload())["loss"] for seed in seeds]
+            table.writerow([*point, *("" if loss is None else f"{loss:.5f}" for loss in losses)])
+            file.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else _ROOT / "data")

@@ -1,0 +1,79 @@
+"""From what the user names, a recipe or a run folder, to the run folder and the recipe it was worked on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptransfer.commands.remembered import read_remembered
+from hptransfer.corpus import read_text
+from hptransfer.errors import UsageError
+from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.storage.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A run folder.
+
+    Attributes:
+        folder: not locked.
+        recipe: as the last command there worked with it; the user's where none remembered it.
+        fingerprint: of its data at that time.
+        reference: what the user may call it in the next command.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    fingerprint: str
+    reference: str
+
+
+def locate(reference: str, runs: Path) -> Located:
+    """The run folder of a recipe, or the one whose path or name is given.
+
+    Args:
+        reference: a recipe's file or shipped name, a run folder's path, or its name under `runs`.
+        runs: the folder of run folders.
+
+    Raises:
+        RecipeError: the recipe has faults.
+        UsageError: nothing was run there yet.
+    """
+    for present in (RunFolder(Path(reference)), RunFolder(runs / reference)):
+        if present.study.exists() or present.recipe.exists():
+            return _located(present, reference)
+    try:
+        loaded = load_recipe(reference)
+    except RecipeUnavailableError as error:
+        raise UsageError(
+            "a recipe or a run folder must be named",
+            received=f"`{reference}` is no run folder, none of {runs}, and no recipe ({error.findings[0].received})",
+            hint=_nearby(runs),
+        ) from None
+    folder = RunFolder(runs / loaded.recipe.name)
+    if not folder.path.exists():
+        hint = f"run `hptransfer tune {reference}`"
+        raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
+    if read_remembered(folder.recipe) is not None:
+        return _located(folder, reference)
+    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
+    return Located(folder, loaded.recipe, fingerprint, reference)
+
+
+def _located(folder: RunFolder, reference: str) -> Located:
+    remembered = read_remembered(folder.recipe)
+    if remembered is None:
+        raise UsageError(
+            "a run folder must hold the recipe.json that a command of this version wrote",
+            received=f"no such file, or one of another version, in {folder.path}",
+            hint="name the recipe instead of the folder",
+        )
+    named = reference if Path(reference).is_file() else remembered.file
+    return Located(folder, remembered.recipe, remembered.fingerprint, named)
+
+
+def _nearby(runs: Path) -> str | None:
+    names = sorted(path.name for path in runs.iterdir() if path.is_dir())[:5] if runs.is_dir() else []
+    return f"run folders there: {', '.join(names)}" if names else None

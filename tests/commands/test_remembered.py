@@ -1,0 +1,126 @@
+"""A recipe that changed between two commands: said, refused, or decided by the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hptransfer.commands.remembered import read_remembered
+from hptransfer.commands.running import open_session
+from hptransfer.commands.tune import tune
+from hptransfer.errors import UsageError
+from hptransfer.report.findings import as_text
+from tests.commands.landscape import recipe_text
+from tests.commands.sessions import recipe_session
+from tests.recipe.texts import edited
+
+
+def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list[str], int]:
+    """Tunes an edited recipe in tmp_path/runs; what was said, and trainings so far."""
+    said: list[str] = []
+    text = edited(recipe_text({"log": str(tmp_path / "log")}), *edits)
+    with recipe_session(tmp_path / "runs", text, say=said.append, **options) as session:
+        tune(session, quiet=True)
+    return said, len((tmp_path / "log").read_text().splitlines())
+
+
+STEPS = ("steps: 10", "steps: 20")
+
+
+def test_a_change_that_unsettles_finished_trials_is_refused(tmp_path: Path) -> None:
+    """Every difference is listed, old -> new, with both ways to go on; nothing is trained, exit status 2."""
+    _, before = tuned(tmp_path)
+    with pytest.raises(UsageError) as refusal:
+        tuned(tmp_path, STEPS, ("trials: 12", "trials: 14"))
+
+    text = as_text(refusal.value.findings[0])
+    assert refusal.value.exit_status == 2
+    assert "holds 14 finished trials" in text
+    assert "\n  | training.steps: 10 -> 20 (trains anew)\n" in text
+    assert "\n  | tune.trials: 12 -> 14 (trials that still fit are reused)\n" in text
+    assert "`--on-change new`" in text
+    assert "`--on-change keep`" in text
+    assert len((tmp_path / "log").read_text().splitlines()) == before
+
+
+def test_new_goes_on_with_the_recipe_as_it_is_now(tmp_path: Path) -> None:
+    """Everything is trained again, once; the next command knows the new recipe; going back finds the old trials."""
+    tuned(tmp_path)
+    said, after = tuned(tmp_path, STEPS, on_change="new")
+
+    assert after == 28
+    assert said == ["the recipe changed: training.steps: 10 -> 20 (trains anew)"]
+    assert tuned(tmp_path, STEPS) == ([], 28)
+    assert tuned(tmp_path, on_change="new")[1] == 28
+
+
+def test_keep_goes_on_with_the_recipe_as_it_was(tmp_path: Path) -> None:
+    """The edited file is left alone, nothing is trained again, and what is remembered stays."""
+    tuned(tmp_path)
+    _, after = tuned(tmp_path, STEPS, on_change="keep")
+    remembered = read_remembered(tmp_path / "runs" / "landscape" / "recipe.json")
+
+    assert after == 14
+    assert remembered is not None
+    assert remembered.recipe.training.steps == 10
+    assert "steps: 20" in (tmp_path / "recipe.yaml").read_text()
+
+
+def test_a_change_that_keeps_trials_usable_is_said_and_accepted(tmp_path: Path) -> None:
+    """More trials continue the search without a question."""
+    tuned(tmp_path)
+    said, after = tuned(tmp_path, ("trials: 12", "trials: 14"))
+
+    assert said == ["the recipe changed: tune.trials: 12 -> 14 (trials that still fit are reused)"]
+    assert after == 14 + 2  # without noise the recommendation stays, and so does its confirmation
+
+
+def test_what_changes_no_trial_is_not_mentioned(tmp_path: Path) -> None:
+    """Another target, budget or text."""
+    tuned(tmp_path)
+
+    assert tuned(tmp_path, ("width: 1024", "width: 2048"), ("tune:", "budget: {trials: 99}\ntune:")) == ([], 14)
+
+
+def test_without_finished_trials_anything_may_change(tmp_path: Path) -> None:
+    """There is nothing to lose."""
+    with recipe_session(tmp_path / "runs", recipe_text({})):
+        pass
+
+    assert tuned(tmp_path, STEPS)[1] == 14
+
+
+RECIPE = """\
+name: tiny
+model: {kind: mlp, context: 4, embedding: 4}
+data: {kind: text, files: ["*.txt"]}
+training: {steps: 2, batch_size: 8}
+parameterization: {name: mup}
+sizes:
+  base: {width: 16, depth: 2}
+  widths: [16, 32, 64, 128]
+  target: {width: 1024, depth: 2}
+tune:
+  space: {learning_rate: {low: 1e-4, high: 1e-1}}
+  trials: 3
+  confirm_seeds: 1
+"""
+
+
+def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
+    """The recipe is the same, its files are not: refused, and `keep` cannot bring the old content back."""
+    (tmp_path / "a.txt").write_text("some text\n" * 300)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with open_session(tmp_path / "recipe.yaml", tmp_path / "runs", 1) as session:
+        tune(session, quiet=True)
+    (tmp_path / "a.txt").write_text("other text\n" * 300)
+
+    for choice, said in ((None, "data: "), ("keep", "their content is another now")):
+        with (
+            pytest.raises(UsageError) as refusal,
+            open_session(tmp_path / "recipe.yaml", tmp_path / "runs", 1, on_change=choice),  # type: ignore[arg-type]
+        ):
+            pass
+        assert said in as_text(refusal.value.findings[0])
