@@ -316,7 +316,12 @@ class _Run:
 
     def _record(self, result: Success) -> None:
         attempt = self.running[result.task_id]
-        trial = trial_from_dict(result.value)
+        try:
+            trial = trial_from_dict(result.value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"what the trial returned is no finished trial: {error}"
+            self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
+            return
         if trial.key != result.task_id:
             raise MachineError(
                 "data and recipe must stay the same while trials run",
