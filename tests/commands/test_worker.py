@@ -140,7 +140,7 @@ def test_a_result_survives_a_server_that_does_not_come_back_in_time(fleet: Fleet
     """The worker gives up with status 4, its result on the disk; the next start delivers it without training again."""
     slow(fleet, 2.0)
     coordinator = fleet.start("coordinator", count=2, workers=1)
-    worker = fleet.start("worker", lease=600.0, patience=0.5)
+    worker = fleet.start("worker", lease=600.0, patience=1.0)
     until(lambda: leased(fleet) == 1)
     postgres_server.stop()
     try:
