@@ -29,7 +29,7 @@ from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
 
 #: (noise of one run as a fraction of its loss, seeds)
-RUNS = ((0.001, 1), (0.001, 2), (0.003, 1), (0.003, 2), (0.003, 5), (0.01, 5))
+RUNS = ((0.001, 2), (0.003, 1), (0.003, 2), (0.003, 5), (0.01, 5))
 SPACINGS = (0.5, 1.0)
 LUCK = 0.003
 #: every size trains to a loss this fraction lower than the one before
@@ -160,10 +160,17 @@ def run(setting: Setting, tables: int, pool: Executor | None = None) -> list[Out
 
 def verdict_settings() -> list[Setting]:
     """The default recipe's ladder (5 widths over 16x, half octaves, +-2 octaves), with 4 seeds as there and with 2."""
-    laws = [law.name for law in LAWS if law.moves and law.name != "divergence comes closer"]
+    laws = (
+        "parabola",
+        "steeper right",
+        "4x bend right of the optimum",
+        "diverges at +1.2",
+        "jumps to 7.8 at +0.4",
+        "O2 SGD regression",
+    )
     return [
         Setting(law, 0.5, noise, seeds, (1.0,) * 5, (drift,), tuned=True)
-        for law, seeds, noise, drift in product(laws, (4, 2), (0.001, 0.002, 0.003), (0.0, 0.5))
+        for law, seeds, noise, drift in product(laws, (4, 2), (0.001, 0.003), (0.0, 0.5))
     ]
 
 
@@ -176,7 +183,7 @@ def print_coverage(settings: Sequence[Setting], tables: int, pool: Executor) -> 
         if len(lines[key]) == len(RUNS):
             levels = "" if len(set(setting.levels)) == 1 else ", noise 1:3:0.5:2"
             cells = " | ".join(f"{100 * c.optimum:.0f}/{100 * c.drift:.0f}" for c in lines[key])
-            wide = f"{lines[key][3].optimum_half_width:.2f}/{lines[key][3].drift_half_width:.2f}"
+            wide = f"{lines[key][2].optimum_half_width:.2f}/{lines[key][2].drift_half_width:.2f}"
             print(f"| {setting.law}{levels} | {setting.spacing:g} | {cells} | {wide} |", flush=True)
     return [found for line in lines.values() for found in line]
 

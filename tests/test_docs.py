@@ -39,3 +39,21 @@ def test_the_recipe_reference_is_generated_from_the_schema() -> None:
     from hptransfer.recipe.document import document
 
     assert (ROOT / "docs/recipe.md").read_text(encoding="utf-8") == document()
+
+
+def test_every_test_that_the_page_of_faults_names_exists() -> None:
+    """docs/faults.md promises a test per fault; a renamed test must be renamed there."""
+    page = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| F")]
+    named = {name for row in rows for name in re.findall(r"`([a-z0-9_]+_[a-z0-9_]+)`", row.rsplit("|", 2)[1])}
+    defined = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def test_(\w+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+    files = {str(file.relative_to(ROOT / "tests"))[:-3] for file in (ROOT / "tests").rglob("test_*.py")}
+    mentioned = {name for row in rows for name in re.findall(r"`(\w+/test_\w+)`", row)}
+
+    assert len(rows) > 20
+    assert sorted(named - defined) == []
+    assert sorted(mentioned - files) == []

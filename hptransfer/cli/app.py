@@ -41,6 +41,14 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
+class Tracker(StrEnum):
+    """Where `--log` can log to."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+
+
 class Leading(StrEnum):
     """Commands with which a worker can coordinate a study."""
 
@@ -90,6 +98,10 @@ Storage = Annotated[
         help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
         show_default=False,
     ),
+]
+Log = Annotated[
+    list[Tracker] | None,
+    typer.Option(metavar="TRACKER", help="Log trials and results to it too; repeatable.", show_default=False),
 ]
 SharedStorage = Annotated[
     str | None,
@@ -227,6 +239,7 @@ def tune(
     on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -244,6 +257,7 @@ def tune(
         on_change=on_change and on_change.value,
         dry_run=dry_run,
         storage=storage,
+        log=log or [],
         as_json=as_json,
         quiet=quiet,
     )
@@ -292,6 +306,7 @@ def check(
     on_change: OnChange = None,
     dry_run: DryRun = False,
     storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -306,8 +321,8 @@ def check(
     table = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
-    if (results is not None or verify is not None) and storage is not None:
-        raise typer.BadParameter("--storage is for training; --results and --verify train nothing")
+    if (results is not None or verify is not None) and (storage is not None or log):
+        raise typer.BadParameter("--storage and --log are for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     budget = {
@@ -328,9 +343,8 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    dispatch(
-        "check", recipe=recipe, runs=runs, workers=workers, **budget, storage=storage, as_json=as_json, quiet=quiet
-    )
+    shared = {"storage": storage, "log": log or []}
+    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, **shared, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -378,6 +392,7 @@ def run(
     on_change: OnChange = None,
     force: Force = False,
     storage: Storage = None,
+    log: Log = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -395,6 +410,7 @@ def run(
         on_change=on_change and on_change.value,
         force=force,
         storage=storage,
+        log=log or [],
         as_json=as_json,
         quiet=quiet,
     )

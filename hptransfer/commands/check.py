@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from hptransfer import __version__
 from hptransfer.commands.budget import BudgetOptions
@@ -20,6 +21,8 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
+from hptransfer.commands.plan import wanted_size
+from hptransfer.commands.predicted import describe_target
 from hptransfer.commands.remembered import OnChange
 from hptransfer.commands.running import Session, open_session, relative_cost, told
 from hptransfer.commands.trial import TrialRequest
@@ -28,6 +31,7 @@ from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.recipe.schema import Recipe
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
@@ -69,6 +73,7 @@ def check_command(
     as_json: bool,
     quiet: bool,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> int:
     """Check transfer of the tuned values and print the verdict.
 
@@ -86,6 +91,7 @@ def check_command(
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
         storage: address of a database whose workers train; None to train here.
+        log: trackers that trials and results are logged to.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
@@ -94,7 +100,7 @@ def check_command(
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
     with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
         result = check(session, recipe, quiet=quiet, show=not as_json)
     if as_json:
@@ -141,6 +147,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     report = with_limits(joined(reports), pairs, loaded.recipe.check.checked)
     print_transfer(report, console)
     print_interactions(pairs, console)
+    _print_target(loaded.recipe, report, console)
     trials = list({trial.key: trial for climbed in climbs for trial in climbed.trials}.values())
     document = transfer_document(
         report,
@@ -155,9 +162,18 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     spent = spent_on(session.store.trials(), session.costs.of_target())
     document["spent"] = to_document(spent)
     files = _write(session, report, document)
+    session.tracking.result("check", document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
     return CheckResult(report, coordinate.reports, document, files)
+
+
+def _print_target(recipe: Recipe, report: TransferReport, console: Console) -> None:
+    """What the checked value is expected to cost at the target; `scale` registers the prediction."""
+    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    ahead = describe_target(report, proxy=proxy, size=wanted_size(recipe, None, None))
+    if ahead:
+        console.print(Text(f"{ahead}\n"))
 
 
 def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[Climb]) -> dict[str, object]:

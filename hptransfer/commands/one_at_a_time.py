@@ -131,8 +131,10 @@ class OneAtATime:
         yield first, Part(self._line(first), self.recipe.tune.trials - 1 - share * len(others), seeds)
         found = self._found.get(first.name)
         held = {} if found is None else {first.name: self._nearest_tried(first, found.values[first.name])}
+        own = defaults(self.recipe.training)
         for axis in others:
-            yield axis, Part(self._line(axis), share + 1, seeds, held)
+            shared = bool(held) and axis.low <= own[axis.name] <= axis.high
+            yield axis, Part(self._line(axis), share + shared, seeds, held)
 
     def _line(self, axis: Axis) -> Space:
         return replace(self.space, axes=(axis,))

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hptransfer.evidence.prediction import Prediction, facts_from, predict, prediction_document, register
+from hptransfer.evidence.prediction import Prediction, facts_from, facts_of, predict, prediction_document, register
+from hptransfer.evidence.transfer import TransferReport
 from hptransfer.sizes import Size
 
 
@@ -48,6 +49,17 @@ def describe_ends(ends: Mapping[str, float | None]) -> str:
     """An interval of a document, for example 1.934 (1.921 to 1.950)."""
     low, high = ("open" if ends[end] is None else f"{ends[end]:.4g}" for end in ("low", "high"))
     return f"{ends['estimate']:.4g} ({low} to {high})"
+
+
+def describe_target(report: TransferReport, *, proxy: Size, size: Size) -> str:
+    """What the checked value is expected to cost at the target, not registered; empty where the target is the proxy."""
+    first = report.axes[0]
+    moved = {axis: value for axis, value in asdict(size).items() if value != getattr(proxy, axis)}
+    if not moved:
+        return ""
+    axes = [facts_of(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
+    prediction = predict(axes, moved, hyperparameter=first.hyperparameter, value=first.transferred)
+    return f"prediction {describe_forecast(prediction)}"
 
 
 def describe_forecast(prediction: Prediction) -> str:

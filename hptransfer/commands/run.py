@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +33,7 @@ def run_command(
     as_json: bool,
     quiet: bool,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> int:
     """Tune the proxy, check transfer and, if the verdict allows it, write the target's configuration.
 
@@ -49,6 +51,7 @@ def run_command(
         as_json: print one object with `tuned`, `transfer` and `target` (null when it was not written).
         quiet: no progress.
         storage: address of a database whose workers train; None to train here.
+        log: trackers that trials and results are logged to.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
@@ -56,7 +59,7 @@ def run_command(
     console = Console(highlight=False, quiet=as_json)
     options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
         tuned = tune(session, quiet=quiet)
         print_tuned(tuned, console, session.folder.tuned)

@@ -29,6 +29,7 @@ from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import EventKind, TrialEvent
+from hptransfer.report.tracking import Tracking
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
@@ -56,6 +57,7 @@ class Session:
         store: finished trials.
         pool: workers; none is started before it is needed.
         meter: of the budget.
+        tracking: of trials and results elsewhere.
         counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
 
@@ -65,6 +67,7 @@ class Session:
     store: TrialStore
     pool: TaskPool
     meter: Meter
+    tracking: Tracking
     counting: TaskPool | None = None
 
     @property
@@ -81,13 +84,19 @@ class Session:
         self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
     ) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
+
+        def told(event: TrialEvent) -> None:
+            on_event(event)
+            if event.trial is not None:
+                self.tracking.trials([event.trial])
+
         return run_requests(
             requests,
             self.store,
             self.pool,
             fingerprint=self.fingerprint,
             phase=phase,
-            on_event=on_event,
+            on_event=told,
             meter=self.meter,
             folder=self.folder,
             rungs=rungs or {},
@@ -106,6 +115,7 @@ def open_session(
     entry: str = ENTRY,
     fingerprint: str | None = None,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
@@ -119,6 +129,7 @@ def open_session(
         entry: "module:function" that trains.
         fingerprint: of the data; None reads them.
         storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
+        log: trackers that trials and results are logged to, those of earlier commands too.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -138,22 +149,20 @@ def open_session(
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
-        if storage is not None:
-            study = join(storage, loaded, fingerprint)
-            with (
-                TrialStore(study, experiment, space) as store,
-                QueuePool(study, workers, limits.trial) as queue,
-                WorkerPool(entry, 1, limits.trial) as counting,
-            ):
-                meter = Meter(limits, Costs(loaded.recipe, root, counting, folder.costs))
-                yield Session(loaded, folder, fingerprint, store, queue, meter, counting)
-            return
+        place = folder.study if storage is None else join(storage, loaded, fingerprint)
         with (
-            TrialStore(folder.study, experiment, space) as store,
-            WorkerPool(entry, workers, limits.trial) as pool,
+            Tracking(log, folder.path, loaded.recipe.name) as tracking,
+            TrialStore(place, experiment, space) as store,
+            WorkerPool(entry, workers if isinstance(place, Path) else 1, limits.trial) as here,
+            contextlib.ExitStack() as stack,
         ):
-            meter = Meter(limits, Costs(loaded.recipe, root, pool, folder.costs))
-            yield Session(loaded, folder, fingerprint, store, pool, meter)
+            tracking.trials(store.trials())
+            meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
+            if isinstance(place, Path):
+                yield Session(loaded, folder, fingerprint, store, here, meter, tracking)
+            else:
+                elsewhere = stack.enter_context(QueuePool(place, workers, limits.trial))
+                yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
 
 
 def told(quiet: bool) -> Callable[[str], None]:
@@ -324,7 +333,12 @@ class _Run:
 
     def _record(self, result: Success) -> None:
         attempt = self.running[result.task_id]
-        trial = trial_from_dict(result.value)
+        try:
+            trial = trial_from_dict(result.value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"what the trial returned is no finished trial: {error}"
+            self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
+            return
         if trial.key != result.task_id:
             raise MachineError(
                 "data and recipe must stay the same while trials run",

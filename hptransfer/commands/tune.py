@@ -65,6 +65,7 @@ def tune_command(
     as_json: bool,
     quiet: bool,
     storage: str | None = None,
+    log: Sequence[str] = (),
 ) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
@@ -82,6 +83,7 @@ def tune_command(
         as_json: print the result as JSON.
         quiet: no progress.
         storage: address of a database whose workers train; None to train here.
+        log: trackers that trials and results are logged to.
 
     Returns:
         0 with a recommendation.
@@ -96,7 +98,7 @@ def tune_command(
     if dry_run:
         return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
     with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage
+        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
         result = tune(session, quiet=quiet)
     if as_json:
@@ -133,6 +135,7 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
     write_tuned(session.folder.tuned, result)
+    session.tracking.result("tune", tuned_document(result))
     return result
 
 

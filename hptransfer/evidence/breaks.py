@@ -113,7 +113,7 @@ class _Alternatives:
     def sample(self, weights: Array, number: int, *, kinked: bool) -> list[int]:
         """Indices of breaks with or without kinks: an even sample, in the order in which they are listed."""
         mine = (self.kinds == _KINK) == kinked if (self.kinds == _KINK).any() else self.kinds >= 0
-        weight = np.where(mine, np.exp(weights - weights[mine].max()), 0.0)
+        weight = np.exp(np.where(mine, weights - weights[mine].max(), -np.inf))
         weight[weight < _LEAST_SHARE] = 0
         bounds = np.cumsum(weight) / weight.sum()
         return [int(i) for i in np.searchsorted(bounds, (np.arange(number) + 0.5) / max(1, number))]

@@ -144,6 +144,11 @@ def infer_loss(table: Table) -> str:
     return _loss(table, [])
 
 
+def is_training_loss(name: str) -> bool:
+    """Whether a column's name says that its losses are those of the training data."""
+    return plain(name) in _LOSSES[2]
+
+
 def infer_step(table: Table) -> str | None:
     """The column that orders the rows of one run's history; None without one."""
     return _optional(table, "step", _STEPS, [], varying=True)

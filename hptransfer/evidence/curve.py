@@ -21,11 +21,14 @@ from hptransfer.evidence.joint import Cell, JointFit
 from hptransfer.evidence.noise import luck_of, noise_of
 from hptransfer.evidence.points import SeedMeans
 from hptransfer.evidence.process import DRAWS
+from hptransfer.evidence.sensitivity import octave_off
 
 Array = npt.NDArray[np.float64]
 
 #: hypotheses this much less likely than the best are left out
 _NEGLIGIBLE = 0.02
+#: hypotheses are drawn from in multiples of this many draws; those that are owed less take turns
+_HANDFUL = 16
 #: a curve that breaks off may begin to rise this share of a spacing before its last value, too little to be seen there
 _EARLY_RISE = 0.25
 #: how far an abrupt change between unlike flanks displaces the minimum of a smooth curve, in standard errors of it
@@ -50,6 +53,8 @@ class CurveDraws:
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
         luck: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
+        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
+            region does not reach that far, inf where training diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
@@ -64,6 +69,7 @@ class CurveDraws:
     loss: Array
     luck: Array
     at: Array
+    octave_off: Array
     noise: float
     low: float
     high: float
@@ -129,11 +135,13 @@ def _draw(
 
 
 def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Cell, slice]]:
-    """Share out the draws from start to stop among hypotheses in proportion to their evidence."""
+    """Share out the draws from start to stop among hypotheses in proportion to their evidence, by the handful."""
     weight = np.exp(evidence - evidence.max()).ravel()
     weight[weight < _NEGLIGIBLE] = 0
-    bounds = start + np.round(np.cumsum(weight / weight.sum()) * (stop - start)).astype(int)
+    handfuls = np.round(np.cumsum(weight / weight.sum()) * (stop - start) / _HANDFUL)
+    bounds = np.minimum(start + _HANDFUL * handfuls.astype(int), stop)
     parts, first = [], start
+    bounds[np.flatnonzero(weight)[-1]] = stop
     for index in np.flatnonzero(weight):
         if bounds[index] > first:
             parts.append(
@@ -207,6 +215,7 @@ def _summary(
         loss=np.fmin(curves[where, column], lost),
         luck=luck,
         at=lost,
+        octave_off=octave_off(grid, curves, where, wall=table.wall is not None),
         noise=noise,
         low=float(grid[0]),
         high=float(grid[-1]),

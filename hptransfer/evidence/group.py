@@ -78,6 +78,9 @@ def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport
         report,
         axis=axis,
         sentence=sentence_of(ladder, report.verdict),
-        limits=(*limits_of(ladder, worse=report.wider_is_not_worse is False), *limits),
+        limits=(
+            *limits_of(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
+            *limits,
+        ),
         would_settle=settle_by(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
     )

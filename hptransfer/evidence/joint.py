@@ -71,6 +71,7 @@ class JointFit:
         self.count = np.concatenate([s.count for s in stretches])
         self.own_zero = np.array([s.x[0] for s in stretches])
         self.own_span = max(float(s.x[-1] - s.x[0]) for s in stretches)
+        self.has_kinks = any(s.kink is not None for s in stretches)
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
         self.df = len(self.x) - self.basis.shape[1] + noise.df
@@ -107,6 +108,8 @@ class JointFit:
         rough = same * process.covariance(order, own[:, None], own_data[None])
         common = process.covariance(order, moved[:, None], moved_data[None])
         scattered = _BEND_SCATTER**2 * np.outer(own**2, own_data**2)
+        if not self.has_kinks:
+            return np.asarray(rough), common, same * scattered
         kinks = kink_variance(1.0, 1.0) * self._kinked(x, sizes) @ self._kinked(self.x, self.sizes).T
         return np.asarray(rough), common, same * scattered + np.where(same, 1.0, _SAME_KINK) * kinks
 
@@ -198,6 +201,8 @@ class JointFit:
         k = len(self.stretches)
         unit, numbers = math.sqrt(self._bend_units(cell.compression)), process.normal(50, 3 * k)[:, part]
         bends = _BEND_SCATTER * (own**2)[:, None] * numbers[:k][sizes]
+        if not self.has_kinks:
+            return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * bends)
         apart = np.stack([numbers[k : 2 * k][sizes], numbers[2 * k :][sizes]], axis=1)
         alike = process.normal(51, 2)[None, :, part]
         slope_and_bend = math.sqrt(_SAME_KINK) * alike + math.sqrt(1 - _SAME_KINK) * apart

@@ -45,6 +45,8 @@ class SizeEvidence:
             the sampled region, infinite where it lies at or beyond a divergence.
         regret: transferred_loss minus the loss at the optimum, nats, at least 0.
         relative_regret: regret as a fraction of the loss at the optimum.
+        octave_off: what the worse of half and twice the optimum costs, as a fraction of the loss there; infinite where
+            that was not sampled or diverges.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
     """
@@ -55,6 +57,7 @@ class SizeEvidence:
     transferred_loss: Interval
     regret: Interval
     relative_regret: Interval
+    octave_off: Interval
     measured: bool
     points: tuple[Point, ...]
 

@@ -11,6 +11,10 @@ from hptransfer.evidence.verdict import Verdict
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
 _LADDER = 8.0
 _BASE_WIDTH = 64
+#: the cost of being an octave off may grow by this factor, less 1, per doubling (robustness should not worsen by more)
+_FORGIVING = 0.2
+#: a largest size whose loss is below this share of the smallest's has learned its data by heart
+_MEMORISED = 0.1
 #: fewest octaves to the smallest diverged value that leave room for a step up
 _ROOM = 1.0
 #: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
@@ -52,6 +56,11 @@ def describe_regret(size: SizeEvidence) -> str:
     return f"the proxy's value costs {regret.estimate:.2%} of the loss there ({regret.low:.2%} to {regret.high:.2%})"
 
 
+def describe_growth(growth: Interval) -> str:
+    """How the cost of being an octave off changes with size, in words."""
+    return f"{growth.estimate:+.0%} per doubling ({growth.low:+.0%} to {growth.high:+.0%})"
+
+
 def _reason(ladder: Ladder, verdict: Verdict) -> str:
     asked = ladder.criteria
     if verdict is Verdict.DRIFTS:
@@ -79,8 +88,14 @@ def _open_questions(ladder: Ladder) -> list[str]:
     return questions
 
 
-def limits_of(ladder: Ladder, *, worse: bool = False) -> tuple[str, ...]:
-    """What this evidence cannot show even where the verdict is clear, one sentence each."""
+def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
+    """What this evidence cannot show even where the verdict is clear, one sentence each.
+
+    Args:
+        ladder: the evidence.
+        worse: a larger size clearly trains worse at its own optimum.
+        growth: of the cost of being an octave off, per doubling.
+    """
     sizes, axis = ladder.sizes, ladder.axis
     limits = []
     if ladder.ratio < _LADDER:
@@ -107,6 +122,16 @@ def limits_of(ladder: Ladder, *, worse: bool = False) -> tuple[str, ...]:
     )
     if worse:
         limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: look for a scaling mistake.")
+    if growth is not None and growth.low > _FORGIVING:
+        limits.append(
+            f"The larger the {axis}, the more a wrong {ladder.hyperparameter} costs: {describe_growth(growth)}."
+        )
+    if sizes[-1].best_loss < _MEMORISED * sizes[0].best_loss:
+        limits.append(
+            f"The loss at {axis} {sizes[-1].value} is {sizes[-1].best_loss / sizes[0].best_loss:.1%} of that at "
+            f"{sizes[0].value}: where training data are memorised, the gain from {axis} and what is relative to the "
+            "loss say little. Judge held-out losses, or fewer epochs."
+        )
     proxy = ladder.at_reference
     if proxy is not None and proxy.relative_regret.low > ladder.criteria.regret:
         limits.append(
@@ -142,6 +167,10 @@ def settle_by(ladder: Ladder) -> str:
     near = [str(s.value) for s in ladder.sizes if s.optimum.cliff_distance < _ROOM]
     if near:
         steps.append(f"refine the grid below the divergence at {ladder.axis} {', '.join(near)}")
+    if math.isinf(ladder.largest.relative_regret.estimate) and math.isfinite(ladder.largest.relative_regret.low):
+        steps.append(
+            f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {ladder.largest.value}"
+        )
     if not ladder.noise_known:
         steps.append("run a second seed at every value")
     elif not (low or high) and (wanted := _seeds_wanted(ladder)):
@@ -152,14 +181,14 @@ def settle_by(ladder: Ladder) -> str:
 def _seeds_wanted(ladder: Ladder) -> str:
     """How many seeds would shrink the deciding interval enough, or what else to do when no number would."""
     asked, drift, regret = ladder.criteria, ladder.drift, ladder.largest.relative_regret
-    if not drift.bounded:
+    if not drift.bounded or (drift.inside(asked.drift) and not asked.regret < regret.high < math.inf):
         return ""
     shrink = 1.0
     if not drift.inside(asked.drift):
         shrink = _ratio((drift.high - drift.low) / 2, abs(asked.drift - abs(drift.estimate)))
-    if not regret.high <= asked.regret:
+    if asked.regret < regret.high < math.inf:
         shrink = max(shrink, _ratio((regret.high - regret.low) / 2, abs(asked.regret - regret.estimate)))
-    if shrink > _MOST_SHRINKING:
+    if not shrink <= _MOST_SHRINKING:
         return "more seeds alone will not do: widen the ladder, or halve the spacing of the grid around the optima"
     seeds = math.ceil(ladder.seeds * shrink**2)
     values = sum(len({p.x for p in size.points}) for size in ladder.sizes)

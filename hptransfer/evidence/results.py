@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.columns import Roles, setting_columns
+from hptransfer.evidence.columns import Roles, is_training_loss, setting_columns
 from hptransfer.evidence.slices import AXES, Axis
 from hptransfer.evidence.table import Cell, Table, distinct, is_missing, numbers, text_of
 from hptransfer.evidence.trial import Trial, TrialState
@@ -251,6 +251,10 @@ def _group(
             hint="name the size's column with --size-column",
         )
     limits = _mixtures(table, roles, runs, notes)
+    if is_training_loss(roles.loss):
+        limits.append(
+            f"{roles.loss} is of training data: where those are memorised, held-out losses say something else."
+        )
     runs = _blown_up(runs, notes)
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):

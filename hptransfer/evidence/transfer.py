@@ -17,6 +17,7 @@ from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.evidence.optimum import quantiles, summarise
 from hptransfer.evidence.points import Point, SeedMeans, average_seeds
 from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
+from hptransfer.evidence.sensitivity import cost_of, growth_per_doubling
 from hptransfer.evidence.slices import AXES, Axis, on_axis, on_slice, points_by_size
 from hptransfer.evidence.trial import Trial
 from hptransfer.evidence.verdict import Verdict
@@ -39,6 +40,8 @@ class AxisReport:
         rho: regret over the loss gained from reference to largest size (fast transfer is well under 0.1); None where
             the gain is not clearly positive.
         wider_is_not_worse: False where a larger size is clearly worse at its own optimum, None where that is open.
+        sensitivity_growth: factor, less 1, by which the cost of being an octave off grows per doubling of the size;
+            None where that was not sampled at two sizes.
         verdict: the outcome.
         sentence: the outcome in words.
         limits: what the evidence cannot show, one sentence each.
@@ -55,6 +58,7 @@ class AxisReport:
     regret: Interval
     rho: Interval | None
     wider_is_not_worse: bool | None
+    sensitivity_growth: Interval | None
     verdict: Verdict
     sentence: str
     limits: tuple[str, ...]
@@ -177,6 +181,10 @@ def judge_axis(
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift)
     verdict = _verdict(ladder)
     not_worse = _not_worse(drawn)
+    seen = [
+        (math.log2(value), draws.octave_off) for value, draws in zip(groups, drawn, strict=True) if draws is not None
+    ]
+    growth = growth_per_doubling([at for at, _ in seen], [cost for _, cost in seen])
     by_size = dict(zip(groups, drawn, strict=True))
     return AxisReport(
         axis=axis,
@@ -189,9 +197,10 @@ def judge_axis(
         regret=sizes[-1].relative_regret,
         rho=_rho(by_size.get(reference), by_size[sizes[-1].value]),
         wider_is_not_worse=not_worse,
+        sensitivity_growth=growth,
         verdict=verdict,
         sentence=sentence_of(ladder, verdict),
-        limits=limits_of(ladder, worse=not_worse is False),
+        limits=limits_of(ladder, worse=not_worse is False, growth=growth),
         would_settle=settle_by(ladder) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
@@ -220,6 +229,7 @@ def _evidence(
         transferred_loss=lost,
         regret=regret,
         relative_regret=relative,
+        octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else cost_of(draws.octave_off),
         measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
     )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from hptransfer.errors import MachineError
 from hptransfer.execution.devices import VISIBLE
-from hptransfer.execution.limits import MEMORY_INTERVAL, START_LIMIT, TaskLimits, group_memory
+from hptransfer.execution.limits import MEMORY_INTERVAL, START_LIMIT, TaskLimits, group_memory, kernel_oom_kills
 from hptransfer.execution.outcome import Failure, Success, classify_death
 
 _TAIL = 16_384  # bytes of stderr kept for the message of a crash
@@ -102,7 +102,7 @@ class Child:
         self._read()
         self._stderr = b""  # what earlier tasks said explains nothing about this one
         self._task_id, self._since = task_id, time.monotonic()
-        self._oom_kills = _kernel_oom_kills()
+        self._oom_kills = kernel_oom_kills()
         if self._process.stdin is None:
             raise AssertionError("the child was started with pipes")
         with contextlib.suppress(BrokenPipeError):
@@ -174,7 +174,7 @@ class Child:
         return Success(task_id, answer["value"], answer["seconds"])
 
     def _explain_death(self) -> Failure:
-        oom_kill = _kernel_oom_kills() > self._oom_kills
+        oom_kill = kernel_oom_kills() > self._oom_kills
         stderr = self._stderr.decode(errors="replace")
         cause, message = classify_death(self._process.returncode, stderr, oom_kill=oom_kill)
         return self._fail(cause, message)
@@ -201,14 +201,3 @@ def _drain(stream: _Stream) -> bytes:
         if not chunk:
             return content
         content += chunk
-
-
-def _kernel_oom_kills() -> int:
-    """How often the kernel killed a process of this control group for memory (0 where the machine does not tell)."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-        events = Path("/sys/fs/cgroup", group, "memory.events").read_text()
-    except OSError:
-        return 0
-    counts = dict(line.split() for line in events.splitlines())
-    return int(counts.get("oom_kill", 0))

@@ -43,6 +43,28 @@ def listed_memory(group: int) -> int:
     return 1024 * sum(int(row[1]) for row in rows if len(row) == 2 and row[0] == str(group))
 
 
+def kernel_oom_kills() -> int:
+    """How often the kernel killed a process of this control group for memory (0 where the machine does not tell)."""
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(_oom_kills(*line.split(":", 2)[1:]) for line in groups if line.count(":") >= 2)
+
+
+def _oom_kills(controllers: str, group: str) -> int:
+    """The count of one hierarchy: the unified one of version 2 names no controllers, version 1 has one of memory."""
+    if controllers and "memory" not in controllers.split(","):
+        return 0
+    folder, name = ("memory", "memory.oom_control") if controllers else ("", "memory.events")
+    try:
+        text = Path("/sys/fs/cgroup", folder, group.lstrip("/"), name).read_text()
+    except OSError:
+        return 0
+    counts = dict(line.split() for line in text.splitlines())
+    return int(counts.get("oom_kill", 0))
+
+
 def _belongs(entry: Path, group: int) -> bool:
     if not entry.name.isdecimal():
         return False

@@ -13,7 +13,7 @@ from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
 from hptransfer.evidence.laziness import LazinessReport
-from hptransfer.evidence.reasons import describe_drift, describe_regret
+from hptransfer.evidence.reasons import describe_drift, describe_growth, describe_regret
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.speed import describe_speed, speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
@@ -69,11 +69,26 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     if axis.rho is not None and (speed := speed_of(axis.rho)) is not None:
         ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
         lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
+    lines += _size_effects(axis)
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
     if axis.would_settle:
         lines.append(Text(f"to settle it: {axis.would_settle}"))
     return Group(*lines, Text(""))
+
+
+def _size_effects(axis: AxisReport) -> list[Text]:
+    """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
+    answer = {True: "yes", False: "NO", None: "not settled"}[axis.wider_is_not_worse]
+    found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
+    if axis.sensitivity_growth is not None:
+        ends = ", ".join(
+            f"{size.octave_off.estimate:.2%} at {size.value}"
+            for size in (axis.sizes[0], axis.sizes[-1])
+            if math.isfinite(size.octave_off.estimate)
+        )
+        found.append(Text(f"being an octave off costs {ends}; {describe_growth(axis.sensitivity_growth)}"))
+    return found
 
 
 def print_laziness(report: LazinessReport | None, console: Console) -> None:

@@ -20,6 +20,7 @@ from hptransfer.storage.shared_study import SharedStudy, coordinating_connection
 PATIENCE = 60.0
 
 _HINTS = (
+    ("the file is gone", "put it back, or run the same command again to start over; nothing was made in its place"),
     ("locked", "another program holds the database: close dashboards and viewers, then run the same command again"),
     ("full", "free some space and run the same command again: it continues, nothing finished is lost"),
     ("not a database", "put back a copy of the file, or move it away to start over"),
@@ -91,7 +92,7 @@ def database_faults(place: Path | Address | SharedStudy) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError) as error:
         if not isinstance(place, Path):
             raise fault(place.address if isinstance(place, SharedStudy) else place, _deepest(error)) from None
-        said = _innermost(error)
+        said = _innermost(error) if place.exists() else f"the file is gone ({_innermost(error)})"
         hint = next((hint for phrase, hint in _HINTS if phrase in said), _HINT)
         raise MachineError(
             "the study's database must be readable and writable", received=f"{place}: {said}", hint=hint

@@ -28,24 +28,25 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
         yield session
 
 
-def grid(session: Session) -> list[TrialRequest]:
-    """Requests as a check makes them: four widths, four learning rates, two seeds."""
+def grid(session: Session, seeds: int = 2) -> list[TrialRequest]:
+    """Requests as a check makes them: four widths, four learning rates, some seeds."""
     recipe = session.loaded.recipe
     return [
         TrialRequest(recipe, session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
         for width in recipe.sizes.widths
         for x in (-7.0, -6.5, -6.0, -5.5)
-        for seed in (0, 1)
+        for seed in range(seeds)
     ]
 
 
 def main(work: str, runs: str, text: str) -> int:
-    """Works as a command does ("tune", "grid" or "run"); for tests that kill the whole process."""
+    """Works as a command does ("tune", "grid" or "grid:SEEDS", or "run"); for tests that kill the whole process."""
 
     def action() -> int:
         with recipe_session(Path(runs), text) as session:
-            if work == "grid":
-                session.run(grid(session), "check", lambda event: None)
+            kind, _, seeds = work.partition(":")
+            if kind == "grid":
+                session.run(grid(session, int(seeds or 2)), "check", lambda event: None)
                 return 0
             tune(session, quiet=True)
             if work == "tune":

@@ -229,3 +229,13 @@ def test_the_transferred_value_is_what_tune_recommended(tmp_path: Path) -> None:
     (axis,) = result.report.axes
     assert math.log2(axis.transferred) == pytest.approx(-6.2, abs=0.1)
     assert result.document["transferred"] == axis.transferred
+
+
+def test_the_penalty_at_the_target_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A check ends with what its value is expected to cost at the target, extrapolated from the ladder."""
+    with recipe_session(tmp_path / "runs", recipe_text({"drift": 0.0})) as session:
+        tune(session, quiet=True)
+        check(session, "ladder.yaml", quiet=True, show=True)
+    said = capsys.readouterr().out
+    assert "prediction at width 1024" in said
+    assert "above the best loss there" in said

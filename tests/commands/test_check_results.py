@@ -490,3 +490,12 @@ def test_a_table_with_sizes_as_columns_says_what_is_needed(judge: Judge) -> None
     result = judge("lr,128,256,512\n0.001,2.9,2.8,2.7\n0.002,2.8,2.7,2.6\n")
     assert result.exit_code == 2
     assert "one row per run" in result.stderr
+
+
+def test_training_losses_are_a_limit(judge: Judge) -> None:
+    """Memorised data make training losses a poor judge; the report says so, not only the log."""
+    text = csv_of(ladder(), header="width,lr,seed,train_loss")
+    assert any("training data" in limit for limit in document(judge(text, "--json"))["groups"][0]["limits"])
+    assert not any(
+        "training data" in limit for limit in document(judge(csv_of(ladder()), "--json"))["groups"][0]["limits"]
+    )

@@ -277,3 +277,14 @@ def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
     report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=0.005, reference=256)
     assert report.verdict is Verdict.DRIFTS
     assert report.drift.outside(0.15)
+
+
+def _one_seed(largest: Callable[[float], float]) -> AxisReport:
+    trials = ladder([parabola] * 3 + [largest], seeds=1, noise=0.001)
+    return judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64)
+
+
+def test_one_seed_proves_a_drift_by_a_flank_and_not_by_one_run() -> None:
+    """A flank of blown-up runs below which the optimum lies is drift; one blown-up run may be an accident."""
+    assert _one_seed(lambda x: parabola(x + 1.5) if x < -8.1 else 7.8).verdict is Verdict.DRIFTS
+    assert _one_seed(lambda x: 7.8 if x == -8 else parabola(x)).verdict is Verdict.INCONCLUSIVE

@@ -105,3 +105,19 @@ def test_the_coordinate_check_marks_the_layer_at_fault() -> None:
     lines = stream.getvalue().splitlines()
     assert any(line.startswith("hidden.1") and "+1.00" in line and "!" in line for line in lines)
     assert not any(line.startswith("hidden.0") and "!" in line for line in lines)
+
+
+def test_what_size_does_is_said(transfers: TransferReport) -> None:
+    """Whether larger sizes are worse at their own optimum, and what an octave off costs there, with its growth."""
+    text = " ".join(_printed(transfers).split())
+    assert "at its own optimum no larger width is worse: yes" in text
+    assert "being an octave off costs" in text
+    assert "per doubling" in text.split("being an octave off costs")[1]
+
+
+def test_a_larger_size_that_is_worse_is_said() -> None:
+    """Negative control: losses that rise with size are a NO and a limit."""
+    worse = _judged([lambda x, k=k: parabola(x) + 0.3 * k for k in range(4)])
+    text = " ".join(_printed(worse).split())
+    assert "no larger width is worse: NO" in text
+    assert "look for a scaling mistake" in text

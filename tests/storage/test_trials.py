@@ -322,12 +322,34 @@ def test_a_full_disk_loses_no_finished_trial(tmp_path: Path) -> None:
 
 
 def test_a_database_deleted_meanwhile_is_a_machine_error(path: Path, store: TrialStore) -> None:
-    """Nothing is silently created anew."""
+    """Nothing is silently created anew, and the message says what is wrong."""
     record(store, a_trial())
     path.unlink()
 
-    with pytest.raises(MachineError):
+    with pytest.raises(MachineError, match="the file is gone"):
         record(store, a_trial("k2"))
+    assert not path.exists()
+
+
+def test_a_write_torn_by_sigkill_is_undone(path: Path, store: TrialStore) -> None:
+    """A process dies in the middle of a transaction whose pages are partly in the file: SQLite's journal undoes it."""
+    for number in range(30):
+        record(store, a_trial(str(number)))
+    store.close()
+    code = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"  # spill into the file before the end
+        "connection.execute('BEGIN IMMEDIATE')\n"
+        "connection.execute('DELETE FROM trial_user_attributes')\n"
+        "connection.execute('DELETE FROM trials')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    before = path.read_bytes()
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+
+    assert path.read_bytes() != before
+    assert len(reopened(path).trials()) == 30
 
 
 def test_records_older_than_the_multipliers_are_completed(path: Path, store: TrialStore) -> None:

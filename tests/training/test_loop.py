@@ -194,6 +194,25 @@ def test_a_gradient_that_is_not_finite_diverges(corpus: Corpus) -> None:
     assert outcome.state is TrialState.DIVERGED
 
 
+def test_a_spike_that_recovers_is_a_result(corpus: Corpus) -> None:
+    """One step with a loss far above the start, then learning as before: the final loss decides."""
+    module = build()
+    calls = [0]
+
+    def disturb(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        calls[0] += _module.training
+        shift = torch.linspace(0.0, 200.0, output.shape[-1]) if calls[0] == 5 and _module.training else 0.0
+        return output + shift
+
+    module.register_forward_hook(disturb)
+
+    outcome = train(module, groups(module), corpus, SETTINGS, 0)
+
+    assert max(loss for _, loss in outcome.curve) > 20
+    assert outcome.state is TrialState.COMPLETE
+    assert outcome.loss < outcome.curve[0][1]
+
+
 def test_clipping_bounds_the_gradient(corpus: Corpus) -> None:
     """With a clip threshold the global norm of what the optimizer sees is the threshold; without, it is larger."""
     norms = {}

@@ -1,0 +1,143 @@
+"""Finished trials and results in the user's experiment tracker: each trial once, whatever is interrupted.
+
+What was logged is remembered in the run folder (`logged-<tracker>.txt`, a key per line), so a command that continues
+does not log a trial again. A tracker that fails is told once and left alone: it never ends a run.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.trial import Trial, TrialState
+
+#: tracker -> (its module here, the package it needs)
+TRACKERS = {
+    "tensorboard": ("hptransfer.report.to_tensorboard", "tensorboard"),
+    "wandb": ("hptransfer.report.to_wandb", "wandb"),
+    "mlflow": ("hptransfer.report.to_mlflow", "mlflow"),
+}
+
+
+class Sink(Protocol):
+    """One tracker."""
+
+    def trial(self, trial: Trial) -> None:
+        """Log a finished trial: loss curve, hyperparameters, final loss."""
+
+    def result(self, name: str, values: Mapping[str, float | str]) -> None:
+        """Log what a command found; once more when it was run again."""
+
+    def close(self) -> None:
+        """Write what is buffered."""
+
+
+class Tracking:
+    """The trackers of one command.
+
+    Args:
+        names: of trackers.
+        folder: the run folder.
+        recipe: its name.
+        warn: told when a tracker fails.
+
+    Raises:
+        UsageError: a tracker is unknown, or its package is not installed.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        folder: Path,
+        recipe: str,
+        warn: Callable[[str], object] = lambda text: print(text, file=sys.stderr),
+    ) -> None:
+        self._folder, self._warn = folder, warn
+        self._sinks = {name: _open(name, folder, recipe) for name in dict.fromkeys(names)}
+        self._logged = {name: set(_lines(self._ledger(name))) for name in self._sinks}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in tuple(self._sinks):
+            self._attempt(name, lambda sink: sink.close())
+
+    def trials(self, trials: Iterable[Trial]) -> None:
+        """Log those that were not logged before."""
+        for trial in trials if self._sinks else ():
+            for name in tuple(self._sinks):
+                if trial.key not in self._logged[name] and self._attempt(name, lambda sink: sink.trial(trial)):  # noqa: B023  # called at once
+                    self._logged[name].add(trial.key)
+                    with self._ledger(name).open("a", encoding="utf-8") as ledger:
+                        ledger.write(f"{trial.key}\n")
+
+    def result(self, name: str, document: Mapping[str, Any]) -> None:
+        """Log the numbers and words of a result document, lists left out."""
+        values = dict(_flat(document))
+        for sink in tuple(self._sinks):
+            self._attempt(sink, lambda opened: opened.result(name, values))
+
+    def _attempt(self, name: str, act: Callable[[Sink], object]) -> bool:
+        try:
+            act(self._sinks[name])
+        except Exception as error:  # a tracker may raise anything: no network, a full disk, a changed interface
+            self._warn(f"warning: {name} is left alone from now on: {type(error).__name__}: {error}")
+            del self._sinks[name]
+            return False
+        return True
+
+    def _ledger(self, name: str) -> Path:
+        return self._folder / f"logged-{name}.txt"
+
+
+def numbers(trial: Trial) -> dict[str, float | int | str]:
+    """What determines a trial, as trackers list it; the final loss where it is finite."""
+    size = trial.size
+    sizes = {"width": size.width, "depth": size.depth, "batch_size": size.batch_size, "tokens": size.tokens}
+    return {**trial.hyperparameters, **sizes, "seed": trial.seed, "state": trial.state.value}
+
+
+def final(trial: Trial) -> dict[str, float]:
+    """What a trial ended with."""
+    loss = {"loss": trial.loss} if trial.state is TrialState.COMPLETE else {}
+    return loss | {"flops": trial.flops, "seconds": trial.seconds}
+
+
+def _open(name: str, folder: Path, recipe: str) -> Sink:
+    if name not in TRACKERS:
+        raise UsageError(f"`--log` must be one of {', '.join(TRACKERS)}", received=name)
+    module, package = TRACKERS[name]
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise UsageError(
+            f"{package} must be installed to log to it", received=str(error), hint=f"pip install 'hptransfer[{name}]'"
+        ) from error
+    sink: Sink = import_module(module).open_sink(folder, recipe)
+    return sink
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float | str]]:
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, str) or (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ):
+            yield f"{prefix}{name}", value

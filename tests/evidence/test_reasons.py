@@ -1,0 +1,89 @@
+"""The words around a verdict: limits, and what would settle it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.reasons import limits_of, settle_by
+
+_INF = math.inf
+_OPTIMUM = Optimum(
+    log2_value=-8,
+    low=-8.5,
+    high=-7.5,
+    standard_error=0.25,
+    edge=None,
+    loss=Interval(3, 2.9, 3.1),
+    best_point=(-8, 3),
+    noise=0.01,
+    noise_from="seeds",
+    curvature=0.01,
+    cliff_distance=_INF,
+    plateau=(-9, -7),
+    n_points=18,
+    n_seeds=2,
+)
+
+
+def _ladder(
+    drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum
+) -> Ladder:
+    sizes = tuple(
+        SizeEvidence(64 * 2**step, _OPTIMUM, loss, regret, regret, regret, Interval(0.01, 0.005, 0.02), True, ())
+        for step, loss in enumerate(losses)
+    )
+    last = replace(sizes[-1], optimum=replace(_OPTIMUM, **optimum))
+    return Ladder("width", "learning_rate", 2**-8, 64, TransferCriteria(), (*sizes[:-1], last), drift)
+
+
+_DRIFTS = (Interval(0, -0.1, 0.1), Interval(0, -0.3, 0.3), Interval(0.15, 0, 0.3), Interval(0, -_INF, _INF))
+_REGRETS = (
+    Interval(0.001, 0, 0.002),
+    Interval(0.0025, 0, 0.01),
+    Interval(0.001, 0, _INF),
+    Interval(_INF, 0, _INF),
+    Interval(_INF, _INF, _INF),
+)
+
+
+@pytest.mark.parametrize(("drift", "regret"), list(product(_DRIFTS, _REGRETS)))
+@pytest.mark.parametrize("edge", [{}, {"edge": "low", "low": -_INF}, {"edge": "high", "high": _INF}])
+def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, object]) -> None:
+    """Open and infinite intervals once overflowed a number of seeds; there is a sentence for every one."""
+    advice = settle_by(_ladder(drift, regret, **edge))
+    assert advice.endswith(".")
+    assert "inf" not in advice
+    assert "nan" not in advice
+
+
+def test_an_edge_is_extended_before_seeds_are_added() -> None:
+    """More seeds tell nothing about an optimum beyond the grid."""
+    advice = settle_by(_ladder(Interval(-0.1, -_INF, 0.2), Interval(0.001, 0, _INF), edge="low", low=-_INF))
+    assert "smaller values at width 512" in advice
+    assert "seeds per value" not in advice
+
+
+def test_a_value_that_was_not_sampled_is_to_be_run() -> None:
+    """Where nothing is known at the transferred value, that run settles it, not more seeds elsewhere."""
+    advice = settle_by(_ladder(Interval(0, -0.1, 0.1), Interval(_INF, 0, _INF)))
+    assert "learning_rate 0.00391 itself at width 512" in advice
+    assert "seeds per value" not in advice
+
+
+def test_the_number_of_seeds_shrinks_the_interval_enough() -> None:
+    """Half width 0.3 must fall to 0.15: four times the two seeds."""
+    assert "about 8 seeds per value" in settle_by(_ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))).lower()
+
+
+def test_a_loss_that_fell_to_a_tenth_is_memorised() -> None:
+    """Trap 2: a training loss near 0 makes every ratio to it meaningless; 0.2 against 3 is 6.7%."""
+    settled = Interval(0, -0.1, 0.1), Interval(0, 0, 0.001)
+    assert any("memorised" in limit for limit in limits_of(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
+    assert not any("memorised" in limit for limit in limits_of(_ladder(*settled)))
