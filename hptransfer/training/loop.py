@@ -63,8 +63,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init.
-        loss: mean validation cross-entropy in nats per prediction; infinity when diverged.
+        state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init; or stopped.
+        loss: mean validation cross-entropy in nats per prediction; infinity unless complete.
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
@@ -84,6 +84,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
+    rungs: Sequence[tuple[int, float]] = (),
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -94,6 +95,7 @@ def train(
         settings: duration, schedule and optimizer.
         seed: of the data order.
         shard: of this process, where several train the model together; the outcome is the same in each.
+        rungs: (step, limit): the run ends there when its training loss, mean over a tenth of the steps, is higher.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -108,6 +110,9 @@ def train(
         losses.append(loss)
         if not math.isfinite(loss):
             break
+        if _too_high(losses, settings.steps, rungs):
+            curve = decimate(losses, settings.steps)
+            return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
     final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
@@ -118,6 +123,12 @@ def train(
         len(losses),
         time.perf_counter() - started,
     )
+
+
+def _too_high(losses: Sequence[float], steps: int, rungs: Sequence[tuple[int, float]]) -> bool:
+    limits = [limit for step, limit in rungs if step == len(losses) < steps]
+    recent = losses[-max(1, steps // 10) :]
+    return any(sum(recent) / len(recent) > limit for limit in limits)
 
 
 def training_losses(
