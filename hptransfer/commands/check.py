@@ -19,17 +19,20 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.running import Session, open_session, relative_cost
+from hptransfer.commands.sharpness import check_sharpness
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.evidence.collapse import collapse_of
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport
 from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.report.beside import print_collapse, print_laziness, print_sharpness
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -60,6 +63,7 @@ def check_command(
     max_time: str | None,
     trial_time: str | None,
     trial_memory: str | None,
+    sharpness: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -75,6 +79,7 @@ def check_command(
         max_time: wall time of this command.
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
+        sharpness: measure it whatever the recipe says.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
@@ -86,13 +91,13 @@ def check_command(
     if dry_run:
         return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
     with open_session(recipe, runs, workers, options=options) as session:
-        result = check(session, recipe, quiet=quiet, show=not as_json)
+        result = check(session, recipe, quiet=quiet, show=not as_json, sharpness=sharpness)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status
 
 
-def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResult:
+def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False) -> CheckResult:
     """Run the coordinate check and the ladder, judge them, write `transfer.json` and the figures.
 
     Args:
@@ -100,6 +105,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         name: what the user called the recipe, for hints.
         quiet: no progress.
         show: print tables and curves to stdout as they become known.
+        sharpness: measure it whatever the recipe says.
 
     Raises:
         UsageError: nothing was tuned, or with another version of the recipe.
@@ -125,12 +131,23 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     if climbed.rounds:
         print_rounds(climbed.rounds, climbed.ended, console)
     print_transfer(report, console)
+    along_width = [trial for trial in trials if trial.size in design.sizes("width")]
+    collapse = collapse_of(
+        along_width, axis="width", hyperparameter=design.hyperparameter, transferred=design.tuned[design.hyperparameter]
+    )
+    print_collapse(collapse, console)
+    sharp = None
+    if sharpness or loaded.recipe.check.sharpness:
+        sharp = check_sharpness(design, session.pool, folder.path / "sharpness.json", session.fingerprint)
+        print_sharpness(sharp, console)
     document = transfer_document(
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
         coordinate=coordinate.reports,
         linearisation=coordinate.laziness,
+        sharpness=sharp,
+        collapse=collapse,
         provenance=_provenance(session, trials),
         adaptive={"ended": climbed.ended, "rounds": climbed.rounds},
     )

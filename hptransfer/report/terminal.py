@@ -12,7 +12,6 @@ from rich.text import Text
 from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.reasons import describe_drift, describe_regret
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.speed import describe_speed, speed_of
@@ -74,14 +73,6 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     if axis.would_settle:
         lines.append(Text(f"to settle it: {axis.would_settle}"))
     return Group(*lines, Text(""))
-
-
-def print_laziness(report: LazinessReport | None, console: Console) -> None:
-    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
-    if report is not None:
-        numbers = zip(report.depths, report.distances, strict=True)
-        console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
-        console.print(f"{report.verdict.value}: {report.sentence}\n")
 
 
 def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:
