@@ -304,6 +304,9 @@ def check(
         str | None,
         typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
     ] = None,
+    sharpness: Annotated[
+        bool, typer.Option("--sharpness", help="Also the Hessian's top eigenvalue at every width, trained once more.")
+    ] = False,
     max_trials: MaxTrials = None,
     max_flops: MaxFlops = None,
     max_time: MaxTime = None,
@@ -338,6 +341,7 @@ def check(
         "trial_time": trial_time,
         "trial_memory": trial_memory,
         "on_change": on_change and on_change.value,
+        "sharpness": sharpness,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]

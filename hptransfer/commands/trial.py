@@ -218,6 +218,24 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def run_sharpness(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one model and measure its sharpness; another entry point of a worker.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+
+    Returns:
+        "size", "seed" and what `measure_sharpness` returns.
+    """
+    from hptransfer.training.sharpness import measure_sharpness
+
+    request = request_from_payload(payload)
+    corpus = cached_corpus(request.recipe.data, request.root)
+    module, groups = planned_model(request)
+    measured = measure_sharpness(module, groups, corpus, training_settings(request), request.seed)
+    return {"size": asdict(request.size), "seed": request.seed, **measured}
+
+
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A model initialised by the plan of its size, and its optimizer groups."""
     from hptransfer.models.applied import AppliedPlan

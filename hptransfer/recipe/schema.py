@@ -328,6 +328,9 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+    sharpness: bool = False
+    """also train every width once more at the tuned values, without decay, and compare the Hessian's top eigenvalue
+    with its threshold; `check --sharpness` asks for it once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:

@@ -138,9 +138,20 @@ def training_losses(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Iterable[float]:
-    """Take one optimizer step per item; yields the training loss before each step."""
-    optimizer = build_optimizer(param_groups, settings)
+    """Take one optimizer step per item; yields the training loss before each step.
+
+    Args:
+        module: as for `train`, like those that follow.
+        param_groups: not used where an optimizer is given.
+        corpus: source of batches.
+        settings: duration, schedule and optimizer.
+        seed: of the data order.
+        shard: which part of every batch this process takes.
+        optimizer: from `build_optimizer`, for those who look at its state afterwards; default: a new one.
+    """
+    optimizer = optimizer or build_optimizer(param_groups, settings)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
