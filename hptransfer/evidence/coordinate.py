@@ -80,8 +80,8 @@ class CoordinateRow:
         judged: False where theory predicts no flat line: in depth before step 3, and see `places.Place`. Such rows are
             shown, not judged.
         verdict: HOLDS, FAILS or INCONCLUSIVE.
-        allowed: the slopes that theory gives, 0 to 0 but for layers whose place moves with the depth; the tolerance is
-            added on both sides.
+        allowed: the slopes that theory gives, 0 to 0 but in depth: for layers whose place moves with it, and where the
+            activations at init still fall; the tolerance is added on both sides.
         summed: of attention logits, power of size of scale times head_dim: 0 where they are divided by head_dim or
             heads do not grow, 1/2 where they are divided by the square root of a head that grows; nan for others.
     """
@@ -240,12 +240,13 @@ def _row(
 ) -> CoordinateRow:
     log_size = np.log2(np.array(sorted({m.size for m in group})))
     fitted = fit_slope(changes, log_size)
-    verdict = fitted.within(place.low - tolerance, place.high + tolerance)
+    high = place.high + (_settling_start(group, changes.shape, log_size) if axis == "depth" else 0.0)
+    verdict = fitted.within(place.low - tolerance, high + tolerance)
     if axis == "width" and any(_drowned(m) for m in group):
         # the whole change has a slope still, and where it grows something learned does: a random share never grows
         whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
         fitted = fit_slope(whole, log_size)
-        verdict = fitted.within(-math.inf, place.high + tolerance)
+        verdict = fitted.within(-math.inf, high + tolerance)
         verdict = RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
     summed = fit_slope(np.array([m.summed or math.nan for m in group]).reshape(changes.shape), log_size)
     return CoordinateRow(
@@ -256,9 +257,20 @@ def _row(
         asymptotic=fitted.asymptotic,
         judged=place.judged,
         verdict=verdict,
-        allowed=(place.low, place.high),
+        allowed=(place.low, high),
         summed=summed.estimate,
     )
+
+
+def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: Array) -> float:
+    """By which power the activations at init, which changes are divided by, fall with depth; 0 where they do not.
+
+    With branches of 1/L the random start of the stream is that of the embedding plus a part whose square falls as 1/L.
+    It is no property of training, so a relative change may rise by as much as it falls.
+    """
+    initial = np.array([m.initial or math.nan for m in group]).reshape(shape)
+    slope = fit_slope(initial, log_size).estimate
+    return 0.0 if math.isnan(slope) else max(0.0, -slope)
 
 
 def _drowned(m: Measurement) -> bool:

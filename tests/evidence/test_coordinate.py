@@ -220,3 +220,19 @@ def test_without_residual_blocks_every_layer_is_compared() -> None:
 
     assert first.judged
     assert first.allowed == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(0.0, "HOLDS"), (0.5, "FAILS")])
+def test_a_start_that_falls_is_no_growth(power: float, verdict: str) -> None:
+    """The stream starts at sqrt(1 + 4 / L), so a flat change rises relative to it; one that grows still fails."""
+    rows = [
+        Measurement(depth, seed, 3, f"blocks.{depth - 1}", "residual", 0.1 * depth**power, math.sqrt(1 + 4 / depth))
+        for depth in (2, 4, 8)
+        for seed in range(2)
+    ]
+
+    (row,) = judge_coordinates(rows, axis="depth").rows
+
+    assert row.slope == pytest.approx(power + row.allowed[1])
+    assert row.slope > power + 0.2
+    assert row.verdict is RowVerdict(verdict)
