@@ -1,11 +1,12 @@
 """Trials per hour of `hptransfer tune` against a plain loop of the same trainings, written by hand with mup and Optuna.
 
-    python benchmarks/overhead.py [--steps 900] [--repeats 1]
+    python benchmarks/overhead.py [--steps 2400] [--ways ...]
 
 The loop trains in one process with one thread what `tune` trained: same model, data, learning rates, seeds and steps,
 through the same `train` function; mup gives the parameter groups and Optuna's SQLite storage keeps the results. Each
 time is that of a whole process, imports included, so `tune` with one worker is compared at its worst: a short search.
-Prints one JSON object.
+"two plain" are two such loops at once, each with half of the points: what two workers could reach on this machine.
+Prints one JSON object; calls add to the results in the folder, so that ways can be timed apart and repeatedly.
 """
 
 from __future__ import annotations
@@ -35,60 +36,77 @@ tune:
   trials: 24
   confirm_seeds: 2
 """
+TRIALS = 24 + 2
+
+
+WAYS = ("tune --workers 1", "plain", "tune --workers 2", "two plain")
 
 
 def main() -> None:
-    """Time both ways, alternating, and print medians and ratios."""
+    """Time the ways asked for and print the medians of all that were timed in the folder so far."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=900, help="optimizer steps of a trial (about 1 ms each)")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps of a trial (about 0.8 ms each)")
+    parser.add_argument("--folder", type=Path, default=Path("overhead"), help="results of earlier calls are kept here")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="the first one comes first: it searches")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # the loop by hand, in a process of its own
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain:
         plain_loop(options.plain, json.loads((options.folder / "points.json").read_text()), options.folder)
         return
-    times: dict[str, list[float]] = {"plain": [], "tune --workers 1": [], "tune --workers 2": []}
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = Path(folder, "recipe.yaml")
-        recipe.write_text(RECIPE.replace("STEPS", str(options.steps)))
-        for repeat in range(options.repeats):
-            for workers in (1, 2):
-                runs = Path(folder, f"runs-{repeat}-{workers}")
-                command = [
-                    "-m",
-                    "hptransfer",
-                    "tune",
-                    str(recipe),
-                    "--runs",
-                    str(runs),
-                    "--workers",
-                    str(workers),
-                    "-q",
-                ]
-                times[f"tune --workers {workers}"].append(timed(*command))
-            points = trained_points(Path(folder, f"runs-{repeat}-1", "overhead", "study.db"))
-            Path(folder, "points.json").write_text(json.dumps(points))
-            times["plain"].append(timed(__file__, "--plain", str(recipe), "--folder", folder))
-            Path(folder, "plain.db").unlink()
-    median = {name: statistics.median(values) for name, values in times.items()}
-    report = {
-        "trials": len(points),
-        "steps": options.steps,
-        "seconds": times,
-        "trials_per_hour": {name: round(3600 * len(points) / seconds) for name, seconds in median.items()},
-        "relative_to_plain": {name: round(median["plain"] / seconds, 3) for name, seconds in median.items()},
+    folder: Path = options.folder
+    folder.mkdir(exist_ok=True)
+    results = folder / "seconds.json"
+    seconds: dict[str, list[float]] = json.loads(results.read_text()) if results.exists() else {}
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("STEPS", str(options.steps)))
+    for way in options.ways:
+        seconds.setdefault(way, []).append(timed_together(*commands(way, folder, recipe)))
+        results.write_text(json.dumps(seconds))
+    report(seconds, options.steps)
+
+
+def commands(way: str, folder: Path, recipe: Path) -> list[tuple[str, ...]]:
+    """What is started at once for one measurement."""
+    run = Path(tempfile.mkdtemp(dir=folder))
+    if way.startswith("tune"):
+        workers = way[-1]
+        return [("-m", "hptransfer", "tune", str(recipe), "--runs", str(run), "--workers", workers, "--quiet")]
+    points = trained_points(next(folder.glob("*/overhead/study.db")))
+    parts = 2 if way == "two plain" else 1
+    return [by_hand(recipe, points[part::parts], run / str(part)) for part in range(parts)]
+
+
+def report(seconds: dict[str, list[float]], steps: int) -> None:
+    """Print medians, trials per hour and what they are relative to the plain loop."""
+    median = {way: statistics.median(values) for way, values in seconds.items()}
+    document = {
+        "trials": TRIALS,
+        "steps": steps,
+        "seconds": {way: [round(value, 2) for value in values] for way, values in seconds.items()},
+        "trials_per_hour": {way: round(3600 * TRIALS / value) for way, value in median.items()},
+        "relative_to_plain": {way: round(median["plain"] / v, 3) for way, v in median.items() if "plain" in median},
         "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
     }
-    print(json.dumps(report, indent=2))
+    print(json.dumps(document, indent=2))
 
 
-def timed(*arguments: str) -> float:
-    """Seconds of a whole Python process with one thread."""
+def timed_together(*commands: tuple[str, ...]) -> float:
+    """Seconds until the last of several such processes, started at once, has ended."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
+    processes = [
+        subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, env=environment) for command in commands
+    ]
+    if any(process.wait() for process in processes):
+        raise SystemExit("a process failed: see above")
     return time.perf_counter() - started
+
+
+def by_hand(recipe: Path, points: list[tuple[float, int, float]], folder: Path) -> tuple[str, ...]:
+    """The command of the loop by hand over these points, with a folder of its own."""
+    folder.mkdir()
+    (folder / "points.json").write_text(json.dumps(points))
+    return __file__, "--plain", str(recipe), "--folder", str(folder)
 
 
 def trained_points(study: Path) -> list[tuple[float, int, float]]:
