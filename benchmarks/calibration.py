@@ -93,7 +93,7 @@ def table(setting: Setting, number: int) -> Table:
                 final = float(loss) if state is TrialState.COMPLETE else math.inf
                 size = Size(64 * 2**rung, 2, 64, 64_000)
                 trials.append(Trial("", size, {"learning_rate": 2.0 ** float(x)}, seed, state, final))
-    slope = float(np.polyfit(np.arange(rungs), optima, 1)[0])
+    slope = float(np.polyfit(np.arange(rungs), optima, 1)[0]) if rungs > 1 else 0.0
     return Table(trials, 2.0 ** float(xs[steps]), optima, slope)
 
 

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hptransfer.cli.boundary import guarded
+from hptransfer.cli.cluster import cluster
+from hptransfer.cli.options import (
+    DEFAULT_RUNS,
+    PROCESSORS,
+    Cause,
+    Column,
+    Depth,
+    DryRun,
+    Force,
+    Format,
+    Json,
+    Log,
+    MaxFlops,
+    MaxTime,
+    MaxTrials,
+    OnChange,
+    OptionalRecipe,
+    Quiet,
+    RecipeArgument,
+    Reference,
+    Runs,
+    Storage,
+    Template,
+    TrialMemory,
+    TrialTime,
+    Width,
+    Workers,
+    dispatch,
+)
 
 app = typer.Typer(
     name="hptransfer",
@@ -24,131 +48,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Template(StrEnum):
-    """Recipes that `init` can write."""
-
-    QUICKSTART = "quickstart"
-    GPT = "gpt"
-
-
-class Format(StrEnum):
-    """Forms in which `validate` prints findings."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-
-
-class Tracker(StrEnum):
-    """Where `--log` can log to."""
-
-    TENSORBOARD = "tensorboard"
-    WANDB = "wandb"
-    MLFLOW = "mlflow"
-
-
-class Leading(StrEnum):
-    """Commands with which a worker can coordinate a study."""
-
-    TUNE = "tune"
-    CHECK = "check"
-    RUN = "run"
-
-
-class Cause(StrEnum):
-    """Why trials failed that would fail again."""
-
-    ERROR = "error"
-    OUT_OF_MEMORY = "out-of-memory"
-    TIMEOUT = "timeout"
-
-
-class Change(StrEnum):
-    """Which recipe holds where finished trials belong to another version of it."""
-
-    NEW = "new"
-    KEEP = "keep"
-
-
-#: how many processors this process may use
-PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-DEFAULT_RUNS = Path("runs")
-
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
-]
-OptionalRecipe = Annotated[
-    str | None,
-    typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False),
-]
-Column = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="With --results. Default: inferred where obvious.", show_default=False),
-]
-Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; results go to DIR/<name>/.")]
-Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
-        show_default=False,
-    ),
-]
-Log = Annotated[
-    list[Tracker] | None,
-    typer.Option(metavar="TRACKER", help="Log trials and results to it too; repeatable.", show_default=False),
-]
-SharedStorage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="postgresql://USER@HOST:PORT/DATABASE, without a password. Default: HPTRANSFER_STORAGE.",
-        show_default=False,
-    ),
-]
-MaxTrials = Annotated[
-    int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
-]
-MaxFlops = Annotated[float | None, typer.Option(help="FLOPs of this recipe's trials in all. Overrides `budget.flops`.")]
-MaxTime = Annotated[
-    str | None, typer.Option(metavar="30m|2h", help="Wall time of this command. Overrides `budget.time`.")
-]
-TrialTime = Annotated[
-    str | None, typer.Option(metavar="90s|10m", help="Wall time of a trial. Overrides `budget.trial_time`.")
-]
-TrialMemory = Annotated[
-    str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
-]
-OnChange = Annotated[
-    Change | None,
-    typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
-]
-Reference = Annotated[
-    str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
-Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
-Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
-Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
-
-
-def dispatch(command: str, **options: object) -> None:
-    """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
-
-    def call() -> int:
-        function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
-        if options.get("storage") is not None and command in ("tune", "check", "run"):
-            from hptransfer.commands.shared import through_restarts
-
-            return through_restarts(lambda: function(**options))
-        return function(**options)
-
-    raise typer.Exit(guarded(call))
 
 
 def _print_version(asked: bool) -> None:
@@ -298,6 +197,9 @@ def check(
         str | None,
         typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
     ] = None,
+    sharpness: Annotated[
+        bool, typer.Option("--sharpness", help="Also the Hessian's top eigenvalue at every width, trained once more.")
+    ] = False,
     max_trials: MaxTrials = None,
     max_flops: MaxFlops = None,
     max_time: MaxTime = None,
@@ -332,6 +234,7 @@ def check(
         "trial_time": trial_time,
         "trial_memory": trial_memory,
         "on_change": on_change and on_change.value,
+        "sharpness": sharpness,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
@@ -416,96 +319,6 @@ def run(
     )
 
 
-study_app = typer.Typer(help="Studies that many machines share.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(study_app, name="study")
-
-
-@study_app.command("init")
-def study_init(
-    recipe: RecipeArgument,
-    storage: SharedStorage = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Let a study that exists follow this recipe and these versions.")
-    ] = False,
-) -> None:
-    """Make a study in a PostgreSQL database, once; workers and coordinators join it."""
-    dispatch("study", recipe=recipe, storage=storage, update=update)
-
-
-@app.command()
-def worker(
-    recipe: RecipeArgument,
-    storage: SharedStorage = None,
-    runs: Runs = DEFAULT_RUNS,
-    max_trials: Annotated[
-        int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
-    ] = None,
-    idle_exit: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Stop after as long without work. Default: never."),
-    ] = None,
-    lease: Annotated[
-        float,
-        typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial."),
-    ] = 60.0,
-    lead: Annotated[
-        Leading | None,
-        typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
-    quiet: Quiet = False,
-) -> None:
-    """Train trials of a shared study until there is nothing left to do."""
-    dispatch(
-        "worker",
-        recipe=recipe,
-        storage=storage,
-        runs=runs,
-        max_trials=max_trials,
-        idle_exit=idle_exit,
-        lease=lease,
-        lead=None if lead is None else lead.value,
-        workers=workers,
-        quiet=quiet,
-    )
-
-
-@app.command()
-def slurm(
-    recipe: RecipeArgument,
-    storage: SharedStorage = None,
-    runs: Runs = DEFAULT_RUNS,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Workers, one per task of the array.")] = 16,
-    time: Annotated[str, typer.Option(metavar="LIMIT", help="Time limit of a task; it requeues itself.")] = "04:00:00",
-    cpus: Annotated[int, typer.Option(min=1, max=256, help="Processors, and threads, of a worker.")] = 1,
-    lead: Annotated[Leading, typer.Option(help="What the workers work on together.")] = Leading.RUN,
-    lease: Annotated[
-        float, typer.Option(min=1, max=86400, metavar="SECONDS", help="A worker silent for longer loses its trial.")
-    ] = 60.0,
-    sbatch: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Further option of sbatch; repeatable.", show_default=False),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: array.sbatch in the run folder.", show_default=False)
-    ] = None,
-) -> None:
-    """Write a Slurm array script of workers."""
-    dispatch(
-        "slurm",
-        recipe=recipe,
-        storage=storage,
-        runs=runs,
-        workers=workers,
-        time=time,
-        cpus=cpus,
-        lead=lead.value,
-        lease=lease,
-        sbatch=sbatch or [],
-        output=output,
-    )
-
-
 @app.command()
 def status(
     reference: Reference,
@@ -524,11 +337,12 @@ def retry(
     cause: Annotated[
         list[Cause] | None, typer.Option(help="Only these; repeatable. Default: all.", show_default=False)
     ] = None,
+    storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """Requeue failed trials; the next tune, check or run trains them."""
     causes = [each.value.replace("-", " ") for each in cause or []]
-    dispatch("retry", reference=reference, runs=runs, cause=causes, as_json=as_json)
+    dispatch("retry", reference=reference, runs=runs, cause=causes, storage=storage, as_json=as_json)
 
 
 @app.command()
@@ -541,3 +355,6 @@ def stop(
 ) -> None:
     """Ask the process that works in a run folder to finish; the same command continues later."""
     dispatch("stop", reference=reference, runs=runs, now=now, wait=wait, quiet=quiet)
+
+
+app.add_typer(cluster)

@@ -25,19 +25,22 @@ from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
 from hptransfer.commands.remembered import OnChange
 from hptransfer.commands.running import Session, open_session, relative_cost, told
+from hptransfer.commands.sharpness import check_sharpness
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.evidence.collapse import collapse_of
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import Recipe
+from hptransfer.report.beside import print_collapse, print_laziness, print_sharpness
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
-from hptransfer.report.terminal import print_coordinates, print_laziness, print_transfer
+from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -69,6 +72,7 @@ def check_command(
     trial_time: str | None,
     trial_memory: str | None,
     on_change: OnChange | None,
+    sharpness: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -87,6 +91,7 @@ def check_command(
         trial_time: wall time of a trial.
         trial_memory: memory of a trial.
         on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
+        sharpness: measure it whatever the recipe says.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
@@ -102,13 +107,13 @@ def check_command(
     with open_session(
         recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
-        result = check(session, recipe, quiet=quiet, show=not as_json)
+        result = check(session, recipe, quiet=quiet, show=not as_json, sharpness=sharpness)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status
 
 
-def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResult:
+def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False) -> CheckResult:
     """Run the coordinate check and the ladder, judge them, write `transfer.json` and the figures.
 
     Args:
@@ -116,6 +121,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
         name: what the user called the recipe, for hints.
         quiet: no progress.
         show: print tables and curves to stdout as they become known.
+        sharpness: measure it whatever the recipe says.
 
     Raises:
         UsageError: nothing was tuned, or with another version of the recipe.
@@ -149,12 +155,26 @@ def check(session: Session, name: str, *, quiet: bool, show: bool) -> CheckResul
     print_interactions(pairs, console)
     _print_target(loaded.recipe, report, console)
     trials = list({trial.key: trial for climbed in climbs for trial in climbed.trials}.values())
+    first = designs[0]
+    collapse = collapse_of(
+        [trial for trial in climbs[0].trials if trial.size in first.sizes("width")],
+        axis="width",
+        hyperparameter=first.hyperparameter,
+        transferred=first.tuned[first.hyperparameter],
+    )
+    print_collapse(collapse, console)
+    sharp = None
+    if sharpness or loaded.recipe.check.sharpness:
+        sharp = check_sharpness(first, session.pool, folder.path / "sharpness.json", session.fingerprint)
+        print_sharpness(sharp, console)
     document = transfer_document(
         report,
         recipe=loaded.recipe.name,
         recipe_hash=loaded.hash,
         coordinate=coordinate.reports,
         linearisation=coordinate.laziness,
+        sharpness=sharp,
+        collapse=collapse,
         provenance=_provenance(session, trials),
         adaptive=_rounds(designs, climbs),
         interactions=pairs,

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from hptransfer.commands.design import CheckDesign
+from hptransfer.commands.measuring import measure
 from hptransfer.commands.trial import TrialRequest
-from hptransfer.errors import MachineError
 from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.evidence.laziness import LazinessReport, judge_linearisation
 from hptransfer.evidence.updates import read_parameters
-from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
-from hptransfer.storage.run_folder import write_atomically
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 3
@@ -82,23 +79,10 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
         for seed in range(recipe.check.coordinate.seeds)
         for request in [TrialRequest(recipe, design.root, size, values, seed)]
     }
-    known = _read(cache)
-    missing = [key for key in requests if key not in known]
-    for key in reversed(missing):  # largest first, so that no worker ends with a long one
-        request = requests[key]
-        pool.submit(key, request.coordinates_payload(linearisation=request.size in linearised))
-    for _ in missing:
-        outcome = pool.next_result()
-        if outcome is None:
-            raise MachineError("a worker must answer while tasks are under way", received="none is")
-        if isinstance(outcome, Failure):
-            raise MachineError(
-                "the coordinate check must be able to train a few steps at every size",
-                received=f"{requests[outcome.task_id].size.label}: {outcome.cause}: {outcome.message}",
-            )
-        known[outcome.task_id] = outcome.value
-    if missing:
-        write_atomically(cache, json.dumps(known))
+    payloads = {
+        key: request.coordinates_payload(linearisation=request.size in linearised) for key, request in requests.items()
+    }
+    known = measure(payloads, pool, cache, "the coordinate check must be able to train a few steps at every size")
     by_size: dict[Size, list[Mapping[str, Any]]] = {}
     for key, request in requests.items():
         by_size.setdefault(request.size, []).append(known[key])
@@ -109,11 +93,3 @@ def _key(request: TrialRequest, fingerprint: str, *, linearisation: bool) -> str
     steps = ",".join(map(str, request.recipe.check.coordinate.steps))
     measured = f"{steps}:linearisation" if linearisation else steps
     return hashlib.sha256(f"{request.key(fingerprint)}:{measured}:{_FORMAT}".encode()).hexdigest()
-
-
-def _read(cache: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # a cache: what cannot be read is measured again
-        return {}
-    return known if isinstance(known, dict) else {}

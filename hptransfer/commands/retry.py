@@ -9,12 +9,15 @@ from pathlib import Path
 
 from hptransfer.commands.located import locate
 from hptransfer.commands.trial import TrialRequest
-from hptransfer.recipe.schema import Range
+from hptransfer.errors import UsageError
+from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.server import find_address
+from hptransfer.storage.shared_study import SharedStudy, find_study
 from hptransfer.storage.trials import STANDING, TrialStore
 
 
-def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool) -> int:
+def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
     """Requeue failed trials; the next `tune`, `check` or `run` trains them where it still wants them.
 
     Args:
@@ -22,13 +25,14 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         runs: the folder of run folders.
         cause: "error", "out of memory", "timeout"; none for all of them.
         as_json: print JSON.
+        storage: address of a database, where the trials are there and not in the folder.
 
     Returns:
         0, also where there is nothing to requeue.
 
     Raises:
         UsageError: nothing was run there yet.
-        MachineError: a process works in the folder.
+        MachineError: a process works in the folder, or coordinates the study.
     """
     found = locate(reference, runs)
     recipe = found.recipe
@@ -37,7 +41,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     space: dict[str, Range] = dict(recipe.tune.space.items())
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
-        TrialStore(folder.study, experiment, space) as store,
+        TrialStore(folder.study if storage is None else _shared(recipe, storage), experiment, space) as store,
     ):
         requeued = store.requeue(cause or STANDING)
     counts = Counter(failed.cause for failed in requeued)
@@ -50,3 +54,11 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     else:
         print("no failed trial to requeue; trials that were killed or interrupted run again by themselves")
     return 0
+
+
+def _shared(recipe: Recipe, storage: str) -> SharedStudy:
+    address = find_address(storage)
+    study = find_study(address, recipe.name)
+    if study is None:
+        raise UsageError("the study must exist", received=f"no study {recipe.name} in {address}")
+    return study

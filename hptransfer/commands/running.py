@@ -7,9 +7,10 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
@@ -40,6 +41,8 @@ GRACE = 5.0
 _MOST_KILLS = 2
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
 
+#: (step, limit) pairs at which a trial is stopped early
+Rungs = Sequence[tuple[int, float]]
 OnEvent = Callable[[TrialEvent], None]
 
 
@@ -77,7 +80,9 @@ class Session:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
-    def run(self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent) -> list[Trial]:
+    def run(
+        self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
+    ) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
 
         def told(event: TrialEvent) -> None:
@@ -94,6 +99,7 @@ class Session:
             on_event=told,
             meter=self.meter,
             folder=self.folder,
+            rungs=rungs or {},
         )
 
 
@@ -182,6 +188,7 @@ def run_requests(
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
+    rungs: Mapping[str, Rungs] = MappingProxyType({}),
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
@@ -198,6 +205,7 @@ def run_requests(
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
+        rungs: by key, where a trial is stopped early; one that was stopped before is not run again. Others run whole.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -212,10 +220,13 @@ def run_requests(
     keys = [request.key(fingerprint) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = []
+    done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
     for key, request in by_key.items():
         found, failed = store.find(key), store.standing(key)
         if found is not None:
             on_event(_event("reused", request, found))
+        elif key in done_with:
+            continue
         elif failed is not None:
             on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
@@ -225,7 +236,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder).train()
+        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder, rungs).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -247,6 +258,7 @@ class _Run:
     meter: Meter
     streak: Streak
     folder: RunFolder | None
+    rungs: Mapping[str, Rungs]
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     objection: str | None = None
@@ -283,7 +295,7 @@ class _Run:
         left = len(self.waiting) + len(self.running)
         if not left:
             return
-        finished = self.store.trials()
+        finished = self._paid
         _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
         spent = self.objection or self.meter.objection(finished, (), wanted.size)
         raise BudgetError(
@@ -293,18 +305,23 @@ class _Run:
             "command again: it continues",
         )
 
+    @property
+    def _paid(self) -> list[Trial]:
+        """Trials that the budget has paid for."""
+        return [*self.store.trials(), *self.store.stopped_trials()]
+
     def _hand_out(self) -> None:
         self.objection = None
         while self.waiting and len(self.running) < self.pool.workers:
             key, request = self.waiting[0]
             sizes = [attempt.request.size for attempt in self.running.values()]
-            self.objection = self.meter.objection(self.store.trials(), sizes, request.size)
+            self.objection = self.meter.objection(self._paid, sizes, request.size)
             if self.objection:
                 return
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            self.pool.submit(key, request.payload())
+            self.pool.submit(key, request.payload() | ({"rungs": self.rungs[key]} if self.rungs.get(key) else {}))
             self.on_event(_event("started", request))
 
     def _take(self, timeout: float) -> None:

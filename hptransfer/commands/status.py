@@ -209,7 +209,7 @@ def _sizes(seen: Sequence[SeenTrial]) -> dict[str, dict[str, float | int | None]
         losses = [trial.loss for trial in trials if trial.state is TrialState.COMPLETE]
         sizes[study.rpartition("-")[0]] = {
             "finished": counts["finished"],
-            "diverged": len(trials) - len(losses),
+            "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),
             "running": counts["running"],
             "failed": counts["failed"],
             "requeued": counts["requeued"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer import __version__
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, trial_to_dict
+from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.hyperparameters import NAMES, defaults, told
 from hptransfer.recipe.schema import Data, Recipe
@@ -162,7 +162,8 @@ def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     settings = training_settings(request)
-    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE)
+    rungs = [(int(step), float(limit)) for step, limit in payload.get("rungs", ())]
+    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE, rungs)
     cost = training_flops(module, request.size.tokens, request.recipe.model.context)
     trial = Trial(
         key=request.key(corpus.fingerprint),
@@ -174,9 +175,17 @@ def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[
         curve=outcome.curve,
         flops=cost * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint),
+        provenance=provenance(corpus.fingerprint) | stop_reason(outcome.state, outcome.steps, settings.steps, rungs),
     )
     return trial_to_dict(trial)
+
+
+def stop_reason(state: TrialState, done: int, steps: int, rungs: Sequence[tuple[int, float]]) -> dict[str, str]:
+    """Which rung stopped the run, and why, as provenance; empty where it ran to its end."""
+    if state is not TrialState.STOPPED:
+        return {}
+    limit = dict(rungs)[done]
+    return {"stopped": f"after step {done} of {steps}: the training loss was above {limit:.4f} nats at this rung"}
 
 
 def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,6 +216,24 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         module, groups = planned_model(request)
         found["linearisation"] = measure_linearisation(module, groups, corpus, settings, request.seed, blocks)
     return found
+
+
+def run_sharpness(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one model and measure its sharpness; another entry point of a worker.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+
+    Returns:
+        "size", "seed" and what `measure_sharpness` returns.
+    """
+    from hptransfer.training.sharpness import measure_sharpness
+
+    request = request_from_payload(payload)
+    corpus = cached_corpus(request.recipe.data, request.root)
+    module, groups = planned_model(request)
+    measured = measure_sharpness(module, groups, corpus, training_settings(request), request.seed)
+    return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:

@@ -38,6 +38,7 @@ from hptransfer.search.power import Power, advice, foresee
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
+from hptransfer.search.stopping import rungs
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
 
@@ -200,13 +201,17 @@ class Search:
                 self._on_event(reused(request, trial))
         while True:
             asked = self._asked()
-            finished = self._finished(asked)
+            finished, stopped = self._finished(asked), self._stopped(asked)
             left = total - len(finished)
-            pending = [request for request in asked if self._find(request) is None and self._key(request) not in failed]
+            left -= len(stopped)
+            over = failed | {trial.key for trial in stopped}
+            pending = [request for request in asked if self._find(request) is None and self._key(request) not in over]
             if left <= 0 or not (pending or (pending := self._decide(asked, finished, left))):
                 return self._require_finite(finished)
             self.train(pending[:left], "search")
-            failed |= {self._key(request) for request in pending[:left] if self._find(request) is None}
+            store = self.session.store
+            keys = {self._key(request) for request in pending[:left]}
+            failed |= {key for key in keys if store.find(key) is None and store.stopped(key) is None}
             if len(failed) >= max(8, total):
                 raise MachineError("trials must be able to run", received=f"{len(failed)} of them failed")
 
@@ -221,7 +226,8 @@ class Search:
         """
         superseded: list[Trial] = []
         for _ in range(MOST_RECOMMENDATIONS):
-            recommendation = recommend(self.space, [*searched, *superseded])
+            stopped = self._stopped(self._asked())
+            recommendation = recommend(self.space, [*searched, *superseded], stopped)
             if recommendation is None:
                 break
             fresh = self.seeds.stop
@@ -248,7 +254,11 @@ class Search:
         requests = [self.request(decision.values, decision.seed) for decision in decided]
         store, name = self.session.store, "search" if self._is_whole else f"search of {', '.join(self.space.names)}"
         store.describe(self.size, {name: self.settings})
-        store.ask(self.size, [Asked(request.hyperparameters, request.seed) for request in requests])
+        limits: tuple[tuple[int, float], ...] = ()
+        if self.recipe.tune.early_stopping == "asha":
+            seen = [*finished, *self._stopped(asked)]
+            limits = tuple((rung.step, rung.limit) for rung in rungs(seen, self.recipe.steps(self.size)))
+        store.ask(self.size, [Asked(request.hyperparameters, request.seed, limits) for request in requests])
         return requests
 
     def _asked(self) -> list[TrialRequest]:
@@ -264,6 +274,11 @@ class Search:
     def _finished(self, asked: Iterable[TrialRequest]) -> list[Trial]:
         return [trial for request in asked if (trial := self._find(request)) is not None]
 
+    def _stopped(self, asked: Iterable[TrialRequest]) -> list[Trial]:
+        store = self.session.store
+        keys = [self._key(request) for request in asked if self._find(request) is None]
+        return [trial for key in keys if (trial := store.stopped(key)) is not None]
+
     def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
         """A trial of this search; hyperparameters not given take the recipe's values."""
         return TrialRequest(self.recipe, self.session.root, self.size, {**self._fixed, **values}, seed)
@@ -276,7 +291,18 @@ class Search:
 
     def train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
-        return self.session.run(requests, phase, self._on_event)
+        return self.session.run(requests, phase, self._on_event, self._limits() if phase == "search" else None)
+
+    def _limits(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        """Where trials are stopped, by key, as it was decided with them."""
+        if self.recipe.tune.early_stopping == "none":
+            return {}
+        return {
+            self._key(
+                self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed)
+            ): entry.rungs
+            for entry in self.session.store.asked(self.size)
+        }
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):
@@ -322,7 +348,8 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     console.print(f"best observed is not recommended by itself: {result.best_observed.note}", soft_wrap=True)
     count = result.trials
     console.print(
-        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; {result.seconds:.0f} s of training"
+        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed, "
+        f"{count.stopped} stopped early; {result.seconds:.0f} s of training"
     )
     console.print(result.spent.sentence)
     for warning in result.warnings:
@@ -350,7 +377,8 @@ def _result(
     losses = tuple(trial.loss for trial in confirmed)
     seeds = tuple(trial.seed for trial in confirmed)
     failures = [failed for failed in store.failures(search.size, "search") if failed.cause != "interrupted"]
-    spent = [*searched, *superseded, *confirmed]
+    stopped = [trial for trial in store.stopped_trials() if trial.size == search.size]
+    spent = [*searched, *superseded, *confirmed, *stopped]
     names = search.space.names
     return TuneResult(
         recipe=recipe.name,
@@ -370,7 +398,9 @@ def _result(
             seeds,
             losses,
         ),
-        trials=TrialCount(len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures)),
+        trials=TrialCount(
+            len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures), len(stopped)
+        ),
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
         spent=spent_on(spent, session.costs.of_target()),
@@ -410,7 +440,8 @@ def _warnings(
     power = _power(search, found)
     if power.hopeless:
         yield f"{power.sentence}; {advice(_fitted(search)[0], power)}"
-    if len(searched) < search.recipe.tune.trials:
+    stopped = [trial for trial in search.session.store.stopped_trials() if trial.size == search.size]
+    if len(searched) + len(stopped) < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"

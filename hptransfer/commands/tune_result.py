@@ -66,11 +66,13 @@ class TrialCount:
         finished: complete or diverged, over all interruptions.
         diverged: of those.
         failed: attempts that ended without a result (errors, memory, signals), interruptions not counted.
+        stopped: early, at a rung; no results, but paid for and part of the total.
     """
 
     finished: int
     diverged: int
     failed: int
+    stopped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from hptransfer.commands.cost import count_costs
 from hptransfer.commands.timing import time_steps
-from hptransfer.commands.trial import run_coordinates, run_trial
+from hptransfer.commands.trial import run_coordinates, run_sharpness, run_trial
 
 ENTRY = "hptransfer.commands.work:work"
 
-_TASKS = {"trial": run_trial, "coordinates": run_coordinates, "cost": count_costs, "timing": time_steps}
+_TASKS = {
+    "trial": run_trial,
+    "coordinates": run_coordinates,
+    "sharpness": run_sharpness,
+    "cost": count_costs,
+    "timing": time_steps,
+}
 
 
 def prepare() -> None:
@@ -19,5 +25,5 @@ def prepare() -> None:
 
 
 def work(payload: dict[str, object]) -> dict[str, object]:
-    """Run the task that `payload["task"]` names: "trial" (the default), "coordinates", "cost" or "timing"."""
+    """Run the task that `payload["task"]` names, a key of `_TASKS`; "trial" is the default."""
     return _TASKS[str(payload.get("task", "trial"))](payload)

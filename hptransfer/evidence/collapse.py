@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
+from hptransfer.evidence.laws import fit_power_law
 from hptransfer.evidence.trial import Trial, TrialState
 
 Array = npt.NDArray[np.float64]
@@ -30,6 +31,9 @@ _SUPER, _COLLAPSE, _FAILS = 1.0, 2.0, 3.0
 #: the same for single seeds: relative spread at half of training
 _ONE_SEED, _ONE_SEED_FAILS = 0.01, 0.03
 _FEWEST = 3
+_FEWEST_POINTS = 10
+#: share of the lowest loss
+_HIGHEST_FLOOR = 0.9
 
 
 class CollapseOutcome(StrEnum):
@@ -98,6 +102,41 @@ def curves_of(trials: Sequence[Trial], axis: str) -> tuple[RunCurve, ...]:
         step, loss = (np.array(column, dtype=float) for column in zip(*trial.curve, strict=True))
         curves.append(RunCurve(getattr(trial.size, axis), trial.seed, step / step[-1], loss))
     return tuple(curves)
+
+
+def collapse_of(
+    trials: Sequence[Trial], *, axis: str, hyperparameter: str, transferred: float
+) -> CollapseReport | None:
+    """Judge the recorded curves of a ladder at its transferred value, with the floor of a power law over the sizes.
+
+    Args:
+        trials: a check's; of each size those at the value nearest to the transferred one count.
+        axis: the field of their size in which they differ.
+        hyperparameter: the checked one.
+        transferred: its value tuned at the proxy.
+
+    Returns:
+        The report; None where fewer than three sizes have three finished seeds with curves of ten points or more.
+    """
+    distance = {trial.key: abs(math.log2(trial.hyperparameters[hyperparameter] / transferred)) for trial in trials}
+    nearest: dict[float, float] = {}
+    for trial in trials:
+        size = getattr(trial.size, axis)
+        nearest[size] = min(nearest.get(size, math.inf), distance[trial.key])
+    kept = [trial for trial in trials if distance[trial.key] <= nearest[getattr(trial.size, axis)] + 1e-9]
+    curves = [curve for curve in curves_of(kept, axis) if len(curve.loss) >= _FEWEST_POINTS]
+    by_size: dict[float, list[RunCurve]] = defaultdict(list)
+    for curve in curves:
+        by_size[curve.size].append(curve)
+    enough = sorted(size for size, runs in by_size.items() if len(runs) >= _FEWEST)
+    if len(enough) < _FEWEST:
+        return None
+    curves = [curve for size in enough for curve in by_size[size]]
+    ends = [float(np.mean([curve.loss[-1] for curve in by_size[size]])) for size in enough]
+    lowest = min(float(curve.loss[-1]) for curve in curves)
+    # a floor above the luckiest run's end would make it negative; how much hangs on the floor is in the report
+    floor = min(max(0.0, fit_power_law(enough, ends).floor), _HIGHEST_FLOOR * lowest)
+    return judge_collapse(curves, floor=floor, floors=(0.0, 0.5 * lowest, _HIGHEST_FLOOR * lowest))
 
 
 def judge_collapse(curves: Sequence[RunCurve], *, floor: float, floors: Sequence[float] = ()) -> CollapseReport:

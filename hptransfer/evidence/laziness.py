@@ -109,7 +109,7 @@ def judge_linearisation(runs: Iterable[Mapping[str, Any]]) -> LazinessReport:
         return judge_laziness(distances, depths)
     where = ", ".join(map(str, unknown))
     sentence = f"distance from linearisation is not known at depth {where}: blocks do not move there, or blow up."
-    open_slope = Interval(math.nan, -math.inf, math.inf)
+    open_slope = Interval(0.0, -math.inf, math.inf)
     return LazinessReport(open_slope, RowVerdict.INCONCLUSIVE, sentence, tuple(depths), _medians(distances))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 from hptransfer.execution.child import Child
 from hptransfer.execution.devices import gpu_of, visible_gpus
+from hptransfer.execution.early import take_early
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 
@@ -60,6 +61,8 @@ class WorkerPool:
         self._children: list[Child] = []
         self._results: deque[Success | Failure] = deque()
         self._selector = selectors.DefaultSelector()
+        for child in take_early(entry, workers):
+            self._adopt(child)
 
     def __enter__(self) -> Self:
         return self
@@ -147,10 +150,13 @@ class WorkerPool:
             return None
         slot = min(slots)
         child = Child(self._entry, slot, gpu_of(slot, self._gpus))
+        self._adopt(child)
+        return child
+
+    def _adopt(self, child: Child) -> None:
         self._children.append(child)
         for stream in child.streams:
             self._selector.register(stream, selectors.EVENT_READ)
-        return child
 
     def _bloated(self, child: Child) -> bool:
         """Whether what earlier tasks left in the process would count against the next one's memory."""

@@ -281,6 +281,8 @@ class Tune(Section):
     """fresh seeds trained at the recommended values, besides `trials`"""
     sampler: SamplerName = "auto"
     """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
+    early_stopping: Literal["none", "asha"] = "none"
+    """`asha` stops trials whose training loss is hopeless after a quarter and half of the run (docs/search.md)"""
     enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
     """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 
@@ -326,6 +328,9 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
+    sharpness: bool = False
+    """also train every width once more at the tuned values, without decay, and compare the Hessian's top eigenvalue
+    with its threshold; `check --sharpness` asks for it once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:

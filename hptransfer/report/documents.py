@@ -8,11 +8,15 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
+
+from hptransfer.evidence.collapse import CollapseReport
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.sharpness import SharpnessReport
 from hptransfer.evidence.speed import speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
@@ -47,6 +51,8 @@ def to_document(value: object) -> Any:
             document = value
         case float():
             document = _number(value)
+        case np.ndarray():
+            document = to_document(value.tolist())
         case Mapping():
             document = {str(key): to_document(item) for key, item in value.items()}
         case Sequence():
@@ -65,6 +71,8 @@ def transfer_document(
     recipe_hash: str,
     coordinate: Sequence[CoordinateReport] = (),
     linearisation: LazinessReport | None = None,
+    sharpness: SharpnessReport | None = None,
+    collapse: CollapseReport | None = None,
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
     interactions: Sequence[Interaction] = (),
@@ -77,6 +85,8 @@ def transfer_document(
         recipe_hash: sha256 of the recipe.
         coordinate: coordinate checks that were made, one per axis.
         linearisation: distance from linearisation over depth, where it was measured.
+        sharpness: over width, where it was measured.
+        collapse: of loss curves over widths, where seeds and curves allow it.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
         interactions: of the searched hyperparameters, from the search at the proxy.
@@ -99,6 +109,8 @@ def transfer_document(
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
         "linearisation": to_document(linearisation),
+        "sharpness": to_document(sharpness),
+        "collapse": to_document(collapse),
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),
     }

@@ -177,7 +177,7 @@ def _place(event: TrialEvent, names: tuple[str, ...]) -> str:
 
 
 def _result(trial: Trial) -> str:
-    loss = "diverged" if trial.state is TrialState.DIVERGED else f"loss {trial.loss:.4f}"
+    loss = trial.state.value if trial.state is not TrialState.COMPLETE else f"loss {trial.loss:.4f}"
     return f"{loss} ({trial.seconds:.1f} s)"
 
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.reasons import describe_drift, describe_growth, describe_regret
 from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.speed import describe_speed, speed_of
@@ -89,14 +88,6 @@ def _size_effects(axis: AxisReport) -> list[Text]:
         )
         found.append(Text(f"being an octave off costs {ends}; {describe_growth(axis.sensitivity_growth)}"))
     return found
-
-
-def print_laziness(report: LazinessReport | None, console: Console) -> None:
-    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
-    if report is not None:
-        numbers = zip(report.depths, report.distances, strict=True)
-        console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
-        console.print(f"{report.verdict.value}: {report.sentence}\n")
 
 
 def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:

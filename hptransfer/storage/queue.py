@@ -90,6 +90,21 @@ class QueueCount:
     failed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A task that a worker holds.
+
+    Attributes:
+        task_id: the queue's number.
+        worker: who took it.
+        seconds: until the lease ends; negative when it ended and nobody noticed yet.
+    """
+
+    task_id: int
+    worker: str
+    seconds: float
+
+
 class TaskQueue:
     """The tasks of one study. The connection is made when first needed, and again after it broke.
 
@@ -230,6 +245,17 @@ class TaskQueue:
             (self._study_id, list(keys)),
         )
         return [row[0] for row in rows]
+
+    def leases(self) -> list[Lease]:
+        """Tasks that workers hold, oldest first."""
+        rows = self._run(
+            """
+            SELECT task_id, worker, extract(epoch FROM lease_end - clock_timestamp())::float8 FROM hptransfer_task
+            WHERE study_id = %s AND state = 'leased' ORDER BY task_id
+            """,
+            (self._study_id,),
+        )
+        return [Lease(*row) for row in rows]
 
     def count(self) -> QueueCount:
         """Tasks by state."""

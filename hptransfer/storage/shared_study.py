@@ -85,29 +85,38 @@ def create_study(address: Address, name: str, terms: Terms, *, update: bool, tri
         return True
 
 
+def find_study(address: Address, name: str) -> SharedStudy | None:
+    """The study of this name, whatever its terms; None where there is none. Creates nothing."""
+    with connect(address) as connection, server_faults(address):
+        exists = connection.execute("SELECT to_regclass('hptransfer_study') IS NOT NULL").fetchone()
+        if exists is None or not exists[0]:
+            return None
+        row = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
+    return None if row is None else SharedStudy(address, row[0], name, row[1])
+
+
 def join_study(address: Address, name: str, terms: Terms) -> SharedStudy:
     """The study, if this process shares its terms. Creates nothing.
 
     Raises:
         UsageError: there is no such study, or it has other terms.
     """
-    with connect(address) as connection, server_faults(address):
-        exists = connection.execute("SELECT to_regclass('hptransfer_study') IS NOT NULL").fetchone()
-        row = None
-        if exists is not None and exists[0]:
-            row = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
-    if row is None:
+    study = find_study(address, name)
+    if study is None:
         raise UsageError(
             "the study must exist before processes join it",
             received=f"no study {name} in {address}",
             hint=f"`hptransfer study init RECIPE --storage '{address}'`, once",
         )
-    if row[1] != canonical(terms):
+    if study.terms != canonical(terms):
         raise _differs(
-            name, row[1], terms, "install the same versions and copy the same recipe and data to every host; if the "
-            "study should change: `hptransfer study init RECIPE --update`, then start the workers again",
-        )  # fmt: skip
-    return SharedStudy(address, row[0], name, row[1])
+            name,
+            study.terms,
+            terms,
+            "install the same versions and copy the same recipe and data to every host; if the study should change: "
+            "`hptransfer study init RECIPE --update`, then start the workers again",
+        )
+    return study
 
 
 def coordinating_connection(study: SharedStudy) -> Callable[[], Any]:

@@ -79,10 +79,12 @@ class Asked:
     Attributes:
         hyperparameters: base-size values of every hyperparameter.
         seed: of initialisation and data order.
+        rungs: (step, limit) at which the trial is stopped when its training loss is higher.
     """
 
     hyperparameters: Mapping[str, float]
     seed: int
+    rungs: tuple[tuple[int, float], ...] = ()
 
 
 class TrialStore:
@@ -104,6 +106,7 @@ class TrialStore:
         self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
+        self._stopped: dict[str, tuple[str, str, Trial]] = {}  # likewise
         self._failed: list[FailedTrial] = []
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer stand
         with database_faults(place):
@@ -129,6 +132,15 @@ class TrialStore:
         """The finished trial with this key."""
         found = self._finished.get(key)
         return None if found is None else found[2]
+
+    def stopped(self, key: str) -> Trial | None:
+        """The record of a trial that a search stopped early; it is no result, and the same trial may be run whole."""
+        found = self._stopped.get(key)
+        return None if found is None else found[2]
+
+    def stopped_trials(self) -> list[Trial]:
+        """Every trial of this experiment that was stopped early."""
+        return [trial for study, _, trial in self._stopped.values() if study.endswith(f"-{self._experiment[:8]}")]
 
     def trials(self, size: Size | None = None, phase: str | None = None) -> list[Trial]:
         """Finished trials of this experiment in the order they were started.
@@ -255,12 +267,20 @@ class TrialStore:
             return ()
         with database_faults(self._path):
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
-        return tuple(Asked(completed(entry["hyperparameters"]), entry["seed"]) for entry in entries)
+        return tuple(
+            Asked(
+                completed(entry["hyperparameters"]),
+                entry["seed"],
+                tuple((step, limit) for step, limit in entry.get("rungs", ())),
+            )
+            for entry in entries
+        )
 
     def ask(self, size: Size, points: Iterable[Asked]) -> None:
         """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
+            | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
             for point in (*self.asked(size), *points)
         ]
         with database_faults(self._path):
@@ -294,6 +314,9 @@ class TrialStore:
         if frozen.state == OptunaState.COMPLETE:
             trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
+        elif frozen.state == OptunaState.PRUNED:
+            trial = _completed(trial_from_dict(attributes["trial"]))
+            self._stopped[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
             self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message, frozen.number))
@@ -311,6 +334,12 @@ class TrialStore:
         self._fail(trial_id, failed)
 
     def _complete(self, trial_id: int, study: str, phase: str, trial: Trial) -> None:
+        if trial.state is TrialState.STOPPED:
+            self._storage.set_trial_user_attr(trial_id, "stopped", trial.provenance["stopped"])
+            self._storage.set_trial_intermediate_value(trial_id, *trial.curve[-1])
+            self._storage.set_trial_state_values(trial_id, OptunaState.PRUNED)
+            self._stopped[trial.key] = (study, phase, trial)
+            return
         value = trial.loss
         if trial.state is TrialState.DIVERGED:
             self._storage.set_trial_user_attr(trial_id, "diverged", True)

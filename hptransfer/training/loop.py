@@ -63,8 +63,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init.
-        loss: mean validation cross-entropy in nats per prediction; infinity when diverged.
+        state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init; or stopped.
+        loss: mean validation cross-entropy in nats per prediction; infinity unless complete.
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
@@ -84,6 +84,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
+    rungs: Sequence[tuple[int, float]] = (),
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -94,6 +95,7 @@ def train(
         settings: duration, schedule and optimizer.
         seed: of the data order.
         shard: of this process, where several train the model together; the outcome is the same in each.
+        rungs: (step, limit): the run ends there when its training loss, mean over a tenth of the steps, is higher.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -108,6 +110,9 @@ def train(
         losses.append(loss)
         if not math.isfinite(loss):
             break
+        if _too_high(losses, settings.steps, rungs):
+            curve = decimate(losses, settings.steps)
+            return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
     final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
@@ -120,6 +125,12 @@ def train(
     )
 
 
+def _too_high(losses: Sequence[float], steps: int, rungs: Sequence[tuple[int, float]]) -> bool:
+    limits = [limit for step, limit in rungs if step == len(losses) < steps]
+    recent = losses[-max(1, steps // 10) :]
+    return any(sum(recent) / len(recent) > limit for limit in limits)
+
+
 def training_losses(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
@@ -127,9 +138,20 @@ def training_losses(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Iterable[float]:
-    """Take one optimizer step per item; yields the training loss before each step."""
-    optimizer = build_optimizer(param_groups, settings)
+    """Take one optimizer step per item; yields the training loss before each step.
+
+    Args:
+        module: as for `train`, like those that follow.
+        param_groups: not used where an optimizer is given.
+        corpus: source of batches.
+        settings: duration, schedule and optimizer.
+        seed: of the data order.
+        shard: which part of every batch this process takes.
+        optimizer: from `build_optimizer`, for those who look at its state afterwards; default: a new one.
+    """
+    optimizer = optimizer or build_optimizer(param_groups, settings)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),

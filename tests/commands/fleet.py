@@ -99,7 +99,7 @@ class Fleet:
         """What a process wrote to stderr so far."""
         return self.errors[process.pid].read_text()
 
-    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 120.0) -> str:
+    def finish(self, process: subprocess.Popen[str], status: int = 0, seconds: float = 300.0) -> str:
         """Waits for a process that must end with a status; its stdout."""
         out, _ = process.communicate(timeout=seconds)
         if process.returncode != status:
@@ -120,12 +120,12 @@ class Fleet:
         """How many trainings ended."""
         return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 
-    def await_trained(self, count: int, seconds: float = 60.0) -> None:
+    def await_trained(self, count: int, seconds: float = 300.0) -> None:
         """Waits until so many trainings ended."""
         until(lambda: self.trained >= count, seconds)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     """Waits for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -3,7 +3,8 @@
 The recipe's `description`, which is no part of a trial's identity, carries it as JSON: `optimum` (log2 learning rate at
 width 64), `drift` (octaves per doubling of the width), `depth_drift`, `noise` (nats), `wall` (log2, everything above
 diverges), `readout_drift` (octaves of `readout_learning_rate` per doubling), `cross` (how the two interact), `slope`
-(power of the width in activation changes), `seconds` per trial, `log` (a line per training).
+(power of the width in activation changes), `lazy` (of the depth in distances from linearisation), `sharp` (of the width
+in sharpness), `curves` (whether trials record one), `seconds` per trial, `log` (a line per training).
 """
 
 from __future__ import annotations
@@ -64,7 +65,13 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
             for layer in ("readout", *(f"blocks.{block}" for block in range(request.size.depth)))
             for step in payload["steps"]
         ]
-        return {"size": payload["size"], "seed": request.seed, "layers": layers}
+        found: dict[str, Any] = {"size": payload["size"], "seed": request.seed, "layers": layers}
+        if payload["linearisation"]:
+            found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
+        return found
+    if payload.get("task") == "sharpness":
+        value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
+        return {"size": payload["size"], "seed": request.seed, "sharpness": value, "converged": True, "products": 9}
     time.sleep(landscape.get("seconds", 0.0))
     key = request.key(FINGERPRINT)
     if "log" in landscape:
@@ -72,8 +79,12 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
             log.write(f"{key}\n")
     loss = _loss(request, landscape)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
+    # falls to the final loss, which is all that differs between sizes
+    curve = tuple((step, loss + (20 / step) ** 0.5 - 1) for step in range(1, 21)) if landscape.get("curves") else ()
     return trial_to_dict(
-        Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=1e6, seconds=0.1)
+        Trial(
+            key, request.size, request.hyperparameters, request.seed, state, loss, curve=curve, flops=1e6, seconds=0.1
+        )
     )
 
 

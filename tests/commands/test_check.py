@@ -133,6 +133,41 @@ def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdic
     assert all(row.slope == pytest.approx(slope) for row in report.rows)
 
 
+@pytest.mark.parametrize(("lazy", "verdict"), [(0.0, "HOLDS"), (-0.5, "FAILS")])
+def test_linearisation_is_judged_where_it_is_asked_for(tmp_path: Path, lazy: float, verdict: str) -> None:
+    """Distances that fall as depth^-1/2 are lazy; without the recipe's word nothing is measured."""
+    asked = ", coordinate: {linearisation: true}"
+    result = checked(tmp_path, {"lazy": lazy}, depths="[2, 4, 8]", check=asked)
+
+    assert result.document["linearisation"]["verdict"] == verdict
+    assert result.document["linearisation"]["slope"]["estimate"] == pytest.approx(lazy)
+    assert result.document["linearisation"]["depths"] == [2, 4, 8]
+    assert result.document["sharpness"] is None
+
+
+@pytest.mark.parametrize(("sharp", "verdict"), [(0.0, "HOLDS"), (0.7, "FAILS")])
+def test_sharpness_is_judged_where_it_is_asked_for(tmp_path: Path, sharp: float, verdict: str) -> None:
+    """Over the ladder of widths, against Adam's 38 for beta1 = 0.9 (Cohen et al. 2207.14484); measured once."""
+    result = checked(tmp_path, {"sharp": sharp}, check=", sharpness: true")
+    found = result.document["sharpness"]
+
+    assert (found["verdict"], found["threshold"]) == (verdict, pytest.approx(38.0))
+    assert [row["width"] for row in found["rows"]] == [64, 128, 256, 512]
+    assert found["rows"][0]["ratio"] == pytest.approx(1 / 38, rel=0.01)
+    assert result.document["linearisation"] is None
+
+
+def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:
+    """Three seeds at four widths, curves that differ in their end only; with two seeds there is nothing to compare."""
+    three = checked(tmp_path / "three", {"curves": True}, seeds=3)
+    two = checked(tmp_path / "two", {"curves": True}, seeds=2)
+
+    assert three.document["collapse"]["outcome"] in {"supercollapse", "collapse", "open", "fails"}
+    assert len(three.document["collapse"]["curve"]) == 10
+    assert len(three.document["collapse"]["sensitivity"]) == 3
+    assert two.document["collapse"] is None
+
+
 def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None:
     """A size without a finite loss ends with a message about that size, not with a defect."""
     text = recipe_text({"log": str(tmp_path / "log")})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hptransfer.commands.trial import TrialRequest, request_from_payload, run_coordinates, run_trial
+from hptransfer.commands.trial import TrialRequest, request_from_payload, run_coordinates, run_sharpness, run_trial
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import TrialState, trial_from_dict
 from hptransfer.recipe.schema import Recipe
@@ -33,7 +33,7 @@ def recipe(**sections: Mapping[str, Any]) -> Recipe:
         "tune": {"space": {"learning_rate": {"low": 1e-4, "high": 1.0}}},
     }
     for name, values in sections.items():
-        document[name] = document.get(name, {}) | values
+        document[name] = {key: value for key, value in (document.get(name, {}) | values).items() if value is not None}
     return Recipe.model_validate_json(json.dumps(document))
 
 
@@ -205,6 +205,31 @@ def test_coordinates_of_every_layer_and_step() -> None:
         (layer, step) for layer in ("embedding", "input", "hidden.0", "readout") for step in (1, 3, 10)
     }
     assert all(row["change"] > 0 for row in answer["layers"])
+
+
+def test_linearisation_of_every_block() -> None:
+    """Where the payload asks for it, and of blocks that add to the stream only."""
+    deep = recipe(
+        model={"kind": "gpt", "context": 8, "head_dim": 8, "embedding": None},
+        parameterization={"name": "completep"},
+        sizes={"target": {"width": 64, "depth": 2}},
+    )
+    asked = TrialRequest(deep, ROOT, deep.size(16, 2), {}, 0)
+
+    answer = through_json(run_coordinates(through_json(asked.coordinates_payload(linearisation=True))))
+
+    assert set(answer["linearisation"]) == {"blocks.0", "blocks.1"}
+    assert all(value > 0 for value in answer["linearisation"].values())
+    assert "linearisation" not in run_coordinates(asked.coordinates_payload())
+
+
+def test_sharpness_of_a_trained_model() -> None:
+    """A positive number, the same for the same request."""
+    first, second = (through_json(run_sharpness(through_json(request().payload()))) for _ in range(2))
+
+    assert first == second
+    assert first["sharpness"] > 0
+    assert (first["size"]["width"], first["seed"]) == (16, 0)
 
 
 #: in the first step the logits also move by (random readout) * (change of hidden), which falls as width^-1/2 by itself;

@@ -375,3 +375,21 @@ def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: py
     said = capsys.readouterr().err
     assert "cannot fix a bowl" in said.splitlines()[0]
     assert any("cannot fix a bowl" in warning for warning in result.warnings)
+
+
+def test_early_stopping_is_recorded_and_never_recommended(tmp_path: Path) -> None:
+    """Trials that are hopeless at a rung end there: PRUNED for Optuna with the reason, part of the total, no result."""
+    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  early_stopping: asha"
+    result = tuned(tmp_path, {"curve": True}, space=space, trials=14)
+    (tmp_path / "whole").mkdir()
+    whole = tuned(tmp_path / "whole", {"curve": True}, trials=14)
+    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+    stopped = [t for t in optuna.load_study(study_name=name, storage=storage).trials if t.state.name == "PRUNED"]
+
+    assert result.trials.stopped == len(stopped) > 0
+    assert result.trials.finished + result.trials.stopped == 14
+    assert all("nats at this rung" in trial.user_attrs["stopped"] for trial in stopped)
+    assert result.recommended["learning_rate"] == pytest.approx(whole.recommended["learning_rate"], rel=0.1)
+    assert result.flops < whole.flops
+    assert tuned(tmp_path, {"curve": True}, space=space, trials=14) == result

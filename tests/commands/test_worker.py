@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.commands.shared import join
+from hptransfer.commands.study_status import study_status_command
 from hptransfer.storage.queue import TaskQueue
 from tests.commands.fleet import Fleet, signal_with, until
 from tests.commands.landscape import FINGERPRINT
@@ -140,7 +141,7 @@ def test_a_result_survives_a_server_that_does_not_come_back_in_time(fleet: Fleet
     """The worker gives up with status 4, its result on the disk; the next start delivers it without training again."""
     slow(fleet, 2.0)
     coordinator = fleet.start("coordinator", count=2, workers=1)
-    worker = fleet.start("worker", lease=600.0, patience=0.5)
+    worker = fleet.start("worker", lease=600.0, patience=1.0)
     until(lambda: leased(fleet) == 1)
     postgres_server.stop()
     try:
@@ -176,6 +177,22 @@ def test_a_trials_time_limit_reaches_the_worker(fleet: Fleet) -> None:
     fleet.finish(coordinator, 4)
 
     assert "timeout" in fleet.said(coordinator)
+
+
+def test_the_status_of_a_study_names_who_works(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tasks by state, the lease with its worker, and whether somebody coordinates; nothing is changed by asking."""
+    slow(fleet, 60.0)
+    fleet.start("coordinator", count=4, workers=3)
+    worker = fleet.start("worker")
+    until(lambda: leased(fleet) == 1)
+    study_status_command(str(fleet.recipe), fleet.url, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["coordinated"] is True
+    assert told["tasks"] == {"waiting": 2, "leased": 1, "done": 0, "failed": 0}
+    (lease,) = told["leases"]
+    assert lease["worker"].endswith(f":{worker.pid}")
+    assert 0 < lease["seconds"] <= 60
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """A fixed-seed cut of benchmarks/calibration.py: intervals cover, and verdicts err as rarely as they should.
 
-The full table is in docs/calibration.md. Bounds are three standard errors below what is asked for: 95% of 120 intervals
-of optima (in ladders of four, which go together) and of 30 drifts.
+The full table is in docs/calibration.md. Bounds are three standard errors below 95%: 96 optima, in ladders of four that
+go together, and 24 drifts.
 """
 
 from __future__ import annotations
@@ -12,43 +12,37 @@ import pytest
 
 from benchmarks.calibration import Setting, coverage, run
 
+_EQUAL, _UNEQUAL = (1.0, 1.0, 1.0, 1.0), (1.0, 3.0, 0.5, 2.0)
+
 
 @pytest.mark.parametrize(
-    ("law", "spacing", "noise", "seeds"),
+    ("law", "spacing", "noise", "seeds", "levels"),
     [
-        ("parabola", 0.5, 0.003, 1),
-        ("steeper right", 1.0, 0.01, 5),
-        ("diverges at +0.4", 0.5, 0.003, 2),
-        ("jumps to 7.8 at +1.2", 1.0, 0.001, 2),
-        ("O1 descent at the edge", 0.5, 0.003, 2),
-        ("O2 SGD regression", 1.0, 0.003, 5),
+        ("parabola", 0.5, 0.003, 1, _EQUAL),
+        ("parabola", 1.0, 0.003, 5, _UNEQUAL),
+        ("diverges at +0.4", 0.5, 0.003, 2, _EQUAL),
+        ("jumps to 7.8 at +1.2", 1.0, 0.001, 2, _EQUAL),
+        ("O2 SGD regression", 1.0, 0.01, 5, _EQUAL),
     ],
 )
-def test_intervals_cover(law: str, spacing: float, noise: float, seeds: int) -> None:
+def test_intervals_cover(law: str, spacing: float, noise: float, seeds: int, levels: tuple[float, ...]) -> None:
     """95% intervals of optimum and drift hold the exact truth."""
-    found = coverage(run(Setting(law, spacing, noise, seeds), 30))
-    assert found.optimum >= 0.87
-    assert found.drift >= 0.83
-
-
-def test_unequal_noise_is_covered() -> None:
-    """Sizes whose noise differs sixfold."""
-    found = coverage(run(Setting("parabola", 0.5, 0.003, 5, (1.0, 3.0, 0.5, 2.0)), 30))
-    assert found.optimum >= 0.87
-    assert found.drift >= 0.83
+    found = coverage(run(Setting(law, spacing, noise, seeds, levels), 24))
+    assert found.optimum >= 0.86
+    assert found.drift >= 0.81
 
 
 def _verdicts(drift: float) -> Counter[str]:
     """At the default recipe's budget: five widths over 16x, nine values, four seeds, 0.2% noise."""
     setting = Setting("steeper right", 0.5, 0.002, 4, (1.0,) * 5, (drift,), tuned=True)
-    return Counter(each.verdict for each in run(setting, 30))
+    return Counter(each.verdict for each in run(setting, 20))
 
 
 def test_a_drift_of_half_an_octave_is_not_called_transfer() -> None:
-    """At most 5% may be; of 30 tables none is."""
+    """At most 5% may be; of 20 tables none is."""
     assert _verdicts(0.5)["TRANSFERS"] == 0
 
 
 def test_no_drift_is_called_transfer() -> None:
     """At least 80% must be, at the default budget."""
-    assert _verdicts(0.0)["TRANSFERS"] >= 24
+    assert _verdicts(0.0)["TRANSFERS"] >= 16

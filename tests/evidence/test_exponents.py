@@ -11,7 +11,7 @@ import pytest
 from hptransfer.errors import UsageError
 from hptransfer.evidence.coordinate import RowVerdict
 from hptransfer.evidence.exponents import measure_exponents
-from hptransfer.evidence.laziness import judge_laziness
+from hptransfer.evidence.laziness import judge_laziness, judge_linearisation
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
 from tests.evidence.oracles import IsotropicSgd
@@ -109,3 +109,18 @@ def test_two_seeds_settle_nothing_when_they_disagree() -> None:
     depths = np.array([2, 4, 8, 16], dtype=float)
 
     assert judge_laziness(np.stack([depths**-0.5, depths**0.0]), [2, 4, 8, 16]).verdict is RowVerdict.INCONCLUSIVE
+
+
+def test_a_depth_that_could_not_be_measured_is_named() -> None:
+    """Blocks that blow up, or do not move, are no matter of laziness: open, and the depth is said."""
+    runs = [
+        {"size": {"depth": depth}, "seed": seed, "linearisation": {"a": 0.1, "b": None if depth == 8 else 0.1}}
+        for depth in (2, 4, 8)
+        for seed in (0, 1)
+    ]
+
+    report = judge_linearisation(runs)
+
+    assert report.verdict is RowVerdict.INCONCLUSIVE
+    assert "depth 8" in report.sentence
+    assert not report.slope.bounded

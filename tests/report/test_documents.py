@@ -72,6 +72,8 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "axes",
         "coordinate",
         "linearisation",
+        "sharpness",
+        "collapse",
         "adaptive",
         "provenance",
     ]

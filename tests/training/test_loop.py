@@ -275,3 +275,14 @@ def test_curves_have_at_most_a_hundred_points(steps: int) -> None:
 def test_curves_end_before_a_loss_that_is_not_finite() -> None:
     """Points are finite, because they travel as JSON."""
     assert decimate([4.0, 2.0, math.nan], 200) == ((2, 3.0),)
+
+
+def test_a_run_ends_at_the_rung_that_it_misses(corpus: Corpus) -> None:
+    """Twelve steps: a limit above the loss at step 3 lets it go on, one below at step 6 stops it there, unevaluated."""
+    whole = train(module := build(), groups(module), corpus, SETTINGS, 0)
+    (_, third), (_, sixth) = whole.curve[2], whole.curve[5]
+    rungs = [(3, third + 0.01), (6, sixth - 0.01), (9, 0.0)]
+    outcome = train(module := build(), groups(module), corpus, SETTINGS, 0, rungs=rungs)
+
+    assert (outcome.state, outcome.steps, outcome.loss) == (TrialState.STOPPED, 6, math.inf)
+    assert outcome.curve == whole.curve[:6]

@@ -1,0 +1,145 @@
+"""What several commands have in common: their options, and the way to the module that does the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hptransfer.cli.boundary import guarded
+
+
+class Template(StrEnum):
+    """Recipes that `init` can write."""
+
+    QUICKSTART = "quickstart"
+    GPT = "gpt"
+
+
+class Format(StrEnum):
+    """Forms in which `validate` prints findings."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+class Tracker(StrEnum):
+    """Where `--log` can log to."""
+
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+
+
+class Leading(StrEnum):
+    """Commands with which a worker can coordinate a study."""
+
+    TUNE = "tune"
+    CHECK = "check"
+    RUN = "run"
+
+
+class Cause(StrEnum):
+    """Why trials failed that would fail again."""
+
+    ERROR = "error"
+    OUT_OF_MEMORY = "out-of-memory"
+    TIMEOUT = "timeout"
+
+
+class Change(StrEnum):
+    """Which recipe holds where finished trials belong to another version of it."""
+
+    NEW = "new"
+    KEEP = "keep"
+
+
+#: how many processors this process may use
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+DEFAULT_RUNS = Path("runs")
+
+_TRAINING = ("tune", "check", "run")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
+]
+OptionalRecipe = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="With --results. Default: inferred where obvious.", show_default=False),
+]
+Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; results go to DIR/<name>/.")]
+Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="PostgreSQL database where `hptransfer worker`s train; password from the environment (docs/cluster.md).",
+        show_default=False,
+    ),
+]
+Log = Annotated[
+    list[Tracker] | None,
+    typer.Option(metavar="TRACKER", help="Log trials and results to it too; repeatable.", show_default=False),
+]
+SharedStorage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@HOST:PORT/DATABASE, without a password. Default: HPTRANSFER_STORAGE.",
+        show_default=False,
+    ),
+]
+MaxTrials = Annotated[
+    int | None, typer.Option(min=1, help="Finished trials of this recipe in all. Overrides `budget.trials`.")
+]
+MaxFlops = Annotated[float | None, typer.Option(help="FLOPs of this recipe's trials in all. Overrides `budget.flops`.")]
+MaxTime = Annotated[
+    str | None, typer.Option(metavar="30m|2h", help="Wall time of this command. Overrides `budget.time`.")
+]
+TrialTime = Annotated[
+    str | None, typer.Option(metavar="90s|10m", help="Wall time of a trial. Overrides `budget.trial_time`.")
+]
+TrialMemory = Annotated[
+    str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
+]
+OnChange = Annotated[
+    Change | None,
+    typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
+]
+Reference = Annotated[
+    str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
+Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
+Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
+Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
+
+
+def dispatch(command: str, **options: object) -> None:
+    """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
+
+    def call() -> int:
+        if command in _TRAINING and not options.get("dry_run") and options.get("storage") is None:
+            # before the command's modules: its workers load theirs, torch among them, at the same time
+            start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
+            start(command, *(options[name] for name in ("recipe", "runs", "workers")))
+        function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
+        if options.get("storage") is not None and command in _TRAINING:
+            from hptransfer.commands.shared import through_restarts
+
+            return through_restarts(lambda: function(**options))
+        return function(**options)
+
+    raise typer.Exit(guarded(call))

@@ -1,0 +1,33 @@
+"""Starting workers before the command's own modules are loaded, where it is plain that they will be needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hptransfer.commands.work import ENTRY
+from hptransfer.errors import HptransferError
+from hptransfer.execution.early import start_early
+from hptransfer.recipe.load import load_recipe
+from hptransfer.storage.run_folder import RunFolder
+
+
+def start_workers(command: str, recipe: str, runs: Path, workers: int) -> None:
+    """Start workers for a command whose result is not there yet; a command that may train nothing starts none.
+
+    Args:
+        command: "tune", "check" or "run"; others need no workers at once.
+        recipe: path or name of a recipe.
+        runs: the folder of run folders.
+        workers: trials at a time.
+    """
+    try:
+        folder = RunFolder(runs / load_recipe(recipe).recipe.name)
+        needed = {
+            "tune": not folder.tuned.exists(),
+            "check": folder.tuned.exists() and not folder.transfer.exists(),
+            "run": not folder.transfer.exists(),
+        }
+        if needed.get(command, False):
+            start_early(ENTRY, workers)
+    except HptransferError:  # whatever it is, the command itself finds it and says it
+        return

@@ -1,0 +1,44 @@
+"""Sharpness at the tuned values over the ladder of widths, on request: each width is trained once more per seed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from hptransfer.commands.design import CheckDesign
+from hptransfer.commands.measuring import measure
+from hptransfer.commands.trial import TrialRequest, training_settings
+from hptransfer.evidence.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.execution.pool import TaskPool
+
+#: what a measurement holds; raised with it, so that caches of older versions are measured again
+_FORMAT = 1
+#: one seed has no error
+_FEWEST_SEEDS = 2
+
+
+def check_sharpness(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> SharpnessReport:
+    """Measure what is not in the cache yet and judge it.
+
+    Args:
+        design: widths, seeds and tuned values.
+        pool: see `measuring.measure`.
+        cache: a JSON file of earlier measurements.
+        fingerprint: of the corpus.
+    """
+    values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
+    requests = [
+        TrialRequest(design.recipe, design.root, size, values, seed)
+        for size in design.sizes("width")
+        for seed in range(max(_FEWEST_SEEDS, design.recipe.check.seeds))
+    ]
+    payloads = {
+        hashlib.sha256(f"{request.key(fingerprint)}:sharpness:{_FORMAT}".encode()).hexdigest(): request.payload()
+        | {"task": "sharpness"}
+        for request in requests
+    }
+    measured = measure(payloads, pool, cache, "sharpness is measured after training at every width")
+    training = design.recipe.training
+    settings = training_settings(requests[-1])
+    momentum = settings.beta1 if training.optimizer == "adamw" else settings.momentum
+    return judge_sharpness(measured.values(), threshold(training.optimizer, momentum))

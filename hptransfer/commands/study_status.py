@@ -1,0 +1,51 @@
+"""`hptransfer study status`: what waits, who works on what, and whether somebody coordinates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from hptransfer.errors import UsageError
+from hptransfer.recipe.load import load_recipe
+from hptransfer.storage.queue import TaskQueue
+from hptransfer.storage.server import find_address
+from hptransfer.storage.shared_study import find_study, study_state
+
+
+def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int:
+    """Print the state of a shared study; anybody who may read the database can ask.
+
+    Args:
+        recipe: path or name of a recipe; only its name matters, versions and data may differ.
+        storage: address of the database; default: HPTRANSFER_STORAGE.
+        as_json: print JSON.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    address = find_address(storage)
+    name = load_recipe(recipe).recipe.name
+    study = find_study(address, name)
+    if study is None:
+        raise UsageError(
+            "the study must exist", received=f"no study {name} in {address}", hint="`hptransfer study init`"
+        )
+    state = study_state(study)
+    queue = TaskQueue(address, study.study_id)
+    try:
+        count, leases = queue.count(), queue.leases()
+    finally:
+        queue.close()
+    if as_json:
+        document = {"study": name, "coordinated": state.coordinated, "tasks": asdict(count)}
+        print(json.dumps(document | {"leases": [asdict(lease) for lease in leases]}, indent=2))
+        return 0
+    print(f"study {name} in {address}")
+    print(f"tasks: {count.waiting} waiting, {count.leased} with workers, {count.done} done, {count.failed} failed")
+    for lease in leases:
+        print(f"  task {lease.task_id}: {lease.worker}, lease ends in {lease.seconds:.0f} s")
+    print("a process coordinates it" if state.coordinated else "nobody coordinates it: `hptransfer run ... --storage`")
+    return 0

@@ -1,0 +1,113 @@
+"""Is training as far from instability at every width? Sharpness against its threshold, and its power of width.
+
+Under a parameterization that transfers, the largest curvature along training does not depend on width (super
+consistency, Noci et al., arXiv 2402.17457), and it is what the learning rate has to respect. Training on the whole data
+settles at the threshold; minibatches keep it below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from hptransfer.errors import UsageError
+from hptransfer.evidence.interval import Interval
+from hptransfer.evidence.slope import RowVerdict, fit_slope
+
+#: |slope| of log sharpness against log width, with its whole interval
+CONSISTENT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SharpnessRow:
+    """One width.
+
+    Attributes:
+        width: of the models.
+        sharpness: top eigenvalue times effective rate at the end of training, geometric mean over seeds; nan where a
+            seed diverged.
+        ratio: of the threshold.
+    """
+
+    width: int
+    sharpness: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class SharpnessReport:
+    """How far from instability, at which width.
+
+    Attributes:
+        threshold: above it, a quadratic with a frozen preconditioner diverges.
+        rows: by width, increasing.
+        slope: d log sharpness / d log width with its 95% interval.
+        verdict: HOLDS when sharpness does not depend on width.
+        sentence: in words.
+    """
+
+    threshold: float
+    rows: tuple[SharpnessRow, ...]
+    slope: Interval
+    verdict: RowVerdict
+    sentence: str
+
+
+def threshold(optimizer: Literal["adamw", "sgd"], momentum: float) -> float:
+    """Largest top eigenvalue times effective rate at which a quadratic converges.
+
+    Args:
+        optimizer: SGD adds momentum * velocity to the gradient (heavy ball): 2 + 2 momentum. Adam averages gradients:
+            (2 + 2 beta1) / (1 - beta1), 38 for 0.9 (Cohen et al., arXiv 2207.14484, equation 3).
+        momentum: SGD's, or Adam's beta1, in [0, 1).
+    """
+    heavy_ball = 2 + 2 * momentum
+    return heavy_ball / (1 - momentum) if optimizer == "adamw" else heavy_ball
+
+
+def judge_sharpness(runs: Iterable[Mapping[str, Any]], limit: float) -> SharpnessReport:
+    """Judge what workers measured.
+
+    Args:
+        runs: each with "size", "seed", "sharpness" (None where training was not finite) and "converged"; every width
+            with the same seeds.
+        limit: the threshold.
+
+    Raises:
+        UsageError: fewer than two widths or seeds.
+    """
+    listed = list(runs)
+    found = {(run["seed"], run["size"]["width"]): run["sharpness"] for run in listed}
+    seeds, widths = (sorted(set(column)) for column in zip(*found, strict=True)) if found else ([], [])
+    if len(widths) < 2 or len(seeds) < 2:
+        raise UsageError(
+            "sharpness is compared over at least two widths and two seeds",
+            received=f"{len(widths)} widths, {len(seeds)} seeds",
+        )
+    table = np.array([[found[seed, width] or math.nan for width in widths] for seed in seeds], dtype=float)
+    table[table <= 0] = math.nan
+    means = np.exp2(np.log2(table).mean(axis=0))
+    rows = tuple(SharpnessRow(w, float(m), float(m / limit)) for w, m in zip(widths, means, strict=True))
+    fitted = fit_slope(table, np.log2(np.array(widths)))
+    if math.isnan(fitted.estimate):
+        where = ", ".join(str(row.width) for row in rows if math.isnan(row.sharpness))
+        said = f"sharpness is not known at width {where}: training diverged, or its curvature is nowhere positive."
+        return SharpnessReport(limit, rows, Interval(0.0, -math.inf, math.inf), RowVerdict.INCONCLUSIVE, said)
+    half = 1.96 * fitted.standard_error
+    slope = Interval(fitted.estimate, fitted.estimate - half, fitted.estimate + half)
+    verdict = fitted.against(0.0, CONSISTENT)
+    rough = sum(not run["converged"] for run in listed)
+    said = _SAID[verdict] + (f" ({rough} of {len(listed)} eigenvalues are known less well than 1%)" if rough else "")
+    numbers = f"sharpness goes as width^{slope.estimate:+.3f} ({slope.low:+.3f} to {slope.high:+.3f})"
+    return SharpnessReport(limit, rows, slope, verdict, f"{numbers}: {said}.")
+
+
+_SAID = {
+    RowVerdict.HOLDS: "every width is as far from instability",
+    RowVerdict.FAILS: "the room for the learning rate changes with width",
+    RowVerdict.INCONCLUSIVE: "more seeds or widths would settle whether it depends on width",
+}

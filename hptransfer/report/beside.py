@@ -1,0 +1,34 @@
+"""What stands beside a verdict in the terminal: laziness in depth, sharpness over width, loss curves."""
+
+from __future__ import annotations
+
+from rich.console import Console  # noqa: TC002  # as in the other modules of report
+
+from hptransfer.evidence.collapse import CollapseReport
+from hptransfer.evidence.laziness import LazinessReport
+from hptransfer.evidence.sharpness import SharpnessReport
+
+
+def print_laziness(report: LazinessReport | None, console: Console) -> None:
+    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
+    if report is None:
+        return
+    numbers = zip(report.depths, report.distances, strict=True)
+    console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
+    console.print(f"{report.verdict.value}: {report.sentence}\n")
+
+
+def print_sharpness(report: SharpnessReport, console: Console) -> None:
+    """Print sharpness against its threshold at every width."""
+    shares = ", ".join(f"{row.sharpness:.3g} ({row.ratio:.0%}) at width {row.width}" for row in report.rows)
+    console.print(f"sharpness x rate, and its share of the threshold {report.threshold:.3g}: {shares}")
+    console.print(f"{report.verdict.value}: {report.sentence}\n")
+
+
+def print_collapse(report: CollapseReport | None, console: Console) -> None:
+    """Print whether the loss curves of the sizes fall onto one; nothing where seeds or curves are too few."""
+    if report is None:
+        return
+    spread = ", ".join(f"{ratio:.2g} at {floor:.3g}" for floor, ratio in report.sensitivity)
+    console.print(f"loss curves: {report.outcome.value}: {report.sentence}")
+    console.print(f"with an irreducible loss of {report.floor:.3g} nats; by other floors: {spread}\n")
