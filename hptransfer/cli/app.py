@@ -215,7 +215,7 @@ def check(
     """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
     columns = {
         "size_column": size_column,
-        "value_columns": value_column or [],
+        "value_column": value_column or [],
         "loss_column": loss_column,
         "seed_column": seed_column,
         "group_column": group_column,

@@ -40,7 +40,7 @@ def check_results_command(
     results: Path,
     *,
     size_column: str | None,
-    value_columns: Sequence[str],
+    value_column: Sequence[str],
     loss_column: str | None,
     seed_column: str | None,
     group_column: str | None,
@@ -55,7 +55,7 @@ def check_results_command(
     Args:
         results: a .csv, .tsv, .jsonl or .parquet file.
         size_column: column of the sizes; None is to be inferred, as for the four that follow.
-        value_columns: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on
+        value_column: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on
             which the others keep one combination of values.
         loss_column: column of the final losses.
         seed_column: column of the seeds.
@@ -75,14 +75,14 @@ def check_results_command(
     """
     if transferred is not None and not (math.isfinite(transferred) and transferred > 0):
         raise UsageError("`--transferred` must be positive and finite", received=str(transferred))
-    if transferred is not None and len(value_columns) > 1:
-        raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(value_columns)} columns")
+    if transferred is not None and len(value_column) > 1:
+        raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(value_column)} columns")
     conditions = dict(_condition(text) for text in where)
     table = read_table(results)
-    kept = table if len(value_columns) < 2 else selected(table, conditions)
+    kept = table if len(value_column) < 2 else selected(table, conditions)
     found = [
         _judge(part, Asked(size_column, part.value, loss_column, seed_column, group_column), conditions, transferred)
-        for part in slice_table(kept, value_columns, group_column)
+        for part in slice_table(kept, value_column, group_column)
     ]
     if not quiet:
         for each in found:

@@ -20,7 +20,7 @@ from tests.commands.landscape import FINGERPRINT
 @contextlib.contextmanager
 def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> Iterator[Session]:
     """A session of the recipe in `text`, whose name says which module of `tests.commands` plays its trials."""
-    runs.mkdir(exist_ok=True)
+    runs.mkdir(parents=True, exist_ok=True)
     path = runs.parent / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     entry = f"tests.commands.{load_recipe(path).recipe.name}:work"

@@ -195,7 +195,8 @@ def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         tune(session, quiet=True)
     edited = recipe_text({}).replace("steps: 10", "steps: 11")
-    with recipe_session(tmp_path / "runs", edited) as session, pytest.raises(UsageError, match="same recipe"):
+    runs = tmp_path / "runs"
+    with recipe_session(runs, edited, on_change="new") as session, pytest.raises(UsageError, match="same recipe"):
         check(session, "ladder.yaml", quiet=True, show=False)
 
 

@@ -52,7 +52,7 @@ def in_a_namespace(script: str, *arguments: str) -> subprocess.CompletedProcess[
 def test_a_disk_that_fills_up_stops_the_search_and_loses_nothing(tmp_path: Path) -> None:
     """F5. Exit status 4 with advice on a full disk; with space again the same command reaches its total."""
     text = recipe_text({"log": str(tmp_path / "log"), "noise": 0.01}, trials=24)
-    work = f'{sys.executable} -m tests.commands.sessions tune "$1/disk/runs" "$2"'
+    work = f'"{sys.executable}" -m tests.commands.sessions tune "$1/disk/runs" "$2"'
     done = in_a_namespace(
         'mkdir "$1/disk"; mount -t tmpfs -o size=600k none "$1/disk" || exit 90\n'
         # an empty study has 115 kB, the whole one 164 kB: 144 kB are left
@@ -80,7 +80,7 @@ def test_a_read_only_file_system_is_told_before_the_first_trial(tmp_path: Path) 
     (tmp_path / "recipe.yaml").write_text(recipe_text({}))
     done = in_a_namespace(
         'mount -t tmpfs none "$1/disk" || exit 90; mkdir "$1/disk/runs"; mount -o remount,ro "$1/disk" || exit 90\n'
-        f'{sys.executable} -m hptransfer tune "$1/recipe.yaml" --runs "$1/disk/runs"; echo "$?"',
+        f'"{sys.executable}" -m hptransfer tune "$1/recipe.yaml" --runs "$1/disk/runs"; echo "$?"',
         str(tmp_path),
     )
 
@@ -146,6 +146,7 @@ def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
         Meter(Limits()),
         Streak(None, "landscape"),
         None,
+        {},
     )
     run.running[key] = _Attempt(
         request, session.store.start(key, request.size, request.hyperparameters, request.seed, "check")

@@ -336,7 +336,7 @@ def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path)
             points.append(session.store.asked(size))
 
     assert points[0] == points[1]
-    assert len(points[0]) == 4
+    assert len(points[0]) > 1
     assert all(a.hyperparameters != b.hyperparameters for a, b in itertools.combinations(points[0], 2))
 
 
