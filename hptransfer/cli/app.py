@@ -162,6 +162,7 @@ def tune(
     )
 
 
+# over 80 lines: one parameter per option, and three uses (a recipe, a table, a finished run) share the command
 @app.command()
 def check(
     recipe: OptionalRecipe = None,

@@ -21,7 +21,7 @@ def prepare() -> None:
     """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
     import hptransfer.models.cost
     import hptransfer.models.planning
-    import hptransfer.training.loop  # noqa: F401
+    import hptransfer.training.loop  # noqa: F401  # imported for its effect
 
 
 def work(payload: dict[str, object]) -> dict[str, object]:

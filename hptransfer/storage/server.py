@@ -121,6 +121,7 @@ def connect(address: Address) -> psycopg.Connection[tuple[Any, ...]]:
             hint="pip install 'hptransfer[postgres]'",
         ) from error
     with server_faults(address):
+        # keywords come from the user's address; libpq's names are not spelled out in psycopg's types
         return psycopg.connect(
             **{"connect_timeout": _CONNECT_TIMEOUT, "application_name": "hptransfer", **_KEEPALIVE}  # type: ignore[arg-type]
             | dict(address.keywords)

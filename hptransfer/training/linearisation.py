@@ -116,6 +116,7 @@ def _distance(
 
     with torch.no_grad(), _forward_derivatives(type(block).__name__):
         moved = {name: now[name] - before[name] for name in now}
+        # jvp is typed as returning anything its function may; `output` returns a tensor
         derivative: tuple[Tensor, Tensor] = jvp(output, (dict(before),), (moved,))  # type: ignore[assignment]
         at_init, linear = derivative
         change = output(now) - at_init
