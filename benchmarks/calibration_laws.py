@@ -128,6 +128,8 @@ LAWS = (
     _shape("steeper right", lambda u, _: _lopsided(u, 0.6)),
     _shape("steeper left", lambda u, _: _lopsided(u, -0.6)),
     _shape("skew grows with size", lambda u, rung: _lopsided(u, (0.15, 0.4, 0.65, 0.9)[rung])),
+    _shape("bend differs by size", lambda u, rung: 3 + (1.3, 0.75, 1.25, 0.8)[rung] * (_lopsided(u, 0.3) - 3)),
+    _shape("bend grows with size", lambda u, rung: 3 + 1.3 ** (rung - 1) * (_lopsided(u, 0.6) - 3)),
     _shape("deep valley", lambda u, _: 3 + BEND * 5 * (np.cosh(u) - 1)),
     _shape("4x bend right of the optimum", lambda u, _: 3 + BEND * u * u * np.where(u < 0, 1, 4), cliff=True),
     _shape("diverges at +1.2", lambda u, _: _ends(u, 1.2, math.inf), cliff=True),

@@ -116,7 +116,7 @@ def _draw(
     start = 0
     for number, (share, breaks) in enumerate(choices):
         stop = DRAWS if number == len(choices) - 1 else min(DRAWS, start + round(share * DRAWS))
-        fit = JointFit([b.stretch for b in breaks], known, _alignments(tables, doublings))
+        fit = JointFit([b.stretch for b in breaks], known, _alignments(tables, doublings), _trend(doublings))
         for cell, part in _allot(fit.evidence, start, stop):
             drawn, spread[:, part] = fit.draw(cell, grids, part, stream=0)
             for size, values in enumerate(drawn):
@@ -163,10 +163,21 @@ def _alignments(tables: Sequence[SeedMeans], doublings: Array | None) -> list[Ar
     return [still, moving] if np.ptp(moving) > spacing else [still]
 
 
+def _trend(doublings: Array | None) -> Array | None:
+    """log2 sizes about their mean in units of their spread, what steady changes of the shape are proportional to."""
+    if doublings is None or len(doublings) < 2:
+        return None
+    return np.asarray((doublings - doublings.mean()) / doublings.std())
+
+
 def _grid(table: SeedMeans) -> Array:
-    """Where curves are evaluated: about eight values per spacing, from the first value to the last or the wall."""
+    """Where curves are evaluated: eight values per spacing or more, from the first value to the last or the wall.
+
+    On an even grid all values that were run are among them: next to a cliff the loss between them means little.
+    """
     high = float(table.x[-1]) if table.wall is None else table.wall
-    return np.linspace(table.x[0], high, int(np.clip(8 * (high - table.x[0]) / np.diff(table.x).min(), 48, 128)) + 1)
+    spacings = (high - table.x[0]) / np.diff(table.x).min()
+    return np.linspace(table.x[0], high, round(min(max(8, math.ceil(48 / spacings)) * spacings, 128)) + 1)
 
 
 def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, part: slice, stream: int) -> Array:
@@ -177,16 +188,19 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
     """
     if hypothesis.until is None:
         return np.full(part.stop - part.start, math.inf)
-    last, stop = float(hypothesis.stretch.x[-1]), len(hypothesis.stretch.x)
+    last = float(hypothesis.stretch.x[-1])
     first = last - _EARLY_RISE * float(last - hypothesis.stretch.x[-2])
     end = first + (hypothesis.until - first) * process.uniform(stream)[part]
-    if stop == len(table.x):
-        curves[:, part] = np.where(grid[:, None] > np.maximum(end, last), np.inf, curves[:, part])
+    # a rise that begins before the last value is too little to be seen there
+    start = np.maximum(end, last)
+    beyond = grid[:, None] > start
+    if hypothesis.until in table.diverged:
+        curves[:, part] = np.where(beyond, np.inf, curves[:, part])
         return np.asarray(end)
-    beyond = grid[:, None] > end
-    means = np.interp(grid, table.x[stop:], table.mean[stop:])
-    at_end = curves[np.clip(np.searchsorted(grid, end) - 1, 0, len(grid) - 1), np.arange(part.start, part.stop)]
-    way = np.clip((grid[:, None] - end) / np.maximum(hypothesis.until - end, 1e-12), 0, 1)
+    known = table.flank_x >= hypothesis.until
+    means = np.interp(grid, table.flank_x[known], table.flank_mean[known])
+    at_end = curves[np.clip(np.searchsorted(grid, start, "right") - 1, 0, len(grid) - 1), np.arange(part.start, part.stop)]
+    way = np.clip((grid[:, None] - start) / np.maximum(hypothesis.until - start, 1e-12), 0, 1)
     curves[:, part] = np.where(beyond, at_end + way * (means[:, None] - at_end), curves[:, part])
     return np.asarray(end)
 
@@ -215,13 +229,20 @@ def _summary(
         loss=np.fmin(curves[where, column], lost),
         luck=luck,
         at=lost,
-        octave_off=octave_off(grid, curves, where, wall=table.wall is not None),
+        octave_off=octave_off(grid, curves, where, beyond=_beyond(table)),
         noise=noise,
         low=float(grid[0]),
         high=float(grid[-1]),
         grid=grid,
         median=median,
     )
+
+
+def _beyond(table: SeedMeans) -> float:
+    """Loss beyond the region: infinite at a divergence, the mean at a jump, nan where nothing was run."""
+    if table.wall is None:
+        return math.nan
+    return math.inf if table.wall in table.diverged else float(table.flank_mean[table.flank_x == table.wall][0])
 
 
 def _pull(table: SeedMeans, grid: Array, median: Array, error: float) -> float:

@@ -1,8 +1,9 @@
 """The smooth stretches of all sizes fitted together: what sizes have in common makes their differences sharp.
 
 Every size has its own level, slope and noise. Curvatures scatter about a common one, and the rough remainder is partly
-common to all sizes, at the same x or at the same distance from a moving optimum; how much is averaged over by marginal
-likelihood. Whatever the common part does to one optimum it does to all of them, so it hardly touches the drift.
+common to all sizes, at the same x or at the same distance from a moving optimum; or the shape changes steadily with the
+size. How alike sizes are is averaged over by marginal likelihood. Whatever the common part does to one optimum it does
+to all of them, so it hardly touches the drift; what changes steadily touches nothing else.
 Drawing by conditioning prior draws follows Journel and Huijbregts (1978).
 """
 
@@ -21,19 +22,39 @@ from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch,
 
 Array = npt.NDArray[np.float64]
 
-#: share of the rough part's variance that is common to all sizes, with prior weights
-SHARED = {0.0: 0.2, 0.9: 0.5, 0.99: 0.3}
-#: curvatures of different sizes scatter by this fraction of their mean
-_BEND_SCATTER = 0.35
+
+class Likeness(NamedTuple):
+    """How alike the shapes of different sizes are.
+
+    Attributes:
+        common: share of the rough part's variance that all sizes have in common.
+        bends: standard deviation of a size's curvature about the common one, as a fraction of it.
+        steady: what is not common changes in proportion to log2 size; otherwise every size has its own.
+        weight: prior probability.
+    """
+
+    common: float
+    bends: float
+    steady: bool
+    weight: float
+
+
+#: from unlike to all but the same; the last changes steadily
+LIKENESS = (
+    Likeness(0.0, 0.35, False, 0.15),
+    Likeness(0.9, 0.35, False, 0.25),
+    Likeness(0.99, 0.07, False, 0.3),
+    Likeness(0.7, 0.2, True, 0.3),
+)
 #: correlation of kinks between sizes: what limits stability at one size limits it at the others
 _SAME_KINK = 0.9
 
 
 class Cell(NamedTuple):
-    """A hypothesis: indices into alignments, `SHARED`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
+    """A hypothesis: indices into alignments, `LIKENESS`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
 
     alignment: int
-    shared: int
+    likeness: int
     compression: int
     order: int
     roughness: int
@@ -57,15 +78,20 @@ class Noise:
 class JointFit:
     """One choice of smooth stretches, one per size, with the evidence of every hypothesis about them."""
 
-    def __init__(self, stretches: Sequence[Stretch], noise: Noise, shifts: Sequence[Array]) -> None:
+    def __init__(
+        self, stretches: Sequence[Stretch], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
+    ) -> None:
         """Compute the evidence.
 
         Args:
             stretches: one per size.
             noise: of the sizes.
             shifts: alignments: (K,) octaves by which each size's common part is moved.
+            trend: (K,) what changes steadily is proportional to it; None where sizes have no order.
         """
-        self.stretches, self.noise, self.shifts = stretches, noise, shifts
+        self.stretches, self.noise, self.shifts, self.trend = stretches, noise, shifts, trend
+        # one size alone has nothing to be like
+        self.likeness = LIKENESS[:1] if len(stretches) == 1 else tuple(h for h in LIKENESS if trend is not None or not h.steady)
         self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
         self.x = np.concatenate([s.x for s in stretches])
         self.count = np.concatenate([s.count for s in stretches])
@@ -78,7 +104,7 @@ class JointFit:
         steepest = max(s.steepest for s in stretches)
         bends = [abs(float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1])) for z in self.z]
         self.bends = np.minimum(bends, steepest)
-        shape = (len(shifts), len(SHARED), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
+        shape = (len(shifts), len(self.likeness), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
         self.evidence, self.sums = np.empty(shape), np.empty(shape)
         self.crossed: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
         self.solved: dict[tuple[int, int, int, int], tuple[Array, Array]] = {}
@@ -87,7 +113,7 @@ class JointFit:
                 self._fill(alignment, order)
         jacobian = sum(s.log_jacobians() for s in stretches)
         prior = log_prior(float(self.bends[0]), noise.ss / noise.df) + np.reshape(jacobian, (-1, 1, 1))
-        self.evidence += prior + np.log(list(SHARED.values())).reshape(-1, 1, 1, 1)
+        self.evidence += prior + np.log([h.weight for h in self.likeness]).reshape(-1, 1, 1, 1)
 
     def _basis(self, x: Array, sizes: npt.NDArray[np.intp]) -> Array:
         """(len(x), 2K + 1) level and slope of each size, and the common bend."""
@@ -100,18 +126,31 @@ class JointFit:
 
     def _covariances(
         self, order: int, alignment: int, x: Array, sizes: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array, Array]:
-        """(len(x), N) covariances with the data of the own rough part, the common one, and of bends and kinks."""
+    ) -> tuple[Array, Array, Array, Array]:
+        """(len(x), N) covariances with the data of the own rough part, the common one, of unit bends, and of kinks."""
         same = sizes[:, None] == self.sizes[None]
         own, own_data = x - self.own_zero[sizes], self.x - self.own_zero[self.sizes]
         moved, moved_data = self._moved(x, sizes, alignment), self._moved(self.x, self.sizes, alignment)
         rough = same * process.covariance(order, own[:, None], own_data[None])
         common = process.covariance(order, moved[:, None], moved_data[None])
-        scattered = _BEND_SCATTER**2 * np.outer(own**2, own_data**2)
+        bends = np.outer(own**2, own_data**2)
         if not self.has_kinks:
-            return np.asarray(rough), common, same * scattered
+            return np.asarray(rough), common, bends, np.zeros((len(x), len(self.x)))
         kinks = kink_variance(1.0, 1.0) * self._kinked(x, sizes) @ self._kinked(self.x, self.sizes).T
-        return np.asarray(rough), common, same * scattered + np.where(same, 1.0, _SAME_KINK) * kinks
+        return np.asarray(rough), common, bends, np.where(same, 1.0, _SAME_KINK) * kinks
+
+    def _mixed(
+        self, parts: tuple[Array, Array, Array, Array], likeness: Likeness, sizes: npt.NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        """(len(x), N) covariances of the rough part, and of bends and kinks, under a likeness."""
+        own, common, bends, kinks = parts
+        if likeness.steady and self.trend is not None:
+            apart = np.outer(self.trend[sizes], self.trend[self.sizes])
+            rough = (likeness.common + (1 - likeness.common) * apart) * common
+        else:
+            apart = sizes[:, None] == self.sizes[None]
+            rough = (1 - likeness.common) * own + likeness.common * common
+        return rough, likeness.bends**2 * apart * bends + kinks
 
     def _kinked(self, x: Array, sizes: npt.NDArray[np.intp]) -> Array:
         """(len(x), 2) kink columns, each size with its own kink."""
@@ -133,12 +172,12 @@ class JointFit:
     def _fill(self, alignment: int, index: int) -> None:
         """Evidence and sums of squares of one alignment and order."""
         order = list(ORDERS)[index]
-        own, common, bend = self._covariances(order, alignment, self.x, self.sizes)
+        parts = self._covariances(order, alignment, self.x, self.sizes)
+        mixed = [self._mixed(parts, likeness, self.sizes) for likeness in self.likeness]
+        rough, bend = np.stack([m[0] for m in mixed])[:, None], np.stack([m[1] for m in mixed])[:, None]
         steady = np.diag(self.noise.relative[self.sizes] / self.count)
-        shares = list(SHARED)
         for c in range(len(COMPRESSIONS)):
-            rough = np.stack([(1 - share) * own + share * common for share in shares])
-            total = steady + self._bend_units(c) * bend + ROUGHNESS[:, None, None] * rough[:, None]
+            total = steady + self._bend_units(c) * bend + ROUGHNESS[:, None, None] * rough
             inverse = np.linalg.inv(total)
             gram = self.basis.T @ inverse @ self.basis
             to_trend = np.linalg.solve(gram, self.basis.T @ inverse)
@@ -147,8 +186,8 @@ class JointFit:
             sums = np.maximum(np.einsum("i,slij,j->sl", self.z[c], projected, self.z[c]), 0) + self.noise.ss
             self.sums[alignment, :, c, index] = sums
             self.evidence[alignment, :, c, index] = -0.5 * logdet - 0.5 * self.df * np.log(sums)
-            for share in range(len(shares)):
-                self.solved[alignment, share, c, index] = (to_trend[share], projected[share])
+            for number in range(len(self.likeness)):
+                self.solved[alignment, number, c, index] = (to_trend[number], projected[number])
 
     def draw(self, cell: Cell, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
         """Draws of all sizes' curves under one hypothesis.
@@ -170,16 +209,13 @@ class JointFit:
         error = np.sqrt(self.noise.relative[self.sizes] / self.count)[:, None] * process.normal(stream, n)[:, part]
         residual = self.z[cell.compression][:, None] - path[:n] - scale * error
         to_trend, projected = (
-            s[cell.roughness] for s in self.solved[cell.alignment, cell.shared, cell.compression, cell.order]
+            s[cell.roughness] for s in self.solved[cell.alignment, cell.likeness, cell.compression, cell.order]
         )
         key = (cell.alignment, cell.order)
         if key not in self.crossed:
             self.crossed[key] = self._covariances(list(ORDERS)[cell.order], cell.alignment, x, sizes)
-        own, common, bend = self.crossed[key]
-        share = list(SHARED)[cell.shared]
-        cross = (
-            ROUGHNESS[cell.roughness] * ((1 - share) * own + share * common) + self._bend_units(cell.compression) * bend
-        )
+        rough, bend = self._mixed(self.crossed[key], self.likeness[cell.likeness], sizes)
+        cross = ROUGHNESS[cell.roughness] * rough + self._bend_units(cell.compression) * bend
         z = path[n:] + self._basis(x, sizes) @ (to_trend @ residual) + cross @ (projected @ residual)
         ends = np.cumsum([len(g) for g in grids])[:-1]
         curves = [
@@ -189,18 +225,22 @@ class JointFit:
 
     def _prior_paths(self, cell: Cell, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
         """(len(x), n) draws of everything random but noise, in units of the noise."""
-        order, share = list(ORDERS)[cell.order], list(SHARED)[cell.shared]
+        order, likeness = list(ORDERS)[cell.order], self.likeness[cell.likeness]
+        steady = self.trend[sizes][:, None] if likeness.steady and self.trend is not None else None
         own = x - self.own_zero[sizes]
         moved = self._moved(x, sizes, cell.alignment)
-        path = math.sqrt(share) * process.paths(order, moved, float(moved.max()), stream, part)
-        if share < 1:
+        path = math.sqrt(likeness.common) * process.paths(order, moved, float(moved.max()), stream, part)
+        if steady is not None:
+            changing = process.paths(order, moved, float(moved.max()), 90, part)
+            path += math.sqrt(1 - likeness.common) * steady * changing
+        elif likeness.common < 1:
             for size in range(len(self.stretches)):
                 here = sizes == size
                 mine = process.paths(order, own[here], float(own.max()), 100 + size, part)
-                path[here] += math.sqrt(1 - share) * mine
+                path[here] += math.sqrt(1 - likeness.common) * mine
         k = len(self.stretches)
         unit, numbers = math.sqrt(self._bend_units(cell.compression)), process.normal(50, 3 * k)[:, part]
-        bends = _BEND_SCATTER * (own**2)[:, None] * numbers[:k][sizes]
+        bends = likeness.bends * (own**2)[:, None] * (numbers[:k][sizes] if steady is None else steady * numbers[:1])
         if not self.has_kinks:
             return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * bends)
         apart = np.stack([numbers[k : 2 * k][sizes], numbers[2 * k :][sizes]], axis=1)

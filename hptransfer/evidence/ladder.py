@@ -47,6 +47,7 @@ class SizeEvidence:
         relative_regret: regret as a fraction of the loss at the optimum.
         octave_off: what the worse of half and twice the optimum costs, as a fraction of the loss there; infinite where
             that was not sampled or diverges.
+        spiked: log2 values whose runs scatter far more than the others; they count for less.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
     """
@@ -58,6 +59,7 @@ class SizeEvidence:
     regret: Interval
     relative_regret: Interval
     octave_off: Interval
+    spiked: tuple[float, ...]
     measured: bool
     points: tuple[Point, ...]
 

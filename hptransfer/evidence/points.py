@@ -23,6 +23,10 @@ _TALLEST = 25
 #: the higher half of the values is left out of the noise when its variance exceeds the lower half's by this factor
 _LOUD = 5.0
 _FEWEST_QUIET = 3
+#: a value whose own runs scatter by more than this factor in variance beyond all others' counts for as much less
+_SPIKED = 16.0
+#: losses are written with about this relative accuracy
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,18 @@ class SeedMeans:
     Attributes:
         x: (m,) log2 values, increasing, all with finite losses and left of the wall.
         mean: (m,) loss means with seed offsets removed by a two-way fit.
-        count: (m,) seeds behind each mean.
+        count: (m,) runs behind each mean, in runs of the common noise: where one run spiked, fewer than there are.
         residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
         luck_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
         luck_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) their means.
-        wall: smallest x right of the lowest mean that diverged; None when there is none.
+        wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None when
+            there is none.
         cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
         diverged: all x with a divergence, increasing.
+        spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
         n_seeds: distinct seeds.
     """
@@ -75,6 +81,7 @@ class SeedMeans:
     wall: float | None
     cliff: float | None
     diverged: tuple[float, ...]
+    spiked: tuple[float, ...]
     n_points: int
     n_seeds: int
 
@@ -107,15 +114,18 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     mean = _two_way(loss_all[keep], row, seed_all[keep], len(x)).mean
     flank_x, flank_mean = x, mean
     right = bad[bad > x[mean.argmin()]]
-    wall = _first(*right)
-    cliff = _first(*right, *x[(mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])])
+    lost = (mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])
+    cliff = _first(*right, *x[lost])
     highest = _TALLEST * _scale(mean)
+    # next to losses of the common height no smooth curve leads there
+    wall = _first(*right, *x[lost & (mean - mean.min() > highest)])
     window = _informative(x, mean, wall, highest)
     luck, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
     inside = window[row]
     x = x[window]
     fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
-    mean, count = fit.mean, fit.runs
+    mean, count = fit.mean, fit.runs * fit.trust()
+    spiked = x[count < fit.runs]
     if len(x) > _MOST_VALUES:
         x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
         ss, df = ss + extra_ss, df + extra_df
@@ -132,19 +142,34 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         wall=wall,
         cliff=cliff,
         diverged=tuple(float(value) for value in bad),
+        spiked=tuple(float(value) for value in spiked),
         n_points=len(points),
         n_seeds=len(np.unique(seed_all)),
     )
 
 
 class _TwoWay(NamedTuple):
-    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual sum of squares and df."""
+    """Value effects (m,), runs behind each, offsets of seeds seen at several values, sums of squares (m,) and their df."""
 
     mean: Array
     runs: Array
     luck: Array
-    ss: float
+    squares: Array
     df: int
+
+    @property
+    def ss(self) -> float:
+        """Residual sum of squares, nats squared."""
+        return float(self.squares.sum())
+
+    def trust(self) -> Array:
+        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own."""
+        freedom = np.maximum(self.runs - 1, 0) * self.df / max(1.0, float(np.maximum(self.runs - 1, 0).sum()))
+        others, beyond = self.df - freedom, self.squares.sum() - self.squares
+        seen = (freedom > 0) & (others > 0)
+        own = np.divide(self.squares, freedom, out=np.zeros_like(freedom), where=seen)
+        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen) + (_ROUNDING * self.mean) ** 2
+        return np.where(own > _SPIKED * common, common / np.maximum(own, common), 1.0)
 
 
 def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
@@ -169,7 +194,8 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _Tw
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
-    return _TwoWay(mean, count, offset[crossed], float(residual @ residual), len(loss) - m - rank)
+    squares = np.bincount(row, residual**2, m)
+    return _TwoWay(mean, count, offset[crossed], squares, len(loss) - m - rank)
 
 
 def _noise(
@@ -183,7 +209,11 @@ def _noise(
 
     def of(values: npt.NDArray[np.bool_]) -> _TwoWay:
         rows = values[row]
-        return _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+        fit = _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+        calm = values.copy()
+        calm[np.flatnonzero(values)[fit.trust() < 1]] = False
+        # a spike says nothing about the noise of the other values
+        return fit if calm.sum() in (0, values.sum()) else of(calm)
 
     everything = of(window)
     lower = window & (mean <= np.median(mean[window]))

@@ -116,6 +116,12 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
         _limit_of_size(axis, size) for size in sizes if size.optimum.edge or math.isnan(size.optimum.curvature)
     )
     limits.extend(
+        f"At {axis} {size.value} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
+        "values, so these runs count for less: look at their loss curves."
+        for size in sizes
+        for x in size.spiked
+    )
+    limits.extend(
         f"At {axis} {size.value} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
         for size in sizes
         if size.optimum.cliff_distance < _ROOM

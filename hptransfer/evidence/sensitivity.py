@@ -20,14 +20,14 @@ Array = npt.NDArray[np.float64]
 _LEAST = 1e-6
 
 
-def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, wall: bool) -> Array:
+def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyond: float) -> Array:
     """What the worse of half and twice the optimum costs, as a fraction of the loss at the optimum.
 
     Args:
         grid: (G,) evenly spaced log2 values.
         curves: (G, n) drawn losses, infinite where training diverges.
         where: (n,) index of each draw's minimum.
-        wall: training diverges beyond the grid's upper end.
+        beyond: loss beyond the grid's upper end, infinite where training diverges, nan where nothing is known.
 
     Returns:
         (n,) costs; infinite where twice the optimum diverges, nan where the grid does not reach that far.
@@ -35,7 +35,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, wall:
     step, column = max(1, round(1 / float(grid[1] - grid[0]))), np.arange(len(where))
     last = len(grid) - 1
     below = np.where(where >= step, curves[np.maximum(where - step, 0), column], np.nan)
-    above = np.where(where + step <= last, curves[np.minimum(where + step, last), column], math.inf if wall else np.nan)
+    above = np.where(where + step <= last, curves[np.minimum(where + step, last), column], beyond)
     best = curves[where, column]
     worst = np.where(np.isinf(above), above, np.maximum(below, above))
     return np.asarray(np.maximum(worst - best, 0.0) / np.abs(best))

@@ -230,6 +230,7 @@ def _evidence(
         regret=regret,
         relative_regret=relative,
         octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else cost_of(draws.octave_off),
+        spiked=table.spiked,
         measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
     )

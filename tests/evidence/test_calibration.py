@@ -27,14 +27,14 @@ _EQUAL, _UNEQUAL = (1.0, 1.0, 1.0, 1.0), (1.0, 3.0, 0.5, 2.0)
 )
 def test_intervals_cover(law: str, spacing: float, noise: float, seeds: int, levels: tuple[float, ...]) -> None:
     """95% intervals of optimum and drift hold the exact truth."""
-    found = coverage(run(Setting(law, spacing, noise, seeds, levels), 24))
+    found = coverage(run(Setting((law,), spacing, noise, seeds, levels), 24))
     assert found.optimum >= 0.86
     assert found.drift >= 0.81
 
 
 def _verdicts(drift: float) -> Counter[str]:
     """At the default recipe's budget: five widths over 16x, nine values, four seeds, 0.2% noise."""
-    setting = Setting("steeper right", 0.5, 0.002, 4, (1.0,) * 5, (drift,), tuned=True)
+    setting = Setting(("steeper right",), 0.5, 0.002, 4, (1.0,) * 5, (drift,), tuned=True)
     return Counter(each.verdict for each in run(setting, 20))
 
 

@@ -36,7 +36,7 @@ def _ladder(
     drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum
 ) -> Ladder:
     sizes = tuple(
-        SizeEvidence(64 * 2**step, _OPTIMUM, loss, regret, regret, regret, Interval(0.01, 0.005, 0.02), True, ())
+        SizeEvidence(64 * 2**step, _OPTIMUM, loss, regret, regret, regret, Interval(0.01, 0.005, 0.02), (), True, ())
         for step, loss in enumerate(losses)
     )
     last = replace(sizes[-1], optimum=replace(_OPTIMUM, **optimum))

@@ -46,6 +46,33 @@ def test_a_constant_optimum_transfers() -> None:
     assert "carries over to width 512" in report.sentence
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_one_spiked_run_at_the_transferred_value_is_no_drift(seeds: int) -> None:
+    """A loss spike late in one run of the largest size: its seeds contradict each other, so the value counts for less."""
+    trials = [
+        replace(t, loss=t.loss + 0.1)
+        if (t.size.width, t.seed) == (512, 1) and t.hyperparameters["learning_rate"] == 2**-8
+        else t
+        for t in ladder(_shifted(0.0), noise=0.001, seeds=seeds)
+    ]
+    report = _judge(trials)
+    assert report.verdict is not Verdict.DRIFTS
+    assert report.regret.low < 0.0025
+    assert report.sizes[-1].spiked == (-8.0,)
+    assert any("learning_rate 0.00391 seeds differ far more" in limit for limit in report.limits)
+
+
+def test_seeds_that_agree_on_a_loss_are_believed() -> None:
+    """The control: all seeds of the largest size lose as much at the transferred value, so it does cost that."""
+    trials = [
+        replace(t, loss=t.loss + 0.1) if t.size.width == 512 and t.hyperparameters["learning_rate"] == 2**-8 else t
+        for t in ladder(_shifted(0.0), noise=0.001)
+    ]
+    report = _judge(trials)
+    assert report.sizes[-1].spiked == ()
+    assert report.regret.low > 0.0025
+
+
 @pytest.mark.parametrize("per_doubling", [-0.5, 0.5])
 def test_half_an_octave_per_doubling_drifts(per_doubling: float) -> None:
     """The negative control, as the standard parameterization shows it."""
