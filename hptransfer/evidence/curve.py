@@ -199,7 +199,9 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
         return np.asarray(end)
     known = table.flank_x >= hypothesis.until
     means = np.interp(grid, table.flank_x[known], table.flank_mean[known])
-    at_end = curves[np.clip(np.searchsorted(grid, start, "right") - 1, 0, len(grid) - 1), np.arange(part.start, part.stop)]
+    at_end = curves[
+        np.clip(np.searchsorted(grid, start, "right") - 1, 0, len(grid) - 1), np.arange(part.start, part.stop)
+    ]
     way = np.clip((grid[:, None] - start) / np.maximum(hypothesis.until - start, 1e-12), 0, 1)
     curves[:, part] = np.where(beyond, at_end + way * (means[:, None] - at_end), curves[:, part])
     return np.asarray(end)

@@ -91,7 +91,9 @@ class JointFit:
         """
         self.stretches, self.noise, self.shifts, self.trend = stretches, noise, shifts, trend
         # one size alone has nothing to be like
-        self.likeness = LIKENESS[:1] if len(stretches) == 1 else tuple(h for h in LIKENESS if trend is not None or not h.steady)
+        self.likeness = (
+            LIKENESS[:1] if len(stretches) == 1 else tuple(h for h in LIKENESS if trend is not None or not h.steady)
+        )
         self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
         self.x = np.concatenate([s.x for s in stretches])
         self.count = np.concatenate([s.count for s in stretches])
@@ -106,7 +108,7 @@ class JointFit:
         self.bends = np.minimum(bends, steepest)
         shape = (len(shifts), len(self.likeness), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
         self.evidence, self.sums = np.empty(shape), np.empty(shape)
-        self.crossed: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
+        self.crossed: dict[tuple[int, int], tuple[Array, Array, Array, Array]] = {}
         self.solved: dict[tuple[int, int, int, int], tuple[Array, Array]] = {}
         for alignment in range(len(shifts)):
             for order in range(len(ORDERS)):

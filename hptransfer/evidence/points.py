@@ -60,8 +60,8 @@ class SeedMeans:
         luck_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) their means.
-        wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None when
-            there is none.
+        wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None
+            when there is none.
         cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
         diverged: all x with a divergence, increasing.
         spiked: all x whose runs scatter far more than those at other values, increasing.
@@ -149,7 +149,7 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
 
 
 class _TwoWay(NamedTuple):
-    """Value effects (m,), runs behind each, offsets of seeds seen at several values, sums of squares (m,) and their df."""
+    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual squares (m,), their df."""
 
     mean: Array
     runs: Array
@@ -194,7 +194,7 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _Tw
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
-    squares = np.bincount(row, residual**2, m)
+    squares = np.asarray(np.bincount(row, residual**2, m), dtype=float)
     return _TwoWay(mean, count, offset[crossed], squares, len(loss) - m - rank)
 
 

@@ -48,7 +48,7 @@ def test_a_constant_optimum_transfers() -> None:
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_one_spiked_run_at_the_transferred_value_is_no_drift(seeds: int) -> None:
-    """A loss spike late in one run of the largest size: its seeds contradict each other, so the value counts for less."""
+    """A loss spike late in one run of the largest size: its seeds contradict each other, so they count for less."""
     trials = [
         replace(t, loss=t.loss + 0.1)
         if (t.size.width, t.seed) == (512, 1) and t.hyperparameters["learning_rate"] == 2**-8
@@ -298,12 +298,16 @@ def test_truncated_features_recover() -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="measured tables are not beside this checkout")
 def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
-    """Gemstones preflight (MIT): the best of six rates falls from 5e-3 at width 256 to 5e-4 at 3072."""
+    """Gemstones preflight (MIT): the best of six rates falls from 5e-3 at width 256 to 5e-4 at 3072.
+
+    Six rates over nine octaves and one seed leave the end of the interval within 0.15; what it excludes is no drift.
+    """
     lines = (SHARED / "gemstones" / "gemstones_preflight.csv").read_text().splitlines()[1:]
     trials = [trial(float(lr), float(loss), width=int(w)) for w, _, lr, loss in (line.split(",") for line in lines)]
     report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=0.005, reference=256)
     assert report.verdict is Verdict.DRIFTS
-    assert report.drift.outside(0.15)
+    assert report.drift.high < 0
+    assert report.drift.estimate < -1
 
 
 def _one_seed(largest: Callable[[float], float]) -> AxisReport:
