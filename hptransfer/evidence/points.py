@@ -149,7 +149,7 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
 
 
 class _TwoWay(NamedTuple):
-    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual squares (m,), their df."""
+    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual squares (m,), df."""
 
     mean: Array
     runs: Array
