@@ -96,6 +96,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=["512x2", "1024x2"], help="WIDTHxDEPTH")
     parser.add_argument("--depth", type=int, default=2, help="of the proxy")
     parser.add_argument("--steps", type=int, help="per run; default: the model's")
+    parser.add_argument("--batch-size", type=int, help="sequences per step; default: the model's")
     parser.add_argument("--trials", type=int, default=20, help="of the proxy's search")
     parser.add_argument("--order", choices=["joint", "one-at-a-time"], default="joint")
     parser.add_argument("--search-seeds", type=int, nargs="+", default=[0], help="a search of the proxy for each")
@@ -144,12 +145,13 @@ def recipe(
     """Write the recipe of one search."""
     model = MODELS[asked.model]
     at = {"width": tuned_at[0], "depth": tuned_at[1]}
-    steps = {"steps": asked.steps} if asked.steps else {}
+    changed = {"steps": asked.steps, "batch_size": asked.batch_size}
+    changed = {key: value for key, value in changed.items() if value}
     document = {
-        "name": name if not asked.steps else f"{name}-{asked.steps}",
+        "name": "-".join([name, *(str(value) for value in changed.values())]),
         "model": model["model"],
         "data": {"kind": "stdlib-text"},
-        "training": model["training"] | steps,
+        "training": model["training"] | changed,
         "parameterization": {"name": "standard"} if standard else model["parameterization"],
         "sizes": {"base": at, "widths": [at["width"], 2 * at["width"]], "target": {**at, "width": 2 * at["width"]}},
         "tune": {"space": space, **tuning},
