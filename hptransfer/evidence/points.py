@@ -117,9 +117,12 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     lost = (mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])
     cliff = _first(*right, *x[lost])
     highest = _TALLEST * _scale(mean)
-    # next to losses of the common height no smooth curve leads there
-    wall = _first(*right, *x[lost & (mean - mean.min() > highest)])
+    wall = _first(*right)
     window = _informative(x, mean, wall, highest)
+    # no smooth curve leads from losses of the common height to a jump; but a curve takes three values
+    jump = _first(*right, *x[lost & (mean - mean.min() > highest)])
+    if jump != wall and (window & (x < jump)).sum() >= _FEWEST_QUIET:
+        wall, window = jump, window & (x < jump)
     luck, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
     inside = window[row]
     x = x[window]

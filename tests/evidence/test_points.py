@@ -90,3 +90,16 @@ def test_no_rows_are_refused() -> None:
     """An empty table is the caller's mistake."""
     with pytest.raises(UsageError, match="at least one finished run"):
         average_seeds([])
+
+
+def test_a_jump_bounds_the_optimum_like_a_divergence() -> None:
+    """Three values are left below the jump, and no smooth curve leads from there to more than twice the loss."""
+    losses = (3.05, 3.01, 3.0, 7.2, 7.5)
+    assert average_seeds([Point(x, 0, loss) for x, loss in enumerate(losses)]).wall == 3
+
+
+def test_a_jump_next_to_the_last_two_values_stays_in_the_curve() -> None:
+    """Without it there would be no curve, and what a larger value costs would be forgotten."""
+    table = average_seeds([Point(x, 0, loss) for x, loss in enumerate((2.7, 2.9, 7.2, 7.5, 7.3))])
+    assert table.wall is None
+    assert len(table.x) >= 3
