@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -142,4 +143,12 @@ def dispatch(command: str, **options: object) -> None:
             return through_restarts(lambda: function(**options))
         return function(**options)
 
-    raise typer.Exit(guarded(call))
+    raise typer.Exit(guarded(call, _named(command, options)))
+
+
+def _named(command: str, options: Mapping[str, object]) -> str:
+    """A command that trains, as one would type it, without what may hold a secret."""
+    if command not in _TRAINING:
+        return "the same command"
+    runs = "" if options["runs"] == DEFAULT_RUNS else f" --runs {quote(str(options['runs']))}"
+    return f"`hptransfer {command} {quote(str(options['recipe']))}{runs}`, with its other options,"

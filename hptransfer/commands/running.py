@@ -15,7 +15,7 @@ from types import MappingProxyType
 from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
-from hptransfer.commands.interruption import first_interrupt_noted
+from hptransfer.commands.interruption import Interruption, signals_noted
 from hptransfer.commands.remembered import OnChange, remember, settle
 from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
@@ -192,9 +192,9 @@ def run_requests(
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
-    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C
-    stops at once. Either way every finished trial is kept, and the same call later trains the rest. What failed in an
-    earlier call for a cause that would repeat itself is left out until it is requeued.
+    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C and
+    SIGTERM stop at once. Either way every finished trial is kept, and the same call later trains the rest. What failed
+    in an earlier call for a cause that would repeat itself is left out until it is requeued.
 
     Args:
         requests: wanted trials; two with one key are one trial.
@@ -216,6 +216,7 @@ def run_requests(
         MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
         StoppedError: `hptransfer stop` asked for it.
         KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
     """
     keys = [request.key(fingerprint) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
@@ -265,15 +266,16 @@ class _Run:
 
     def train(self) -> None:
         asked_to_stop = False
-        with first_interrupt_noted() as interrupted:
+        with signals_noted() as signals:
             try:
                 while True:
+                    signals.look()
                     asked_to_stop = asked_to_stop or self._stop_requested()
-                    if interrupted.is_set() or asked_to_stop:
-                        self._wind_down()
+                    if signals.asked or asked_to_stop:
+                        self._wind_down(signals)
                         break
                     if self.meter.out_of_time:
-                        self._wind_down(GRACE)
+                        self._wind_down(signals, GRACE)
                         break
                     self._hand_out()
                     if not self.running:
@@ -283,7 +285,7 @@ class _Run:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
-        if interrupted.is_set():
+        if signals.asked:
             raise KeyboardInterrupt
         if asked_to_stop:
             hint = "run the same command again: it continues, finished trials are kept"
@@ -365,12 +367,13 @@ class _Run:
     def _stop_requested(self) -> bool:
         return self.folder is not None and self.folder.stop_requested()
 
-    def _wind_down(self, seconds: float = math.inf) -> None:
+    def _wind_down(self, signals: Interruption, seconds: float = math.inf) -> None:
         """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
         end = time.monotonic() + seconds
         for key in self.pool.withdraw():
             self.store.abandon(self.running.pop(key).opened, "interrupted")
         while self.running and time.monotonic() < end:
+            signals.look()
             self._take(_HEARTBEAT)
 
 
