@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hptransfer.cli.boundary import guarded
+from hptransfer.commands.options import TrainingOptions
 
 
 class Template(StrEnum):
@@ -65,8 +66,6 @@ class Change(StrEnum):
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
 
-_TRAINING = ("tune", "check", "run")
-
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
 ]
@@ -115,7 +114,7 @@ TrialTime = Annotated[
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
 ]
-OnChange = Annotated[
+OnChangeOption = Annotated[
     Change | None,
     typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
 ]
@@ -128,27 +127,33 @@ Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the 
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
 
 
-def dispatch(command: str, **options: object) -> None:
-    """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
+def dispatch(command: str, options: TrainingOptions | None = None, **further: object) -> None:
+    """Import `hptransfer.commands.<command>`, call `<command>_command`, exit with the status it returns.
+
+    Args:
+        command: its name.
+        options: the first argument of a command that trains; None for the others.
+        further: arguments by name.
+    """
 
     def call() -> int:
-        if command in _TRAINING and not options.get("dry_run") and options.get("storage") is None:
+        if options is not None and options.storage is None and not further.get("dry_run"):
             # before the command's modules: its workers load theirs, torch among them, at the same time
             start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
-            start(command, *(options[name] for name in ("recipe", "runs", "workers")))
+            start(command, options.recipe, options.runs, options.workers)
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
-        if options.get("storage") is not None and command in _TRAINING:
-            from hptransfer.commands.shared import through_restarts
+        if options is None:
+            return function(**further)
+        if options.storage is None:
+            return function(options, **further)
+        from hptransfer.commands.shared import through_restarts
 
-            return through_restarts(lambda: function(**options))
-        return function(**options)
+        return through_restarts(lambda: function(options, **further))
 
-    raise typer.Exit(guarded(call, _named(command, options)))
+    raise typer.Exit(guarded(call, "the same command" if options is None else _named(command, options)))
 
 
-def _named(command: str, options: Mapping[str, object]) -> str:
-    """A command that trains, as one would type it, without what may hold a secret."""
-    if command not in _TRAINING:
-        return "the same command"
-    runs = "" if options["runs"] == DEFAULT_RUNS else f" --runs {quote(str(options['runs']))}"
-    return f"`hptransfer {command} {quote(str(options['recipe']))}{runs}`, with its other options,"
+def _named(command: str, options: TrainingOptions) -> str:
+    """The command as one would type it, without what may hold a secret."""
+    runs = "" if options.runs == DEFAULT_RUNS else f" --runs {quote(str(options.runs))}"
+    return f"`hptransfer {command} {quote(options.recipe)}{runs}`, with its other options,"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
+from hptransfer.commands.budget import Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
 from hptransfer.commands.interruption import Interruption, signals_noted
-from hptransfer.commands.remembered import OnChange, remember, settle
+from hptransfer.commands.options import BudgetOptions, OnChange, TrainingOptions
+from hptransfer.commands.remembered import remember, settle
 from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
@@ -165,9 +166,23 @@ def open_session(
                 yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
 
 
-def told(quiet: bool) -> Callable[[str], None]:
-    """Where a command says what is not its result: on stderr, or nowhere."""
-    return (lambda sentence: None) if quiet else (lambda sentence: print(printable(sentence), file=sys.stderr))
+def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Session]:
+    """The session that the command line asks for; see `open_session`. What is no result it says on stderr."""
+
+    def say(sentence: str) -> None:
+        if not options.quiet:
+            print(printable(sentence), file=sys.stderr)
+
+    return open_session(
+        options.recipe,
+        options.runs,
+        options.workers,
+        options=options.budget,
+        on_change=options.on_change,
+        say=say,
+        storage=options.storage,
+        log=options.log,
+    )
 
 
 def relative_cost(size: Size) -> float:

@@ -17,11 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.remembered import OnChange
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, told
+from hptransfer.commands.options import TrainingOptions
+from hptransfer.commands.running import OnEvent, Session, relative_cost, session_of
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
@@ -51,40 +50,12 @@ MOST_RECOMMENDATIONS = 3
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
-def tune_command(
-    recipe: str,
-    runs: Path,
-    workers: int,
-    *,
-    max_trials: int | None,
-    max_flops: float | None,
-    max_time: str | None,
-    trial_time: str | None,
-    trial_memory: str | None,
-    on_change: OnChange | None,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    storage: str | None = None,
-    log: Sequence[str] = (),
-) -> int:
+def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
-        recipe: path or name of a recipe.
-        runs: the folder of run folders.
-        workers: trials at a time.
-        max_trials: see `BudgetOptions`, as for the four that follow.
-        max_flops: floating point operations.
-        max_time: wall time of this command.
-        trial_time: wall time of a trial.
-        trial_memory: memory of a trial.
-        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
+        options: of the command line.
         dry_run: print what it would take instead.
-        as_json: print the result as JSON.
-        quiet: no progress.
-        storage: address of a database whose workers train; None to train here.
-        log: trackers that trials and results are logged to.
 
     Returns:
         0 with a recommendation.
@@ -95,14 +66,11 @@ def tune_command(
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
-    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
-        return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
-    with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
-    ) as session:
-        result = tune(session, quiet=quiet)
-    if as_json:
+        return forecast_command("tune", options)
+    with session_of(options) as session:
+        result = tune(session, quiet=options.quiet)
+    if options.as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
     else:
         print_tuned(result, Console(highlight=False), session.folder.tuned)
