@@ -13,19 +13,20 @@ from hptransfer.cli.options import (
     DEFAULT_RUNS,
     PROCESSORS,
     Cause,
-    Change,
     Column,
     Depth,
     DryRun,
     Force,
     Format,
     Json,
+    LauncherOption,
     Log,
     MaxFlops,
     MaxTime,
     MaxTrials,
     OnChangeOption,
     OptionalRecipe,
+    Processes,
     Quiet,
     RecipeArgument,
     Reference,
@@ -36,9 +37,11 @@ from hptransfer.cli.options import (
     TrialTime,
     Width,
     Workers,
+    change_of,
     dispatch,
+    launch_of,
 )
-from hptransfer.commands.options import BudgetOptions, OnChange, TrainingOptions
+from hptransfer.commands.options import BudgetOptions, TrainingOptions
 
 app = typer.Typer(
     name="hptransfer",
@@ -51,10 +54,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _value(change: Change | None) -> OnChange | None:
-    return None if change is None else "new" if change is Change.NEW else "keep"
 
 
 def _print_version(asked: bool) -> None:
@@ -142,6 +141,8 @@ def tune(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
     on_change: OnChangeOption = None,
     dry_run: DryRun = False,
     storage: Storage = None,
@@ -151,9 +152,8 @@ def tune(
 ) -> None:
     """Search hyperparameters on the proxy."""
     budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
-    options = TrainingOptions(
-        recipe, runs, workers, budget, _value(on_change), storage, tuple(log or ()), as_json, quiet
-    )
+    launch, change = launch_of(launcher, processes), change_of(on_change)
+    options = TrainingOptions(recipe, runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet)
     dispatch("tune", options=options, dry_run=dry_run)
 
 
@@ -201,6 +201,8 @@ def check(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
     on_change: OnChangeOption = None,
     dry_run: DryRun = False,
     storage: Storage = None,
@@ -224,7 +226,14 @@ def check(
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
     budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
-    training = {**asdict(budget), "on_change": on_change, "sharpness": sharpness, "dry_run": dry_run}
+    training = {
+        **asdict(budget),
+        "launcher": launcher,
+        "processes": processes,
+        "on_change": on_change,
+        "sharpness": sharpness,
+        "dry_run": dry_run,
+    }
     trained = [f"--{name.replace('_', '-')}" for name, value in training.items() if value not in (None, False)]
     if trained and (results is not None or verify is not None):
         raise typer.BadParameter(f"{', '.join(trained)} can be used only where a RECIPE's trials are trained")
@@ -234,8 +243,9 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
+    launch, change = launch_of(launcher, processes), change_of(on_change)
     options = TrainingOptions(
-        str(recipe), runs, workers, budget, _value(on_change), storage, tuple(log or ()), as_json, quiet
+        str(recipe), runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet
     )
     dispatch("check", options=options, sharpness=sharpness, dry_run=dry_run)
 
@@ -282,6 +292,8 @@ def run(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
     on_change: OnChangeOption = None,
     force: Force = False,
     storage: Storage = None,
@@ -291,9 +303,8 @@ def run(
 ) -> None:
     """Tune, check and scale in one go; run again, it continues."""
     budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
-    options = TrainingOptions(
-        recipe, runs, workers, budget, _value(on_change), storage, tuple(log or ()), as_json, quiet
-    )
+    launch, change = launch_of(launcher, processes), change_of(on_change)
+    options = TrainingOptions(recipe, runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet)
     dispatch("run", options=options, force=force)
 
 

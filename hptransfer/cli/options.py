@@ -8,12 +8,12 @@ from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.options import TrainingOptions
+from hptransfer.commands.options import Launch, OnChange, TrainingOptions
 
 
 class Template(StrEnum):
@@ -37,6 +37,13 @@ class Tracker(StrEnum):
     TENSORBOARD = "tensorboard"
     WANDB = "wandb"
     MLFLOW = "mlflow"
+
+
+class Launcher(StrEnum):
+    """What starts the processes of one trial."""
+
+    NONE = "none"
+    TORCHRUN = "torchrun"
 
 
 class Leading(StrEnum):
@@ -114,6 +121,18 @@ TrialTime = Annotated[
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
 ]
+LauncherOption = Annotated[
+    Launcher | None,
+    typer.Option(
+        help="What starts a trial's processes. Default: torchrun where there are several.", show_default=False
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="Processes that train one trial. Overrides `training.processes`.", show_default=False
+    ),
+]
 OnChangeOption = Annotated[
     Change | None,
     typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
@@ -125,6 +144,18 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would tak
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
+
+
+def launch_of(launcher: Launcher | None, processes: int | None) -> Launch:
+    """What the command line says about a trial's processes."""
+    named: Literal["none", "torchrun"] = "torchrun" if launcher is Launcher.TORCHRUN else "none"
+    return Launch(None if launcher is None else named, processes)
+
+
+def change_of(change: Change | None) -> OnChange | None:
+    """What the command line says about a changed recipe."""
+    named: OnChange = "new" if change is Change.NEW else "keep"
+    return None if change is None else named
 
 
 def dispatch(command: str, options: TrainingOptions | None = None, **further: object) -> None:

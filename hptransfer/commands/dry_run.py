@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from hptransfer.commands.budget import limits_of
 from hptransfer.commands.cost import percent
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.forecast import Forecast, forecast
+from hptransfer.commands.launching import launched, require_workers_here
 from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.timing import STEPS
 from hptransfer.commands.trial import TrialRequest
@@ -45,7 +47,8 @@ def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: 
         RecipeError, UsageError: the recipe, its data or an option cannot be used.
         MachineError: the steps to be timed cannot be trained.
     """
-    loaded, runs = load_recipe(options.recipe), options.runs
+    loaded, runs = launched(load_recipe(options.recipe), options.launch), options.runs
+    require_workers_here(options.launch, options.storage)
     limits = limits_of(loaded.recipe.budget, options.budget)
     folder = RunFolder(runs / loaded.recipe.name)
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
@@ -55,6 +58,9 @@ def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: 
             found = _tune(loaded, seen, fingerprint, pool, runs)
         else:
             found = _check(loaded, seen, fingerprint, pool, runs)
+    if (processes := loaded.recipe.training.processes) > 1:
+        alone = f"steps were timed in one process; {processes} share a trial's batches, and each worker takes as many"
+        found = replace(found, notes=(*found.notes, alone))
     if options.as_json:
         print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
     else:

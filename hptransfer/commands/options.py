@@ -30,6 +30,19 @@ class BudgetOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Launch:
+    """How the processes of one trial are started; each attribute overrides the recipe's `training.processes`.
+
+    Attributes:
+        launcher: "none" trains in the worker itself, "torchrun" starts several processes.
+        processes: that train one trial together.
+    """
+
+    launcher: Literal["none", "torchrun"] | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingOptions:
     """What `tune`, `check` and `run` have in common.
 
@@ -38,6 +51,7 @@ class TrainingOptions:
         runs: the folder of run folders.
         workers: trials at a time.
         budget: limits.
+        launch: of each trial.
         on_change: which recipe holds where finished trials do not belong to it as it is now; None refuses.
         storage: address of a database whose workers train; None to train here.
         log: trackers that trials and results are logged to.
@@ -49,6 +63,7 @@ class TrainingOptions:
     runs: Path
     workers: int
     budget: BudgetOptions = BudgetOptions()
+    launch: Launch = Launch()
     on_change: OnChange | None = None
     storage: str | None = None
     log: tuple[str, ...] = ()

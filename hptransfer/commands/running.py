@@ -16,7 +16,8 @@ from hptransfer.commands.budget import Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
 from hptransfer.commands.interruption import Interruption, signals_noted
-from hptransfer.commands.options import BudgetOptions, OnChange, TrainingOptions
+from hptransfer.commands.launching import launched, require_workers_here
+from hptransfer.commands.options import BudgetOptions, Launch, OnChange, TrainingOptions
 from hptransfer.commands.remembered import remember, settle
 from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
@@ -111,6 +112,7 @@ def open_session(
     workers: int,
     *,
     options: BudgetOptions | None = None,
+    launch: Launch | None = None,
     on_change: OnChange | None = None,
     say: Callable[[str], None] = lambda sentence: None,
     entry: str = ENTRY,
@@ -125,6 +127,7 @@ def open_session(
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
         options: what the command line says about the budget.
+        launch: what it says about a trial's processes.
         on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
         say: told what changed.
         entry: "module:function" that trains.
@@ -134,18 +137,21 @@ def open_session(
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount, or the recipe
-            changed in what finished trials depend on.
+        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount or cannot be
+            combined with the recipe, or the recipe changed in what finished trials depend on.
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
-    limits = limits_of(loaded.recipe.budget, options or BudgetOptions())
+    limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
+    launched(loaded, launch)  # before anything is locked or written
+    require_workers_here(launch, storage)
     with RunFolder.open(runs, loaded.recipe.name) as folder:
         present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
         loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
         remember(folder.recipe, loaded, fingerprint)
+        loaded = launched(loaded, launch)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
@@ -178,6 +184,7 @@ def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Se
         options.runs,
         options.workers,
         options=options.budget,
+        launch=options.launch,
         on_change=options.on_change,
         say=say,
         storage=options.storage,

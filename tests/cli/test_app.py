@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli import app as module
 from hptransfer.cli.app import app
-from hptransfer.commands.options import BudgetOptions, TrainingOptions
+from hptransfer.commands.options import BudgetOptions, Launch, TrainingOptions
 from tests.recipe.texts import GPT, MLP, edited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,7 +155,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def taken_by(function: Callable[..., int]) -> Iterator[str]:
     """Parameters of a function, those that travel together one by one."""
-    together = {"options": TrainingOptions, "budget": BudgetOptions}
+    together = {"options": TrainingOptions, "budget": BudgetOptions, "launch": Launch}
     names = list(inspect.signature(function).parameters)
     while names:
         name = names.pop()
