@@ -43,6 +43,10 @@ class Finding:
     excerpt: tuple[str, ...] = ()
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived: a request, like KeyboardInterrupt, raised in the main thread so that `finally` blocks run."""
+
+
 class HptransferError(Exception):
     """Root of all expected failures; carries findings and an exit status, never a traceback for the user."""
 

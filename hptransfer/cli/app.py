@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,12 +19,14 @@ from hptransfer.cli.options import (
     Force,
     Format,
     Json,
+    LauncherOption,
     Log,
     MaxFlops,
     MaxTime,
     MaxTrials,
-    OnChange,
+    OnChangeOption,
     OptionalRecipe,
+    Processes,
     Quiet,
     RecipeArgument,
     Reference,
@@ -34,8 +37,11 @@ from hptransfer.cli.options import (
     TrialTime,
     Width,
     Workers,
+    change_of,
     dispatch,
+    launch_of,
 )
+from hptransfer.commands.options import BudgetOptions, TrainingOptions
 
 app = typer.Typer(
     name="hptransfer",
@@ -135,7 +141,9 @@ def tune(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
-    on_change: OnChange = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
+    on_change: OnChangeOption = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     log: Log = None,
@@ -143,23 +151,10 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search hyperparameters on the proxy."""
-    dispatch(
-        "tune",
-        recipe=recipe,
-        runs=runs,
-        workers=workers,
-        max_trials=max_trials,
-        max_flops=max_flops,
-        max_time=max_time,
-        trial_time=trial_time,
-        trial_memory=trial_memory,
-        on_change=on_change and on_change.value,
-        dry_run=dry_run,
-        storage=storage,
-        log=log or [],
-        as_json=as_json,
-        quiet=quiet,
-    )
+    budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    launch, change = launch_of(launcher, processes), change_of(on_change)
+    options = TrainingOptions(recipe, runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet)
+    dispatch("tune", options=options, dry_run=dry_run)
 
 
 # over 80 lines: one parameter per option, and three uses (a recipe, a table, a finished run) share the command
@@ -206,7 +201,9 @@ def check(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
-    on_change: OnChange = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
+    on_change: OnChangeOption = None,
     dry_run: DryRun = False,
     storage: Storage = None,
     log: Log = None,
@@ -221,24 +218,23 @@ def check(
         "seed_column": seed_column,
         "group_column": group_column,
     }
-    table = {**columns, "where": where or [], "transferred": transferred, "target": target}
+    table: dict[str, Any] = {**columns, "where": where or [], "transferred": transferred, "target": target}
     if (recipe is None) == (results is None):
         raise typer.BadParameter("give either a RECIPE or --results FILE")
     if (results is not None or verify is not None) and (storage is not None or log):
         raise typer.BadParameter("--storage and --log are for training; --results and --verify train nothing")
     if results is not None and verify is not None:
         raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
-    budget = {
-        "max_trials": max_trials,
-        "max_flops": max_flops,
-        "max_time": max_time,
-        "trial_time": trial_time,
-        "trial_memory": trial_memory,
-        "on_change": on_change and on_change.value,
+    budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    training = {
+        **asdict(budget),
+        "launcher": launcher,
+        "processes": processes,
+        "on_change": on_change,
         "sharpness": sharpness,
         "dry_run": dry_run,
     }
-    trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]
+    trained = [f"--{name.replace('_', '-')}" for name, value in training.items() if value not in (None, False)]
     if trained and (results is not None or verify is not None):
         raise typer.BadParameter(f"{', '.join(trained)} can be used only where a RECIPE's trials are trained")
     if results is not None:
@@ -247,8 +243,11 @@ def check(
         raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
     if verify is not None:
         dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
-    shared = {"storage": storage, "log": log or []}
-    dispatch("check", recipe=recipe, runs=runs, workers=workers, **budget, **shared, as_json=as_json, quiet=quiet)
+    launch, change = launch_of(launcher, processes), change_of(on_change)
+    options = TrainingOptions(
+        str(recipe), runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet
+    )
+    dispatch("check", options=options, sharpness=sharpness, dry_run=dry_run)
 
 
 @app.command()
@@ -293,7 +292,9 @@ def run(
     max_time: MaxTime = None,
     trial_time: TrialTime = None,
     trial_memory: TrialMemory = None,
-    on_change: OnChange = None,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
+    on_change: OnChangeOption = None,
     force: Force = False,
     storage: Storage = None,
     log: Log = None,
@@ -301,23 +302,10 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Tune, check and scale in one go; run again, it continues."""
-    dispatch(
-        "run",
-        recipe=recipe,
-        runs=runs,
-        workers=workers,
-        max_trials=max_trials,
-        max_flops=max_flops,
-        max_time=max_time,
-        trial_time=trial_time,
-        trial_memory=trial_memory,
-        on_change=on_change and on_change.value,
-        force=force,
-        storage=storage,
-        log=log or [],
-        as_json=as_json,
-        quiet=quiet,
-    )
+    budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
+    launch, change = launch_of(launcher, processes), change_of(on_change)
+    options = TrainingOptions(recipe, runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet)
+    dispatch("run", options=options, force=force)
 
 
 @app.command()

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from hptransfer.errors import Finding, HptransferError
+from hptransfer.errors import Finding, HptransferError, Terminated
 from hptransfer.report.findings import as_text
 
 ENVIRONMENT = 4
@@ -25,7 +25,6 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
 
-_CONTINUE = "run the same command again: it continues, finished trials are kept"
 #: what the operating system refuses for reasons outside the request
 _MACHINE = {
     errno.EDQUOT: "the disk must have room",
@@ -41,15 +40,12 @@ _MACHINE = {
 }
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived: a request, like KeyboardInterrupt, raised in the main thread so that `finally` blocks run."""
-
-
-def guarded(action: Callable[[], int]) -> int:
+def guarded(action: Callable[[], int], command: str = "the same command") -> int:
     """Run a command and return its exit status; no expected failure leaves as an exception.
 
     Args:
         action: the command; returns an exit status.
+        command: what to run again where it was stopped.
 
     Returns:
         What the command returned, or the status of its failure.
@@ -60,10 +56,10 @@ def guarded(action: Callable[[], int]) -> int:
             sys.stdout.flush()  # here, so that a full disk or a closed pipe is met inside the boundary
             return status
     except BaseException as error:
-        return _told(error)
+        return _told(error, f"run {command} again: it continues, finished trials are kept")
 
 
-def _told(error: BaseException) -> int:
+def _told(error: BaseException, going_on: str) -> int:
     """Tell an exception on stderr; its exit status."""
     match error:
         case SystemExit(code=int() as status):
@@ -72,7 +68,7 @@ def _told(error: BaseException) -> int:
             _abandon_stdout()
             return PIPE_CLOSED
         case Exception() | KeyboardInterrupt() | Terminated():
-            findings, status = _explained(error)
+            findings, status = _explained(error, going_on)
             if status == DEFECT and os.environ.get("HPTRANSFER_TRACEBACK"):
                 _write("".join(traceback.format_exception(error)).rstrip())
             _tell(findings)
@@ -82,29 +78,29 @@ def _told(error: BaseException) -> int:
     raise error
 
 
-def _explained(error: BaseException) -> tuple[Sequence[Finding], int]:
+def _explained(error: BaseException, going_on: str) -> tuple[Sequence[Finding], int]:
     """What to say about an exception, and the exit status."""
     match error:
         case HptransferError():
             return error.findings, error.exit_status
         case KeyboardInterrupt():
-            return [Finding("stopped by Ctrl-C", hint=_CONTINUE)], INTERRUPTED
+            return [Finding("stopped by Ctrl-C", hint=going_on)], INTERRUPTED
         case Terminated():
-            return [Finding("stopped by SIGTERM", hint=_CONTINUE)], TERMINATED
+            return [Finding("stopped by SIGTERM", hint=going_on)], TERMINATED
         case _:
-            finding = _machine_fault(error)
+            finding = _machine_fault(error, going_on)
             return [finding or _defect(error)], ENVIRONMENT if finding else DEFECT
 
 
-def _machine_fault(error: BaseException) -> Finding | None:
+def _machine_fault(error: BaseException, going_on: str) -> Finding | None:
     """The finding for what the machine cannot do; None when the machine is not to blame."""
     match error:
         case MemoryError():
-            hint = f"close other programs, or use fewer workers or smaller sizes; then {_CONTINUE}"
+            hint = f"close other programs, or use fewer workers or smaller sizes; then {going_on}"
             return Finding("the machine must have enough memory", hint=hint)
         case OSError(errno=number) if number in _MACHINE:
             named = f"{error.filename}: " if error.filename else ""
-            return Finding(_MACHINE[number], f"{named}{error.strerror}", f"change that, then {_CONTINUE}")
+            return Finding(_MACHINE[number], f"{named}{error.strerror}", f"change that, then {going_on}")
         case ImportError() if not (error.name or "hptransfer").startswith("hptransfer"):
             return Finding(f"`import {error.name}` must work", str(error), "install again (docs/install.md)")
         case _:

@@ -10,7 +10,9 @@ import typer
 from hptransfer.cli.options import (
     DEFAULT_RUNS,
     Json,
+    LauncherOption,
     Leading,
+    Processes,
     Quiet,
     RecipeArgument,
     Runs,
@@ -47,6 +49,7 @@ def worker(
     recipe: RecipeArgument,
     storage: SharedStorage = None,
     runs: Runs = DEFAULT_RUNS,
+    *,
     max_trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
     ] = None,
@@ -63,6 +66,8 @@ def worker(
         typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
+    launcher: LauncherOption = None,
+    processes: Processes = None,
     quiet: Quiet = False,
 ) -> None:
     """Train trials of a shared study until there is nothing left to do."""
@@ -76,6 +81,8 @@ def worker(
         lease=lease,
         lead=None if lead is None else lead.value,
         workers=workers,
+        launcher=None if launcher is None else launcher.value,
+        processes=processes,
         quiet=quiet,
     )
 

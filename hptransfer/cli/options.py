@@ -7,11 +7,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import Annotated, Literal
 
 import typer
 
 from hptransfer.cli.boundary import guarded
+from hptransfer.commands.options import Launch, OnChange, TrainingOptions
 
 
 class Template(StrEnum):
@@ -35,6 +37,13 @@ class Tracker(StrEnum):
     TENSORBOARD = "tensorboard"
     WANDB = "wandb"
     MLFLOW = "mlflow"
+
+
+class Launcher(StrEnum):
+    """What starts the processes of one trial."""
+
+    NONE = "none"
+    TORCHRUN = "torchrun"
 
 
 class Leading(StrEnum):
@@ -63,8 +72,6 @@ class Change(StrEnum):
 #: how many processors this process may use
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 DEFAULT_RUNS = Path("runs")
-
-_TRAINING = ("tune", "check", "run")
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
@@ -114,7 +121,19 @@ TrialTime = Annotated[
 TrialMemory = Annotated[
     str | None, typer.Option(metavar="4GB", help="Memory of a trial. Overrides `budget.trial_memory`.")
 ]
-OnChange = Annotated[
+LauncherOption = Annotated[
+    Launcher | None,
+    typer.Option(
+        help="What starts a trial's processes. Default: torchrun where there are several.", show_default=False
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="Processes that train one trial. Overrides `training.processes`.", show_default=False
+    ),
+]
+OnChangeOption = Annotated[
     Change | None,
     typer.Option(help="Where trials do not belong to the changed recipe: go on with it, or as before."),
 ]
@@ -127,19 +146,45 @@ Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the 
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
 
 
-def dispatch(command: str, **options: object) -> None:
-    """Import `hptransfer.commands.<command>`, call `<command>_command(**options)`, exit with the status it returns."""
+def launch_of(launcher: Launcher | None, processes: int | None) -> Launch:
+    """What the command line says about a trial's processes."""
+    named: Literal["none", "torchrun"] = "torchrun" if launcher is Launcher.TORCHRUN else "none"
+    return Launch(None if launcher is None else named, processes)
+
+
+def change_of(change: Change | None) -> OnChange | None:
+    """What the command line says about a changed recipe."""
+    named: OnChange = "new" if change is Change.NEW else "keep"
+    return None if change is None else named
+
+
+def dispatch(command: str, options: TrainingOptions | None = None, **further: object) -> None:
+    """Import `hptransfer.commands.<command>`, call `<command>_command`, exit with the status it returns.
+
+    Args:
+        command: its name.
+        options: the first argument of a command that trains; None for the others.
+        further: arguments by name.
+    """
 
     def call() -> int:
-        if command in _TRAINING and not options.get("dry_run") and options.get("storage") is None:
+        if options is not None and options.storage is None and not further.get("dry_run"):
             # before the command's modules: its workers load theirs, torch among them, at the same time
             start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
-            start(command, *(options[name] for name in ("recipe", "runs", "workers")))
+            start(command, options.recipe, options.runs, options.workers)
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
-        if options.get("storage") is not None and command in _TRAINING:
-            from hptransfer.commands.shared import through_restarts
+        if options is None:
+            return function(**further)
+        if options.storage is None:
+            return function(options, **further)
+        from hptransfer.commands.shared import through_restarts
 
-            return through_restarts(lambda: function(**options))
-        return function(**options)
+        return through_restarts(lambda: function(options, **further))
 
-    raise typer.Exit(guarded(call))
+    raise typer.Exit(guarded(call, "the same command" if options is None else _named(command, options)))
+
+
+def _named(command: str, options: TrainingOptions) -> str:
+    """The command as one would type it, without what may hold a secret."""
+    runs = "" if options.runs == DEFAULT_RUNS else f" --runs {quote(str(options.runs))}"
+    return f"`hptransfer {command} {quote(options.recipe)}{runs}`, with its other options,"

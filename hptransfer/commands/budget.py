@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hptransfer.commands.cost import Costs
+from hptransfer.commands.options import BudgetOptions
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import Trial
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
@@ -16,25 +17,6 @@ from hptransfer.recipe.schema import Budget
 from hptransfer.sizes import Size
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetOptions:
-    """What the command line says about the budget, as written; each overrides its key of the recipe's `budget`.
-
-    Attributes:
-        max_trials: `--max-trials`.
-        max_flops: `--max-flops`.
-        max_time: `--max-time`.
-        trial_time: `--trial-time`.
-        trial_memory: `--trial-memory`.
-    """
-
-    max_trials: int | None = None
-    max_flops: float | None = None
-    max_time: str | None = None
-    trial_time: str | None = None
-    trial_memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,16 @@ from rich.console import Console
 from rich.text import Text
 
 from hptransfer import __version__
-from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.climbing import Climb, climb
 from hptransfer.commands.coordinates import check_coordinates
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
+from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
-from hptransfer.commands.remembered import OnChange
-from hptransfer.commands.running import Session, open_session, relative_cost, told
+from hptransfer.commands.running import Session, relative_cost, session_of
 from hptransfer.commands.sharpness import check_sharpness
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
@@ -61,54 +60,22 @@ class CheckResult:
     files: tuple[Path, ...]
 
 
-def check_command(
-    recipe: str,
-    runs: Path,
-    workers: int,
-    *,
-    max_trials: int | None,
-    max_flops: float | None,
-    max_time: str | None,
-    trial_time: str | None,
-    trial_memory: str | None,
-    on_change: OnChange | None,
-    sharpness: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    storage: str | None = None,
-    log: Sequence[str] = (),
-) -> int:
+def check_command(options: TrainingOptions, *, sharpness: bool, dry_run: bool) -> int:
     """Check transfer of the tuned values and print the verdict.
 
     Args:
-        recipe: path or name of a recipe.
-        runs: the folder of run folders; `runs/<name>/tuned.yaml` must exist.
-        workers: trials at a time.
-        max_trials: see `BudgetOptions`, as for the four that follow.
-        max_flops: floating point operations.
-        max_time: wall time of this command.
-        trial_time: wall time of a trial.
-        trial_memory: memory of a trial.
-        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
+        options: of the command line.
         sharpness: measure it whatever the recipe says.
         dry_run: print what it would take instead.
-        as_json: print `transfer.json` instead of tables.
-        quiet: no progress.
-        storage: address of a database whose workers train; None to train here.
-        log: trackers that trials and results are logged to.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
-    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
-        return forecast_command("check", recipe, runs, workers, options, as_json=as_json)
-    with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
-    ) as session:
-        result = check(session, recipe, quiet=quiet, show=not as_json, sharpness=sharpness)
-    if as_json:
+        return forecast_command("check", options)
+    with session_of(options) as session:
+        result = check(session, options.recipe, quiet=options.quiet, show=not options.as_json, sharpness=sharpness)
+    if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from hptransfer.commands.budget import BudgetOptions, limits_of
+from hptransfer.commands.budget import limits_of
 from hptransfer.commands.cost import percent
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.forecast import Forecast, forecast
+from hptransfer.commands.launching import launched, require_workers_here
+from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.timing import STEPS
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
@@ -29,25 +32,12 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 
 
-def dry_run(
-    command: Literal["tune", "check"],
-    recipe: str,
-    runs: Path,
-    workers: int,
-    options: BudgetOptions,
-    *,
-    as_json: bool,
-    entry: str = ENTRY,
-) -> int:
+def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: str = ENTRY) -> int:
     """Print what the command would take; nothing is written and no lock is taken.
 
     Args:
         command: which one.
-        recipe: path or name of a recipe.
-        runs: the folder of run folders.
-        workers: trials at a time.
-        options: what the command line says about the budget.
-        as_json: print JSON.
+        options: of the command line.
         entry: "module:function" that a worker runs.
 
     Returns:
@@ -57,17 +47,21 @@ def dry_run(
         RecipeError, UsageError: the recipe, its data or an option cannot be used.
         MachineError: the steps to be timed cannot be trained.
     """
-    loaded = load_recipe(recipe)
-    limits = limits_of(loaded.recipe.budget, options)
+    loaded, runs = launched(load_recipe(options.recipe), options.launch), options.runs
+    require_workers_here(options.launch, options.storage)
+    limits = limits_of(loaded.recipe.budget, options.budget)
     folder = RunFolder(runs / loaded.recipe.name)
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     seen = [trial for trial in read_trials(folder.study) if trial.state == "finished"]
-    with WorkerPool(entry, workers, limits.trial) as pool:
+    with WorkerPool(entry, options.workers, limits.trial) as pool:
         if command == "tune":
             found = _tune(loaded, seen, fingerprint, pool, runs)
         else:
             found = _check(loaded, seen, fingerprint, pool, runs)
-    if as_json:
+    if (processes := loaded.recipe.training.processes) > 1:
+        alone = f"steps were timed in one process; {processes} share a trial's batches, and each worker takes as many"
+        found = replace(found, notes=(*found.notes, alone))
+    if options.as_json:
         print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
     else:
         print_forecast(found, Console(highlight=False))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import MOST_RECOMMENDATIONS, Part, Search
+from hptransfer.commands.tune_result import Spared
 from hptransfer.errors import InconclusiveError
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.hyperparameters import defaults
@@ -45,6 +46,8 @@ class OneAtATime:
         self._found: dict[str, Recommendation] = {}
         self._combined: list[Trial] = []
         self._settings: dict[str, Any] = {}
+        self.spared: list[Spared] = []
+        self.spared_trials = 0
 
     def run(self) -> list[Trial]:
         """Trains every line, then the combination; the trials in the order they were decided, none twice.
@@ -58,6 +61,8 @@ class OneAtATime:
             search = Search(self.session, self.size, self._on_event, part)
             self._settings[axis.name] = search.settings
             finished = search.run()
+            self.spared += search.spared
+            self.spared_trials += search.spared_trials
             trials |= {trial.key: trial for trial in finished}
             recommendation = recommend(part.space, finished)
             if recommendation is not None:

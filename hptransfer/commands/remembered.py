@@ -7,19 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
+from hptransfer.commands.options import OnChange
 from hptransfer.corpus import read_text
 from hptransfer.errors import Place, UsageError
 from hptransfer.recipe.changes import Change, Effect, changes
 from hptransfer.recipe.load import LoadedRecipe, recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder, write_atomically
-
-#: what to do where finished trials would not be used any more: go on with the recipe as it is now, or as it was
-OnChange = Literal["new", "keep"]
 
 _FORMAT = 1
 _HINT = (

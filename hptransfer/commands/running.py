@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
+from hptransfer.commands.budget import Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
-from hptransfer.commands.interruption import first_interrupt_noted
-from hptransfer.commands.remembered import OnChange, remember, settle
+from hptransfer.commands.interruption import Interruption, signals_noted
+from hptransfer.commands.launching import launched, require_workers_here
+from hptransfer.commands.options import BudgetOptions, Launch, OnChange, TrainingOptions
+from hptransfer.commands.remembered import remember, settle
 from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
@@ -110,6 +112,7 @@ def open_session(
     workers: int,
     *,
     options: BudgetOptions | None = None,
+    launch: Launch | None = None,
     on_change: OnChange | None = None,
     say: Callable[[str], None] = lambda sentence: None,
     entry: str = ENTRY,
@@ -124,6 +127,7 @@ def open_session(
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
         options: what the command line says about the budget.
+        launch: what it says about a trial's processes.
         on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
         say: told what changed.
         entry: "module:function" that trains.
@@ -133,18 +137,21 @@ def open_session(
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount, or the recipe
-            changed in what finished trials depend on.
+        UsageError: the run folder cannot be written, the data cannot be read, an option is no amount or cannot be
+            combined with the recipe, or the recipe changed in what finished trials depend on.
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
-    limits = limits_of(loaded.recipe.budget, options or BudgetOptions())
+    limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
+    launched(loaded, launch)  # before anything is locked or written
+    require_workers_here(launch, storage)
     with RunFolder.open(runs, loaded.recipe.name) as folder:
         present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
         loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
         remember(folder.recipe, loaded, fingerprint)
+        loaded = launched(loaded, launch)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
@@ -165,9 +172,24 @@ def open_session(
                 yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
 
 
-def told(quiet: bool) -> Callable[[str], None]:
-    """Where a command says what is not its result: on stderr, or nowhere."""
-    return (lambda sentence: None) if quiet else (lambda sentence: print(printable(sentence), file=sys.stderr))
+def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Session]:
+    """The session that the command line asks for; see `open_session`. What is no result it says on stderr."""
+
+    def say(sentence: str) -> None:
+        if not options.quiet:
+            print(printable(sentence), file=sys.stderr)
+
+    return open_session(
+        options.recipe,
+        options.runs,
+        options.workers,
+        options=options.budget,
+        launch=options.launch,
+        on_change=options.on_change,
+        say=say,
+        storage=options.storage,
+        log=options.log,
+    )
 
 
 def relative_cost(size: Size) -> float:
@@ -192,9 +214,9 @@ def run_requests(
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
-    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C
-    stops at once. Either way every finished trial is kept, and the same call later trains the rest. What failed in an
-    earlier call for a cause that would repeat itself is left out until it is requeued.
+    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C and
+    SIGTERM stop at once. Either way every finished trial is kept, and the same call later trains the rest. What failed
+    in an earlier call for a cause that would repeat itself is left out until it is requeued.
 
     Args:
         requests: wanted trials; two with one key are one trial.
@@ -216,6 +238,7 @@ def run_requests(
         MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
         StoppedError: `hptransfer stop` asked for it.
         KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
     """
     keys = [request.key(fingerprint) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
@@ -265,15 +288,16 @@ class _Run:
 
     def train(self) -> None:
         asked_to_stop = False
-        with first_interrupt_noted() as interrupted:
+        with signals_noted() as signals:
             try:
                 while True:
+                    signals.look()
                     asked_to_stop = asked_to_stop or self._stop_requested()
-                    if interrupted.is_set() or asked_to_stop:
-                        self._wind_down()
+                    if signals.asked or asked_to_stop:
+                        self._wind_down(signals)
                         break
                     if self.meter.out_of_time:
-                        self._wind_down(GRACE)
+                        self._wind_down(signals, GRACE)
                         break
                     self._hand_out()
                     if not self.running:
@@ -283,7 +307,7 @@ class _Run:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
-        if interrupted.is_set():
+        if signals.asked:
             raise KeyboardInterrupt
         if asked_to_stop:
             hint = "run the same command again: it continues, finished trials are kept"
@@ -365,12 +389,13 @@ class _Run:
     def _stop_requested(self) -> bool:
         return self.folder is not None and self.folder.stop_requested()
 
-    def _wind_down(self, seconds: float = math.inf) -> None:
+    def _wind_down(self, signals: Interruption, seconds: float = math.inf) -> None:
         """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
         end = time.monotonic() + seconds
         for key in self.pool.withdraw():
             self.store.abandon(self.running.pop(key).opened, "interrupted")
         while self.running and time.monotonic() < end:
+            signals.look()
             self._take(_HEARTBEAT)
 
 

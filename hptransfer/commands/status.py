@@ -164,11 +164,12 @@ def read_status(found: Located) -> Status:
 def _steps(found: Located, finished: Iterable[SeenTrial]) -> tuple[Step, ...]:
     recipe, keys = found.recipe, {trial.key for trial in finished}
     phases = Counter(trial.phase for trial in finished)
+    tuned = _tuned(found)
+    wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
     steps = [
-        Step("search", min(phases["search"], recipe.tune.trials), recipe.tune.trials),
+        Step("search", min(phases["search"], wanted), wanted),
         Step("confirm", min(phases["confirm"], recipe.tune.confirm_seeds), recipe.tune.confirm_seeds),
     ]
-    tuned = _tuned(found)
     if tuned is None:
         return (*steps, Step("check", 0, None))
     first = CheckDesign(recipe, Path(), tuned["hyperparameters"]).first()

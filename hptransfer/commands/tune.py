@@ -17,15 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.budget import BudgetOptions
 from hptransfer.commands.cost import spent_on
 from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.remembered import OnChange
-from hptransfer.commands.running import OnEvent, Session, open_session, relative_cost, told
+from hptransfer.commands.options import TrainingOptions
+from hptransfer.commands.running import OnEvent, Session, relative_cost, session_of
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
     Confirmation,
+    Spared,
     TrialCount,
     TuneResult,
     tuned_document,
@@ -50,40 +50,12 @@ MOST_RECOMMENDATIONS = 3
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
 
 
-def tune_command(
-    recipe: str,
-    runs: Path,
-    workers: int,
-    *,
-    max_trials: int | None,
-    max_flops: float | None,
-    max_time: str | None,
-    trial_time: str | None,
-    trial_memory: str | None,
-    on_change: OnChange | None,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    storage: str | None = None,
-    log: Sequence[str] = (),
-) -> int:
+def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
-        recipe: path or name of a recipe.
-        runs: the folder of run folders.
-        workers: trials at a time.
-        max_trials: see `BudgetOptions`, as for the four that follow.
-        max_flops: floating point operations.
-        max_time: wall time of this command.
-        trial_time: wall time of a trial.
-        trial_memory: memory of a trial.
-        on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
+        options: of the command line.
         dry_run: print what it would take instead.
-        as_json: print the result as JSON.
-        quiet: no progress.
-        storage: address of a database whose workers train; None to train here.
-        log: trackers that trials and results are logged to.
 
     Returns:
         0 with a recommendation.
@@ -94,14 +66,11 @@ def tune_command(
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
-    options = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
     if dry_run:
-        return forecast_command("tune", recipe, runs, workers, options, as_json=as_json)
-    with open_session(
-        recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
-    ) as session:
-        result = tune(session, quiet=quiet)
-    if as_json:
+        return forecast_command("tune", options)
+    with session_of(options) as session:
+        result = tune(session, quiet=options.quiet)
+    if options.as_json:
         print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
     else:
         print_tuned(result, Console(highlight=False), session.folder.tuned)
@@ -183,7 +152,8 @@ class Search:
         part = part or Part(whole, tune.trials, tune.seeds)
         self.space, self._fixed = part.space, part.fixed
         enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
-        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
+        sparing = tune.early_stopping == "seeds"
+        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued, sparing)
         self.seeds = self.rounds.seeds
         self.settings = self.rounds.settings
 
@@ -202,12 +172,12 @@ class Search:
         while True:
             asked = self._asked()
             finished, stopped = self._finished(asked), self._stopped(asked)
-            left = total - len(finished)
-            left -= len(stopped)
+            left = total - len(finished) - len(stopped) - len(self._spared())
             over = failed | {trial.key for trial in stopped}
             pending = [request for request in asked if self._find(request) is None and self._key(request) not in over]
-            if left <= 0 or not (pending or (pending := self._decide(asked, finished, left))):
+            if left <= 0 or not (pending or (decided := self._decide(asked, finished, left))):
                 return self._require_finite(finished)
+            pending = pending or [self.request(each.values, each.seed) for each in decided if not each.spared]
             self.train(pending[:left], "search")
             store = self.session.store
             keys = {self._key(request) for request in pending[:left]}
@@ -246,30 +216,53 @@ class Search:
         """What a reader must know of how it searched."""
         return ()
 
-    def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[TrialRequest]:
+    @property
+    def spared(self) -> list[Spared]:
+        """Values at which seeds were spared, each with the first of them."""
+        first: dict[tuple[float, ...], Spared] = {}
+        for each in self._spared():
+            values = {name: each.values[name] for name in self.space.names}
+            first.setdefault(tuple(values.values()), Spared(values, each.seed, each.spared))
+        return list(first.values())
+
+    @property
+    def spared_trials(self) -> int:
+        """How many trials that were decided on are not trained."""
+        return len(self._spared())
+
+    def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[Decision]:
         """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
         workers = self.session.pool.workers
         count = min(left, workers * math.ceil(self.rounds.round_size / workers))
-        decided = self.rounds.decide([Decision(r.hyperparameters, r.seed) for r in asked], finished, count)
-        requests = [self.request(decision.values, decision.seed) for decision in decided]
+        known = [*(Decision(r.hyperparameters, r.seed) for r in asked), *self._spared()]
+        decided = self.rounds.decide(known, finished, count)
         store, name = self.session.store, "search" if self._is_whole else f"search of {', '.join(self.space.names)}"
         store.describe(self.size, {name: self.settings})
         limits: tuple[tuple[int, float], ...] = ()
         if self.recipe.tune.early_stopping == "asha":
             seen = [*finished, *self._stopped(asked)]
             limits = tuple((rung.step, rung.limit) for rung in rungs(seen, self.recipe.steps(self.size)))
-        store.ask(self.size, [Asked(request.hyperparameters, request.seed, limits) for request in requests])
-        return requests
+        requests = [(self.request(decision.values, decision.seed), decision.spared) for decision in decided]
+        store.ask(self.size, [Asked(r.hyperparameters, r.seed, limits, spared) for r, spared in requests])
+        return decided
 
     def _asked(self) -> list[TrialRequest]:
-        """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
+        """Points decided so far and to be trained."""
+        return list({self._key(request): request for request, entry in self._entries() if not entry.spared}.values())
+
+    def _spared(self) -> list[Decision]:
+        """Points decided so far and not to be trained; where seeds are not spared any more, there are none."""
+        entries = self._entries() if self.rounds.sparing else []
+        return [Decision(r.hyperparameters, r.seed, entry.spared) for r, entry in entries if entry.spared]
+
+    def _entries(self) -> list[tuple[TrialRequest, Asked]]:
+        """What was decided and belongs to the recipe as it is now; an edited space drops what lies outside."""
         entries = [
             (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
             for entry in self.session.store.asked(self.size)
             if self.space.contains(entry.hyperparameters) and entry.seed in self.seeds
         ]
-        by_key = {self._key(request): request for request, entry in entries if _same(request, entry)}
-        return list(by_key.values())
+        return [(request, entry) for request, entry in entries if _same(request, entry)]
 
     def _finished(self, asked: Iterable[TrialRequest]) -> list[Trial]:
         return [trial for request in asked if (trial := self._find(request)) is not None]
@@ -295,7 +288,7 @@ class Search:
 
     def _limits(self) -> dict[str, tuple[tuple[int, float], ...]]:
         """Where trials are stopped, by key, as it was decided with them."""
-        if self.recipe.tune.early_stopping == "none":
+        if self.recipe.tune.early_stopping != "asha":
             return {}
         return {
             self._key(
@@ -351,6 +344,8 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
         f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed, "
         f"{count.stopped} stopped early; {result.seconds:.0f} s of training"
     )
+    if count.spared:
+        console.print(f"{count.spared} trials spared at {len(result.spared)} values that were clearly worse by then")
     console.print(result.spent.sentence)
     for warning in result.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
@@ -399,8 +394,13 @@ def _result(
             losses,
         ),
         trials=TrialCount(
-            len(searched), sum(t.state is TrialState.DIVERGED for t in searched), len(failures), len(stopped)
+            len(searched),
+            sum(t.state is TrialState.DIVERGED for t in searched),
+            len(failures),
+            len(stopped),
+            search.spared_trials,
         ),
+        spared=tuple(search.spared),
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
         spent=spent_on(spent, session.costs.of_target()),
@@ -441,7 +441,7 @@ def _warnings(
     if power.hopeless:
         yield f"{power.sentence}; {advice(_fitted(search)[0], power)}"
     stopped = [trial for trial in search.session.store.stopped_trials() if trial.size == search.size]
-    if len(searched) + len(stopped) < search.recipe.tune.trials:
+    if len(searched) + len(stopped) + search.spared_trials < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"

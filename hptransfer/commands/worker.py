@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
+from hptransfer.commands.launching import launched
 from hptransfer.commands.leading import Lead
+from hptransfer.commands.options import Launch
 from hptransfer.commands.shared import LIMITS, terms_of
 from hptransfer.commands.spool import Spool, SpooledResult
 from hptransfer.commands.work import ENTRY
@@ -61,11 +63,14 @@ def worker_command(
     recipe: str,
     storage: str | None,
     runs: Path,
+    *,
     max_trials: int | None,
     idle_exit: float | None,
     lease: float,
     lead: str | None,
     workers: int,
+    launcher: Literal["none", "torchrun"] | None,
+    processes: int | None,
     quiet: bool,
 ) -> int:
     """Train trials until told to stop, idle for too long, or the study's command ended.
@@ -79,16 +84,18 @@ def worker_command(
         lease: seconds after which a silent worker's trial is given to another.
         lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
         workers: with `lead`, trials in the queue at a time.
+        launcher: see `Launch`.
+        processes: that train one trial together on this host.
         quiet: say nothing but errors.
 
     Returns:
         0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
 
     Raises:
-        RecipeError, UsageError: it cannot join the study.
+        RecipeError, UsageError: it cannot join the study, or not train as told.
         MachineError: the server was away for too long, or trials keep failing here.
     """
-    loaded = load_recipe(recipe)
+    loaded = launched(load_recipe(recipe), Launch(launcher, processes))
     address = find_address(storage)
     limits = WorkerLimits(max_trials, idle_exit, lease)
 

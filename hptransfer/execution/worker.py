@@ -2,8 +2,9 @@
 
 Started as `python -m hptransfer.execution.worker module:function PARENT_PID`. The protocol lives on duplicates of the
 standard streams, so nothing the task prints can corrupt it: file descriptor 1 is sent to stderr, 0 reads nothing.
-The process must not outlive its coordinator, not even one killed with SIGKILL: when the input reaches its end a
-thread kills the whole process group, and on Linux the kernel kills the process besides.
+Neither the process nor what its tasks started may outlive the coordinator, not even one killed with SIGKILL: a guard,
+forked before anything else, kills the whole process group when the input's other end is gone. On Linux the kernel kills
+the process besides, but it alone: its death is no reason for the kernel to end its children.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import faulthandler
 import importlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -38,6 +40,7 @@ def main(entry: str, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the coordinator's to interpret
     die_with(parent)
     tasks, answers = _take_streams()
+    _start_guard(tasks, answers)
     faulthandler.enable()
     with contextlib.suppress(BaseException):  # an entry that cannot be loaded is the error of every task
         _load(entry)
@@ -67,11 +70,29 @@ def _take_streams() -> tuple[int, int]:
     return tasks, answers
 
 
+def _start_guard(tasks: int, answers: int) -> None:
+    """Forks a process of this group that reads nothing and waits until nobody can write tasks any more.
+
+    A thread of this process could not do it: the kernel may end the process first, and a task in C may hold the lock
+    of the interpreter. The coordinator ends the guard with the group.
+    """
+    if os.fork():
+        return
+    try:
+        os.close(answers)
+        os.dup2(0, 1)
+        os.dup2(0, 2)  # from here on 0 to 2 are the null device
+        hung_up = select.poll()
+        hung_up.register(tasks, 0)  # no event but the one that cannot be left out, POLLHUP
+        hung_up.poll()
+    finally:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def _read_tasks(tasks: int, queue: SimpleQueue[str]) -> None:
     with os.fdopen(tasks, encoding="utf-8") as lines:
         for line in lines:
             queue.put(line)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # the coordinator is gone: take grandchildren along
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -128,7 +128,9 @@ def central_values(space: Space, finished: Sequence[Trial], count: int) -> list[
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     if len(space) > 1:
         best = sorted(complete, key=lambda trial: (trial.loss, trial.key))
-        return [{name: trial.hyperparameters[name] for name in space.names} for trial in best[:count]]
+        # a value comes once, however many of its seeds are among the best
+        distinct = dict.fromkeys(tuple(trial.hyperparameters[name] for name in space.names) for trial in best)
+        return [dict(zip(space.names, values, strict=True)) for values in list(distinct)[:count]]
     axis = space.axes[0]
     points = line_points(axis, finished)
     centre = line.running_minimum(points)

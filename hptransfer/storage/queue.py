@@ -127,12 +127,16 @@ class TaskQueue:
             self._connection = None
 
     def submit(self, key: str, payload: dict[str, Any]) -> None:
-        """Queues a task; one that failed is queued again, one that waits, runs or is done stays as it is."""
+        """Queues a task; one that failed is queued again, one that runs or is done stays as it is.
+
+        The payload is the newest one wherever nobody has begun: limits may have changed, and be why the task failed.
+        """
         self._run(
             """
             INSERT INTO hptransfer_task AS task (study_id, key, payload) VALUES (%s, %s, %s)
-            ON CONFLICT (study_id, key) DO UPDATE SET state = 'waiting', leases = 0, result = NULL
-            WHERE task.state = 'failed'
+            ON CONFLICT (study_id, key) DO UPDATE SET state = 'waiting', payload = EXCLUDED.payload, result = NULL,
+                leases = CASE task.state WHEN 'failed' THEN 0 ELSE task.leases END
+            WHERE task.state IN ('failed', 'waiting')
             """,
             (self._study_id, key, json.dumps(payload)),
         )

@@ -80,11 +80,13 @@ class Asked:
         hyperparameters: base-size values of every hyperparameter.
         seed: of initialisation and data order.
         rungs: (step, limit) at which the trial is stopped when its training loss is higher.
+        spared: why it is not trained after all; empty where it is.
     """
 
     hyperparameters: Mapping[str, float]
     seed: int
     rungs: tuple[tuple[int, float], ...] = ()
+    spared: str = ""
 
 
 class TrialStore:
@@ -272,6 +274,7 @@ class TrialStore:
                 completed(entry["hyperparameters"]),
                 entry["seed"],
                 tuple((step, limit) for step, limit in entry.get("rungs", ())),
+                entry.get("spared", ""),
             )
             for entry in entries
         )
@@ -281,6 +284,7 @@ class TrialStore:
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
             | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
+            | ({"spared": point.spared} if point.spared else {})
             for point in (*self.asked(size), *points)
         ]
         with database_faults(self._path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.budget import BudgetOptions
+from hptransfer.commands.options import BudgetOptions
 from hptransfer.commands.running import Session, open_session
 from hptransfer.commands.shared import join, terms_of, through_restarts
 from hptransfer.commands.trial import TrialRequest

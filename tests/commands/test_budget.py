@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.budget import BudgetOptions, Limits, Meter, limits_of
+from hptransfer.commands.budget import Limits, Meter, limits_of
 from hptransfer.commands.cost import percent, spent_on
+from hptransfer.commands.options import BudgetOptions
 from hptransfer.commands.tune import tune
 from hptransfer.commands.tune_result import TuneResult
 from hptransfer.errors import BudgetError, MachineError, UsageError

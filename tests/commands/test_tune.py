@@ -393,3 +393,45 @@ def test_early_stopping_is_recorded_and_never_recommended(tmp_path: Path) -> Non
     assert result.recommended["learning_rate"] == pytest.approx(whole.recommended["learning_rate"], rel=0.1)
     assert result.flops < whole.flops
     assert tuned(tmp_path, {"curve": True}, space=space, trials=14) == result
+
+
+def test_spared_seeds_are_recorded_and_change_no_optimum(tmp_path: Path) -> None:
+    """Values that are clearly worse get no further seed: part of the total, with the reason in study and result."""
+    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  seeds: 7"
+    landscape = {"noise": 0.01, "optimum": -6.2}
+    (tmp_path / "whole").mkdir()
+    whole = tuned(tmp_path / "whole", landscape, space=space, trials=42)
+    result = tuned(tmp_path, landscape, space=f"{space}\n  early_stopping: seeds", trials=42)
+    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
+    (name,) = optuna.get_all_study_names(storage)
+    asked = optuna.load_study(study_name=name, storage=storage).user_attrs["asked"]
+    document = yaml.safe_load((tmp_path / "runs" / "landscape" / "tuned.yaml").read_text())
+
+    assert result.trials.finished + result.trials.spared == len(asked) == 42
+    assert result.trials.spared == sum("spared" in entry for entry in asked) > 0
+    assert len(set(trainings(tmp_path))) == len(trainings(tmp_path)) == result.trials.finished + 2
+    assert {spared.seed for spared in result.spared} <= {4, 5, 6}
+    assert "above that at learning_rate" in document["spared"][0]["reason"]
+    assert abs(math.log2(result.recommended["learning_rate"] / whole.recommended["learning_rate"])) < 0.1
+    assert result.flops < whole.flops
+    assert result.warnings == ()
+    assert tuned(tmp_path, landscape, space=f"{space}\n  early_stopping: seeds", trials=42) == result
+
+
+@pytest.mark.slow
+def test_spared_seeds_are_those_of_the_uninterrupted_search(tmp_path: Path) -> None:
+    """Ended by SIGKILL after seeds were spared, the search goes on with the same trials and ends with its result."""
+    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  seeds: 7\n  early_stopping: seeds"
+    landscape = {"noise": 0.01, "optimum": -6.2}
+    (tmp_path / "quiet").mkdir()
+    undisturbed = tuned(tmp_path / "quiet", landscape, space=space, trials=42)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    process = start(killed, landscape | {"seconds": 0.05}, space=space, trials=42)
+    kill_after_trainings(process, killed, undisturbed.trials.finished - 3, 0.02)
+    process.communicate()
+    before = len(trainings(killed))
+
+    assert before < undisturbed.trials.finished
+    assert tuned(killed, landscape, space=space, trials=42) == undisturbed
+    assert set(trainings(killed)) == set(trainings(tmp_path / "quiet"))

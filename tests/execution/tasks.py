@@ -54,11 +54,15 @@ def _segfault(payload: dict[str, Any]) -> Any:
     ctypes.string_at(0)
 
 
-def _hang(payload: dict[str, Any]) -> Any:
+def _start_child(payload: dict[str, Any]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
     if "tell" in payload:
         with open(payload["tell"], "w", encoding="utf-8") as file:
             file.write(f"{os.getpid()} {child.pid}")
+
+
+def _hang(payload: dict[str, Any]) -> Any:
+    _start_child(payload)
     time.sleep(120)
 
 
@@ -87,6 +91,7 @@ def _gpu(payload: dict[str, Any]) -> Any:
 
 
 def _hang_holding_the_interpreter(payload: dict[str, Any]) -> Any:
+    _start_child(payload)
     ctypes.PyDLL(None).sleep(120)  # PyDLL keeps the interpreter lock
 
 

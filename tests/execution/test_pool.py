@@ -212,13 +212,15 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["hang", "hang in C"])
-def test_a_killed_coordinator_leaves_no_worker(action: str) -> None:
-    """SIGKILL of the coordinator ends its workers, even one that never gives up the interpreter lock."""
+def test_a_killed_coordinator_leaves_no_worker(tmp_path: Path, action: str) -> None:
+    """SIGKILL of the coordinator ends its workers with all they started, even one that keeps the interpreter lock."""
+    told = [tmp_path / "a", tmp_path / "b"]
     script = (
         "from hptransfer.execution.pool import WorkerPool\n"
         f"with WorkerPool({ENTRY!r}, 2) as pool:\n"
-        f"    pool.submit('a', {{'do': {action!r}}}); pool.submit('b', {{'do': 'hang'}})\n"
-        "    pool.next_result(1.0)\n"
+        f"    pool.submit('a', {{'do': {action!r}, 'tell': {str(told[0])!r}}})\n"
+        f"    pool.submit('b', {{'do': 'hang', 'tell': {str(told[1])!r}}})\n"
+        "    pool.next_result(2.0)\n"
         "    print(*pool.pids, flush=True)\n"
         "    pool.next_result()\n"
     )
@@ -228,7 +230,9 @@ def test_a_killed_coordinator_leaves_no_worker(action: str) -> None:
         coordinator.kill()
 
     assert len(pids) == 2
-    wait_until_dead(*pids)
+    grandchildren = [int(path.read_text().split()[1]) for path in told]
+    assert len({*pids, *grandchildren}) == 4
+    wait_until_dead(*pids, *grandchildren)
 
 
 def test_a_pool_without_workers_is_refused() -> None:

@@ -263,3 +263,23 @@ def test_a_queue_finds_a_restarted_server_again(postgres_server: Server, queue: 
     postgres_server.start()
 
     assert queue.renew(held, 60.0)
+
+
+@pytest.mark.parametrize("failed", [True, False], ids=["failed", "waiting"])
+def test_a_task_submitted_again_has_the_newest_payload(queue: TaskQueue, study: SharedStudy, failed: bool) -> None:
+    """A time limit that was raised since must not make it fail again."""
+    if failed:
+        held = claim(queue, study)
+        assert queue.record(held.task_id, held.token, done=False, result={"cause": "timeout"})
+    queue.submit("k1", {"size": 64, "limits": {"seconds": 60.0}})
+
+    assert claim(queue, study).payload == {"size": 64, "limits": {"seconds": 60.0}}
+
+
+def test_a_task_that_runs_keeps_its_payload(queue: TaskQueue, study: SharedStudy) -> None:
+    """Its worker has begun with it, and nobody else may begin."""
+    held = claim(queue, study)
+    queue.submit("k1", {"size": 64, "limits": {"seconds": 60.0}})
+
+    assert queue.claim("w2", 60.0, study.terms) is None
+    assert queue.record(held.task_id, held.token, done=True, result={"value": 1})

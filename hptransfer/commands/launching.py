@@ -1,0 +1,72 @@
+"""How many processes train one trial: what the command line says, over the recipe's `training.processes`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hptransfer.commands.options import Launch
+from hptransfer.errors import UsageError
+from hptransfer.recipe.load import LoadedRecipe
+
+
+def launched(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
+    """The recipe with as many processes as the command line says; its hash and its trials stay the same.
+
+    Args:
+        loaded: the recipe.
+        launch: what the command line says.
+
+    Raises:
+        UsageError: launcher, number of processes and batch do not go together.
+    """
+    training = loaded.recipe.training
+    processes = _processes(launch, training.processes)
+    if processes > training.batch_size:
+        raise UsageError(
+            "`--processes <= training.batch_size` must hold: each process takes at least one example of a batch",
+            received=f"--processes {processes}, batch_size={training.batch_size}",
+        )
+    training = training.model_copy(update={"processes": processes})
+    return replace(loaded, recipe=loaded.recipe.model_copy(update={"training": training}))
+
+
+def _processes(launch: Launch, own: int) -> int:
+    match launch.launcher, launch.processes:
+        case "none", int() as asked if asked > 1:
+            raise UsageError(
+                "a trial of several processes needs a launcher",
+                received=f"--launcher none --processes {asked}",
+                hint="use `--launcher torchrun`, or leave `--launcher` out",
+            )
+        case "torchrun", 1:
+            raise UsageError(
+                "`--launcher torchrun` starts at least two processes for a trial",
+                received="--processes 1",
+                hint="leave both options out: one process needs no launcher",
+            )
+        case "torchrun", None if own == 1:
+            raise UsageError(
+                "`--launcher torchrun` must know how many processes to start for a trial",
+                received="neither `--processes` nor `training.processes` in the recipe",
+                hint="add `--processes 2`",
+            )
+        case "none", None:
+            return 1
+        case _, None:
+            return own
+        case _, asked:
+            return asked
+
+
+def require_workers_here(launch: Launch, storage: str | None) -> None:
+    """Refuses to say how trials are started where others train them.
+
+    Raises:
+        UsageError: the trials are trained by `hptransfer worker`s.
+    """
+    if storage is not None and launch != Launch():
+        raise UsageError(
+            "`--launcher` and `--processes` must be given where trials are trained",
+            received="both `--storage` and one of them",
+            hint="give them to `hptransfer worker`, or set `training.processes` in the recipe",
+        )
