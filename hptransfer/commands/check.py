@@ -40,6 +40,7 @@ from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 
 
@@ -111,7 +112,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
     climbs, reports = [], []
     for design in designs:
         climbed = _climb(session, design, quiet)
-        _require_finite(climbed.trials)
+        _require_finite(climbed.trials, design.proxy)
         if climbed.rounds:
             print_rounds(climbed.rounds, climbed.ended, console)
         climbs.append(climbed)
@@ -176,7 +177,13 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
     cost = sum(relative_cost(request.size) for request in first)
     title = f"check {session.loaded.recipe.name}"
     with Progress(
-        title, len(first), cost, names=(design.hyperparameter,), workers=session.pool.workers, quiet=quiet
+        title,
+        len(first),
+        cost,
+        names=(design.hyperparameter,),
+        workers=session.pool.workers,
+        quiet=quiet,
+        usual=design.proxy,
     ) as progress:
 
         def run(requests: Sequence[TrialRequest]) -> list[Trial]:
@@ -187,13 +194,13 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
         return climb(design, run, workers=session.pool.workers)
 
 
-def _require_finite(trials: Sequence[Trial]) -> None:
+def _require_finite(trials: Sequence[Trial], usual: Size) -> None:
     trained = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
     blown = sorted({trial.size for trial in trials} - trained)
     if blown:
         raise InconclusiveError(
             "every size must train at some value without diverging",
-            received=f"divergence at all values of {', '.join(size.label for size in blown)}",
+            received=f"divergence at all values of {', '.join(size.label_beside(usual) for size in blown)}",
             hint="raise `check.octaves`, or look for a mistake in the parameterization: the ladder reaches far down",
         )
 
@@ -219,7 +226,7 @@ def _write(session: Session, report: TransferReport, document: dict[str, Any]) -
     files = [folder.transfer]
     for axis in report.axes:
         other = "" if axis.hyperparameter == report.axes[0].hyperparameter else f"-{_slug(axis.hyperparameter)}"
-        paths = [folder.figures / f"transfer-{axis.axis}{other}.{kind}" for kind in ("png", "svg")]
+        paths = [folder.figures / f"transfer-{axis.axis.replace(' x ', '-')}{other}.{kind}" for kind in ("png", "svg")]
         save_curves(axis, paths)
         files += paths
     # last: who finds it finds the figures that belong to it

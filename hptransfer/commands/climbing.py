@@ -15,6 +15,7 @@ from hptransfer.commands.design import CheckDesign, Run, stretch
 from hptransfer.evidence.allocation import Lattice, Wanted, allocate
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import FEWEST_SIZES, SHORTEST_LADDER
+from hptransfer.evidence.slices import CORNER
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.evidence.verdict import Verdict
@@ -108,7 +109,8 @@ def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
         if ended:
             return Climb(trials, tuple(rounds), ended)
         most = min(max(FEWEST_PER_ROUND, 2 * workers), budget - len(trials))
-        wanted, words = allocate(report.axes, lattice, allowed, most)
+        ladders = [axis for axis in report.axes if axis.axis != CORNER]
+        wanted, words = allocate(ladders, lattice, allowed, most)
         if not wanted:
             return Climb(trials, tuple(rounds), "no trial is left that would tell more")
         requests = [
@@ -132,7 +134,7 @@ def _ended(rounds: Sequence[Round], report: TransferReport, trials: int, budget:
     last = {each.verdict for each in rounds[-AGREEING_LOOKS:]}
     if len(rounds) >= AGREEING_LOOKS and len(last) == 1 and report.verdict is not Verdict.INCONCLUSIVE:
         return "settled"
-    short = [axis.axis for axis in report.axes if _too_short(axis)]
+    short = [axis.axis for axis in report.axes if axis.axis != CORNER and _too_short(axis)]
     if short and report.verdict is Verdict.INCONCLUSIVE:
         return f"the ladder in {' and '.join(short)} is too short for any number of trials to settle it"
     return "the budget is spent" if trials >= budget else ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.evidence.ladder import TransferCriteria
 from hptransfer.evidence.optimum import estimate_optimum
-from hptransfer.evidence.slices import points_by_size
+from hptransfer.evidence.slices import AXES, Axis, points_by_size
 from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.hyperparameters import (
@@ -68,16 +68,27 @@ class CheckDesign:
         """Where the transferred value was tuned."""
         return self.recipe.size(self.recipe.proxy.width, self.recipe.proxy.depth)
 
-    def sizes(self, axis: Literal["width", "depth"]) -> tuple[Size, ...]:
+    def sizes(self, axis: Axis) -> tuple[Size, ...]:
         """Sizes along one axis through the proxy, increasing; empty where the recipe gives none."""
-        proxy = self.recipe.proxy
-        if axis == "width":
-            return tuple(self.recipe.size(width, proxy.depth) for width in self.recipe.sizes.widths)
-        return tuple(self.recipe.size(proxy.width, depth) for depth in self.recipe.sizes.depths)
+        ladders = self.recipe.sizes
+        values = {
+            "width": ladders.widths,
+            "depth": ladders.depths,
+            "batch_size": ladders.batch_sizes,
+            "tokens": ladders.tokens,
+        }
+        return tuple(self.size_of(axis, value) for value in values[axis])
+
+    @property
+    def corner(self) -> Size | None:
+        """Largest width and depth together, where the recipe asks for it."""
+        ladders = self.recipe.sizes
+        return self.recipe.size(ladders.widths[-1], ladders.depths[-1]) if ladders.corner else None
 
     def all_sizes(self) -> tuple[Size, ...]:
         """Every size of the check once, smallest first."""
-        return tuple(sorted({*self.sizes("width"), *self.sizes("depth")}))
+        corner = () if self.corner is None else (self.corner,)
+        return tuple(sorted({*corner, *(size for axis in AXES for size in self.sizes(axis))}))
 
     @property
     def step(self) -> int:
@@ -117,8 +128,7 @@ class CheckDesign:
 
     def size_of(self, axis: str, value: int) -> Size:
         """The size at a value of an axis through the proxy."""
-        proxy = self.recipe.proxy
-        return self.recipe.size(value, proxy.depth) if axis == "width" else self.recipe.size(proxy.width, value)
+        return Size(**asdict(self.proxy) | {axis: value})
 
     def in_octaves(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The trials with averages as their horizons, of which octaves are counted; others as they are."""
@@ -143,6 +153,7 @@ class CheckDesign:
             hyperparameter=log_name(self.hyperparameter),
             transferred=2.0 ** log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter]),
             criteria=TransferCriteria(criteria.drift, criteria.regret),
+            corner=self.corner,
             held=self.held,
         )
 

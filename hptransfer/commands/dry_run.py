@@ -64,7 +64,8 @@ def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: 
     if options.as_json:
         print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
     else:
-        print_forecast(found, Console(highlight=False))
+        proxy = loaded.recipe.proxy
+        print_forecast(found, Console(highlight=False), loaded.recipe.size(proxy.width, proxy.depth))
     return 0
 
 
@@ -73,14 +74,14 @@ def forecast_document(found: Forecast) -> dict[str, Any]:
     return {**to_document(found), "trials": found.trials, "finished": found.finished}
 
 
-def print_forecast(found: Forecast, console: Console) -> None:
-    """Print the forecast as tables and sentences."""
+def print_forecast(found: Forecast, console: Console, usual: Size) -> None:
+    """Print the forecast as tables and sentences; batch and tokens are named where they are not the usual size's."""
     table = Table(title=f"{found.recipe}: {found.command} (dry run)", title_justify="left", box=None, pad_edge=False)
     for column in ("size", "trials", "finished", "FLOPs each", "time each"):
         table.add_column(column, justify="left" if column == "size" else "right")
     for size in found.sizes:
-        row = (size.size.label, str(size.trials), str(size.finished), f"{size.flops:.3g}", _each(size.seconds))
-        table.add_row(*row)
+        counts = str(size.trials), str(size.finished), f"{size.flops:.3g}", _each(size.seconds)
+        table.add_row(size.size.label_beside(usual), *counts)
     console.print(table)
     left = found.trials - found.finished
     console.print(f"trials: {found.trials}, {left} of them left; FLOPs: {found.flops:.3g}, {found.flops_left:.3g} left")

@@ -39,9 +39,10 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     experiment = TrialRequest(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
     space: dict[str, Range] = dict(recipe.tune.space.items())
+    shared = None if storage is None else _shared(recipe, storage)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
-        TrialStore(folder.study if storage is None else _shared(recipe, storage), experiment, space) as store,
+        TrialStore(shared or folder.study, experiment, space, size) as store,
     ):
         requeued = store.requeue(cause or STANDING)
     counts = Counter(failed.cause for failed in requeued)

@@ -159,7 +159,7 @@ def open_session(
         place = folder.study if storage is None else join(storage, loaded, fingerprint)
         with (
             Tracking(log, folder.path, loaded.recipe.name) as tracking,
-            TrialStore(place, experiment, space) as store,
+            TrialStore(place, experiment, space, size) as store,
             WorkerPool(entry, workers if isinstance(place, Path) else 1, limits.trial) as here,
             contextlib.ExitStack() as stack,
         ):

@@ -190,6 +190,8 @@ def _document(
         checked={
             "widths": [recipe.proxy.width, *reached.get("widths", ())],
             "depths": [recipe.proxy.depth, *reached.get("depths", ())],
+            "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
+            "tokens": [plan.base.tokens, *reached.get("tokens", ())],
         },
         objections=objections,
     )

@@ -282,6 +282,7 @@ def training_settings(request: TrialRequest) -> TrainingSettings:
         warmup=values["warmup"],
         clip=training.clip,
         evaluation_batches=training.evaluation_batches,
+        evaluation_size=training.batch_size,
     )
 
 

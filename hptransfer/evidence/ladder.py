@@ -66,7 +66,10 @@ class SizeEvidence:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of."""
+    """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of.
+
+    With `regret_alone` it is no ladder but the proxy and one other size: only what the value costs there decides.
+    """
 
     axis: str
     hyperparameter: str
@@ -75,6 +78,7 @@ class Ladder:
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
     drift: Interval
+    regret_alone: bool = False
 
     @property
     def largest(self) -> SizeEvidence:
@@ -104,7 +108,8 @@ class Ladder:
     @property
     def enough(self) -> bool:
         """Whether the ladder can support TRANSFERS at all."""
-        return len(self.sizes) >= FEWEST_SIZES and self.ratio >= SHORTEST_LADDER and self.noise_known
+        long = len(self.sizes) >= FEWEST_SIZES and self.ratio >= SHORTEST_LADDER
+        return (long or self.regret_alone) and self.noise_known
 
     @property
     def regret_grew(self) -> bool:

@@ -65,7 +65,7 @@ def _reason(ladder: Ladder, verdict: Verdict) -> str:
     asked = ladder.criteria
     if verdict is Verdict.DRIFTS:
         parts = []
-        if ladder.drift.outside(asked.drift):
+        if ladder.drift.outside(asked.drift) and not ladder.regret_alone:
             parts.append(f"{describe_drift(ladder.drift)}, beyond the allowed {asked.drift:g}")
         if ladder.regret_grew:
             parts.append(f"{describe_regret(ladder.largest)}, more than the allowed {asked.regret:.2%}")
@@ -77,11 +77,12 @@ def _open_questions(ladder: Ladder) -> list[str]:
     """Each condition of TRANSFERS that is not met."""
     asked, regret = ladder.criteria, ladder.largest.relative_regret
     questions = []
-    if len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER:
+    short = len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER
+    if short and not ladder.regret_alone:
         questions.append(f"{_count(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
     if not ladder.noise_known:
         questions.append("a single seed does not show how noisy the losses are")
-    if not ladder.drift.inside(asked.drift):
+    if not ladder.drift.inside(asked.drift) and not ladder.regret_alone:
         questions.append(f"{describe_drift(ladder.drift)}, allowed is {asked.drift:g}")
     if not regret.high <= asked.regret:
         questions.append(f"{describe_regret(ladder.largest)}, allowed is {asked.regret:.2%}")
@@ -98,9 +99,9 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
     """
     sizes, axis = ladder.sizes, ladder.axis
     limits = []
-    if ladder.ratio < _LADDER:
+    if ladder.ratio < _LADDER and not ladder.regret_alone:
         limits.append(f"The ladder spans {ladder.ratio:.3g}x in {axis}; less than 8x says little about larger sizes.")
-    if len(sizes) < FEWEST_SIZES:
+    if len(sizes) < FEWEST_SIZES and not ladder.regret_alone:
         limits.append(
             f"{_count(len(sizes), 'size')} cannot show whether the optimum moves; at least {FEWEST_SIZES} can."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from hptransfer.errors import UsageError
@@ -13,6 +13,8 @@ from hptransfer.sizes import Size
 
 Axis = Literal["width", "depth", "batch_size", "tokens"]
 AXES: tuple[Axis, ...] = ("width", "depth", "batch_size", "tokens")
+#: what a corner of width and depth is called where axes are named
+CORNER = "width x depth"
 #: relative difference below which two hyperparameter values are the same
 _SAME = 1e-9
 
@@ -48,6 +50,20 @@ def points_by_size(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> 
         UsageError: the trials mix slices, or the hyperparameter is missing or not positive.
     """
     _refuse_mixtures(trials, axis, hyperparameter)
+    return _grouped(trials, hyperparameter, lambda size: int(getattr(size, axis)))
+
+
+def points_at_corner(trials: Sequence[Trial], proxy: Size, corner: Size, hyperparameter: str) -> dict[int, list[Point]]:
+    """The runs at the proxy and at a corner of the ladder, by width times depth; see `points_by_size`."""
+    groups: dict[int, list[Point]] = {}
+    for size in (proxy, corner):
+        own = [trial for trial in trials if trial.size == size]
+        _refuse_mixtures(own, "width", hyperparameter)
+        groups |= _grouped(own, hyperparameter, lambda size: size.width * size.depth)
+    return groups
+
+
+def _grouped(trials: Sequence[Trial], hyperparameter: str, by: Callable[[Size], int]) -> dict[int, list[Point]]:
     groups: dict[int, list[Point]] = {}
     for trial in trials:
         value = trial.hyperparameters.get(hyperparameter, math.nan)
@@ -57,9 +73,7 @@ def points_by_size(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> 
                 received=f"{hyperparameter}={value} in trial {trial.key[:12]}",
             )
         diverged = trial.state is TrialState.DIVERGED
-        groups.setdefault(getattr(trial.size, axis), []).append(
-            Point(math.log2(value), trial.seed, trial.loss, diverged)
-        )
+        groups.setdefault(by(trial.size), []).append(Point(math.log2(value), trial.seed, trial.loss, diverged))
     return dict(sorted(groups.items()))
 
 

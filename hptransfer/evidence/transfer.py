@@ -18,7 +18,7 @@ from hptransfer.evidence.optimum import quantiles, summarise
 from hptransfer.evidence.points import Point, SeedMeans, average_seeds
 from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
 from hptransfer.evidence.sensitivity import cost_of, growth_per_doubling
-from hptransfer.evidence.slices import AXES, Axis, on_axis, on_slice, points_by_size
+from hptransfer.evidence.slices import AXES, CORNER, Axis, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.evidence.trial import Trial
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.sizes import Size
@@ -97,6 +97,7 @@ def judge(
     transferred: float,
     criteria: TransferCriteria | None = None,
     axes: Sequence[Axis] | None = None,
+    corner: Size | None = None,
     held: Mapping[str, float] | None = None,
     noise: float | None = None,
 ) -> TransferReport:
@@ -109,6 +110,7 @@ def judge(
         transferred: its value tuned at the proxy.
         criteria: default 0.15 octaves per doubling and 0.25% regret.
         axes: default: every axis with at least two sizes.
+        corner: a size that differs from the proxy in width and depth; what the value costs there is judged as well.
         held: values of the other hyperparameters; trials with others are left out.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
@@ -137,6 +139,11 @@ def judge(
         )
         for axis in axes
     )
+    if corner is not None:
+        groups = points_at_corner(kept, proxy, corner, hyperparameter)
+        reference = proxy.width * proxy.depth
+        asked = criteria or TransferCriteria()
+        reports += (_report(groups, CORNER, hyperparameter, transferred, reference, asked, noise, regret_alone=True),)
     verdict = Verdict.combine(report.verdict for report in reports)
     return TransferReport(reports, verdict, " ".join(r.sentence for r in reports if r.verdict is verdict))
 
@@ -165,10 +172,23 @@ def judge_axis(
     Raises:
         UsageError: no trials, trials that mix slices, or a size without any finite loss.
     """
-    criteria = criteria or TransferCriteria()
     groups = points_by_size(trials, axis, hyperparameter)
     if not groups:
         raise UsageError(f"at least one finished trial must exist to judge {axis}", received="none")
+    return _report(groups, axis, hyperparameter, transferred, reference, criteria or TransferCriteria(), noise)
+
+
+def _report(
+    groups: Mapping[int, Sequence[Point]],
+    axis: str,
+    hyperparameter: str,
+    transferred: float,
+    reference: int,
+    criteria: TransferCriteria,
+    noise: float | None,
+    *,
+    regret_alone: bool = False,
+) -> AxisReport:
     at = math.log2(transferred)
     tables = [average_seeds(points) for points in groups.values()]
     drawn = draw_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
@@ -178,7 +198,7 @@ def judge_axis(
     )
     known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
     drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
-    ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift)
+    ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift, regret_alone)
     verdict = _verdict(ladder)
     not_worse = _not_worse(drawn)
     seen = [
@@ -209,12 +229,13 @@ def _verdict(ladder: Ladder) -> Verdict:
     """TRANSFERS needs both equivalence tests; DRIFTS one clear violation; everything else is INCONCLUSIVE.
 
     A clear regret at the largest size counts as drift only if the value is clearly better placed at the proxy: a value
-    that was badly tuned at the proxy to begin with says nothing about transfer.
+    that was badly tuned at the proxy to begin with says nothing about transfer. At a corner the regret alone decides.
     """
     asked = ladder.criteria
-    if ladder.drift.outside(asked.drift) or ladder.regret_grew:
+    if ladder.regret_grew or (ladder.drift.outside(asked.drift) and not ladder.regret_alone):
         return Verdict.DRIFTS
-    settled = ladder.drift.inside(asked.drift) and ladder.largest.relative_regret.high <= asked.regret
+    still = ladder.drift.inside(asked.drift) or ladder.regret_alone
+    settled = still and ladder.largest.relative_regret.high <= asked.regret
     return Verdict.TRANSFERS if settled and ladder.enough else Verdict.INCONCLUSIVE
 
 

@@ -52,7 +52,7 @@ class TargetEvidence:
         verdict: TRANSFERS, DRIFTS or INCONCLUSIVE; None without a check.
         sentence: the verdict's sentence, with its numbers.
         axes: drift, regret and sizes per checked axis, as `check` wrote them.
-        checked: sizes trained by the check, "widths" and "depths".
+        checked: sizes trained by the check, "widths", "depths", "batch_sizes" and "tokens".
         objections: why the file should not have been written; empty unless forced.
     """
 
@@ -116,14 +116,14 @@ def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[
 
     Args:
         plan: of the target.
-        checked: "widths" and "depths" that were trained; batch and tokens are the base's in every checked run.
+        checked: "widths", "depths", "batch_sizes" and "tokens" that were trained.
     """
     base, size = plan.base, plan.size
     for axis, reached, target in (
         ("width", max(checked.get("widths", ()), default=None), size.width),
         ("depth", max(checked.get("depths", ()), default=None), size.depth),
-        ("batch_size", base.batch_size, size.batch_size),
-        ("tokens", base.tokens, size.tokens),
+        ("batch_size", max(checked.get("batch_sizes", ()), default=base.batch_size), size.batch_size),
+        ("tokens", max(checked.get("tokens", ()), default=base.tokens), size.tokens),
     ):
         factor = None if reached is None else target / reached
         yield {

@@ -26,21 +26,19 @@ def advice(loaded: LoadedRecipe) -> tuple[Finding, ...]:
 
 def _all(loaded: LoadedRecipe) -> Iterator[tuple[KeyPath, str, str, str, str]]:
     recipe = loaded.recipe
-    for name, values in (("widths", recipe.sizes.widths), ("depths", recipe.sizes.depths)):
+    sizes = recipe.sizes
+    for name in ("widths", "depths", "batch_sizes", "tokens"):
+        values: tuple[int, ...] = getattr(sizes, name)
         if name == "widths" and values[-1] < LADDER_SPAN * values[0]:
             rule = f"a ladder of widths should span at least a factor of {LADDER_SPAN}"
             received = f"{values[0]} to {values[-1]}, a factor of {values[-1] / values[0]:.3g}"
             hint = f"add a width of {LADDER_SPAN * values[0]} or more"
             yield ("sizes", name), "advice/short-ladder", rule, received, hint
-        elif name == "depths" and len(values) == 2:
-            rule, received = "a ladder of depths should have at least 3 entries", f"{values[0]} and {values[1]}"
-            yield (
-                ("sizes", name),
-                "advice/short-ladder",
-                rule,
-                received,
-                "add a depth: two points cannot show curvature",
-            )
+        elif name != "widths" and len(values) == 2:
+            what = name.replace("_", " ")
+            rule, received = f"a ladder of {what} should have at least 3 entries", f"{values[0]} and {values[1]}"
+            hint = f"add {'more tokens' if name == 'tokens' else f'a {what[:-1]}'}: two points cannot show curvature"
+            yield ("sizes", name), "advice/short-ladder", rule, received, hint
     if recipe.sizes.base.width < SMALL_BASE:
         rule = f"the base width should be at least {SMALL_BASE}"
         hint = "small widths are far from the limit the rules come from, so their optimum misleads"

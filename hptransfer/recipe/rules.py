@@ -17,6 +17,7 @@ from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
+    Count,
     Depth,
     GptModel,
     MlpModel,
@@ -26,6 +27,7 @@ from hptransfer.recipe.schema import (
     Shape,
     Target,
     TextFiles,
+    Tokens,
     Training,
     Tune,
     Width,
@@ -62,11 +64,22 @@ class Draft:
     proxy: Shape | None
     widths: tuple[int, ...] | None
     depths: tuple[int, ...] | None
+    batch_sizes: tuple[int, ...] | None
+    tokens: tuple[int, ...] | None
+    corner: bool
     target: Target | None
     space: dict[str, Range]
     searched: frozenset[str]
     tune: Tune | None
     check: Check | None
+
+    @property
+    def usual_tokens(self) -> int | None:
+        """Predicted positions of a run that says nothing else; None where the parts are not valid."""
+        if self.model is None or self.training is None:
+            return None
+        per_example = 1 if isinstance(self.model, MlpModel) else self.model.context
+        return self.training.steps * self.training.batch_size * per_example
 
     @classmethod
     def of(cls, data: Plain, faulty: Collection[KeyPath] = (), unknown: Collection[KeyPath] = ()) -> Draft:
@@ -100,6 +113,9 @@ class Draft:
             proxy=base if absent("sizes", "proxy") else part(_SHAPE, "sizes", "proxy"),
             widths=part(_WIDTHS, "sizes", "widths"),
             depths=() if absent("sizes", "depths") else part(_DEPTHS, "sizes", "depths"),
+            batch_sizes=() if absent("sizes", "batch_sizes") else part(_COUNTS, "sizes", "batch_sizes"),
+            tokens=() if absent("sizes", "tokens") else part(_TOKENS, "sizes", "tokens"),
+            corner=entry(data, ("sizes", "corner")) is True,
             target=part(_TARGET, "sizes", "target"),
             space={name: axis for name, axis in ranges.items() if axis is not None},
             searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
@@ -115,6 +131,8 @@ _SHAPE = TypeAdapter(Shape)
 _TARGET = TypeAdapter(Target)
 _WIDTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Width, ...])
 _DEPTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Depth, ...])
+_COUNTS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Count, ...])
+_TOKENS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Tokens, ...])
 _RANGE = TypeAdapter(Range)
 _CHECK = TypeAdapter(Check)
 _TUNE = TypeAdapter(Tune)
@@ -189,6 +207,8 @@ def _ladders(draft: Draft) -> Iterator[Violation]:
     for name, values, at_proxy in (
         ("widths", draft.widths, draft.proxy and draft.proxy.width),
         ("depths", draft.depths, draft.proxy and draft.proxy.depth),
+        ("batch_sizes", draft.batch_sizes, draft.training and draft.training.batch_size),
+        ("tokens", draft.tokens, draft.usual_tokens),
     ):
         if not values:
             continue
@@ -201,13 +221,29 @@ def _ladders(draft: Draft) -> Iterator[Violation]:
             hint = "add larger ones: a ladder that spans at least a factor of 8 shows whether the optimum moves"
             yield Violation(path, f"`sizes.{name}` must have at least 2 entries", received, hint)
         if at_proxy and at_proxy not in values:
-            rule = f"`sizes.{name}` must contain the proxy's {name[:-1]}"
+            rule = f"`sizes.{name}` must contain the proxy's {'tokens' if name == 'tokens' else name[:-1].replace('_', ' ')}"
             yield Violation(
                 path,
                 rule,
                 f"{received}; the proxy's is {at_proxy}",
                 f"add {at_proxy}: drift is measured from the proxy",
             )
+
+
+def _token_ladder(draft: Draft) -> Iterator[Violation]:
+    if draft.tokens and draft.model and draft.training:
+        step = draft.training.batch_size * (1 if isinstance(draft.model, MlpModel) else draft.model.context)
+        if draft.tokens[0] < step:
+            rule = "`sizes.tokens` must be enough for one optimizer step each"
+            hint = "tokens count predicted positions over the whole run"
+            yield Violation(("sizes", "tokens"), rule, f"{draft.tokens[0]}, one step takes {step}", hint)
+
+
+def _corner(draft: Draft) -> Iterator[Violation]:
+    if draft.corner and draft.depths == ():
+        rule = "`sizes.corner` needs a ladder of depths beside the one of widths"
+        hint = "add `sizes.depths`, or leave `corner` out"
+        yield Violation(("sizes", "corner"), rule, "no `sizes.depths`", hint)
 
 
 def _target(draft: Draft) -> Iterator[Violation]:
@@ -416,6 +452,8 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _data_files,
     _parameterization,
     _ladders,
+    _token_ladder,
+    _corner,
     _target,
     _processes,
     _space,

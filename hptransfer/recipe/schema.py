@@ -246,6 +246,13 @@ class Sizes(Section):
     """ladder at the proxy's depth"""
     depths: Annotated[tuple[Depth, ...], Field(strict=False)] = ()
     """ladder at the proxy's width; empty: depth is not checked"""
+    batch_sizes: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """ladder at the proxy's shape and tokens, the tuned values moved by the batch rule; empty: not checked"""
+    tokens: Annotated[tuple[Tokens, ...], Field(strict=False)] = ()
+    """ladder of predicted positions at the proxy's shape and batch, moved by the token rule; empty: not checked"""
+    corner: bool = False
+    """also ask what the tuned value costs at the largest width and depth together, which no single ladder shows; needs
+    `depths`"""
     target: Target
 
 

@@ -105,7 +105,12 @@ def transfer_document(
         ],
         "interactions": [to_document(pair) | {"sentence": pair.sentence} for pair in interactions],
         "criteria": to_document(first.criteria),
-        "checked": {"widths": _checked(report.axes, "width"), "depths": _checked(report.axes, "depth")},
+        "checked": {
+            "widths": _checked(report.axes, "width"),
+            "depths": _checked(report.axes, "depth"),
+            "batch_sizes": _checked(report.axes, "batch_size"),
+            "tokens": _checked(report.axes, "tokens"),
+        },
         "axes": [to_document(axis) for axis in report.axes],
         "coordinate": [to_document(check) for check in coordinate],
         "linearisation": to_document(linearisation),

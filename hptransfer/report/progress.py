@@ -60,6 +60,7 @@ class Progress:
         names: hyperparameters to show with a trial.
         workers: trials at a time.
         quiet: show nothing.
+        usual: sizes are named by width and depth, and by batch and tokens where they are not this one's.
         stream: where to write; stderr by default.
     """
 
@@ -72,10 +73,11 @@ class Progress:
         names: tuple[str, ...] = ("learning_rate",),
         workers: int = 1,
         quiet: bool = False,
+        usual: Size | None = None,
         stream: IO[str] | None = None,
     ) -> None:
         self._title, self._total, self._total_cost = title, total, total_cost
-        self._names, self._workers, self._quiet = names, workers, quiet
+        self._names, self._workers, self._quiet, self._usual = names, workers, quiet, usual
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._is_live = self._console.is_terminal and not quiet and not os.environ.get("CI")
         self._done = 0
@@ -156,24 +158,24 @@ class Progress:
 
     def _tell(self, event: TrialEvent) -> None:
         if event.kind in ("failed", "retried", "left out"):
-            self._console.print(f"{_place(event, self._names)}: {event.kind}: {event.message}", markup=False)
+            self._console.print(f"{self._place(event)}: {event.kind}: {event.message}", markup=False)
         elif not self._is_live and event.kind == "finished" and event.trial is not None:
             now = time.monotonic()
             if now - self._told >= _INTERVAL or self._done >= self._total:
                 self._told = now
-                line = f"{self._title} [{self.summary}] {_place(event, self._names)}: {_result(event.trial)}"
+                line = f"{self._title} [{self.summary}] {self._place(event)}: {_result(event.trial)}"
                 self._console.print(line, markup=False)
+
+    def _place(self, event: TrialEvent) -> str:
+        shown = event.hyperparameters
+        values = " ".join(f"{name}={shown[name]:.4g}" for name in self._names if name in shown)
+        return f"{event.size.label_beside(self._usual or event.size)} {values} seed={event.seed}"
 
     def _render(self) -> Table:
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=max(self._total_cost, 1e-9), completed=self._done_cost, width=24)
         grid.add_row(Text(self._title, "bold"), bar, Text(self.summary))
         return grid
-
-
-def _place(event: TrialEvent, names: tuple[str, ...]) -> str:
-    values = " ".join(f"{name}={event.hyperparameters[name]:.4g}" for name in names if name in event.hyperparameters)
-    return f"{event.size.label} {values} seed={event.seed}"
 
 
 def _result(trial: Trial) -> str:

@@ -96,13 +96,16 @@ class TrialStore:
         place: the database's file, created where missing; or the study on a server that this process coordinates.
         experiment: sha256 (hex) of what the trials of one study share.
         space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
+        usual: studies are named by width and depth, and by batch and tokens where they are not this size's.
 
     Raises:
         MachineError: here and in every method, when the database cannot be read or written.
     """
 
-    def __init__(self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range]) -> None:
-        self._path, self._experiment, self._space = place, experiment, space
+    def __init__(
+        self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range], usual: Size | None = None
+    ) -> None:
+        self._path, self._experiment, self._space, self._usual = place, experiment, space, usual
         # on a server recipes share one database, and each reads and reaps its own trials alone
         self._prefix = "" if isinstance(place, Path) else f"{place.name}/"
         self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
@@ -128,7 +131,7 @@ class TrialStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{self._prefix}{size.label}-{self._experiment[:8]}"
+        return f"{self._prefix}{size.label_beside(self._usual or size)}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""

@@ -42,7 +42,8 @@ class TrainingSettings:
         schedule: what follows warmup.
         warmup: share of the steps in [0, 1].
         clip: largest global gradient norm, or None.
-        evaluation_batches: fixed validation batches of `batch_size` examples.
+        evaluation_batches: fixed validation batches.
+        evaluation_size: examples of each; default: `batch_size`. A ladder of batch sizes is validated on the same ones.
     """
 
     steps: int
@@ -56,6 +57,7 @@ class TrainingSettings:
     warmup: float = 0.1
     clip: float | None = None
     evaluation_batches: int = 16
+    evaluation_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:
 def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
     """Mean validation cross-entropy in nats per prediction, over the same windows for every trial."""
     module.eval()
-    batches = corpus.validation_batches(settings.evaluation_batches, settings.batch_size, settings.context)
+    examples = settings.evaluation_size or settings.batch_size
+    batches = corpus.validation_batches(settings.evaluation_batches, examples, settings.context)
     losses = (shard.scale(cross_entropy(module, shard.of(tokens)), tokens).item() for tokens in batches)
     return shard.mean(sum(losses) / settings.evaluation_batches)
 

@@ -1,10 +1,11 @@
 """A ladder without training: every size has a known optimum, and activation changes are exact powers of the size.
 
 The recipe's `description`, which is no part of a trial's identity, carries it as JSON: `optimum` (log2 learning rate at
-width 64), `drift` (octaves per doubling of the width), `depth_drift`, `noise` (nats), `wall` (log2, everything above
-diverges), `readout_drift` (octaves of `readout_learning_rate` per doubling), `cross` (how the two interact), `slope`
-(power of the width in activation changes), `lazy` (of the depth in distances from linearisation), `sharp` (of the width
-in sharpness), `curves` (whether trials record one), `seconds` per trial, `log` (a line per training).
+width 64), `drift` (octaves per doubling of the width), `depth_drift`, `batch_drift`, `token_drift`, `corner_drift` (of
+the width where depth grows too), `noise` (nats), `wall` (log2, everything above diverges), `readout_drift` (octaves of
+`readout_learning_rate` per doubling), `cross` (how the two interact), `slope` (power of the width in activation
+changes), `lazy` (of the depth in distances from linearisation), `sharp` (of the width in sharpness), `curves` (whether
+trials record one), `seconds` per trial, `log` (a line per training).
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hptransfer.commands.trial import TrialRequest, request_from_payload
 from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
 from tests.commands.landscape import FINGERPRINT, cost
 
+#: of its recipes: 10 steps of 64 examples of 64 positions
+TOKENS = 10 * 64 * 64
+
 
 def recipe_text(
     landscape: Mapping[str, Any],
     *,
     depths: str = "",
+    ladders: str = "",
     seeds: int = 3,
     expect: str = "",
     check: str = "",
@@ -43,6 +49,7 @@ sizes:
   base: {{width: 64, depth: 2}}
   widths: [64, 128, 256, 512]
   {f"depths: {depths}" if depths else ""}
+  {ladders}
   target: {{width: 1024, depth: 2}}
 tune:
   space: {{learning_rate: {{low: 0.0009765625, high: 0.25}}{space}}}
@@ -96,8 +103,12 @@ def _loss(request: TrialRequest, landscape: Mapping[str, Any]) -> float:
         landscape.get("optimum", -6.0)
         + landscape.get("drift", 0.0) * math.log2(request.size.width / 64)
         + landscape.get("depth_drift", 0.0) * math.log2(request.size.depth / 2)
+        + landscape.get("batch_drift", 0.0) * math.log2(request.size.batch_size / request.recipe.training.batch_size)
+        + landscape.get("token_drift", 0.0) * math.log2(request.size.tokens / TOKENS)
+        + landscape.get("corner_drift", 0.0) * math.log2(request.size.width / 64) * (request.size.depth > 2)
     )
-    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label}".encode()).digest()
+    usual = replace(request.size, batch_size=request.recipe.training.batch_size, tokens=TOKENS)
+    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label_beside(usual)}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
     other = math.log2(request.hyperparameters["readout_learning_rate"])
     other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)

@@ -80,6 +80,34 @@ def test_drift_along_depth_alone_is_a_drift(tmp_path: Path) -> None:
     assert result.report.verdict is Verdict.DRIFTS
 
 
+def test_batch_and_tokens_are_ladders_of_their_own(tmp_path: Path) -> None:
+    """The optimum is still along width and batch and moves with the length of training: each axis says its own."""
+    ladders = "batch_sizes: [16, 32, 64, 128]\n  tokens: [20480, 40960, 81920, 163840]"
+    result = checked(tmp_path, {"token_drift": -0.8}, ladders=ladders)
+
+    assert [(axis.axis, axis.verdict) for axis in result.report.axes] == [
+        ("width", Verdict.TRANSFERS),
+        ("batch_size", Verdict.TRANSFERS),
+        ("tokens", Verdict.DRIFTS),
+    ]
+    assert result.report.axes[2].drift.contains(-0.8)
+    assert result.document["checked"]["tokens"] == [20480, 40960, 81920, 163840]
+    assert [axis.reference for axis in result.report.axes] == [64, 64, 40960]
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(0.0, Verdict.TRANSFERS), (0.6, Verdict.DRIFTS)])
+def test_a_corner_shows_what_single_ladders_do_not(tmp_path: Path, moved: float, verdict: Verdict) -> None:
+    """Width and depth transfer each by itself; together the optimum moves, and only the corner sees it."""
+    result = checked(tmp_path, {"corner_drift": moved}, depths="[2, 4, 8, 16]", ladders="corner: true")
+
+    axes = {axis.axis: axis for axis in result.report.axes}
+    assert axes["width"].verdict is axes["depth"].verdict is Verdict.TRANSFERS
+    assert axes["width x depth"].verdict is verdict
+    assert [size.value for size in axes["width x depth"].sizes] == [64 * 2, 512 * 16]
+    assert result.report.verdict is verdict
+    assert (tmp_path / "runs" / "ladder" / "figures" / "transfer-width-depth.png").exists()
+
+
 def test_the_grid_is_extended_only_where_an_optimum_lies_on_its_edge(tmp_path: Path) -> None:
     """The width whose optimum has left the shared grid gets smaller values, the proxy does not."""
     (axis,) = checked(tmp_path, {"drift": -0.9}).report.axes

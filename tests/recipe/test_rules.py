@@ -92,6 +92,24 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
+        ("512]", "512]\n  batch_sizes: [1, 2]"),
+        ["10:16 `sizes.batch_sizes` must contain the proxy's batch size | [1, 2]; the proxy's is 64 | add 64: ..."],
+    ),
+    (
+        MLP,
+        ("512]", "512]\n  tokens: [1, 2]"),
+        [
+            "10:11 `sizes.tokens` must contain the proxy's tokens | [1, 2]; the proxy's is 6400 | add 6400: drift...",
+            "10:11 `sizes.tokens` must be enough for one optimizer step each | 1, one step takes 64 | tokens coun...",
+        ],
+    ),
+    (
+        MLP,
+        ("512]", "512]\n  corner: true"),
+        ["10:11 `sizes.corner` needs a ladder of depths beside the one of widths | no `sizes.depths` | add `si..."],
+    ),
+    (
+        MLP,
         ("{name: mup}", "{name: mup, alpha: 1.0}"),
         ["6:38 `alpha` belongs to completep and complete-d-p only | name=mup | delete `alpha`, or write ..."],
     ),

@@ -77,7 +77,7 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "adaptive",
         "provenance",
     ]
-    assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": []}
+    assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": [], "batch_sizes": [], "tokens": []}
     (axis,) = document["axes"]
     assert axis["verdict"] == document["verdict"] == "DRIFTS"
     assert axis["sizes"][3]["optimum"]["edge"] == "high"
