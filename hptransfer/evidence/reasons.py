@@ -162,7 +162,7 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
 def settle_by(ladder: Ladder) -> str:
     """What would settle an INCONCLUSIVE verdict, most effective first."""
     steps = []
-    if len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER:
+    if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER):
         missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))
         steps.append(f"add {_count(missing, 'size')} so that the ladder spans at least 8x in {ladder.axis}")
     low = [str(s.value) for s in ladder.sizes if s.optimum.edge == "low"]
@@ -188,15 +188,17 @@ def settle_by(ladder: Ladder) -> str:
 def _seeds_wanted(ladder: Ladder) -> str:
     """How many seeds would shrink the deciding interval enough, or what else to do when no number would."""
     asked, drift, regret = ladder.criteria, ladder.drift, ladder.largest.relative_regret
-    if not drift.bounded or (drift.inside(asked.drift) and not asked.regret < regret.high < math.inf):
+    still = drift.inside(asked.drift) or ladder.regret_alone
+    if not drift.bounded or (still and not asked.regret < regret.high < math.inf):
         return ""
     shrink = 1.0
-    if not drift.inside(asked.drift):
+    if not still:
         shrink = _ratio((drift.high - drift.low) / 2, abs(asked.drift - abs(drift.estimate)))
     if asked.regret < regret.high < math.inf:
         shrink = max(shrink, _ratio((regret.high - regret.low) / 2, abs(asked.regret - regret.estimate)))
     if not shrink <= _MOST_SHRINKING:
-        return "more seeds alone will not do: widen the ladder, or halve the spacing of the grid around the optima"
+        wider = "" if ladder.regret_alone else "widen the ladder, or "
+        return f"more seeds alone will not do: {wider}halve the spacing of the grid around the optima"
     seeds = math.ceil(ladder.seeds * shrink**2)
     values = sum(len({p.x for p in size.points}) for size in ladder.sizes)
     extra = max(1, seeds - ladder.seeds)
