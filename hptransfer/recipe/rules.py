@@ -221,7 +221,8 @@ def _ladders(draft: Draft) -> Iterator[Violation]:
             hint = "add larger ones: a ladder that spans at least a factor of 8 shows whether the optimum moves"
             yield Violation(path, f"`sizes.{name}` must have at least 2 entries", received, hint)
         if at_proxy and at_proxy not in values:
-            rule = f"`sizes.{name}` must contain the proxy's {'tokens' if name == 'tokens' else name[:-1].replace('_', ' ')}"
+            what = "tokens" if name == "tokens" else name[:-1].replace("_", " ")
+            rule = f"`sizes.{name}` must contain the proxy's {what}"
             yield Violation(
                 path,
                 rule,
