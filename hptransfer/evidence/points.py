@@ -38,12 +38,14 @@ class Point:
         seed: runs with the same seed share their initial draws and batches, so their common luck can be removed.
         loss: final validation loss in nats; ignored when diverged.
         diverged: the run blew up.
+        flops: of the run, 0 where that is not known; says what more runs like it would cost.
     """
 
     x: float
     seed: int
     loss: float
     diverged: bool = False
+    flops: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

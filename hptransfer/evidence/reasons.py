@@ -200,9 +200,12 @@ def _seeds_wanted(ladder: Ladder) -> str:
         wider = "" if ladder.regret_alone else "widen the ladder, or "
         return f"more seeds alone will not do: {wider}halve the spacing of the grid around the optima"
     seeds = math.ceil(ladder.seeds * shrink**2)
-    values = sum(len({p.x for p in size.points}) for size in ladder.sizes)
     extra = max(1, seeds - ladder.seeds)
-    return f"about {ladder.seeds + extra} seeds per value instead of {ladder.seeds} ({extra * values} more trials)"
+    values = [len({p.x for p in size.points}) for size in ladder.sizes]
+    each = [math.fsum(p.flops for p in size.points) / max(1, len(size.points)) for size in ladder.sizes]
+    flops = extra * math.fsum(count * cost for count, cost in zip(values, each, strict=True))
+    cost = f"{extra * sum(values)} more trials" + (f", {flops:.2g} FLOPs" if flops else "")
+    return f"about {ladder.seeds + extra} seeds per value instead of {ladder.seeds} ({cost})"
 
 
 def _ratio(numerator: float, denominator: float) -> float:

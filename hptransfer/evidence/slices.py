@@ -73,7 +73,8 @@ def _grouped(trials: Sequence[Trial], hyperparameter: str, by: Callable[[Size], 
                 received=f"{hyperparameter}={value} in trial {trial.key[:12]}",
             )
         diverged = trial.state is TrialState.DIVERGED
-        groups.setdefault(by(trial.size), []).append(Point(math.log2(value), trial.seed, trial.loss, diverged))
+        point = Point(math.log2(value), trial.seed, trial.loss, diverged, trial.flops)
+        groups.setdefault(by(trial.size), []).append(point)
     return dict(sorted(groups.items()))
 
 

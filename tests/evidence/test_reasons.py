@@ -11,6 +11,7 @@ import pytest
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.evidence.optimum import Optimum
+from hptransfer.evidence.points import Point
 from hptransfer.evidence.reasons import limits_of, settle_by
 
 _INF = math.inf
@@ -87,3 +88,11 @@ def test_a_loss_that_fell_to_a_tenth_is_memorised() -> None:
     settled = Interval(0, -0.1, 0.1), Interval(0, 0, 0.001)
     assert any("memorised" in limit for limit in limits_of(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
     assert not any("memorised" in limit for limit in limits_of(_ladder(*settled)))
+
+
+def test_more_seeds_are_priced() -> None:
+    """Four sizes of two values each, twice the seeds and twice again: 4 sizes x 2 values x 6 seeds x 1e9 FLOPs."""
+    ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
+    points = tuple(Point(x, seed, 3.0, flops=1e9) for x in (-8.0, -7.0) for seed in range(2))
+    priced = replace(ladder, sizes=tuple(replace(size, points=points) for size in ladder.sizes))
+    assert settle_by(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
