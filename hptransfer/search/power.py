@@ -83,7 +83,7 @@ def foresee(space: Space, trials: int, noise: float = ASSUMED_NOISE, noise_from:
         noise_from: where it comes from.
     """
     dimensions = len(space)
-    start = min(trials, 8 if dimensions == 1 else 2 * dimensions)
+    start = min(trials, 8 if dimensions == 1 else dimensions + 1)
     inside = math.prod(min(1.0, 2 * _REACH / (axis.ends[1] - axis.ends[0])) for axis in space)
     useful = trials - start + start * inside - (_parameters(dimensions) - dimensions - 1) / 2
     if trials < _parameters(dimensions) or useful <= 1:

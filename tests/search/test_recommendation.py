@@ -145,7 +145,7 @@ def test_the_quasi_random_start_is_a_function_of_the_seed() -> None:
 
     assert propose(PLANE, [], [], seed=0, **kwargs) == first
     assert propose(PLANE, [], [], seed=1, **kwargs) != first
-    assert propose(PLANE, [], first[:3], seed=0, count=5, total=24) == first[3:]
+    assert propose(PLANE, [], first[:1], seed=0, count=2, total=24) == first[1:]
 
 
 def test_modelled_points_do_not_repeat_after_a_resume() -> None:
