@@ -1,9 +1,11 @@
-"""The table of docs/benchmarks.md from what `efficiency.py` wrote.
+"""The tables of docs/benchmarks.md from what `efficiency.py` wrote.
 
 Usage: python benchmarks/efficiency_table.py FILE [FILE ...]
 
-Per landscape and method, after so many trials: share of seeds whose recommendation truly loses at most 0.25% of the
-loss, and in brackets the median error of log2 learning rate; for auto also how often its 95% interval held the truth.
+First, per landscape: whether auto after 16 trials is at least where the best of the others is after 32, and what `tune`
+would have forecast for it. Then, per landscape and method, after so many trials: share of seeds whose recommendation
+truly loses at most 0.25% of the loss, and in brackets the median error of log2 learning rate; for auto also how often
+its 95% interval held the truth. A row counts the seeds of its cells, and marks cells of fewer.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 
 from efficiency import PEERS
+from landscapes import AXES
+
+from hptransfer.search.power import foresee
+from hptransfer.search.space import Space
 
 GOAL = 0.0025
 Row = tuple[float, float, str]  # excess, octaves, covered
@@ -30,6 +36,11 @@ def main(paths: Sequence[Path]) -> None:
                 key = (case, noise, off_centre, method, int(trials))
                 found[key].append((float(excess), float(octaves), covered))
     places = sorted({key[:3] for key in found})
+    print("| landscape | auto, 16 trials | best of the others, 32 trials | reached | forecast for auto |")
+    print("|---|--:|---|---|--:|")
+    for place in places:
+        print(f"| {named(*place)} | " + " | ".join(goal(found, place)) + " |")
+    print()
     budgets = sorted({key[4] for key in found})
     print("| landscape | method | " + " | ".join(f"{n} trials" for n in budgets) + " | seeds |")
     print("|---|---|" + "--:|" * (len(budgets) + 1))
@@ -38,7 +49,33 @@ def main(paths: Sequence[Path]) -> None:
             rows = {n: found.get((*place, method, n), []) for n in budgets}
             seeds = max((len(row) for row in rows.values()), default=0)
             if seeds:
-                print(f"| {named(*place)} | {method} | " + " | ".join(cell(rows[n]) for n in budgets) + f" | {seeds} |")
+                print(
+                    f"| {named(*place)} | {method} | "
+                    + " | ".join(cell(rows[n], seeds) for n in budgets)
+                    + f" | {seeds} |"
+                )
+
+
+def goal(
+    found: Mapping[tuple[str, str, str, str, int], Sequence[Row]], place: tuple[str, str, str]
+) -> tuple[str, str, str, str]:
+    """Auto's share at 16 trials, the best other one at 32, whether the first is no less, and what was forecast."""
+    case, noise, _ = place
+    own = found.get((*place, "auto", 16), [])
+    others = {method: share(rows) for method in PEERS if (rows := found.get((*place, method, 32), []))}
+    missing = [method for method in PEERS if method not in others]
+    best = max(others, key=lambda method: others[method], default="")
+    text = f"{others[best]:.0%}, {best}" if best else ""
+    if missing:
+        text += f" ({', '.join(missing)} not run)"
+    reached = "" if not own or not best else ("yes" if share(own) >= others[best] else "no")
+    forecast = "" if case == "proxy" else f"{foresee(Space(AXES[: int(case)]), 16, float(noise)).chance:.0%}"
+    return f"{share(own):.0%}" if own else "", text, reached, forecast
+
+
+def share(rows: Sequence[Row]) -> float:
+    """Of seeds whose recommendation reached the goal."""
+    return fmean(excess <= GOAL for excess, _, _ in rows)
 
 
 def named(case: str, noise: str, off_centre: str) -> str:
@@ -48,14 +85,14 @@ def named(case: str, noise: str, off_centre: str) -> str:
     return f"{case}-D, {float(noise):.1%}, {'off-centre' if off_centre == '1' else 'centred'}"
 
 
-def cell(rows: Sequence[Row]) -> str:
-    """One cell; empty where nothing was run."""
+def cell(rows: Sequence[Row], seeds: int) -> str:
+    """One cell of a row of so many seeds; empty where nothing was run."""
     if not rows:
         return ""
-    share = fmean(excess <= GOAL for excess, _, _ in rows)
-    text = f"{share:.0%} ({median(octaves for _, octaves, _ in rows):.2f})"
+    text = f"{share(rows):.0%} ({median(octaves for _, octaves, _ in rows):.2f})"
     covered = [row[2] == "1" for row in rows if row[2]]
-    return text + (f" [{fmean(covered):.0%}]" if covered else "")
+    text += f" [{fmean(covered):.0%}]" if covered else ""
+    return text if len(rows) == seeds else f"{text} ({len(rows)} seeds)"
 
 
 if __name__ == "__main__":

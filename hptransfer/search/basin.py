@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from hptransfer.evidence.optimum import PLATEAU
 from hptransfer.evidence.trial import Trial
+from hptransfer.search.hypotheses import plausible_surrogates
+from hptransfer.search.minima import draw_minima
 from hptransfer.search.recommendation import End, Recommendation
 from hptransfer.search.space import Space
 from hptransfer.search.stability import stable_share
@@ -17,9 +19,14 @@ from hptransfer.search.volume import cover, unit_points
 
 #: share of an axis's range within which an optimum counts as lying on the bound
 _EDGE = 0.03
+#: and within which an end of an interval lies where the runs end
+_CLOSE = 0.01
 _COVER = 1024
-_RIVALS = 300
-_DRAWS = 500
+#: minima drawn for the interval: surrogates, and draws of each
+_HYPOTHESES, _DRAWS = 24, 12
+#: expected lopsidedness of a learning rate's bowl, per octave of its range: an octave too much costs several times what
+#: one too little does ("Predictable Scale: Part I, Step Law", 2025); other axes may be lopsided either way
+_STEEPER = 0.2
 #: runs must be at least this likely to train where one is recommended
 _STABLE = 0.5
 
@@ -38,13 +45,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) ->
     surrogate = fit_surrogate(x, losses)
     region = _Region(x, trained)
     place = _bottom(surrogate, region)
-    near = region.candidates(place)
-    order = np.argsort(surrogate.mean(near), kind="stable")
-    # most draws have their minimum among the lowest means, the others must not be cut off
-    rivals = near[np.concatenate([order[:_RIVALS], order[_RIVALS :: len(order) // _RIVALS]])]
-    draws = surrogate.draws(rivals, _DRAWS, np.random.default_rng(0))
-    minima = rivals[draws.argmin(axis=1)]
-    low, high = np.quantile(minima, (0.025, 0.975), axis=0)
+    low, high = _interval(space, x, losses, region)
     expected = float(surrogate.mean(place[None])[0])
     values: dict[str, float] = {}
     intervals: dict[str, tuple[float | None, float | None]] = {}
@@ -67,6 +68,19 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) ->
     )
 
 
+def _interval(space: Space, x: Array, losses: Array, region: _Region) -> tuple[Array, Array]:
+    """Ends (d,) that hold 95% of the minima which the runs leave possible; a bound where they go on beyond the runs."""
+    rng = np.random.default_rng(0)
+    octaves = [axis.ends[1] - axis.ends[0] if axis.name.endswith("learning_rate") else 0.0 for axis in space]
+    surrogates = plausible_surrogates(x, losses, _STEEPER * np.array(octaves), _HYPOTHESES, rng)
+    minima = draw_minima(surrogates, region.candidates(), region.holds, _DRAWS, rng)
+    low, high = np.quantile(minima, (0.025, 0.975), axis=0)
+    low = np.where(low <= region.low + _CLOSE, 0.0, low)
+    # beyond the runs that trained, a divergence is the end
+    diverged = np.where(x[~np.isfinite(losses)] > region.high, x[~np.isfinite(losses)], 1.0).min(axis=0, initial=1.0)
+    return low, np.where(high >= region.high - _CLOSE, diverged, high)
+
+
 class _Region:
     """What may be recommended: within the box of the runs that trained, and where another would likely train."""
 
@@ -79,14 +93,9 @@ class _Region:
         boxed = ((at >= self.low - 1e-9) & (at <= self.high + 1e-9)).all(1)
         return np.asarray(boxed & (stable_share(self._x, self._trained, at) >= _STABLE))
 
-    def candidates(self, centre: Array | None = None) -> Array:
-        """The runs that trained, a dense cover of the region, and more about a centre."""
-        dimensions = self.inside.shape[1]
-        points = [self.low + cover(dimensions, _COVER) * (self.high - self.low)]
-        if centre is not None:
-            offsets = np.random.default_rng(0).standard_normal((3, 256, dimensions))
-            points += [centre + offset * spread for offset, spread in zip(offsets, (0.2, 0.1, 0.03), strict=True)]
-        every = np.concatenate(points)
+    def candidates(self) -> Array:
+        """The runs that trained, and a dense cover of the region."""
+        every = self.low + cover(self.inside.shape[1], _COVER) * (self.high - self.low)
         return np.concatenate([self.inside, every[self.holds(every)]])
 
 

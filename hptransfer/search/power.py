@@ -4,7 +4,8 @@ A bowl of curvature c (loss lost per octave squared, as a fraction) seen by n ru
 whose squared distance from the optimum is v on average (octaves squared) gives sd(log2 optimum) = s / (2 c sqrt(n v)):
 the formula of n equidistant runs, s / (2 c h sqrt(n (n^2 - 1) / 12)) at spacing h, has v = h^2 (n^2 - 1) / 12. The loss
 lost by it is d s^2 / (4 c v n) over d hyperparameters. A search that must find the bowl first, and does not know that
-it is one, gets a share of that information: `EFFICIENCY`, from benchmarks/efficiency.py.
+it is one, gets a share of that information, `EFFICIENCY`, and sees the bowl's shape as scatter too, `MISFIT`: both from
+pilot seeds of benchmarks/efficiency.py.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ASSUMED_NOISE = 0.003
 TYPICAL_CURVATURE = 0.003
 #: information that searches had about the optimum, as a share of the formula's (docs/benchmarks.md)
 EFFICIENCY = 0.2
+#: a bowl is no parabola: to a smooth fit its shape is so much further scatter, as a fraction of the loss (same pilots)
+MISFIT = 0.004
 #: what a recommendation should lose at most, as a fraction of the loss
 GOAL = 0.0025
 #: octaves to each side of the optimum within which runs see the bowl
@@ -83,14 +86,15 @@ def foresee(space: Space, trials: int, noise: float = ASSUMED_NOISE, noise_from:
         noise_from: where it comes from.
     """
     dimensions = len(space)
-    start = min(trials, 8 if dimensions == 1 else 2 * dimensions)
+    start = min(trials, 8 if dimensions == 1 else dimensions + 1)
     inside = math.prod(min(1.0, 2 * _REACH / (axis.ends[1] - axis.ends[0])) for axis in space)
     useful = trials - start + start * inside - (_parameters(dimensions) - dimensions - 1) / 2
     if trials < _parameters(dimensions) or useful <= 1:
         return Power(trials, dimensions, noise, noise_from, math.inf, 0.0)
     information = EFFICIENCY * TYPICAL_CURVATURE * _REACH**2 / 3 * useful
-    octaves = noise / (2 * math.sqrt(TYPICAL_CURVATURE * information))
-    chance = float(gammainc(dimensions / 2, 2 * GOAL * information / noise**2)) if noise > 0 else 1.0  # chi squared
+    scatter = math.hypot(noise, MISFIT)
+    octaves = scatter / (2 * math.sqrt(TYPICAL_CURVATURE * information))
+    chance = float(gammainc(dimensions / 2, 2 * GOAL * information / scatter**2))  # chi squared
     return Power(trials, dimensions, noise, noise_from, octaves, chance)
 
 

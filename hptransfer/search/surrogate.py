@@ -28,7 +28,7 @@ _LENGTH, _NOISE, _ROUGH, _BOWL = (math.log(0.7), 0.7), (math.log(0.1), 1.5), (ma
 _BOUNDS = ((math.log(0.08), math.log(20.0)), (math.log(2e-3), math.log(2.0)), (math.log(0.1), math.log(30.0)))
 _BOWL_BOUNDS = (math.log(0.01), math.log(30.0))
 #: variance of the unknown overall level, and of a diverged run about the worst one that ended, same units
-_LEVEL, _DIVERGED = 4.0, 0.25
+LEVEL, _DIVERGED = 4.0, 0.25
 _JITTER = 1e-8
 
 
@@ -37,8 +37,10 @@ class Surrogate:
     """A fitted process; `posterior` and `noise` are in units of the compressed losses' spread.
 
     Attributes:
-        x: (n, d) inputs in the unit cube.
-        lengths: (d,) correlation length of the Matern part per axis.
+        x: (n, d) inputs, axes bent.
+        scatter: (n,) variance of each run about the mean.
+        bend: (d,) how lopsided each axis is: log of the ratio of its resolution at the high and at the low end.
+        lengths: (d,) correlation length of the Matern part per axis, bent axes.
         rough: standard deviation of the Matern part.
         bowl: standard deviation of the quadratic's coefficients.
         noise: standard deviation of one run about the mean, near the best loss.
@@ -49,6 +51,8 @@ class Surrogate:
     """
 
     x: Array
+    scatter: Array
+    bend: Array
     lengths: Array
     rough: float
     bowl: float
@@ -57,8 +61,8 @@ class Surrogate:
     offset: float
     scale: float
     softness: float
-    _factor: tuple[Array, bool]
-    _weights: Array
+    factor: tuple[Array, bool]
+    weights: Array
 
     @property
     def noise_nats(self) -> float:
@@ -67,20 +71,14 @@ class Surrogate:
 
     def mean(self, at: Array) -> Array:
         """Expected loss (nats) at (m, d) points."""
-        return self.in_nats(self._cross(at) @ self._weights)
+        return self.in_nats(self._cross(at) @ self.weights)
 
     def posterior(self, at: Array) -> tuple[Array, Array]:
         """Mean (m,) and covariance (m, m) at (m, d) points."""
         cross = self._cross(at)
-        prior = _kernel(at, at, self.lengths, self.rough, self.bowl)
-        return cross @ self._weights, prior - cross @ cho_solve(self._factor, cross.T)
-
-    def draws(self, at: Array, count: int, rng: np.random.Generator) -> Array:
-        """(count, m) draws of the whole mean function at (m, d) points, in the order of losses but not in nats."""
-        mean, covariance = self.posterior(at)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(mean + rng.standard_normal((count, len(at))) @ root.T)
+        at = bent(at, self.bend)
+        prior = kernel(at, at, self.lengths, self.rough, self.bowl)
+        return cross @ self.weights, prior - cross @ cho_solve(self.factor, cross.T)
 
     def in_nats(self, values: Array) -> Array:
         """Losses of values of the process."""
@@ -88,7 +86,7 @@ class Surrogate:
         return np.asarray(self.best + self.softness * np.expm1(compressed))
 
     def _cross(self, at: Array) -> Array:
-        return _kernel(at, self.x, self.lengths, self.rough, self.bowl)
+        return kernel(bent(at, self.bend), self.x, self.lengths, self.rough, self.bowl)
 
 
 def fit_surrogate(x: Array, losses: Array) -> Surrogate:
@@ -98,56 +96,82 @@ def fit_surrogate(x: Array, losses: Array) -> Surrogate:
         x: (n, d) inputs in the unit cube, n at least 2.
         losses: (n,) nats; infinite where diverged, some finite.
     """
-    finite = np.isfinite(losses)
-    best = float(losses[finite].min())
-    softness = COMPRESSED_ABOVE * (abs(best) or float(losses[finite].std()) or 1.0)
-    excess = np.where(finite, losses, best) - best
-    compressed = softness * np.log1p(excess / softness)
-    compressed[~finite] = compressed[finite].max()
-    # one run's noise is compressed with the loss; a diverged run has a wide one of its own
-    shrunk = np.where(finite, 1.0 / (1.0 + excess / softness), 0.0)
-    own = np.where(finite, _JITTER, _DIVERGED)
-    offset, scale = float(compressed.mean()), float(compressed.std()) or 1.0
-    data = _Data(x, (compressed - offset) / scale, shrunk**2, own)
-    lengths, noise, rough, bowl = data.fit()
-    factor = cho_factor(data.covariance(lengths, noise, rough, bowl), lower=True)
-    weights = cho_solve(factor, data.y)
-    return Surrogate(x, lengths, rough, bowl, noise, best, offset, scale, softness, factor, weights)
+    data = Data(x, losses)
+    return data.surrogate(data.fit(), np.zeros(x.shape[1]))
 
 
-class _Data:
-    """What is fitted: inputs, standardised compressed losses, and how noise acts on each."""
+class Data:
+    """What is fitted: inputs, standardised compressed losses, and how noise acts on each.
 
-    def __init__(self, x: Array, y: Array, shrunk: Array, own: Array) -> None:
-        self.x, self.y, self._shrunk, self._own = x, y, shrunk, own
-        self._squared = 5.0 * (x[:, None, :] - x[None, :, :]) ** 2
-        features = _features(x)
-        self._quadratic = features @ features.T
+    Parameters are the natural logs of d lengths, noise, rough and bowl, as `Surrogate` has them.
 
-    def covariance(self, lengths: Array, noise: float, rough: float, bowl: float) -> Array:
-        return _kernel(self.x, self.x, lengths, rough, bowl) + np.diag(noise**2 * self._shrunk + self._own)
+    Attributes:
+        priors: (d + 3, 2) means and spreads of the parameters.
+    """
 
-    def fit(self) -> tuple[Array, float, float, float]:
-        """Lengths, noise, rough and bowl of highest posterior density."""
-        d = self.x.shape[1]
-        priors = np.array([_LENGTH] * d + [_NOISE, _ROUGH, _BOWL])
-        bounds = [_BOUNDS[0]] * d + [*_BOUNDS[1:], _BOWL_BOUNDS]
+    def __init__(self, x: Array, losses: Array) -> None:
+        finite = np.isfinite(losses)
+        self._best = float(losses[finite].min())
+        self._softness = COMPRESSED_ABOVE * (abs(self._best) or float(losses[finite].std()) or 1.0)
+        excess = np.where(finite, losses, self._best) - self._best
+        compressed = self._softness * np.log1p(excess / self._softness)
+        compressed[~finite] = compressed[finite].max()
+        # one run's noise is compressed with the loss; a diverged run has a wide one of its own
+        self._shrunk = np.where(finite, 1.0 / (1.0 + excess / self._softness), 0.0) ** 2
+        self._own = np.where(finite, _JITTER, _DIVERGED)
+        self._offset, self._scale = float(compressed.mean()), float(compressed.std()) or 1.0
+        self._x, self._y = x, (compressed - self._offset) / self._scale
+        d = x.shape[1]
+        self.priors = np.array([_LENGTH] * d + [_NOISE, _ROUGH, _BOWL])
+        self._bounds = np.array([_BOUNDS[0]] * d + [*_BOUNDS[1:], _BOWL_BOUNDS])
+
+    def surrogate(self, parameters: Array, bend: Array) -> Surrogate:
+        """The process with these parameters."""
+        lengths, (noise, rough, bowl) = self._split(parameters)
+        x = bent(self._x, bend)
+        scatter, factor = self._factor(x, lengths, noise, rough, bowl)
+        weights = cho_solve(factor, self._y)
+        units = self._best, self._offset, self._scale, self._softness
+        return Surrogate(x, scatter, bend, lengths, rough, bowl, noise, *units, factor, weights)
+
+    def likelihood(self, parameters: Array, bend: Array) -> float:
+        """Log marginal likelihood up to a constant; -inf beyond the bounds."""
+        if (parameters < self._bounds[:, 0]).any() or (parameters > self._bounds[:, 1]).any():
+            return -math.inf
+        lengths, (noise, rough, bowl) = self._split(parameters)
+        _, factor = self._factor(bent(self._x, bend), lengths, noise, rough, bowl)
+        return -0.5 * float(self._y @ cho_solve(factor, self._y)) - float(np.log(np.diag(factor[0])).sum())
+
+    def fit(self) -> Array:
+        """Parameters of highest posterior density."""
+        squared = 5.0 * (self._x[:, None, :] - self._x[None, :, :]) ** 2
+        features = quadratic_features(self._x)
         found = minimize(
-            self._objective, priors[:, 0], args=(priors,), jac=True, method="L-BFGS-B", bounds=bounds,
-            options={"maxiter": 40},
-        ).x  # fmt: skip
-        noise, rough, bowl = (float(value) for value in np.exp(found[d:]))
-        return np.exp(found[:d]), noise, rough, bowl
+            self._objective, self.priors[:, 0], args=(squared, features @ features.T), jac=True, method="L-BFGS-B",
+            bounds=self._bounds, options={"maxiter": 40},
+        )  # fmt: skip
+        return np.asarray(found.x)
 
-    def _objective(self, parameters: Array, priors: Array) -> tuple[float, Array]:
+    def _split(self, parameters: Array) -> tuple[Array, tuple[float, float, float]]:
+        values = np.exp(parameters)
+        return values[:-3], (float(values[-3]), float(values[-2]), float(values[-1]))
+
+    def _factor(
+        self, x: Array, lengths: Array, noise: float, rough: float, bowl: float
+    ) -> tuple[Array, tuple[Array, bool]]:
+        """Variance of each run about the mean, and the Cholesky factor of the runs' covariance."""
+        scatter = noise**2 * self._shrunk + self._own
+        return scatter, cho_factor(kernel(x, x, lengths, rough, bowl) + np.diag(scatter), lower=True)
+
+    def _objective(self, parameters: Array, squared: Array, quadratic: Array) -> tuple[float, Array]:
         """Negative log posterior density and its gradient (same source, eq. 5.9)."""
-        d, y = self.x.shape[1], self.y
+        d, y = self._x.shape[1], self._y
         lengths, (noise, rough, bowl) = np.exp(parameters[:d]), np.exp(2 * parameters[d:])
-        scaled = self._squared / lengths**2
+        scaled = squared / lengths**2
         distance = np.sqrt(scaled.sum(-1))
         decay = np.exp(-distance)
         matern = (1.0 + distance + distance**2 / 3.0) * decay
-        covariance = rough * matern + bowl * self._quadratic + _LEVEL + np.diag(noise * self._shrunk + self._own)
+        covariance = rough * matern + bowl * quadratic + LEVEL + np.diag(noise * self._shrunk + self._own)
         factor = cho_factor(covariance, lower=True)
         weights = cho_solve(factor, y)
         inner = cho_solve(factor, np.eye(len(y))) - np.outer(weights, weights)
@@ -156,14 +180,22 @@ class _Data:
         gradient += [
             float(np.diag(inner) @ self._shrunk) * noise,
             float((inner * matern).sum()) * rough,
-            float((inner * self._quadratic).sum()) * bowl,
+            float((inner * quadratic).sum()) * bowl,
         ]
-        away = (parameters - priors[:, 0]) / priors[:, 1]
+        away = (parameters - self.priors[:, 0]) / self.priors[:, 1]
         value = 0.5 * float(y @ weights) + float(np.log(np.diag(factor[0])).sum()) + 0.5 * float(away @ away)
-        return value, np.array(gradient) + away / priors[:, 1]
+        return value, np.array(gradient) + away / self.priors[:, 1]
 
 
-def _features(x: Array) -> Array:
+def bent(x: Array, bend: Array) -> Array:
+    """(m, d) points of the unit cube with every axis bent: (e^(b x) - 1) / (e^b - 1), which keeps its ends."""
+    if not bend.any():
+        return x
+    b = np.where(np.abs(bend) < 1e-6, 1e-6, bend)
+    return np.asarray(np.expm1(b * x) / np.expm1(b))
+
+
+def quadratic_features(x: Array) -> Array:
     """Linear and quadratic terms about the middle of the cube."""
     centred = x - 0.5
     d = x.shape[1]
@@ -171,8 +203,10 @@ def _features(x: Array) -> Array:
     return np.concatenate([centred, np.stack(products, axis=1)], axis=1)
 
 
-def _kernel(a: Array, b: Array, lengths: Array, rough: float, bowl: float) -> Array:
-    return np.asarray(rough**2 * matern(a, b, lengths) + bowl**2 * (_features(a) @ _features(b).T) + _LEVEL)
+def kernel(a: Array, b: Array, lengths: Array, rough: float, bowl: float) -> Array:
+    """Prior covariance of the mean function at (m, d) and (n, d) points, axes bent."""
+    quadratic = quadratic_features(a) @ quadratic_features(b).T
+    return np.asarray(rough**2 * matern(a, b, lengths) + bowl**2 * quadratic + LEVEL)
 
 
 def matern(a: Array, b: Array, lengths: Array) -> Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 import pytest
 
-from hptransfer.search.power import EFFICIENCY, TYPICAL_CURVATURE, advice, foresee
+from hptransfer.search.power import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, foresee
 from hptransfer.search.space import Axis, Space
 
 RATE = Axis("learning_rate", 2**-10, 2**-2, True)
@@ -15,10 +16,10 @@ SPACE = Space((RATE, Axis("weight_decay", 2**-10, 2**-2, True), Axis("init_scale
 
 
 def test_the_spread_is_that_of_a_parabola_fit() -> None:
-    """Even runs over +-2 octaves, noise 0.2%: the formula is within 10% of the spread of simulated vertices."""
+    """Even runs over +-2 octaves, noise 0.2% and misfit: within 10% of the spread of simulated vertices."""
     rng = np.random.default_rng(0)
-    x = np.linspace(-2, 2, 41)
-    fits = np.polyfit(x, TYPICAL_CURVATURE * x[:, None] ** 2 + 0.002 * rng.standard_normal((41, 4000)), 2)
+    x, scatter = np.linspace(-2, 2, 41), math.hypot(0.002, MISFIT)
+    fits = np.polyfit(x, TYPICAL_CURVATURE * x[:, None] ** 2 + scatter * rng.standard_normal((41, 4000)), 2)
     simulated = float(np.std(-fits[1] / (2 * fits[0])))
     narrow = Space((Axis("learning_rate", 2**-8, 2**-4, True),))  # every run is within two octaves
 
@@ -56,3 +57,17 @@ def test_the_advice_is_enough() -> None:
 def test_a_default_search_is_not_called_hopeless() -> None:
     """Sixteen trials of one learning rate over ten octaves, noise 0.3%."""
     assert not foresee(Space((Axis("learning_rate", 2**-12, 2**-2, True),)), 16).hopeless
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "noise", "measured"),
+    [(1, 0.001, 1.00), (1, 0.005, 0.94), (1, 0.01, 0.71), (2, 0.001, 0.98), (2, 0.005, 0.68), (2, 0.01, 0.43),
+     (3, 0.001, 0.80), (3, 0.005, 0.38), (3, 0.01, 0.15), (4, 0.001, 0.43), (4, 0.005, 0.22), (4, 0.01, 0.06)],
+)  # fmt: skip
+def test_the_chance_is_what_searches_reached(dimensions: int, noise: float, measured: float) -> None:
+    """After 16 trials on 100 seeds that calibrated nothing (docs/benchmarks.md): within 15 points."""
+    ranges = [(2**-12, 2**-2), (2**-10, 2**-2), (2**-3, 2**3), (2**-3, 2**3)]
+    names = ("learning_rate", "weight_decay", "init_scale", "multiplier")
+    axes = tuple(Axis(name, *ends, True) for name, ends in zip(names, ranges, strict=True))
+
+    assert foresee(Space(axes[:dimensions]), 16, noise).chance == pytest.approx(measured, abs=0.15)
