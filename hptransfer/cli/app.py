@@ -201,6 +201,9 @@ def check(
     sharpness: Annotated[
         bool, typer.Option("--sharpness", help="Also the Hessian's top eigenvalue at every width, trained once more.")
     ] = False,
+    noise_scale: Annotated[
+        bool, typer.Option("--noise-scale", help="Also the gradient noise scale at the proxy, trained once more.")
+    ] = False,
     max_trials: MaxTrials = None,
     max_flops: MaxFlops = None,
     max_time: MaxTime = None,
@@ -236,6 +239,7 @@ def check(
         "trial_memory": trial_memory,
         "on_change": on_change and on_change.value,
         "sharpness": sharpness,
+        "noise_scale": noise_scale,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in budget.items() if value not in (None, False)]

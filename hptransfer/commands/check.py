@@ -21,6 +21,7 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
+from hptransfer.commands.noise_scale import check_noise_scale
 from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
 from hptransfer.commands.remembered import OnChange
@@ -34,7 +35,7 @@ from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.beside import print_collapse, print_laziness, print_sharpness
+from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
@@ -73,6 +74,7 @@ def check_command(
     trial_memory: str | None,
     on_change: OnChange | None,
     sharpness: bool,
+    noise_scale: bool = False,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -92,6 +94,7 @@ def check_command(
         trial_memory: memory of a trial.
         on_change: "new" or "keep" where finished trials do not belong to the recipe as it is now.
         sharpness: measure it whatever the recipe says.
+        noise_scale: the same.
         dry_run: print what it would take instead.
         as_json: print `transfer.json` instead of tables.
         quiet: no progress.
@@ -107,13 +110,15 @@ def check_command(
     with open_session(
         recipe, runs, workers, options=options, on_change=on_change, say=told(quiet), storage=storage, log=log
     ) as session:
-        result = check(session, recipe, quiet=quiet, show=not as_json, sharpness=sharpness)
+        result = check(session, recipe, quiet=quiet, show=not as_json, sharpness=sharpness, noise_scale=noise_scale)
     if as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status
 
 
-def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False) -> CheckResult:
+def check(
+    session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False, noise_scale: bool = False
+) -> CheckResult:
     """Run the coordinate check and the ladder, judge them, write `transfer.json` and the figures.
 
     Args:
@@ -122,6 +127,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
         quiet: no progress.
         show: print tables and curves to stdout as they become known.
         sharpness: measure it whatever the recipe says.
+        noise_scale: the same.
 
     Raises:
         UsageError: nothing was tuned, or with another version of the recipe.
@@ -167,6 +173,10 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
     if sharpness or loaded.recipe.check.sharpness:
         sharp = check_sharpness(first, session.pool, folder.path / "sharpness.json", session.fingerprint)
         print_sharpness(sharp, console)
+    noisy = None
+    if noise_scale or loaded.recipe.check.noise_scale:
+        noisy = check_noise_scale(first, session.pool, folder.path / "noise-scale.json", session.fingerprint)
+        print_noise_scale(noisy, console)
     document = transfer_document(
         report,
         recipe=loaded.recipe.name,
@@ -174,6 +184,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
         coordinate=coordinate.reports,
         linearisation=coordinate.laziness,
         sharpness=sharp,
+        noise_scale=noisy,
         collapse=collapse,
         provenance=_provenance(session, trials),
         adaptive=_rounds(designs, climbs),

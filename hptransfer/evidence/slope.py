@@ -70,12 +70,20 @@ def fit_slope(values: Array, log_size: Array) -> Slope:
     logs = np.log2(values)
     arm = log_size - log_size.mean()
     slopes = logs @ arm / (arm @ arm)
-    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * _student(len(slopes) - 1) / 1.96
+    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * student(len(slopes) - 1) / 1.96
     pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
     return Slope(float(slopes.mean()), error, pair)
 
 
-def _student(df: int) -> float:
-    """97.5% quantile of Student's t; the usual table, normal beyond 30."""
-    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-    return table[df - 1] if df <= len(table) else 1.96 + 2.5 / df
+def student(df: float) -> float:
+    """97.5% quantile of Student's t; the usual table, and between its entries by 1 / df (at most 2% too much)."""
+    return float(np.interp(1 / df, _INVERSE_DF, _QUANTILES))
+
+
+#: degrees of freedom and quantiles, increasing in 1 / df
+_TABLE = (
+    (math.inf, 1.960), (120, 1.980), (60, 2.000), (30, 2.042), (20, 2.086), (15, 2.131), (10, 2.228), (9, 2.262),
+    (8, 2.306), (7, 2.365), (6, 2.447), (5, 2.571), (4, 2.776), (3, 3.182), (2, 4.303), (1, 12.706),
+)  # fmt: skip
+_INVERSE_DF = tuple(1 / df for df, _ in _TABLE)
+_QUANTILES = tuple(quantile for _, quantile in _TABLE)
