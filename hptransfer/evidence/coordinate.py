@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hptransfer.errors import UsageError
 from hptransfer.evidence.diagnosis import Fault, diagnose
 from hptransfer.evidence.places import Place, place_in_depth
-from hptransfer.evidence.slope import RowVerdict, fit_slope
+from hptransfer.evidence.slope import RowVerdict, fit_slope, unevenness_of
 from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
 
 Array = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ class CoordinateRow:
         kind: what the layer is.
         step: optimizer steps taken.
         slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
-        standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
+        standard_error: of the slope, with Student's quantile for few residuals already in it (`slope.fit_slope`).
         largest_pair: slope between the two largest sizes.
         asymptotic: whether it agrees with the whole ladder's within 0.1.
         judged: False where theory predicts no flat line: in depth before step 3, and see `places.Place`. Such rows are
@@ -177,10 +177,11 @@ def judge_coordinates(
     groups = {key: list(group) for key, group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))}
     groups = {key: group for key, group in groups.items() if {m.size for m in group} == set(sizes)}
     blocks = [layer for layer, kind, _ in groups if kind == "residual"]
-    rows = tuple(
-        _row(key, group, _changes(group, sizes, seeds, axis), tolerance, _place(key, axis, blocks, sizes), axis)
-        for key, group in groups.items()
-    )
+    changes = {key: _changes(group, sizes, seeds, axis) for key, group in groups.items()}
+    places = {key: _place(key, axis, blocks, sizes) for key in groups}
+    judged = [table for key, table in changes.items() if places[key].judged]
+    uneven = unevenness_of(judged, np.log2(np.array(sizes)))
+    rows = tuple(_row(key, groups[key], changes[key], uneven, tolerance, places[key], axis) for key in groups)
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
     verdict = _overall(rows, faults)
@@ -236,16 +237,22 @@ def _place(key: tuple[str, str, int], axis: str, blocks: Iterable[str], sizes: S
 
 
 def _row(
-    key: tuple[str, str, int], group: list[Measurement], changes: Array, tolerance: float, place: Place, axis: str
+    key: tuple[str, str, int],
+    group: list[Measurement],
+    changes: Array,
+    uneven: float,
+    tolerance: float,
+    place: Place,
+    axis: str,
 ) -> CoordinateRow:
     log_size = np.log2(np.array(sorted({m.size for m in group})))
-    fitted = fit_slope(changes, log_size)
+    fitted = fit_slope(changes, log_size, uneven)
     high = place.high + (_settling_start(group, changes.shape, log_size) if axis == "depth" else 0.0)
     verdict = fitted.within(place.low - tolerance, high + tolerance)
     if axis == "width" and any(_drowned(m) for m in group):
         # the whole change has a slope still, and where it grows something learned does: a random share never grows
         whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
-        fitted = fit_slope(whole, log_size)
+        fitted = fit_slope(whole, log_size, uneven)
         verdict = fitted.within(-math.inf, high + tolerance)
         verdict = RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
     summed = fit_slope(np.array([m.summed or math.nan for m in group]).reshape(changes.shape), log_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,8 @@ Array = npt.NDArray[np.float64]
 
 #: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
 BEND = 0.1
+#: a variance of slopes below it is rounding
+_NO_SCATTER = 1e-20
 
 
 class RowVerdict(StrEnum):
@@ -29,7 +32,7 @@ class Slope:
 
     Attributes:
         estimate: d log2 value / d log2 size, mean over seeds; nan when a value was not positive and finite.
-        standard_error: over seeds, with Student's quantile for few seeds already in it.
+        standard_error: of the mean over seeds, with Student's quantile for few residuals already in it.
         largest_pair: slope between the two largest sizes.
     """
 
@@ -58,21 +61,61 @@ class Slope:
         return RowVerdict.FAILS if outside else RowVerdict.INCONCLUSIVE
 
 
-def fit_slope(values: Array, log_size: Array) -> Slope:
-    """Least squares per seed.
+def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0) -> Slope:
+    """Least squares per seed; the error from all residuals about seed and size means, not from the seeds' slopes alone.
+
+    What a seed does at all sizes alike has no slope, and a bend that all seeds share is no noise. What is left has
+    (seeds - 1) x (sizes - 1) degrees of freedom: with three seeds and five sizes eight, where the three slopes by
+    themselves have two, of which Student's quantile is 4.3.
 
     Args:
         values: (seeds, sizes), at least two of each.
         log_size: (sizes,) log2, increasing.
+        unevenness: factor on the variance where residuals at the ends of the ladder are larger than in its middle, or
+            go along with their neighbours' (`unevenness_of`).
     """
     if not (np.isfinite(values).all() and (values > 0).all()):
         return Slope(math.nan, math.nan, math.nan)
     logs = np.log2(values)
-    arm = log_size - log_size.mean()
-    slopes = logs @ arm / (arm @ arm)
-    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * student(len(slopes) - 1) / 1.96
+    seeds, sizes = logs.shape
+    _, pooled = _variances(logs, log_size)
+    error = math.sqrt(pooled * unevenness / seeds) * student((seeds - 1) * (sizes - 1)) / 1.96
     pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
-    return Slope(float(slopes.mean()), error, pair)
+    return Slope(float((logs @ _weights(log_size)).mean()), error, pair)
+
+
+def unevenness_of(tables: Iterable[Array], log_size: Array) -> float:
+    """How much more seeds' slopes scatter than residuals say, over all tables together; at least 1.
+
+    Small sizes fluctuate more, and neighbouring depths share draws: properties of the ladder, common to what is
+    measured on it, and too much to be seen in three seeds of one table.
+
+    Args:
+        tables: as `values` of `fit_slope`, from the same runs; those without a slope or without scatter are left out.
+        log_size: as for `fit_slope`.
+    """
+    ratios = []
+    for values in tables:
+        if np.isfinite(values).all() and (values > 0).all():
+            own, pooled = _variances(np.log2(values), log_size)
+            if pooled > _NO_SCATTER:
+                ratios.append(own / pooled)
+    return max(1.0, float(np.mean(ratios))) if ratios else 1.0
+
+
+def _variances(logs: Array, log_size: Array) -> tuple[float, float]:
+    """Of one seed's slope: from the seeds' slopes, and from all residuals as if they were even and independent."""
+    weights = _weights(log_size)
+    seeds, sizes = logs.shape
+    left = logs - logs.mean(axis=0) - logs.mean(axis=1, keepdims=True) + logs.mean()
+    residual = float((left**2).sum()) / ((seeds - 1) * (sizes - 1))
+    return float((logs @ weights).var(ddof=1)), residual * float(weights @ weights)
+
+
+def _weights(log_size: Array) -> Array:
+    """Of the sizes in a least-squares slope."""
+    arm = log_size - log_size.mean()
+    return np.asarray(arm / (arm @ arm))
 
 
 def student(df: float) -> float:
