@@ -33,6 +33,8 @@ FIRST_STEP_IN_DEPTH = 3
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
+#: more are not asked for: the ladder is then too short for the noise
+_MOST_SEEDS = 30
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
@@ -185,7 +187,7 @@ def judge_coordinates(
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
     verdict = _overall(rows, faults)
-    sentence = _sentence(rows, faults, verdict, axis)
+    sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
 
 
@@ -246,7 +248,7 @@ def _row(
     axis: str,
 ) -> CoordinateRow:
     log_size = np.log2(np.array(sorted({m.size for m in group})))
-    fitted = fit_slope(changes, log_size, uneven)
+    fitted = fit_slope(changes, log_size, uneven, _precision(group, changes) if axis == "width" else None)
     high = place.high + (_settling_start(group, changes.shape, log_size) if axis == "depth" else 0.0)
     verdict = fitted.within(place.low - tolerance, high + tolerance)
     if axis == "width" and any(_drowned(m) for m in group):
@@ -267,6 +269,18 @@ def _row(
         allowed=(place.low, high),
         summed=summed.estimate,
     )
+
+
+def _precision(group: list[Measurement], changes: Array) -> Array | None:
+    """Of the logits' learned part at each size: its share of the squared change, squared; None where all is learned.
+
+    The square of the whole change is known as well at one size as at another. Taking the random readout's share away
+    leaves its error on what may be a seventh of it, and the logarithm's error is larger by as much.
+    """
+    if not (any(m.random for m in group) and np.isfinite(changes).all()):
+        return None
+    whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
+    return np.asarray(((changes**2).mean(axis=0) / (whole**2).mean(axis=0)) ** 2)
 
 
 def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: Array) -> float:
@@ -292,7 +306,25 @@ def _overall(rows: Sequence[CoordinateRow], faults: Sequence[Fault]) -> RowVerdi
     return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
 
 
-def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str) -> str:
+def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -> int | None:
+    """Seeds with which every open row would hold if its slope stayed what it is; None where more seeds may not help.
+
+    Intervals shrink as seeds^-1/2 at least: Student's quantile falls too.
+    """
+    factors = [1.0]
+    for row in rows:
+        if row.judged and row.verdict is RowVerdict.INCONCLUSIVE:
+            room = tolerance - _excess(row)
+            if not room > 0:
+                return None
+            factors.append(1.96 * row.standard_error / room)
+    needed = math.ceil(seeds * max(factors) ** 2)
+    return needed if needed <= _MOST_SEEDS else None
+
+
+def _sentence(
+    rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str, needed: int | None
+) -> str:
     if faults:
         return "FAILS: " + ". ".join(fault.sentence for fault in faults) + "."
     early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
@@ -301,7 +333,8 @@ def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: R
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{early}."
+    settle = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {settle} would tell{early}."
 
 
 def _excess(row: CoordinateRow) -> float:

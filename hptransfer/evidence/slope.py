@@ -61,7 +61,7 @@ class Slope:
         return RowVerdict.FAILS if outside else RowVerdict.INCONCLUSIVE
 
 
-def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0) -> Slope:
+def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0, precision: Array | None = None) -> Slope:
     """Least squares per seed; the error from all residuals about seed and size means, not from the seeds' slopes alone.
 
     What a seed does at all sizes alike has no slope, and a bend that all seeds share is no noise. What is left has
@@ -73,15 +73,19 @@ def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0) -> Slope:
         log_size: (sizes,) log2, increasing.
         unevenness: factor on the variance where residuals at the ends of the ladder are larger than in its middle, or
             go along with their neighbours' (`unevenness_of`).
+        precision: (sizes,) 1 / variance of a logarithm up to a factor, where it is known; default: all alike.
     """
     if not (np.isfinite(values).all() and (values > 0).all()):
         return Slope(math.nan, math.nan, math.nan)
     logs = np.log2(values)
     seeds, sizes = logs.shape
-    _, pooled = _variances(logs, log_size)
-    error = math.sqrt(pooled * unevenness / seeds) * student((seeds - 1) * (sizes - 1)) / 1.96
+    precision = np.ones(sizes) if precision is None else precision
+    _, pooled = _variances(logs, log_size, precision)
+    # at its most, sizes - 1, all scatter is the slopes' own, and they alone tell its variance
+    freedom = (seeds - 1) * (sizes - 1) / min(unevenness, sizes - 1)
+    error = math.sqrt(pooled * unevenness / seeds) * student(freedom) / 1.96
     pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
-    return Slope(float((logs @ _weights(log_size)).mean()), error, pair)
+    return Slope(float((logs @ _arms(log_size, precision)).mean()), error, pair)
 
 
 def unevenness_of(tables: Iterable[Array], log_size: Array) -> float:
@@ -97,25 +101,26 @@ def unevenness_of(tables: Iterable[Array], log_size: Array) -> float:
     ratios = []
     for values in tables:
         if np.isfinite(values).all() and (values > 0).all():
-            own, pooled = _variances(np.log2(values), log_size)
+            own, pooled = _variances(np.log2(values), log_size, np.ones(len(log_size)))
             if pooled > _NO_SCATTER:
                 ratios.append(own / pooled)
     return max(1.0, float(np.mean(ratios))) if ratios else 1.0
 
 
-def _variances(logs: Array, log_size: Array) -> tuple[float, float]:
-    """Of one seed's slope: from the seeds' slopes, and from all residuals as if they were even and independent."""
-    weights = _weights(log_size)
+def _variances(logs: Array, log_size: Array, precision: Array) -> tuple[float, float]:
+    """Of one seed's slope: from the seeds' slopes, and from all residuals as if they were independent."""
     seeds, sizes = logs.shape
-    left = logs - logs.mean(axis=0) - logs.mean(axis=1, keepdims=True) + logs.mean()
-    residual = float((left**2).sum()) / ((seeds - 1) * (sizes - 1))
-    return float((logs @ weights).var(ddof=1)), residual * float(weights @ weights)
+    apart = logs - logs.mean(axis=0)
+    left = apart - np.average(apart, axis=1, weights=precision)[:, None]
+    residual = float((left**2 @ precision).sum()) / ((seeds - 1) * (sizes - 1))
+    arms = _arms(log_size, precision)
+    return float((logs @ arms).var(ddof=1)), residual * float((arms**2 / precision).sum())
 
 
-def _weights(log_size: Array) -> Array:
-    """Of the sizes in a least-squares slope."""
-    arm = log_size - log_size.mean()
-    return np.asarray(arm / (arm @ arm))
+def _arms(log_size: Array, precision: Array) -> Array:
+    """What the logarithm at each size contributes to a least-squares slope."""
+    arm = log_size - np.average(log_size, weights=precision)
+    return np.asarray(precision * arm / (precision @ arm**2))
 
 
 def student(df: float) -> float:
