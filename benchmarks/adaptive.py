@@ -4,8 +4,9 @@
 
 Every table is checked by `commands.climbing.climb` with a trainer that draws losses: a parabola with a cubic term about
 an optimum that moves by a known drift per doubling, per-seed offsets common to all values (as common random numbers
-give), independent noise of 0.3% of the loss per run. Printed per setting: how often each verdict came out, the share of
-drift intervals that hold the truth at the end, and trials against the fixed grid of the same finest spacing.
+give), independent noise per run; with `diverges` every run more than 1.2 octaves above its optimum diverges. Printed per
+setting: how often each verdict came out, the share of drift intervals that hold the truth at the end, and trials against
+the fixed grid of the same finest spacing.
 """
 
 from __future__ import annotations
@@ -28,8 +29,18 @@ from hptransfer.evidence.verdict import Verdict
 from hptransfer.recipe.schema import Recipe
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004
-#: (drift per doubling, share of the loss that one run scatters by)
-SETTINGS = ((0.0, 0.001), (0.0, 0.003), (0.15, 0.001), (0.15, 0.003), (0.5, 0.001), (0.5, 0.003), (0.5, 0.01))
+#: (octaves above the optimum at which runs diverge, drift per doubling, share of the loss that one run scatters by)
+SETTINGS = (
+    (math.inf, 0.0, 0.001),
+    (math.inf, 0.0, 0.003),
+    (math.inf, 0.0, 0.01),
+    (math.inf, 0.15, 0.003),
+    (math.inf, 0.5, 0.003),
+    (math.inf, 0.5, 0.01),
+    (1.2, 0.0, 0.001),
+    (1.2, 0.0, 0.003),
+    (1.2, 0.5, 0.003),
+)
 
 
 def recipe(adaptive: bool) -> Recipe:
@@ -53,8 +64,8 @@ def recipe(adaptive: bool) -> Recipe:
 class Ladder:
     """Draws the loss of any run, the same again when asked again."""
 
-    def __init__(self, table: int, drift: float, noise: float) -> None:
-        self.table, self.drift, self.noise = table, drift, noise
+    def __init__(self, table: int, drift: float, noise: float, wall: float = math.inf) -> None:
+        self.table, self.drift, self.noise, self.wall = table, drift, noise, wall
         draws = np.random.default_rng((table, 1))
         self.offset = float(draws.uniform(-0.5, 0.5))  # of the optimum within the grid
         self.trained = 0
@@ -78,20 +89,20 @@ class Ladder:
             request.size,
             request.hyperparameters,
             request.seed,
-            TrialState.COMPLETE,
-            loss,
+            TrialState.COMPLETE if away <= self.wall else TrialState.DIVERGED,
+            loss if away <= self.wall else math.inf,
         )
 
 
 def main(tables: int) -> None:
-    print(" drift  noise     check  TRANSFERS  DRIFTS   OPEN  covers  trials")
-    for drift, noise in SETTINGS:
+    print("    wall  drift  noise     check  TRANSFERS  DRIFTS   OPEN  covers  trials")
+    for wall, drift, noise in SETTINGS:
         for adaptive in (True, False):
             started = time.process_time()
             verdicts: Counter[Verdict] = Counter()
             covered, trained = 0, 0
             for table in range(tables):
-                ladder = Ladder(table, drift, noise)
+                ladder = Ladder(table, drift, noise, wall)
                 transferred = 2.0 ** (-6.0 + ladder.offset)
                 design = CheckDesign(recipe(adaptive), Path(), {"learning_rate": transferred})
                 climbed = climb(design, ladder.run, workers=2)
@@ -102,7 +113,7 @@ def main(tables: int) -> None:
             share = [verdicts[v] / tables for v in (Verdict.TRANSFERS, Verdict.DRIFTS, Verdict.INCONCLUSIVE)]
             kind = "adaptive" if adaptive else "fixed"
             print(
-                f"{drift:6.2f} {noise:6.1%} {kind:>9} "
+                f"{wall:8.1f} {drift:6.2f} {noise:6.1%} {kind:>9} "
                 f"{share[0]:10.1%} {share[1]:7.1%} {share[2]:6.1%} "
                 f"{covered / tables:7.1%} {trained / tables:7.1f}   ({time.process_time() - started:.0f} s)",
                 flush=True,

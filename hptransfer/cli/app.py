@@ -196,6 +196,9 @@ def check(
     sharpness: Annotated[
         bool, typer.Option("--sharpness", help="Also the Hessian's top eigenvalue at every width, trained once more.")
     ] = False,
+    noise_scale: Annotated[
+        bool, typer.Option("--noise-scale", help="Also the gradient noise scale at the proxy, trained once more.")
+    ] = False,
     max_trials: MaxTrials = None,
     max_flops: MaxFlops = None,
     max_time: MaxTime = None,
@@ -232,6 +235,7 @@ def check(
         "processes": processes,
         "on_change": on_change,
         "sharpness": sharpness,
+        "noise_scale": noise_scale,
         "dry_run": dry_run,
     }
     trained = [f"--{name.replace('_', '-')}" for name, value in training.items() if value not in (None, False)]
@@ -247,7 +251,7 @@ def check(
     options = TrainingOptions(
         str(recipe), runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet
     )
-    dispatch("check", options=options, sharpness=sharpness, dry_run=dry_run)
+    dispatch("check", options=options, sharpness=sharpness, noise_scale=noise_scale, dry_run=dry_run)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
+from hptransfer.commands.noise_scale import check_noise_scale
 from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
@@ -33,7 +34,7 @@ from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.beside import print_collapse, print_laziness, print_sharpness
+from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.curves import save_curves
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.report.interactions import print_interactions
@@ -61,12 +62,13 @@ class CheckResult:
     files: tuple[Path, ...]
 
 
-def check_command(options: TrainingOptions, *, sharpness: bool, dry_run: bool) -> int:
+def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:
     """Check transfer of the tuned values and print the verdict.
 
     Args:
         options: of the command line.
         sharpness: measure it whatever the recipe says.
+        noise_scale: the same.
         dry_run: print what it would take instead.
 
     Returns:
@@ -75,13 +77,22 @@ def check_command(options: TrainingOptions, *, sharpness: bool, dry_run: bool) -
     if dry_run:
         return forecast_command("check", options)
     with session_of(options) as session:
-        result = check(session, options.recipe, quiet=options.quiet, show=not options.as_json, sharpness=sharpness)
+        result = check(
+            session,
+            options.recipe,
+            quiet=options.quiet,
+            show=not options.as_json,
+            sharpness=sharpness,
+            noise_scale=noise_scale,
+        )
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status
 
 
-def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False) -> CheckResult:
+def check(
+    session: Session, name: str, *, quiet: bool, show: bool, sharpness: bool = False, noise_scale: bool = False
+) -> CheckResult:
     """Run the coordinate check and the ladder, judge them, write `transfer.json` and the figures.
 
     Args:
@@ -90,6 +101,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
         quiet: no progress.
         show: print tables and curves to stdout as they become known.
         sharpness: measure it whatever the recipe says.
+        noise_scale: the same.
 
     Raises:
         UsageError: nothing was tuned, or with another version of the recipe.
@@ -135,6 +147,10 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
     if sharpness or loaded.recipe.check.sharpness:
         sharp = check_sharpness(first, session.pool, folder.path / "sharpness.json", session.fingerprint)
         print_sharpness(sharp, console)
+    noisy = None
+    if noise_scale or loaded.recipe.check.noise_scale:
+        noisy = check_noise_scale(first, session.pool, folder.path / "noise-scale.json", session.fingerprint)
+        print_noise_scale(noisy, console)
     document = transfer_document(
         report,
         recipe=loaded.recipe.name,
@@ -142,6 +158,7 @@ def check(session: Session, name: str, *, quiet: bool, show: bool, sharpness: bo
         coordinate=coordinate.reports,
         linearisation=coordinate.laziness,
         sharpness=sharp,
+        noise_scale=noisy,
         collapse=collapse,
         provenance=_provenance(session, trials),
         adaptive=_rounds(designs, climbs),

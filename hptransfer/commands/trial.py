@@ -236,6 +236,24 @@ def run_sharpness(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
+def run_noise_scale(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one model and measure gradients at two batch sizes on the way; another entry point of a worker.
+
+    Args:
+        payload: from `TrialRequest.payload`.
+
+    Returns:
+        "size", "seed" and what `measure_noise_scale` returns.
+    """
+    from hptransfer.training.noise_scale import measure_noise_scale
+
+    request = request_from_payload(payload)
+    corpus = cached_corpus(request.recipe.data, request.root)
+    module, groups = planned_model(request)
+    measured = measure_noise_scale(module, groups, corpus, training_settings(request), request.seed)
+    return {"size": asdict(request.size), "seed": request.seed, **measured}
+
+
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A model initialised by the plan of its size, and its optimizer groups."""
     from hptransfer.models.applied import AppliedPlan

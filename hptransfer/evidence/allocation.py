@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -148,23 +148,31 @@ def _rungs(report: AxisReport, lattice: Lattice) -> Iterator[_Rung]:
     weights = arms / arms.sum() ** 2 if arms.sum() > 0 else np.ones(len(arms))
     if not report.regret.high <= report.criteria.regret:
         weights[-1] = _REGRET * weights.max()
+    # where a size has too few finite values for a curve, those of the others say how much noise matters: its variance
+    # is mostly that of a shape not seen yet, and a finer grid shrinks it, not more seeds at the same values
+    curved = [each.optimum.curvature for each in report.sizes if each.optimum.curvature > 0]
+    usual = float(np.median(curved)) if curved else math.inf
     for size, weight in zip(report.sizes, weights, strict=True):
-        yield _rung(report.axis, size, float(weight), lattice)
+        yield _rung(report.axis, size, float(weight), lattice, usual)
 
 
-def _rung(axis: str, size: SizeEvidence, weight: float, lattice: Lattice) -> _Rung:
+def _rung(axis: str, size: SizeEvidence, weight: float, lattice: Lattice, usual: float) -> _Rung:
     optimum = size.optimum
     seeds: dict[int, frozenset[int]] = {}
     for point in size.points:
         if not point.diverged:
             index = lattice.index(point.x)
             seeds[index] = seeds.get(index, frozenset()) | {point.seed}
-    curved = math.isfinite(optimum.curvature) and optimum.curvature > 0
-    scale = (optimum.noise / (2 * optimum.curvature)) ** 2 if curved else _OPEN
+    curvature = optimum.curvature if optimum.curvature > 0 else usual  # nan is neither
+    scale = (optimum.noise / (2 * curvature)) ** 2
     rung = _Rung(axis, size.value, weight, optimum.log2_value, seeds, scale, 0.0, _open_end(optimum))
     total = min(_OPEN, optimum.standard_error**2)
-    shape = max(total - rung.variance(lattice), 0.0)
-    return _Rung(axis, size.value, weight, optimum.log2_value, seeds, scale, shape, rung.open_end)
+    noise = rung.variance(lattice)
+    if noise <= total:
+        return replace(rung, shape=total - noise)
+    # a parabola through few values may be nearly flat and promise all variance to the next seeds: what is known of the
+    # optimum bounds what they can take away
+    return replace(rung, scale=scale * total / noise)
 
 
 def _open_end(optimum: Optimum) -> int:

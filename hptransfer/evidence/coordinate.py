@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hptransfer.errors import UsageError
 from hptransfer.evidence.diagnosis import Fault, diagnose
 from hptransfer.evidence.places import Place, place_in_depth
-from hptransfer.evidence.slope import RowVerdict, fit_slope
+from hptransfer.evidence.slope import RowVerdict, fit_slope, unevenness_of
 from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
 
 Array = npt.NDArray[np.float64]
@@ -33,6 +33,8 @@ FIRST_STEP_IN_DEPTH = 3
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
+#: more are not asked for: the ladder is then too short for the noise
+_MOST_SEEDS = 30
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
@@ -74,7 +76,7 @@ class CoordinateRow:
         kind: what the layer is.
         step: optimizer steps taken.
         slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
-        standard_error: of the slope over seeds, with Student's quantile for few seeds already in it.
+        standard_error: of the slope, with Student's quantile for few residuals already in it (`slope.fit_slope`).
         largest_pair: slope between the two largest sizes.
         asymptotic: whether it agrees with the whole ladder's within 0.1.
         judged: False where theory predicts no flat line: in depth before step 3, and see `places.Place`. Such rows are
@@ -177,14 +179,15 @@ def judge_coordinates(
     groups = {key: list(group) for key, group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))}
     groups = {key: group for key, group in groups.items() if {m.size for m in group} == set(sizes)}
     blocks = [layer for layer, kind, _ in groups if kind == "residual"]
-    rows = tuple(
-        _row(key, group, _changes(group, sizes, seeds, axis), tolerance, _place(key, axis, blocks, sizes), axis)
-        for key, group in groups.items()
-    )
+    changes = {key: _changes(group, sizes, seeds, axis) for key, group in groups.items()}
+    places = {key: _place(key, axis, blocks, sizes) for key in groups}
+    judged = [table for key, table in changes.items() if places[key].judged]
+    uneven = unevenness_of(judged, np.log2(np.array(sizes)))
+    rows = tuple(_row(key, groups[key], changes[key], uneven, tolerance, places[key], axis) for key in groups)
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
     verdict = _overall(rows, faults)
-    sentence = _sentence(rows, faults, verdict, axis)
+    sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
 
 
@@ -236,16 +239,22 @@ def _place(key: tuple[str, str, int], axis: str, blocks: Iterable[str], sizes: S
 
 
 def _row(
-    key: tuple[str, str, int], group: list[Measurement], changes: Array, tolerance: float, place: Place, axis: str
+    key: tuple[str, str, int],
+    group: list[Measurement],
+    changes: Array,
+    uneven: float,
+    tolerance: float,
+    place: Place,
+    axis: str,
 ) -> CoordinateRow:
     log_size = np.log2(np.array(sorted({m.size for m in group})))
-    fitted = fit_slope(changes, log_size)
+    fitted = fit_slope(changes, log_size, uneven, _precision(group, changes) if axis == "width" else None)
     high = place.high + (_settling_start(group, changes.shape, log_size) if axis == "depth" else 0.0)
     verdict = fitted.within(place.low - tolerance, high + tolerance)
     if axis == "width" and any(_drowned(m) for m in group):
         # the whole change has a slope still, and where it grows something learned does: a random share never grows
         whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
-        fitted = fit_slope(whole, log_size)
+        fitted = fit_slope(whole, log_size, uneven)
         verdict = fitted.within(-math.inf, high + tolerance)
         verdict = RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
     summed = fit_slope(np.array([m.summed or math.nan for m in group]).reshape(changes.shape), log_size)
@@ -260,6 +269,18 @@ def _row(
         allowed=(place.low, high),
         summed=summed.estimate,
     )
+
+
+def _precision(group: list[Measurement], changes: Array) -> Array | None:
+    """Of the logits' learned part at each size: its share of the squared change, squared; None where all is learned.
+
+    The square of the whole change is known as well at one size as at another. Taking the random readout's share away
+    leaves its error on what may be a seventh of it, and the logarithm's error is larger by as much.
+    """
+    if not (any(m.random for m in group) and np.isfinite(changes).all()):
+        return None
+    whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
+    return np.asarray(((changes**2).mean(axis=0) / (whole**2).mean(axis=0)) ** 2)
 
 
 def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: Array) -> float:
@@ -285,7 +306,25 @@ def _overall(rows: Sequence[CoordinateRow], faults: Sequence[Fault]) -> RowVerdi
     return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
 
 
-def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str) -> str:
+def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -> int | None:
+    """Seeds with which every open row would hold if its slope stayed what it is; None where more seeds may not help.
+
+    Intervals shrink as seeds^-1/2 at least: Student's quantile falls too.
+    """
+    factors = [1.0]
+    for row in rows:
+        if row.judged and row.verdict is RowVerdict.INCONCLUSIVE:
+            room = tolerance - _excess(row)
+            if not room > 0:
+                return None
+            factors.append(1.96 * row.standard_error / room)
+    needed = math.ceil(seeds * max(factors) ** 2)
+    return needed if needed <= _MOST_SEEDS else None
+
+
+def _sentence(
+    rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str, needed: int | None
+) -> str:
     if faults:
         return "FAILS: " + ". ".join(fault.sentence for fault in faults) + "."
     early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
@@ -294,7 +333,8 @@ def _sentence(rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: R
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}{early}."
+    settle = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {settle} would tell{early}."
 
 
 def _excess(row: CoordinateRow) -> float:

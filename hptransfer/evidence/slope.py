@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,8 @@ Array = npt.NDArray[np.float64]
 
 #: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
 BEND = 0.1
+#: a variance of slopes below it is rounding
+_NO_SCATTER = 1e-20
 
 
 class RowVerdict(StrEnum):
@@ -29,7 +32,7 @@ class Slope:
 
     Attributes:
         estimate: d log2 value / d log2 size, mean over seeds; nan when a value was not positive and finite.
-        standard_error: over seeds, with Student's quantile for few seeds already in it.
+        standard_error: of the mean over seeds, with Student's quantile for few residuals already in it.
         largest_pair: slope between the two largest sizes.
     """
 
@@ -58,24 +61,77 @@ class Slope:
         return RowVerdict.FAILS if outside else RowVerdict.INCONCLUSIVE
 
 
-def fit_slope(values: Array, log_size: Array) -> Slope:
-    """Least squares per seed.
+def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0, precision: Array | None = None) -> Slope:
+    """Least squares per seed; the error from all residuals about seed and size means, not from the seeds' slopes alone.
+
+    What a seed does at all sizes alike has no slope, and a bend that all seeds share is no noise. What is left has
+    (seeds - 1) x (sizes - 1) degrees of freedom: with three seeds and five sizes eight, where the three slopes by
+    themselves have two, of which Student's quantile is 4.3.
 
     Args:
         values: (seeds, sizes), at least two of each.
         log_size: (sizes,) log2, increasing.
+        unevenness: factor on the variance where residuals at the ends of the ladder are larger than in its middle, or
+            go along with their neighbours' (`unevenness_of`).
+        precision: (sizes,) 1 / variance of a logarithm up to a factor, where it is known; default: all alike.
     """
     if not (np.isfinite(values).all() and (values > 0).all()):
         return Slope(math.nan, math.nan, math.nan)
     logs = np.log2(values)
-    arm = log_size - log_size.mean()
-    slopes = logs @ arm / (arm @ arm)
-    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) * _student(len(slopes) - 1) / 1.96
+    seeds, sizes = logs.shape
+    precision = np.ones(sizes) if precision is None else precision
+    _, pooled = _variances(logs, log_size, precision)
+    # at its most, sizes - 1, all scatter is the slopes' own, and they alone tell its variance
+    freedom = (seeds - 1) * (sizes - 1) / min(unevenness, sizes - 1)
+    error = math.sqrt(pooled * unevenness / seeds) * student(freedom) / 1.96
     pair = float(((logs[:, -1] - logs[:, -2]) / (log_size[-1] - log_size[-2])).mean())
-    return Slope(float(slopes.mean()), error, pair)
+    return Slope(float((logs @ _arms(log_size, precision)).mean()), error, pair)
 
 
-def _student(df: int) -> float:
-    """97.5% quantile of Student's t; the usual table, normal beyond 30."""
-    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-    return table[df - 1] if df <= len(table) else 1.96 + 2.5 / df
+def unevenness_of(tables: Iterable[Array], log_size: Array) -> float:
+    """How much more seeds' slopes scatter than residuals say, over all tables together; at least 1.
+
+    Small sizes fluctuate more, and neighbouring depths share draws: properties of the ladder, common to what is
+    measured on it, and too much to be seen in three seeds of one table.
+
+    Args:
+        tables: as `values` of `fit_slope`, from the same runs; those without a slope or without scatter are left out.
+        log_size: as for `fit_slope`.
+    """
+    ratios = []
+    for values in tables:
+        if np.isfinite(values).all() and (values > 0).all():
+            own, pooled = _variances(np.log2(values), log_size, np.ones(len(log_size)))
+            if pooled > _NO_SCATTER:
+                ratios.append(own / pooled)
+    return max(1.0, float(np.mean(ratios))) if ratios else 1.0
+
+
+def _variances(logs: Array, log_size: Array, precision: Array) -> tuple[float, float]:
+    """Of one seed's slope: from the seeds' slopes, and from all residuals as if they were independent."""
+    seeds, sizes = logs.shape
+    apart = logs - logs.mean(axis=0)
+    left = apart - np.average(apart, axis=1, weights=precision)[:, None]
+    residual = float((left**2 @ precision).sum()) / ((seeds - 1) * (sizes - 1))
+    arms = _arms(log_size, precision)
+    return float((logs @ arms).var(ddof=1)), residual * float((arms**2 / precision).sum())
+
+
+def _arms(log_size: Array, precision: Array) -> Array:
+    """What the logarithm at each size contributes to a least-squares slope."""
+    arm = log_size - np.average(log_size, weights=precision)
+    return np.asarray(precision * arm / (precision @ arm**2))
+
+
+def student(df: float) -> float:
+    """97.5% quantile of Student's t; the usual table, and between its entries by 1 / df (at most 2% too much)."""
+    return float(np.interp(1 / df, _INVERSE_DF, _QUANTILES))
+
+
+#: degrees of freedom and quantiles, increasing in 1 / df
+_TABLE = (
+    (math.inf, 1.960), (120, 1.980), (60, 2.000), (30, 2.042), (20, 2.086), (15, 2.131), (10, 2.228), (9, 2.262),
+    (8, 2.306), (7, 2.365), (6, 2.447), (5, 2.571), (4, 2.776), (3, 3.182), (2, 4.303), (1, 12.706),
+)  # fmt: skip
+_INVERSE_DF = tuple(1 / df for df, _ in _TABLE)
+_QUANTILES = tuple(quantile for _, quantile in _TABLE)

@@ -339,6 +339,9 @@ class Check(Section):
     sharpness: bool = False
     """also train every width once more at the tuned values, without decay, and compare the Hessian's top eigenvalue
     with its threshold; `check --sharpness` asks for it once"""
+    noise_scale: bool = False
+    """also train the proxy once more at the tuned values and measure the gradient noise scale, to which the batch is
+    compared; `check --noise-scale` asks for it once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:

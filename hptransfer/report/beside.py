@@ -1,11 +1,13 @@
-"""What stands beside a verdict in the terminal: laziness in depth, sharpness over width, loss curves."""
+"""What stands beside a verdict in the terminal: laziness in depth, sharpness over width, noise scale, loss curves."""
 
 from __future__ import annotations
 
 from rich.console import Console  # noqa: TC002  # as in the other modules of report
 
 from hptransfer.evidence.collapse import CollapseReport
+from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
+from hptransfer.evidence.noise_scale import NoiseScaleReport
 from hptransfer.evidence.sharpness import SharpnessReport
 
 
@@ -23,6 +25,22 @@ def print_sharpness(report: SharpnessReport, console: Console) -> None:
     shares = ", ".join(f"{row.sharpness:.3g} ({row.ratio:.0%}) at width {row.width}" for row in report.rows)
     console.print(f"sharpness x rate, and its share of the threshold {report.threshold:.3g}: {shares}")
     console.print(f"{report.verdict.value}: {report.sentence}\n")
+
+
+def print_noise_scale(report: NoiseScaleReport, console: Console) -> None:
+    """Print the noise scale along training, and where the batch lies."""
+    for row in report.rows:
+        console.print(
+            f"gradient noise scale after {row.progress:.0%} of training: {_examples(row.adapted)} in the optimizer's "
+            f"metric, {_examples(row.simple)} plain"
+        )
+    console.print(f"{report.sentence}\n")
+
+
+def _examples(scale: Interval) -> str:
+    if not scale.bounded:
+        return f"{scale.low:.3g} examples or more"
+    return f"{scale.estimate:.3g} examples ({scale.low:.3g} to {scale.high:.3g})"
 
 
 def print_collapse(report: CollapseReport | None, console: Console) -> None:

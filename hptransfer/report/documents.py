@@ -15,6 +15,7 @@ from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
+from hptransfer.evidence.noise_scale import NoiseScaleReport
 from hptransfer.evidence.optimum import Optimum
 from hptransfer.evidence.sharpness import SharpnessReport
 from hptransfer.evidence.speed import speed_of
@@ -72,6 +73,7 @@ def transfer_document(
     coordinate: Sequence[CoordinateReport] = (),
     linearisation: LazinessReport | None = None,
     sharpness: SharpnessReport | None = None,
+    noise_scale: NoiseScaleReport | None = None,
     collapse: CollapseReport | None = None,
     provenance: Mapping[str, object] | None = None,
     adaptive: Mapping[str, object] | None = None,
@@ -86,6 +88,7 @@ def transfer_document(
         coordinate: coordinate checks that were made, one per axis.
         linearisation: distance from linearisation over depth, where it was measured.
         sharpness: over width, where it was measured.
+        noise_scale: of gradients at the proxy, where it was measured.
         collapse: of loss curves over widths, where seeds and curves allow it.
         provenance: versions, data fingerprint, seeds.
         adaptive: what each round of trials bought, and why they ended.
@@ -115,6 +118,7 @@ def transfer_document(
         "coordinate": [to_document(check) for check in coordinate],
         "linearisation": to_document(linearisation),
         "sharpness": to_document(sharpness),
+        "noise_scale": to_document(noise_scale),
         "collapse": to_document(collapse),
         "adaptive": to_document(dict(adaptive or {})),
         "provenance": to_document(dict(provenance or {})),

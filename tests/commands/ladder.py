@@ -79,6 +79,13 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     if payload.get("task") == "sharpness":
         value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
         return {"size": payload["size"], "seed": request.seed, "sharpness": value, "converged": True, "products": 9}
+    if payload.get("task") == "noise_scale":
+        # |G|^2 = 1 and tr S = 100, with a little luck per seed
+        luck = 1 + 0.01 * request.seed
+        pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
+        pair |= {f"adapted_{name}": value for name, value in pair.items()}
+        moments = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
+        return {"size": payload["size"], "seed": request.seed, "moments": moments}
     time.sleep(landscape.get("seconds", 0.0))
     key = request.key(FINGERPRINT)
     if "log" in landscape:

@@ -185,6 +185,15 @@ def test_sharpness_is_judged_where_it_is_asked_for(tmp_path: Path, sharp: float,
     assert result.document["linearisation"] is None
 
 
+def test_the_noise_scale_is_judged_where_it_is_asked_for(tmp_path: Path) -> None:
+    """At the proxy's batch of 64 against a scale of 100 examples; otherwise it is null."""
+    found = checked(tmp_path, {}, check=", noise_scale: true").document["noise_scale"]
+
+    assert (found["batch_size"], found["standing"]) == (64, "below")
+    assert found["rows"][0]["adapted"]["estimate"] == pytest.approx(100, rel=0.02)
+    assert checked(tmp_path / "not", {}).document["noise_scale"] is None
+
+
 def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:
     """Three seeds at four widths, curves that differ in their end only; with two seeds there is nothing to compare."""
     three = checked(tmp_path / "three", {"curves": True}, seeds=3)

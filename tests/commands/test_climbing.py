@@ -39,6 +39,18 @@ def test_a_clear_case_settles_in_fewer_trials_than_the_grid(drift: float, verdic
     assert len(result.trials) < 50
 
 
+def test_where_divergence_leaves_no_curve_the_grid_is_refined() -> None:
+    """Three finite values at width 256 give no curvature: a finer grid there, not seed after seed at the same values.
+
+    Without the other sizes' curvature this ladder had 19 seeds at two values of one width, and 96 trials.
+    """
+    result = climbed(Ladder(3, 0.0, 0.003, wall=1.2))
+
+    assert result.rounds[-1].verdict is Verdict.TRANSFERS
+    assert len(result.trials) < 72
+    assert max(trial.seed for trial in result.trials) < 8
+
+
 def test_a_verdict_settles_only_when_two_looks_agree() -> None:
     """The last two looks, with trials between them, say the same; one look is never enough."""
     rounds = climbed(Ladder(1, 0.0, 0.001)).rounds

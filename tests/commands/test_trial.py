@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hptransfer.commands.trial import TrialRequest, request_from_payload, run_coordinates, run_sharpness, run_trial
+from hptransfer.commands.trial import (
+    TrialRequest,
+    request_from_payload,
+    run_coordinates,
+    run_noise_scale,
+    run_sharpness,
+    run_trial,
+)
 from hptransfer.errors import UsageError
 from hptransfer.evidence.trial import TrialState, trial_from_dict
 from hptransfer.recipe.schema import Recipe
@@ -229,6 +236,16 @@ def test_sharpness_of_a_trained_model() -> None:
 
     assert first == second
     assert first["sharpness"] > 0
+    assert (first["size"]["width"], first["seed"]) == (16, 0)
+
+
+def test_noise_scale_of_a_trained_model() -> None:
+    """Three moments of eight pairs at the request's batch, the same for the same request."""
+    first, second = (through_json(run_noise_scale(through_json(request().payload()))) for _ in range(2))
+
+    assert first == second
+    assert [len(moment["pairs"]) for moment in first["moments"]] == [8, 8, 8]
+    assert first["moments"][0]["small_batch"] == request().size.batch_size
     assert (first["size"]["width"], first["seed"]) == (16, 0)
 
 

@@ -212,3 +212,42 @@ class DeepLinearStep:
             return np.asarray(((np.einsum("n,nrm->rm", out, now) - y) ** 2).mean(axis=1) / 2)
 
         return losses
+
+
+@dataclass(frozen=True)
+class RegressionGradients:
+    """O9. Gradients of squared error on one example each, at weights off by d: (x'd - e) x with x ~ N(0, Lambda).
+
+    Attributes:
+        features: dimension; Lambda has the eigenvalues 1 / i, and d is one everywhere.
+        noise: variance of the labels.
+    """
+
+    features: int
+    noise: float
+
+    @property
+    def spectrum(self) -> Array:
+        """Eigenvalues of Lambda."""
+        return 1 / np.arange(1, self.features + 1)
+
+    @property
+    def signal(self) -> float:
+        """|G|^2 = |Lambda d|^2."""
+        return float((self.spectrum**2).sum())
+
+    @property
+    def noise_trace(self) -> float:
+        """Tr S = |Lambda d|^2 + (d' Lambda d + s2) tr Lambda, by the fourth moments of Gaussians."""
+        return self.signal + float((self.spectrum.sum() + self.noise) * self.spectrum.sum())
+
+    @property
+    def noise_scale(self) -> float:
+        """Tr S / |G|^2."""
+        return self.noise_trace / self.signal
+
+    def gradients(self, rng: np.random.Generator, count: int) -> Array:
+        """(count, features) gradients of that many examples."""
+        x = rng.standard_normal((count, self.features)) * np.sqrt(self.spectrum)
+        error = x.sum(axis=1) - self.noise**0.5 * rng.standard_normal(count)
+        return np.asarray(error[:, None] * x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
+from hptransfer.evidence.slope import fit_slope
 
 WIDTHS = (128, 256, 512, 1024, 2048)
 
@@ -52,6 +54,19 @@ def test_slopes_are_told_apart(slope: float, verdict: str) -> None:
 def test_noise_is_inconclusive() -> None:
     """A slope inside the band with an error that reaches out of it settles nothing."""
     assert judge_coordinates(_measured({"hidden.1": 0.1}, scatter=0.3)).verdict is RowVerdict.INCONCLUSIVE
+
+
+def test_an_open_check_says_how_many_seeds_would_tell() -> None:
+    """With as many seeds as it asks for, the same noise holds; where the slope itself is at the band, none would."""
+    few = judge_coordinates(_measured({"hidden.1": 0.0}, scatter=0.3))
+    (asked,) = re.findall(r"; (\d+) seeds, or a longer ladder, would tell", few.sentence)
+    more = judge_coordinates(_measured({"hidden.1": 0.0}, scatter=0.3, seeds=int(asked)))
+    edge = judge_coordinates(_measured({"hidden.1": 0.15}, scatter=0.3))
+
+    assert few.verdict is RowVerdict.INCONCLUSIVE
+    assert 4 <= int(asked) <= 30
+    assert more.verdict is RowVerdict.HOLDS
+    assert "; a longer ladder of widths would tell" in edge.sentence
 
 
 def test_the_layer_at_fault_is_named() -> None:
@@ -147,6 +162,29 @@ def test_what_a_random_readout_adds_is_taken_away() -> None:
     assert row.verdict is RowVerdict.HOLDS
     assert raw.slope < -0.15
     assert raw.verdict is RowVerdict.FAILS
+
+
+def test_what_is_left_of_logits_counts_by_how_well_it_is_known() -> None:
+    """Flat learned parts, and random shares that scatter by 4% of their square.
+
+    At the smallest width the learned part is a seventh of the square and its logarithm six times as uncertain. Slopes
+    over 100 draws scatter by less than half of what they would were all widths to count alike.
+    """
+    rng = np.random.default_rng(0)
+    weighted, alike = [], []
+    for _ in range(100):
+        rows = []
+        for n in WIDTHS:
+            share = 0.25 * (128 / n) ** 0.5
+            for seed in range(3):
+                whole = math.hypot(0.1, share * math.sqrt(1 + 0.04 * rng.standard_normal()))
+                rows.append(Measurement(n, seed, 1, "readout", "logits", whole, random=share))
+        left = np.array([math.sqrt(m.change**2 - m.random**2) for m in rows if m.change and m.random])
+        weighted.append(judge_coordinates(rows).rows[0].slope)
+        alike.append(fit_slope(left.reshape(5, 3).T, np.log2(WIDTHS)).estimate)
+
+    assert np.std(weighted) < 0.5 * np.std(alike)
+    assert abs(float(np.mean(weighted))) < 0.02
 
 
 @pytest.mark.parametrize(("power", "verdict"), [(-0.5, "INCONCLUSIVE"), (0.5, "FAILS")])

@@ -61,6 +61,40 @@ def test_no_rule_is_usable_where_the_exponent_changes() -> None:
     assert "no rule of thumb" in found.sentence
 
 
+def test_the_exponent_of_the_horizon_is_that_of_a_noisy_quadratic() -> None:
+    """O8: v <- (1 - rate)^2 v + rate^2 has its best constant rate at about ln(2T) / (2T): exponents -0.76 to -0.9.
+
+    Neither constant, square root nor linear, and no rule is offered.
+    """
+    rng = np.random.default_rng(0)
+    rates = np.exp2(np.arange(-56, 1) / 4)
+    best, trials = {}, []
+    for steps in (64, 512, 4096):
+
+        def left(rate: np.ndarray, steps: int = steps) -> np.ndarray:
+            keep = (1 - rate) ** 2
+            return np.asarray(keep**steps + rate**2 * (1 - keep**steps) / (1 - keep))
+
+        fine = np.exp2(np.arange(-14, 0, 0.001))
+        best[steps] = float(np.log2(fine[left(fine).argmin()]))
+        near = [k for k in range(len(rates)) if abs(math.log2(rates[k]) - best[steps]) <= 1.5 and rates[k] < 1]
+        for k in near:
+            # scaled so that the optimum of every horizon is as deep
+            loss = 1 + float(left(rates[k : k + 1])[0] / left(fine).min())
+            trials += [
+                Trial(f"{steps}{k}{s}", Size(1, 1, 1, steps), {"learning_rate": float(rates[k])}, s,
+                      TrialState.COMPLETE, loss * (1 + 0.001 * float(rng.standard_normal()))) for s in range(3)
+            ]  # fmt: skip
+
+    found = measure_exponents(trials, axis="tokens", hyperparameter="learning_rate")
+
+    for step in found.local:
+        exact = (best[int(step.high)] - best[int(step.low)]) / math.log2(step.high / step.low)
+        assert -0.9 < exact < -0.76
+        assert step.exponent.contains(exact)
+    assert found.usable == ()
+
+
 def test_the_linear_rule_is_usable_far_below_the_noise_scale() -> None:
     """Batches 1, 4, 16 with d = 10000: eta* is proportional to B to within 0.2%."""
     rng = np.random.default_rng(0)

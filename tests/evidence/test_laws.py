@@ -33,6 +33,15 @@ def test_a_power_law_spectrum_has_the_exponent_of_theory() -> None:
     assert fit_power_law(widths, [1 + value for value in tail]).exponent == pytest.approx(0.75, abs=0.02)
 
 
+def test_training_time_has_the_exponent_of_theory() -> None:
+    """O13: gradient flow on eigenvalues i^-1.5 and errors i^-1.75 falls as t^-((1.75 - 1) / 1.5) = t^-0.5."""
+    index = np.arange(1, 200_001, dtype=float)
+    times = [1e3 * 2.0**k for k in range(6)]
+    losses = [float((index**-1.75 * np.exp(-2 * index**-1.5 * t)).sum()) for t in times]
+
+    assert fit_power_law(times, [1 + value for value in losses]).exponent == pytest.approx(0.5, abs=0.02)
+
+
 def test_an_outlier_does_not_move_the_law() -> None:
     """One size off by 5% among eight: the exponent stays within 0.1 of 0.5."""
     sizes = [2.0**k for k in range(6, 14)]

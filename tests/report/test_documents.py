@@ -73,6 +73,7 @@ def test_the_keys_are_promised(report: TransferReport) -> None:
         "coordinate",
         "linearisation",
         "sharpness",
+        "noise_scale",
         "collapse",
         "adaptive",
         "provenance",

@@ -17,7 +17,7 @@ from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from hptransfer.training.data import Corpus
-from hptransfer.training.loop import TrainingSettings
+from hptransfer.training.loop import TrainingSettings, build_optimizer
 from hptransfer.training.sharpness import effective_rates, hessian_product, measure_sharpness, top_eigenvalue
 from tests.training.mistakes import CONTEXT, VALUES, gpt, mlp
 
@@ -113,6 +113,35 @@ def test_thresholds_are_where_torch_diverges(name: str, momentum: float, publish
     assert limit == pytest.approx(published)
     assert settles(optimizer, 0.99 * limit)
     assert not settles(optimizer, 1.01 * limit)
+
+
+@pytest.mark.parametrize("steps", [0, 500, 1000, 2000, 4000])
+def test_sharpness_along_modes_of_a_two_layer_net(steps: int) -> None:
+    """O11: modes s = ab of 1/2 (ab - l)^2 learn as s(t) = l / (1 + (l / s0 - 1) e^(-2lt)) (Saxe et al. 1312.6120).
+
+    The Hessian of a balanced mode has the eigenvalues s +- |2s - l|, so the largest is known at every time: 2.0 at
+    first, where the strongest mode has learned nothing, half that or less on the way, and 4.0 at the end. Gradient
+    descent at a rate of 0.001 follows the flow to 1.4e-3 (the same comparison, done elsewhere).
+    """
+    strengths, start, rate = torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64), 0.01, 1e-3
+    a, b = (torch.full((3,), math.sqrt(start), dtype=torch.float64, requires_grad=True) for _ in range(2))
+
+    def loss() -> Tensor:
+        return ((a * b - strengths) ** 2).sum() / 2
+
+    groups = [{"params": [a, b], "lr": rate, "weight_decay": 0.0}]
+    optimizer = build_optimizer(groups, TrainingSettings(1, 1, 1, optimizer="sgd", momentum=0.0))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    learned = strengths / (1 + (strengths / start - 1) * torch.exp(-2 * strengths * rate * steps))
+
+    found, _, converged = top_eigenvalue(lambda v: hessian_product(loss, [a, b], v), [a, b])
+
+    assert (a * b).tolist() == pytest.approx(learned.tolist(), rel=3e-3)
+    assert converged
+    assert found == pytest.approx((learned + (2 * learned - strengths).abs()).max().item(), rel=0.01)
 
 
 class Bowl(nn.Module):
