@@ -307,6 +307,7 @@ class _Run:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
+        signals.look()  # it may have arrived after the last look
         if signals.asked:
             raise KeyboardInterrupt
         if asked_to_stop:

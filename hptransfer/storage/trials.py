@@ -376,7 +376,7 @@ class TrialStore:
         return self._studies[name]
 
     def _distributions(self, hyperparameters: Mapping[str, float]) -> dict[str, BaseDistribution]:
-        """Bounds of the search, stretched where a check goes beyond them."""
+        """Bounds of the search, stretched where a check goes beyond them; 0 has no place on a log scale."""
         return {
             name: FloatDistribution(
                 min(axis.low, hyperparameters[name]),
@@ -384,7 +384,7 @@ class TrialStore:
                 log=axis.scale == "log" and name not in AVERAGES,  # Optuna has no scale of 1 / (1 - value)
             )
             for name, axis in self._space.items()
-            if name in hyperparameters
+            if name in hyperparameters and (axis.scale == "linear" or name in AVERAGES or hyperparameters[name] > 0)
         }
 
 

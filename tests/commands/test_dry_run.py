@@ -9,7 +9,7 @@ import pytest
 
 from hptransfer.commands.dry_run import dry_run
 from hptransfer.commands.forecast import SizeForecast, Timing, _seconds, _wall
-from hptransfer.commands.options import TrainingOptions
+from hptransfer.commands.options import Launch, TrainingOptions
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 
@@ -55,13 +55,15 @@ def test_tune_is_counted_timed_and_compared_with_the_target(recipe: Path, capsys
 
 def test_check_is_counted_by_size(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The grid's values and seeds at each of four widths; the proxy and the largest size are timed; people read it."""
-    assert dry_run("check", TrainingOptions(str(recipe), recipe.parent / "runs", 1, as_json=False)) == 0
+    options = TrainingOptions(str(recipe), recipe.parent / "runs", 1, launch=Launch(processes=2))
+    assert dry_run("check", options) == 0
 
     text = capsys.readouterr().out
     assert "trials: 32, 32 of them left" in text  # 4 values within an octave of 0.004, 2 seeds, 4 widths
     assert "rests on 20 real steps at w16-d2 and w128-d2" in text
     assert "of the target run's" in text
     assert "nothing is tuned yet" in text
+    assert "timed in one process; 2 share a trial's batches" in text
 
 
 def test_seconds_are_a_line_through_the_timed_sizes(recipe: Path) -> None:

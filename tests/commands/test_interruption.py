@@ -15,6 +15,8 @@ import pytest
 from hptransfer.commands.interruption import signals_noted
 from hptransfer.errors import Terminated
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from tests.commands.landscape import recipe_text
+from tests.commands.sessions import grid, recipe_session
 from tests.commands.test_control import until
 from tests.commands.test_run import RECIPE, ROOT, hptransfer
 from tests.commands.test_tune import in_database, start
@@ -57,6 +59,18 @@ def test_handlers_are_put_back() -> None:
         signals.look()
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.usefixtures("_handled")
+def test_sigterm_while_the_last_trial_ends_is_not_forgotten(tmp_path: Path) -> None:
+    """Ctrl-C when the only trial starts, SIGTERM when it has ended and nothing is left to wait for."""
+    sent = {"started": signal.SIGINT, "finished": signal.SIGTERM}
+
+    with recipe_session(tmp_path / "runs", recipe_text({}), workers=1) as session:
+        with pytest.raises(Terminated):
+            session.run(grid(session)[:1], "check", lambda event: os.kill(os.getpid(), sent[event.kind]))
+        assert len(session.store.trials()) == 1
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_where_nobody_handles_sigterm_it_stays_as_it_is() -> None:

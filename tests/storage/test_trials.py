@@ -364,3 +364,19 @@ def test_records_older_than_the_multipliers_are_completed(path: Path, store: Tri
         assert found is not None
         assert found.hyperparameters == {**old.hyperparameters, **dict.fromkeys(MULTIPLIERS, 1.0)}
         assert after.asked(SIZE) == (Asked(found.hyperparameters, 3),)
+
+
+def test_zero_on_a_log_scale_is_in_the_record_alone(path: Path) -> None:
+    """A search along one line holds the other hyperparameters at the recipe's values: without weight decay, at 0."""
+    space = SPACE | {"weight_decay": Range(low=0.01, high=1.0)}
+    with TrialStore(path, EXPERIMENT, space) as store:
+        for decay, key in ((0.0, "k1"), (0.1, "k2")):
+            trial = a_trial(key)
+            record(store, replace(trial, hyperparameters={**trial.hyperparameters, "weight_decay": decay}))
+
+    assert [sorted(trial.params) for trial in optuna_study(path).trials] == [
+        ["learning_rate"],
+        ["learning_rate", "weight_decay"],
+    ]
+    with TrialStore(path, EXPERIMENT, space) as store:
+        assert [trial.hyperparameters["weight_decay"] for trial in store.trials()] == [0.0, 0.1]
