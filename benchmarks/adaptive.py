@@ -4,9 +4,9 @@
 
 Every table is checked by `commands.climbing.climb` with a trainer that draws losses: a parabola with a cubic term about
 an optimum that moves by a known drift per doubling, per-seed offsets common to all values (as common random numbers
-give), independent noise per run; with `diverges` every run more than 1.2 octaves above its optimum diverges. Printed per
-setting: how often each verdict came out, the share of drift intervals that hold the truth at the end, and trials against
-the fixed grid of the same finest spacing.
+give), independent noise per run; beyond `wall` octaves above its optimum a run diverges. Printed per setting: how often
+each verdict came out, the share of drift intervals that hold the truth at the end, and trials against the fixed grid of
+the same finest spacing.
 """
 
 from __future__ import annotations
