@@ -65,7 +65,7 @@ def test_a_default_search_is_not_called_hopeless() -> None:
      (3, 0.001, 0.80), (3, 0.005, 0.38), (3, 0.01, 0.15), (4, 0.001, 0.43), (4, 0.005, 0.22), (4, 0.01, 0.06)],
 )  # fmt: skip
 def test_the_chance_is_what_searches_reached(dimensions: int, noise: float, measured: float) -> None:
-    """After 16 trials on 100 seeds that calibrated nothing (docs/benchmarks.md): within 15 points."""
+    """Shares of the 100 searches of 16 trials on the published seeds (docs/benchmarks.md): within 15 points."""
     ranges = [(2**-12, 2**-2), (2**-10, 2**-2), (2**-3, 2**3), (2**-3, 2**3)]
     names = ("learning_rate", "weight_decay", "init_scale", "multiplier")
     axes = tuple(Axis(name, *ends, True) for name, ends in zip(names, ranges, strict=True))
