@@ -61,11 +61,11 @@ def test_a_default_search_is_not_called_hopeless() -> None:
 
 @pytest.mark.parametrize(
     ("dimensions", "noise", "measured"),
-    [(1, 0.001, 1.00), (1, 0.005, 0.94), (1, 0.01, 0.71), (2, 0.001, 0.98), (2, 0.005, 0.68), (2, 0.01, 0.43),
+    [(1, 0.001, 1.00), (1, 0.005, 0.94), (1, 0.01, 0.67), (2, 0.001, 0.98), (2, 0.005, 0.68), (2, 0.01, 0.43),
      (3, 0.001, 0.80), (3, 0.005, 0.38), (3, 0.01, 0.15), (4, 0.001, 0.43), (4, 0.005, 0.22), (4, 0.01, 0.06)],
 )  # fmt: skip
 def test_the_chance_is_what_searches_reached(dimensions: int, noise: float, measured: float) -> None:
-    """After 16 trials on 100 seeds that calibrated nothing (docs/benchmarks.md): within 15 points."""
+    """Shares of the 100 searches of 16 trials on the published seeds (docs/benchmarks.md): within 15 points."""
     ranges = [(2**-12, 2**-2), (2**-10, 2**-2), (2**-3, 2**3), (2**-3, 2**3)]
     names = ("learning_rate", "weight_decay", "init_scale", "multiplier")
     axes = tuple(Axis(name, *ends, True) for name, ends in zip(names, ranges, strict=True))
