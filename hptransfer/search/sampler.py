@@ -63,8 +63,10 @@ def propose(
             total=total,
         )
         return [space.values((x,)) for x in points]
-    if len(finished) >= min(total, _HOPELESS * len(space)) and all(t.state is TrialState.DIVERGED for t in finished):
-        return []
+    if finished and all(trial.state is TrialState.DIVERGED for trial in finished):
+        count = min(count, min(total, _HOPELESS * len(space)) - len(finished))
+        if count < 1:
+            return []
     if sampler == "auto":
         from hptransfer.search import volume  # its libraries take a second to import
 
