@@ -147,7 +147,7 @@ def test_transfer_json_has_no_nan_and_says_what_was_checked(tmp_path: Path) -> N
 
     document = json.loads(result.files[0].read_text(), parse_constant=refuse)
     assert document["verdict"] == "DRIFTS"
-    assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": [2, 4, 8]}
+    assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": [2, 4, 8], "batch_sizes": [], "tokens": []}
     assert [report["axis"] for report in document["coordinate"]] == ["width", "depth"]
     assert all(path.stat().st_size > 0 for path in result.files)
 
