@@ -35,7 +35,7 @@ FIRST = 10_000
 NOISES = (0.001, 0.003, 0.01)
 SEEDS = (1, 2, 5)
 #: (noise, seeds) at which every law is looked at by itself
-LAW_BY_LAW = ((0.003, 2),)
+LAW_BY_LAW = ((0.003, 2), (0.01, 5))
 SPACINGS = (0.5, 1.0)
 LUCK = 0.003
 #: standard deviation of a search's recommendation about the proxy's optimum, octaves (docs/benchmarks.md: the median
