@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from hptransfer.evidence.laws import predict_loss
+from hptransfer.statistics.laws import predict_loss
 
 #: the loss at a size, drawn once per ladder
 Law = Callable[[np.ndarray], np.ndarray]

@@ -10,7 +10,6 @@ from typing import Literal
 
 from hptransfer.commands.trial import TrialRequest
 from hptransfer.evidence.ladder import TransferCriteria
-from hptransfer.evidence.optimum import estimate_optimum
 from hptransfer.evidence.slices import AXES, Axis, points_by_size
 from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.evidence.trial import Trial, TrialState
@@ -23,6 +22,7 @@ from hptransfer.recipe.hyperparameters import (
 )
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.statistics.optimum import estimate_optimum
 
 #: trains requests, or finds them where they were trained before
 Run = Callable[[Sequence[TrialRequest]], list[Trial]]

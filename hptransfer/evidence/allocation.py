@@ -16,9 +16,9 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.optimum import Optimum
 from hptransfer.evidence.transfer import AxisReport
 from hptransfer.evidence.verdict import Verdict
+from hptransfer.statistics.optimum import Optimum
 
 #: octaves around an optimum within which runs inform it
 REACH = 1.0

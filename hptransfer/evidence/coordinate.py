@@ -22,8 +22,8 @@ import numpy.typing as npt
 from hptransfer.errors import UsageError
 from hptransfer.evidence.diagnosis import Fault, diagnose
 from hptransfer.evidence.places import Place, place_in_depth
-from hptransfer.evidence.slope import RowVerdict, fit_slope, unevenness_of
 from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
+from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
 
 Array = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hptransfer.evidence.slope import RowVerdict
 from hptransfer.evidence.updates import Axis, ParameterRow
+from hptransfer.statistics.slope import RowVerdict
 
 if TYPE_CHECKING:
     from hptransfer.evidence.coordinate import CoordinateRow

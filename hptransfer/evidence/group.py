@@ -7,13 +7,13 @@ from dataclasses import replace
 from hptransfer.errors import InconclusiveError
 from hptransfer.evidence.columns import Roles
 from hptransfer.evidence.ladder import Ladder, TransferCriteria
-from hptransfer.evidence.optimum import estimate_optima
-from hptransfer.evidence.points import Point
 from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
 from hptransfer.evidence.results import Group
 from hptransfer.evidence.slices import Axis, points_by_size
 from hptransfer.evidence.transfer import AxisReport, judge_axis
 from hptransfer.evidence.verdict import Verdict
+from hptransfer.statistics.optimum import estimate_optima
+from hptransfer.statistics.seed_means import Point
 
 
 def judge_group(

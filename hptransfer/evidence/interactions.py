@@ -18,7 +18,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
 
 Array = npt.NDArray[np.float64]
 

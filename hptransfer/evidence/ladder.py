@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.optimum import Optimum
-from hptransfer.evidence.points import Point
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.optimum import Optimum
+from hptransfer.statistics.seed_means import Point
 
 #: TRANSFERS needs at least this many sizes and this ratio of largest to smallest
 FEWEST_SIZES = 3

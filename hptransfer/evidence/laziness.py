@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.slope import RowVerdict
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.slope import RowVerdict
 
 Array = npt.NDArray[np.float64]
 

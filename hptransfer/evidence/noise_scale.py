@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.slope import student
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.slope import student
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.slope import RowVerdict, fit_slope
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.slope import RowVerdict, fit_slope
 
 #: |slope| of log sharpness against log width, with its whole interval
 CONSISTENT = 0.05

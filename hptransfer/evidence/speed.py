@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
 
 #: regret over gain: fast if the estimate is at most the first and its interval ends below the second
 _FAST, _FAST_HIGH = 0.05, 0.1

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hptransfer.evidence.slope import RowVerdict, Slope, fit_slope
+from hptransfer.statistics.slope import RowVerdict, Slope, fit_slope
 
 Axis = Literal["width", "depth"]
 #: updates after one step of Adam follow a power of width to 0.08 (measured on correct plans, widths 64 to 512);

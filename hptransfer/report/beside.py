@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console  # noqa: TC002  # as in the other modules of report
 
 from hptransfer.evidence.collapse import CollapseReport
-from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.noise_scale import NoiseScaleReport
 from hptransfer.evidence.sharpness import SharpnessReport
+from hptransfer.statistics.interval import Interval
 
 
 def print_laziness(report: LazinessReport | None, console: Console) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 from hptransfer.evidence.collapse import CollapseReport
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.interactions import Interaction
-from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.noise_scale import NoiseScaleReport
-from hptransfer.evidence.optimum import Optimum
 from hptransfer.evidence.sharpness import SharpnessReport
 from hptransfer.evidence.speed import speed_of
 from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.evidence.verdict import Verdict
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.optimum import Optimum
 
 #: bumped when a key changes its meaning or goes away
 FORMAT = 1

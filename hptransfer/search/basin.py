@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence.optimum import PLATEAU
 from hptransfer.evidence.trial import Trial
 from hptransfer.search.hypotheses import plausible_surrogates
 from hptransfer.search.minima import draw_minima
@@ -16,6 +15,7 @@ from hptransfer.search.space import Space
 from hptransfer.search.stability import stable_share
 from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
 from hptransfer.search.volume import cover, unit_points
+from hptransfer.statistics.optimum import PLATEAU
 
 #: share of an axis's range within which an optimum counts as lying on the bound
 _EDGE = 0.03

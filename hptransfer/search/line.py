@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
-from hptransfer.evidence.optimum import estimate_optimum
-from hptransfer.evidence.points import Point
 from hptransfer.search.space import Axis
+from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.statistics.seed_means import Point
 
 #: fewer coarse points do not show where the minimum is
 _FEWEST_COARSE = 5

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hptransfer.evidence.optimum import estimate_optimum
-from hptransfer.evidence.points import Point
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.space import Axis, Space
+from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.statistics.seed_means import Point
 
 End = Literal["low", "high"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
-from hptransfer.evidence.slope import fit_slope
+from hptransfer.statistics.slope import fit_slope
 
 WIDTHS = (128, 256, 512, 1024, 2048)
 

@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hptransfer.evidence.curve import draw_curves
-from hptransfer.evidence.drift import KnownOptimum, drift_per_doubling
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.optimum import estimate_optimum
-from hptransfer.evidence.points import Point, average_seeds
 from hptransfer.evidence.speed import Speed, speed_of
 from hptransfer.evidence.transfer import judge_axis
+from hptransfer.statistics.curve import draw_curves
+from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.statistics.seed_means import Point, average_seeds
 from tests.evidence.oracles import DeepLinearStep, LinearRegressionSgd, ShallowLinearNet, exact_optimum
 from tests.evidence.tables import trial
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.prediction import (
     AxisFacts,
     Rung,
@@ -24,6 +23,7 @@ from hptransfer.evidence.transfer import AxisReport, judge_axis
 from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
+from hptransfer.statistics.interval import Interval
 
 FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03
 

@@ -8,10 +8,10 @@ import math
 import pytest
 
 from hptransfer.evidence.coordinate import Measurement, judge_coordinates
-from hptransfer.evidence.interval import Interval
 from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.sizes import Size
+from hptransfer.statistics.interval import Interval
 from tests.evidence.tables import GRID, ladder, parabola
 
 

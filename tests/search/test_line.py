@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.evidence.points import Point
 from hptransfer.search.line import coarse_step, is_hopeless, propose, spread
 from hptransfer.search.space import Axis
+from hptransfer.statistics.seed_means import Point
 
 RATE = Axis("learning_rate", 2**-10, 2**-2, True)
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.laziness import LazinessReport, judge_laziness
-from hptransfer.evidence.slope import RowVerdict
 from hptransfer.models.applied import AppliedPlan
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from hptransfer.training.linearisation import measure_linearisation
 from hptransfer.training.loop import TrainingSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hptransfer.evidence.diagnosis import Cause
-from hptransfer.evidence.slope import RowVerdict
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from tests.training.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs
 

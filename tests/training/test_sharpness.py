@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.evidence.sharpness import SharpnessReport, judge_sharpness, threshold
-from hptransfer.evidence.slope import RowVerdict
 from hptransfer.models.applied import AppliedPlan
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, build_optimizer
 from hptransfer.training.sharpness import effective_rates, hessian_product, measure_sharpness, top_eigenvalue

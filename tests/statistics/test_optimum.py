@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from hptransfer.evidence.optimum import Optimum, estimate_optima, estimate_optimum
-from hptransfer.evidence.points import Point
+from hptransfer.statistics.optimum import Optimum, estimate_optima, estimate_optimum
+from hptransfer.statistics.seed_means import Point
 from tests.evidence.oracles import (
     Array,
     IsotropicSgd,

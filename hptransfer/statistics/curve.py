@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence import process
-from hptransfer.evidence.breaks import Break, breaks_of
-from hptransfer.evidence.joint import Cell, JointFit
-from hptransfer.evidence.noise import luck_of, noise_of
-from hptransfer.evidence.points import SeedMeans
-from hptransfer.evidence.process import DRAWS
-from hptransfer.evidence.sensitivity import octave_off
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.joint import Cell, JointFit
+from hptransfer.statistics.noise import luck_of, noise_of
+from hptransfer.statistics.seed_means import SeedMeans
+from hptransfer.statistics.sensitivity import octave_off
+from hptransfer.statistics.stability_edge import Break, breaks_of
+from hptransfer.statistics.wiener_process import DRAWS
 
 Array = npt.NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def _draw(
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
-    lucks = luck_of(tables, known)[:, None] * process.normal(70, len(tables))
+    lucks = luck_of(tables, known)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
             table, grids[size], curves[size], ends[size], float(np.sqrt(np.mean(spread[size] ** 2))), lucks[size], at
@@ -190,7 +190,7 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
         return np.full(part.stop - part.start, math.inf)
     last = float(hypothesis.stretch.x[-1])
     first = last - _EARLY_RISE * float(last - hypothesis.stretch.x[-2])
-    end = first + (hypothesis.until - first) * process.uniform(stream)[part]
+    end = first + (hypothesis.until - first) * wiener_process.uniform(stream)[part]
     # a rise that begins before the last value is too little to be seen there
     start = np.maximum(end, last)
     beyond = grid[:, None] > start
@@ -224,7 +224,7 @@ def _summary(
     return CurveDraws(
         optimum=optimum,
         abrupt=np.where(
-            interior, np.clip(optimum + pull * np.abs(process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
+            interior, np.clip(optimum + pull * np.abs(wiener_process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
         ),
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),

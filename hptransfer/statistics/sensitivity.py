@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
 
 Array = npt.NDArray[np.float64]
 

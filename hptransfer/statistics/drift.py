@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence import process
-from hptransfer.evidence.curve import CurveDraws
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.curve import CurveDraws
+from hptransfer.statistics.interval import Interval
 
 Array = npt.NDArray[np.float64]
 
@@ -119,8 +119,8 @@ def _lines(known: Sequence[KnownOptimum], centre: float) -> tuple[Array, Array, 
         scores.append(0.5 * (logdet - residual @ inverse @ residual))
         fits.append(fit)
     weight = _SCATTER_WEIGHT * np.exp(np.array(scores) - max(scores))
-    chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), process.uniform(60)).clip(0, len(_SCATTER) - 1)
-    scattered = draws + _SCATTER[chosen] * process.normal(61, len(known))
+    chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), wiener_process.uniform(60)).clip(0, len(_SCATTER) - 1)
+    scattered = draws + _SCATTER[chosen] * wiener_process.normal(61, len(known))
     heights, slopes = np.einsum("dik,kd->id", np.stack(fits)[chosen], scattered)
     return heights, slopes, _SCATTER[chosen]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hptransfer.evidence.noise import noise_of
-from hptransfer.evidence.points import Point, average_seeds
+from hptransfer.statistics.noise import noise_of
+from hptransfer.statistics.seed_means import Point, average_seeds
 from tests.evidence.tables import GRID, parabola
 
 

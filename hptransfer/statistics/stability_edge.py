@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence import process
-from hptransfer.evidence.joint import Noise
-from hptransfer.evidence.points import SeedMeans
-from hptransfer.evidence.smooth import Stretch, evidence_alone
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.joint import Noise
+from hptransfer.statistics.seed_means import SeedMeans
+from hptransfer.statistics.smooth import Stretch, evidence_alone
 
 Array = npt.NDArray[np.float64]
 
@@ -157,7 +157,7 @@ class _Alternatives:
         """Log density of a flank that is a rough line of any height and slope."""
         u = self.table.x[stop:] - self.table.x[stop]
         level, slope = max(float(rise[0]), scale) ** 2, max(float(rise.max()), scale) ** 2
-        rough = process.covariance(2, u[:, None], u[None])
+        rough = wiener_process.covariance(2, u[:, None], u[None])
         steady = np.diag(variance / self.table.count[stop:]) + level + slope * np.outer(u, u)
         smooth, bent = (_log_normal(rise, steady + share * slope * rough) for share in (0.001, 0.1))
         return float(np.logaddexp(smooth, bent) - math.log(2))

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.law_calibration import LAWS, coverage
 from hptransfer.errors import UsageError
-from hptransfer.evidence.laws import fit_power_law, predict_loss
-from hptransfer.evidence.two_term import fit_two_term
+from hptransfer.statistics.laws import fit_power_law, predict_loss
+from hptransfer.statistics.two_term import fit_two_term
 
 OLMO = Path(__file__).parents[3] / "shared/data/olmo_ladder/olmo_ladder_final.csv"
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
 
 
 def test_an_interval_lies_inside_a_band_only_as_a_whole() -> None:

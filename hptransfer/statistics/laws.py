@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.bending import bending_quantiles
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.law_extrapolation import bending_quantiles
 
 Array = npt.NDArray[np.float64]
 

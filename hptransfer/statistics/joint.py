@@ -17,8 +17,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence import process
-from hptransfer.evidence.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, Stretch, kink_variance, kinked, log_prior, trend
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.smooth import (
+    COMPRESSIONS,
+    ORDERS,
+    ROUGHNESS,
+    Stretch,
+    kink_variance,
+    kinked,
+    log_prior,
+    trend,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -133,8 +142,8 @@ class JointFit:
         same = sizes[:, None] == self.sizes[None]
         own, own_data = x - self.own_zero[sizes], self.x - self.own_zero[self.sizes]
         moved, moved_data = self._moved(x, sizes, alignment), self._moved(self.x, self.sizes, alignment)
-        rough = same * process.covariance(order, own[:, None], own_data[None])
-        common = process.covariance(order, moved[:, None], moved_data[None])
+        rough = same * wiener_process.covariance(order, own[:, None], own_data[None])
+        common = wiener_process.covariance(order, moved[:, None], moved_data[None])
         bends = np.outer(own**2, own_data**2)
         if not self.has_kinks:
             return np.asarray(rough), common, bends, np.zeros((len(x), len(self.x)))
@@ -197,7 +206,7 @@ class JointFit:
         Args:
             cell: the hypothesis.
             grids: where each size's curve is wanted, the same in every call.
-            part: which of the `process.DRAWS` draws of the stream.
+            part: which of the `wiener_process.DRAWS` draws of the stream.
             stream: random stream.
 
         Returns:
@@ -205,10 +214,12 @@ class JointFit:
         """
         n, sizes = len(self.x), np.repeat(np.arange(len(grids)), [len(g) for g in grids])
         x = np.concatenate(grids)
-        scale = np.sqrt(self.sums[cell] / process.chi_square(stream, round(self.df, 6))[part])
+        scale = np.sqrt(self.sums[cell] / wiener_process.chi_square(stream, round(self.df, 6))[part])
         everywhere, owner = np.append(self.x, x), np.append(self.sizes, sizes)
         path = scale * self._prior_paths(cell, everywhere, owner, part, stream)
-        error = np.sqrt(self.noise.relative[self.sizes] / self.count)[:, None] * process.normal(stream, n)[:, part]
+        error = (
+            np.sqrt(self.noise.relative[self.sizes] / self.count)[:, None] * wiener_process.normal(stream, n)[:, part]
+        )
         residual = self.z[cell.compression][:, None] - path[:n] - scale * error
         to_trend, projected = (
             s[cell.roughness] for s in self.solved[cell.alignment, cell.likeness, cell.compression, cell.order]
@@ -231,22 +242,22 @@ class JointFit:
         steady = self.trend[sizes][:, None] if likeness.steady and self.trend is not None else None
         own = x - self.own_zero[sizes]
         moved = self._moved(x, sizes, cell.alignment)
-        path = math.sqrt(likeness.common) * process.paths(order, moved, float(moved.max()), stream, part)
+        path = math.sqrt(likeness.common) * wiener_process.paths(order, moved, float(moved.max()), stream, part)
         if steady is not None:
-            changing = process.paths(order, moved, float(moved.max()), 90, part)
+            changing = wiener_process.paths(order, moved, float(moved.max()), 90, part)
             path += math.sqrt(1 - likeness.common) * steady * changing
         elif likeness.common < 1:
             for size in range(len(self.stretches)):
                 here = sizes == size
-                mine = process.paths(order, own[here], float(own.max()), 100 + size, part)
+                mine = wiener_process.paths(order, own[here], float(own.max()), 100 + size, part)
                 path[here] += math.sqrt(1 - likeness.common) * mine
         k = len(self.stretches)
-        unit, numbers = math.sqrt(self._bend_units(cell.compression)), process.normal(50, 3 * k)[:, part]
+        unit, numbers = math.sqrt(self._bend_units(cell.compression)), wiener_process.normal(50, 3 * k)[:, part]
         bends = likeness.bends * (own**2)[:, None] * (numbers[:k][sizes] if steady is None else steady * numbers[:1])
         if not self.has_kinks:
             return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * bends)
         apart = np.stack([numbers[k : 2 * k][sizes], numbers[2 * k :][sizes]], axis=1)
-        alike = process.normal(51, 2)[None, :, part]
+        alike = wiener_process.normal(51, 2)[None, :, part]
         slope_and_bend = math.sqrt(_SAME_KINK) * alike + math.sqrt(1 - _SAME_KINK) * apart
         kinks = math.sqrt(kink_variance(1.0, 1.0)) * np.einsum("ij,ijn->in", self._kinked(x, sizes), slope_and_bend)
         return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * (bends + kinks))

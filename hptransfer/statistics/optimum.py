@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from hptransfer.evidence.curve import CurveDraws, draw_curves
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.points import Point, SeedMeans, average_seeds
+from hptransfer.statistics.curve import CurveDraws, draw_curves
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 
 #: the plateau is where the loss is within this fraction of the best
 PLATEAU = 0.0025

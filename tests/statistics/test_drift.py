@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.evidence.curve import draw_curves
-from hptransfer.evidence.drift import KnownOptimum, drift_per_doubling
-from hptransfer.evidence.interval import Interval
-from hptransfer.evidence.points import Point, average_seeds
+from hptransfer.statistics.curve import draw_curves
+from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.seed_means import Point, average_seeds
 from tests.evidence.oracles import ShallowLinearNet, exact_optimum
 from tests.evidence.tables import GRID, parabola, sweep
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.evidence.sensitivity import growth_per_doubling
 from hptransfer.evidence.transfer import AxisReport, judge_axis
+from hptransfer.statistics.sensitivity import growth_per_doubling
 from tests.evidence.tables import BEND, GRID, ladder
 
 

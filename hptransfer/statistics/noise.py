@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence.joint import Noise
-from hptransfer.evidence.points import SeedMeans
+from hptransfer.statistics.joint import Noise
+from hptransfer.statistics.seed_means import SeedMeans
 
 Array = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.points import Point, average_seeds
+from hptransfer.statistics.seed_means import Point, average_seeds
 from tests.evidence.tables import GRID, parabola, sweep
 
 

@@ -1,6 +1,6 @@
 """A smooth stretch of one size's loss curve, and the evidence for every hypothesis about it taken alone.
 
-The stretch is a parabola in x = log2(hyperparameter) plus a rough remainder (`process`), seen through noise; losses may
+The stretch is a parabola in x = log2(hyperparameter) plus a rough remainder (`wiener_process`), seen through noise; losses may
 be compressed first, because one flank can be much steeper than the other. Trend and noise level are integrated out.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence import process
+from hptransfer.statistics import wiener_process
 
 Array = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def evidence_alone(stretch: Stretch, noise: tuple[float, float]) -> Array:
     columns = kinked(stretch.x, stretch.kink)
     steady = np.diag(1 / stretch.count) + kink_variance(bend, known_ss / known_df) * columns @ columns.T
     for index, order in enumerate(ORDERS):
-        rough = process.covariance(order, u[:, None], u[None])
+        rough = wiener_process.covariance(order, u[:, None], u[None])
         total = steady + ROUGHNESS[:, None, None] * rough
         inverse = np.linalg.inv(total)
         gram = basis.T @ inverse @ basis

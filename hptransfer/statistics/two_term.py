@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.interval import Interval
+from hptransfer.statistics.interval import Interval
 
 Array = npt.NDArray[np.float64]
 
