@@ -23,10 +23,10 @@ import numpy as np
 
 from hptransfer.commands.climbing import climb
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.trial import TrialRequest
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.recipe.schema import Recipe
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import Trial, TrialState
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004
 #: (octaves above the optimum at which runs diverge, drift per doubling, share of the loss that one run scatters by)

@@ -26,8 +26,8 @@ import numpy as np
 
 from benchmarks.calibration_laws import LAWS, RUNGS, Law
 from hptransfer.evidence.transfer import AxisReport, judge_axis
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 #: ladders with smaller numbers were looked at while the estimator was made
 FIRST = 10_000

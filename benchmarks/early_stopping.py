@@ -20,14 +20,14 @@ from pathlib import Path
 
 from landscapes import Bowl, Landscape, ProxyLine
 
-from hptransfer.commands.trial import TrialRequest, run_trial
-from hptransfer.evidence.trial import Trial, TrialState, trial_from_dict
 from hptransfer.recipe.load import load_recipe
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import STEADIED_VALUES, Decision, Rounds
 from hptransfer.search.space import Axis, Space
 from hptransfer.search.stopping import loss_at, rungs
 from hptransfer.sizes import Size
+from hptransfer.trainers.torch import TrialRequest, run_trial
+from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 
 _SEEDS = 4
 _SPACE = Space((Axis("learning_rate", 2.0**-12, 2.0**-2, True),))

@@ -26,10 +26,10 @@ import optuna
 from landscapes import Bowl, Landscape, ProxyLine
 from optuna.distributions import FloatDistribution
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 BUDGETS = (8, 16, 32, 64)
 NOISES = (0.001, 0.005, 0.01)

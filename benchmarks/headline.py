@@ -26,13 +26,13 @@ import yaml
 
 from hptransfer.commands.running import Session, open_session, run_requests
 from hptransfer.commands.scale import scale
-from hptransfer.commands.trial import TrialRequest, planned
 from hptransfer.commands.tune import tune
-from hptransfer.evidence.trial import Trial
 from hptransfer.models.applied import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
+from hptransfer.trainers.torch import TrialRequest, planned
+from hptransfer.trials.trial import Trial
 
 #: seeds of the final runs; no search uses them
 FIRST_SEED = 1000

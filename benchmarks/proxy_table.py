@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hptransfer.commands.trial import TrialRequest, run_trial
 from hptransfer.recipe.load import load_recipe
+from hptransfer.trainers.torch import TrialRequest, run_trial
 
 _ROOT = Path(__file__).resolve().parent
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.options import BudgetOptions
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.recipe.quantities import memory, seconds
 from hptransfer.recipe.schema import Budget
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial
 
 T = TypeVar("T")
 

@@ -26,13 +26,11 @@ from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
 from hptransfer.commands.running import Session, relative_cost, session_of
 from hptransfer.commands.sharpness import check_sharpness
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.evidence.collapse import collapse_of
 from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.evidence.transfer import TransferReport, joined
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.curves import save_curves
@@ -43,6 +41,8 @@ from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import Trial, TrialState
 
 
 @dataclass(frozen=True, slots=True)

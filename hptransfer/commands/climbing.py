@@ -16,9 +16,9 @@ from hptransfer.evidence.allocation import Lattice, Wanted, allocate
 from hptransfer.evidence.ladder import FEWEST_SIZES, SHORTEST_LADDER
 from hptransfer.evidence.slices import CORNER
 from hptransfer.evidence.transfer import AxisReport, TransferReport
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.interval import Interval
+from hptransfer.trials.trial import Trial, TrialState
 
 #: looks in a row that must agree before the verdict counts as settled
 AGREEING_LOOKS = 2

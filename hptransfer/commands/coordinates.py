@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.measuring import measure
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.evidence.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.evidence.laziness import LazinessReport, judge_linearisation
 from hptransfer.evidence.updates import read_parameters
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
+from hptransfer.trainers.torch import TrialRequest
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 3

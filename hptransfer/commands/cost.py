@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import HptransferError, MachineError
-from hptransfer.evidence.trial import Trial
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.schema import MODEL, Recipe
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
+from hptransfer.trials.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.evidence.ladder import TransferCriteria
 from hptransfer.evidence.slices import AXES, Axis, points_by_size
 from hptransfer.evidence.transfer import TransferReport, judge
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.hyperparameters import (
     defaults,
     from_log_coordinate,
@@ -23,6 +21,8 @@ from hptransfer.recipe.hyperparameters import (
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import Trial, TrialState
 
 #: trains requests, or finds them where they were trained before
 Run = Callable[[Sequence[TrialRequest]], list[Trial]]

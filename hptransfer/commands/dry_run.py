@@ -18,7 +18,6 @@ from hptransfer.commands.forecast import Forecast, forecast
 from hptransfer.commands.launching import launched, require_workers_here
 from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.timing import STEPS
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
@@ -30,6 +29,7 @@ from hptransfer.report.progress import duration
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trainers.torch import TrialRequest
 
 
 def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: str = ENTRY) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.timing import STEPS
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.trainers.torch import TrialRequest
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
 TRIAL_BYTES = 12_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.measuring import measure
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.evidence.noise_scale import NoiseScaleReport, judge_noise_scale
 from hptransfer.execution.pool import TaskPool
+from hptransfer.trainers.torch import TrialRequest
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hptransfer.commands.trial import train_trial
 from hptransfer.execution.outcome import KilledError
 from hptransfer.execution.worker import die_with
+from hptransfer.trainers.torch import train_trial
 
 _PAYLOAD, _RESULT, _ERROR = "payload.json", "result.json", "error-{}.txt"
 #: how torchrun tells the fate of a process: minus the signal's number

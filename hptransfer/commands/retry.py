@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hptransfer.commands.located import locate
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.server import find_address
 from hptransfer.storage.shared_study import SharedStudy, find_study
 from hptransfer.storage.trials import STANDING, TrialStore
+from hptransfer.trainers.torch import TrialRequest
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:

@@ -20,11 +20,9 @@ from hptransfer.commands.launching import launched, require_workers_here
 from hptransfer.commands.options import BudgetOptions, Launch, OnChange, TrainingOptions
 from hptransfer.commands.remembered import remember, settle
 from hptransfer.commands.shared import QueuePool, join
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
-from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -36,6 +34,8 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import OpenTrial, TrialStore
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import Trial, trial_from_dict
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.measuring import measure
-from hptransfer.commands.trial import TrialRequest, training_settings
 from hptransfer.evidence.sharpness import SharpnessReport, judge_sharpness, threshold
 from hptransfer.execution.pool import TaskPool
+from hptransfer.trainers.torch import TrialRequest, training_settings
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1

@@ -19,13 +19,13 @@ from rich.text import Text
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.located import Located, locate
-from hptransfer.commands.trial import TrialRequest
-from hptransfer.evidence.trial import TrialState
 from hptransfer.recipe.load import recipe_hash
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import TrialState
 
 #: seconds between looks of `--watch`
 INTERVAL = 2.0

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hptransfer.commands.trial import (
+from hptransfer.trainers.torch import (
     cached_corpus,
     planned_model,
     request_from_payload,

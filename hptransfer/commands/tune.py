@@ -21,7 +21,6 @@ from hptransfer.commands.cost import spent_on
 from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.running import OnEvent, Session, relative_cost, session_of
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune_result import (
     BestObserved,
     Confirmation,
@@ -32,7 +31,6 @@ from hptransfer.commands.tune_result import (
     write_tuned,
 )
 from hptransfer.errors import InconclusiveError, MachineError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.progress import Progress, TrialEvent
 from hptransfer.search.power import Power, advice, foresee
 from hptransfer.search.recommendation import Recommendation, recommend
@@ -41,6 +39,8 @@ from hptransfer.search.space import Space
 from hptransfer.search.stopping import rungs
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
+from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.trial import Trial, TrialState
 
 if TYPE_CHECKING:
     from hptransfer.commands.one_at_a_time import OneAtATime

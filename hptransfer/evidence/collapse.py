@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.statistics.laws import fit_power_law
+from hptransfer.trials.trial import Trial, TrialState
 
 Array = npt.NDArray[np.float64]
 

@@ -16,9 +16,9 @@ from itertools import pairwise
 from hptransfer.errors import UsageError
 from hptransfer.evidence.slices import Axis, points_by_size
 from hptransfer.evidence.transfer import judge_axis
-from hptransfer.evidence.trial import Trial
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum, estimate_optima
+from hptransfer.trials.trial import Trial
 
 #: rules of thumb: exponent and half-width of the band within which the rule costs little
 RULES = {"constant": (0.0, 0.15), "square root": (0.5, 0.15), "linear": (1.0, 0.15)}

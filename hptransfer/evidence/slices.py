@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
 from hptransfer.statistics.seed_means import Point
+from hptransfer.trials.trial import Trial, TrialState
 
 Axis = Literal["width", "depth", "batch_size", "tokens"]
 AXES: tuple[Axis, ...] = ("width", "depth", "batch_size", "tokens")

@@ -13,7 +13,6 @@ from hptransfer.errors import UsageError
 from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
 from hptransfer.evidence.slices import AXES, CORNER, Axis, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.evidence.trial import Trial
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.sizes import Size
 from hptransfer.statistics.curve import CurveDraws, draw_curves
@@ -22,6 +21,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.statistics.sensitivity import cost_of, growth_per_doubling
+from hptransfer.trials.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

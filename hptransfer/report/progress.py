@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
-from hptransfer.evidence.trial import Trial
 from hptransfer.report.tracking import final, numbers
+from hptransfer.trials.trial import Trial
 
 _LONGEST = 500  # characters of a parameter's value
 

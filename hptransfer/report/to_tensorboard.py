@@ -12,8 +12,8 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from hptransfer.evidence.trial import Trial
 from hptransfer.report.tracking import final, numbers
+from hptransfer.trials.trial import Trial
 
 
 class TensorboardSink:

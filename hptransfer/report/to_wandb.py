@@ -7,8 +7,8 @@ from pathlib import Path
 
 import wandb
 
-from hptransfer.evidence.trial import Trial
 from hptransfer.report.tracking import final, numbers
+from hptransfer.trials.trial import Trial
 
 
 class WandbSink:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.trials.trial import Trial, TrialState
 
 #: tracker -> (its module here, the package it needs)
 TRACKERS = {

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.evidence.trial import Trial
 from hptransfer.search.hypotheses import plausible_surrogates
 from hptransfer.search.minima import draw_minima
 from hptransfer.search.recommendation import End, Recommendation
@@ -16,6 +15,7 @@ from hptransfer.search.stability import stable_share
 from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
 from hptransfer.search.volume import cover, unit_points
 from hptransfer.statistics.optimum import PLATEAU
+from hptransfer.trials.trial import Trial
 
 #: share of an axis's range within which an optimum counts as lying on the bound
 _EDGE = 0.03

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.space import Axis, Space
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point
+from hptransfer.trials.trial import Trial, TrialState
 
 End = Literal["low", "high"]
 

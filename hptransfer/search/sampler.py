@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import SamplerName
 from hptransfer.search import line
 from hptransfer.search.designs import LATTICE, first_untaken, grid, grid_shape, rounded, sobol
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.space import Space
+from hptransfer.trials.trial import Trial, TrialState
 
 #: this many divergences per searched hyperparameter, and nothing else, end a search
 _HOPELESS = 6

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.rules import FEWEST_PAIRS
 from hptransfer.search.space import Space
 from hptransfer.statistics.optimum import PLATEAU
+from hptransfer.trials.trial import Trial, TrialState
 
 #: one-sided; the smallest p that n pairs can give is 2^-n, so fewer than `FEWEST_PAIRS` never reach it
 LEVEL = 0.1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptransfer.evidence.trial import Trial, TrialState
+from hptransfer.trials.trial import Trial, TrialState
 
 #: shares of the run at which trials are compared
 RUNGS = (0.25, 0.5)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.designs import first_untaken, on_lattice, rounded, sobol
 from hptransfer.search.space import Space
 from hptransfer.search.stability import stable_share
 from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate
+from hptransfer.trials.trial import Trial, TrialState
 
 Point = tuple[float, ...]
 

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
-from hptransfer.evidence.trial import Trial, trial_from_dict
 from hptransfer.storage.database import close_database, database_faults
 from hptransfer.storage.trials import STANDING
+from hptransfer.trials.trial import Trial, trial_from_dict
 
 #: seconds to wait while the owner writes
 _PATIENCE = 10.0

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import TrialState
 from hptransfer.training.data import Corpus
 from hptransfer.training.schedule import Schedule, schedule_factor
 from hptransfer.training.shard import WHOLE, Shard
+from hptransfer.trials.trial import TrialState
 
 CURVE_POINTS = 100
 #: the loss at init is nearly the same for all examples, so a few batches tell it

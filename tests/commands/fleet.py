@@ -17,12 +17,12 @@ from hptransfer.cli.boundary import guarded
 from hptransfer.commands.options import BudgetOptions
 from hptransfer.commands.running import Session, open_session
 from hptransfer.commands.shared import join, terms_of, through_restarts
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.worker import WorkerLimits, work
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
 from hptransfer.storage.server import find_address
 from hptransfer.storage.shared_study import create_study
+from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import FINGERPRINT, recipe_text
 
 

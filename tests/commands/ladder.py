@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.commands.trial import TrialRequest, request_from_payload
-from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
+from hptransfer.trainers.torch import TrialRequest, request_from_payload
+from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 from tests.commands.landscape import FINGERPRINT, cost
 
 #: of its recipes: 10 steps of 64 examples of 64 positions

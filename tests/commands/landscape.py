@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hptransfer.commands.trial import TrialRequest, request_from_payload, stop_reason
-from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
+from hptransfer.trainers.torch import TrialRequest, request_from_payload, stop_reason
+from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 #: of the data that nobody reads
 FINGERPRINT = "f" * 64

@@ -11,9 +11,9 @@ from typing import Any
 from hptransfer.cli.boundary import guarded
 from hptransfer.commands.check import check
 from hptransfer.commands.running import Session, open_session
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import tune
 from hptransfer.recipe.load import load_recipe
+from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import FINGERPRINT
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hptransfer.commands.running import Session, open_session
-from hptransfer.commands.trial import TrialRequest
 from hptransfer.commands.tune import tune
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
+from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import recipe_text
 from tests.commands.sessions import grid, recipe_session
 

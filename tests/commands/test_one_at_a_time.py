@@ -11,7 +11,7 @@ import pytest
 
 from hptransfer.commands.tune import tune
 from hptransfer.commands.tune_result import TuneResult
-from hptransfer.evidence.trial import Trial
+from hptransfer.trials.trial import Trial
 from tests.commands.landscape import recipe_text
 from tests.commands.sessions import recipe_session
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hptransfer.commands.plan import plan_command
-from hptransfer.commands.trial import TrialRequest, planned, training_settings
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.trainers.torch import TrialRequest, planned, training_settings
 
 RECIPE = """\
 name: tiny

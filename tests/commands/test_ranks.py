@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from hptransfer.commands.ranks import failure
-from hptransfer.commands.trial import TrialRequest, run_trial
 from hptransfer.errors import RecipeError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
+from hptransfer.trainers.torch import TrialRequest, run_trial
 
 RECIPE = """\
 name: together

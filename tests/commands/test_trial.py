@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hptransfer.commands.trial import (
+from hptransfer.errors import UsageError
+from hptransfer.recipe.schema import Recipe
+from hptransfer.trainers.torch import (
     TrialRequest,
     request_from_payload,
     run_coordinates,
@@ -21,9 +23,7 @@ from hptransfer.commands.trial import (
     run_sharpness,
     run_trial,
 )
-from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import TrialState, trial_from_dict
-from hptransfer.recipe.schema import Recipe
+from hptransfer.trials.trial import TrialState, trial_from_dict
 
 ROOT = Path()
 
@@ -135,7 +135,7 @@ def test_keys_do_not_depend_on_the_process() -> None:
     """Another process, with another hash seed, computes the same key: a resumed run finds its trials."""
     payload = json.dumps(request(learning_rate=2.0**-7).payload())
     program = (
-        "import json, sys; from hptransfer.commands.trial import request_from_payload; "
+        "import json, sys; from hptransfer.trainers.torch import request_from_payload; "
         "print(request_from_payload(json.loads(sys.argv[1])).key('data'))"
     )
 

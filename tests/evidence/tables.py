@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
 from hptransfer.statistics.seed_means import Point
+from hptransfer.trials.trial import Trial, TrialState
 
 #: curvature of measured loss curves, nats per octave squared: 0.018 nats per squared natural log unit
 BEND = 0.018 * math.log(2) ** 2

@@ -9,8 +9,8 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.collapse import CollapseOutcome, RunCurve, curves_of, judge_collapse
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 FLOOR, MU, NU = 1.5, 0.5, 0.4
 RATIO = NU / MU

@@ -12,8 +12,8 @@ from hptransfer.errors import UsageError
 from hptransfer.evidence.coordinate import RowVerdict
 from hptransfer.evidence.exponents import measure_exponents
 from hptransfer.evidence.laziness import judge_laziness, judge_linearisation
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 from tests.evidence.oracles import IsotropicSgd
 
 ARRAYS = Path(__file__).parents[3] / "shared/data/completep_linearization"

@@ -20,10 +20,10 @@ from hptransfer.evidence.prediction import (
     registered,
 )
 from hptransfer.evidence.transfer import AxisReport, judge_axis
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
+from hptransfer.trials.trial import Trial, TrialState
 
 FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03
 

@@ -15,10 +15,10 @@ import pytest
 from hptransfer.errors import UsageError
 from hptransfer.evidence.ladder import TransferCriteria
 from hptransfer.evidence.transfer import AxisReport, judge, judge_axis
-from hptransfer.evidence.trial import Trial
 from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial
 from tests.evidence.oracles import LinearRegressionSgd, exact_optimum
 from tests.evidence.tables import GRID, ladder, parabola, trial
 

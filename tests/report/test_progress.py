@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.progress import EventKind, Progress, TrialEvent
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 SIZE = Size(64, 2, 32, 1000)
 

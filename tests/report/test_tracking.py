@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.report.tracking import TRACKERS, Tracking
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 
 def a_trial(key: str = "a" * 64, loss: float = 2.5) -> Trial:

@@ -8,9 +8,9 @@ import math
 import optuna
 import pytest
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.optuna_samplers import ARGUMENTS, propose, told
 from hptransfer.search.space import Space
+from hptransfer.trials.trial import Trial, TrialState
 from tests.search.test_recommendation import LINE, PLANE, trial
 
 NAMES = sorted(ARGUMENTS)

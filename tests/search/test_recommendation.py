@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.schema import Range
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.sampler import propose
 from hptransfer.search.space import Space
 from hptransfer.search.surrogate import fit_surrogate
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState
 
 LINE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2)})
 PLANE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})

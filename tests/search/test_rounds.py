@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial
 from hptransfer.recipe.schema import SamplerName
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
+from hptransfer.trials.trial import Trial
 from tests.search.test_optuna_samplers import bowl
 from tests.search.test_recommendation import LINE, PLANE, trial
 

@@ -10,11 +10,11 @@ import numpy as np
 import optuna
 import pytest
 
-from hptransfer.evidence.trial import Trial
 from hptransfer.search import sparing
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.sparing import clearly_worse
+from hptransfer.trials.trial import Trial
 from tests.search.test_recommendation import LINE, PLANE, trial
 
 BEST, OTHER = -6.0, -5.0

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.stopping import Rung, loss_at, rungs
+from hptransfer.trials.trial import Trial, TrialState
 from tests.search.test_recommendation import LINE, trial
 
 STEPS = 100

@@ -16,12 +16,12 @@ import optuna
 import pytest
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.evidence.trial import Trial, TrialState
 from hptransfer.recipe.hyperparameters import MULTIPLIERS, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import open_database
 from hptransfer.storage.trials import Asked, TrialStore
+from hptransfer.trials.trial import Trial, TrialState
 
 EXPERIMENT = "0123456789abcdef" * 4
 SPACE = {"learning_rate": Range(low=0.001, high=0.1)}

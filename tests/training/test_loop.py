@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.evidence.trial import TrialState
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import (
     TrainingSettings,
@@ -22,6 +21,7 @@ from hptransfer.training.loop import (
     train,
     training_losses,
 )
+from hptransfer.trials.trial import TrialState
 
 SETTINGS = TrainingSettings(steps=12, batch_size=8, context=4, evaluation_batches=3)
 

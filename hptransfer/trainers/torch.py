@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer import __version__
 from hptransfer.errors import UsageError
-from hptransfer.evidence.trial import Trial, TrialState, trial_to_dict
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.hyperparameters import NAMES, defaults, told
 from hptransfer.recipe.schema import Data, Recipe
 from hptransfer.sizes import Size
+from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn

@@ -1,0 +1,1 @@
+"""Trainers: what turns a wanted trial into a loss."""

@@ -1,0 +1,1 @@
+"""Trials: the record of one training run."""
