@@ -23,9 +23,9 @@ import numpy as np
 
 from hptransfer.commands.climbing import climb
 from hptransfer.commands.design import CheckDesign
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers.torch import TrialRequest
+from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.calibration_laws import LAWS, RUNGS, Law
-from hptransfer.evidence.transfer import AxisReport, judge_axis
 from hptransfer.sizes import Size
+from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.trials.trial import Trial, TrialState
 
 #: ladders with smaller numbers were looked at while the estimator was made

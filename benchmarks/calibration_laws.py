@@ -1,7 +1,7 @@
 """Loss curves with known optima, from laws that the estimator does not assume: shapes with cliffs, and exact oracles.
 
 A shape is a function of u, the octaves above a place that moves with the size; its optimum is found by scanning the
-function itself. An oracle is a learning problem whose loss after T steps is known exactly (tests/evidence/oracles.py).
+function itself. An oracle is a learning problem whose loss after T steps is known exactly (tests/support/oracles.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from tests.evidence.oracles import (
+from tests.support.oracles import (
     IsotropicSgd,
     LinearRegressionSgd,
     QuadraticDescent,

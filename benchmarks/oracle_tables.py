@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.evidence.oracles import Array, LinearRegressionSgd, ShallowLinearNet
+from tests.support.oracles import Array, LinearRegressionSgd, ShallowLinearNet
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "oracles"
 #: eigenvalues of the kernel of four data points, and steps of gradient descent

@@ -30,7 +30,6 @@ from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.evidence.collapse import collapse_of
 from hptransfer.evidence.coordinate import CoordinateReport
-from hptransfer.evidence.transfer import TransferReport, joined
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.curves import save_curves
@@ -42,6 +41,7 @@ from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 from hptransfer.trainers.torch import TrialRequest
+from hptransfer.transfer.judge import TransferReport, joined
 from hptransfer.trials.trial import Trial, TrialState
 
 

@@ -16,14 +16,9 @@ from rich.text import Text
 from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
 from hptransfer.evidence.columns import Asked, Roles, infer_roles
-from hptransfer.evidence.exponents import Exponents, measure_exponents
 from hptransfer.evidence.group import judge_group
-from hptransfer.evidence.prediction import Prediction, facts_of, predict
 from hptransfer.evidence.results import Group, Results, gather, selected
-from hptransfer.evidence.slices import Axis
 from hptransfer.evidence.table_slices import TableSlice, slice_table
-from hptransfer.evidence.transfer import AxisReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.findings import printable
 from hptransfer.report.results import (
     overall,
@@ -34,6 +29,11 @@ from hptransfer.report.results import (
     understood,
 )
 from hptransfer.storage.tables import read_table
+from hptransfer.transfer.exponents import Exponents, measure_exponents
+from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.prediction import Prediction, facts_of, predict
+from hptransfer.transfer.slices import Axis
+from hptransfer.transfer.verdict import Verdict
 
 
 def check_results_command(

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hptransfer.commands.design import CheckDesign, Run, stretch
-from hptransfer.evidence.allocation import Lattice, Wanted, allocate
-from hptransfer.evidence.ladder import FEWEST_SIZES, SHORTEST_LADDER
-from hptransfer.evidence.slices import CORNER
-from hptransfer.evidence.transfer import AxisReport, TransferReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.allocation import Lattice, Wanted, allocate
+from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.slices import CORNER
+from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
 
 #: looks in a row that must agree before the verdict counts as settled

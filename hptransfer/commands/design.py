@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from hptransfer.evidence.ladder import TransferCriteria
-from hptransfer.evidence.slices import AXES, Axis, points_by_size
-from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.recipe.hyperparameters import (
     defaults,
     from_log_coordinate,
@@ -22,6 +19,9 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.trainers.torch import TrialRequest
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.judge import TransferReport, judge
+from hptransfer.transfer.slices import AXES, Axis, points_by_size
 from hptransfer.trials.trial import Trial, TrialState
 
 #: trains requests, or finds them where they were trained before

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptransfer.evidence.interactions import Interaction, Strength, find_interactions
-from hptransfer.evidence.slices import on_slice
-from hptransfer.evidence.transfer import AxisReport, TransferReport
 from hptransfer.recipe.hyperparameters import log_name
 from hptransfer.search.space import Space
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.slices import on_slice
 
 if TYPE_CHECKING:
     from hptransfer.commands.running import Session

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from hptransfer.evidence.prediction import Prediction, facts_from, facts_of, predict, prediction_document, register
-from hptransfer.evidence.transfer import TransferReport
 from hptransfer.sizes import Size
+from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.prediction import Prediction, facts_from, facts_of, predict, prediction_document, register
 
 
 def registered_prediction(

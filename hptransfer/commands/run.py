@@ -12,7 +12,7 @@ from hptransfer.commands.running import session_of
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import print_tuned, tune
 from hptransfer.commands.tune_result import tuned_document
-from hptransfer.evidence.verdict import Verdict
+from hptransfer.transfer.verdict import Verdict
 
 
 def run_command(options: TrainingOptions, *, force: bool) -> int:

@@ -17,7 +17,6 @@ from hptransfer.commands.plan import plan_recipe, wanted_size
 from hptransfer.commands.predicted import describe_prediction, registered_prediction
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.export.target import TargetEvidence, target_document, write_target
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -25,6 +24,7 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.transfer.verdict import Verdict
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from hptransfer.errors import InconclusiveError
 from hptransfer.evidence.columns import Roles
-from hptransfer.evidence.ladder import Ladder, TransferCriteria
-from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
 from hptransfer.evidence.results import Group
-from hptransfer.evidence.slices import Axis, points_by_size
-from hptransfer.evidence.transfer import AxisReport, judge_axis
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.criteria import Ladder, TransferCriteria
+from hptransfer.transfer.judge import AxisReport, judge_axis
+from hptransfer.transfer.slices import Axis, points_by_size
+from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict_text import limits_of, sentence_of, settle_by
 
 
 def judge_group(

@@ -13,9 +13,9 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.evidence.columns import Roles, is_training_loss, setting_columns
-from hptransfer.evidence.slices import AXES, Axis
 from hptransfer.evidence.table import Cell, Table, distinct, is_missing, numbers, text_of
 from hptransfer.sizes import Size
+from hptransfer.transfer.slices import AXES, Axis
 from hptransfer.trials.trial import Trial, TrialState
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.reasons import describe_drift
-from hptransfer.evidence.transfer import AxisReport
 from hptransfer.report.plot import diverged_values, seed_means, tallest
+from hptransfer.transfer.criteria import SizeEvidence
+from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.verdict_text import describe_drift
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

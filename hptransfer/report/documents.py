@@ -16,11 +16,11 @@ from hptransfer.evidence.interactions import Interaction
 from hptransfer.evidence.laziness import LazinessReport
 from hptransfer.evidence.noise_scale import NoiseScaleReport
 from hptransfer.evidence.sharpness import SharpnessReport
-from hptransfer.evidence.speed import speed_of
-from hptransfer.evidence.transfer import AxisReport, TransferReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.transfer_rate import speed_of
+from hptransfer.transfer.verdict import Verdict
 
 #: bumped when a key changes its meaning or goes away
 FORMAT = 1

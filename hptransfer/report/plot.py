@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from hptransfer.evidence.ladder import SizeEvidence
+from hptransfer.transfer.criteria import SizeEvidence
 
 #: columns left of the plot: the labels of the vertical axis, or the sizes
 _MARGIN = 10

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.evidence.columns import Roles
-from hptransfer.evidence.exponents import Exponents
-from hptransfer.evidence.prediction import Prediction, prediction_document
 from hptransfer.evidence.results import Results
 from hptransfer.evidence.table_slices import TableSlice
-from hptransfer.evidence.transfer import AxisReport, TransferReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.documents import FORMAT, to_document
 from hptransfer.report.findings import printable
 from hptransfer.report.terminal import print_transfer
+from hptransfer.transfer.exponents import Exponents
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.prediction import Prediction, prediction_document
+from hptransfer.transfer.verdict import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.verdict import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
-from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.reasons import describe_drift, describe_growth, describe_regret
-from hptransfer.evidence.speed import describe_speed, speed_of
-from hptransfer.evidence.transfer import AxisReport, TransferReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
+from hptransfer.transfer.criteria import SizeEvidence
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.transfer_rate import describe_speed, speed_of
+from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict_text import describe_drift, describe_growth, describe_regret
 
 _STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 

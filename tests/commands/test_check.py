@@ -19,8 +19,8 @@ from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import tune
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.slope import RowVerdict
+from hptransfer.transfer.verdict import Verdict
 from tests.commands.ladder import recipe_text
 from tests.commands.sessions import recipe_session
 

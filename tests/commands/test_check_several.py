@@ -10,7 +10,7 @@ import pytest
 
 from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.tune import tune
-from hptransfer.evidence.verdict import Verdict
+from hptransfer.transfer.verdict import Verdict
 from tests.commands.ladder import recipe_text
 from tests.commands.sessions import recipe_session
 

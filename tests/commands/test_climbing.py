@@ -12,8 +12,8 @@ import pytest
 from benchmarks.adaptive import Ladder, recipe
 from hptransfer.commands.climbing import Climb, climb
 from hptransfer.commands.design import CheckDesign
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.recipe.schema import Recipe
+from hptransfer.transfer.verdict import Verdict
 
 
 def edited(**check: Any) -> Recipe:

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
-from hptransfer.evidence.prediction import digest
+from hptransfer.transfer.prediction import digest
 from tests.commands.test_scale import Folder
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.noise_scale import BatchStanding, GradientPair, judge_noise_scale, noise_scale
-from tests.evidence.oracles import RegressionGradients
+from tests.support.oracles import RegressionGradients
 
 PROBLEM = RegressionGradients(features=20, noise=0.5)
 

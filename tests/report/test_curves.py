@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.evidence.transfer import AxisReport, judge_axis
 from hptransfer.report.curves import save_curves
-from tests.evidence.tables import ladder, parabola
+from hptransfer.transfer.judge import AxisReport, judge_axis
+from tests.support.synthetic_ladders import ladder, parabola
 
 
 @pytest.fixture(scope="module")

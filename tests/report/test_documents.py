@@ -8,11 +8,11 @@ import math
 import pytest
 
 from hptransfer.evidence.coordinate import Measurement, judge_coordinates
-from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.report.documents import to_document, transfer_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
-from tests.evidence.tables import GRID, ladder, parabola
+from hptransfer.transfer.judge import TransferReport, judge
+from tests.support.synthetic_ladders import GRID, ladder, parabola
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from hptransfer.evidence.coordinate import Measurement, judge_coordinates
-from hptransfer.evidence.transfer import TransferReport, judge
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.sizes import Size
-from tests.evidence.tables import ladder, parabola
+from hptransfer.transfer.judge import TransferReport, judge
+from tests.support.synthetic_ladders import ladder, parabola
 
 
 def _judged(losses) -> TransferReport:

@@ -11,8 +11,8 @@ from hptransfer.statistics.curve import draw_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, average_seeds
-from tests.evidence.oracles import ShallowLinearNet, exact_optimum
-from tests.evidence.tables import GRID, parabola, sweep
+from tests.support.oracles import ShallowLinearNet, exact_optimum
+from tests.support.synthetic_ladders import GRID, parabola, sweep
 
 _SPECTRUM = tuple(1 / k for k in range(1, 9))
 

@@ -7,7 +7,7 @@ import pytest
 
 from hptransfer.statistics.noise import noise_of
 from hptransfer.statistics.seed_means import Point, average_seeds
-from tests.evidence.tables import GRID, parabola
+from tests.support.synthetic_ladders import GRID, parabola
 
 
 def _tables(levels: list[float], seeds: int, rng: int = 0):

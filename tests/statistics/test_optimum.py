@@ -10,7 +10,7 @@ import pytest
 
 from hptransfer.statistics.optimum import Optimum, estimate_optima, estimate_optimum
 from hptransfer.statistics.seed_means import Point
-from tests.evidence.oracles import (
+from tests.support.oracles import (
     Array,
     IsotropicSgd,
     LinearRegressionSgd,
@@ -18,7 +18,7 @@ from tests.evidence.oracles import (
     ShallowLinearNet,
     exact_optimum,
 )
-from tests.evidence.tables import BEND, GRID, parabola, sweep
+from tests.support.synthetic_ladders import BEND, GRID, parabola, sweep
 
 _SPECTRUM = tuple(1 / k for k in range(1, 9))
 

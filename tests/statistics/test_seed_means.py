@@ -9,7 +9,7 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.seed_means import Point, average_seeds
-from tests.evidence.tables import GRID, parabola, sweep
+from tests.support.synthetic_ladders import GRID, parabola, sweep
 
 
 def test_luck_that_a_seed_has_everywhere_is_no_noise() -> None:

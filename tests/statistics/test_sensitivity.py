@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.evidence.transfer import AxisReport, judge_axis
 from hptransfer.statistics.sensitivity import growth_per_doubling
-from tests.evidence.tables import BEND, GRID, ladder
+from hptransfer.transfer.judge import AxisReport, judge_axis
+from tests.support.synthetic_ladders import BEND, GRID, ladder
 
 
 def _judge(bends: tuple[float, ...], xs: tuple[float, ...] = GRID, end: float = math.inf) -> AxisReport:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.transfer import AxisReport
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.laws import FEWEST_SIZES, predict_loss
+from hptransfer.transfer.judge import AxisReport
 
 #: optima scatter about a line by this many octaves beside their own errors (grid and seeds; statistics/drift.py)
 _SCATTER = 0.05

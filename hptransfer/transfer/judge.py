@@ -10,10 +10,6 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.evidence.reasons import limits_of, sentence_of, settle_by
-from hptransfer.evidence.slices import AXES, CORNER, Axis, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.sizes import Size
 from hptransfer.statistics.curve import CurveDraws, draw_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
@@ -21,6 +17,10 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.statistics.sensitivity import cost_of, growth_per_doubling
+from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.slices import AXES, CORNER, Axis, on_axis, on_slice, points_at_corner, points_by_size
+from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict_text import limits_of, sentence_of, settle_by
 from hptransfer.trials.trial import Trial
 
 

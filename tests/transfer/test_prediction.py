@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.prediction import (
+from hptransfer.report.documents import to_document
+from hptransfer.sizes import Size
+from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.judge import AxisReport, judge_axis
+from hptransfer.transfer.prediction import (
     AxisFacts,
     Rung,
     facts_from,
@@ -19,10 +23,6 @@ from hptransfer.evidence.prediction import (
     register,
     registered,
 )
-from hptransfer.evidence.transfer import AxisReport, judge_axis
-from hptransfer.report.documents import to_document
-from hptransfer.sizes import Size
-from hptransfer.statistics.interval import Interval
 from hptransfer.trials.trial import Trial, TrialState
 
 FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.evidence.ladder import TransferCriteria
-from hptransfer.evidence.transfer import AxisReport, judge, judge_axis
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.report.documents import to_document
 from hptransfer.sizes import Size
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.judge import AxisReport, judge, judge_axis
+from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial
-from tests.evidence.oracles import LinearRegressionSgd, exact_optimum
-from tests.evidence.tables import GRID, ladder, parabola, trial
+from tests.support.oracles import LinearRegressionSgd, exact_optimum
+from tests.support.synthetic_ladders import GRID, ladder, parabola, trial
 
 WIDTHS = (64, 128, 256, 512)
 #: measured sweeps of other projects, outside the repository (its README says what they are)

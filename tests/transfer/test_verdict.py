@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from hptransfer.evidence.verdict import Verdict
+from hptransfer.transfer.verdict import Verdict
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from itertools import product
 
 import pytest
 
-from hptransfer.evidence.ladder import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.evidence.reasons import limits_of, settle_by
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.verdict_text import limits_of, settle_by
 
 _INF = math.inf
 _OPTIMUM = Optimum(

@@ -10,11 +10,11 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.evidence.coordinate import RowVerdict
-from hptransfer.evidence.exponents import measure_exponents
 from hptransfer.evidence.laziness import judge_laziness, judge_linearisation
 from hptransfer.sizes import Size
+from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState
-from tests.evidence.oracles import IsotropicSgd
+from tests.support.oracles import IsotropicSgd
 
 ARRAYS = Path(__file__).parents[3] / "shared/data/completep_linearization"
 DEPTHS = [2**k for k in range(1, 13)]

@@ -8,15 +8,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hptransfer.evidence.speed import Speed, speed_of
-from hptransfer.evidence.transfer import judge_axis
 from hptransfer.statistics.curve import draw_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point, average_seeds
-from tests.evidence.oracles import DeepLinearStep, LinearRegressionSgd, ShallowLinearNet, exact_optimum
-from tests.evidence.tables import trial
+from hptransfer.transfer.judge import judge_axis
+from hptransfer.transfer.transfer_rate import Speed, speed_of
+from tests.support.oracles import DeepLinearStep, LinearRegressionSgd, ShallowLinearNet, exact_optimum
+from tests.support.synthetic_ladders import trial
 
 
 def _sweep(net: DeepLinearStep, seeds: int) -> list[Point]:

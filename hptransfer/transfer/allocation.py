@@ -15,10 +15,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from hptransfer.evidence.ladder import SizeEvidence
-from hptransfer.evidence.transfer import AxisReport
-from hptransfer.evidence.verdict import Verdict
 from hptransfer.statistics.optimum import Optimum
+from hptransfer.transfer.criteria import SizeEvidence
+from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.verdict import Verdict
 
 #: octaves around an optimum within which runs inform it
 REACH = 1.0
