@@ -27,9 +27,9 @@ from hptransfer.commands.predicted import describe_target
 from hptransfer.commands.running import Session, relative_cost, session_of
 from hptransfer.commands.sharpness import check_sharpness
 from hptransfer.commands.tuned import read_tuned
+from hptransfer.diagnostics.collapse import collapse_of
+from hptransfer.diagnostics.coordinate import CoordinateReport
 from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.evidence.collapse import collapse_of
-from hptransfer.evidence.coordinate import CoordinateReport
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.curves import save_curves

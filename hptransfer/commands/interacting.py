@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptransfer.evidence.interactions import Interaction, Strength, find_interactions
+from hptransfer.diagnostics.interactions import Interaction, Strength, find_interactions
 from hptransfer.recipe.hyperparameters import log_name
 from hptransfer.search.space import Space
 from hptransfer.transfer.judge import AxisReport, TransferReport

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.measuring import measure
-from hptransfer.evidence.noise_scale import NoiseScaleReport, judge_noise_scale
+from hptransfer.diagnostics.noise_scale import NoiseScaleReport, judge_noise_scale
 from hptransfer.execution.pool import TaskPool
 from hptransfer.trainers.torch import TrialRequest
 

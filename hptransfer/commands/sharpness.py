@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hptransfer.commands.design import CheckDesign
 from hptransfer.commands.measuring import measure
-from hptransfer.evidence.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
 from hptransfer.execution.pool import TaskPool
 from hptransfer.trainers.torch import TrialRequest, training_settings
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console  # noqa: TC002  # as in the other modules of report
 
-from hptransfer.evidence.collapse import CollapseReport
-from hptransfer.evidence.laziness import LazinessReport
-from hptransfer.evidence.noise_scale import NoiseScaleReport
-from hptransfer.evidence.sharpness import SharpnessReport
+from hptransfer.diagnostics.collapse import CollapseReport
+from hptransfer.diagnostics.linearization import LazinessReport
+from hptransfer.diagnostics.noise_scale import NoiseScaleReport
+from hptransfer.diagnostics.sharpness import SharpnessReport
 from hptransfer.statistics.interval import Interval
 
 

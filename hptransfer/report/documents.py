@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hptransfer.evidence.collapse import CollapseReport
-from hptransfer.evidence.coordinate import CoordinateReport
-from hptransfer.evidence.interactions import Interaction
-from hptransfer.evidence.laziness import LazinessReport
-from hptransfer.evidence.noise_scale import NoiseScaleReport
-from hptransfer.evidence.sharpness import SharpnessReport
+from hptransfer.diagnostics.collapse import CollapseReport
+from hptransfer.diagnostics.coordinate import CoordinateReport
+from hptransfer.diagnostics.interactions import Interaction
+from hptransfer.diagnostics.linearization import LazinessReport
+from hptransfer.diagnostics.noise_scale import NoiseScaleReport
+from hptransfer.diagnostics.sharpness import SharpnessReport
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.transfer.judge import AxisReport, TransferReport

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from hptransfer.evidence.interactions import Interaction, Strength
+from hptransfer.diagnostics.interactions import Interaction, Strength
 
 if TYPE_CHECKING:
     from rich.console import Console

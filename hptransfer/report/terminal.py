@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.evidence.coordinate import CoordinateReport, CoordinateRow
+from hptransfer.diagnostics.coordinate import CoordinateReport, CoordinateRow
 from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.evidence.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
+from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
 from hptransfer.models.build import build_model
 from hptransfer.models.layers import layer_kinds
 from hptransfer.models.planning import plan

@@ -8,7 +8,7 @@ import math
 import pytest
 from rich.console import Console
 
-from hptransfer.evidence.coordinate import Measurement, judge_coordinates
+from hptransfer.diagnostics.coordinate import Measurement, judge_coordinates
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport, judge

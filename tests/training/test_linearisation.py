@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hptransfer.diagnostics.linearization import LazinessReport, judge_laziness
 from hptransfer.errors import UsageError
-from hptransfer.evidence.laziness import LazinessReport, judge_laziness
 from hptransfer.models.applied import AppliedPlan
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.plan import plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hptransfer.evidence.diagnosis import Cause
+from hptransfer.diagnostics.diagnosis import Cause
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from tests.training.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs

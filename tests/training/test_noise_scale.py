@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.evidence.noise_scale import BatchStanding, judge_noise_scale
+from hptransfer.diagnostics.noise_scale import BatchStanding, judge_noise_scale
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, training_losses
 from hptransfer.training.noise_scale import MOMENTS, measure_noise_scale

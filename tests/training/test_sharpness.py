@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.evidence.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
 from hptransfer.models.applied import AppliedPlan
 from hptransfer.models.reading import read_module
 from hptransfer.parameterization.plan import plan

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hptransfer.diagnostics.coordinate import RowVerdict
+from hptransfer.diagnostics.linearization import judge_laziness, judge_linearisation
 from hptransfer.errors import UsageError
-from hptransfer.evidence.coordinate import RowVerdict
-from hptransfer.evidence.laziness import judge_laziness, judge_linearisation
 from hptransfer.sizes import Size
 from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hptransfer.diagnostics.noise_scale import BatchStanding, GradientPair, judge_noise_scale, noise_scale
 from hptransfer.errors import UsageError
-from hptransfer.evidence.noise_scale import BatchStanding, GradientPair, judge_noise_scale, noise_scale
 from tests.support.oracles import RegressionGradients
 
 PROBLEM = RegressionGradients(features=20, noise=0.5)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from hptransfer.diagnostics.collapse import CollapseOutcome, RunCurve, curves_of, judge_collapse
 from hptransfer.errors import UsageError
-from hptransfer.evidence.collapse import CollapseOutcome, RunCurve, curves_of, judge_collapse
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from hptransfer.evidence.interactions import Array, Interaction, Strength, find_interactions
+from hptransfer.diagnostics.interactions import Array, Interaction, Strength, find_interactions
 
 
 def joint_search(

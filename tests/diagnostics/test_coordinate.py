@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hptransfer.diagnostics.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
 from hptransfer.errors import UsageError
-from hptransfer.evidence.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
 from hptransfer.statistics.slope import fit_slope
 
 WIDTHS = (128, 256, 512, 1024, 2048)

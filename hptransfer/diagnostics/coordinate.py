@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.diagnostics.depth_position import Place, place_in_depth
+from hptransfer.diagnostics.diagnosis import Fault, diagnose
+from hptransfer.diagnostics.update_scaling import ParameterMeasurement, ParameterRow, parameter_rows
 from hptransfer.errors import UsageError
-from hptransfer.evidence.diagnosis import Fault, diagnose
-from hptransfer.evidence.places import Place, place_in_depth
-from hptransfer.evidence.updates import ParameterMeasurement, ParameterRow, parameter_rows
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
 
 Array = npt.NDArray[np.float64]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hptransfer.evidence.updates import Axis, ParameterRow
+from hptransfer.diagnostics.update_scaling import Axis, ParameterRow
 from hptransfer.statistics.slope import RowVerdict
 
 if TYPE_CHECKING:
-    from hptransfer.evidence.coordinate import CoordinateRow
+    from hptransfer.diagnostics.coordinate import CoordinateRow
 
 #: rules are powers of 1/2 and 1: a deviation below half of the smaller one is no missing rule
 _LEAST = 0.25
