@@ -15,10 +15,6 @@ from rich.text import Text
 
 from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
-from hptransfer.evidence.columns import Asked, Roles, infer_roles
-from hptransfer.evidence.group import judge_group
-from hptransfer.evidence.results import Group, Results, gather, selected
-from hptransfer.evidence.table_slices import TableSlice, slice_table
 from hptransfer.report.findings import printable
 from hptransfer.report.results import (
     overall,
@@ -28,7 +24,11 @@ from hptransfer.report.results import (
     slices_document,
     understood,
 )
-from hptransfer.storage.tables import read_table
+from hptransfer.results_table.columns import Asked, Roles, infer_roles
+from hptransfer.results_table.group import judge_group
+from hptransfer.results_table.readers import read_table
+from hptransfer.results_table.results import Group, Results, gather, selected
+from hptransfer.results_table.table_slices import TableSlice, slice_table
 from hptransfer.transfer.exponents import Exponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, facts_of, predict

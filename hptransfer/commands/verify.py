@@ -11,11 +11,11 @@ import yaml
 
 from hptransfer.commands.predicted import describe_ends
 from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.evidence.columns import infer_loss, infer_step
-from hptransfer.evidence.table import numbers
 from hptransfer.recipe.load import load_recipe
+from hptransfer.results_table.columns import infer_loss, infer_step
+from hptransfer.results_table.readers import read_table
+from hptransfer.results_table.table import numbers
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.tables import read_table
 from hptransfer.transfer.prediction import registered
 
 INSIDE, OUTSIDE = 0, 1

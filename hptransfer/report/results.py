@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hptransfer.evidence.columns import Roles
-from hptransfer.evidence.results import Results
-from hptransfer.evidence.table_slices import TableSlice
 from hptransfer.report.documents import FORMAT, to_document
 from hptransfer.report.findings import printable
 from hptransfer.report.terminal import print_transfer
+from hptransfer.results_table.columns import Roles
+from hptransfer.results_table.results import Results
+from hptransfer.results_table.table_slices import TableSlice
 from hptransfer.transfer.exponents import Exponents
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import Prediction, prediction_document

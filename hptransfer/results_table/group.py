@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hptransfer.errors import InconclusiveError
-from hptransfer.evidence.columns import Roles
-from hptransfer.evidence.results import Group
+from hptransfer.results_table.columns import Roles
+from hptransfer.results_table.results import Group
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, TransferCriteria

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.table import Cell, Table, distinct, is_missing, text_of
+from hptransfer.results_table.table import Cell, Table, distinct, is_missing, text_of
 
 #: names of sizes by the axis they stand for; the first axes are preferred where several vary together
 _SIZES = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.table import Cell, Table, is_missing, text_of
+from hptransfer.results_table.table import Cell, Table, is_missing, text_of
 
 #: values that a slice must vary over at some size; fewer have no curve
 _FEWEST_VALUES = 3

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.table import Cell, Table, printed
+from hptransfer.results_table.table import Cell, Table, printed
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TEXT = {".csv", ".tsv", ".txt", ".dat"}

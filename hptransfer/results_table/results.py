@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.evidence.columns import Roles, is_training_loss, setting_columns
-from hptransfer.evidence.table import Cell, Table, distinct, is_missing, numbers, text_of
+from hptransfer.results_table.columns import Roles, is_training_loss, setting_columns
+from hptransfer.results_table.table import Cell, Table, distinct, is_missing, numbers, text_of
 from hptransfer.sizes import Size
 from hptransfer.transfer.slices import AXES, Axis
 from hptransfer.trials.trial import Trial, TrialState

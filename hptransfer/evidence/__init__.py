@@ -1,1 +1,0 @@
-"""Evidence: trials in, verdicts out. Pure functions of numbers; nothing here trains, stores or prints."""
