@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres import MISSING, PASSWORD, Server, binaries, running_server
+from tests.support.postgres import MISSING, PASSWORD, Server, binaries, running_server
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")

@@ -177,7 +177,7 @@ def dispatch(command: str, options: TrainingOptions | None = None, **further: ob
             return function(**further)
         if options.storage is None:
             return function(options, **further)
-        from hptransfer.commands.shared import through_restarts
+        from hptransfer.cluster.queue_pool import through_restarts
 
         return through_restarts(lambda: function(options, **further))
 

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from hptransfer.cluster.postgres import find_address
+from hptransfer.cluster.study import SharedStudy, find_study
 from hptransfer.commands.located import locate
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.server import find_address
-from hptransfer.storage.shared_study import SharedStudy, find_study
 from hptransfer.storage.trials import STANDING, TrialStore
 from hptransfer.trainers.torch import TrialRequest
 

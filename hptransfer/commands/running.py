@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from hptransfer.cluster.queue_pool import QueuePool, join
 from hptransfer.commands.budget import Limits, Meter, limits_of
 from hptransfer.commands.cost import Costs
 from hptransfer.commands.failing import Streak
@@ -19,7 +20,6 @@ from hptransfer.commands.interruption import Interruption, signals_noted
 from hptransfer.commands.launching import launched, require_workers_here
 from hptransfer.commands.options import BudgetOptions, Launch, OnChange, TrainingOptions
 from hptransfer.commands.remembered import remember, settle
-from hptransfer.commands.shared import QueuePool, join
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError

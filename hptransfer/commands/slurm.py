@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hptransfer.export.sbatch import ArrayJob, array_script
+from hptransfer.cluster.postgres import find_address
+from hptransfer.cluster.sbatch import ArrayJob, array_script
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder, write_atomically
-from hptransfer.storage.server import find_address
 
 
 def slurm_command(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.commands.shared import terms_of
+from hptransfer.cluster.postgres import find_address
+from hptransfer.cluster.queue_pool import terms_of
+from hptransfer.cluster.study import create_study
 from hptransfer.corpus import read_text
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.database import create_shared_tables
-from hptransfer.storage.server import find_address
-from hptransfer.storage.shared_study import create_study
 
 
 def study_command(recipe: str, storage: str | None, update: bool) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from hptransfer.cluster.postgres import find_address
+from hptransfer.cluster.queue import TaskQueue
+from hptransfer.cluster.study import find_study, study_state
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
-from hptransfer.storage.queue import TaskQueue
-from hptransfer.storage.server import find_address
-from hptransfer.storage.shared_study import find_study, study_state
 
 
 def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int:

@@ -12,9 +12,9 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
+from hptransfer.cluster.postgres import Address, connect, fault
+from hptransfer.cluster.study import SharedStudy, coordinating_connection
 from hptransfer.errors import MachineError
-from hptransfer.storage.server import Address, connect, fault
-from hptransfer.storage.shared_study import SharedStudy, coordinating_connection
 
 #: seconds to wait for another program (a dashboard) that holds the database for a moment
 PATIENCE = 60.0

@@ -20,12 +20,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
+from hptransfer.cluster.study import SharedStudy
 from hptransfer.errors import UsageError
 from hptransfer.recipe.hyperparameters import AVERAGES, completed
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
-from hptransfer.storage.shared_study import SharedStudy
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to_dict
 
 #: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols

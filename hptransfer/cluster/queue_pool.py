@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from hptransfer import __version__
+from hptransfer.cluster.postgres import find_address, persistently
+from hptransfer.cluster.queue import TaskQueue
+from hptransfer.cluster.study import SharedStudy, Terms, join_study
 from hptransfer.errors import HptransferError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.storage.queue import TaskQueue
-from hptransfer.storage.server import find_address, persistently
-from hptransfer.storage.shared_study import SharedStudy, Terms, join_study
 
 #: what a worker adds from its own copy of the recipe: a task can only ask for what that allows
 LOCAL = ("recipe", "root")

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.cli.boundary import guarded
+from hptransfer.cluster.postgres import find_address
+from hptransfer.cluster.queue_pool import join, terms_of, through_restarts
+from hptransfer.cluster.study import create_study
+from hptransfer.cluster.worker import WorkerLimits, work
 from hptransfer.commands.options import BudgetOptions
 from hptransfer.commands.running import Session, open_session
-from hptransfer.commands.shared import join, terms_of, through_restarts
-from hptransfer.commands.worker import WorkerLimits, work
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
-from hptransfer.storage.server import find_address
-from hptransfer.storage.shared_study import create_study
 from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import FINGERPRINT, recipe_text
 
@@ -87,7 +87,7 @@ class Fleet:
         errors = self.folder / f"errors{len(self.processes)}"
         with errors.open("w") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.commands.fleet", role, str(self.recipe),
+                [sys.executable, "-m", "tests.support.fleet", role, str(self.recipe),
                  str(self.folder / f"runs{name}"), self.url, json.dumps(options)],
                 stdout=subprocess.PIPE, stderr=stderr, text=True,
             )  # fmt: skip

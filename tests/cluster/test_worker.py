@@ -15,12 +15,12 @@ import pytest
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from hptransfer.commands.shared import join
+from hptransfer.cluster.queue import TaskQueue
+from hptransfer.cluster.queue_pool import join
 from hptransfer.commands.study_status import study_status_command
-from hptransfer.storage.queue import TaskQueue
-from tests.commands.fleet import Fleet, signal_with, until
 from tests.commands.landscape import FINGERPRINT
-from tests.postgres import PASSWORD, Server, with_password
+from tests.support.fleet import Fleet, signal_with, until
+from tests.support.postgres import PASSWORD, Server, with_password
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from hptransfer.cluster.study import SharedStudy, StudyState, may_lead, note_ending
 from hptransfer.errors import MachineError
-from hptransfer.storage.shared_study import SharedStudy, StudyState, may_lead, note_ending
 
 #: statuses of a command that answered (docs/exit-status.md); 4 is a machine's fault or a lock, worth another try
 _ANSWERS = (0, 1, 2, 3)

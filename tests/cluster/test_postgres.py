@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.cluster.postgres import ServerAwayError, connect, find_address, masked, persistently
 from hptransfer.errors import HptransferError, MachineError, UsageError
-from hptransfer.storage.server import ServerAwayError, connect, find_address, masked, persistently
-from tests.postgres import PASSWORD, Server, with_password
+from tests.support.postgres import PASSWORD, Server, with_password
 
 URL = "postgresql://tuner@db.example:5433/trials?sslmode=require"
 

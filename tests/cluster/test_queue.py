@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from hptransfer.errors import MachineError, UsageError
-from hptransfer.storage.database import create_shared_tables
-from hptransfer.storage.queue import MOST_LEASES, Claim, QueueCount, Settled, TaskQueue
-from hptransfer.storage.server import Address, ServerAwayError, find_address
-from hptransfer.storage.shared_study import (
+from hptransfer.cluster.postgres import Address, ServerAwayError, find_address
+from hptransfer.cluster.queue import MOST_LEASES, Claim, QueueCount, Settled, TaskQueue
+from hptransfer.cluster.study import (
     SharedStudy,
     coordinating_connection,
     create_study,
     join_study,
     study_state,
 )
-from tests.postgres import Server
+from hptransfer.errors import MachineError, UsageError
+from hptransfer.storage.database import create_shared_tables
+from tests.support.postgres import Server
 
 TERMS = {"recipe": "r1", "torch": "2.13.0"}
 

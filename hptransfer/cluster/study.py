@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hptransfer.cluster.postgres import Address, ServerAwayError, connect, server_faults
+from hptransfer.cluster.queue import SCHEMA
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.storage.queue import SCHEMA
-from hptransfer.storage.server import Address, ServerAwayError, connect, server_faults
 
 #: first half of every advisory lock of this tool: "hptr" in ASCII
 _LOCKS = 0x68707472

@@ -17,9 +17,9 @@ import pytest
 
 from hptransfer.commands.slurm import slurm_command
 from hptransfer.errors import UsageError
-from tests.commands.test_worker import trials_of
-from tests.postgres import PASSWORD, with_password
-from tests.slurm import MISSING, Cluster, root, running_cluster
+from tests.cluster.test_worker import trials_of
+from tests.support.postgres import PASSWORD, with_password
+from tests.support.slurm import MISSING, Cluster, root, running_cluster
 
 URL = "postgresql://tuner@db.example:5432/trials"
 RECIPE = """\

@@ -19,11 +19,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from hptransfer.cluster.leader import Lead
+from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, find_address, masked, persistently
+from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
+from hptransfer.cluster.queue_pool import LIMITS, terms_of
+from hptransfer.cluster.result_spool import Spool, SpooledResult
+from hptransfer.cluster.study import SharedStudy, join_study, study_state
 from hptransfer.commands.launching import launched
-from hptransfer.commands.leading import Lead
 from hptransfer.commands.options import Launch
-from hptransfer.commands.shared import LIMITS, terms_of
-from hptransfer.commands.spool import Spool, SpooledResult
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.errors import HptransferError, MachineError, UsageError
@@ -31,10 +34,7 @@ from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.storage.queue import LEASE, Claim, TaskQueue
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.server import PATIENCE, ServerAwayError, find_address, masked, persistently
-from hptransfer.storage.shared_study import SharedStudy, join_study, study_state
 
 #: as many failures in a row and this host takes no more tasks: it may be what is broken
 MOST_FAILURES = 3

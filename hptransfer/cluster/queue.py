@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hptransfer.storage.server import Address, connect, server_faults
+from hptransfer.cluster.postgres import Address, connect, server_faults
 
 #: seconds for which a claim holds unless it is renewed
 LEASE = 60.0

@@ -1,0 +1,1 @@
+"""Cluster: studies in PostgreSQL that many machines share: queue, workers, leader, job scripts."""
