@@ -24,9 +24,9 @@ from typing import Any
 
 import yaml
 
-from hptransfer.commands.running import Session, open_session, run_requests
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import tune
+from hptransfer.engine.session import Session, open_session, run_requests
 from hptransfer.models.applied import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe

@@ -41,7 +41,7 @@ from hptransfer.cli.options import (
     dispatch,
     launch_of,
 )
-from hptransfer.commands.options import BudgetOptions, TrainingOptions
+from hptransfer.engine.options import BudgetOptions, TrainingOptions
 
 app = typer.Typer(
     name="hptransfer",

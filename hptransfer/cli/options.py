@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.options import Launch, OnChange, TrainingOptions
+from hptransfer.engine.options import Launch, OnChange, TrainingOptions
 
 
 class Template(StrEnum):
@@ -170,7 +170,7 @@ def dispatch(command: str, options: TrainingOptions | None = None, **further: ob
     def call() -> int:
         if options is not None and options.storage is None and not further.get("dry_run"):
             # before the command's modules: its workers load theirs, torch among them, at the same time
-            start: Callable[..., None] = import_module("hptransfer.commands.early").start_workers
+            start: Callable[..., None] = import_module("hptransfer.engine.prestart").start_workers
             start(command, options.recipe, options.runs, options.workers)
         function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{command}"), f"{command}_command")
         if options is None:

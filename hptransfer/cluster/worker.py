@@ -25,10 +25,10 @@ from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
 from hptransfer.cluster.queue_pool import LIMITS, terms_of
 from hptransfer.cluster.result_spool import Spool, SpooledResult
 from hptransfer.cluster.study import SharedStudy, join_study, study_state
-from hptransfer.commands.launching import launched
-from hptransfer.commands.options import Launch
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
+from hptransfer.engine.options import Launch
+from hptransfer.engine.process_launch import launched
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success

@@ -16,19 +16,19 @@ from rich.text import Text
 from hptransfer import __version__
 from hptransfer.commands.climbing import Climb, climb
 from hptransfer.commands.coordinates import check_coordinates
-from hptransfer.commands.cost import spent_on
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.dry_run import dry_run as forecast_command
 from hptransfer.commands.interacting import search_interactions, with_limits
 from hptransfer.commands.noise_scale import check_noise_scale
-from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.plan import wanted_size
 from hptransfer.commands.predicted import describe_target
-from hptransfer.commands.running import Session, relative_cost, session_of
 from hptransfer.commands.sharpness import check_sharpness
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.diagnostics.collapse import collapse_of
 from hptransfer.diagnostics.coordinate import CoordinateReport
+from hptransfer.engine.dry_run import dry_run as forecast_command
+from hptransfer.engine.flops import spent_on
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.session import Session, relative_cost, session_of
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness

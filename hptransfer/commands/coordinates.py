@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.measuring import measure
 from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.diagnostics.linearization import LazinessReport, judge_linearisation
 from hptransfer.diagnostics.update_scaling import read_parameters
+from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import TrialRequest

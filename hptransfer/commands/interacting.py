@@ -15,7 +15,7 @@ from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import on_slice
 
 if TYPE_CHECKING:
-    from hptransfer.commands.running import Session
+    from hptransfer.engine.session import Session
 
 
 def search_interactions(session: Session, tuned: Mapping[str, float]) -> tuple[Interaction, ...]:

@@ -23,7 +23,7 @@ from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    from hptransfer.commands.running import OnEvent, Session
+    from hptransfer.engine.session import OnEvent, Session
     from hptransfer.sizes import Size
 
 #: searched before all others, because their optimum depends on it most

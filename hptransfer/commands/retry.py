@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.study import SharedStudy, find_study
-from hptransfer.commands.located import locate
+from hptransfer.engine.run_lookup import locate
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder

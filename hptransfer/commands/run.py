@@ -7,11 +7,11 @@ import json
 from rich.console import Console
 
 from hptransfer.commands.check import check
-from hptransfer.commands.options import TrainingOptions
-from hptransfer.commands.running import session_of
 from hptransfer.commands.scale import scale
 from hptransfer.commands.tune import print_tuned, tune
 from hptransfer.commands.tune_result import tuned_document
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.session import session_of
 from hptransfer.transfer.verdict import Verdict
 
 

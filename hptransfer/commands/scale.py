@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer import __version__
-from hptransfer.commands.cost import Spent
 from hptransfer.commands.plan import plan_recipe, wanted_size
 from hptransfer.commands.predicted import describe_prediction, registered_prediction
 from hptransfer.commands.tuned import read_tuned
+from hptransfer.engine.flops import Spent
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.target import TargetEvidence, target_document, write_target
 from hptransfer.recipe.hyperparameters import defaults

@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.measuring import measure
 from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.trainers.torch import TrialRequest, training_settings
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.located import Located, locate
+from hptransfer.engine.run_lookup import Located, locate
 from hptransfer.recipe.load import recipe_hash
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from hptransfer.commands.located import locate
+from hptransfer.engine.run_lookup import locate
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import Owner, RunFolder, read_owner
 

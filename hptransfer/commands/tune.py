@@ -17,10 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.cost import spent_on
-from hptransfer.commands.dry_run import dry_run as forecast_command
-from hptransfer.commands.options import TrainingOptions
-from hptransfer.commands.running import OnEvent, Session, relative_cost, session_of
 from hptransfer.commands.tune_result import (
     BestObserved,
     Confirmation,
@@ -30,6 +26,10 @@ from hptransfer.commands.tune_result import (
     tuned_document,
     write_tuned,
 )
+from hptransfer.engine.dry_run import dry_run as forecast_command
+from hptransfer.engine.flops import spent_on
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.session import OnEvent, Session, relative_cost, session_of
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
 from hptransfer.search.power import Power, advice, foresee

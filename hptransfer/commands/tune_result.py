@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hptransfer.commands.cost import Spent
+from hptransfer.engine.flops import Spent
 from hptransfer.recipe.hyperparameters import told
 from hptransfer.search.power import Power
 from hptransfer.sizes import Size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hptransfer.commands.cost import count_costs
 from hptransfer.commands.timing import time_steps
+from hptransfer.engine.flops import count_costs
 from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
 
 ENTRY = "hptransfer.commands.work:work"

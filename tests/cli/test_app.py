@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli import app as module
 from hptransfer.cli.app import app
-from hptransfer.commands.options import BudgetOptions, Launch, TrainingOptions
+from hptransfer.engine.options import BudgetOptions, Launch, TrainingOptions
 from tests.recipe.texts import GPT, MLP, edited
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.verdict import Verdict
 from tests.commands.ladder import recipe_text
-from tests.commands.sessions import recipe_session
+from tests.support.sessions import recipe_session
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,7 +258,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     """Killed at several moments of tune and check and started again, every trial is trained to its end exactly once."""
     log = tmp_path / "log"
     text = recipe_text({"seconds": 0.02, "log": str(log)})
-    command = [sys.executable, "-m", "tests.commands.sessions", "run", str(tmp_path / "runs"), text]
+    command = [sys.executable, "-m", "tests.support.sessions", "run", str(tmp_path / "runs"), text]
     (tmp_path / "runs").mkdir()
     finished_before_kill: set[str] = set()
     for moment in (12, 30, 50):  # in tune (10 trials), then twice in check

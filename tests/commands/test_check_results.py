@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
-from tests.commands.tables import csv_of, ladder
+from tests.support.result_tables import csv_of, ladder
 
 Judge = Callable[..., Result]
 

@@ -12,7 +12,7 @@ from hptransfer.commands.check import CheckResult, check
 from hptransfer.commands.tune import tune
 from hptransfer.transfer.verdict import Verdict
 from tests.commands.ladder import recipe_text
-from tests.commands.sessions import recipe_session
+from tests.support.sessions import recipe_session
 
 READOUT = ", readout_learning_rate: {low: 0.0625, high: 16}"
 BOTH = ", hyperparameters: [learning_rate, readout_learning_rate]"

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.located import locate
 from hptransfer.commands.retry import retry_command
 from hptransfer.commands.status import read_status, status_command
 from hptransfer.commands.stop import stop_command
 from hptransfer.commands.tune import tune
+from hptransfer.engine.run_lookup import locate
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import grid, recipe_session
 from tests.commands.test_tune import in_database, start, trainings
+from tests.support.sessions import grid, recipe_session
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -273,7 +273,7 @@ def test_watch_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_ctrl_c_in_the_background_is_heard(tmp_path: Path) -> None:
     """A shell starts background commands with Ctrl-C ignored; while trials run it is heard all the same."""
     text = recipe_text({"seconds": 0.3, "log": str(tmp_path / "log")})
-    work = [sys.executable, "-m", "tests.commands.sessions", "tune", str(tmp_path / "runs"), text]
+    work = [sys.executable, "-m", "tests.support.sessions", "tune", str(tmp_path / "runs"), text]
     process = subprocess.Popen(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *work], stderr=subprocess.PIPE, text=True)
     until(lambda: in_database(tmp_path, "COMPLETE"), process)
     process.send_signal(signal.SIGINT)

@@ -25,8 +25,8 @@ from hptransfer.commands.tune_result import TuneResult, tuned_document
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import recipe_session
 from tests.execution.test_pool import wait_until_dead
+from tests.support.sessions import recipe_session
 
 TWO_AXES = (
     "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"  # optimum 2^-6, 0.01
@@ -57,7 +57,7 @@ def kill_after_trainings(process: subprocess.Popen[str], tmp_path: Path, count: 
 def start(tmp_path: Path, landscape: dict[str, Any], work: str = "tune", **options: Any) -> subprocess.Popen[str]:
     """Tunes or checks in another process."""
     landscape = landscape | {"log": str(tmp_path / "log")}
-    command = [sys.executable, "-m", "tests.commands.sessions", work, str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "tests.support.sessions", work, str(tmp_path / "runs")]
     return subprocess.Popen([*command, recipe_text(landscape, **options)], stderr=subprocess.PIPE, text=True)
 
 

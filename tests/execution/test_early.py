@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.cli import app as module
-from hptransfer.commands.early import start_workers
+from hptransfer.engine.prestart import start_workers
 from hptransfer.execution.early import start_early, take_early
 from hptransfer.execution.outcome import Success
 from hptransfer.execution.pool import WorkerPool
@@ -82,7 +82,7 @@ def test_workers_start_early_only_where_they_will_be_needed(
 ) -> None:
     """A result that is there will mostly be printed again; `check` before `tune` is refused."""
     calls: list[int] = []
-    monkeypatch.setattr("hptransfer.commands.early.start_early", lambda entry, workers: calls.append(workers))
+    monkeypatch.setattr("hptransfer.engine.prestart.start_early", lambda entry, workers: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text(MLP)
     (tmp_path / "runs" / "small").mkdir(parents=True)
     for name in files:
@@ -98,7 +98,7 @@ def test_a_faulty_recipe_starts_nothing_and_is_told_once(
 ) -> None:
     """The command itself reports the fault."""
     calls: list[int] = []
-    monkeypatch.setattr("hptransfer.commands.early.start_early", lambda entry, workers: calls.append(workers))
+    monkeypatch.setattr("hptransfer.engine.prestart.start_early", lambda entry, workers: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text("name: 3\n")
 
     with pytest.raises(module.typer.Exit) as ended:

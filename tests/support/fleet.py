@@ -18,8 +18,8 @@ from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue_pool import join, terms_of, through_restarts
 from hptransfer.cluster.study import create_study
 from hptransfer.cluster.worker import WorkerLimits, work
-from hptransfer.commands.options import BudgetOptions
-from hptransfer.commands.running import Session, open_session
+from hptransfer.engine.options import BudgetOptions
+from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
 from hptransfer.trainers.torch import TrialRequest

@@ -31,7 +31,7 @@ tune:
     learning_rate: {{low: 1.0e-3, high: 1.0e-1}}
 """
 FACTORY = r"""factory
-  factory: tests.commands.own_models:blocks
+  factory: tests.support.own_models:blocks
   width_argument: channels
   depth_argument: layers
   arguments: {factor: 3}
@@ -84,7 +84,7 @@ def test_own_models_are_measured(tmp_path: Path) -> None:
 
 def test_other_outputs_are_refused(tmp_path: Path) -> None:
     """A model without logits can be planned but not trained here; the error says so."""
-    recipe = loaded(tmp_path, "factory\n  factory: tests.commands.own_models:regression")
+    recipe = loaded(tmp_path, "factory\n  factory: tests.support.own_models:regression")
     recipe.path.write_text(recipe.text.replace("completep", "mup").replace("depth: 4", "depth: 2"))
     again = load_recipe(recipe.path)
     payload = TrialRequest(again.recipe, again.path.parent, again.recipe.size(32, 2), {}, 0).payload()
@@ -126,7 +126,7 @@ def test_validate_with_trust_builds(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("tests.commands.own_models:blocks", "no_such_module:f", "no_such_module: ModuleNotFoundError"),
+        ("tests.support.own_models:blocks", "no_such_module:f", "no_such_module: ModuleNotFoundError"),
         ("width_argument: channels", "width_argument: wide", "unexpected keyword argument 'wide'"),
         ("own_models:blocks", "own_models:Tensor.size", "TypeError"),
     ],
@@ -142,7 +142,7 @@ def test_factories_that_fail(tmp_path: Path, old: str, new: str, said: str) -> N
 
 def test_the_line_of_an_error_answers_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each hint's `roles: {...}`, pasted into the recipe, decides the parameter it was for."""
-    model = "factory\n  factory: tests.commands.own_models:mixtures"
+    model = "factory\n  factory: tests.support.own_models:mixtures"
     recipe = loaded(tmp_path, model)
     mup = recipe.text.replace("completep", "mup")
     recipe.path.write_text(mup)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.commands.remembered import read_remembered
 from hptransfer.corpus import read_text
+from hptransfer.engine.recipe_snapshot import read_remembered
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe

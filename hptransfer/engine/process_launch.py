@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hptransfer.commands.options import Launch
+from hptransfer.engine.options import Launch
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe
 

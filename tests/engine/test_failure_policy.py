@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.commands.running import Session, open_session
 from hptransfer.commands.tune import tune
+from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
 from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import grid, recipe_session
+from tests.support.sessions import grid, recipe_session
 
 MODEL = """\
 import torch

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.commands.launching import launched, require_workers_here
-from hptransfer.commands.options import Launch
-from hptransfer.commands.running import open_session
+from hptransfer.engine.options import Launch
+from hptransfer.engine.process_launch import launched, require_workers_here
+from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from tests.commands.landscape import FINGERPRINT

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hptransfer.commands.cost import Costs
-from hptransfer.commands.options import BudgetOptions
+from hptransfer.engine.flops import Costs
+from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import UsageError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.recipe.quantities import memory, seconds

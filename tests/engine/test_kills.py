@@ -43,7 +43,7 @@ def test_fifty_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     trials of four sizes is finished exactly once.
     """
     rng, died, finished = random.Random(7), Counter[str](), set[str]()
-    command = [sys.executable, "-m", "tests.commands.sessions", f"grid:{SEEDS}", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "tests.support.sessions", f"grid:{SEEDS}", str(tmp_path / "runs")]
     text = recipe_text({"seconds": 0.05, "log": str(tmp_path / "log")})
     wanted = 4 * 4 * SEEDS
     process = None

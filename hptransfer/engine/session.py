@@ -13,15 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hptransfer.cluster.queue_pool import QueuePool, join
-from hptransfer.commands.budget import Limits, Meter, limits_of
-from hptransfer.commands.cost import Costs
-from hptransfer.commands.failing import Streak
-from hptransfer.commands.interruption import Interruption, signals_noted
-from hptransfer.commands.launching import launched, require_workers_here
-from hptransfer.commands.options import BudgetOptions, Launch, OnChange, TrainingOptions
-from hptransfer.commands.remembered import remember, settle
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
+from hptransfer.engine.budget import Limits, Meter, limits_of
+from hptransfer.engine.failure_policy import Streak
+from hptransfer.engine.flops import Costs
+from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions
+from hptransfer.engine.process_launch import launched, require_workers_here
+from hptransfer.engine.recipe_snapshot import remember, settle
+from hptransfer.engine.signals import Interruption, signals_noted
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool, WorkerPool

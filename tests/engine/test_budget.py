@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.budget import Limits, Meter, limits_of
-from hptransfer.commands.cost import percent, spent_on
-from hptransfer.commands.options import BudgetOptions
 from hptransfer.commands.tune import tune
 from hptransfer.commands.tune_result import TuneResult
+from hptransfer.engine.budget import Limits, Meter, limits_of
+from hptransfer.engine.flops import percent, spent_on
+from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import BudgetError, MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.recipe.schema import Budget
 from hptransfer.storage.trials import FailedTrial
 from tests.commands.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text
-from tests.commands.sessions import recipe_session
+from tests.support.sessions import recipe_session
 
 
 def tuned(tmp_path: Path, options: BudgetOptions, landscape: dict[str, Any] | None = None) -> TuneResult:
@@ -86,7 +86,7 @@ def test_a_budget_that_suffices_changes_nothing(tmp_path: Path) -> None:
 
 def test_wall_time_ends_the_command_and_its_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of a minute do not outlast four seconds and the grace; they are interrupted, not failed."""
-    monkeypatch.setattr("hptransfer.commands.running.GRACE", 0.5)
+    monkeypatch.setattr("hptransfer.engine.session.GRACE", 0.5)
     started = time.monotonic()
     with pytest.raises(BudgetError) as stop:
         tuned(tmp_path, BudgetOptions(max_time="4s"), {"seconds": 60})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.commands.dry_run import dry_run
-from hptransfer.commands.forecast import SizeForecast, Timing, _seconds, _wall
-from hptransfer.commands.options import Launch, TrainingOptions
+from hptransfer.engine.dry_run import dry_run
+from hptransfer.engine.forecast import SizeForecast, Timing, _seconds, _wall
+from hptransfer.engine.options import Launch, TrainingOptions
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 

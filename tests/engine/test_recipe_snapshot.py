@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.remembered import read_remembered
-from hptransfer.commands.running import open_session
 from hptransfer.commands.tune import tune
+from hptransfer.engine.recipe_snapshot import read_remembered
+from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import recipe_session
 from tests.recipe.texts import edited
+from tests.support.sessions import recipe_session
 
 
 def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list[str], int]:

@@ -11,16 +11,16 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from hptransfer.commands.budget import limits_of
-from hptransfer.commands.cost import percent
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.forecast import Forecast, forecast
-from hptransfer.commands.launching import launched, require_workers_here
-from hptransfer.commands.options import TrainingOptions
 from hptransfer.commands.timing import STEPS
 from hptransfer.commands.tuned import read_tuned
 from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
+from hptransfer.engine.budget import limits_of
+from hptransfer.engine.flops import percent
+from hptransfer.engine.forecast import Forecast, forecast
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.process_launch import launched, require_workers_here
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe

@@ -10,8 +10,8 @@ from typing import Any
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.commands.check import check
-from hptransfer.commands.running import Session, open_session
 from hptransfer.commands.tune import tune
+from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import TrialRequest
 from tests.commands.landscape import FINGERPRINT

@@ -1,4 +1,4 @@
-"""Models that a recipe names as `tests.commands.own_models:function`."""
+"""Models that a recipe names as `tests.support.own_models:function`."""
 
 from __future__ import annotations
 

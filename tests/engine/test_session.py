@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.running import Session, relative_cost, run_requests
+from hptransfer.engine.session import Session, relative_cost, run_requests
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial
 from tests.commands.landscape import recipe_text
-from tests.commands.sessions import FINGERPRINT, recipe_session
+from tests.support.sessions import FINGERPRINT, recipe_session
 
 
 class Bench:

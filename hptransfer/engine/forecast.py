@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.commands.cost import Costs
 from hptransfer.commands.timing import STEPS
+from hptransfer.engine.flops import Costs
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool

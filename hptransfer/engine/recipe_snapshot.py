@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hptransfer.commands.options import OnChange
 from hptransfer.corpus import read_text
+from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.recipe.changes import Change, Effect, changes
 from hptransfer.recipe.load import LoadedRecipe, recipe_hash

@@ -19,19 +19,19 @@ import optuna
 import pytest
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.budget import Limits, Meter
-from hptransfer.commands.cost import Costs
-from hptransfer.commands.failing import Streak
-from hptransfer.commands.remembered import read_remembered
-from hptransfer.commands.running import Session, _Attempt, _Run
 from hptransfer.commands.scale import _read_transfer
 from hptransfer.commands.tune import tune
 from hptransfer.commands.tuned import read_tuned
+from hptransfer.engine.budget import Limits, Meter
+from hptransfer.engine.failure_policy import Streak
+from hptransfer.engine.flops import Costs
+from hptransfer.engine.recipe_snapshot import read_remembered
+from hptransfer.engine.session import Session, _Attempt, _Run
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from tests.commands.landscape import recipe_text, work
-from tests.commands.sessions import grid, recipe_session
 from tests.commands.test_tune import in_database, trainings
+from tests.support.sessions import grid, recipe_session
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ def in_a_namespace(script: str, *arguments: str) -> subprocess.CompletedProcess[
 def test_a_disk_that_fills_up_stops_the_search_and_loses_nothing(tmp_path: Path) -> None:
     """F5. Exit status 4 with advice on a full disk; with space again the same command reaches its total."""
     text = recipe_text({"log": str(tmp_path / "log"), "noise": 0.01}, trials=24)
-    work = f'"{sys.executable}" -m tests.commands.sessions tune "$1/disk/runs" "$2"'
+    work = f'"{sys.executable}" -m tests.support.sessions tune "$1/disk/runs" "$2"'
     done = in_a_namespace(
         'mkdir "$1/disk"; mount -t tmpfs -o size=600k none "$1/disk" || exit 90\n'
         # an empty study has 115 kB, the whole one 164 kB: 144 kB are left

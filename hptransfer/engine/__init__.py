@@ -1,0 +1,1 @@
+"""Engine: sessions that train trials within a budget and survive what goes wrong."""
