@@ -25,7 +25,6 @@ from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
 from hptransfer.cluster.queue_pool import LIMITS, terms_of
 from hptransfer.cluster.result_spool import Spool, SpooledResult
 from hptransfer.cluster.study import SharedStudy, join_study, study_state
-from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import launched
@@ -35,6 +34,7 @@ from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trainers.tasks import ENTRY
 
 #: as many failures in a row and this host takes no more tasks: it may be what is broken
 MOST_FAILURES = 3

@@ -39,7 +39,7 @@ def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, fingerpr
 
     Args:
         design: sizes and tuned values.
-        pool: whose entry is `hptransfer.commands.work:work`.
+        pool: whose entry is `hptransfer.trainers.tasks:work`.
         cache: a JSON file of earlier measurements, by content; written whole.
         fingerprint: of the corpus.
 

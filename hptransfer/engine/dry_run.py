@@ -12,9 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.timing import STEPS
 from hptransfer.commands.tuned import read_tuned
-from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
@@ -29,6 +27,8 @@ from hptransfer.report.progress import duration
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trainers.timing import STEPS
 from hptransfer.trainers.torch import TrialRequest
 
 

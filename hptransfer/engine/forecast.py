@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.commands.timing import STEPS
 from hptransfer.engine.flops import Costs
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.trainers.timing import STEPS
 from hptransfer.trainers.torch import TrialRequest
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite

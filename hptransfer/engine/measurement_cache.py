@@ -21,7 +21,7 @@ def measure(
 
     Args:
         payloads: by a hash of what determines the result, small sizes first; each with "size" for messages.
-        pool: whose entry is `hptransfer.commands.work:work`; nothing else may be under way in it.
+        pool: whose entry is `hptransfer.trainers.tasks:work`; nothing else may be under way in it.
         cache: a JSON file of earlier results; written whole.
         what: the rule that a failure breaks ("the coordinate check must be able to ...").
 

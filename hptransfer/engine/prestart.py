@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.commands.work import ENTRY
 from hptransfer.errors import HptransferError
 from hptransfer.execution.early import start_early
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trainers.tasks import ENTRY
 
 
 def start_workers(command: str, recipe: str, runs: Path, workers: int) -> None:

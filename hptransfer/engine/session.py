@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hptransfer.cluster.queue_pool import QueuePool, join
-from hptransfer.commands.work import ENTRY
 from hptransfer.corpus import read_text
 from hptransfer.engine.budget import Limits, Meter, limits_of
 from hptransfer.engine.failure_policy import Streak
@@ -34,6 +33,7 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import OpenTrial, TrialStore
+from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial, trial_from_dict
 

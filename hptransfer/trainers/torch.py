@@ -138,7 +138,7 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     processes = payload["recipe"]["training"].get("processes", 1)
     if processes > 1:
-        from hptransfer.commands.ranks import run_ranks
+        from hptransfer.trainers.torchrun import run_ranks
 
         return run_ranks(payload, processes)
     return train_trial(payload)

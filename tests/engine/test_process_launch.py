@@ -17,9 +17,9 @@ from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from tests.commands.landscape import FINGERPRINT
-from tests.commands.test_ranks import _ranks
 from tests.commands.test_run import RECIPE, ROOT, hptransfer
 from tests.execution.test_pool import wait_until_dead
+from tests.trainers.test_torchrun import _ranks
 
 
 def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:

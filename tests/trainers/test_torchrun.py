@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.ranks import failure
 from hptransfer.errors import RecipeError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import TrialRequest, run_trial
+from hptransfer.trainers.torchrun import failure
 
 RECIPE = """\
 name: together
@@ -105,7 +105,7 @@ def test_processes_together_give_the_loss_of_one(tmp_path: Path, kind: str, batc
 @pytest.mark.slow
 def test_a_killed_process_costs_its_trial_and_the_next_one_runs(tmp_path: Path) -> None:
     """SIGKILL of one of two: the trial fails as killed, nobody is left behind, the worker goes on."""
-    with WorkerPool("hptransfer.commands.work:work", 1) as pool:
+    with WorkerPool("hptransfer.trainers.tasks:work", 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
         killer = threading.Thread(target=lambda: os.kill(_ranks(2)[0], signal.SIGKILL))
         killer.start()
@@ -124,7 +124,7 @@ def test_a_killed_process_costs_its_trial_and_the_next_one_runs(tmp_path: Path) 
 @pytest.mark.slow
 def test_processes_do_not_outlive_their_worker(tmp_path: Path) -> None:
     """A worker that is killed, for example over its time limit, takes torchrun and its processes along."""
-    with WorkerPool("hptransfer.commands.work:work", 1) as pool:
+    with WorkerPool("hptransfer.trainers.tasks:work", 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
         pool.next_result(1)
         _ranks(2)
@@ -144,7 +144,7 @@ def _ranks(count: int) -> list[int]:
         found = [
             int(pid)
             for pid, args in lines
-            if "-m hptransfer.commands.ranks" in args and "torch.distributed" not in args
+            if "-m hptransfer.trainers.torchrun" in args and "torch.distributed" not in args
         ]
         if len(found) >= count or time.monotonic() > deadline:
             if count:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hptransfer.commands.timing import time_steps
 from hptransfer.engine.flops import count_costs
+from hptransfer.trainers.timing import time_steps
 from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
 
-ENTRY = "hptransfer.commands.work:work"
+ENTRY = "hptransfer.trainers.tasks:work"
 
 _TASKS = {
     "trial": run_trial,

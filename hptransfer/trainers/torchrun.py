@@ -1,6 +1,6 @@
 """A trial that several processes train: torchrun starts them, gloo carries the gradients, the first one answers.
 
-Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.commands.ranks FOLDER`; the folder holds
+Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.trainers.torchrun FOLDER`; the folder holds
 the payload and receives the result, or an exception's text per process.
 """
 
@@ -46,7 +46,7 @@ def run_ranks(payload: Mapping[str, Any], processes: int) -> dict[str, Any]:
         (folder / _PAYLOAD).write_text(json.dumps(payload), encoding="utf-8")
         launch = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", "--max-restarts=0"]
         done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", *launch, "-m", "hptransfer.commands.ranks", name],
+            [sys.executable, "-m", "torch.distributed.run", *launch, "-m", "hptransfer.trainers.torchrun", name],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
