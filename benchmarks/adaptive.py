@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hptransfer.commands.climbing import climb
-from hptransfer.commands.design import CheckDesign
+from hptransfer.checking.adaptive import climb
+from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.transfer.verdict import Verdict

@@ -24,15 +24,15 @@ from typing import Any
 
 import yaml
 
-from hptransfer.commands.scale import scale
-from hptransfer.commands.tune import tune
 from hptransfer.engine.session import Session, open_session, run_requests
 from hptransfer.models.applied import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
+from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import TrialRequest, planned
 from hptransfer.trials.trial import Trial
+from hptransfer.tuning.tune import tune
 
 #: seeds of the final runs; no search uses them
 FIRST_SEED = 1000

@@ -151,7 +151,7 @@ def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: p
 def test_reading_text_needs_no_torch() -> None:
     """Commands that train nothing know the data's fingerprint without waiting for torch."""
     script = (
-        "import sys, hptransfer.corpus, hptransfer.commands.tune, hptransfer.commands.check\n"
+        "import sys, hptransfer.corpus, hptransfer.tuning.tune, hptransfer.checking.check\n"
         "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -6,13 +6,13 @@ import json
 
 from rich.console import Console
 
-from hptransfer.commands.check import check
-from hptransfer.commands.scale import scale
-from hptransfer.commands.tune import print_tuned, tune
-from hptransfer.commands.tune_result import tuned_document
+from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
+from hptransfer.tuning.result import tuned_document
+from hptransfer.tuning.tune import print_tuned, tune
 
 
 def run_command(options: TrainingOptions, *, force: bool) -> int:

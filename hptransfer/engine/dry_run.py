@@ -11,8 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.tuned import read_tuned
+from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.corpus import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
@@ -30,6 +29,7 @@ from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.timing import STEPS
 from hptransfer.trainers.torch import TrialRequest
+from hptransfer.tuning.tuned_file import read_tuned
 
 
 def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: str = ENTRY) -> int:

@@ -18,8 +18,8 @@ from optuna.trial import TrialState as OptunaState
 from hptransfer.cluster.queue import TaskQueue
 from hptransfer.cluster.queue_pool import join
 from hptransfer.commands.study_status import study_status_command
-from tests.commands.landscape import FINGERPRINT
 from tests.support.fleet import Fleet, signal_with, until
+from tests.support.landscape import FINGERPRINT
 from tests.support.postgres import PASSWORD, Server, with_password
 
 pytestmark = pytest.mark.usefixtures("database")

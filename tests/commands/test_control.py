@@ -17,15 +17,15 @@ import pytest
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.commands.retry import retry_command
-from hptransfer.commands.status import read_status, status_command
 from hptransfer.commands.stop import stop_command
-from hptransfer.commands.tune import tune
 from hptransfer.engine.run_lookup import locate
+from hptransfer.engine.status import read_status, status_command
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
-from tests.commands.landscape import recipe_text
-from tests.commands.test_tune import in_database, start, trainings
+from hptransfer.tuning.tune import tune
+from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session
+from tests.tuning.test_tune import in_database, start, trainings
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -255,7 +255,7 @@ def test_a_status_of_a_damaged_database_is_said_in_words(tmp_path: Path, capsys:
 
 def test_watch_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One JSON line per look; the last one has no owner."""
-    monkeypatch.setattr("hptransfer.commands.status.INTERVAL", 0.1)
+    monkeypatch.setattr("hptransfer.engine.status.INTERVAL", 0.1)
     process = start(tmp_path, {"seconds": 0.1})
     until(lambda: in_database(tmp_path, "COMPLETE"), process)
     lines: list[str] = []

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from hptransfer.commands.init import init_command
-from hptransfer.commands.validate import validate
 from hptransfer.errors import UsageError
+from hptransfer.linting.validate import validate
 from hptransfer.recipe.library import template, templates
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.outline import KINDS, keys_at

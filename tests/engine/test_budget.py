@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.tune import tune
-from hptransfer.commands.tune_result import TuneResult
 from hptransfer.engine.budget import Limits, Meter, limits_of
 from hptransfer.engine.flops import percent, spent_on
 from hptransfer.engine.options import BudgetOptions
@@ -17,7 +15,9 @@ from hptransfer.errors import BudgetError, MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.recipe.schema import Budget
 from hptransfer.storage.trials import FailedTrial
-from tests.commands.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text
+from hptransfer.tuning.result import TuneResult
+from hptransfer.tuning.tune import tune
+from tests.support.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text
 from tests.support.sessions import recipe_session
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.commands.tune import tune
-from hptransfer.commands.tune_result import TuneResult
 from hptransfer.engine.session import open_session
+from hptransfer.tuning.result import TuneResult
+from hptransfer.tuning.tune import tune
 
 RECIPE = """\
 name: tiny

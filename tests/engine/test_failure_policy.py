@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.commands.tune import tune
 from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
 from hptransfer.trainers.torch import TrialRequest
-from tests.commands.landscape import recipe_text
+from hptransfer.tuning.tune import tune
+from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session
 
 MODEL = """\

@@ -19,9 +19,6 @@ import optuna
 import pytest
 
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.scale import _read_transfer
-from hptransfer.commands.tune import tune
-from hptransfer.commands.tuned import read_tuned
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import Streak
 from hptransfer.engine.flops import Costs
@@ -29,9 +26,12 @@ from hptransfer.engine.recipe_snapshot import read_remembered
 from hptransfer.engine.session import Session, _Attempt, _Run
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
-from tests.commands.landscape import recipe_text, work
-from tests.commands.test_tune import in_database, trainings
+from hptransfer.scaling.scale import _read_transfer
+from hptransfer.tuning.tune import tune
+from hptransfer.tuning.tuned_file import read_tuned
+from tests.support.landscape import recipe_text, work
 from tests.support.sessions import grid, recipe_session
+from tests.tuning.test_tune import in_database, trainings
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.landscape import recipe_text
-from tests.commands.test_tune import in_database, trainings
+from tests.support.landscape import recipe_text
+from tests.tuning.test_tune import in_database, trainings
 
 KILLS = 50
 SEEDS = 16

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.commands.plan import plan_command
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.scaling.plan import plan_command
 from hptransfer.trainers.torch import TrialRequest, planned, training_settings
 
 RECIPE = """\

@@ -16,9 +16,9 @@ from hptransfer.engine.process_launch import launched, require_workers_here
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from tests.commands.landscape import FINGERPRINT
 from tests.commands.test_run import RECIPE, ROOT, hptransfer
 from tests.execution.test_pool import wait_until_dead
+from tests.support.landscape import FINGERPRINT
 from tests.trainers.test_torchrun import _ranks
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.tune import tune
 from hptransfer.engine.recipe_snapshot import read_remembered
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
-from tests.commands.landscape import recipe_text
+from hptransfer.tuning.tune import tune
 from tests.recipe.texts import edited
+from tests.support.landscape import recipe_text
 from tests.support.sessions import recipe_session
 
 

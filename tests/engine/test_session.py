@@ -14,7 +14,7 @@ from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial
-from tests.commands.landscape import recipe_text
+from tests.support.landscape import recipe_text
 from tests.support.sessions import FINGERPRINT, recipe_session
 
 

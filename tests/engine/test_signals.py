@@ -15,11 +15,11 @@ import pytest
 from hptransfer.engine.signals import signals_noted
 from hptransfer.errors import Terminated
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from tests.commands.landscape import recipe_text
 from tests.commands.test_control import until
 from tests.commands.test_run import RECIPE, ROOT, hptransfer
-from tests.commands.test_tune import in_database, start
+from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session
+from tests.tuning.test_tune import in_database, start
 
 SLOW = RECIPE.replace("steps: 6,", "steps: 700,")
 

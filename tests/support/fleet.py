@@ -23,7 +23,7 @@ from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
 from hptransfer.trainers.torch import TrialRequest
-from tests.commands.landscape import FINGERPRINT, recipe_text
+from tests.support.landscape import FINGERPRINT, recipe_text
 
 
 def many(session: Session, count: int) -> list[TrialRequest]:
@@ -37,7 +37,7 @@ def many(session: Session, count: int) -> list[TrialRequest]:
 
 
 #: "module:function" that trains
-ENTRY = "tests.commands.landscape:work"
+ENTRY = "tests.support.landscape:work"
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Fleet:
     Attributes:
         folder: for the recipe, run folders and spools.
         url: of the database.
-        landscape: see `tests.commands.landscape`.
+        landscape: see `tests.support.landscape`.
     """
 
     folder: Path

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
-from hptransfer.commands.check import check
-from hptransfer.commands.tune import tune
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import TrialRequest
-from tests.commands.landscape import FINGERPRINT
+from hptransfer.tuning.tune import tune
+from tests.support.landscape import FINGERPRINT
 
 
 @contextlib.contextmanager

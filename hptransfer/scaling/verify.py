@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from hptransfer.commands.predicted import describe_ends
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.table import numbers
+from hptransfer.scaling.registered_prediction import describe_ends
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.prediction import registered
 

@@ -14,15 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from hptransfer import __version__
-from hptransfer.commands.climbing import Climb, climb
-from hptransfer.commands.coordinates import check_coordinates
-from hptransfer.commands.design import CheckDesign
-from hptransfer.commands.interacting import search_interactions, with_limits
-from hptransfer.commands.noise_scale import check_noise_scale
-from hptransfer.commands.plan import wanted_size
-from hptransfer.commands.predicted import describe_target
-from hptransfer.commands.sharpness import check_sharpness
-from hptransfer.commands.tuned import read_tuned
+from hptransfer.checking.adaptive import Climb, climb
+from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.coordinate_check import check_coordinates
+from hptransfer.checking.interactions import search_interactions, with_limits
+from hptransfer.checking.noise_scale import check_noise_scale
+from hptransfer.checking.sharpness import check_sharpness
 from hptransfer.diagnostics.collapse import collapse_of
 from hptransfer.diagnostics.coordinate import CoordinateReport
 from hptransfer.engine.dry_run import dry_run as forecast_command
@@ -38,11 +35,14 @@ from hptransfer.report.interactions import print_interactions
 from hptransfer.report.progress import Progress
 from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.scaling.plan import wanted_size
+from hptransfer.scaling.registered_prediction import describe_target
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.transfer.judge import TransferReport, joined
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.tuning.tuned_file import read_tuned
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from hptransfer.commands.tune import Search, print_tuned, tune
-from hptransfer.commands.tune_result import TuneResult, tuned_document
-from hptransfer.commands.tuned import read_tuned
 from hptransfer.errors import InconclusiveError
-from tests.commands.landscape import recipe_text
+from hptransfer.tuning.result import TuneResult, tuned_document
+from hptransfer.tuning.tune import Search, print_tuned, tune
+from hptransfer.tuning.tuned_file import read_tuned
 from tests.execution.test_pool import wait_until_dead
+from tests.support.landscape import recipe_text
 from tests.support.sessions import recipe_session
 
 TWO_AXES = (

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptransfer.commands.design import CheckDesign, Run, stretch
+from hptransfer.checking.check_grid import CheckDesign, Run, stretch
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.allocation import Lattice, Wanted, allocate
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER

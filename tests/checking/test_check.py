@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.check import CheckResult, check
-from hptransfer.commands.scale import scale
-from hptransfer.commands.tune import tune
+from hptransfer.checking.check import CheckResult, check
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
+from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.verdict import Verdict
-from tests.commands.ladder import recipe_text
+from hptransfer.tuning.tune import tune
+from tests.support.ladder import recipe_text
 from tests.support.sessions import recipe_session
 
 ROOT = Path(__file__).parents[2]

@@ -17,15 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.commands.tune_result import (
-    BestObserved,
-    Confirmation,
-    Spared,
-    TrialCount,
-    TuneResult,
-    tuned_document,
-    write_tuned,
-)
 from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.flops import spent_on
 from hptransfer.engine.options import TrainingOptions
@@ -41,9 +32,18 @@ from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.tuning.result import (
+    BestObserved,
+    Confirmation,
+    Spared,
+    TrialCount,
+    TuneResult,
+    tuned_document,
+    write_tuned,
+)
 
 if TYPE_CHECKING:
-    from hptransfer.commands.one_at_a_time import OneAtATime
+    from hptransfer.tuning.one_at_a_time import OneAtATime
 
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 MOST_RECOMMENDATIONS = 3
@@ -128,7 +128,7 @@ class Part:
 def _search(session: Session, size: Size, on_event: OnEvent) -> Search | OneAtATime:
     if session.loaded.recipe.tune.order == "joint" or len(session.loaded.recipe.tune.space) == 1:
         return Search(session, size, on_event)
-    from hptransfer.commands.one_at_a_time import OneAtATime  # which is made of searches itself
+    from hptransfer.tuning.one_at_a_time import OneAtATime  # which is made of searches itself
 
     return OneAtATime(session, size, on_event)
 

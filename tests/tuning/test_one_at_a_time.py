@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.tune import tune
-from hptransfer.commands.tune_result import TuneResult
 from hptransfer.trials.trial import Trial
-from tests.commands.landscape import recipe_text
+from hptransfer.tuning.result import TuneResult
+from hptransfer.tuning.tune import tune
+from tests.support.landscape import recipe_text
 from tests.support.sessions import recipe_session
 
 TWO = "learning_rate: {low: 0.0009765625, high: 0.25}\n    readout_learning_rate: {low: 0.0625, high: 16}"

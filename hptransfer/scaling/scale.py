@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer import __version__
-from hptransfer.commands.plan import plan_recipe, wanted_size
-from hptransfer.commands.predicted import describe_prediction, registered_prediction
-from hptransfer.commands.tuned import read_tuned
 from hptransfer.engine.flops import Spent
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.target import TargetEvidence, target_document, write_target
@@ -22,9 +19,12 @@ from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.documents import to_document
+from hptransfer.scaling.plan import plan_recipe, wanted_size
+from hptransfer.scaling.registered_prediction import describe_prediction, registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
+from hptransfer.tuning.tuned_file import read_tuned
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")

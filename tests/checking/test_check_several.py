@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hptransfer.commands.check import CheckResult, check
-from hptransfer.commands.tune import tune
+from hptransfer.checking.check import CheckResult, check
 from hptransfer.transfer.verdict import Verdict
-from tests.commands.ladder import recipe_text
+from hptransfer.tuning.tune import tune
+from tests.support.ladder import recipe_text
 from tests.support.sessions import recipe_session
 
 READOUT = ", readout_learning_rate: {low: 0.0625, high: 16}"

@@ -1,4 +1,4 @@
-"""What `tune` found, as a value and as the file `tuned.yaml` (`commands/tuned.py` reads it)."""
+"""What `tune` found, as a value and as the file `tuned.yaml` (`tuning/tuned_file.py` reads it)."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.commands.tune import MOST_RECOMMENDATIONS, Part, Search
-from hptransfer.commands.tune_result import Spared
 from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.space import Axis, Space
 from hptransfer.trainers.torch import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.tuning.result import Spared
+from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
 
 if TYPE_CHECKING:
     from hptransfer.engine.session import OnEvent, Session

@@ -71,8 +71,8 @@ def validate(reference: str, trust: bool = False) -> Validation:
 
 def _model_faults(loaded: LoadedRecipe) -> Iterator[Finding]:
     """What a plan of the target would ask for."""
-    from hptransfer.commands.plan import plan_recipe, wanted_size
     from hptransfer.recipe.hyperparameters import defaults
+    from hptransfer.scaling.plan import plan_recipe, wanted_size
 
     try:
         plan_recipe(loaded.recipe, wanted_size(loaded.recipe, None, None), defaults(loaded.recipe.training))

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from hptransfer.commands.predicted import describe_forecast
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import printable
 from hptransfer.report.results import (
@@ -29,6 +28,7 @@ from hptransfer.results_table.group import judge_group
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import Group, Results, gather, selected
 from hptransfer.results_table.table_slices import TableSlice, slice_table
+from hptransfer.scaling.registered_prediction import describe_forecast
 from hptransfer.transfer.exponents import Exponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, facts_of, predict

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.adaptive import Ladder, recipe
-from hptransfer.commands.climbing import Climb, climb
-from hptransfer.commands.design import CheckDesign
+from hptransfer.checking.adaptive import Climb, climb
+from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.verdict import Verdict
 

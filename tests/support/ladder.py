@@ -20,7 +20,7 @@ from typing import Any
 
 from hptransfer.trainers.torch import TrialRequest, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
-from tests.commands.landscape import FINGERPRINT, cost
+from tests.support.landscape import FINGERPRINT, cost
 
 #: of its recipes: 10 steps of 64 examples of 64 positions
 TOKENS = 10 * 64 * 64

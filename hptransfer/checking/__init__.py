@@ -1,0 +1,1 @@
+"""Checking: the ladder, its design, and the check as a library."""

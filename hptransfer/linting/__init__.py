@@ -1,0 +1,1 @@
+"""Linting: recipes checked without training."""

@@ -1,0 +1,1 @@
+"""Scaling: the plan of a size and the target's configuration, with its registered prediction."""
