@@ -21,10 +21,10 @@ from pathlib import Path
 from landscapes import Bowl, Landscape, ProxyLine
 
 from hptransfer.recipe.load import load_recipe
+from hptransfer.search.asha import loss_at, rungs
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import STEADIED_VALUES, Decision, Rounds
 from hptransfer.search.space import Axis, Space
-from hptransfer.search.stopping import loss_at, rungs
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import TrialRequest, run_trial
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict

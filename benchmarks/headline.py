@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from hptransfer.engine.session import Session, open_session, run_requests
-from hptransfer.models.applied import load_plan
+from hptransfer.models.applied_plan import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale

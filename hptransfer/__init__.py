@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hptransfer.models.applied import load_plan
+    from hptransfer.models.api import plan
+    from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
-    from hptransfer.models.planning import plan
     from hptransfer.training.schedule import schedule_factor
 
 __all__ = [
@@ -42,8 +42,8 @@ _PUBLIC = {
     "audit_optimizer": "hptransfer.models.audit",
     "audit_scheduler": "hptransfer.models.audit",
     "eps_ratios": "hptransfer.models.audit",
-    "load_plan": "hptransfer.models.applied",
-    "plan": "hptransfer.models.planning",
+    "load_plan": "hptransfer.models.applied_plan",
+    "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
     "schedule_factor": "hptransfer.training.schedule",
     "write_base_shapes": "hptransfer.models.base_shapes",

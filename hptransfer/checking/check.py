@@ -28,12 +28,12 @@ from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import Session, relative_cost, session_of
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.beside import print_collapse, print_laziness, print_noise_scale, print_sharpness
+from hptransfer.report.adaptive import print_rounds
 from hptransfer.report.curves import save_curves
-from hptransfer.report.documents import to_document, transfer_document
+from hptransfer.report.diagnostics import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.interactions import print_interactions
+from hptransfer.report.json_documents import to_document, transfer_document
 from hptransfer.report.progress import Progress
-from hptransfer.report.rounds import print_rounds
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import describe_target

@@ -25,7 +25,7 @@ from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
 from hptransfer.cluster.queue_pool import LIMITS, terms_of
 from hptransfer.cluster.result_spool import Spool, SpooledResult
 from hptransfer.cluster.study import SharedStudy, join_study, study_state
-from hptransfer.corpus import read_text
+from hptransfer.data.corpus import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import launched
 from hptransfer.errors import HptransferError, MachineError, UsageError

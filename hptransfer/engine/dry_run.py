@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer.checking.check_grid import CheckDesign
-from hptransfer.corpus import read_text
+from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast, forecast
@@ -21,7 +21,7 @@ from hptransfer.engine.process_launch import launched, require_workers_here
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.report.documents import to_document
+from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hptransfer.cluster.queue_pool import QueuePool, join
-from hptransfer.corpus import read_text
+from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import Limits, Meter, limits_of
 from hptransfer.engine.failure_policy import Streak
 from hptransfer.engine.flops import Costs

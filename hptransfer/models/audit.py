@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.errors import Finding, UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 
 #: ratios between groups may differ by this much; schedulers multiply floats
 _TOLERANCE = 1e-3

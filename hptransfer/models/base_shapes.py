@@ -15,7 +15,7 @@ from mup.infshape import InfShape, zip_infshape
 from mup.shape import get_shapes
 
 from hptransfer.errors import UsageError
-from hptransfer.models.reading import Builder
+from hptransfer.models.shape_reading import Builder
 
 _HEADER = """\
 # Base shapes, one list per parameter with an entry per axis (read by microsoft/mup's set_base_shapes):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.models.families import family_of, settings_at
+from hptransfer.models.hf_families import family_of, settings_at
 from hptransfer.recipe.schema import HuggingFaceModel
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from hptransfer.parameterization.batch_and_duration import BATCH_RULES
 from hptransfer.parameterization.gauge import FORMS, TRANSFORMATION
-from hptransfer.parameterization.horizon import BATCH_RULES
 from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hptransfer.parameterization.attention import attention_note
-from hptransfer.parameterization.horizon import horizon_notes
+from hptransfer.parameterization.batch_and_duration import horizon_notes
 from hptransfer.parameterization.options import explained
 from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role

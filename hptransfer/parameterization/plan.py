@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.horizon import covered_axes, optimizer_values
-from hptransfer.parameterization.notes import plan_notes
-from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.preconditions import (
+from hptransfer.parameterization.batch_and_duration import covered_axes, optimizer_values
+from hptransfer.parameterization.checks import (
     require_branches,
     require_decoupled,
     require_known,
     require_relevant,
 )
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.notes import plan_notes
+from hptransfer.parameterization.options import PER_STEP, Options
+from hptransfer.parameterization.planned_parameter import Column, PlannedParameter, Request, plan_parameter
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rows import Column, PlannedParameter, Request, plan_parameter
 from hptransfer.parameterization.rules import Quantity, Table
 from hptransfer.parameterization.tables import TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.recipe.yaml_gate import KeyPath
+from hptransfer.recipe.yaml.gate import KeyPath
 
 LADDER_SPAN = 8
 """a width ladder that spans less shows little: drift hides in the noise of the optima"""

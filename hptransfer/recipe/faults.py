@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
-from hptransfer.recipe.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, meaning
-from hptransfer.recipe.yaml_gate import Document, KeyPath, Plain
+from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
+from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, meaning
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

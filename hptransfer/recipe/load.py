@@ -17,8 +17,8 @@ from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.library import shipped_recipes
 from hptransfer.recipe.rules import Draft, violations
 from hptransfer.recipe.schema import Recipe
-from hptransfer.recipe.source_text import MAX_BYTES
-from hptransfer.recipe.yaml_gate import Document, KeyPath, Position, read_document
+from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_document
+from hptransfer.recipe.yaml.source_text import MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
-from hptransfer.recipe.outline import SEARCHABLE, entry, without
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
@@ -32,7 +31,8 @@ from hptransfer.recipe.schema import (
     Tune,
     Width,
 )
-from hptransfer.recipe.yaml_gate import KeyPath, Plain
+from hptransfer.recipe.yaml.gate import KeyPath, Plain
+from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
 
 T = TypeVar("T")
 

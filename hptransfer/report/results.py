@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hptransfer.report.documents import FORMAT, to_document
 from hptransfer.report.findings import printable
+from hptransfer.report.json_documents import FORMAT, to_document
 from hptransfer.report.terminal import print_transfer
 from hptransfer.results_table.columns import Roles
 from hptransfer.results_table.results import Results

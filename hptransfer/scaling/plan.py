@@ -127,8 +127,8 @@ def plan_recipe(
     Raises:
         UsageError: the model cannot be read, or a rule is not known.
     """
-    from hptransfer.models.planning import options_of, plan_reading
-    from hptransfer.models.reading import read_recipe_model
+    from hptransfer.models.api import options_of, plan_reading
+    from hptransfer.models.shape_reading import read_recipe_model
 
     base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
     reading = read_recipe_model(recipe.model, base, size)

@@ -18,7 +18,7 @@ from hptransfer.export.target import TargetEvidence, target_document, write_targ
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.documents import to_document
+from hptransfer.report.json_documents import to_document
 from hptransfer.scaling.plan import plan_recipe, wanted_size
 from hptransfer.scaling.registered_prediction import describe_prediction, registered_prediction
 from hptransfer.sizes import Size

@@ -18,8 +18,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
-from hptransfer.search.designs import Point, rounded
 from hptransfer.search.space import Space
+from hptransfer.search.space_filling import Point, rounded
 from hptransfer.trials.trial import Trial, TrialState
 
 _KINDS: dict[str, type[BaseSampler]] = {

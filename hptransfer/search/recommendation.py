@@ -90,7 +90,7 @@ def _recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None
         unknown = dict.fromkeys(space.names, (None, None))
         alone = {name: (value, value) for name, value in values.items()}
         return Recommendation(values, unknown, alone, best.loss, math.nan, {}, best)
-    from hptransfer.search.basin import recommend_in_volume  # its libraries take a second to import
+    from hptransfer.search.recommend_gp import recommend_in_volume  # its libraries take a second to import
 
     return recommend_in_volume(space, finished, best)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hptransfer.recipe.schema import SamplerName
 from hptransfer.search.sampler import central_values, propose, search_settings
+from hptransfer.search.seed_pruning import clearly_worse
 from hptransfer.search.space import Space
-from hptransfer.search.sparing import clearly_worse
 from hptransfer.trials.trial import Trial, TrialState
 
 #: values around the optimum that further seeds train: a parabola and one more on each side

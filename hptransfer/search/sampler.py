@@ -9,9 +9,9 @@ from typing import Any
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import SamplerName
 from hptransfer.search import line
-from hptransfer.search.designs import LATTICE, first_untaken, grid, grid_shape, rounded, sobol
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.space import Space
+from hptransfer.search.space_filling import LATTICE, first_untaken, grid, grid_shape, rounded, sobol
 from hptransfer.trials.trial import Trial, TrialState
 
 #: this many divergences per searched hyperparameter, and nothing else, end a search
@@ -88,7 +88,7 @@ def search_settings(space: Space, sampler: SamplerName, *, total: int) -> dict[s
     if sampler == "auto" and len(space) == 1:
         arguments = {"design": "line", "coarse_step": line.coarse_step(space.axes[0], space.spacing, total)}
     elif sampler == "auto":
-        from hptransfer.search.volume import SETTINGS, start_count
+        from hptransfer.search.sampler_gp import SETTINGS, start_count
 
         arguments = {"design": "volume", "start": start_count(len(space), total), "lattice": LATTICE, **SETTINGS}
     elif sampler == "sobol":

@@ -20,8 +20,8 @@ _TASKS = {
 
 def prepare() -> None:
     """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
+    import hptransfer.models.api
     import hptransfer.models.cost
-    import hptransfer.models.planning
     import hptransfer.training.loop  # noqa: F401  # imported for its effect
 
 

@@ -22,7 +22,7 @@ from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.reading import Reading
+    from hptransfer.models.shape_reading import Reading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
@@ -256,7 +256,7 @@ def run_noise_scale(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A model initialised by the plan of its size, and its optimizer groups."""
-    from hptransfer.models.applied import AppliedPlan
+    from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
 
     rows = planned(request).rows
@@ -268,7 +268,7 @@ def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]
 
 def planned(request: TrialRequest) -> Plan:
     """The plan of the request's size in gauge `plain`."""
-    from hptransfer.models.planning import options_of, plan_reading
+    from hptransfer.models.api import options_of, plan_reading
 
     recipe = request.recipe
     return plan_reading(
@@ -335,7 +335,7 @@ def cached_reading(model: str, base: Size, size: Size) -> Reading:
         base: the size at which every factor of a rule is 1.
         size: to read.
     """
-    from hptransfer.models.reading import read_recipe_model
+    from hptransfer.models.shape_reading import read_recipe_model
     from hptransfer.recipe.schema import MODEL
 
     return read_recipe_model(MODEL.validate_json(model), base, size)

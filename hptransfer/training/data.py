@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hptransfer.corpus import read_text
+from hptransfer.data.corpus import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Data
 

@@ -23,11 +23,11 @@ from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import OnEvent, Session, relative_cost, session_of
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.search.asha import rungs
 from hptransfer.search.power import Power, advice, foresee
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
-from hptransfer.search.stopping import rungs
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
 from hptransfer.trainers.torch import TrialRequest

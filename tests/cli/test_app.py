@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from hptransfer.cli import app as module
 from hptransfer.cli.app import app
 from hptransfer.engine.options import BudgetOptions, Launch, TrainingOptions
-from tests.recipe.texts import GPT, MLP, edited
+from tests.support.recipe_texts import GPT, MLP, edited
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("init", "validate", "plan", "tune", "check", "scale", "run", "status", "retry", "stop")

@@ -111,7 +111,7 @@ def test_the_kernels_oom_killer_costs_one_trial(small_memory: Path) -> None:
         "import os, sys\n"
         "open(sys.argv[1] + '/cgroup.procs', 'w').write(str(os.getpid()))\n"
         "from hptransfer.execution.pool import WorkerPool\n"
-        "with WorkerPool('tests.execution.tasks:run', 1) as pool:\n"
+        "with WorkerPool('tests.support.pool_tasks:run', 1) as pool:\n"
         "    for payload in ({'do': 'hold', 'megabytes': 600, 'seconds': 1}, {'do': 'square', 'x': 3}):\n"
         "        pool.submit('task', payload)\n"
         "        result = pool.next_result(60)\n"

@@ -12,8 +12,8 @@ from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.tuning.tune import tune
-from tests.recipe.texts import edited
 from tests.support.landscape import recipe_text
+from tests.support.recipe_texts import edited
 from tests.support.sessions import recipe_session
 
 

@@ -15,7 +15,7 @@ from hptransfer.execution.early import start_early, take_early
 from hptransfer.execution.outcome import Success
 from hptransfer.execution.pool import WorkerPool
 from tests.execution.test_pool import ENTRY, outcome_of, wait_until_dead
-from tests.recipe.texts import MLP
+from tests.support.recipe_texts import MLP
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_a_pool_takes_over_what_was_started_early() -> None:
 def test_more_than_a_pool_wants_are_ended() -> None:
     """A pool of one takes one; a pool of another entry takes none."""
     start_early(ENTRY, 3)
-    with WorkerPool("tests.execution.slow_entry:run", 2) as other:
+    with WorkerPool("tests.support.slow_entry:run", 2) as other:
         assert other.pids == ()
     with WorkerPool(ENTRY, 1) as pool:
         assert len(pool.pids) == 1

@@ -53,7 +53,7 @@ def test_what_a_task_leaves_behind_does_not_count_against_the_next() -> None:
 
 def test_the_start_of_a_worker_does_not_count_as_time_of_its_task() -> None:
     """An entry whose import takes a second fits into a limit of half a second."""
-    with WorkerPool("tests.execution.slow_entry:run", 1, TaskLimits(seconds=0.5)) as pool:
+    with WorkerPool("tests.support.slow_entry:run", 1, TaskLimits(seconds=0.5)) as pool:
         result = outcome_of(pool)
 
     assert isinstance(result, Success)

@@ -18,7 +18,7 @@ from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure, Success, classify_death
 from hptransfer.execution.pool import WorkerPool
 
-ENTRY = "tests.execution.tasks:run"
+ENTRY = "tests.support.pool_tasks:run"
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import hptransfer
 from hptransfer.errors import UsageError
 from hptransfer.export.target import TargetEvidence, extrapolation, render_target, target_document, write_target
-from hptransfer.models.applied import AppliedPlan, read_document
+from hptransfer.models.applied_plan import AppliedPlan, read_document
 from hptransfer.models.build import build_model
-from hptransfer.models.reading import read_parameters
+from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model

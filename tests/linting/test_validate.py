@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.linting.validate import validate_command
-from tests.recipe.texts import MLP, edited
+from tests.support.recipe_texts import MLP, edited
 
 
 @pytest.fixture

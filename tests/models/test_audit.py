@@ -8,7 +8,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.api import plan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.audit import (
     Scheduler,
     audit_clipping,
@@ -18,7 +19,6 @@ from hptransfer.models.audit import (
     eps_ratios,
 )
 from hptransfer.models.gpt import Gpt
-from hptransfer.models.planning import plan
 
 HYPERPARAMETERS = {"learning_rate": 0.01, "weight_decay": 0.1}
 GROUPS = [{"lr": 0.01}, {"lr": 0.0025}]

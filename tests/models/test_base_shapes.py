@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.errors import UsageError
+from hptransfer.models.api import plan
 from hptransfer.models.base_shapes import base_shapes_of, read_base_shapes, write_base_shapes
-from hptransfer.models.planning import plan
-from hptransfer.models.reading import read_model
+from hptransfer.models.shape_reading import read_model
 from hptransfer.sizes import Size
 
 HYPERPARAMETERS = {"learning_rate": 0.01, "weight_decay": 0.1, "eps": 1e-30}

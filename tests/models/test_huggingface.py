@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hptransfer.errors import UsageError
+from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
-from hptransfer.models.planning import plan
 from hptransfer.parameterization.plan import PlannedParameter
 from hptransfer.recipe.schema import HuggingFaceModel, Setting
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
+from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.layers import layer_kinds
-from hptransfer.models.planning import plan
 from hptransfer.recipe.schema import HuggingFaceModel, StdlibText
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus, load_corpus

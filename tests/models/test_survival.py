@@ -15,10 +15,10 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.api import plan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.audit import audit_optimizer
 from hptransfer.models.gpt import Gpt
-from hptransfer.models.planning import plan
 
 HYPERPARAMETERS = {"learning_rate": 0.01, "weight_decay": 0.1}
 

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from hptransfer.models.applied import AppliedPlan
-from hptransfer.models.reading import read_module
+from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.training import OPTIMIZERS, optimizers
+from tests.support.gauge_training import OPTIMIZERS, optimizers
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = (0, 1, 2)

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.reading import read_module, read_parameters
+from hptransfer.models.shape_reading import read_module, read_parameters
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
-from tests.parameterization.training import Residual
+from tests.support.gauge_training import Residual
 
 STEPS = 50
 BASE = Size(8, 2, 16, 800)

@@ -13,14 +13,14 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional
 
-from hptransfer.models.applied import AppliedPlan
-from hptransfer.models.reading import read_module
+from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family, Quantity
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.training import OPTIMIZERS, Residual, optimizers
+from tests.support.gauge_training import OPTIMIZERS, Residual, optimizers
 
 STEPS = 8
 BASE = Size(4, 1, 16, 800)

@@ -15,7 +15,7 @@ from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing
+from tests.support.parameter_shapes import UNIT, growing
 
 SIZE = Size(64, 2, 8, 800)
 ROW = plan(Parameterization("mup"), SIZE, SIZE, (growing(Role.HIDDEN_WEIGHT),), UNIT, optimizer="adamw").rows[0]

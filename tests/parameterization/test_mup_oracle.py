@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hptransfer.models.build import build_model
-from hptransfer.models.reading import read_module
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model

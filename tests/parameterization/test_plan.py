@@ -12,7 +12,7 @@ from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing, parameter
+from tests.support.parameter_shapes import UNIT, growing, parameter
 
 
 @pytest.mark.parametrize("missing", ["learning_rate", "weight_decay", "init_scale", "eps"])

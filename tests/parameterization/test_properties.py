@@ -15,7 +15,7 @@ from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Quantity
 from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing, parameter
+from tests.support.parameter_shapes import UNIT, growing, parameter
 
 LENGTHS = st.integers(1, 4096)
 SIZES = st.builds(Size, st.integers(1, 4096), st.integers(1, 128), st.integers(1, 512), st.integers(1, 10**9))

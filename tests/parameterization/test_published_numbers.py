@@ -15,7 +15,7 @@ from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.parameterization.tables.u_mup import residual_taus
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing, parameter
+from tests.support.parameter_shapes import UNIT, growing, parameter
 
 BASE = Size(256, 2, 8, 800)
 WIDER = Size(1024, 2, 8, 800)  # width x 4

@@ -10,7 +10,7 @@ from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing, parameter
+from tests.support.parameter_shapes import UNIT, growing, parameter
 
 BASE, SIZE = Size(64, 2, 8, 800), Size(256, 32, 8, 800)
 

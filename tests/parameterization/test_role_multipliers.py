@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.reading import read_module, read_parameters
+from hptransfer.models.shape_reading import read_module, read_parameters
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
@@ -25,9 +25,9 @@ from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.hyperparameters import MULTIPLIERS
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing, parameter
 from tests.parameterization.test_gauge import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, losses, teacher
-from tests.parameterization.training import Residual
+from tests.support.gauge_training import Residual
+from tests.support.parameter_shapes import UNIT, growing, parameter
 
 MUP = Parameterization("mup")
 LEARNING_RATES = {

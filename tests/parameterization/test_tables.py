@@ -11,7 +11,7 @@ from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity, Table
 from hptransfer.parameterization.tables import TABLES, Parameterization, find_table
 from hptransfer.sizes import Size
-from tests.parameterization.shapes import UNIT, growing
+from tests.support.parameter_shapes import UNIT, growing
 
 BASE = Size(64, 2, 8, 800)
 WIDER_AND_DEEPER = Size(256, 32, 8, 800)  # m_N = 4, m_L = 16

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hptransfer.models.applied import AppliedPlan
-from hptransfer.models.reading import read_module
+from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size

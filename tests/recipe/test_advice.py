@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.recipe.advice import advice
-from tests.recipe.texts import MLP, edited, load_text
+from tests.support.recipe_texts import MLP, edited, load_text
 
 
 def test_a_sound_recipe_needs_none(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.recipe.changes import Effect, changes
-from tests.recipe.texts import GPT, MLP, edited, load_text
+from tests.support.recipe_texts import GPT, MLP, edited, load_text
 
 
 @pytest.mark.parametrize(

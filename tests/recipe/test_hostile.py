@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.recipe.hostile import CORPUS
-from tests.recipe.texts import GPT, faults
+from tests.support.hostile_recipes import CORPUS
+from tests.support.recipe_texts import GPT, faults
 
 
 @pytest.mark.parametrize("name", sorted(CORPUS))

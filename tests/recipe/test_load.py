@@ -8,7 +8,7 @@ import pytest
 
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
-from tests.recipe.texts import MLP, described, edited, faults, load_text, spots
+from tests.support.recipe_texts import MLP, described, edited, faults, load_text, spots
 
 
 def test_a_valid_recipe(tmp_path: Path) -> None:

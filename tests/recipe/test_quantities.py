@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.recipe.quantities import memory, seconds
-from tests.recipe.texts import MLP, described, faults, load_text
+from tests.support.recipe_texts import MLP, described, faults, load_text
 
 
 @pytest.mark.parametrize(("text", "amount"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5 h", 5400), ("1d", 86400)])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipe.texts import GPT, MLP, described, edited, faults, spots
+from tests.support.recipe_texts import GPT, MLP, described, edited, faults, spots
 
 
 @pytest.mark.parametrize("text", [MLP, GPT], ids=["mlp", "gpt"])

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from hptransfer.diagnostics.linearization import LazinessReport, judge_laziness
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
-from hptransfer.models.reading import read_module
+from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
@@ -20,7 +20,7 @@ from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from hptransfer.training.linearisation import measure_linearisation
 from hptransfer.training.loop import TrainingSettings
-from tests.training.mistakes import CONTEXT, VALUES, gpt
+from tests.support.mistakes import CONTEXT, VALUES, gpt
 
 
 class Product(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 from hptransfer.diagnostics.diagnosis import Cause
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
-from tests.training.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs
+from tests.support.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs
 
 WIDTHS, DEPTHS = (64, 128, 256), (2, 4, 8)
 SEEDS = (0, 1, 2)

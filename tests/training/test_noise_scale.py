@@ -11,7 +11,7 @@ from hptransfer.diagnostics.noise_scale import BatchStanding, judge_noise_scale
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, training_losses
 from hptransfer.training.noise_scale import MOMENTS, measure_noise_scale
-from tests.training.mistakes import CONTEXT, gpt
+from tests.support.mistakes import CONTEXT, gpt
 
 
 class Frequencies(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.report.documents import to_document
+from hptransfer.report.json_documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge, judge_axis

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.reading import Builder, read_module, read_parameters
+from hptransfer.models.shape_reading import Builder, read_module, read_parameters
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
@@ -140,7 +140,7 @@ def test_a_large_model_takes_little_memory() -> None:
     """A 64-billion-parameter decoder is read and planned in a fresh process in under 1 GB of memory."""
     code = """
 import json, math, resource
-from hptransfer.models.reading import read_parameters
+from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan, load_plan
+from hptransfer.models.applied_plan import AppliedPlan, load_plan
 from hptransfer.models.build import build_model
-from hptransfer.models.reading import read_parameters
+from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.search.hypotheses import plausible_surrogates
-from hptransfer.search.minima import draw_minima
+from hptransfer.search.feasibility_model import stable_share
+from hptransfer.search.gp_posterior import plausible_surrogates
+from hptransfer.search.gp_thompson import draw_minima
 from hptransfer.search.recommendation import End, Recommendation
+from hptransfer.search.sampler_gp import cover, unit_points
 from hptransfer.search.space import Space
-from hptransfer.search.stability import stable_share
 from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
-from hptransfer.search.volume import cover, unit_points
 from hptransfer.statistics.optimum import PLATEAU
 from hptransfer.trials.trial import Trial
 

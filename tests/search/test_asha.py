@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from hptransfer.search.asha import Rung, loss_at, rungs
 from hptransfer.search.recommendation import recommend
-from hptransfer.search.stopping import Rung, loss_at, rungs
 from hptransfer.trials.trial import Trial, TrialState
 from tests.search.test_recommendation import LINE, trial
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from hptransfer.search.designs import first_untaken, on_lattice, rounded, sobol
+from hptransfer.search.feasibility_model import stable_share
 from hptransfer.search.space import Space
-from hptransfer.search.stability import stable_share
+from hptransfer.search.space_filling import first_untaken, on_lattice, rounded, sobol
 from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate
 from hptransfer.trials.trial import Trial, TrialState
 

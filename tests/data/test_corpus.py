@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.corpus import read_text, split, stdlib_files
+from hptransfer.data.corpus import read_text, split, stdlib_files
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe.schema import StdlibText, TextFiles
 
@@ -151,7 +151,7 @@ def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: p
 def test_reading_text_needs_no_torch() -> None:
     """Commands that train nothing know the data's fingerprint without waiting for torch."""
     script = (
-        "import sys, hptransfer.corpus, hptransfer.tuning.tune, hptransfer.checking.check\n"
+        "import sys, hptransfer.data.corpus, hptransfer.tuning.tune, hptransfer.checking.check\n"
         "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

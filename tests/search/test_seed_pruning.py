@@ -13,7 +13,7 @@ import pytest
 from hptransfer.search import sparing
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
-from hptransfer.search.sparing import clearly_worse
+from hptransfer.search.seed_pruning import clearly_worse
 from hptransfer.trials.trial import Trial
 from tests.search.test_recommendation import LINE, PLANE, trial
 

@@ -17,7 +17,7 @@ from hptransfer.recipe.schema import (
     StdlibText,
     TextFiles,
 )
-from hptransfer.recipe.yaml_gate import KeyPath, Plain
+from hptransfer.recipe.yaml.gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = NAMES
 

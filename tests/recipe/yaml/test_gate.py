@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.recipe.source_text import MAX_BYTES, MAX_FAULTS
-from hptransfer.recipe.yaml_gate import Document, read_document
+from hptransfer.recipe.yaml.gate import Document, read_document
+from hptransfer.recipe.yaml.source_text import MAX_BYTES, MAX_FAULTS
 
 WORDS = st.text("abcdefg", min_size=1, max_size=6)
 DATA = st.dictionaries(

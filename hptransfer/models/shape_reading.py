@@ -19,9 +19,9 @@ from torch import nn
 
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
-from hptransfer.models.deciding import Decider, undecided
-from hptransfer.models.families import family_of, head_dims
-from hptransfer.models.presets import PRESETS, Preset
+from hptransfer.models.hf_families import family_of, head_dims
+from hptransfer.models.role_inference import Decider, undecided
+from hptransfer.models.role_presets import PRESETS, Preset
 from hptransfer.models.role_text import GivenRole, parse_role
 from hptransfer.parameterization.groups import template
 from hptransfer.parameterization.roles import Parameter, Role

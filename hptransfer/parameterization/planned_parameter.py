@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.batch_and_duration import horizon_source, over_horizon
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, theta_of, transform
-from hptransfer.parameterization.horizon import horizon_source, over_horizon
 from hptransfer.parameterization.options import PER_STEP, Options
 from hptransfer.parameterization.role_multipliers import tuned_of
 from hptransfer.parameterization.roles import Parameter, Role

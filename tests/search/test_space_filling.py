@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hptransfer.search.designs import first_untaken, grid, grid_shape, sobol
 from hptransfer.search.space import Axis, Space
+from hptransfer.search.space_filling import first_untaken, grid, grid_shape, sobol
 from tests.search.test_recommendation import LINE, PLANE
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import hptransfer
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.tables import Parameterization

@@ -25,8 +25,8 @@ from yaml.events import (
 )
 
 from hptransfer.errors import Finding, Place
-from hptransfer.recipe.scalars import Scalar, plain_scalar
-from hptransfer.recipe.source_text import MAX_FAULTS, decode, forbidden
+from hptransfer.recipe.yaml.scalars import Scalar, plain_scalar
+from hptransfer.recipe.yaml.source_text import MAX_FAULTS, decode, forbidden
 
 MAX_DEPTH = 16
 MAX_NODES = 5_000

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
-from hptransfer.models.reading import Reading, read_model, read_recipe_model
+from hptransfer.models.shape_reading import Reading, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
@@ -209,7 +209,7 @@ def _section_of(config: Any) -> HuggingFaceModel:
 
 def _proportions(config: Any) -> dict[str, object]:
     """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
-    from hptransfer.models.families import FAMILIES
+    from hptransfer.models.hf_families import FAMILIES
 
     family = FAMILIES.get(config.model_type)
     keys = (family.width, *family.following, family.depth) if family else ()

@@ -13,10 +13,10 @@ from torch import Tensor, nn  # noqa: TC002  # annotations are read by dataclass
 
 from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.diagnostics.update_scaling import read_parameters
-from hptransfer.models.applied import AppliedPlan
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt, rotary_angles
 from hptransfer.models.mlp import Mlp
-from hptransfer.models.reading import read_module
+from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.search.line import coarse_step, is_hopeless, propose, spread
+from hptransfer.search.sampler_1d import coarse_step, is_hopeless, propose, spread
 from hptransfer.search.space import Axis
 from hptransfer.statistics.seed_means import Point
 

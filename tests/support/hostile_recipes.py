@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.recipe.texts import MLP, edited
+from tests.support.recipe_texts import MLP, edited
 
 
 def _bomb(first: str, line: str, levels: int) -> str:

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from hptransfer.diagnostics.coordinate import Measurement, judge_coordinates
-from hptransfer.report.documents import to_document, transfer_document
+from hptransfer.report.json_documents import to_document, transfer_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import TransferReport, judge

@@ -1,0 +1,1 @@
+"""Data: sources of training text, read without torch."""
