@@ -24,8 +24,8 @@ import numpy as np
 from hptransfer.checking.adaptive import climb
 from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.recipe.schema import Recipe
-from hptransfer.trainers.torch import TrialRequest
 from hptransfer.transfer.verdict import Verdict
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004

@@ -26,7 +26,8 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import STEADIED_VALUES, Decision, Rounds
 from hptransfer.search.space import Axis, Space
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import TrialRequest, run_trial
+from hptransfer.trainers.torch import run_trial
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 
 _SEEDS = 4

@@ -24,13 +24,15 @@ from typing import Any
 
 import yaml
 
-from hptransfer.engine.session import Session, open_session, run_requests
+from hptransfer.engine.scheduler import run_requests
+from hptransfer.engine.session import Session, open_session
 from hptransfer.models.applied_plan import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import TrialRequest, planned
+from hptransfer.trainers.torch import planned
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial
 from hptransfer.tuning.tune import tune
 

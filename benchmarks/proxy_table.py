@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trainers.torch import TrialRequest, run_trial
+from hptransfer.trainers.torch import run_trial
+from hptransfer.trials.request import TrialRequest
 
 _ROOT = Path(__file__).resolve().parent
 

@@ -22,10 +22,9 @@ from hptransfer.checking.noise_scale import check_noise_scale
 from hptransfer.checking.sharpness import check_sharpness
 from hptransfer.diagnostics.collapse import collapse_of
 from hptransfer.diagnostics.coordinate import CoordinateReport
-from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.flops import spent_on
-from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import Session, relative_cost, session_of
+from hptransfer.engine.scheduler import relative_cost
+from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.adaptive import print_rounds
@@ -39,8 +38,8 @@ from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import describe_target
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
-from hptransfer.trainers.torch import TrialRequest
 from hptransfer.transfer.judge import TransferReport, joined
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
 
@@ -60,34 +59,6 @@ class CheckResult:
     coordinate: tuple[CoordinateReport, ...]
     document: dict[str, Any]
     files: tuple[Path, ...]
-
-
-def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:
-    """Check transfer of the tuned values and print the verdict.
-
-    Args:
-        options: of the command line.
-        sharpness: measure it whatever the recipe says.
-        noise_scale: the same.
-        dry_run: print what it would take instead.
-
-    Returns:
-        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
-    """
-    if dry_run:
-        return forecast_command("check", options)
-    with session_of(options) as session:
-        result = check(
-            session,
-            options.recipe,
-            quiet=options.quiet,
-            show=not options.as_json,
-            sharpness=sharpness,
-            noise_scale=noise_scale,
-        )
-    if options.as_json:
-        print(json.dumps(result.document, indent=2, allow_nan=False))
-    return result.report.verdict.exit_status
 
 
 def check(

@@ -18,10 +18,10 @@ from hptransfer.recipe.hyperparameters import (
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.statistics.optimum import estimate_optimum
-from hptransfer.trainers.torch import TrialRequest
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
 from hptransfer.transfer.slices import AXES, Axis, points_by_size
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 
 #: trains requests, or finds them where they were trained before

@@ -15,7 +15,7 @@ from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 3

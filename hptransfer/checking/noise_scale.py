@@ -9,7 +9,7 @@ from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.diagnostics.noise_scale import NoiseScaleReport, judge_noise_scale
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1

@@ -9,7 +9,8 @@ from hptransfer.checking.check_grid import CheckDesign
 from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
-from hptransfer.trainers.torch import TrialRequest, training_settings
+from hptransfer.trainers.torch import training_settings
+from hptransfer.trials.request import TrialRequest
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1

@@ -10,30 +10,25 @@ import os
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from hptransfer.cluster.leader import Lead
-from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, find_address, masked, persistently
+from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, persistently
 from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
-from hptransfer.cluster.queue_pool import LIMITS, terms_of
+from hptransfer.cluster.queue_pool import LIMITS
 from hptransfer.cluster.result_spool import Spool, SpooledResult
-from hptransfer.cluster.study import SharedStudy, join_study, study_state
-from hptransfer.data.corpus import read_text
-from hptransfer.engine.options import Launch
-from hptransfer.engine.process_launch import launched
+from hptransfer.cluster.study import SharedStudy, study_state
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
-from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.storage.run_folder import RunFolder
+from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.trainers.tasks import ENTRY
 
 #: as many failures in a row and this host takes no more tasks: it may be what is broken
@@ -57,58 +52,6 @@ class WorkerLimits:
     idle: float | None = None
     lease: float = LEASE
     patience: float = PATIENCE
-
-
-def worker_command(
-    recipe: str,
-    storage: str | None,
-    runs: Path,
-    *,
-    max_trials: int | None,
-    idle_exit: float | None,
-    lease: float,
-    lead: str | None,
-    workers: int,
-    launcher: Literal["none", "torchrun"] | None,
-    processes: int | None,
-    quiet: bool,
-) -> int:
-    """Train trials until told to stop, idle for too long, or the study's command ended.
-
-    Args:
-        recipe: path or name of a recipe, the same as everywhere else.
-        storage: address of the database; default: HPTRANSFER_STORAGE.
-        runs: the folder of run folders; results that could not be delivered wait there.
-        max_trials: stop after as many trials.
-        idle_exit: stop after as many seconds without work.
-        lease: seconds after which a silent worker's trial is given to another.
-        lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
-        workers: with `lead`, trials in the queue at a time.
-        launcher: see `Launch`.
-        processes: that train one trial together on this host.
-        quiet: say nothing but errors.
-
-    Returns:
-        0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
-
-    Raises:
-        RecipeError, UsageError: it cannot join the study, or not train as told.
-        MachineError: the server was away for too long, or trials keep failing here.
-    """
-    loaded = launched(load_recipe(recipe), Launch(launcher, processes))
-    address = find_address(storage)
-    limits = WorkerLimits(max_trials, idle_exit, lease)
-
-    def say(text: str) -> None:
-        if not quiet:
-            print(f"worker {_NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
-
-    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
-    terms = terms_of(loaded, fingerprint)
-    study = persistently(lambda: join_study(address, loaded.recipe.name, terms), told=say)
-    leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
-    folder = RunFolder(runs / loaded.recipe.name)
-    return work(study, loaded, folder.path / "spool", limits, say=say, leading=leading)
 
 
 #: who a worker is, for people

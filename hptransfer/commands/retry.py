@@ -14,7 +14,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.trials import STANDING, TrialStore
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:

@@ -28,7 +28,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.timing import STEPS
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.tuning.tuned_file import read_tuned
 
 

@@ -12,7 +12,7 @@ from hptransfer.errors import HptransferError, MachineError, Place, UsageError
 from hptransfer.execution.frames import Frame, user_frames
 from hptransfer.execution.outcome import Failure
 from hptransfer.storage.run_folder import write_atomically
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 
 #: as many equal failures in a row stop the run: the next trial would fail alike
 MOST_EQUAL_FAILURES = 3

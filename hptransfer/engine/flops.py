@@ -64,7 +64,7 @@ class Costs:
     Args:
         recipe: gives the model.
         root: the recipe's folder.
-        pool: of idle workers whose entry is `hptransfer.trainers.tasks:work`; one starts only for sizes not seen before.
+        pool: of idle workers whose entry is `hptransfer.trainers.tasks:work`; one starts only for sizes not seen.
         cache: a JSON file of earlier counts, by content; written whole. None remembers nothing.
     """
 

@@ -14,7 +14,7 @@ from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.trainers.timing import STEPS
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
 TRIAL_BYTES = 12_000

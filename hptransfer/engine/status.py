@@ -18,13 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.checking.check_grid import CheckDesign
-from hptransfer.engine.run_lookup import Located, locate
+from hptransfer.engine.run_lookup import Located
 from hptransfer.recipe.load import recipe_hash
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import TrialState
 
 #: seconds between looks of `--watch`
@@ -76,31 +76,6 @@ class Status:
     seconds_left: float | None
     results: dict[str, str | None]
     elsewhere: int
-
-
-def status_command(reference: str, runs: Path, watch: bool, as_json: bool) -> int:
-    """Print the status, once or until nobody works there any more.
-
-    Args:
-        reference: a recipe, or a run folder's path or name.
-        runs: the folder of run folders.
-        watch: look again every two seconds; Ctrl-C ends it.
-        as_json: print JSON; with `watch` one line per look.
-
-    Returns:
-        0.
-
-    Raises:
-        UsageError: nothing was run there yet.
-        MachineError: the study cannot be read.
-    """
-    found = locate(reference, runs)
-    try:
-        _show(found, watch, as_json)
-    except KeyboardInterrupt:
-        if not watch:
-            raise
-    return 0
 
 
 def _show(found: Located, watch: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import SamplerName
-from hptransfer.search import line
+from hptransfer.search import sampler_1d
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.space import Space
 from hptransfer.search.space_filling import LATTICE, first_untaken, grid, grid_shape, rounded, sobol
@@ -54,7 +54,7 @@ def propose(
         return [space.values(point) for point in first[:count]]
     if sampler == "auto" and len(space) == 1:
         axis = space.axes[0]
-        points = line.propose(
+        points = sampler_1d.propose(
             axis,
             line_points(axis, finished),
             [x for (x,) in taken],
@@ -68,9 +68,9 @@ def propose(
         if count < 1:
             return []
     if sampler == "auto":
-        from hptransfer.search import volume  # its libraries take a second to import
+        from hptransfer.search import sampler_gp  # its libraries take a second to import
 
-        chosen = volume.propose(space, finished, taken, count=count, total=total, seed=seed)
+        chosen = sampler_gp.propose(space, finished, taken, count=count, total=total, seed=seed)
     elif sampler == "sobol":
         chosen = first_untaken(sobol(space, len(taken) + count, seed), taken, count)
     elif sampler == "grid":
@@ -86,7 +86,7 @@ def search_settings(space: Space, sampler: SamplerName, *, total: int) -> dict[s
     """The sampler with every argument, JSON-able; `total` as for `propose`."""
     arguments: dict[str, Any]
     if sampler == "auto" and len(space) == 1:
-        arguments = {"design": "line", "coarse_step": line.coarse_step(space.axes[0], space.spacing, total)}
+        arguments = {"design": "line", "coarse_step": sampler_1d.coarse_step(space.axes[0], space.spacing, total)}
     elif sampler == "auto":
         from hptransfer.search.sampler_gp import SETTINGS, start_count
 
@@ -135,7 +135,7 @@ def central_values(space: Space, finished: Sequence[Trial], count: int) -> list[
         return [dict(zip(space.names, values, strict=True)) for values in list(distinct)[:count]]
     axis = space.axes[0]
     points = line_points(axis, finished)
-    centre = line.running_minimum(points)
+    centre = sampler_1d.running_minimum(points)
     wall = min((point.x for point in points if point.diverged and point.x > centre), default=math.inf)
     lattice = [x for x in axis.lattice(space.spacing) if x < wall - 1e-6]
     return [space.values((x,)) for x in sorted(lattice, key=lambda x: (abs(x - centre), x))[:count]]

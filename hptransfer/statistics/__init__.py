@@ -1,1 +1,1 @@
-"""Statistics: curves of loss over a hyperparameter, their optima, noise, drift over sizes, and laws. Pure functions of numbers."""
+"""Statistics: curves of loss over a hyperparameter, their optima, noise, drift over sizes, laws. Pure functions."""

@@ -1,7 +1,8 @@
 """A smooth stretch of one size's loss curve, and the evidence for every hypothesis about it taken alone.
 
-The stretch is a parabola in x = log2(hyperparameter) plus a rough remainder (`wiener_process`), seen through noise; losses may
-be compressed first, because one flank can be much steeper than the other. Trend and noise level are integrated out.
+The stretch is a parabola in x = log2(hyperparameter) plus a rough remainder (`wiener_process`), seen through noise;
+losses may be compressed first, because one flank can be much steeper than the other. Trend and noise level are
+integrated out.
 """
 
 from __future__ import annotations

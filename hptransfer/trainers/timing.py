@@ -10,12 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hptransfer.trainers.torch import (
-    cached_corpus,
-    planned_model,
-    request_from_payload,
-    training_settings,
-)
+from hptransfer.trainers.torch import cached_corpus, planned_model, training_settings
+from hptransfer.trials.request import request_from_payload
 
 #: optimizer steps that are timed
 STEPS = 20

@@ -1,7 +1,7 @@
 """A trial that several processes train: torchrun starts them, gloo carries the gradients, the first one answers.
 
-Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.trainers.torchrun FOLDER`; the folder holds
-the payload and receives the result, or an exception's text per process.
+Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.trainers.torchrun FOLDER`; the folder
+holds the payload and receives the result, or an exception's text per process.
 """
 
 from __future__ import annotations

@@ -17,13 +17,14 @@ from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.space import Axis, Space
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import Spared
 from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
 
 if TYPE_CHECKING:
-    from hptransfer.engine.session import OnEvent, Session
+    from hptransfer.engine.scheduler import OnEvent
+    from hptransfer.engine.session import Session
     from hptransfer.sizes import Size
 
 #: searched before all others, because their optimum depends on it most

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import statistics
@@ -13,14 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hptransfer import __version__
-from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.flops import spent_on
-from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import OnEvent, Session, relative_cost, session_of
+from hptransfer.engine.scheduler import OnEvent, relative_cost
+from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
 from hptransfer.search.asha import rungs
@@ -30,7 +27,7 @@ from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import Asked
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import (
     BestObserved,
@@ -43,38 +40,13 @@ from hptransfer.tuning.result import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hptransfer.tuning.one_at_a_time import OneAtATime
 
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 MOST_RECOMMENDATIONS = 3
 _PACKAGES = ("torch", "numpy", "scipy", "optuna")
-
-
-def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
-    """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
-
-    Args:
-        options: of the command line.
-        dry_run: print what it would take instead.
-
-    Returns:
-        0 with a recommendation.
-
-    Raises:
-        RecipeError, UsageError, MachineError: it could not be run.
-        BudgetError: the budget ended before that.
-        InconclusiveError: every trial diverged, or no recommendation held.
-        KeyboardInterrupt: after Ctrl-C.
-    """
-    if dry_run:
-        return forecast_command("tune", options)
-    with session_of(options) as session:
-        result = tune(session, quiet=options.quiet)
-    if options.as_json:
-        print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
-    else:
-        print_tuned(result, Console(highlight=False), session.folder.tuned)
-    return 0
 
 
 def tune(session: Session, *, quiet: bool = False) -> TuneResult:

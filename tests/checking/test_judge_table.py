@@ -350,7 +350,7 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(GOOD)
     code = (
-        "import sys; from hptransfer.checking.judge_table import check_results_command as c\n"
+        "import sys; from hptransfer.commands.check_results import check_results_command as c\n"
         f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_column=(),"
         " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
         " as_json=True, quiet=True)\n"

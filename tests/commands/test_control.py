@@ -17,9 +17,10 @@ import pytest
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.commands.retry import retry_command
+from hptransfer.commands.status import status_command
 from hptransfer.commands.stop import stop_command
 from hptransfer.engine.run_lookup import locate
-from hptransfer.engine.status import read_status, status_command
+from hptransfer.engine.status import read_status
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
 from hptransfer.tuning.tune import tune

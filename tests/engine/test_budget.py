@@ -86,7 +86,7 @@ def test_a_budget_that_suffices_changes_nothing(tmp_path: Path) -> None:
 
 def test_wall_time_ends_the_command_and_its_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of a minute do not outlast four seconds and the grace; they are interrupted, not failed."""
-    monkeypatch.setattr("hptransfer.engine.session.GRACE", 0.5)
+    monkeypatch.setattr("hptransfer.engine.scheduler.GRACE", 0.5)
     started = time.monotonic()
     with pytest.raises(BudgetError) as stop:
         tuned(tmp_path, BudgetOptions(max_time="4s"), {"seconds": 60})

@@ -11,7 +11,7 @@ from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session

@@ -23,7 +23,8 @@ from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import Streak
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.recipe_snapshot import read_remembered
-from hptransfer.engine.session import Session, _Attempt, _Run
+from hptransfer.engine.scheduler import _Attempt, _Run
+from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.scaling.scale import _read_transfer

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.commands.plan import plan_command
+from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
-from hptransfer.linting.validate import validate_command
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.scaling.plan import plan_command
-from hptransfer.trainers.torch import TrialRequest, run_coordinates, run_trial
+from hptransfer.trainers.torch import run_coordinates, run_trial
+from hptransfer.trials.request import TrialRequest
 
 RECIPE = """\
 name: own

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.commands.plan import plan_command
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.scaling.plan import plan_command
-from hptransfer.trainers.torch import TrialRequest, planned, training_settings
+from hptransfer.trainers.torch import planned, training_settings
+from hptransfer.trials.request import TrialRequest
 
 RECIPE = """\
 name: tiny

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from hptransfer.engine.session import Session, relative_cost, run_requests
+from hptransfer.engine.scheduler import relative_cost, run_requests
+from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
 from tests.support.sessions import FINGERPRINT, recipe_session

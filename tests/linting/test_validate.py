@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.linting.validate import validate_command
+from hptransfer.commands.validate import validate_command
 from tests.support.recipe_texts import MLP, edited
 
 

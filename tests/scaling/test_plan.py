@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.commands.plan import plan_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
-from hptransfer.scaling.plan import plan_command, wanted_size
+from hptransfer.scaling.plan import wanted_size
 
 RECIPE = """\
 name: tiny

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import hptransfer
+from hptransfer.commands.scale import scale_command
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
-from hptransfer.scaling.scale import scale_command
 from tests.scaling.test_plan import RECIPE
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from hptransfer.search import sparing
+from hptransfer.search import seed_pruning
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.seed_pruning import clearly_worse
@@ -65,7 +65,7 @@ def test_a_divergence_is_compared_with_nothing() -> None:
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_test_is_that_of_optunas_pruner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the plateau's margin, 200 pairs of values with 4 to 9 seeds: WilcoxonPruner says the same of each."""
-    monkeypatch.setattr(sparing, "PLATEAU", 0.0)
+    monkeypatch.setattr(seed_pruning, "PLATEAU", 0.0)
     rng, answers = np.random.default_rng(5), list[bool]()
     for _ in range(200):
         count = int(rng.integers(4, 10))

@@ -22,7 +22,7 @@ from hptransfer.engine.options import BudgetOptions
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from tests.support.landscape import FINGERPRINT, recipe_text
 
 

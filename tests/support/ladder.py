@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.trainers.torch import TrialRequest, request_from_payload
+from hptransfer.trials.request import TrialRequest, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 from tests.support.landscape import FINGERPRINT, cost
 

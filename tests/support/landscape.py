@@ -20,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hptransfer.trainers.torch import TrialRequest, request_from_payload, stop_reason
+from hptransfer.trainers.torch import stop_reason
+from hptransfer.trials.request import TrialRequest, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 #: of the data that nobody reads

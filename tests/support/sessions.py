@@ -12,7 +12,7 @@ from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trainers.torch import TrialRequest
+from hptransfer.trials.request import TrialRequest
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import FINGERPRINT
 

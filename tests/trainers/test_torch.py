@@ -15,14 +15,8 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
-from hptransfer.trainers.torch import (
-    TrialRequest,
-    request_from_payload,
-    run_coordinates,
-    run_noise_scale,
-    run_sharpness,
-    run_trial,
-)
+from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
+from hptransfer.trials.request import TrialRequest, request_from_payload
 from hptransfer.trials.trial import TrialState, trial_from_dict
 
 ROOT = Path()

@@ -17,8 +17,9 @@ from hptransfer.errors import RecipeError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trainers.torch import TrialRequest, run_trial
+from hptransfer.trainers.torch import run_trial
 from hptransfer.trainers.torchrun import failure
+from hptransfer.trials.request import TrialRequest
 
 RECIPE = """\
 name: together

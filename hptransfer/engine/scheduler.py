@@ -1,0 +1,254 @@
+"""Running trials: what is finished is reused, what is missing is trained, every result is recorded at once."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from hptransfer.engine.budget import Limits, Meter
+from hptransfer.engine.failure_policy import Streak
+from hptransfer.engine.signals import Interruption, signals_noted
+from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
+from hptransfer.execution.outcome import Failure, Success
+from hptransfer.execution.pool import TaskPool
+from hptransfer.report.progress import EventKind, TrialEvent
+from hptransfer.sizes import Size
+from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.trials import OpenTrial, TrialStore
+from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.trial import Trial, trial_from_dict
+
+#: seconds that running trials are given when the wall time of the budget is over
+GRACE = 5.0
+
+
+#: a trial killed from outside runs once more; other failures would repeat themselves
+_MOST_KILLS = 2
+
+
+_HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
+
+
+#: (step, limit) pairs at which a trial is stopped early
+Rungs = Sequence[tuple[int, float]]
+
+
+OnEvent = Callable[[TrialEvent], None]
+
+
+def relative_cost(size: Size) -> float:
+    """What a trial of this size costs compared with others of the same recipe: width^2 * depth * tokens.
+
+    The width's square stands for the matrices; 64 is added because embeddings and overhead do not shrink with width.
+    """
+    return float((size.width + 64) ** 2 * size.depth * size.tokens)
+
+
+def run_requests(
+    requests: Sequence[TrialRequest],
+    store: TrialStore,
+    pool: TaskPool,
+    *,
+    fingerprint: str,
+    phase: str,
+    on_event: OnEvent = lambda event: None,
+    meter: Meter | None = None,
+    folder: RunFolder | None = None,
+    rungs: Mapping[str, Rungs] = MappingProxyType({}),
+) -> list[Trial]:
+    """Trains what is not finished yet, the most expensive first.
+
+    The first Ctrl-C, and `hptransfer stop`, stop handing out trials and wait for those that run; the second Ctrl-C and
+    SIGTERM stop at once. Either way every finished trial is kept, and the same call later trains the rest. What failed
+    in an earlier call for a cause that would repeat itself is left out until it is requeued.
+
+    Args:
+        requests: wanted trials; two with one key are one trial.
+        store: where results are looked up and recorded.
+        pool: idle workers whose entry trains a payload.
+        fingerprint: of the data, part of a trial's key.
+        phase: recorded with new trials: "search", "confirm" or "check".
+        on_event: told of every start, result and failure.
+        meter: of the budget; None is no limit.
+        folder: where failures are written whole, and requests to stop are left; None looks for neither.
+        rungs: by key, where a trial is stopped early; one that was stopped before is not run again. Others run whole.
+
+    Returns:
+        Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
+
+    Raises:
+        BudgetError: a limit of the budget was reached before the last trial started.
+        UsageError: `MOST_EQUAL_FAILURES` trials in a row failed with the same error.
+        MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
+        StoppedError: `hptransfer stop` asked for it.
+        KeyboardInterrupt: after Ctrl-C.
+        Terminated: after SIGTERM.
+    """
+    keys = [request.key(fingerprint) for request in requests]
+    by_key = dict(zip(keys, requests, strict=True))
+    missing = []
+    done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
+    for key, request in by_key.items():
+        found, failed = store.find(key), store.standing(key)
+        if found is not None:
+            on_event(_event("reused", request, found))
+        elif key in done_with:
+            continue
+        elif failed is not None:
+            on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
+        else:
+            missing.append((key, request))
+    missing.sort(key=lambda pair: -relative_cost(pair[1].size))  # stable: equal sizes keep their order
+    meter = meter or Meter(Limits())
+    if missing:
+        meter.prepare(request.size for _, request in missing)
+        streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
+        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder, rungs).train()
+    return [trial for key in keys if (trial := store.find(key)) is not None]
+
+
+@dataclass(slots=True)
+class _Attempt:
+    request: TrialRequest
+    opened: OpenTrial
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one call of `run_requests`."""
+
+    store: TrialStore
+    pool: TaskPool
+    phase: str
+    on_event: OnEvent
+    waiting: deque[tuple[str, TrialRequest]]
+    meter: Meter
+    streak: Streak
+    folder: RunFolder | None
+    rungs: Mapping[str, Rungs]
+    running: dict[str, _Attempt] = field(default_factory=dict)
+    kills: dict[str, int] = field(default_factory=dict)
+    objection: str | None = None
+
+    def train(self) -> None:
+        asked_to_stop = False
+        with signals_noted() as signals:
+            try:
+                while True:
+                    signals.look()
+                    asked_to_stop = asked_to_stop or self._stop_requested()
+                    if signals.asked or asked_to_stop:
+                        self._wind_down(signals)
+                        break
+                    if self.meter.out_of_time:
+                        self._wind_down(signals, GRACE)
+                        break
+                    self._hand_out()
+                    if not self.running:
+                        break
+                    self._take(_HEARTBEAT)
+            finally:
+                for attempt in self.running.values():
+                    with contextlib.suppress(HptransferError):  # the database may be what failed
+                        self.store.abandon(attempt.opened, "interrupted")
+        signals.look()  # it may have arrived after the last look
+        if signals.asked:
+            raise KeyboardInterrupt
+        if asked_to_stop:
+            hint = "run the same command again: it continues, finished trials are kept"
+            raise StoppedError("stopped by `hptransfer stop`", hint=hint)
+        self._require_budget()
+
+    def _require_budget(self) -> None:
+        """Raises a BudgetError where a trial is left that the budget does not allow."""
+        left = len(self.waiting) + len(self.running)
+        if not left:
+            return
+        finished = self._paid
+        _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
+        spent = self.objection or self.meter.objection(finished, (), wanted.size)
+        raise BudgetError(
+            "the budget must last until there is an answer",
+            received=f"{spent}; {left} more trials are wanted now, {len(finished)} are finished",
+            hint="raise the limit (`budget` in the recipe, or --max-trials, --max-flops, --max-time) and run the same "
+            "command again: it continues",
+        )
+
+    @property
+    def _paid(self) -> list[Trial]:
+        """Trials that the budget has paid for."""
+        return [*self.store.trials(), *self.store.stopped_trials()]
+
+    def _hand_out(self) -> None:
+        self.objection = None
+        while self.waiting and len(self.running) < self.pool.workers:
+            key, request = self.waiting[0]
+            sizes = [attempt.request.size for attempt in self.running.values()]
+            self.objection = self.meter.objection(self._paid, sizes, request.size)
+            if self.objection:
+                return
+            self.waiting.popleft()
+            opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
+            self.running[key] = _Attempt(request, opened)
+            self.pool.submit(key, request.payload() | ({"rungs": self.rungs[key]} if self.rungs.get(key) else {}))
+            self.on_event(_event("started", request))
+
+    def _take(self, timeout: float) -> None:
+        result = self.pool.next_result(timeout)
+        if isinstance(result, Success):
+            self._record(result)
+        elif isinstance(result, Failure):
+            self._fail(result)
+
+    def _record(self, result: Success) -> None:
+        attempt = self.running[result.task_id]
+        try:
+            trial = trial_from_dict(result.value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"what the trial returned is no finished trial: {error}"
+            self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
+            return
+        if trial.key != result.task_id:
+            raise MachineError(
+                "data and recipe must stay the same while trials run",
+                received=f"the trial at {attempt.request.size.label} was trained on something else",
+                hint="run the same command again",
+            )
+        self.store.finish(attempt.opened, trial)
+        del self.running[result.task_id]
+        self.streak.broken()
+        self.on_event(_event("finished", attempt.request, trial))
+
+    def _fail(self, failure: Failure) -> None:
+        attempt = self.running.pop(failure.task_id)
+        self.store.abandon(attempt.opened, failure.cause, failure.message, failure.details)
+        if failure.cause == "killed":
+            self.kills[failure.task_id] = self.kills.get(failure.task_id, 0) + 1
+            if self.kills[failure.task_id] < _MOST_KILLS:
+                self.waiting.appendleft((failure.task_id, attempt.request))
+                self.on_event(_event("retried", attempt.request, message=failure.message))
+                return
+        self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
+        self.streak.add(failure, attempt.request)
+
+    def _stop_requested(self) -> bool:
+        return self.folder is not None and self.folder.stop_requested()
+
+    def _wind_down(self, signals: Interruption, seconds: float = math.inf) -> None:
+        """Waits for running trials; what does not end in time is interrupted, and trained by the next run."""
+        end = time.monotonic() + seconds
+        for key in self.pool.withdraw():
+            self.store.abandon(self.running.pop(key).opened, "interrupted")
+        while self.running and time.monotonic() < end:
+            signals.look()
+            self._take(_HEARTBEAT)
+
+
+def _event(kind: EventKind, request: TrialRequest, trial: Trial | None = None, message: str = "") -> TrialEvent:
+    cost = relative_cost(request.size)
+    return TrialEvent(kind, request.size, request.hyperparameters, request.seed, cost, trial, message)
