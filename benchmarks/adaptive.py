@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hptransfer.checking.adaptive import climb
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.adaptive import run_adaptive
+from hptransfer.checking.design import CheckDesign
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.request import TrialRequest
@@ -105,7 +105,7 @@ def main(tables: int) -> None:
                 ladder = Ladder(table, drift, noise, wall)
                 transferred = 2.0 ** (-6.0 + ladder.offset)
                 design = CheckDesign(recipe(adaptive), Path(), {"learning_rate": transferred})
-                climbed = climb(design, ladder.run, workers=2)
+                climbed = run_adaptive(design, ladder.run, workers=2)
                 (axis,) = design.judge(climbed.trials).axes
                 verdicts[axis.verdict] += 1
                 covered += axis.drift.contains(drift)

@@ -20,7 +20,7 @@ from statistics import fmean, median
 from efficiency import PEERS
 from landscapes import AXES
 
-from hptransfer.search.power import foresee
+from hptransfer.search.power import expected_power
 from hptransfer.search.space import Space
 
 GOAL = 0.0025
@@ -69,7 +69,7 @@ def goal(
     if missing:
         text += f" ({', '.join(missing)} not run)"
     reached = "" if not own or not best else ("yes" if share(own) >= others[best] else "no")
-    forecast = "" if case == "proxy" else f"{foresee(Space(AXES[: int(case)]), 16, float(noise)).chance:.0%}"
+    forecast = "" if case == "proxy" else f"{expected_power(Space(AXES[: int(case)]), 16, float(noise)).chance:.0%}"
     return f"{share(own):.0%}" if own else "", text, reached, forecast
 
 

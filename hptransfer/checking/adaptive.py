@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptransfer.checking.check_grid import CheckDesign, Run, stretch
+from hptransfer.checking.design import CheckDesign, Run, extend_grids_at_edges
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.allocation import Lattice, Wanted, allocate
+from hptransfer.transfer.allocation import Lattice, TrialProposal, allocate
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
@@ -29,7 +29,7 @@ FEWEST_PER_ROUND = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AxisSnapshot:
     """What one axis looked like after a round.
 
     Attributes:
@@ -60,12 +60,12 @@ class Round:
     trials: int
     spent: int
     bought: tuple[str, ...]
-    looks: tuple[Look, ...]
+    looks: tuple[AxisSnapshot, ...]
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
+class AdaptiveResult:
     """All trials of a check and the way to them.
 
     Attributes:
@@ -79,7 +79,7 @@ class Climb:
     ended: str
 
 
-def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
+def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> AdaptiveResult:
     """Run the check's trials; with `check.adaptive` until the verdict is settled or the budget is spent.
 
     Which trials come next depends on finished trials only, so a check that was killed takes the same way again.
@@ -89,30 +89,30 @@ def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
         run: trains the requests, or finds them where they were trained before.
         workers: trials at a time; a round has twice as many, so that none waits long for the next look.
     """
-    trials = stretch(design, run)
+    trials = extend_grids_at_edges(design, run)
     sizes = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
     if not design.recipe.check.adaptive or sizes != set(design.all_sizes()):
-        return Climb(trials, (), "the grid was fixed beforehand")
+        return AdaptiveResult(trials, (), "the grid was fixed beforehand")
     budget = design.recipe.check.max_trials or DEFAULT_BUDGET * len(design.first())
     lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
     asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
     report = design.judge(trials)
     rounds = [_round(trials, len(trials), ("the coarse grid",), report)]
 
-    def allowed(wanted: Wanted) -> bool:
+    def allowed(wanted: TrialProposal) -> bool:
         value = design.value(wanted.index)
         fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
-        return fresh and bool(design.possible([wanted.index]))
+        return fresh and bool(design.valid_indices([wanted.index]))
 
     while True:
         ended = _ended(rounds, report, len(trials), budget)
         if ended:
-            return Climb(trials, tuple(rounds), ended)
+            return AdaptiveResult(trials, tuple(rounds), ended)
         most = min(max(FEWEST_PER_ROUND, 2 * workers), budget - len(trials))
         ladders = [axis for axis in report.axes if axis.axis != CORNER]
         wanted, words = allocate(ladders, lattice, allowed, most)
         if not wanted:
-            return Climb(trials, tuple(rounds), "no trial is left that would tell more")
+            return AdaptiveResult(trials, tuple(rounds), "no trial is left that would tell more")
         requests = [
             design.request(design.size_of(each.axis, each.value), each.index, each.seed)
             for each in dict.fromkeys(wanted[:most])
@@ -125,7 +125,7 @@ def climb(design: CheckDesign, run: Run, *, workers: int = 1) -> Climb:
 
 
 def _round(trials: Sequence[Trial], spent: int, bought: tuple[str, ...], report: TransferReport) -> Round:
-    looks = tuple(Look(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
+    looks = tuple(AxisSnapshot(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
     return Round(len(trials), spent, bought, looks, report.verdict)
 
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hptransfer import __version__
-from hptransfer.checking.adaptive import Climb, climb
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.coordinate_check import check_coordinates
+from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.interactions import search_interactions, with_limits
 from hptransfer.checking.noise_scale import check_noise_scale
 from hptransfer.checking.sharpness import check_sharpness
@@ -38,7 +38,7 @@ from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import describe_target
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
-from hptransfer.transfer.judge import TransferReport, joined
+from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
@@ -101,7 +101,7 @@ def check(
         climbs.append(climbed)
         reports.append(design.judge(climbed.trials))
     pairs = search_interactions(session, values)
-    report = with_limits(joined(reports), pairs, loaded.recipe.check.checked)
+    report = with_limits(combine_reports(reports), pairs, loaded.recipe.check.checked)
     print_transfer(report, console)
     print_interactions(pairs, console)
     _print_target(loaded.recipe, report, console)
@@ -152,14 +152,14 @@ def _print_target(recipe: Recipe, report: TransferReport, console: Console) -> N
         console.print(Text(f"{ahead}\n"))
 
 
-def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[Climb]) -> dict[str, object]:
+def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[AdaptiveResult]) -> dict[str, object]:
     """What the rounds of each hyperparameter bought; those of the first stand by themselves."""
     first, *others = ({"ended": climbed.ended, "rounds": climbed.rounds} for climbed in climbs)
     names = (design.hyperparameter for design in designs[1:])
     return first | ({"others": dict(zip(names, others, strict=True))} if others else {})
 
 
-def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
+def _climb(session: Session, design: CheckDesign, quiet: bool) -> AdaptiveResult:
     first = design.first()
     announced = {request.key(session.fingerprint) for request in first}
     cost = sum(relative_cost(request.size) for request in first)
@@ -179,7 +179,7 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> Climb:
             progress.expect(len(more), sum(relative_cost(request.size) for request in more))
             return session.run(requests, "check", progress)
 
-        return climb(design, run, workers=session.pool.workers)
+        return run_adaptive(design, run, workers=session.pool.workers)
 
 
 def _require_finite(trials: Sequence[Trial], usual: Size) -> None:

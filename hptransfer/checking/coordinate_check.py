@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates, read_layers
 from hptransfer.diagnostics.linearization import LazinessReport, judge_linearisation
 from hptransfer.diagnostics.update_scaling import read_parameters

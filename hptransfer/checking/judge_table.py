@@ -15,14 +15,14 @@ from hptransfer.report.results import (
     print_results,
     results_document,
 )
-from hptransfer.results_table.columns import Asked, Roles, infer_roles
+from hptransfer.results_table.columns import NamedColumns, Roles, infer_roles
 from hptransfer.results_table.group import judge_group
-from hptransfer.results_table.results import Group, Results, gather
+from hptransfer.results_table.results import Group, Results, trials_from_table
 from hptransfer.results_table.table_slices import TableSlice
 from hptransfer.scaling.registered_prediction import describe_forecast
 from hptransfer.transfer.exponents import Exponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.prediction import Prediction, facts_of, predict
+from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
 from hptransfer.transfer.slices import Axis
 
 
@@ -47,9 +47,9 @@ class _Judged:
         return {} if target is None else {name: _predicted(report, target) for name, report in self.judged}
 
 
-def _judge(part: TableSlice, asked: Asked, conditions: Mapping[str, str], transferred: float | None) -> _Judged:
+def _judge(part: TableSlice, asked: NamedColumns, conditions: Mapping[str, str], transferred: float | None) -> _Judged:
     roles = infer_roles(part.table, asked)
-    found = gather(part.table, roles, conditions)
+    found = trials_from_table(part.table, roles, conditions)
     judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
     return _Judged(part, roles, found, judged)
 
@@ -73,7 +73,7 @@ def _print(each: _Judged, target: int | None, *, several: bool) -> None:
 
 def _predicted(report: AxisReport, target: int) -> Prediction:
     return predict(
-        [facts_of(report)],
+        [axis_facts_from_report(report)],
         {report.axis: target},
         hyperparameter=report.hyperparameter,
         value=report.transferred,

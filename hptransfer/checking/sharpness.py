@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool

@@ -177,9 +177,9 @@ def dispatch(command: str, options: TrainingOptions | None = None, **further: ob
             return function(**further)
         if options.storage is None:
             return function(options, **further)
-        from hptransfer.cluster.queue_pool import through_restarts
+        from hptransfer.cluster.queue_pool import run_through_restarts
 
-        return through_restarts(lambda: function(options, **further))
+        return run_through_restarts(lambda: function(options, **further))
 
     raise typer.Exit(guarded(call, "the same command" if options is None else _named(command, options)))
 

@@ -164,7 +164,7 @@ def masked(text: str, address: Address) -> str:
     return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
 
 
-def persistently(
+def retry_while_server_down(
     action: Callable[[], T],
     *,
     patience: float = PATIENCE,

@@ -66,7 +66,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class FinishedTask:
     """A task that ended.
 
     Attributes:
@@ -231,7 +231,7 @@ class TaskQueue:
             )
         )
 
-    def settled(self, keys: Sequence[str]) -> Settled | None:
+    def take_finished(self, keys: Sequence[str]) -> FinishedTask | None:
         """One of these tasks that ended; None when there is none yet."""
         row = self._run(
             """
@@ -240,7 +240,7 @@ class TaskQueue:
             """,
             (self._study_id, list(keys)),
         )
-        return Settled(row[0][0], row[0][1] == "done", json.loads(row[0][2])) if row else None
+        return FinishedTask(row[0][0], row[0][1] == "done", json.loads(row[0][2])) if row else None
 
     def withdraw(self, keys: Sequence[str]) -> list[str]:
         """Removes those that no worker has begun; returns them."""

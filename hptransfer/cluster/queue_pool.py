@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hptransfer import __version__
-from hptransfer.cluster.postgres import find_address, persistently
+from hptransfer.cluster.postgres import find_address, retry_while_server_down
 from hptransfer.cluster.queue import TaskQueue
 from hptransfer.cluster.study import SharedStudy, Terms, join_study
 from hptransfer.errors import HptransferError
@@ -48,9 +48,9 @@ def join(storage: str, loaded: LoadedRecipe, fingerprint: str) -> SharedStudy:
     return join_study(find_address(storage), loaded.recipe.name, terms_of(loaded, fingerprint))
 
 
-def through_restarts(action: Callable[[], int]) -> int:
+def run_through_restarts(action: Callable[[], int]) -> int:
     """Runs a coordinating command, again whenever the server was away: what is finished is found and reused."""
-    return persistently(action, told=lambda message: print(message, file=sys.stderr, flush=True))
+    return retry_while_server_down(action, told=lambda message: print(message, file=sys.stderr, flush=True))
 
 
 class QueuePool:
@@ -96,7 +96,7 @@ class QueuePool:
             if not self._queued:
                 return None
             self._queue.reap()
-            settled = self._queue.settled(sorted(self._queued))
+            settled = self._queue.take_finished(sorted(self._queued))
             if settled is not None:
                 self._queued.discard(settled.key)
                 kind = Success if settled.done else Failure

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from hptransfer.cluster.leader import Lead
-from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, persistently
+from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, retry_while_server_down
 from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
 from hptransfer.cluster.queue_pool import LIMITS
 from hptransfer.cluster.result_spool import Spool, SpooledResult
@@ -241,7 +241,7 @@ class _Worker:
         self._say(f"task {task_id}: lease lost: another worker has it, this result does not count")
 
     def _patiently(self, action: Callable[[], Any]) -> Any:
-        return persistently(action, patience=self._limits.patience, pause=self._pause, told=self._say)
+        return retry_while_server_down(action, patience=self._limits.patience, pause=self._pause, told=self._say)
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds

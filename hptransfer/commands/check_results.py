@@ -11,12 +11,12 @@ from pathlib import Path
 from hptransfer.checking.judge_table import _condition, _document, _judge, _print
 from hptransfer.errors import UsageError
 from hptransfer.report.results import (
+    describe_columns,
+    describe_slice,
     overall,
-    sliced,
     slices_document,
-    understood,
 )
-from hptransfer.results_table.columns import Asked
+from hptransfer.results_table.columns import NamedColumns
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import selected
 from hptransfer.results_table.table_slices import slice_table
@@ -68,12 +68,14 @@ def check_results_command(
     table = read_table(results)
     kept = table if len(value_column) < 2 else selected(table, conditions)
     found = [
-        _judge(part, Asked(size_column, part.value, loss_column, seed_column, group_column), conditions, transferred)
+        _judge(
+            part, NamedColumns(size_column, part.value, loss_column, seed_column, group_column), conditions, transferred
+        )
         for part in slice_table(kept, value_column, group_column)
     ]
     if not quiet:
         for each in found:
-            for line in (*sliced(each.part), *understood(each.roles, each.results)):
+            for line in (*describe_slice(each.part), *describe_columns(each.roles, each.results)):
                 print(line, file=sys.stderr)
     documents = [_document(str(results), each, target) for each in found]
     verdict = Verdict.combine(overall(each.judged)[0] for each in found)

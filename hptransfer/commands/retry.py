@@ -13,7 +13,7 @@ from hptransfer.engine.run_lookup import locate
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import STANDING, TrialStore
+from hptransfer.storage.trials import BLOCKING_CAUSES, TrialStore
 from hptransfer.trials.request import TrialRequest
 
 
@@ -44,7 +44,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
         TrialStore(shared or folder.study, experiment, space, size) as store,
     ):
-        requeued = store.requeue(cause or STANDING)
+        requeued = store.requeue(cause or BLOCKING_CAUSES)
     counts = Counter(failed.cause for failed in requeued)
     if as_json:
         print(json.dumps({"requeued": [{"key": failed.key, "cause": failed.cause} for failed in requeued]}, indent=2))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from hptransfer.cluster.leader import Lead
-from hptransfer.cluster.postgres import find_address, masked, persistently
+from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
 from hptransfer.cluster.queue_pool import terms_of
 from hptransfer.cluster.study import join_study
 from hptransfer.cluster.worker import _NAME, WorkerLimits, work
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.options import Launch
-from hptransfer.engine.process_launch import launched
+from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
 
@@ -54,7 +54,7 @@ def worker_command(
         RecipeError, UsageError: it cannot join the study, or not train as told.
         MachineError: the server was away for too long, or trials keep failing here.
     """
-    loaded = launched(load_recipe(recipe), Launch(launcher, processes))
+    loaded = with_processes(load_recipe(recipe), Launch(launcher, processes))
     address = find_address(storage)
     limits = WorkerLimits(max_trials, idle_exit, lease)
 
@@ -64,7 +64,7 @@ def worker_command(
 
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     terms = terms_of(loaded, fingerprint)
-    study = persistently(lambda: join_study(address, loaded.recipe.name, terms), told=say)
+    study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), told=say)
     leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
     folder = RunFolder(runs / loaded.recipe.name)
     return work(study, loaded, folder.path / "spool", limits, say=say, leading=leading)

@@ -84,7 +84,7 @@ class Meter:
         if self.limits.flops is not None and self._costs is not None and unknown:
             self._flops |= self._costs.of(unknown)
 
-    def objection(self, finished: Collection[Trial], running: Collection[Size], wanted: Size) -> str | None:
+    def blocking_limit(self, finished: Collection[Trial], running: Collection[Size], wanted: Size) -> str | None:
         """Why a trial of the size `wanted` may not start beside those that run; None where it may."""
         limits = self.limits
         if self.out_of_time:

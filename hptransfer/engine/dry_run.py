@@ -11,13 +11,13 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.design import CheckDesign
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast, forecast
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.process_launch import launched, require_workers_here
+from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.hyperparameters import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -47,7 +47,7 @@ def dry_run(command: Literal["tune", "check"], options: TrainingOptions, entry: 
         RecipeError, UsageError: the recipe, its data or an option cannot be used.
         MachineError: the steps to be timed cannot be trained.
     """
-    loaded, runs = launched(load_recipe(options.recipe), options.launch), options.runs
+    loaded, runs = with_processes(load_recipe(options.recipe), options.launch), options.runs
     require_workers_here(options.launch, options.storage)
     limits = limits_of(loaded.recipe.budget, options.budget)
     folder = RunFolder(runs / loaded.recipe.name)

@@ -30,11 +30,11 @@ class Streak:
         self._folder, self._recipe = folder, recipe
         self._failures: list[Failure] = []
 
-    def broken(self) -> None:
+    def reset(self) -> None:
         """A trial succeeded."""
         self._failures.clear()
 
-    def add(self, failure: Failure, request: TrialRequest) -> None:
+    def record(self, failure: Failure, request: TrialRequest) -> None:
         """Keeps a failure on file.
 
         Raises:
@@ -42,14 +42,14 @@ class Streak:
             MachineError: as many trials in a row lacked memory or time, or were killed.
         """
         saved = None if self._folder is None else save_failure(self._folder, failure, request)
-        if self._failures and essence(self._failures[-1]) != essence(failure):
+        if self._failures and failure_signature(self._failures[-1]) != failure_signature(failure):
             self._failures.clear()
         self._failures.append(failure)
         if len(self._failures) >= MOST_EQUAL_FAILURES:
             raise _hopeless(failure, saved, self._recipe)
 
 
-def essence(failure: Failure) -> tuple[str, str]:
+def failure_signature(failure: Failure) -> tuple[str, str]:
     """What makes two failures equal: the message without addresses and counts."""
     return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "#", failure.message)
 

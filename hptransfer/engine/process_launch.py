@@ -9,7 +9,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe
 
 
-def launched(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
+def with_processes(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
     """The recipe with as many processes as the command line says; its hash and its trials stay the same.
 
     Args:

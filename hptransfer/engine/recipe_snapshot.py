@@ -27,7 +27,7 @@ _HINT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class RecipeSnapshot:
     """What `recipe.json` in a run folder holds.
 
     Attributes:
@@ -41,18 +41,18 @@ class Remembered:
     file: str
 
 
-def read_remembered(path: Path) -> Remembered | None:
+def read_snapshot(path: Path) -> RecipeSnapshot | None:
     """The recipe of a run folder; None where no command remembered one, or another version's cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
         recipe = Recipe.model_validate_json(json.dumps(content["recipe"]))
-        return Remembered(recipe, str(content["fingerprint"]), str(content["file"]))
+        return RecipeSnapshot(recipe, str(content["fingerprint"]), str(content["file"]))
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None
 
 
-def remember(path: Path, loaded: LoadedRecipe, fingerprint: str) -> None:
+def write_snapshot(path: Path, loaded: LoadedRecipe, fingerprint: str) -> None:
     """Writes the recipe for the next command."""
     content: dict[str, Any] = {
         "format": _FORMAT,
@@ -64,7 +64,7 @@ def remember(path: Path, loaded: LoadedRecipe, fingerprint: str) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-def settle(
+def reconcile_recipe(
     loaded: LoadedRecipe,
     fingerprint: str,
     folder: RunFolder,
@@ -91,7 +91,7 @@ def settle(
     Raises:
         UsageError: finished trials would not be used any more and nobody said that this is meant.
     """
-    before = read_remembered(folder.recipe)
+    before = read_snapshot(folder.recipe)
     if before is None:
         return loaded
     found = _differences(before, loaded, fingerprint)
@@ -112,7 +112,7 @@ def settle(
     return loaded
 
 
-def _differences(before: Remembered, loaded: LoadedRecipe, fingerprint: str) -> list[Change]:
+def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str) -> list[Change]:
     found = list(changes(before.recipe, loaded.recipe))
     if before.fingerprint != fingerprint and before.recipe.data == loaded.recipe.data:
         what = f"{before.fingerprint[:8]} (content)", f"{fingerprint[:8]} (content)"
@@ -120,7 +120,7 @@ def _differences(before: Remembered, loaded: LoadedRecipe, fingerprint: str) -> 
     return found
 
 
-def _kept(before: Remembered, loaded: LoadedRecipe, fingerprint: str, found: Sequence[Change]) -> LoadedRecipe:
+def _kept(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str, found: Sequence[Change]) -> LoadedRecipe:
     """The recipe as it was; the data it names must still be what they were."""
     if before.recipe.data != loaded.recipe.data:
         fingerprint = read_text(before.recipe.data, loaded.path.parent.absolute()).fingerprint

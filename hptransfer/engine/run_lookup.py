@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.data.corpus import read_text
-from hptransfer.engine.recipe_snapshot import read_remembered
+from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
@@ -56,14 +56,14 @@ def locate(reference: str, runs: Path) -> Located:
     if not folder.path.exists():
         hint = f"run `hptransfer tune {reference}`"
         raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
-    if read_remembered(folder.recipe) is not None:
+    if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     return Located(folder, loaded.recipe, fingerprint, reference)
 
 
 def _located(folder: RunFolder, reference: str) -> Located:
-    remembered = read_remembered(folder.recipe)
+    remembered = read_snapshot(folder.recipe)
     if remembered is None:
         raise UsageError(
             "a run folder must hold the recipe.json that a command of this version wrote",

@@ -94,7 +94,7 @@ def run_requests(
     missing = []
     done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
     for key, request in by_key.items():
-        found, failed = store.find(key), store.standing(key)
+        found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
             on_event(_event("reused", request, found))
         elif key in done_with:
@@ -140,7 +140,7 @@ class _Run:
         with signals_noted() as signals:
             try:
                 while True:
-                    signals.look()
+                    signals.raise_if_signalled()
                     asked_to_stop = asked_to_stop or self._stop_requested()
                     if signals.asked or asked_to_stop:
                         self._wind_down(signals)
@@ -156,7 +156,7 @@ class _Run:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
-        signals.look()  # it may have arrived after the last look
+        signals.raise_if_signalled()  # it may have arrived after the last look
         if signals.asked:
             raise KeyboardInterrupt
         if asked_to_stop:
@@ -171,7 +171,7 @@ class _Run:
             return
         finished = self._paid
         _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
-        spent = self.objection or self.meter.objection(finished, (), wanted.size)
+        spent = self.objection or self.meter.blocking_limit(finished, (), wanted.size)
         raise BudgetError(
             "the budget must last until there is an answer",
             received=f"{spent}; {left} more trials are wanted now, {len(finished)} are finished",
@@ -189,7 +189,7 @@ class _Run:
         while self.waiting and len(self.running) < self.pool.workers:
             key, request = self.waiting[0]
             sizes = [attempt.request.size for attempt in self.running.values()]
-            self.objection = self.meter.objection(self._paid, sizes, request.size)
+            self.objection = self.meter.blocking_limit(self._paid, sizes, request.size)
             if self.objection:
                 return
             self.waiting.popleft()
@@ -221,7 +221,7 @@ class _Run:
             )
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
-        self.streak.broken()
+        self.streak.reset()
         self.on_event(_event("finished", attempt.request, trial))
 
     def _fail(self, failure: Failure) -> None:
@@ -234,7 +234,7 @@ class _Run:
                 self.on_event(_event("retried", attempt.request, message=failure.message))
                 return
         self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
-        self.streak.add(failure, attempt.request)
+        self.streak.record(failure, attempt.request)
 
     def _stop_requested(self) -> bool:
         return self.folder is not None and self.folder.stop_requested()
@@ -245,7 +245,7 @@ class _Run:
         for key in self.pool.withdraw():
             self.store.abandon(self.running.pop(key).opened, "interrupted")
         while self.running and time.monotonic() < end:
-            signals.look()
+            signals.raise_if_signalled()
             self._take(_HEARTBEAT)
 
 

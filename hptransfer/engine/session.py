@@ -13,8 +13,8 @@ from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions
-from hptransfer.engine.process_launch import launched, require_workers_here
-from hptransfer.engine.recipe_snapshot import remember, settle
+from hptransfer.engine.process_launch import require_workers_here, with_processes
+from hptransfer.engine.recipe_snapshot import reconcile_recipe, write_snapshot
 from hptransfer.engine.scheduler import OnEvent, Rungs, run_requests
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -126,14 +126,14 @@ def open_session(
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
     limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
-    launched(loaded, launch)  # before anything is locked or written
+    with_processes(loaded, launch)  # before anything is locked or written
     require_workers_here(launch, storage)
     with RunFolder.open(runs, loaded.recipe.name) as folder:
         present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
-        loaded = settle(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
+        loaded = reconcile_recipe(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
-        remember(folder.recipe, loaded, fingerprint)
-        loaded = launched(loaded, launch)
+        write_snapshot(folder.recipe, loaded, fingerprint)
+        loaded = with_processes(loaded, launch)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)

@@ -29,7 +29,7 @@ class Interruption:
         self.asked = False
         self.terminated = False
 
-    def look(self) -> None:
+    def raise_if_signalled(self) -> None:
         """To be called where it is safe to stop.
 
         Raises:

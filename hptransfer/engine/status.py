@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.design import CheckDesign
 from hptransfer.engine.run_lookup import Located
 from hptransfer.recipe.load import recipe_hash
 from hptransfer.report.findings import printable

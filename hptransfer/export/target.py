@@ -10,7 +10,7 @@ import yaml
 
 from hptransfer.parameterization.groups import FORMAT, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.hyperparameters import told
+from hptransfer.recipe.hyperparameters import identifying
 from hptransfer.storage.run_folder import write_atomically
 
 _HEADER = """\
@@ -96,7 +96,7 @@ def target_document(
         "optimizer": plan.optimizer,
         "base": asdict(plan.base),
         "size": asdict(plan.size),
-        "hyperparameters": told(plan.hyperparameters),
+        "hyperparameters": identifying(plan.hyperparameters),
         "optimizer_values": dict(plan.optimizer_values),
         "training": dict(training),
         "notes": list(plan.notes),

@@ -79,7 +79,7 @@ def transform(exponents: Mapping[Quantity, Exponents], family: Family, theta: Ex
     return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 
 
-def theta_of(exponents: Mapping[Quantity, Exponents], branch: Exponents, role: Role, gauge: Gauge) -> Exponents:
+def absorbed_factor(exponents: Mapping[Quantity, Exponents], branch: Exponents, role: Role, gauge: Gauge) -> Exponents:
     """What the forward multiplier of a parameter must be multiplied by to come into a gauge.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import horizon_source, over_horizon
-from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, theta_of, transform
+from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.options import PER_STEP, Options
 from hptransfer.parameterization.role_multipliers import tuned_of
 from hptransfer.parameterization.roles import Parameter, Role
@@ -234,7 +234,7 @@ def _scaled(
 def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: Request) -> Exponents:
     """What moves the parameter into the gauge, where it can be moved."""
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
-    theta = theta_of(exponents, branch.at(request.alpha), parameter.role, request.gauge)
+    theta = absorbed_factor(exponents, branch.at(request.alpha), parameter.role, request.gauge)
     theta = theta.at(request.alpha)
     if theta == _ONE:
         return theta

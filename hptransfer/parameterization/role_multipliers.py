@@ -52,7 +52,7 @@ _READING_OUT = (Role.READOUT, Role.TIED_EMBEDDING)
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class RoleMultiplier:
     """What multiplies one quantity of one parameter, besides its rule.
 
     Attributes:
@@ -69,7 +69,7 @@ def part_of(parameter: Parameter) -> Part:
     return _PARTS.get(parameter.role) or ("embedding" if parameter.fan_in == 1 else "input")
 
 
-def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, Tuned]:
+def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, RoleMultiplier]:
     """The multipliers that concern a parameter, those at 1 left out.
 
     Args:
@@ -85,7 +85,7 @@ def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict
     elif parameter.scales_attention:
         names[Quantity.MULTIPLIER] = "attention_multiplier"
     values = {quantity: hyperparameters.get(name, 1.0) for quantity, name in names.items()}
-    return {quantity: Tuned(names[quantity], value) for quantity, value in values.items() if value != 1}
+    return {quantity: RoleMultiplier(names[quantity], value) for quantity, value in values.items() if value != 1}
 
 
 def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
-from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, meaning
+from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -94,7 +94,7 @@ _Explained = tuple[str, str | None, str]
 
 
 def _missing(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    said = meaning(path, data)
+    said = value_type_at(path, data)
     hint = f"add `{path[-1]}: ...`" + (f" ({said})" if said else "")
     return f"`{dotted(path)}` must be given", hint, "recipe/missing-key"
 

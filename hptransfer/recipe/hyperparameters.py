@@ -40,17 +40,17 @@ def defaults(training: Training) -> dict[str, float]:
     return {name: float(getattr(training.multipliers if name in MULTIPLIERS else training, name)) for name in NAMES}
 
 
-def completed(values: Mapping[str, float]) -> dict[str, float]:
+def with_default_multipliers(values: Mapping[str, float]) -> dict[str, float]:
     """The values with every multiplier that they leave out at 1, as in records that are older than the multipliers."""
     return dict.fromkeys(MULTIPLIERS, 1.0) | dict(values)
 
 
-def told(values: Mapping[str, float]) -> dict[str, float]:
+def identifying(values: Mapping[str, float]) -> dict[str, float]:
     """The values without multipliers at 1: what identifies a trial, and what files and tables show."""
     return {name: value for name, value in values.items() if name not in MULTIPLIERS or value != 1}
 
 
-def possible(name: str, x: float) -> bool:
+def is_valid_log_coordinate(name: str, x: float) -> bool:
     """Whether a point of the log scale is a value at all: warmup is a share, an average has a horizon of 1 or more."""
     return x <= 0 if name == "warmup" else x >= 0 or name not in AVERAGES
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.markdown import plan_markdown, readable
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.hyperparameters import told
+from hptransfer.recipe.hyperparameters import identifying
 
 #: quantity -> its short name in the column of rules
 _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}
@@ -26,7 +26,7 @@ def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
         "optimizer": plan.optimizer,
         "base": asdict(plan.base),
         "size": asdict(plan.size),
-        "hyperparameters": told(plan.hyperparameters),
+        "hyperparameters": identifying(plan.hyperparameters),
         "notes": list(plan.notes),
         "parameters": [group.as_mapping() for group in group_rows(plan.rows, collapse=not full)],
     }
@@ -58,7 +58,7 @@ def _heading(plan: Plan) -> Text:
             ("tokens", base.tokens, size.tokens),
         )
     )
-    values = "  ".join(f"{name} {value:g}" for name, value in told(plan.hyperparameters).items())
+    values = "  ".join(f"{name} {value:g}" for name, value in identifying(plan.hyperparameters).items())
     return Text(f"{plan.parameterization}, {plan.optimizer}, gauge {plan.gauge}\n{axes}\nbase values: {values}")
 
 

@@ -27,7 +27,7 @@ Predictions = Mapping[str | None, Prediction]
 Moves = Mapping[str | None, Exponents]
 
 
-def understood(roles: Roles, results: Results) -> Iterator[str]:
+def describe_columns(roles: Roles, results: Results) -> Iterator[str]:
     """What was inferred and decided about the table, one line each, safe to print."""
     for sentence in roles.inferred:
         yield f"inferred {printable(sentence)}"
@@ -38,7 +38,7 @@ def understood(roles: Roles, results: Results) -> Iterator[str]:
     yield f"{results.used} runs count, {results.diverged} of them diverged"
 
 
-def sliced(part: TableSlice) -> Iterator[str]:
+def describe_slice(part: TableSlice) -> Iterator[str]:
     """What was held still for one of several hyperparameters; nothing for a table with one."""
     if part.held:
         held = " and ".join(f"{name} {value}" for name, value in part.held.items())

@@ -53,7 +53,7 @@ _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class NamedColumns:
     """Columns the user named; None is to be inferred."""
 
     size: str | None = None
@@ -92,14 +92,14 @@ class Roles:
     inferred: tuple[str, ...]
 
 
-def plain(name: str) -> str:
+def normalized_column_name(name: str) -> str:
     """A column's name without W&B's prefixes, case and separators: `config.optimizer.LR` is `optimizer_lr`."""
     bare = re.sub(r"[./]value$", "", _PREFIX.sub("", name.strip()))
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare)
     return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
 
 
-def infer_roles(table: Table, asked: Asked) -> Roles:
+def infer_roles(table: Table, asked: NamedColumns) -> Roles:
     """Take the columns the user named and infer the others.
 
     Raises:
@@ -123,9 +123,9 @@ def infer_roles(table: Table, asked: Asked) -> Roles:
         )
     return Roles(
         size=size,
-        axis=meaning(size, _SIZES) or ("parameters" if plain(size) in _MODELS else size),
+        axis=canonical_column(size, _SIZES) or ("parameters" if normalized_column_name(size) in _MODELS else size),
         value=value,
-        hyperparameter=meaning(value, _VALUES) or value,
+        hyperparameter=canonical_column(value, _VALUES) or value,
         base=_base(value),
         loss=loss,
         seed=seed,
@@ -146,7 +146,7 @@ def infer_loss(table: Table) -> str:
 
 def is_training_loss(name: str) -> bool:
     """Whether a column's name says that its losses are those of the training data."""
-    return plain(name) in _LOSSES[2]
+    return normalized_column_name(name) in _LOSSES[2]
 
 
 def infer_step(table: Table) -> str | None:
@@ -159,13 +159,18 @@ def setting_columns(table: Table) -> list[str]:
     return [
         name
         for name in table.columns
-        if meaning(name, _SIZES) or meaning(name, _VALUES) or name.lower().startswith(("config.", "config/"))
+        if canonical_column(name, _SIZES)
+        or canonical_column(name, _VALUES)
+        or name.lower().startswith(("config.", "config/"))
     ]
 
 
-def meaning(name: str, names: dict[str, str]) -> str | None:
+def canonical_column(name: str, names: dict[str, str]) -> str | None:
     """The key whose names contain this column's name, whole or after its last dot or slash."""
-    whole, last = plain(name), plain(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1])
+    whole, last = (
+        normalized_column_name(name),
+        normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
+    )
     logarithm = _LOGARITHM.fullmatch(last)
     for candidate in (whole, last, logarithm[2] if logarithm else ""):
         for key, synonyms in names.items():
@@ -176,7 +181,7 @@ def meaning(name: str, names: dict[str, str]) -> str | None:
 
 def _base(name: str) -> int | None:
     """The base of the logarithms in a column, by its name."""
-    logarithm = _LOGARITHM.fullmatch(plain(re.split(r"[./]", name)[-1]))
+    logarithm = _LOGARITHM.fullmatch(normalized_column_name(re.split(r"[./]", name)[-1]))
     return int(logarithm[1]) if logarithm else None
 
 
@@ -196,7 +201,7 @@ def _require(table: Table, option: str, column: str | None) -> None:
 
 def _inferred(table: Table, role: str, names: dict[str, str], said: list[str]) -> str:
     """The column of a needed role: the one that varies; where several vary, the one preferred by `names`."""
-    known = {name: key for name in table.columns if (key := meaning(name, names)) is not None}
+    known = {name: key for name in table.columns if (key := canonical_column(name, names)) is not None}
     order = list(names)
     found = sorted((name for name in known if _filled(table, name)), key=lambda name: order.index(known[name]))
     varying = [name for name in found if len(distinct(table.columns[name])) > 1]
@@ -214,11 +219,15 @@ def _inferred(table: Table, role: str, names: dict[str, str], said: list[str]) -
 
 def _labelled_size(table: Table, said: list[str]) -> str | None:
     """A column of models that are called by their size (70M, 1.4B), where no column is called a size."""
-    if any(meaning(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
+    if any(canonical_column(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
         return None
     for name, cells in table.columns.items():
         labels = [text_of(cell) for cell in distinct(cells)]
-        if plain(name) in _MODELS and len(labels) > 1 and all(_LABEL.fullmatch(label) for label in labels):
+        if (
+            normalized_column_name(name) in _MODELS
+            and len(labels) > 1
+            and all(_LABEL.fullmatch(label) for label in labels)
+        ):
             said.append(f"size: column {name}")
             return name
     return None
@@ -231,7 +240,7 @@ def _same(table: Table, left: str, right: str) -> bool:
 
 def _loss(table: Table, said: list[str]) -> str:
     for tier, names in enumerate(_LOSSES):
-        found = [name for name in table.columns if plain(name) in names and _filled(table, name)]
+        found = [name for name in table.columns if normalized_column_name(name) in names and _filled(table, name)]
         distinct_ones = [name for name in found[1:] if not _same(table, name, found[0])]
         if distinct_ones:
             _ambiguous(table, "loss", found)
@@ -239,7 +248,11 @@ def _loss(table: Table, said: list[str]) -> str:
             note = " (training loss: it rewards memorising; held-out loss is better evidence)" if tier == 2 else ""
             said.append(f"loss: column {found[0]}{note}")
             return found[0]
-    ending = [name for name in table.columns if re.search(r"_(loss|ce|nll)$", plain(name)) and _filled(table, name)]
+    ending = [
+        name
+        for name in table.columns
+        if re.search(r"_(loss|ce|nll)$", normalized_column_name(name)) and _filled(table, name)
+    ]
     if len(ending) != 1:
         _ambiguous(table, "loss", ending)
     said.append(f"loss: column {ending[0]}")
@@ -247,7 +260,7 @@ def _loss(table: Table, said: list[str]) -> str:
 
 
 def _optional(table: Table, role: str, names: str, said: list[str], *, varying: bool = False) -> str | None:
-    found = [name for name in table.columns if meaning(name, {role: names}) and _filled(table, name)]
+    found = [name for name in table.columns if canonical_column(name, {role: names}) and _filled(table, name)]
     if varying:
         found = [name for name in found if len(distinct(table.columns[name])) > 1]
     if not found:

@@ -86,7 +86,7 @@ class _Run(NamedTuple):
     seed: Hashable
 
 
-def gather(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -> Results:
+def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -> Results:
     """Sort a table's rows into trials.
 
     Args:

@@ -9,7 +9,14 @@ from typing import Any
 
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.prediction import Prediction, facts_from, facts_of, predict, prediction_document, register
+from hptransfer.transfer.prediction import (
+    Prediction,
+    axis_facts_from_json,
+    axis_facts_from_report,
+    predict,
+    prediction_document,
+    register,
+)
 
 
 def registered_prediction(
@@ -27,7 +34,7 @@ def registered_prediction(
         return None
     try:
         name = checked.get("hyperparameter")
-        axes = [facts_from(axis) for axis in checked["axes"] if axis.get("hyperparameter", name) == name]
+        axes = [axis_facts_from_json(axis) for axis in checked["axes"] if axis.get("hyperparameter", name) == name]
     except (KeyError, TypeError):
         return None  # written by another version: the target stands, but there is nothing to predict from
     moved = {axis: value for axis, value in asdict(size).items() if value != getattr(proxy, axis)}
@@ -57,7 +64,7 @@ def describe_target(report: TransferReport, *, proxy: Size, size: Size) -> str:
     moved = {axis: value for axis, value in asdict(size).items() if value != getattr(proxy, axis)}
     if not moved:
         return ""
-    axes = [facts_of(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
+    axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
     prediction = predict(axes, moved, hyperparameter=first.hyperparameter, value=first.transferred)
     return f"prediction {describe_forecast(prediction)}"
 

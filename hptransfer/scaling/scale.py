@@ -31,7 +31,7 @@ _PACKAGES = ("torch", "numpy", "mup", "optuna")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ScaleResult:
     """What `scale` wrote.
 
     Attributes:
@@ -53,7 +53,7 @@ def scale(
     force: bool,
     size: Size | None = None,
     output: Path | None = None,
-) -> Written:
+) -> ScaleResult:
     """Write the configuration of one size, or refuse; see `scale_command`.
 
     Args:
@@ -74,7 +74,7 @@ def scale(
     document = _document(loaded, size, tuned, checked, objections)
     path = output or folder.target
     write_target(path, document)
-    return Written(path, to_document(document), _summary(path, document))
+    return ScaleResult(path, to_document(document), _summary(path, document))
 
 
 def _require_larger(recipe: Recipe, size: Size) -> None:

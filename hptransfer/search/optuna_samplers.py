@@ -72,7 +72,7 @@ def propose(
     distributions: dict[str, BaseDistribution] = {axis.name: FloatDistribution(*axis.ends) for axis in space}
     losses = {
         rounded(space.point(trial.hyperparameters)): value
-        for trial, value in zip(finished, told(finished), strict=True)
+        for trial, value in zip(finished, values_for_optuna(finished), strict=True)
     }
     _replay(study, name, space, distributions, asked, losses, seed)
     taken, points = {rounded(point) for point in asked}, list[Point]()
@@ -88,7 +88,7 @@ def propose(
     return points
 
 
-def told(finished: Sequence[Trial]) -> list[float]:
+def values_for_optuna(finished: Sequence[Trial]) -> list[float]:
     """Losses, with divergences slightly worse than the worst finite one (1 where nothing is finite)."""
     finite = [trial.loss for trial in finished if trial.state is TrialState.COMPLETE]
     beyond = max(finite) + max(0.05 * (max(finite) - min(finite)), 1e-3) if finite else 1.0

@@ -76,7 +76,9 @@ class Power:
         )
 
 
-def foresee(space: Space, trials: int, noise: float = ASSUMED_NOISE, noise_from: NoiseSource = "assumed") -> Power:
+def expected_power(
+    space: Space, trials: int, noise: float = ASSUMED_NOISE, noise_from: NoiseSource = "assumed"
+) -> Power:
     """The power of a search that is yet to run.
 
     Args:
@@ -101,7 +103,7 @@ def foresee(space: Space, trials: int, noise: float = ASSUMED_NOISE, noise_from:
 def advice(space: Space, power: Power) -> str:
     """What to do about a hopeless budget."""
     for factor in (2, 4, 8, 16):
-        if foresee(space, factor * power.trials, power.noise).chance >= _ENOUGH:
+        if expected_power(space, factor * power.trials, power.noise).chance >= _ENOUGH:
             more = f"`tune.trials: {factor * power.trials}` would do"
             break
     else:

@@ -44,14 +44,16 @@ def propose(
     """
     step = coarse_step(axis, spacing, total)
     known = {_rounded(point.x) for point in finished} | {_rounded(x) for x in unavailable}
-    coarse = [x for x in spread(axis.lattice(step)) if _rounded(x) not in known and not is_hopeless(x, finished)]
+    coarse = [
+        x for x in van_der_corput_order(axis.lattice(step)) if _rounded(x) not in known and not is_excluded(x, finished)
+    ]
     if coarse:
         return coarse[:count]
     if all(point.diverged for point in finished):
         return []
     centre = running_minimum(finished)
     for candidates in _finer(axis, step, centre):
-        fresh = [x for x in candidates if _rounded(x) not in known and not is_hopeless(x, finished)]
+        fresh = [x for x in candidates if _rounded(x) not in known and not is_excluded(x, finished)]
         if fresh:
             return fresh[:count]
     return []
@@ -73,7 +75,7 @@ def coarse_step(axis: Axis, spacing: float, total: int) -> float:
     return step
 
 
-def spread(points: Sequence[float]) -> list[float]:
+def van_der_corput_order(points: Sequence[float]) -> list[float]:
     """The points in van der Corput order: every beginning of the list covers the range evenly.
 
     Source: van der Corput, "Verteilungsfunktionen" (1935): the digits of the index in base 2, reversed.
@@ -83,7 +85,7 @@ def spread(points: Sequence[float]) -> list[float]:
     return [points[index] for index in order if index < len(points)]
 
 
-def is_hopeless(x: float, finished: Sequence[Point]) -> bool:
+def is_excluded(x: float, finished: Sequence[Point]) -> bool:
     """Whether a point lies where nothing good can be: beyond two divergences, or far out on a flank that only rises."""
     finite = sorted((point.x, point.loss) for point in finished if not point.diverged)
     if not finite:

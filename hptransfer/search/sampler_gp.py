@@ -19,7 +19,7 @@ from scipy.stats import qmc
 
 from hptransfer.search.feasibility_model import stable_share
 from hptransfer.search.space import Space
-from hptransfer.search.space_filling import first_untaken, on_lattice, rounded, sobol
+from hptransfer.search.space_filling import first_untaken, rounded, snap, sobol
 from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -74,7 +74,7 @@ def propose(
     taken, points = {rounded(point) for point in unavailable}, list[Point]()
     for unit in _most_informative(fit_surrogate(x, losses), x, np.isfinite(losses), count, rng):
         exact = tuple((ends[:, 0] + unit * np.ptp(ends, axis=1)).tolist())
-        near = on_lattice(space, exact)
+        near = snap(space, exact)
         points.append(exact if rounded(near) in taken else near)
         taken.add(rounded(points[-1]))
     return points

@@ -25,7 +25,7 @@ LEVEL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Worse:
+class SeedPruningDecision:
     """Why a value is clearly worse than the best one.
 
     Attributes:
@@ -50,7 +50,7 @@ class Worse:
         )
 
 
-def clearly_worse(space: Space, finished: Sequence[Trial]) -> dict[tuple[float, ...], Worse]:
+def clearly_worse(space: Space, finished: Sequence[Trial]) -> dict[tuple[float, ...], SeedPruningDecision]:
     """Values that need no further seed, in the order of `space.names`; the order of `finished` does not matter.
 
     Args:
@@ -74,7 +74,7 @@ def clearly_worse(space: Space, finished: Sequence[Trial]) -> dict[tuple[float, 
         p = _signed_rank([difference - PLATEAU * abs(reference) for difference in differences])
         if p < LEVEL and statistics.fmean(differences) > PLATEAU * abs(reference):
             excess = statistics.fmean(differences) / abs(reference)
-            found[value] = Worse(dict(zip(space.names, best, strict=True)), excess, len(seeds), p)
+            found[value] = SeedPruningDecision(dict(zip(space.names, best, strict=True)), excess, len(seeds), p)
     return found
 
 

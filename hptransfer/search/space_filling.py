@@ -25,7 +25,7 @@ def sobol(space: Space, count: int, seed: int) -> list[Point]:
     ends = np.array([axis.ends for axis in space])
     points, known = list[Point](), set[Point]()
     for row in (ends[:, 0] + unit * (ends[:, 1] - ends[:, 0])).tolist():
-        near = on_lattice(space, tuple(row))
+        near = snap(space, tuple(row))
         points.append(tuple(row) if rounded(near) in known else near)  # a narrow range has few lattice points
         known.add(rounded(points[-1]))
     return points
@@ -74,7 +74,7 @@ def rounded(point: Point) -> Point:
     return tuple(round(x, 6) for x in point)
 
 
-def on_lattice(space: Space, point: Point) -> Point:
+def snap(space: Space, point: Point) -> Point:
     """The nearest point of the lattice within the bounds."""
     return tuple(
         min(max(round(x / LATTICE) * LATTICE, axis.ends[0]), axis.ends[1]) for axis, x in zip(space, point, strict=True)

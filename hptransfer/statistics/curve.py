@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.joint import Cell, JointFit
-from hptransfer.statistics.noise import luck_of, noise_of
+from hptransfer.statistics.noise import pooled_noise, seed_effect_std
 from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.sensitivity import octave_off
 from hptransfer.statistics.stability_edge import Break, breaks_of
@@ -107,7 +107,7 @@ def draw_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    known = noise_of(tables, noise)
+    known = pooled_noise(tables, noise)
     choices = breaks_of(tables, known)
     grids = [_grid(table) for table in tables]
     curves = [np.empty((len(grid), DRAWS)) for grid in grids]
@@ -125,7 +125,7 @@ def _draw(
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
-    lucks = luck_of(tables, known)[:, None] * wiener_process.normal(70, len(tables))
+    lucks = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
             table, grids[size], curves[size], ends[size], float(np.sqrt(np.mean(spread[size] ** 2))), lucks[size], at

@@ -26,7 +26,7 @@ _SCATTER_DF = 4.0
 _GIVEN_DF = 1e4
 
 
-def noise_of(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
+def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
@@ -52,7 +52,7 @@ def noise_of(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
     return Noise(relative, float((ss / relative).sum()) + prior * _PRIOR_DF, float(df.sum()) + _PRIOR_DF)
 
 
-def luck_of(tables: Sequence[SeedMeans], noise: Noise) -> Array:
+def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
     """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
 
     It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.

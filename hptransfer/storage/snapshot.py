@@ -18,7 +18,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
 from hptransfer.storage.database import close_database, database_faults
-from hptransfer.storage.trials import STANDING
+from hptransfer.storage.trials import BLOCKING_CAUSES
 from hptransfer.trials.trial import Trial, trial_from_dict
 
 #: seconds to wait while the owner writes
@@ -86,7 +86,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     state = "running" if frozen.state == OptunaState.RUNNING else "failed"
     if finished is not None:
         state = "finished"
-    elif cause is not None and (requeued or cause not in STANDING):
+    elif cause is not None and (requeued or cause not in BLOCKING_CAUSES):
         state = "requeued"
     return SeenTrial(
         key=attributes["key"],

@@ -22,7 +22,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cluster.study import SharedStudy
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import AVERAGES, completed
+from hptransfer.recipe.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
@@ -31,7 +31,7 @@ from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to
 #: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
 #: causes that would repeat themselves: such a trial is not run again before `requeue`
-STANDING = ("error", "out of memory", "timeout")
+BLOCKING_CAUSES = ("error", "out of memory", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class FailedTrial:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlannedTrial:
     """A point that a search decided to try.
 
     Attributes:
@@ -172,10 +172,14 @@ class TrialStore:
             and (phase is None or failed.phase == phase)
         ]
 
-    def standing(self, key: str) -> FailedTrial | None:
+    def blocking_failure(self, key: str) -> FailedTrial | None:
         """The failure for which this trial is not run again; None where there is none, or it was requeued."""
         for failed in reversed(self._failed):
-            if failed.key == key and failed.cause in STANDING and (failed.study, failed.number) not in self._requeued:
+            if (
+                failed.key == key
+                and failed.cause in BLOCKING_CAUSES
+                and (failed.study, failed.number) not in self._requeued
+            ):
                 return failed
         return None
 
@@ -185,7 +189,7 @@ class TrialStore:
         Returns:
             The failures that stood until now, one per trial.
         """
-        candidates = [self.standing(key) for key in dict.fromkeys(failed.key for failed in self.failures())]
+        candidates = [self.blocking_failure(key) for key in dict.fromkeys(failed.key for failed in self.failures())]
         chosen = [failed for failed in candidates if failed is not None and failed.cause in causes]
         keys = {failed.key for failed in chosen}
         self._requeued |= {(failed.study, failed.number) for failed in self.failures() if failed.key in keys}
@@ -265,7 +269,7 @@ class TrialStore:
             failed = FailedTrial(opened.key, opened.phase, opened.study, cause, message, number)
             self._fail(opened.trial_id, failed)
 
-    def asked(self, size: Size) -> tuple[Asked, ...]:
+    def planned(self, size: Size) -> tuple[PlannedTrial, ...]:
         """Every point the search of this size decided to try, in order, whether or not it was finished."""
         study = self._studies.get(self.study_name(size))
         if study is None:
@@ -273,8 +277,8 @@ class TrialStore:
         with database_faults(self._path):
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
         return tuple(
-            Asked(
-                completed(entry["hyperparameters"]),
+            PlannedTrial(
+                with_default_multipliers(entry["hyperparameters"]),
                 entry["seed"],
                 tuple((step, limit) for step, limit in entry.get("rungs", ())),
                 entry.get("spared", ""),
@@ -282,13 +286,13 @@ class TrialStore:
             for entry in entries
         )
 
-    def ask(self, size: Size, points: Iterable[Asked]) -> None:
+    def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
         """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
             | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
             | ({"spared": point.spared} if point.spared else {})
-            for point in (*self.asked(size), *points)
+            for point in (*self.planned(size), *points)
         ]
         with database_faults(self._path):
             self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
@@ -390,4 +394,4 @@ class TrialStore:
 
 def _completed(trial: Trial) -> Trial:
     """A record as it would be written now: it may be older than some multipliers."""
-    return replace(trial, hyperparameters=completed(trial.hyperparameters))
+    return replace(trial, hyperparameters=with_default_multipliers(trial.hyperparameters))

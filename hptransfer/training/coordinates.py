@@ -79,7 +79,7 @@ def measure_coordinates(
     """
     (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
     of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
-    at_init = look(module, probe_BxC1, of)
+    at_init = probe(module, probe_BxC1, of)
     readouts = {name: weight.detach().clone() for name in at_init.read if (weight := _weight(module, name)) is not None}
     meter = UpdateMeter(module, param_groups, parameters, adam=settings.optimizer == "adamw")
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
@@ -89,7 +89,7 @@ def measure_coordinates(
         if done == 1:
             meter.see_gradients()
         if done in steps:
-            now = look(module, probe_BxC1, of)
+            now = probe(module, probe_BxC1, of)
             layers += [
                 {
                     "layer": name,
@@ -138,7 +138,7 @@ class AttentionLogits(TorchFunctionMode):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Probe:
     """What a forward pass shows.
 
     Attributes:
@@ -155,11 +155,11 @@ class Look:
 
 def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
     """Outputs of the modules named in `kinds` on one batch, then attention logits; see `look`."""
-    return look(module, tokens_BxC1, kinds).outputs
+    return probe(module, tokens_BxC1, kinds).outputs
 
 
 @torch.no_grad()
-def look(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Look:
+def probe(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Probe:
     """Run the module on one batch and keep what its modules named in `kinds` return.
 
     Of a module that returns a tuple, its first entry.
@@ -188,7 +188,7 @@ def look(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Lo
         module.train()
     names = [f"attention.{call}" for call in range(len(attention.seen))]
     outputs |= zip(names, attention.seen, strict=True)
-    return Look(outputs, read, dict(zip(names, attention.summed, strict=True)))
+    return Probe(outputs, read, dict(zip(names, attention.summed, strict=True)))
 
 
 def _weight(module: nn.Module, name: str) -> Tensor | None:

@@ -31,7 +31,7 @@ _REGRET = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TrialProposal:
     """A run that is wanted.
 
     Attributes:
@@ -69,7 +69,7 @@ class _Action:
     """Runs that belong together, and the size's variance afterwards."""
 
     what: str
-    runs: tuple[Wanted, ...]
+    runs: tuple[TrialProposal, ...]
     after: _Rung
 
 
@@ -109,8 +109,8 @@ class _Rung:
 
 
 def allocate(
-    reports: Sequence[AxisReport], lattice: Lattice, allowed: Callable[[Wanted], bool], most: int
-) -> tuple[tuple[Wanted, ...], tuple[str, ...]]:
+    reports: Sequence[AxisReport], lattice: Lattice, allowed: Callable[[TrialProposal], bool], most: int
+) -> tuple[tuple[TrialProposal, ...], tuple[str, ...]]:
     """Choose the runs of the next round.
 
     Args:
@@ -124,7 +124,7 @@ def allocate(
     """
     open_axes = [report for report in reports if report.verdict is Verdict.INCONCLUSIVE] or list(reports)
     rungs = [rung for report in open_axes for rung in _rungs(report, lattice)]
-    wanted: list[Wanted] = []
+    wanted: list[TrialProposal] = []
     words: list[str] = []
     while len(wanted) < most:
         best: tuple[float, int, _Action] | None = None
@@ -181,7 +181,7 @@ def _open_end(optimum: Optimum) -> int:
     return 1 if math.isinf(optimum.high) and math.isinf(optimum.cliff_distance) else 0
 
 
-def _actions(rung: _Rung, lattice: Lattice, allowed: Callable[[Wanted], bool]) -> Iterator[_Action]:
+def _actions(rung: _Rung, lattice: Lattice, allowed: Callable[[TrialProposal], bool]) -> Iterator[_Action]:
     """What could be done at one size: extend an open end, halve the spacing around the optimum, add a seed there."""
     tried = sorted(rung.seeds)
     if rung.open_end and tried:
@@ -215,12 +215,14 @@ def _middle(rung: _Rung, lattice: Lattice, tried: Sequence[int]) -> list[int]:
     return sorted(gaps, key=lambda index: (abs(index * lattice.spacing - rung.centre), index))[:2]
 
 
-def _fresh(rung: _Rung, seeds: Mapping[int, Sequence[int]], allowed: Callable[[Wanted], bool]) -> tuple[Wanted, ...]:
-    runs = (Wanted(rung.axis, rung.value, index, seed) for index, of in sorted(seeds.items()) for seed in of)
+def _fresh(
+    rung: _Rung, seeds: Mapping[int, Sequence[int]], allowed: Callable[[TrialProposal], bool]
+) -> tuple[TrialProposal, ...]:
+    runs = (TrialProposal(rung.axis, rung.value, index, seed) for index, of in sorted(seeds.items()) for seed in of)
     return tuple(run for run in runs if run.seed not in rung.seeds.get(run.index, frozenset()) and allowed(run))
 
 
-def _after(rung: _Rung, runs: Sequence[Wanted], *, shape: float = 1.0, closed: bool = False) -> _Rung:
+def _after(rung: _Rung, runs: Sequence[TrialProposal], *, shape: float = 1.0, closed: bool = False) -> _Rung:
     seeds = dict(rung.seeds)
     for run in runs:
         seeds[run.index] = seeds.get(run.index, frozenset()) | {run.seed}

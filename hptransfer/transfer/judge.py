@@ -80,7 +80,7 @@ class TransferReport:
     sentence: str
 
 
-def joined(reports: Sequence[TransferReport]) -> TransferReport:
+def combine_reports(reports: Sequence[TransferReport]) -> TransferReport:
     """One judgement over several hyperparameters, the worst verdict overall; one report stays as it is."""
     if len(reports) == 1:
         return reports[0]

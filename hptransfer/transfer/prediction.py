@@ -87,7 +87,7 @@ class Prediction:
     basis: tuple[str, ...]
 
 
-def facts_of(report: AxisReport) -> AxisFacts:
+def axis_facts_from_report(report: AxisReport) -> AxisFacts:
     """The facts of a fresh report."""
     rungs = tuple(
         Rung(
@@ -103,7 +103,7 @@ def facts_of(report: AxisReport) -> AxisFacts:
     return AxisFacts(report.axis, report.reference, rungs, report.drift)
 
 
-def facts_from(axis: Mapping[str, Any]) -> AxisFacts:
+def axis_facts_from_json(axis: Mapping[str, Any]) -> AxisFacts:
     """The facts of one axis of `transfer.json`, where null stands for what is not finite.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import NAMES, defaults, told
+from hptransfer.recipe.hyperparameters import NAMES, defaults, identifying
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 
@@ -58,7 +58,7 @@ class TrialRequest:
         """
         return _digest(
             self._experiment(fingerprint)
-            | {"size": asdict(self.size), "hyperparameters": told(self.hyperparameters), "seed": self.seed}
+            | {"size": asdict(self.size), "hyperparameters": identifying(self.hyperparameters), "seed": self.seed}
         )
 
     def experiment(self, fingerprint: str) -> str:

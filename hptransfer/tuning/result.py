@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from hptransfer.engine.flops import Spent
-from hptransfer.recipe.hyperparameters import told
+from hptransfer.recipe.hyperparameters import identifying
 from hptransfer.search.power import Power
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import write_atomically
@@ -142,7 +142,7 @@ class TuneResult:
 def tuned_document(result: TuneResult) -> dict[str, Any]:
     """The result as JSON-able data, in the order of the file."""
     document = asdict(result)
-    document["hyperparameters"] = told(result.hyperparameters)
+    document["hyperparameters"] = identifying(result.hyperparameters)
     document["intervals"] = {name: list(ends) for name, ends in result.intervals.items()}
     document["plateaus"] = {name: list(ends) for name, ends in result.plateaus.items()}
     document["power"]["octaves"] = result.power.octaves if math.isfinite(result.power.octaves) else None

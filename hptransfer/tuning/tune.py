@@ -21,12 +21,12 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
 from hptransfer.search.asha import rungs
-from hptransfer.search.power import Power, advice, foresee
+from hptransfer.search.power import Power, advice, expected_power
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
-from hptransfer.storage.trials import Asked
+from hptransfer.storage.trials import PlannedTrial
 from hptransfer.trials.request import TrialRequest
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import (
@@ -215,7 +215,9 @@ class Search:
             seen = [*finished, *self._stopped(asked)]
             limits = tuple((rung.step, rung.limit) for rung in rungs(seen, self.recipe.steps(self.size)))
         requests = [(self.request(decision.values, decision.seed), decision.spared) for decision in decided]
-        store.ask(self.size, [Asked(r.hyperparameters, r.seed, limits, spared) for r, spared in requests])
+        store.add_planned(
+            self.size, [PlannedTrial(r.hyperparameters, r.seed, limits, spared) for r, spared in requests]
+        )
         return decided
 
     def _asked(self) -> list[TrialRequest]:
@@ -227,11 +229,11 @@ class Search:
         entries = self._entries() if self.rounds.sparing else []
         return [Decision(r.hyperparameters, r.seed, entry.spared) for r, entry in entries if entry.spared]
 
-    def _entries(self) -> list[tuple[TrialRequest, Asked]]:
+    def _entries(self) -> list[tuple[TrialRequest, PlannedTrial]]:
         """What was decided and belongs to the recipe as it is now; an edited space drops what lies outside."""
         entries = [
             (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
-            for entry in self.session.store.asked(self.size)
+            for entry in self.session.store.planned(self.size)
             if self.space.contains(entry.hyperparameters) and entry.seed in self.seeds
         ]
         return [(request, entry) for request, entry in entries if _same(request, entry)]
@@ -266,7 +268,7 @@ class Search:
             self._key(
                 self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed)
             ): entry.rungs
-            for entry in self.session.store.asked(self.size)
+            for entry in self.session.store.planned(self.size)
         }
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
@@ -328,7 +330,7 @@ def _end(value: float | None) -> str:
     return "open" if value is None else f"{value:.3g}"
 
 
-def _same(request: TrialRequest, entry: Asked) -> bool:
+def _same(request: TrialRequest, entry: PlannedTrial) -> bool:
     return dict(request.hyperparameters) == dict(entry.hyperparameters)
 
 
@@ -387,8 +389,8 @@ def _power(search: Search | OneAtATime, found: Recommendation | None) -> Power:
     """What the budget can tell, by the noise that was measured where there is one."""
     space, trials = _fitted(search)
     if found is None or not math.isfinite(found.noise) or found.loss <= 0:
-        return foresee(space, trials)
-    return foresee(space, trials, found.noise / found.loss, "measured")
+        return expected_power(space, trials)
+    return expected_power(space, trials, found.noise / found.loss, "measured")
 
 
 def _fitted(search: Search | OneAtATime) -> tuple[Space, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import NAMES, completed
+from hptransfer.recipe.hyperparameters import NAMES, with_default_multipliers
 
 
 def read_tuned(path: Path, recipe: str) -> dict[str, Any]:
@@ -43,4 +43,4 @@ def read_tuned(path: Path, recipe: str) -> dict[str, Any]:
                 "`hyperparameters` of tuned.yaml must be known names with finite numbers",
                 received=f"{path}: {name}: {value!r}",
             )
-    return tuned | {"hyperparameters": completed(values)}
+    return tuned | {"hyperparameters": with_default_multipliers(values)}

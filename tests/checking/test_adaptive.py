@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.adaptive import Ladder, recipe
-from hptransfer.checking.adaptive import Climb, climb
-from hptransfer.checking.check_grid import CheckDesign
+from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
+from hptransfer.checking.design import CheckDesign
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.verdict import Verdict
 
@@ -23,10 +23,10 @@ def edited(**check: Any) -> Recipe:
     return Recipe.model_validate_json(json.dumps(document))
 
 
-def climbed(ladder: Ladder, recipe_: Recipe | None = None) -> Climb:
+def climbed(ladder: Ladder, recipe_: Recipe | None = None) -> AdaptiveResult:
     """The check of one ladder, tuned exactly at its proxy."""
     design = CheckDesign(recipe_ or recipe(adaptive=True), Path(), {"learning_rate": 2.0 ** (-6.0 + ladder.offset)})
-    return climb(design, ladder.run, workers=2)
+    return run_adaptive(design, ladder.run, workers=2)
 
 
 @pytest.mark.parametrize(("drift", "verdict"), [(0.0, Verdict.TRANSFERS), (0.5, Verdict.DRIFTS)])

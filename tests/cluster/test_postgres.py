@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.cluster.postgres import ServerAwayError, connect, find_address, masked, persistently
+from hptransfer.cluster.postgres import ServerAwayError, connect, find_address, masked, retry_while_server_down
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from tests.support.postgres import PASSWORD, Server, with_password
 
@@ -133,7 +133,7 @@ def test_an_absent_server_is_waited_for_with_growing_random_pauses() -> None:
             raise ServerAwayError("away", received="nobody listens")
         return "back"
 
-    assert persistently(attempt, pause=pauses.append, told=news.append) == "back"
+    assert retry_while_server_down(attempt, pause=pauses.append, told=news.append) == "back"
     assert all(0.5 * base <= pause <= 1.5 * base for pause, base in zip(pauses, (0.2, 0.4, 0.8, 1.6), strict=True))
     assert len(news) == 1
 
@@ -145,4 +145,4 @@ def test_patience_ends() -> None:
         raise ServerAwayError("away")
 
     with pytest.raises(ServerAwayError):
-        persistently(attempt, patience=0.05)
+        retry_while_server_down(attempt, patience=0.05)

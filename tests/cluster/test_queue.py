@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hptransfer.cluster.postgres import Address, ServerAwayError, find_address
-from hptransfer.cluster.queue import MOST_LEASES, Claim, QueueCount, Settled, TaskQueue
+from hptransfer.cluster.queue import MOST_LEASES, Claim, FinishedTask, QueueCount, TaskQueue
 from hptransfer.cluster.study import (
     SharedStudy,
     coordinating_connection,
@@ -95,10 +95,10 @@ def test_claims_of_many_threads_do_not_meet(queue: TaskQueue, study: SharedStudy
 def test_a_result_settles_a_task(queue: TaskQueue, study: SharedStudy) -> None:
     """Floats come back bit for bit, and settled tasks are not handed out."""
     held = claim(queue, study)
-    assert queue.settled(["k1"]) is None
+    assert queue.take_finished(["k1"]) is None
     assert queue.record(held.task_id, held.token, done=True, result={"value": 0.1 + 0.2, "seconds": 1e-300})
 
-    assert queue.settled(["k1", "k2"]) == Settled("k1", True, {"value": 0.1 + 0.2, "seconds": 1e-300})
+    assert queue.take_finished(["k1", "k2"]) == FinishedTask("k1", True, {"value": 0.1 + 0.2, "seconds": 1e-300})
     assert queue.count() == QueueCount(0, 0, 1, 0)
 
 
@@ -119,7 +119,7 @@ def test_a_late_result_is_refused_once_another_worker_claimed(queue: TaskQueue, 
     assert not queue.renew(late, 60.0)
     assert queue.record(newer.task_id, newer.token, done=True, result={"value": "new"})
     assert not queue.record(late.task_id, late.token, done=True, result={"value": "late"})
-    assert queue.settled(["k1"]) == Settled("k1", True, {"value": "new"})
+    assert queue.take_finished(["k1"]) == FinishedTask("k1", True, {"value": "new"})
 
 
 def test_a_late_result_counts_while_nobody_else_claimed(queue: TaskQueue, study: SharedStudy) -> None:
@@ -143,13 +143,13 @@ def test_a_task_whose_workers_keep_vanishing_fails(queue: TaskQueue, study: Shar
     """It may be what kills them; asked for again, it gets as many chances again."""
     for _ in range(MOST_LEASES):
         lapse(queue, study)
-    settled = queue.settled(["k1"])
+    settled = queue.take_finished(["k1"])
 
     assert settled is not None
     assert (settled.done, settled.result["cause"]) == (False, "killed")
     assert queue.claim("w1", 60.0, study.terms) is None
     queue.submit("k1", {})
-    assert queue.settled(["k1"]) is None
+    assert queue.take_finished(["k1"]) is None
     assert claim(queue, study).key == "k1"
 
 

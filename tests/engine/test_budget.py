@@ -172,4 +172,4 @@ def test_a_meter_without_limits_never_objects(tmp_path: Path) -> None:
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         size = session.loaded.recipe.size(64, 2)
 
-    assert Meter(Limits()).objection([], [], size) is None
+    assert Meter(Limits()).blocking_limit([], [], size) is None

@@ -111,9 +111,9 @@ def test_a_requeued_trial_that_fails_again_stands_again(tmp_path: Path) -> None:
         key = request.key(session.fingerprint)
         for _ in range(2):
             assert session.run([request], "check", lambda event: None) == []
-            assert session.store.standing(key) is not None
+            assert session.store.blocking_failure(key) is not None
             session.store.requeue(["error"])
-            assert session.store.standing(key) is None
+            assert session.store.blocking_failure(key) is None
 
 
 def test_every_failure_has_a_file_of_its_own(tmp_path: Path) -> None:

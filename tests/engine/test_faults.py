@@ -22,7 +22,7 @@ from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import Streak
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.recipe_snapshot import read_remembered
+from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
@@ -253,7 +253,7 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
         readers: dict[Path, Callable[[], object]] = {
             folder.tuned: lambda: read_tuned(folder.tuned, "landscape"),
             folder.transfer: lambda: _read_transfer(folder.transfer),
-            folder.recipe: lambda: read_remembered(folder.recipe),
+            folder.recipe: lambda: read_snapshot(folder.recipe),
             folder.costs: lambda: Costs(recipe, session.root, session.pool, folder.costs).of_target(),
         }
         for path, read in readers.items():
@@ -302,7 +302,7 @@ def test_a_failure_without_details_still_stops_with_words(tmp_path: Path) -> Non
         (request, *_) = grid(session)
         streak = Streak(None, "landscape")
         gone = Failure("0", "error", "the worker process exited with status 7")
-        streak.add(gone, request)
-        streak.add(gone, request)
+        streak.record(gone, request)
+        streak.record(gone, request)
         with pytest.raises(UsageError, match="exited with status 7"):
-            streak.add(gone, request)
+            streak.record(gone, request)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.engine.options import Launch
-from hptransfer.engine.process_launch import launched, require_workers_here
+from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
@@ -46,7 +46,7 @@ def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:
 def test_the_command_line_goes_before_the_recipe(tmp_path: Path, own: int, launch: Launch, expected: int) -> None:
     """Whatever is given overrides `training.processes`; recipe hash and everything else stay."""
     loaded = recipe(tmp_path, own)
-    found = launched(loaded, launch)
+    found = with_processes(loaded, launch)
 
     assert found.recipe.training.processes == expected
     assert found.hash == loaded.hash

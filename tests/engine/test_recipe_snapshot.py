@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.engine.recipe_snapshot import read_remembered
+from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
@@ -60,7 +60,7 @@ def test_keep_goes_on_with_the_recipe_as_it_was(tmp_path: Path) -> None:
     """The edited file is left alone, nothing is trained again, and what is remembered stays."""
     tuned(tmp_path)
     _, after = tuned(tmp_path, STEPS, on_change="keep")
-    remembered = read_remembered(tmp_path / "runs" / "landscape" / "recipe.json")
+    remembered = read_snapshot(tmp_path / "runs" / "landscape" / "recipe.json")
 
     assert after == 14
     assert remembered is not None

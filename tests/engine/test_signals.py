@@ -46,7 +46,7 @@ def test_sigterm_is_noted_and_raised_at_the_next_look() -> None:
         assert signals.terminated
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         with pytest.raises(Terminated):
-            signals.look()
+            signals.raise_if_signalled()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     signal.signal(signal.SIGTERM, before)
 
@@ -56,7 +56,7 @@ def test_handlers_are_put_back() -> None:
     """Afterwards both signals do what they did before."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with signals_noted() as signals:
-        signals.look()
+        signals.raise_if_signalled()
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

@@ -8,7 +8,7 @@ import math
 import optuna
 import pytest
 
-from hptransfer.search.optuna_samplers import ARGUMENTS, propose, told
+from hptransfer.search.optuna_samplers import ARGUMENTS, propose, values_for_optuna
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
 from tests.search.test_recommendation import LINE, PLANE, trial
@@ -86,8 +86,10 @@ def test_divergence_is_told_as_slightly_worse_than_the_worst() -> None:
     blown = trial(LINE, (-2.0,), math.inf)
 
     assert blown.state is TrialState.DIVERGED
-    assert told([trial(LINE, (-8.0,), 2.0), trial(LINE, (-7.0,), 3.0), blown]) == pytest.approx([2.0, 3.0, 3.05])
-    assert told([blown]) == [1.0]
+    assert values_for_optuna([trial(LINE, (-8.0,), 2.0), trial(LINE, (-7.0,), 3.0), blown]) == pytest.approx(
+        [2.0, 3.0, 3.05]
+    )
+    assert values_for_optuna([blown]) == [1.0]
 
 
 def test_tpe_leaves_the_region_of_divergence() -> None:

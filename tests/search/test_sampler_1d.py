@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.search.sampler_1d import coarse_step, is_hopeless, propose, spread
+from hptransfer.search.sampler_1d import coarse_step, is_excluded, propose, van_der_corput_order
 from hptransfer.search.space import Axis
 from hptransfer.statistics.seed_means import Point
 
@@ -35,13 +35,13 @@ def searched(loss: Callable[[float], float], total: int, *, rounds: int = 4, axi
 
 def test_the_spread_order_is_van_der_corputs() -> None:
     """Eight points: 0, 4, 2, 6, 1, 5, 3, 7 (the indices with their three bits reversed)."""
-    assert spread([float(x) for x in range(8)]) == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert van_der_corput_order([float(x) for x in range(8)]) == [0, 4, 2, 6, 1, 5, 3, 7]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 9, 16])
 def test_the_spread_order_keeps_every_point(count: int) -> None:
     """Whatever the number, each point comes once."""
-    assert sorted(spread([float(x) for x in range(count)])) == list(range(count))
+    assert sorted(van_der_corput_order([float(x) for x in range(count)])) == list(range(count))
 
 
 def test_octaves_come_first() -> None:
@@ -78,13 +78,13 @@ def test_two_divergences_end_the_search_upwards() -> None:
     """Nothing is tried beyond the smaller of two divergences above every finite loss."""
     results = points({-8: 3.0, -6: 2.0, -4: math.inf, -3: math.inf})
 
-    assert is_hopeless(-2, results)
-    assert not is_hopeless(-5, results)
+    assert is_excluded(-2, results)
+    assert not is_excluded(-5, results)
 
 
 def test_one_divergence_does_not() -> None:
     """One blow-up may be bad luck."""
-    assert not is_hopeless(-2, points({-8: 3.0, -6: 2.0, -4: math.inf}))
+    assert not is_excluded(-2, points({-8: 3.0, -6: 2.0, -4: math.inf}))
 
 
 def test_trials_saved_above_the_wall_are_spent_on_refinement() -> None:
@@ -99,13 +99,13 @@ def test_a_rising_flank_is_left_alone() -> None:
     """Losses fall 4, 3.5, 3, 2 towards -4: a point at -11 is no use, one at -6.5 is."""
     results = points({-10: 4.0, -8: 3.5, -6: 3.0, -4: 2.0})
 
-    assert is_hopeless(-9, results)
-    assert not is_hopeless(-5, results)
+    assert is_excluded(-9, results)
+    assert not is_excluded(-5, results)
 
 
 def test_a_flank_that_is_not_monotone_is_explored() -> None:
     """A second valley may hide there."""
-    assert not is_hopeless(-9, points({-10: 3.1, -8: 3.5, -6: 3.0, -4: 2.0}))
+    assert not is_excluded(-9, points({-10: 3.1, -8: 3.5, -6: 3.0, -4: 2.0}))
 
 
 def test_divergence_everywhere_ends_the_search() -> None:

@@ -16,11 +16,11 @@ import optuna
 import pytest
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.recipe.hyperparameters import MULTIPLIERS, completed
+from hptransfer.recipe.hyperparameters import MULTIPLIERS, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import open_database
-from hptransfer.storage.trials import Asked, TrialStore
+from hptransfer.storage.trials import PlannedTrial, TrialStore
 from hptransfer.trials.trial import Trial, TrialState
 
 EXPERIMENT = "0123456789abcdef" * 4
@@ -33,7 +33,7 @@ def a_trial(key: str = "k1", loss: float = 2.5, learning_rate: float = 0.01, siz
     return Trial(
         key=key,
         size=size,
-        hyperparameters=completed({"learning_rate": learning_rate, "weight_decay": 0.0}),
+        hyperparameters=with_default_multipliers({"learning_rate": learning_rate, "weight_decay": 0.0}),
         seed=3,
         state=TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED,
         loss=loss,
@@ -252,14 +252,14 @@ def test_a_changed_scale_is_a_usage_error(path: Path, store: TrialStore) -> None
 
 def test_what_a_search_asked_survives_in_order(path: Path, store: TrialStore) -> None:
     """Points decided by a search are remembered before they are trained."""
-    first, second = (Asked(completed({"learning_rate": value}), 0) for value in (0.01, 0.02))
-    store.ask(SIZE, [first])
-    store.ask(SIZE, [second])
+    first, second = (PlannedTrial(with_default_multipliers({"learning_rate": value}), 0) for value in (0.01, 0.02))
+    store.add_planned(SIZE, [first])
+    store.add_planned(SIZE, [second])
     store.close()
 
     with reopened(path) as after:
-        assert after.asked(SIZE) == (first, second)
-        assert after.asked(Size(128, 2, 32, 1000)) == ()
+        assert after.planned(SIZE) == (first, second)
+        assert after.planned(Size(128, 2, 32, 1000)) == ()
 
 
 def test_a_file_that_is_no_database_is_a_machine_error(tmp_path: Path) -> None:
@@ -356,14 +356,14 @@ def test_records_older_than_the_multipliers_are_completed(path: Path, store: Tri
     """A record without multipliers was trained with all of them at 1, and is read as one that says so."""
     old = replace(a_trial(), hyperparameters={"learning_rate": 0.01, "weight_decay": 0.0})
     record(store, old)
-    store.ask(SIZE, [Asked(old.hyperparameters, 3)])
+    store.add_planned(SIZE, [PlannedTrial(old.hyperparameters, 3)])
     store.close()
 
     with reopened(path) as after:
         found = after.find("k1")
         assert found is not None
         assert found.hyperparameters == {**old.hyperparameters, **dict.fromkeys(MULTIPLIERS, 1.0)}
-        assert after.asked(SIZE) == (Asked(found.hyperparameters, 3),)
+        assert after.planned(SIZE) == (PlannedTrial(found.hyperparameters, 3),)
 
 
 def test_zero_on_a_log_scale_is_in_the_record_alone(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.queue_pool import join, terms_of, through_restarts
+from hptransfer.cluster.queue_pool import join, run_through_restarts, terms_of
 from hptransfer.cluster.study import create_study
 from hptransfer.cluster.worker import WorkerLimits, work
 from hptransfer.engine.options import BudgetOptions
@@ -159,7 +159,7 @@ def main(role: str, recipe: str, runs: str, url: str, options: dict[str, Any]) -
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )  # fmt: skip
 
-    return guarded((lambda: through_restarts(coordinate)) if role == "coordinator" else pull)
+    return guarded((lambda: run_through_restarts(coordinate)) if role == "coordinator" else pull)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.transfer.prediction import (
     AxisFacts,
     Rung,
-    facts_from,
-    facts_of,
+    axis_facts_from_json,
+    axis_facts_from_report,
     predict,
     prediction_document,
     register,
@@ -56,7 +56,9 @@ def report(drift: float) -> AxisReport:
 @pytest.mark.parametrize("drift", [0.0, -0.3, 0.4])
 def test_optimum_and_loss_eight_times_beyond_the_ladder(drift: float) -> None:
     """With and without drift: the true optimum and the true loss at the transferred value lie inside."""
-    found = predict([facts_of(report(drift))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+    found = predict(
+        [axis_facts_from_report(report(drift))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8
+    )
 
     assert found.optimum.contains(-8 + 6 * drift)
     assert found.loss is not None
@@ -65,7 +67,9 @@ def test_optimum_and_loss_eight_times_beyond_the_ladder(drift: float) -> None:
 
 def test_the_penalty_of_a_drift_is_foreseen() -> None:
     """At -0.3 octaves per doubling the value is 1.8 octaves off at width 4096, a penalty of 0.03 * 1.8^2 = 0.097."""
-    found = predict([facts_of(report(-0.3))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+    found = predict(
+        [axis_facts_from_report(report(-0.3))], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8
+    )
 
     assert found.penalty is not None
     assert found.penalty.contains(0.097)
@@ -78,7 +82,7 @@ def test_facts_read_back_from_json_predict_the_same() -> None:
     document = json.loads(json.dumps(to_document(fresh)))
     one, other = (
         predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
-        for facts in (facts_of(fresh), facts_from(document))
+        for facts in (axis_facts_from_report(fresh), axis_facts_from_json(document))
     )
 
     assert prediction_document(one) == prediction_document(other)

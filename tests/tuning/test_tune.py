@@ -333,7 +333,7 @@ def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path)
             size = session.loaded.recipe.size(64, 2)
             search = Search(session, size, lambda event: None)
             search._decide([], [], 20)
-            points.append(session.store.asked(size))
+            points.append(session.store.planned(size))
 
     assert points[0] == points[1]
     assert len(points[0]) > 1

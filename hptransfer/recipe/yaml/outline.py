@@ -89,7 +89,7 @@ def keys_at(path: KeyPath, data: Plain) -> tuple[str, ...]:
     return tuple(section.model_fields) if section else ()
 
 
-def meaning(path: KeyPath, data: Plain) -> str | None:
+def value_type_at(path: KeyPath, data: Plain) -> str | None:
     """One clause on what the key at `path` means, from the schema."""
     section = section_at(path[:-1], data) if path else None
     field = section.model_fields.get(str(path[-1])) if section else None

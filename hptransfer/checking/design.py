@@ -11,9 +11,9 @@ from typing import Literal
 from hptransfer.recipe.hyperparameters import (
     defaults,
     from_log_coordinate,
+    is_valid_log_coordinate,
     log_coordinate,
     log_name,
-    possible,
 )
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
@@ -102,12 +102,12 @@ class CheckDesign:
         unit = self.step * check.spacing
         low = math.ceil((centre - check.octaves) / unit - 1e-9)
         high = math.floor((centre + check.octaves) / unit + 1e-9)
-        return self.possible([self.step * index for index in range(low, high + 1)])
+        return self.valid_indices([self.step * index for index in range(low, high + 1)])
 
-    def possible(self, indices: Iterable[int]) -> tuple[int, ...]:
+    def valid_indices(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Those lattice indices that are values of the hyperparameter."""
         spacing = self.recipe.check.spacing
-        return tuple(index for index in indices if possible(self.hyperparameter, index * spacing))
+        return tuple(index for index in indices if is_valid_log_coordinate(self.hyperparameter, index * spacing))
 
     def value(self, index: int) -> float:
         """The hyperparameter at one lattice index."""
@@ -158,7 +158,7 @@ class CheckDesign:
         )
 
 
-def stretch(design: CheckDesign, run: Run) -> list[Trial]:
+def extend_grids_at_edges(design: CheckDesign, run: Run) -> list[Trial]:
     """Run the shared grid at every size, then extend single sizes whose optimum lies on the edge of their grid.
 
     Args:
@@ -175,7 +175,7 @@ def stretch(design: CheckDesign, run: Run) -> list[Trial]:
         wanted: list[TrialRequest] = []
         for size, grid in grids.items():
             edge = _edge(design, [trial for trial in trials if trial.size == size])
-            new = design.possible(_beyond(grid, edge, count, design.step))
+            new = design.valid_indices(_beyond(grid, edge, count, design.step))
             grids[size] = tuple(sorted((*grid, *new)))
             wanted += design.requests(size, new)
         if not wanted:
