@@ -110,7 +110,7 @@ def test_validate_does_not_import(tmp_path: Path, capsys: pytest.CaptureFixture[
     recipe = loaded(tmp_path, FACTORY.replace("own_models:blocks", "explosive:blocks"))
 
     assert validate_command([str(recipe.path)]) == 0
-    assert "tests.commands.explosive" not in sys.modules
+    assert "tests.support.explosive" not in sys.modules
     assert "valid" in capsys.readouterr().out
 
 

@@ -23,7 +23,7 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
     runs.mkdir(parents=True, exist_ok=True)
     path = runs.parent / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    entry = f"tests.commands.{load_recipe(path).recipe.name}:work"
+    entry = f"tests.support.{load_recipe(path).recipe.name}:work"
     with open_session(path, runs, workers, entry=entry, fingerprint=FINGERPRINT, **options) as session:
         yield session
 
