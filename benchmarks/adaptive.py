@@ -25,7 +25,7 @@ from hptransfer.checking.adaptive import run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004
@@ -70,12 +70,12 @@ class Ladder:
         self.offset = float(draws.uniform(-0.5, 0.5))  # of the optimum within the grid
         self.trained = 0
 
-    def run(self, requests: Sequence[TrialRequest]) -> list[Trial]:
+    def run(self, requests: Sequence[TrialSpec]) -> list[Trial]:
         """Train them all."""
         self.trained += len(requests)
         return [self.trial(request) for request in requests]
 
-    def trial(self, request: TrialRequest) -> Trial:
+    def trial(self, request: TrialSpec) -> Trial:
         """One run; a pure function of the table and the request."""
         x, width = math.log2(request.hyperparameters["learning_rate"]), request.size.width
         away = x - (-6.0 + self.offset + self.drift * math.log2(width / 64))

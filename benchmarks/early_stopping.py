@@ -27,7 +27,7 @@ from hptransfer.search.rounds import STEADIED_VALUES, Decision, Rounds
 from hptransfer.search.space import Axis, Space
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import run_trial
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 
 _SEEDS = 4
@@ -99,7 +99,7 @@ def stop_trials() -> None:
     size, steps = recipe.size(64, 2), recipe.steps(recipe.size(64, 2))
     table = {
         (index / 2, seed): trial_from_dict(
-            run_trial(TrialRequest(recipe, root, size, {"learning_rate": 2.0 ** (index / 2)}, seed).payload())
+            run_trial(TrialSpec(recipe, root, size, {"learning_rate": 2.0 ** (index / 2)}, seed).payload())
         )
         for index in range(-24, -3)
         for seed in range(_SEEDS)

@@ -32,7 +32,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import planned
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from hptransfer.tuning.tune import tune
 
@@ -185,7 +185,7 @@ def follow(way: Way, sizes: Sequence[tuple[int, int]], asked: argparse.Namespace
 def final_runs(session: Session, values: Any, size: Size, seeds: int) -> list[Trial]:
     """Fresh seeds at the tuned values."""
     requests = [
-        TrialRequest(session.loaded.recipe, session.root, size, values, FIRST_SEED + seed) for seed in range(seeds)
+        TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED + seed) for seed in range(seeds)
     ]
     return run_requests(requests, session.store, session.pool, fingerprint=session.fingerprint, phase="check")
 
@@ -193,7 +193,7 @@ def final_runs(session: Session, values: Any, size: Size, seeds: int) -> list[Tr
 def check_target(session: Session, values: Any, size: Size, path: Path) -> None:
     """The file that `scale` writes holds what the final runs train with; nothing was checked, so it is forced."""
     scale(session.loaded, session.folder, session.loaded.recipe.name, force=True, size=size, output=path)
-    trained = group_rows(planned(TrialRequest(session.loaded.recipe, session.root, size, values, FIRST_SEED)).rows)
+    trained = group_rows(planned(TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED)).rows)
     written = load_plan(path).groups
     for mine, theirs in zip(trained, written, strict=True):
         for quantity in ("pattern", "init_std", "learning_rate", "weight_decay", "eps"):

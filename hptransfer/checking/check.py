@@ -26,6 +26,7 @@ from hptransfer.engine.flops import spent_on
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.files import write_atomically
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.adaptive import print_rounds
 from hptransfer.report.curves import save_curves
@@ -37,9 +38,8 @@ from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import describe_target
 from hptransfer.sizes import Size
-from hptransfer.storage.run_folder import write_atomically
 from hptransfer.transfer.judge import TransferReport, combine_reports
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
 
@@ -161,7 +161,7 @@ def _rounds(designs: Sequence[CheckDesign], climbs: Sequence[AdaptiveResult]) ->
 
 def _climb(session: Session, design: CheckDesign, quiet: bool) -> AdaptiveResult:
     first = design.first()
-    announced = {request.key(session.fingerprint) for request in first}
+    announced = {session.key(request) for request in first}
     cost = sum(relative_cost(request.size) for request in first)
     title = f"check {session.loaded.recipe.name}"
     with Progress(
@@ -174,8 +174,8 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> AdaptiveResult
         usual=design.proxy,
     ) as progress:
 
-        def run(requests: Sequence[TrialRequest]) -> list[Trial]:
-            more = [request for request in requests if request.key(session.fingerprint) not in announced]
+        def run(requests: Sequence[TrialSpec]) -> list[Trial]:
+            more = [request for request in requests if session.key(request) not in announced]
             progress.expect(len(more), sum(relative_cost(request.size) for request in more))
             return session.run(requests, "check", progress)
 

@@ -15,7 +15,7 @@ from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 3
@@ -77,7 +77,7 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
         _key(request, fingerprint, linearisation=size in linearised): request
         for size in design.all_sizes()
         for seed in range(recipe.check.coordinate.seeds)
-        for request in [TrialRequest(recipe, design.root, size, values, seed)]
+        for request in [TrialSpec(recipe, design.root, size, values, seed)]
     }
     payloads = {
         key: request.coordinates_payload(linearisation=request.size in linearised) for key, request in requests.items()
@@ -89,7 +89,7 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
     return by_size
 
 
-def _key(request: TrialRequest, fingerprint: str, *, linearisation: bool) -> str:
+def _key(request: TrialSpec, fingerprint: str, *, linearisation: bool) -> str:
     steps = ",".join(map(str, request.recipe.check.coordinate.steps))
     measured = f"{steps}:linearisation" if linearisation else steps
     return hashlib.sha256(f"{request.key(fingerprint)}:{measured}:{_FORMAT}".encode()).hexdigest()

@@ -8,24 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from hptransfer.recipe.hyperparameters import (
-    defaults,
-    from_log_coordinate,
-    is_valid_log_coordinate,
-    log_coordinate,
-    log_name,
-)
+from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
 from hptransfer.transfer.slices import AXES, Axis, points_by_size
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 
 #: trains requests, or finds them where they were trained before
-Run = Callable[[Sequence[TrialRequest]], list[Trial]]
+Run = Callable[[Sequence[TrialSpec]], list[Trial]]
 
 #: octaves between the values that an adaptive check begins with
 COARSE = 1.0
@@ -113,16 +108,16 @@ class CheckDesign:
         """The hyperparameter at one lattice index."""
         return from_log_coordinate(self.hyperparameter, index * self.recipe.check.spacing)
 
-    def request(self, size: Size, index: int, seed: int) -> TrialRequest:
+    def request(self, size: Size, index: int, seed: int) -> TrialSpec:
         """The trial at one lattice index."""
         values = self.held | {self.hyperparameter: self.value(index)}
-        return TrialRequest(self.recipe, self.root, size, values, seed)
+        return TrialSpec(self.recipe, self.root, size, values, seed)
 
-    def requests(self, size: Size, indices: Iterable[int]) -> list[TrialRequest]:
+    def requests(self, size: Size, indices: Iterable[int]) -> list[TrialSpec]:
         """One trial per lattice index and seed at one size."""
         return [self.request(size, index, seed) for index in indices for seed in range(self.recipe.check.seeds)]
 
-    def first(self) -> list[TrialRequest]:
+    def first(self) -> list[TrialSpec]:
         """The trials to begin with: the shared grid at every size."""
         return [request for size in self.all_sizes() for request in self.requests(size, self.grid())]
 
@@ -172,7 +167,7 @@ def extend_grids_at_edges(design: CheckDesign, run: Run) -> list[Trial]:
     trials = run(design.first())
     count = max(1, round(STRETCH / (design.step * design.recipe.check.spacing)))
     for _ in range(MOST_STRETCHES):
-        wanted: list[TrialRequest] = []
+        wanted: list[TrialSpec] = []
         for size, grid in grids.items():
             edge = _edge(design, [trial for trial in trials if trial.size == size])
             new = design.valid_indices(_beyond(grid, edge, count, design.step))

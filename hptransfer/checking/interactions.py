@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptransfer.diagnostics.interactions import Interaction, Strength, find_interactions
-from hptransfer.recipe.hyperparameters import log_name
+from hptransfer.hyperparameters import log_name
 from hptransfer.search.space import Space
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import on_slice

@@ -9,7 +9,7 @@ from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.noise_scale import NoiseScaleReport, judge_noise_scale
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1
@@ -28,7 +28,7 @@ def check_noise_scale(design: CheckDesign, pool: TaskPool, cache: Path, fingerpr
     """
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
     requests = [
-        TrialRequest(design.recipe, design.root, design.proxy, values, seed)
+        TrialSpec(design.recipe, design.root, design.proxy, values, seed)
         for seed in range(max(_FEWEST_SEEDS, design.recipe.check.seeds))
     ]
     payloads = {

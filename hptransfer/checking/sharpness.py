@@ -10,7 +10,7 @@ from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, t
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.trainers.torch import training_settings
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
 _FORMAT = 1
@@ -29,7 +29,7 @@ def check_sharpness(design: CheckDesign, pool: TaskPool, cache: Path, fingerprin
     """
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
     requests = [
-        TrialRequest(design.recipe, design.root, size, values, seed)
+        TrialSpec(design.recipe, design.root, size, values, seed)
         for size in design.sizes("width")
         for seed in range(max(_FEWEST_SEEDS, design.recipe.check.seeds))
     ]

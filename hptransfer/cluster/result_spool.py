@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hptransfer.storage.run_folder import write_atomically
+from hptransfer.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.files import write_atomically
 from hptransfer.recipe.library import template as template_file
 from hptransfer.recipe.library import templates
 from hptransfer.recipe.suggestion import hint
-from hptransfer.storage.run_folder import write_atomically
 
 
 def init_command(path: Path, template: str = "quickstart", force: bool = False) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import GAUGES, Gauge
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
 from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan

@@ -14,7 +14,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.trials import BLOCKING_CAUSES, TrialStore
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
@@ -37,7 +37,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialRequest(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
+    experiment = TrialSpec(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
     space: dict[str, Range] = dict(recipe.tune.space.items())
     shared = None if storage is None else _shared(recipe, storage)
     with (

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.sbatch import ArrayJob, array_script
+from hptransfer.files import write_atomically
 from hptransfer.recipe.load import load_recipe
-from hptransfer.storage.run_folder import RunFolder, write_atomically
+from hptransfer.storage.run_folder import RunFolder
 
 
 def slurm_command(

@@ -19,7 +19,7 @@ from hptransfer.engine.forecast import Forecast, forecast
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.execution.pool import WorkerPool
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
@@ -28,7 +28,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.timing import STEPS
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tuned_file import read_tuned
 
 
@@ -107,7 +107,7 @@ def _each(seconds: float) -> str:
 def _tune(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: WorkerPool, runs: Path) -> Forecast:
     recipe, root = loaded.recipe, loaded.path.parent.absolute()
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    request = TrialRequest(recipe, root, proxy, {}, recipe.tune.seed)
+    request = TrialSpec(recipe, root, proxy, {}, recipe.tune.seed)
     experiment = request.experiment(fingerprint)
     study = f"{proxy.label}-{experiment[:8]}"
     finished = Counter(

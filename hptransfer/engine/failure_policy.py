@@ -11,8 +11,8 @@ from pathlib import Path
 from hptransfer.errors import HptransferError, MachineError, Place, UsageError
 from hptransfer.execution.frames import Frame, user_frames
 from hptransfer.execution.outcome import Failure
-from hptransfer.storage.run_folder import write_atomically
-from hptransfer.trials.request import TrialRequest
+from hptransfer.files import write_atomically
+from hptransfer.trials.spec import TrialSpec
 
 #: as many equal failures in a row stop the run: the next trial would fail alike
 MOST_EQUAL_FAILURES = 3
@@ -34,7 +34,7 @@ class Streak:
         """A trial succeeded."""
         self._failures.clear()
 
-    def record(self, failure: Failure, request: TrialRequest) -> None:
+    def record(self, failure: Failure, request: TrialSpec) -> None:
         """Keeps a failure on file.
 
         Raises:
@@ -54,7 +54,7 @@ def failure_signature(failure: Failure) -> tuple[str, str]:
     return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "#", failure.message)
 
 
-def save_failure(folder: Path, failure: Failure, request: TrialRequest) -> Path:
+def save_failure(folder: Path, failure: Failure, request: TrialSpec) -> Path:
     """Writes what is known of a failed trial to a file of its own, whole or not at all; returns the path."""
     stem = f"{request.size.label}-{failure.task_id[:8]}"
     number = 1 + len(list(folder.glob(f"{stem}-*.txt")))

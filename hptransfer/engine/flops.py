@@ -12,9 +12,9 @@ from typing import Any
 from hptransfer.errors import HptransferError, MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
+from hptransfer.files import write_atomically
 from hptransfer.recipe.schema import MODEL, Recipe
 from hptransfer.sizes import Size
-from hptransfer.storage.run_folder import write_atomically
 from hptransfer.trials.trial import Trial
 
 

@@ -14,7 +14,7 @@ from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.trainers.timing import STEPS
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
 TRIAL_BYTES = 12_000
@@ -112,7 +112,7 @@ class Forecast:
 def forecast(
     command: str,
     recipe: Recipe,
-    requests: Sequence[TrialRequest],
+    requests: Sequence[TrialSpec],
     counts: Mapping[Size, tuple[int, int]],
     *,
     pool: WorkerPool,
@@ -161,7 +161,7 @@ def forecast(
     )
 
 
-def _time(request: TrialRequest, pool: WorkerPool, flops: float) -> Timing:
+def _time(request: TrialSpec, pool: WorkerPool, flops: float) -> Timing:
     for worker in range(pool.workers):
         pool.submit(str(worker), request.payload() | {"task": "timing"})
     results = []

@@ -10,8 +10,8 @@ from typing import Any
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
+from hptransfer.files import write_atomically
 from hptransfer.sizes import Size
-from hptransfer.storage.run_folder import write_atomically
 
 
 def measure(

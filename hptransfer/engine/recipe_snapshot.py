@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
+from hptransfer.files import write_atomically
 from hptransfer.recipe.changes import Change, Effect, changes
 from hptransfer.recipe.load import LoadedRecipe, recipe_hash
 from hptransfer.recipe.schema import Recipe
-from hptransfer.storage.run_folder import RunFolder, write_atomically
+from hptransfer.storage.run_folder import RunFolder
 
 _FORMAT = 1
 _HINT = (

@@ -20,7 +20,7 @@ from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.trials import OpenTrial, TrialStore
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, trial_from_dict
 
 #: seconds that running trials are given when the wall time of the budget is over
@@ -50,7 +50,7 @@ def relative_cost(size: Size) -> float:
 
 
 def run_requests(
-    requests: Sequence[TrialRequest],
+    requests: Sequence[TrialSpec],
     store: TrialStore,
     pool: TaskPool,
     *,
@@ -114,7 +114,7 @@ def run_requests(
 
 @dataclass(slots=True)
 class _Attempt:
-    request: TrialRequest
+    request: TrialSpec
     opened: OpenTrial
 
 
@@ -126,7 +126,7 @@ class _Run:
     pool: TaskPool
     phase: str
     on_event: OnEvent
-    waiting: deque[tuple[str, TrialRequest]]
+    waiting: deque[tuple[str, TrialSpec]]
     meter: Meter
     streak: Streak
     folder: RunFolder | None
@@ -249,6 +249,6 @@ class _Run:
             self._take(_HEARTBEAT)
 
 
-def _event(kind: EventKind, request: TrialRequest, trial: Trial | None = None, message: str = "") -> TrialEvent:
+def _event(kind: EventKind, request: TrialSpec, trial: Trial | None = None, message: str = "") -> TrialEvent:
     cost = relative_cost(request.size)
     return TrialEvent(kind, request.size, request.hyperparameters, request.seed, cost, trial, message)

@@ -26,7 +26,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import TrialStore
 from hptransfer.trainers.tasks import ENTRY
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
 
@@ -59,13 +59,17 @@ class Session:
         """Where the recipe's data patterns start."""
         return self.loaded.path.parent.absolute()
 
+    def key(self, spec: TrialSpec) -> str:
+        """The key of a wanted trial of this session's recipe and data, sha256 (hex)."""
+        return spec.key(self.fingerprint)
+
     @property
     def costs(self) -> Costs:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
     def run(
-        self, requests: Sequence[TrialRequest], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
+        self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
     ) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
 
@@ -136,7 +140,7 @@ def open_session(
         loaded = with_processes(loaded, launch)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
-        experiment = TrialRequest(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
+        experiment = TrialSpec(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
         place = folder.study if storage is None else join(storage, loaded, fingerprint)
         with (

@@ -24,7 +24,7 @@ from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
 
 #: seconds between looks of `--watch`
@@ -111,7 +111,7 @@ def read_status(found: Located) -> Status:
     """Look at a run folder."""
     recipe = found.recipe
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    request = TrialRequest(recipe, Path(), proxy, {}, 0)
+    request = TrialSpec(recipe, Path(), proxy, {}, 0)
     suffix = request.experiment(found.fingerprint)[:8]
     everything = read_trials(found.folder.study)
     seen = [trial for trial in everything if trial.study.endswith(f"-{suffix}")]

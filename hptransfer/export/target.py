@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from hptransfer.files import write_atomically
+from hptransfer.hyperparameters import identifying
 from hptransfer.parameterization.groups import FORMAT, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.hyperparameters import identifying
-from hptransfer.storage.run_folder import write_atomically
 
 _HEADER = """\
 # The configuration of one training run, written by `hptransfer scale`.

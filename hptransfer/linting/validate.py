@@ -52,7 +52,7 @@ def validate(reference: str, trust: bool = False) -> Validation:
 
 def _model_faults(loaded: LoadedRecipe) -> Iterator[Finding]:
     """What a plan of the target would ask for."""
-    from hptransfer.recipe.hyperparameters import defaults
+    from hptransfer.recipe.defaults import defaults
     from hptransfer.scaling.plan import plan_recipe, wanted_size
 
     try:

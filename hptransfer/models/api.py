@@ -18,7 +18,7 @@ from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Section, Setting, Training
 from hptransfer.sizes import Size
 

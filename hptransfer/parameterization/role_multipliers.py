@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Quantity
-from hptransfer.recipe.hyperparameters import MULTIPLIERS
 
 Part = Literal["embedding", "input", "hidden", "readout"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from hptransfer.recipe.hyperparameters import NAMES
+from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.schema import Recipe
 
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
 from hptransfer.recipe import suggestion
-from hptransfer.recipe.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
 from hptransfer.recipe.schema import (
     MODEL,
     Check,

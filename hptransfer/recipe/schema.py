@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from hptransfer.recipe.hyperparameters import HyperparameterName
+from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.sizes import Size
 

@@ -9,10 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from hptransfer.hyperparameters import identifying
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.markdown import plan_markdown, readable
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.hyperparameters import identifying
 
 #: quantity -> its short name in the column of rules
 _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}

@@ -15,7 +15,7 @@ from hptransfer import __version__
 from hptransfer.engine.flops import Spent
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.target import TargetEvidence, target_document, write_target
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.report.json_documents import to_document

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import AVERAGES, from_log_coordinate, log_coordinate
+from hptransfer.hyperparameters import AVERAGES, from_log_coordinate, log_coordinate
 from hptransfer.recipe.schema import Range
 
 #: a linear range counts as this many octaves, so that one set of step sizes serves both scales

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from hptransfer.errors import MachineError, UsageError
+from hptransfer.errors import MachineError
+from hptransfer.files import located_faults, write_atomically
 
 #: bytes; below this much free space the user is warned, because a study and figures may not fit
 SMALL_SPACE = 50 * 2**20
@@ -47,7 +46,7 @@ class RunFolder:
             MachineError: another process works in it, or the disk is full.
         """
         folder = cls(runs / name)
-        with _located(folder.path):
+        with located_faults(folder.path):
             folder.path.mkdir(parents=True, exist_ok=True)
             folder._take_lock()
         return folder
@@ -198,58 +197,3 @@ def _holds(pid: int, path: Path) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a crash at any moment, meets the old content or the new, never a part.
-
-    Args:
-        path: its folder is created where missing.
-        text: the whole content.
-
-    Raises:
-        UsageError: the path cannot be written.
-        MachineError: the disk is full or fails.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _located(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def _located(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusal into one that names the path and the way out."""
-    try:
-        yield
-    except OSError as error:
-        place = str(error.filename or path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            raise MachineError(
-                "the disk must have room for results",
-                received=f"{place}: {error.strerror}",
-                hint="free some space and run the same command again: it continues, nothing finished is lost",
-            ) from error
-        raise UsageError(
-            "the run folder must be a folder that can be written",
-            received=f"{place}: {error.strerror}",
-            hint="choose another place with --runs",
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

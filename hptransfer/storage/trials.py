@@ -22,7 +22,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cluster.study import SharedStudy
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import AVERAGES, with_default_multipliers
+from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from hptransfer.trainers.torch import cached_corpus, planned_model, training_settings
-from hptransfer.trials.request import request_from_payload
+from hptransfer.trials.spec import request_from_payload
 
 #: optimizer steps that are timed
 STEPS = 20
@@ -23,7 +23,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train a few steps of one trial and evaluate two batches; an entry point of a worker.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
 
     Returns:
         "build" (seconds until the first step), "step" and "evaluation" (seconds each), "memory" (bytes, the most

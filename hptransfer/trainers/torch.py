@@ -13,7 +13,7 @@ from hptransfer import __version__
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
-from hptransfer.trials.request import TrialRequest, request_from_payload
+from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
@@ -29,7 +29,7 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train one model; the entry point of a worker.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
 
     Returns:
         The trial as `trial_to_dict` gives it; `trial_from_dict` reads it.
@@ -46,7 +46,7 @@ def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[
     """Train one model in this process, or with several processes this one's share.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
         shard: this process's; None for the whole.
 
     Returns:
@@ -90,7 +90,7 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Measure how far activations move in the first steps; the other entry point of a worker.
 
     Args:
-        payload: from `TrialRequest.coordinates_payload`.
+        payload: from `TrialSpec.coordinates_payload`.
 
     Returns:
         "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
@@ -120,7 +120,7 @@ def run_sharpness(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train one model and measure its sharpness; another entry point of a worker.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
 
     Returns:
         "size", "seed" and what `measure_sharpness` returns.
@@ -138,7 +138,7 @@ def run_noise_scale(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train one model and measure gradients at two batch sizes on the way; another entry point of a worker.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
 
     Returns:
         "size", "seed" and what `measure_noise_scale` returns.
@@ -152,7 +152,7 @@ def run_noise_scale(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
-def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]]]:
+def planned_model(request: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
     """A model initialised by the plan of its size, and its optimizer groups."""
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
@@ -164,7 +164,7 @@ def planned_model(request: TrialRequest) -> tuple[nn.Module, list[dict[str, Any]
     return module, applied.param_groups(module)
 
 
-def planned(request: TrialRequest) -> Plan:
+def planned(request: TrialSpec) -> Plan:
     """The plan of the request's size in gauge `plain`."""
     from hptransfer.models.api import options_of, plan_reading
 
@@ -180,7 +180,7 @@ def planned(request: TrialRequest) -> Plan:
     ).whole_plan
 
 
-def training_settings(request: TrialRequest) -> TrainingSettings:
+def training_settings(request: TrialSpec) -> TrainingSettings:
     """What the loop needs besides the parameter groups."""
     from hptransfer.training.loop import TrainingSettings
 

@@ -31,7 +31,7 @@ def run_ranks(payload: Mapping[str, Any], processes: int) -> dict[str, Any]:
     """Train one model with several processes on this machine.
 
     Args:
-        payload: from `TrialRequest.payload`.
+        payload: from `TrialSpec.payload`.
         processes: how many, at least 2.
 
     Returns:

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import InconclusiveError
-from hptransfer.recipe.hyperparameters import defaults
+from hptransfer.recipe.defaults import defaults
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.space import Axis, Space
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import Spared
 from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
@@ -113,9 +113,9 @@ class OneAtATime:
         own = defaults(self.recipe.training)
         return {name: self._found[name].values[name] if name in self._found else own[name] for name in self.space.names}
 
-    def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
+    def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
         """A trial of this search; hyperparameters not given take the recipe's values."""
-        return TrialRequest(self.recipe, self.session.root, self.size, values, seed)
+        return TrialSpec(self.recipe, self.session.root, self.size, values, seed)
 
     def warnings(self) -> Iterator[str]:
         """What the combination shows of interactions; a difference below the criterion of regret counts as noise."""

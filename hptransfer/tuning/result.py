@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from hptransfer.engine.flops import Spent
-from hptransfer.recipe.hyperparameters import identifying
+from hptransfer.files import write_atomically
+from hptransfer.hyperparameters import identifying
 from hptransfer.search.power import Power
 from hptransfer.sizes import Size
-from hptransfer.storage.run_folder import write_atomically
 
 _HEADER = """\
 # Written by `hptransfer tune`; read by `hptransfer check` and `hptransfer scale`.

@@ -27,7 +27,7 @@ from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.trials import PlannedTrial
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import (
     BestObserved,
@@ -202,7 +202,7 @@ class Search:
         """How many trials that were decided on are not trained."""
         return len(self._spared())
 
-    def _decide(self, asked: Sequence[TrialRequest], finished: Sequence[Trial], left: int) -> list[Decision]:
+    def _decide(self, asked: Sequence[TrialSpec], finished: Sequence[Trial], left: int) -> list[Decision]:
         """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
         workers = self.session.pool.workers
         count = min(left, workers * math.ceil(self.rounds.round_size / workers))
@@ -220,7 +220,7 @@ class Search:
         )
         return decided
 
-    def _asked(self) -> list[TrialRequest]:
+    def _asked(self) -> list[TrialSpec]:
         """Points decided so far and to be trained."""
         return list({self._key(request): request for request, entry in self._entries() if not entry.spared}.values())
 
@@ -229,7 +229,7 @@ class Search:
         entries = self._entries() if self.rounds.sparing else []
         return [Decision(r.hyperparameters, r.seed, entry.spared) for r, entry in entries if entry.spared]
 
-    def _entries(self) -> list[tuple[TrialRequest, PlannedTrial]]:
+    def _entries(self) -> list[tuple[TrialSpec, PlannedTrial]]:
         """What was decided and belongs to the recipe as it is now; an edited space drops what lies outside."""
         entries = [
             (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
@@ -238,25 +238,25 @@ class Search:
         ]
         return [(request, entry) for request, entry in entries if _same(request, entry)]
 
-    def _finished(self, asked: Iterable[TrialRequest]) -> list[Trial]:
+    def _finished(self, asked: Iterable[TrialSpec]) -> list[Trial]:
         return [trial for request in asked if (trial := self._find(request)) is not None]
 
-    def _stopped(self, asked: Iterable[TrialRequest]) -> list[Trial]:
+    def _stopped(self, asked: Iterable[TrialSpec]) -> list[Trial]:
         store = self.session.store
         keys = [self._key(request) for request in asked if self._find(request) is None]
         return [trial for key in keys if (trial := store.stopped(key)) is not None]
 
-    def request(self, values: Mapping[str, float], seed: int) -> TrialRequest:
+    def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
         """A trial of this search; hyperparameters not given take the recipe's values."""
-        return TrialRequest(self.recipe, self.session.root, self.size, {**self._fixed, **values}, seed)
+        return TrialSpec(self.recipe, self.session.root, self.size, {**self._fixed, **values}, seed)
 
-    def _key(self, request: TrialRequest) -> str:
-        return request.key(self.session.fingerprint)
+    def _key(self, request: TrialSpec) -> str:
+        return self.session.key(request)
 
-    def _find(self, request: TrialRequest) -> Trial | None:
+    def _find(self, request: TrialSpec) -> Trial | None:
         return self.session.store.find(self._key(request))
 
-    def train(self, requests: Sequence[TrialRequest], phase: str) -> list[Trial]:
+    def train(self, requests: Sequence[TrialSpec], phase: str) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
         return self.session.run(requests, phase, self._on_event, self._limits() if phase == "search" else None)
 
@@ -282,7 +282,7 @@ class Search:
         )
 
 
-def reused(request: TrialRequest, trial: Trial) -> TrialEvent:
+def reused(request: TrialSpec, trial: Trial) -> TrialEvent:
     """The event of a trial that was finished before."""
     cost = relative_cost(request.size)
     return TrialEvent("reused", request.size, request.hyperparameters, request.seed, cost, trial)
@@ -330,7 +330,7 @@ def _end(value: float | None) -> str:
     return "open" if value is None else f"{value:.3g}"
 
 
-def _same(request: TrialRequest, entry: PlannedTrial) -> bool:
+def _same(request: TrialSpec, entry: PlannedTrial) -> bool:
     return dict(request.hyperparameters) == dict(entry.hyperparameters)
 
 

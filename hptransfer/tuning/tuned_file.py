@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import NAMES, with_default_multipliers
+from hptransfer.hyperparameters import NAMES, with_default_multipliers
 
 
 def read_tuned(path: Path, recipe: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session
@@ -74,7 +74,7 @@ def test_equal_errors_stop_with_the_place_in_the_users_code(tmp_path: Path, monk
     assert "training/loop.py" in saved[0].read_text()  # the whole traceback, the library's calls included
 
 
-def at_the_proxy(session: Session) -> list[TrialRequest]:
+def at_the_proxy(session: Session) -> list[TrialSpec]:
     """Four learning rates, 2^-7 to 2^-5.5, with one seed."""
     return [request for request in grid(session) if request.size.width == 64 and request.seed == 0]
 

@@ -14,7 +14,7 @@ from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.trainers.torch import run_coordinates, run_trial
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 RECIPE = """\
 name: own
@@ -51,9 +51,9 @@ def loaded(tmp_path: Path, model: str) -> LoadedRecipe:
     return load_recipe(path)
 
 
-def request(recipe: LoadedRecipe, **values: float) -> TrialRequest:
+def request(recipe: LoadedRecipe, **values: float) -> TrialSpec:
     """The target's trial."""
-    return TrialRequest(recipe.recipe, recipe.path.parent, recipe.recipe.size(32, 4), values, seed=0)
+    return TrialSpec(recipe.recipe, recipe.path.parent, recipe.recipe.size(32, 4), values, seed=0)
 
 
 @pytest.mark.parametrize("model", [FACTORY, LLAMA], ids=["factory", "huggingface"])
@@ -88,7 +88,7 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, "factory\n  factory: tests.support.own_models:regression")
     recipe.path.write_text(recipe.text.replace("completep", "mup").replace("depth: 4", "depth: 2"))
     again = load_recipe(recipe.path)
-    payload = TrialRequest(again.recipe, again.path.parent, again.recipe.size(32, 2), {}, 0).payload()
+    payload = TrialSpec(again.recipe, again.path.parent, again.recipe.size(32, 2), {}, 0).payload()
 
     with pytest.raises(UsageError, match="logits") as caught:
         run_trial(payload)

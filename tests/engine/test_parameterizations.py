@@ -11,7 +11,7 @@ from hptransfer.commands.plan import plan_command
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.trainers.torch import planned, training_settings
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 RECIPE = """\
 name: tiny
@@ -52,7 +52,7 @@ def test_options_are_part_of_a_trials_identity(tmp_path: Path) -> None:
     keys = set()
     for choice in ("name: mup", "name: mup, eps: none", "name: ntk"):
         found = recipe(tmp_path, choice)
-        keys.add(TrialRequest(found.recipe, tmp_path, found.recipe.size(16, 2), {}, 0).key("data"))
+        keys.add(TrialSpec(found.recipe, tmp_path, found.recipe.size(16, 2), {}, 0).key("data"))
 
     assert len(keys) == 3
 
@@ -61,7 +61,7 @@ def test_trials_take_the_betas_of_their_size(tmp_path: Path) -> None:
     """Complete(d)P at 4 times the batch and the same tokens: 1 - beta times 4 (arXiv 2512.22382, Table 1)."""
     found = recipe(tmp_path, "name: complete-d-p").recipe
     base = found.size(16, 2)
-    request = TrialRequest(found, tmp_path, found.size(16, 2, batch_size=16, tokens=base.tokens), {}, 0)
+    request = TrialSpec(found, tmp_path, found.size(16, 2, batch_size=16, tokens=base.tokens), {}, 0)
     settings = training_settings(request)
 
     assert (settings.beta1, settings.beta2) == (pytest.approx(0.6), pytest.approx(0.8))

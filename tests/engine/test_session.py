@@ -13,7 +13,7 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
 from tests.support.sessions import FINGERPRINT, recipe_session
@@ -26,12 +26,12 @@ class Bench:
         self.session, self.log = session, log
         self.events: list[TrialEvent] = []
 
-    def request(self, x: float, seed: int = 0, width: int = 64) -> TrialRequest:
+    def request(self, x: float, seed: int = 0, width: int = 64) -> TrialSpec:
         """A trial at learning rate 2^x."""
         recipe = self.session.loaded.recipe
-        return TrialRequest(recipe, self.session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
+        return TrialSpec(recipe, self.session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
 
-    def run(self, *requests: TrialRequest) -> list[Trial]:
+    def run(self, *requests: TrialSpec) -> list[Trial]:
         """Runs the requests in phase "check"."""
         return run_requests(
             requests,

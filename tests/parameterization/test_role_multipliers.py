@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
 from hptransfer.models.shape_reading import read_module, read_parameters
@@ -22,7 +23,6 @@ from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.hyperparameters import MULTIPLIERS
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
 from tests.parameterization.test_gauge import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, losses, teacher

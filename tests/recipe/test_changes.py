@@ -30,7 +30,7 @@ from tests.support.recipe_texts import GPT, MLP, edited, load_text
 def test_every_key_has_its_effect(tmp_path: Path, old: str, new: str, key: str, effect: Effect) -> None:
     """What is part of a trial's identity trains anew; what only chooses trials reuses them; the rest changes none.
 
-    The identity is `TrialRequest.key`: model, data, training, parameterization, base, size, hyperparameters, seed.
+    The identity is `TrialSpec.key`: model, data, training, parameterization, base, size, hyperparameters, seed.
     """
     before, after = load_text(tmp_path, MLP).recipe, load_text(tmp_path, edited(MLP, (old, new))).recipe
     (change,) = changes(before, after)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.storage.run_folder import RunFolder, write_atomically
+from hptransfer.files import write_atomically
+from hptransfer.storage.run_folder import RunFolder
 
 HOLDER = (
     "import sys, time\n"

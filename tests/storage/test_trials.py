@@ -16,7 +16,7 @@ import optuna
 import pytest
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.recipe.hyperparameters import MULTIPLIERS, with_default_multipliers
+from hptransfer.hyperparameters import MULTIPLIERS, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import open_database

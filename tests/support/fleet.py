@@ -22,15 +22,15 @@ from hptransfer.engine.options import BudgetOptions
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from tests.support.landscape import FINGERPRINT, recipe_text
 
 
-def many(session: Session, count: int) -> list[TrialRequest]:
+def many(session: Session, count: int) -> list[TrialSpec]:
     """Requests for as many different trials."""
     recipe = session.loaded.recipe
     return [
-        TrialRequest(recipe, session.root, recipe.size(64, 2), {"learning_rate": 2.0 ** (-10 + x / 32)}, seed)
+        TrialSpec(recipe, session.root, recipe.size(64, 2), {"learning_rate": 2.0 ** (-10 + x / 32)}, seed)
         for x in range(count // 2)
         for seed in (0, 1)
     ]

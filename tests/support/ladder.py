@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.trials.request import TrialRequest, request_from_payload
+from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 from tests.support.landscape import FINGERPRINT, cost
 
@@ -102,7 +102,7 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _loss(request: TrialRequest, landscape: Mapping[str, Any]) -> float:
+def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
     x = math.log2(request.hyperparameters["learning_rate"])
     if x > landscape.get("wall", math.inf):
         return math.inf

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.trainers.torch import stop_reason
-from hptransfer.trials.request import TrialRequest, request_from_payload
+from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 #: of the data that nobody reads
@@ -88,7 +88,7 @@ def cost(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"flops": [TARGET_FLOPS if size["width"] == 1024 else TRIAL_FLOPS for size in payload["sizes"]]}
 
 
-def _loss(request: TrialRequest, landscape: Mapping[str, Any], x: float) -> float:
+def _loss(request: TrialSpec, landscape: Mapping[str, Any], x: float) -> float:
     if x > landscape.get("wall", math.inf):
         return math.inf
     digest = hashlib.sha256(f"{request.seed}:{x}".encode()).digest()

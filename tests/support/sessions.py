@@ -12,7 +12,7 @@ from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import FINGERPRINT
 
@@ -28,11 +28,11 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
         yield session
 
 
-def grid(session: Session, seeds: int = 2) -> list[TrialRequest]:
+def grid(session: Session, seeds: int = 2) -> list[TrialSpec]:
     """Requests as a check makes them: four widths, four learning rates, some seeds."""
     recipe = session.loaded.recipe
     return [
-        TrialRequest(recipe, session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
+        TrialSpec(recipe, session.root, recipe.size(width, 2), {"learning_rate": 2.0**x}, seed)
         for width in recipe.sizes.widths
         for x in (-7.0, -6.5, -6.0, -5.5)
         for seed in range(seeds)

@@ -16,7 +16,7 @@ import pytest
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
-from hptransfer.trials.request import TrialRequest, request_from_payload
+from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import TrialState, trial_from_dict
 
 ROOT = Path()
@@ -38,10 +38,10 @@ def recipe(**sections: Mapping[str, Any]) -> Recipe:
     return Recipe.model_validate_json(json.dumps(document))
 
 
-def request(recipe_: Recipe | None = None, seed: int = 0, width: int = 16, **hyperparameters: float) -> TrialRequest:
+def request(recipe_: Recipe | None = None, seed: int = 0, width: int = 16, **hyperparameters: float) -> TrialSpec:
     """A request at depth 2."""
     wanted = recipe_ or recipe()
-    return TrialRequest(wanted, ROOT, wanted.size(width, 2), hyperparameters, seed)
+    return TrialSpec(wanted, ROOT, wanted.size(width, 2), hyperparameters, seed)
 
 
 def through_json(payload: Mapping[str, Any]) -> Any:
@@ -105,7 +105,7 @@ def test_what_does_not_determine_a_run_is_not_in_its_key() -> None:
         # the recipe's own learning rate is a hyperparameter, and the request names another
         training={"learning_rate": 0.5},
     )
-    elsewhere = TrialRequest(other, Path("elsewhere"), other.size(16, 2), {"learning_rate": 0.1}, 0)
+    elsewhere = TrialSpec(other, Path("elsewhere"), other.size(16, 2), {"learning_rate": 0.1}, 0)
 
     assert elsewhere.key("data") == request(learning_rate=0.1).key("data")
 
@@ -116,7 +116,7 @@ def test_keys_survive_new_hyperparameters() -> None:
     document = recipe(training={"batch_size": 64, "evaluation_batches": 16, "optimizer": "sgd"}).model_dump(mode="json")
     document["model"] = {"kind": "factory", "factory": "models:build"}
     own = Recipe.model_validate_json(json.dumps(document))
-    theirs = TrialRequest(own, ROOT, own.size(32, 4), {"learning_rate": 0.5, "weight_decay": 0.25}, 3)
+    theirs = TrialSpec(own, ROOT, own.size(32, 4), {"learning_rate": 0.5, "weight_decay": 0.25}, 3)
 
     assert plain.key("data") == "dbcd3e3c10898113fc7f1579f2164be3e8591190089d5012de63bf72df45afbd"
     assert theirs.key("data") == "64d15157bf345765f65168f2c8775a5cdd1182f91a2b39b02503f01a4e735483"
@@ -182,7 +182,7 @@ def test_the_first_training_loss_is_common_to_all_learning_rates() -> None:
 def test_a_decoder_trains() -> None:
     """The other built-in model and parameterization take the same road, depth rules included."""
     wanted = gpt_recipe()
-    trial = trial_from_dict(run_trial(TrialRequest(wanted, ROOT, wanted.size(32, 4), {}, 0).payload()))
+    trial = trial_from_dict(run_trial(TrialSpec(wanted, ROOT, wanted.size(32, 4), {}, 0).payload()))
 
     assert trial.state is TrialState.COMPLETE
     assert trial.size.tokens == 5 * 8 * 8
@@ -215,7 +215,7 @@ def test_linearisation_of_every_block() -> None:
         parameterization={"name": "completep"},
         sizes={"target": {"width": 64, "depth": 2}},
     )
-    asked = TrialRequest(deep, ROOT, deep.size(16, 2), {}, 0)
+    asked = TrialSpec(deep, ROOT, deep.size(16, 2), {}, 0)
 
     answer = through_json(run_coordinates(through_json(asked.coordinates_payload(linearisation=True))))
 
@@ -260,7 +260,7 @@ def slope(parameterization: str, kind: str, step: int) -> float:
     changes = np.zeros(len(widths))
     for index, width in enumerate(widths.tolist()):
         for seed in (0, 1):
-            asked = TrialRequest(wanted, ROOT, wanted.size(width, 3), {"learning_rate": 2.0**-6}, seed)
+            asked = TrialSpec(wanted, ROOT, wanted.size(width, 3), {"learning_rate": 2.0**-6}, seed)
             layers = run_coordinates(asked.payload() | {"steps": [step]})["layers"]
             changes[index] += np.mean([math.log2(row["change"]) for row in layers if row["kind"] == kind])
     return float(np.polyfit(np.log2(widths), changes / 2, 1)[0])

@@ -19,7 +19,7 @@ from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import run_trial
 from hptransfer.trainers.torchrun import failure
-from hptransfer.trials.request import TrialRequest
+from hptransfer.trials.spec import TrialSpec
 
 RECIPE = """\
 name: together
@@ -40,7 +40,7 @@ def payload(folder: Path, processes: int, *, kind: str = "mlp", batch: int = 8, 
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(kind=kind, batch=batch, steps=steps, processes=processes))
     recipe = load_recipe(path).recipe
-    return TrialRequest(recipe, folder, recipe.size(64, 2), {"learning_rate": 0.01}, 0).payload()
+    return TrialSpec(recipe, folder, recipe.size(64, 2), {"learning_rate": 0.01}, 0).payload()
 
 
 def test_processes_are_no_part_of_a_trial(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_processes_are_no_part_of_a_trial(tmp_path: Path) -> None:
     for processes in (1, 4):
         payload(tmp_path, processes)
         loaded = load_recipe(tmp_path / "recipe.yaml")
-        request = TrialRequest(loaded.recipe, tmp_path, loaded.recipe.size(64, 2), {}, 0)
+        request = TrialSpec(loaded.recipe, tmp_path, loaded.recipe.size(64, 2), {}, 0)
         keys.add(request.key("f"))
         hashes.add(loaded.hash)
 

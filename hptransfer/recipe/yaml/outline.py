@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import get_args
 
-from hptransfer.recipe.hyperparameters import NAMES
+from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.schema import (
     FactoryModel,
     GptModel,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.hyperparameters import NAMES, defaults, identifying
+from hptransfer.hyperparameters import NAMES, identifying
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 
@@ -19,7 +20,7 @@ _CARRIED_ELSEWHERE = {"steps", "batch_size", "processes", "multipliers", *NAMES}
 
 
 @dataclass(frozen=True, slots=True)
-class TrialRequest:
+class TrialSpec:
     """A run that is wanted.
 
     Attributes:
@@ -102,9 +103,9 @@ def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def request_from_payload(payload: Mapping[str, Any]) -> TrialRequest:
-    """The inverse of `TrialRequest.payload`."""
-    return TrialRequest(
+def request_from_payload(payload: Mapping[str, Any]) -> TrialSpec:
+    """The inverse of `TrialSpec.payload`."""
+    return TrialSpec(
         # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
         Recipe.model_validate_json(json.dumps(payload["recipe"])),
         Path(payload["root"]),

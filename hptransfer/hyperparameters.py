@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
-
-if TYPE_CHECKING:
-    from hptransfer.recipe.schema import Training
+from typing import Literal, get_args
 
 MultiplierName = Literal[
     "embedding_learning_rate",
@@ -33,11 +30,6 @@ MULTIPLIERS: tuple[str, ...] = get_args(MultiplierName)
 AVERAGES = frozenset({"beta1", "beta2", "momentum"})
 #: hyperparameters that one optimizer alone reads
 READ_BY = {"beta1": "adamw", "beta2": "adamw", "eps": "adamw", "momentum": "sgd"}
-
-
-def defaults(training: Training) -> dict[str, float]:
-    """The base-size value of every hyperparameter as the recipe's `training` section gives it."""
-    return {name: float(getattr(training.multipliers if name in MULTIPLIERS else training, name)) for name in NAMES}
 
 
 def with_default_multipliers(values: Mapping[str, float]) -> dict[str, float]:

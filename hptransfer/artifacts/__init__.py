@@ -1,0 +1,4 @@
+"""Artifacts: the files that one command writes and another reads, typed, each with a format number.
+
+One module per file: its pydantic model, its writer and its reader. Nothing else in the package parses these files.
+"""

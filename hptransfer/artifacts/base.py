@@ -1,0 +1,93 @@
+"""What all artifacts have in common: a format number, one way to be read, and messages that name file and rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hptransfer.errors import UsageError
+from hptransfer.files import write_atomically
+
+
+class Artifact(BaseModel):
+    """A file that one command writes and others read.
+
+    Subclasses set `FORMAT`, raise it whenever a field changes its name, unit or meaning, and say in `WRITER` which
+    command writes the file.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="constants", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    FORMAT: ClassVar[int]
+    WRITER: ClassVar[str]
+
+    format: int
+    """number of this file's format"""
+
+    @classmethod
+    def read(cls, path: Path, *, missing: Callable[[], Exception]) -> Self:
+        """The content of a file.
+
+        Args:
+            path: of the file, YAML or JSON by its suffix.
+            missing: makes the exception for a file that is not there.
+
+        Raises:
+            UsageError: the file cannot be read, is not what the command wrote, or has another format number.
+            Exception: what `missing` makes.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise missing() from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Self:
+        """The content of a file's text; see `read`."""
+        rule = f"{path.name} must be what `{cls.WRITER}` wrote"
+        try:
+            data: Any = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
+            raise UsageError(rule, received=f"{path}: {str(error).splitlines()[0][:200]}") from None
+        found = data.get("format") if isinstance(data, dict) else None
+        if isinstance(data, dict) and found != cls.FORMAT:
+            raise UsageError(
+                f"{path.name} must have format {cls.FORMAT}",
+                received=f"{path}: {'no format number' if found is None else f'format {found!r}'}",
+                hint=f"run `{cls.WRITER}` again: finished trials are reused",
+            )
+        try:
+            return cls.model_validate_json(json.dumps(data))
+        except (ValidationError, ValueError) as error:
+            raise UsageError(rule, received=f"{path}: {_first(error)}") from None
+
+    def to_json(self) -> str:
+        """The content as JSON text."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+
+    def write_json(self, path: Path) -> None:
+        """Writes the file as JSON, whole or not at all.
+
+        Raises:
+            UsageError: the path cannot be written.
+            MachineError: the disk is full.
+        """
+        write_atomically(path, self.to_json())
+
+
+def _first(error: Exception) -> str:
+    """The first fault that validation found, in one line."""
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return str(error).splitlines()[0][:200]

@@ -1,0 +1,66 @@
+"""Writing files so that they are whole or absent, whatever happens; what the system refuses becomes a user's error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hptransfer.errors import MachineError, UsageError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a crash at any moment, meets the old content or the new, never a part.
+
+    Args:
+        path: its folder is created where missing.
+        text: the whole content.
+
+    Raises:
+        UsageError: the path cannot be written.
+        MachineError: the disk is full or fails.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with located_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def located_faults(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusal into one that names the path and the way out."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise MachineError(
+                "the disk must have room for results",
+                received=f"{place}: {error.strerror}",
+                hint="free some space and run the same command again: it continues, nothing finished is lost",
+            ) from error
+        raise UsageError(
+            "the run folder must be a folder that can be written",
+            received=f"{place}: {error.strerror}",
+            hint="choose another place with --runs",
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""Registries: a list is written once, and where it is a folder, the folder is the list.
+
+A registry's built-in entries are the modules of one folder, named as the modules are (`noise_scale.py` is
+"noise-scale"); private modules (`_x.py`) and `base.py` are none. Each defines one attribute that satisfies the room's
+Protocol. So a new entry is one file, names are known without importing anything, and an entry's libraries (torch,
+optuna) are loaded when it is asked for. Users add entries by an entry point of an installed package, or by
+`module:attribute`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from hptransfer.errors import UsageError
+
+Entry = TypeVar("Entry")
+
+_ROOT = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Registry(Generic[Entry]):
+    """Entries of one kind, by name.
+
+    Attributes:
+        kind: what an entry is, in words for messages: "exporter".
+        package: dotted name of the folder whose modules are the built-in entries.
+        attribute: name of what each module defines.
+        group: entry-point group in which installed packages add entries; None where users add none.
+    """
+
+    kind: str
+    package: str
+    attribute: str
+    group: str | None = None
+
+    @property
+    def built_in(self) -> tuple[str, ...]:
+        """Names of the entries in the folder, in alphabetical order; nothing is imported."""
+        return _modules(self.package)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all entries, built-in ones first; nothing is imported."""
+        installed = () if self.group is None else sorted(entry_points(group=self.group).names)
+        return (*self.built_in, *(name for name in installed if name not in self.built_in))
+
+    def accepts(self, name: str) -> bool:
+        """Whether `name` may be looked up: a known name, or, where users may add entries, a `module:attribute`."""
+        return name in self.names or (self.group is not None and ":" in name)
+
+    def look_up(self, name: str) -> Entry:
+        """The entry of a name.
+
+        Args:
+            name: of a built-in entry, of an entry point, or `module:attribute` where users may add entries.
+
+        Raises:
+            UsageError: there is no such entry, or it cannot be imported.
+        """
+        if name in self.built_in:
+            module = import_module(f"{self.package}.{name.replace('-', '_')}")
+            entry: Entry = getattr(module, self.attribute)
+            return entry
+        for point in () if self.group is None else entry_points(group=self.group):
+            if point.name == name:
+                return self._imported(name, *point.value.partition(":")[::2])
+        if self.group is not None and ":" in name:
+            return self._imported(name, *name.partition(":")[::2])
+        near = get_close_matches(name, self.names, 1)
+        raise UsageError(
+            f"the {self.kind} must be one of {', '.join(self.names)}"
+            + (", or `module:attribute`" if self.group is not None else ""),
+            received=name,
+            hint=f"did you mean `{near[0]}`?" if near else None,
+        )
+
+    def _imported(self, name: str, module: str, attribute: str) -> Entry:
+        try:
+            entry: Entry = getattr(import_module(module), attribute)
+            return entry
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"a {self.kind} of one's own must be importable", received=f"{name}: {error}") from error
+
+
+@cache
+def _modules(package: str) -> tuple[str, ...]:
+    """Names of the modules in a folder of this package, `_` as `-`, without importing any of them."""
+    folder = _ROOT.joinpath(*package.split(".")[1:])
+    found = (module.name for module in pkgutil.iter_modules([str(folder)]))
+    return tuple(sorted(name.replace("_", "-") for name in found if name != "base" and not name.startswith("_")))

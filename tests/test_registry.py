@@ -1,0 +1,58 @@
+"""One look-up for everything that has names: a folder is the list, entry points and paths add to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hptransfer.errors import UsageError
+from hptransfer.registry import Registry
+
+#: the tables of the parameterization room serve as a folder that is known to hold several modules
+FOLDER = Registry[object]("table", "hptransfer.parameterization.tables", "__name__")
+OPEN = Registry[object]("table", "hptransfer.parameterization.tables", "__name__", group="hptransfer.tests.nothing")
+
+
+def test_the_modules_of_a_folder_are_its_names() -> None:
+    """Underscores are written as hyphens, as users type them."""
+    assert {"complete-d-p", "u-mup", "mup"} <= set(FOLDER.names)
+
+
+def test_names_are_known_without_imports() -> None:
+    """`--help` shows names, and must load no entry's libraries."""
+    code = (
+        "import sys; from hptransfer.registry import Registry as R; "
+        "assert 'loop' in R('x', 'hptransfer.training', 'X').names; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_built_in_entry_is_looked_up_by_its_name() -> None:
+    """The attribute of the module with that name."""
+    assert FOLDER.look_up("u-mup") == "hptransfer.parameterization.tables.u_mup"
+
+
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
+    """The rule lists the names, the hint has the nearest one."""
+    with pytest.raises(UsageError) as caught:
+        FOLDER.look_up("mupp")
+
+    assert caught.value.findings[0].received == "mupp"
+    assert caught.value.findings[0].hint == "did you mean `mup`?"
+
+
+def test_a_path_is_looked_up_only_where_users_may_add_entries() -> None:
+    """`module:attribute` names anything importable; a closed list takes none."""
+    assert OPEN.accepts("math:pi")
+    assert OPEN.look_up("math:pi") == pytest.approx(3.14159265)
+    assert not FOLDER.accepts("math:pi")
+    with pytest.raises(UsageError, match="must be one of"):
+        FOLDER.look_up("math:pi")
+
+
+def test_a_path_that_cannot_be_imported_is_a_users_error() -> None:
+    """The message names what was asked for."""
+    with pytest.raises(UsageError, match="must be importable"):
+        OPEN.look_up("hptransfer_nowhere:thing")
