@@ -25,7 +25,7 @@ Entry = TypeVar("Entry")
 _ROOT = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `Registry[Exporter](...)` notes its type argument on the object
 class Registry(Generic[Entry]):
     """Entries of one kind, by name.
 
