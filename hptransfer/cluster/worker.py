@@ -29,7 +29,7 @@ from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.messages import ENTRY
 
 #: as many failures in a row and this host takes no more tasks: it may be what is broken
 MOST_FAILURES = 3

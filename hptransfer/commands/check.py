@@ -7,7 +7,7 @@ import json
 from hptransfer.checking.check import check
 from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
+from hptransfer.report.session import session_of
 
 
 def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:

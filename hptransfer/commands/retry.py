@@ -14,7 +14,6 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Range, Recipe
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.trials import BLOCKING_CAUSES, TrialStore
-from hptransfer.trials.spec import TrialSpec
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
@@ -37,12 +36,11 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialSpec(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
     space: dict[str, Range] = dict(recipe.tune.space.items())
     shared = None if storage is None else _shared(recipe, storage)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
-        TrialStore(shared or folder.study, experiment, space, size) as store,
+        TrialStore(shared or folder.study, found.experiment or "", space, size) as store,
     ):
         requeued = store.requeue(cause or BLOCKING_CAUSES)
     counts = Counter(failed.cause for failed in requeued)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
+from hptransfer.report.session import session_of
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.result import tuned_document

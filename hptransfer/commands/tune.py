@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
+from hptransfer.report.session import session_of
 from hptransfer.tuning.result import (
     tuned_document,
 )

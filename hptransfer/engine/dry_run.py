@@ -16,6 +16,7 @@ from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast, forecast
+from hptransfer.engine.identity import identity_of
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.execution.pool import WorkerPool
@@ -26,9 +27,8 @@ from hptransfer.report.progress import duration
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trainers.tasks import ENTRY
-from hptransfer.trainers.timing import STEPS
-from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.messages import ENTRY, TIMED_STEPS
+from hptransfer.trials.spec import TrialSpec, point_of
 from hptransfer.tuning.tuned_file import read_tuned
 
 
@@ -95,7 +95,7 @@ def print_forecast(found: Forecast, console: Console, usual: Size) -> None:
     console.print(f"memory: about {found.memory / 1e9:.2g} GB at once")
     console.print(f"disk: about {found.disk / 1e6:.2g} MB of {found.disk_free / 1e9:.3g} GB free")
     timed = " and ".join(size.label for size in found.timed)
-    console.print(f"rests on {STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
+    console.print(f"rests on {TIMED_STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
     for note in found.notes:
         console.print(note, soft_wrap=True)
 
@@ -108,7 +108,7 @@ def _tune(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: W
     recipe, root = loaded.recipe, loaded.path.parent.absolute()
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     request = TrialSpec(recipe, root, proxy, {}, recipe.tune.seed)
-    experiment = request.experiment(fingerprint)
+    experiment = _experiment(loaded, fingerprint, pool, runs)
     study = f"{proxy.label}-{experiment[:8]}"
     finished = Counter(
         trial.phase for trial in seen if trial.study == study and trial.trial and trial.trial.size == proxy
@@ -129,9 +129,10 @@ def _check(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: 
         notes.append("nothing is tuned yet: the grid is centred on the recipe's own value, and `tune` comes first")
     designs = [CheckDesign(recipe, root, values, name) for name in recipe.check.checked]
     design, first = designs[0], [request for each in designs for request in each.first()]
-    keys = {trial.key for trial in seen}
+    suffix = f"-{_experiment(loaded, fingerprint, pool, runs)[:8]}"
+    points = {point_of(trial.trial) for trial in seen if trial.trial and trial.study.endswith(suffix)}
     wanted: Counter[Size] = Counter(request.size for request in first)
-    finished: Counter[Size] = Counter(request.size for request in first if request.key(fingerprint) in keys)
+    finished: Counter[Size] = Counter(request.size for request in first if request.point in points)
     counts = {size: (count, finished[size]) for size, count in wanted.items()}
     middle = design.grid()[len(design.grid()) // 2]
     requests = [
@@ -141,6 +142,12 @@ def _check(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: 
     if recipe.check.adaptive:
         notes.append("the check is adaptive: these are the trials it begins with")
     return forecast("check", recipe, requests, counts, pool=pool, runs=runs, notes=notes)
+
+
+def _experiment(loaded: LoadedRecipe, fingerprint: str, pool: WorkerPool, runs: Path) -> str:
+    """The digest that ends the names of the recipe's studies; nothing is written."""
+    root, cache = loaded.path.parent.absolute(), RunFolder(runs / loaded.recipe.name).readings
+    return identity_of(loaded.recipe, root, fingerprint, pool, cache, writable=False).experiment
 
 
 def _work(size: Size) -> float:

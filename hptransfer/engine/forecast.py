@@ -13,7 +13,7 @@ from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
-from hptransfer.trainers.timing import STEPS
+from hptransfer.trials.messages import TIMED_STEPS, MeasurementMessage
 from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
@@ -163,13 +163,13 @@ def forecast(
 
 def _time(request: TrialSpec, pool: WorkerPool, flops: float) -> Timing:
     for worker in range(pool.workers):
-        pool.submit(str(worker), request.payload() | {"task": "timing"})
+        pool.submit(str(worker), MeasurementMessage.of("timing", request).payload())
     results = []
     for _ in range(pool.workers):
         outcome = pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else f"{outcome.cause}: {outcome.message}"
-            raise MachineError(f"{STEPS} steps must train at {request.size.label} to be timed", received=said)
+            raise MachineError(f"{TIMED_STEPS} steps must train at {request.size.label} to be timed", received=said)
         results.append(outcome.value)
     slowest = {name: max(result[name] for result in results) for name in ("build", "step", "evaluation", "memory")}
     return Timing(request.size, flops, **slowest)

@@ -24,7 +24,7 @@ from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.spec import point_of
 from hptransfer.trials.trial import TrialState
 
 #: seconds between looks of `--watch`
@@ -110,11 +110,9 @@ def _alive(status: Status) -> bool:
 def read_status(found: Located) -> Status:
     """Look at a run folder."""
     recipe = found.recipe
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    request = TrialSpec(recipe, Path(), proxy, {}, 0)
-    suffix = request.experiment(found.fingerprint)[:8]
     everything = read_trials(found.folder.study)
-    seen = [trial for trial in everything if trial.study.endswith(f"-{suffix}")]
+    suffix = None if found.experiment is None else found.experiment[:8]
+    seen = [trial for trial in everything if suffix is not None and trial.study.endswith(f"-{suffix}")]
     finished = {trial.key: trial for trial in seen if trial.state == "finished"}
     owner = read_owner(found.folder.path)
     steps = _steps(found, finished.values())
@@ -132,12 +130,15 @@ def read_status(found: Located) -> Status:
         flops=sum(trial.trial.flops for trial in finished.values() if trial.trial),
         seconds_left=_left(steps, finished.values(), len(running)) if owner and owner.alive else None,
         results=_results(found),
-        elsewhere=len({trial.key for trial in everything if trial.state == "finished"} - set(finished)),
+        elsewhere=len(
+            {trial.key for trial in everything if trial.state == "finished"}
+            - {key for trial in finished.values() for key in (trial.key, trial.adopted_from)}
+        ),
     )
 
 
 def _steps(found: Located, finished: Iterable[SeenTrial]) -> tuple[Step, ...]:
-    recipe, keys = found.recipe, {trial.key for trial in finished}
+    recipe, points = found.recipe, {point_of(trial.trial) for trial in finished if trial.trial is not None}
     phases = Counter(trial.phase for trial in finished)
     tuned = _tuned(found)
     wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
@@ -148,7 +149,7 @@ def _steps(found: Located, finished: Iterable[SeenTrial]) -> tuple[Step, ...]:
     if tuned is None:
         return (*steps, Step("check", 0, None))
     first = CheckDesign(recipe, Path(), tuned["hyperparameters"]).first()
-    done = sum(request.key(found.fingerprint) in keys for request in first)
+    done = sum(request.point in points for request in first)
     return (*steps, Step("check", done, len(first)))
 
 

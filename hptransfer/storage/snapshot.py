@@ -40,6 +40,7 @@ class SeenTrial:
         cause: of a failure.
         message: of a failure.
         started: seconds since 1970; None where an earlier version started it.
+        adopted_from: its key under version 0.1; None where this version trained it.
     """
 
     key: str
@@ -52,6 +53,7 @@ class SeenTrial:
     cause: str | None = None
     message: str = ""
     started: float | None = None
+    adopted_from: str | None = None
 
 
 def read_trials(path: Path) -> list[SeenTrial]:
@@ -75,8 +77,8 @@ def read_trials(path: Path) -> list[SeenTrial]:
 
 
 def count_finished(path: Path) -> int:
-    """Finished trials in the database, whatever recipe they belong to."""
-    return sum(seen.state == "finished" for seen in read_trials(path))
+    """Finished trials in the database, whatever recipe they belong to; adopted ones count once."""
+    return len({seen.adopted_from or seen.key for seen in read_trials(path) if seen.state == "finished"})
 
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
@@ -99,6 +101,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
         cause=cause,
         message=attributes.get("message", ""),
         started=attributes.get("started"),
+        adopted_from=attributes.get("adopted_from"),
     )
 
 

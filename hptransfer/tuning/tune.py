@@ -19,7 +19,8 @@ from hptransfer.engine.flops import spent_on
 from hptransfer.engine.scheduler import OnEvent, relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
-from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.engine.events import TrialEvent
+from hptransfer.report.progress import Progress
 from hptransfer.search.asha import rungs
 from hptransfer.search.power import Power, advice, expected_power
 from hptransfer.search.recommendation import Recommendation, recommend
@@ -76,7 +77,7 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
     write_tuned(session.folder.tuned, result)
-    session.tracking.result("tune", tuned_document(result))
+    session.announce("tune", tuned_document(result))
     return result
 
 
