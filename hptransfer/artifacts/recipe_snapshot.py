@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.errors import UsageError
@@ -41,9 +41,9 @@ class RecipeSnapshot(Artifact):
     where version 0.1 wrote the file"""
     trainer: str | None = None
     """name and version of the trainer, for example "torch 1"; None where version 0.1 wrote the file"""
-    code: dict[str, str] = {}
+    code: dict[str, str] = Field(default_factory=dict)
     """sha256 (hex) of each local module of the user's own code, by its dotted name"""
-    rules: dict[str, dict[str, RuleText]] = {}
+    rules: dict[str, dict[str, RuleText]] = Field(default_factory=dict)
     """pattern of parameter names -> role -> quantity -> exponents of the size's multipliers"""
 
     @classmethod

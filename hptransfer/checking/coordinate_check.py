@@ -71,7 +71,9 @@ def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, identity
     )
 
 
-def _measure(design: CheckDesign, pool: TaskPool, cache: Path, identity: Identity) -> dict[Size, list[Mapping[str, Any]]]:
+def _measure(
+    design: CheckDesign, pool: TaskPool, cache: Path, identity: Identity
+) -> dict[Size, list[Mapping[str, Any]]]:
     recipe = design.recipe
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
     linearised = design.sizes("depth") if recipe.check.coordinate.linearisation else ()
@@ -82,9 +84,7 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, identity: Identit
         for request in [TrialSpec(recipe, design.root, size, values, seed)]
     }
     payloads = {
-        key: CoordinatesMessage.of(
-            request, identity.fingerprint, linearisation=request.size in linearised
-        ).payload()
+        key: CoordinatesMessage.of(request, identity.fingerprint, linearisation=request.size in linearised).payload()
         for key, request in requests.items()
     }
     known = measure(payloads, pool, cache, "the coordinate check must be able to train a few steps at every size")

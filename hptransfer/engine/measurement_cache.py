@@ -1,4 +1,4 @@
-"""What worker processes measured or counted besides trials, kept by content beside the run so that none is done twice."""
+"""What workers measured or counted besides trials, kept by content in the run folder so that none is done twice."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot, load_snapshot, read_snapshot
 from hptransfer.data.corpus import read_text
@@ -108,8 +107,11 @@ def _changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator
     for module in sorted({**before, **now}):
         old, new = before.get(module), now.get(module)
         if old != new:
-            texts = (None if digest is None else f"{digest[:8]} (code)" for digest in (old, new))
-            yield Change(f"code of {module}", *texts, Effect.ANEW)
+            yield Change(f"code of {module}", _code_text(old), _code_text(new), Effect.ANEW)
+
+
+def _code_text(digest: str | None) -> str | None:
+    return None if digest is None else f"{digest[:8]} (code)"
 
 
 def _kept(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str, found: Sequence[Change]) -> LoadedRecipe:
@@ -143,9 +145,7 @@ def _counted(found: Sequence[Change]) -> str:
     return f"{count[True]} {keys} on which trials depend"
 
 
-def name_changed_rules(
-    folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]
-) -> None:
+def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> None:
     """Says which rules, or which version of the trainer, leave finished trials unused though nothing else changed.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.data.corpus import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe

@@ -6,9 +6,8 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.events import EventKind, OnEvent, TrialEvent
@@ -31,9 +30,6 @@ GRACE = 5.0
 _MOST_KILLS = 2
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
 
-#: (step, limit) pairs at which a trial is stopped early
-Rungs = Sequence[tuple[int, float]]
-
 
 def relative_cost(size: Size) -> float:
     """What a trial of this size costs compared with others of the same recipe: width^2 * depth * tokens.
@@ -53,7 +49,6 @@ def run_requests(
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
-    rungs: Mapping[str, Rungs] = MappingProxyType({}),
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
@@ -70,7 +65,6 @@ def run_requests(
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
-        rungs: by key, where a trial is stopped early; one that was stopped before is not run again. Others run whole.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -86,13 +80,10 @@ def run_requests(
     keys = [identity.key(request) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = []
-    done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
     for key, request in by_key.items():
         found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
             on_event(_event("reused", request, found))
-        elif key in done_with:
-            continue
         elif failed is not None:
             on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
@@ -102,7 +93,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, identity, phase, on_event, deque(missing), meter, streak, folder, rungs).train()
+        _Run(store, pool, identity, phase, on_event, deque(missing), meter, streak, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -125,7 +116,6 @@ class _Run:
     meter: Meter
     streak: Streak
     folder: RunFolder | None
-    rungs: Mapping[str, Rungs]
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     objection: str | None = None
@@ -190,7 +180,7 @@ class _Run:
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            message = TrialMessage.of(request, key, self.identity.fingerprint, self.rungs.get(key, ()))
+            message = TrialMessage.of(request, key, self.identity.fingerprint)
             self.pool.submit(key, message.payload())
             self.on_event(_event("started", request))
 

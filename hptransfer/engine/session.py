@@ -18,7 +18,7 @@ from hptransfer.engine.identity import identity_of
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.recipe_snapshot import name_changed_rules, reconcile_recipe, remember
-from hptransfer.engine.scheduler import Rungs, run_requests
+from hptransfer.engine.scheduler import run_requests
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
@@ -88,15 +88,20 @@ class Session:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
-    def run(
-        self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
-    ) -> list[Trial]:
-        """Trains what is not finished yet, within the budget; see `run_requests`."""
+    def run(self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent) -> list[Trial]:
+        """Trains what is not finished yet, within the budget; see `run_requests`.
+
+        Args:
+            requests: wanted trials; two with one key are one trial.
+            phase: recorded with new trials: "search", "confirm" or "check".
+            on_event: told of every start, result and failure.
+        """
 
         def told(event: TrialEvent) -> None:
             on_event(event)
-            for listener in self.listeners if event.trial is not None else ():
-                listener.trials([event.trial])
+            if event.trial is not None:
+                for listener in self.listeners:
+                    listener.trials([event.trial])
 
         return run_requests(
             requests,
@@ -107,7 +112,6 @@ class Session:
             on_event=told,
             meter=self.meter,
             folder=self.folder,
-            rungs=rungs or {},
         )
 
 

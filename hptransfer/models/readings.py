@@ -13,6 +13,7 @@ from hptransfer.recipe.schema import Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ModelReading
 
+
 def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
     """Read a model's parameters and their roles at several sizes, on the meta device.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.planned_parameter import exponents_of
 from hptransfer.parameterization.roles import Parameter, Role
@@ -78,7 +79,7 @@ class Chosen:
         """
         matrix = self.beside is None or parameter.role is Role.HIDDEN_WEIGHT
         table = self.table if matrix or self.beside is None else self.beside
-        gauge = "table8" if in_forward else "plain"
+        gauge: Gauge = "table8" if in_forward else "plain"
         found = exponents_of(table, parameter, self.alpha, gauge, self.options)
         return {quantity.value: None if powers is None else exact(powers) for quantity, powers in found.items()}
 

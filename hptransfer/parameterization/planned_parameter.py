@@ -275,5 +275,7 @@ def exponents_of(
     theta = _theta(table, exponents, parameter, alpha, gauge)
     moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
     return {
-        quantity: None if rules[quantity].off else moved[quantity].at(alpha) for quantity in Quantity if quantity in moved
+        quantity: None if rules[quantity].off else moved[quantity].at(alpha)
+        for quantity in Quantity
+        if quantity in moved
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
-from pydantic_core import PydanticKnownError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
+from hptransfer.recipe.registered import registered
 from hptransfer.registry import Registry
 from hptransfer.sizes import Size
 
@@ -24,16 +24,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 #: who may train; `trainers.base` gives the entries their type
-TRAINER_CHOICES: Registry[object] = Registry(
-    "trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers"
-)
-
-
-def _known_trainer(name: str) -> str:
-    if not TRAINER_CHOICES.accepts(name):
-        known = ", ".join(f"'{known}'" for known in (*TRAINER_CHOICES.names, "module:attribute"))
-        raise PydanticKnownError("literal_error", {"expected": known})
-    return name
+TRAINER_CHOICES: Registry[object] = Registry("trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers")
 
 
 class Section(BaseModel):
@@ -211,7 +202,7 @@ class Training(Section):
     """global gradient norm; not invariant under the gauge, `plan` says so"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
-    trainer: Annotated[str, Field(max_length=200), AfterValidator(_known_trainer)] = "torch"
+    trainer: Annotated[str, Field(max_length=200), registered(TRAINER_CHOICES)] = "torch"
     """who trains: a name, or `module:attribute` of your own (docs/trainers.md); imported by commands that train"""
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to

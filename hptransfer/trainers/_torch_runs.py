@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from hptransfer.trials.messages import (
     refusal,
 )
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Trial
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
@@ -55,9 +55,8 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
     settings = training_settings(spec)
-    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, list(message.rungs))
+    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
     cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
-    stopped = stop_reason(outcome.state, outcome.steps, settings.steps, message.rungs)
     trial = Trial(
         key=message.key,
         size=spec.size,
@@ -68,17 +67,9 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         curve=outcome.curve,
         flops=cost * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint) | stopped,
+        provenance=provenance(corpus.fingerprint),
     )
     return TrialResult.of(trial)
-
-
-def stop_reason(state: TrialState, done: int, steps: int, rungs: Sequence[tuple[int, float]]) -> dict[str, str]:
-    """Which rung stopped the run, and why, as provenance; empty where it ran to its end."""
-    if state is not TrialState.STOPPED:
-        return {}
-    limit = dict(rungs)[done]
-    return {"stopped": f"after step {done} of {steps}: the training loss was above {limit:.4f} nats at this rung"}
 
 
 def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
-"""The contract of a trainer. Users add one by an entry point of the group `hptransfer.trainers`, or `module:attribute`;
-`hptransfer.testing.trainers` checks theirs."""
+"""The contract of a trainer.
+
+Users add one by an entry point of the group `hptransfer.trainers`, or `module:attribute`; `hptransfer.testing.trainers`
+checks theirs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Capabilities:
     """What a trainer can do besides training.
 
     Attributes:
-        streams_losses: whether its trials record a loss curve and stop at the message's rungs.
+        streams_losses: whether its trials record a loss curve.
         coordinates: whether it measures how far activations move, for the coordinate check.
         processes: whether several processes may train one trial.
         follows_rules: whether it trains the recipe's model by the parameterization's rules; the rules for each

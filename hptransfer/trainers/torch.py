@@ -1,4 +1,4 @@
-"""The built-in trainer: any model that can be built here, trained by torch in one process or, with torchrun, several."""
+"""The built-in trainer: whatever model can be built here, trained by torch in one process or in several."""
 
 from __future__ import annotations
 

@@ -52,8 +52,7 @@ def code_digests(reference: str, folder: Path) -> dict[str, str]:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Folders where local modules lie, in the order in which Python looks: standard library and installed ones left
-    out."""
+    """Folders where local modules lie, in the order in which Python looks."""
     excluded = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
     excluded += [Path(path).resolve() for path in (*site.getsitepackages(), site.getusersitepackages())]
     places: dict[Path, None] = {}
@@ -87,9 +86,7 @@ def _parsed(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes(), filename=path.name)
     except (OSError, SyntaxError, ValueError) as error:
-        raise UsageError(
-            "the code that a recipe names must be readable Python", received=f"{path}: {error}"
-        ) from None
+        raise UsageError("the code that a recipe names must be readable Python", received=f"{path}: {error}") from None
 
 
 def _imported(tree: ast.Module, name: str, *, is_package: bool) -> Iterator[str]:

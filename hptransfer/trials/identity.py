@@ -240,9 +240,7 @@ def _lengths(parameter: Parameter) -> Sequence[Any]:
 
 def _given(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     """The values that differ from the schema's defaults."""
-    return {
-        name: value for name, value in hyperparameters.items() if value != default_of(name)
-    }
+    return {name: value for name, value in hyperparameters.items() if value != default_of(name)}
 
 
 def default_of(name: str) -> float:

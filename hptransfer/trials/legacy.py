@@ -23,15 +23,28 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.identity import ModelReading, default_of, digest, options_of
 from hptransfer.trials.spec import TrialSpec
 
-_OWN = {"context": 64, "preset": None, "residual_writers": [], "roles": {}}
+_OWN: Mapping[str, Any] = {"context": 64, "preset": None, "residual_writers": [], "roles": {}}
 #: section -> kind -> field -> 0.1's default; fields that had none are here with None, as every recipe gives them
 _MODEL: Mapping[str, Mapping[str, Any]] = {
     "mlp": {"kind": None, "context": 16, "embedding": 32, "activation": "relu", "norm": "layernorm"},
     "gpt": {"kind": None, "context": 64, "head_dim": 16, "positions": "rotary", "mlp_ratio": 4},
-    "factory": _OWN
-    | {"kind": None, "factory": None, "width_argument": "width", "depth_argument": "depth", "arguments": {}},
-    "huggingface": _OWN
-    | {"kind": None, "config": None, "settings": None, "follow_width": [], "depth_key": None, "task": None},
+    "factory": {
+        **_OWN,
+        "kind": None,
+        "factory": None,
+        "width_argument": "width",
+        "depth_argument": "depth",
+        "arguments": {},
+    },
+    "huggingface": {
+        **_OWN,
+        "kind": None,
+        "config": None,
+        "settings": None,
+        "follow_width": [],
+        "depth_key": None,
+        "task": None,
+    },
 }
 _DATA: Mapping[str, Mapping[str, Any]] = {
     "stdlib-text": {"kind": None, "validation_fraction": 0.1},
@@ -98,7 +111,9 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     }
 
 
-def _frozen(section: Any, fields: Mapping[str, Any] | None, apart: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+def _frozen(
+    section: Any, fields: Mapping[str, Any] | None, apart: frozenset[str] = frozenset()
+) -> dict[str, Any] | None:
     """A section with 0.1's fields, those missing now at its defaults; None where others are given.
 
     Args:
@@ -149,7 +164,11 @@ def tables_as_json(tables: Mapping[tuple[str, Family], Table]) -> list[dict[str,
             "family": table.family,
             "rules": [_rule_as_json(rule) for rule in table.rules.values()],
             "choices": [
-                {"quantity": quantity.value, "choice": choice, "rules": [_rule_as_json(rule) for rule in column.values()]}
+                {
+                    "quantity": quantity.value,
+                    "choice": choice,
+                    "rules": [_rule_as_json(rule) for rule in column.values()],
+                }
                 for (quantity, choice), column in table.choices.items()
             ],
             "residual": None if table.residual is None else _rule_as_json(table.residual),
@@ -183,9 +202,7 @@ def _table(entry: Mapping[str, Any]) -> Table:
         family=entry["family"],
         rules={(rule.role, rule.quantity): rule for rule in rules},
         choices={
-            (Quantity(column["quantity"]), column["choice"]): {
-                rule.role: rule for rule in map(_rule, column["rules"])
-            }
+            (Quantity(column["quantity"]), column["choice"]): {rule.role: rule for rule in map(_rule, column["rules"])}
             for column in entry["choices"]
         },
         residual=None if entry["residual"] is None else _rule(entry["residual"]),

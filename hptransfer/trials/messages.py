@@ -57,9 +57,7 @@ class Message(BaseModel):
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             place = ".".join(map(str, fault["loc"]))
-            raise UsageError(
-                f"a message must be a {cls.__name__}", received=f"{place}: {fault['msg']}"
-            ) from error
+            raise UsageError(f"a message must be a {cls.__name__}", received=f"{place}: {fault['msg']}") from error
 
     def payload(self) -> dict[str, Any]:
         """The message as JSON-able data."""
@@ -107,22 +105,17 @@ class TrialMessage(SpecMessage):
     task: Literal["trial"] = "trial"
     key: str
     """the trial's key, sha256 (hex), which the answer carries"""
-    rungs: tuple[tuple[int, float], ...] = ()
-    """(optimizer step, training loss in nats) pairs: a run that lies above the loss after the step is stopped"""
 
     @classmethod
-    def of(
-        cls, spec: TrialSpec, key: str, fingerprint: str | None = None, rungs: Sequence[tuple[int, float]] = ()
-    ) -> Self:
+    def of(cls, spec: TrialSpec, key: str, fingerprint: str | None = None) -> Self:
         """The message about a run.
 
         Args:
             spec: the run that is wanted.
             key: its key, sha256 (hex).
             fingerprint: sha256 (hex) of the data that the key was computed from; None accepts any.
-            rungs: (optimizer step, training loss in nats) pairs at which the run may be stopped.
         """
-        return cls(**_fields(spec, fingerprint), key=key, rungs=tuple((step, limit) for step, limit in rungs))
+        return cls(**_fields(spec, fingerprint), key=key)
 
 
 class CoordinatesMessage(SpecMessage):

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hptransfer.trainers.torchrun import failure
 
 from hptransfer.errors import RecipeError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import run_trial
-from hptransfer.trainers.torchrun import failure
 from hptransfer.trials.spec import TrialSpec
 
 RECIPE = """\
