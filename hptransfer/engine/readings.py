@@ -43,7 +43,7 @@ class Readings:
         self._read: dict[tuple[int, int], ModelReading] = {}
         self._prefix: str | None = None
 
-    def __call__(self, width: int, depth: int) -> ModelReading:
+    def at(self, width: int, depth: int) -> ModelReading:
         """What was read at a size.
 
         Args:
@@ -57,6 +57,25 @@ class Readings:
         if (width, depth) not in self._read:
             self._fetch((width, depth))
         return self._read[width, depth]
+
+    def layers(self) -> ModelReading:
+        """What was read at twice the base's depth; at the base's where the model has no layers that repeat.
+
+        Raises:
+            UsageError: the model cannot be built or read.
+            MachineError: no worker could do it.
+        """
+        base = self._recipe.sizes.base
+
+        def read(missing: Sequence[str]) -> dict[str, Any]:
+            answers = self._ask([(base.width, 2 * base.depth), (base.width, base.depth)])
+            readable = [answer["reading"] for answer in answers if "reading" in answer]
+            if not readable:
+                raise _unreadable(answers[0]["faults"])
+            return {missing[0]: readable[0]}
+
+        (data,) = self._cache.fill([self._key((base.width, 0))], read).values()
+        return READING.validate_python(data)
 
     def _fetch(self, wanted: tuple[int, int]) -> None:
         """Read a size, and the recipe's others with it: one worker is asked once."""
@@ -85,8 +104,7 @@ class Readings:
     def _shapes(self) -> list[tuple[int, int]]:
         """Every shape that the recipe's keys need, as far as it says."""
         sizes, proxy = self._recipe.sizes, self._recipe.proxy
-        shapes = [(sizes.base.width, 2 * sizes.base.depth), (proxy.width, proxy.depth)]
-        shapes += [(width, proxy.depth) for width in sizes.widths]
+        shapes = [(proxy.width, proxy.depth), *((width, proxy.depth) for width in sizes.widths)]
         shapes += [(proxy.width, depth) for depth in sizes.depths]
         return [*shapes, (sizes.widths[-1], sizes.depths[-1])] if sizes.corner else shapes
 

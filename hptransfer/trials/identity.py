@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
@@ -52,8 +52,21 @@ class ModelReading:
 
 #: writes and reads a reading as JSON-able data
 READING: TypeAdapter[ModelReading] = TypeAdapter(ModelReading)
-#: (width, depth) -> what was read of the model there
-Read = Callable[[int, int], ModelReading]
+
+
+class ModelReader(Protocol):
+    """Reads the model of one recipe."""
+
+    def at(self, width: int, depth: int) -> ModelReading:
+        """What is read at a size.
+
+        Args:
+            width: of the model, at least 1.
+            depth: number of its repeated layers, at least 1.
+        """
+
+    def layers(self) -> ModelReading:
+        """What is read at the base's width, at a depth where every layer that repeats is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +95,12 @@ class Identity:
         recipe: gives model, data, training and parameterization.
         fingerprint: sha256 (hex) of the data.
         trainer: who trains, with which code.
-        read: reads the recipe's model at a width and a depth; not asked where the trainer follows no rules.
+        reader: of the recipe's model; not asked where the trainer follows no rules.
     """
 
-    def __init__(self, recipe: Recipe, fingerprint: str, trainer: TrainerIdentity, read: Read) -> None:
+    def __init__(self, recipe: Recipe, fingerprint: str, trainer: TrainerIdentity, reader: ModelReader) -> None:
         self.fingerprint, self.trainer = fingerprint, trainer
-        self._recipe, self._read = recipe, read
+        self._recipe, self._reader = recipe, reader
         base = recipe.sizes.base
         self._base = recipe.size(base.width, base.depth)
         self._chosen: Chosen | None = None
@@ -129,22 +142,15 @@ class Identity:
         return self._keys[point]
 
     def reading(self) -> ModelReading:
-        """The model's parameters at twice the base's depth; none where the trainer follows no rules."""
-        return ModelReading(()) if self._chosen is None else self._read(*self._deep)
+        """The parameters of every layer of the model; none where the trainer follows no rules."""
+        return ModelReading(()) if self._chosen is None else self._reader.layers()
 
     def rules(self) -> dict[str, dict[str, RuleText]]:
-        """The rules that apply, by pattern of parameter names and by role, for people and for comparison.
-
-        Read at twice the base's depth, where every layer that repeats is there.
-        """
+        """The rules that apply, by pattern of parameter names and by role, for people and for comparison."""
         found: dict[str, dict[str, RuleText]] = {}
-        for parameter, rules in self._applied(*self._deep):
+        for parameter, rules in self._applied(self.reading()):
             found.setdefault(template(parameter.name), {})[parameter.role.value] = rules
         return found
-
-    @property
-    def _deep(self) -> tuple[int, int]:
-        return self._base.width, 2 * self._base.depth
 
     def _shared(self) -> dict[str, Any]:
         recipe = self._recipe
@@ -160,7 +166,7 @@ class Identity:
         }
         if self._chosen is not None:
             shared["parameterization"] = _filled(given, self._chosen)
-            rows = {_canonical(_row(*pair)) for pair in self._applied(*self._deep)}
+            rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
             shared["rules"] = sorted(rows)
         if self.trainer.code:
             shared["code"] = dict(self.trainer.code)
@@ -174,15 +180,15 @@ class Identity:
         if shape not in self._rules:
             rows = [
                 [parameter.name, *_lengths(parameter), _row(parameter, rules)]
-                for parameter, rules in self._applied(*shape)
+                for parameter, rules in self._applied(self._reader.at(*shape))
             ]
             self._rules[shape] = digest({"rows": rows})
         return self._rules[shape]
 
-    def _applied(self, width: int, depth: int) -> list[tuple[Parameter, RuleText]]:
-        if self._chosen is None:
+    def _applied(self, reading: ModelReading) -> list[tuple[Parameter, RuleText]]:
+        chosen = self._chosen
+        if chosen is None:
             return []
-        reading, chosen = self._read(width, depth), self._chosen
         return [
             (each, chosen.rules_of(each, in_forward=each.name in reading.multiplied)) for each in reading.parameters
         ]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hptransfer.engine.events import TrialEvent
 from hptransfer.engine.scheduler import relative_cost, run_requests
 from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
-from tests.support.sessions import FINGERPRINT, recipe_session
+from tests.support.sessions import recipe_session
 
 
 class Bench:
@@ -37,7 +38,7 @@ class Bench:
             requests,
             self.session.store,
             self.session.pool,
-            fingerprint=FINGERPRINT,
+            identity=self.session.identity,
             phase="check",
             on_event=self.events.append,
         )
@@ -97,10 +98,14 @@ def test_another_seed_is_another_trial(bench: Bench) -> None:
     assert bench.trained == 2
 
 
-def test_nothing_to_run_starts_no_worker(bench: Bench) -> None:
-    """An empty list costs nothing."""
-    assert bench.run() == []
-    assert bench.session.pool.pids == ()
+def test_nothing_to_run_starts_no_worker(tmp_path: Path) -> None:
+    """An empty list costs nothing, and neither do keys once the model was read."""
+    for started in (1, 0):
+        with recipe_session(tmp_path / "runs", recipe_text({})) as session:
+            bench = Bench(session, tmp_path / "log")
+
+            assert bench.run() == []
+            assert len(session.pool.pids) == started
 
 
 @pytest.mark.parametrize("bench", [{"kill_once": "yes"}], indirect=True)
@@ -167,8 +172,11 @@ def test_a_diverged_trial_is_a_result(bench: Bench) -> None:
 
 def test_a_result_of_other_data_is_refused(bench: Bench) -> None:
     """A worker whose data differ from the coordinator's cannot add to the study."""
+    others = copy.copy(bench.session.identity)
+    others.fingerprint = "other"
+
     with pytest.raises(MachineError, match="stay the same"):
-        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, fingerprint="other", phase="check")
+        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, identity=others, phase="check")
 
     assert bench.session.store.trials() == []
 
