@@ -9,15 +9,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.errors import UsageError
+from hptransfer.schedule import Schedule, schedule_factor
 from hptransfer.training.data import Corpus
-from hptransfer.training.schedule import Schedule, schedule_factor
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
 from hptransfer.trials.trial import TrialState
 
@@ -38,9 +39,8 @@ class TrainingSettings:
         steps: optimizer steps, at least 1.
         batch_size: examples per step.
         context: bytes per example before the last predicted one.
-        optimizer: "adamw" or "sgd".
-        beta1, beta2: Adam's.
-        momentum: SGD's.
+        optimizer: its name in `OPTIMIZERS`.
+        beta1, beta2, momentum: for the optimizers that read them.
         schedule: what follows warmup.
         warmup: share of the steps in [0, 1].
         clip: largest global gradient norm, or None.
@@ -51,7 +51,7 @@ class TrainingSettings:
     steps: int
     batch_size: int
     context: int
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: str = "adamw"
     beta1: float = 0.9
     beta2: float = 0.95
     momentum: float = 0.9
@@ -60,6 +60,11 @@ class TrainingSettings:
     clip: float | None = None
     evaluation_batches: int = 16
     evaluation_size: int | None = None
+
+    @property
+    def optimizer_values(self) -> dict[str, float]:
+        """What an optimizer may read besides its parameter groups, by name."""
+        return {"beta1": self.beta1, "beta2": self.beta2, "momentum": self.momentum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +174,9 @@ def training_losses(
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizers of torch: AdamW or SGD. Each group keeps its learning rate, weight decay and eps."""
+    """The optimizer that the settings name; each group keeps its learning rate, weight decay and eps."""
     groups = [dict(group) for group in param_groups]  # torch writes into the dicts it is given
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), fused=True)
-    return torch.optim.SGD(groups, momentum=settings.momentum, foreach=True)
+    return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
 
 def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:

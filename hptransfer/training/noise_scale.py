@@ -1,6 +1,6 @@
 """Squared gradient norms at two batch sizes along training, from which the gradient noise scale is estimated.
 
-Source: McCandlish et al., arXiv 1812.06162, appendix A.1; what is made of the norms is in `evidence.noise_scale`.
+Source: McCandlish et al., arXiv 1812.06162, appendix A.1; what is made of the norms is in `diagnostics.noise_scale`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _pair(
     index: int,
 ) -> dict[str, float]:
     """Norms of the gradients of BIG batches and of their mean; gradients that the optimizer holds stay as they are."""
-    parameters, rates = effective_rates(optimizer)
+    parameters, rates = effective_rates(optimizer, settings.optimizer)
     total = [torch.zeros_like(parameter) for parameter in parameters]
     small = adapted = 0.0
     for part in range(BIG):
