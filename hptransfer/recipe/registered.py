@@ -67,6 +67,7 @@ class ReadsValues(Protocol):
 
 
 OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
 
 
 def unread(optimizer: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import OPTIMIZERS, registered
+from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, registered
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
 
@@ -178,6 +178,9 @@ class Training(Section):
     batch_size: Count = 64
     """examples (sequences) per step"""
     optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
+    loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
+    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
+    the model and a batch (docs/models.md)"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hptransfer.training.data import Corpus
-from hptransfer.training.loop import TrainingSettings, build_optimizer, cross_entropy, training_losses
+from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
+from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 
 #: products with the Hessian at most, each about two gradients
@@ -59,6 +60,7 @@ def measure_sharpness(
         corpus.batch(seed, settings.steps + ahead, settings.batch_size, settings.context) for ahead in range(BATCHES)
     ]
     parameters, rates = effective_rates(optimizer, settings.optimizer)
+    loss_of = find_loss(settings.loss)
     roots = [rate.sqrt() for rate in rates]
     module.eval()
 
@@ -66,7 +68,7 @@ def measure_sharpness(
         scaled = [root * vector for root, vector in zip(roots, vectors, strict=True)]
         total = [torch.zeros_like(vector) for vector in vectors]
         for tokens in batches:
-            curved = hessian_product(partial(cross_entropy, module, tokens), parameters, scaled)
+            curved = hessian_product(partial(loss_of, module, tokens), parameters, scaled)
             total = [sum_ + part / len(batches) for sum_, part in zip(total, curved, strict=True)]
         return [root * part for root, part in zip(roots, total, strict=True)]
 
