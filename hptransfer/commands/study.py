@@ -7,7 +7,7 @@ from pathlib import Path
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue_pool import terms_of
 from hptransfer.cluster.study import create_study
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.database import create_shared_tables
 

@@ -11,7 +11,7 @@ from hptransfer.cluster.postgres import find_address, masked, retry_while_server
 from hptransfer.cluster.queue_pool import terms_of
 from hptransfer.cluster.study import join_study
 from hptransfer.cluster.worker import _NAME, WorkerLimits, work
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe

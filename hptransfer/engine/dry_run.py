@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer.checking.design import CheckDesign
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast, forecast

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.cluster.queue_pool import QueuePool, join
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Data
 
@@ -65,7 +65,7 @@ class Corpus:
 
 
 def load_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus of a recipe's `data` section; see `corpus.read_text` for arguments and errors."""
+    """The corpus of a recipe's `data` section; see `data.base.read_text` for arguments and errors."""
     text = read_text(data, root)
     return Corpus(np.frombuffer(text.train, np.uint8), np.frombuffer(text.validation, np.uint8), text.fingerprint)
 
