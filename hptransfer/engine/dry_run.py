@@ -28,6 +28,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.timing import STEPS
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tuned_file import read_tuned
 
@@ -113,7 +114,7 @@ def _tune(loaded: LoadedRecipe, seen: list[SeenTrial], fingerprint: str, pool: W
     finished = Counter(
         trial.phase for trial in seen if trial.study == study and trial.trial and trial.trial.size == proxy
     )
-    done = min(finished["search"], recipe.tune.trials) + min(finished["confirm"], recipe.tune.confirm_seeds)
+    done = min(finished[Phase.SEARCH], recipe.tune.trials) + min(finished[Phase.CONFIRM], recipe.tune.confirm_seeds)
     counts = {proxy: (recipe.tune.trials + recipe.tune.confirm_seeds, done)}
     notes = ["points that diverge or fail cost time beyond this; a recommendation that diverges is replaced"]
     return forecast("tune", recipe, [request], counts, pool=pool, runs=runs, notes=notes)

@@ -24,6 +24,7 @@ from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
 
@@ -142,8 +143,8 @@ def _steps(found: Located, finished: Iterable[SeenTrial]) -> tuple[Step, ...]:
     tuned = _tuned(found)
     wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
     steps = [
-        Step("search", min(phases["search"], wanted), wanted),
-        Step("confirm", min(phases["confirm"], recipe.tune.confirm_seeds), recipe.tune.confirm_seeds),
+        Step("search", min(phases[Phase.SEARCH], wanted), wanted),
+        Step("confirm", min(phases[Phase.CONFIRM], recipe.tune.confirm_seeds), recipe.tune.confirm_seeds),
     ]
     if tuned is None:
         return (*steps, Step("check", 0, None))

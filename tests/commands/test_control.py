@@ -23,6 +23,7 @@ from hptransfer.engine.run_lookup import locate
 from hptransfer.engine.status import read_status
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
+from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session
@@ -169,7 +170,7 @@ def test_a_stale_request_does_not_stop_the_next_owner(tmp_path: Path) -> None:
         session.folder.request_stop()
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         assert not session.folder.stop_requested()
-        assert len(session.run(grid(session)[:1], "check", lambda event: None)) == 1
+        assert len(session.run(grid(session)[:1], Phase.CHECK, lambda event: None)) == 1
 
 
 def test_a_number_that_belongs_to_another_process_is_no_owner(tmp_path: Path) -> None:
@@ -208,14 +209,14 @@ def test_retry_requeues_by_cause(
     """Failures of the named causes run again; the others stay left out."""
     sick: dict[str, Any] = {"error": [-7.0], "memory": [-6.0]}
     with recipe_session(tmp_path / "runs", recipe_text(sick), workers=1) as session:
-        session.run(grid(session)[:8:2], "check", lambda event: None)
+        session.run(grid(session)[:8:2], Phase.CHECK, lambda event: None)
 
     assert retry_command("landscape", tmp_path / "runs", causes, as_json=True) == 0
 
     assert [each["cause"] for each in json.loads(capsys.readouterr().out)["requeued"]] == requeued
     kinds: list[str] = []
     with recipe_session(tmp_path / "runs", recipe_text({}), workers=1) as session:
-        session.run(grid(session)[:8:2], "check", lambda event: kinds.append(event.kind))
+        session.run(grid(session)[:8:2], Phase.CHECK, lambda event: kinds.append(event.kind))
     assert kinds.count("finished") == len(requeued)
     assert kinds.count("left out") == 2 - len(requeued)
 
