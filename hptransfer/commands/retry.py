@@ -10,10 +10,8 @@ from pathlib import Path
 
 from hptransfer.cluster.stores import open_store
 from hptransfer.engine.run_lookup import locate
-from hptransfer.recipe.schema import Range
 from hptransfer.storage.base import BLOCKING_CAUSES, Experiment
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trials.spec import TrialSpec
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
@@ -36,9 +34,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    digest = TrialSpec(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
-    space: dict[str, Range] = dict(recipe.tune.space.items())
-    experiment = Experiment(recipe.name, digest, space, size)
+    experiment = Experiment(recipe.name, found.identity.experiment, dict(recipe.tune.space.items()), size)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
         contextlib.closing(open_store(storage or folder.study, experiment)) as store,

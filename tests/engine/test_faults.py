@@ -20,7 +20,7 @@ import pytest
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
-from hptransfer.engine.failure_policy import Streak
+from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.scheduler import _Attempt, _Run
@@ -146,7 +146,7 @@ def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
         lambda event: None,
         deque(),
         Meter(Limits()),
-        Streak(None, "landscape"),
+        FailurePolicy(None, "landscape"),
         None,
         {},
     )
@@ -301,9 +301,9 @@ def test_a_failure_without_details_still_stops_with_words(tmp_path: Path) -> Non
     """Three workers that vanish alike leave no traceback; the message says what is known."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         (request, *_) = grid(session)
-        streak = Streak(None, "landscape")
+        policy = FailurePolicy(None, "landscape")
         gone = Failure("0", "error", "the worker process exited with status 7")
-        streak.record(gone, request)
-        streak.record(gone, request)
+        policy.record(gone, request)
+        policy.record(gone, request)
         with pytest.raises(UsageError, match="exited with status 7"):
-            streak.record(gone, request)
+            policy.record(gone, request)
