@@ -21,8 +21,8 @@ class SplitText:
     """The bytes of a recipe's data.
 
     Attributes:
-        train: what trials train on.
-        validation: what they are evaluated on.
+        train: text on which trials train, UTF-8 or any other bytes.
+        validation: text on which all trials are evaluated.
         fingerprint: sha256 (hex) of both parts; texts with one fingerprint give the same batches.
     """
 
@@ -55,7 +55,7 @@ class DataSource(Protocol):
 
         Args:
             section: the recipe's `data` section, a `DataSection`.
-            root: the recipe's folder, absolute.
+            root: absolute path of the recipe's folder.
 
         Raises:
             UsageError: the section asks for what is not there.

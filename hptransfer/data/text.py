@@ -52,7 +52,15 @@ SOURCE = TextSource()
 
 
 def matching_files(data: TextFiles, root: Path) -> dict[str, Path]:
-    """Files that match any of the patterns, by their path relative to `root`, sorted."""
+    """Files that match any of the patterns, by their path relative to the recipe's folder, sorted.
+
+    Args:
+        data: the section with the patterns.
+        root: the recipe's folder, where patterns start.
+
+    Raises:
+        UsageError: a pattern matches no file.
+    """
     found: dict[str, Path] = {}
     for pattern in data.files:
         names = [name for name in glob.glob(pattern, root_dir=root, recursive=True) if (root / name).is_file()]

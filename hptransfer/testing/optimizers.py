@@ -126,7 +126,7 @@ def trained(optimizer: Optimizer, values: dict[str, float], *, eps: float = 1e-8
     """A parameter after some steps down a quadratic with unequal curvatures, from (1, -1).
 
     Args:
-        optimizer: that takes the steps.
+        optimizer: the entry that takes the steps.
         values: beta1, beta2 and momentum, by name.
         eps: of the group, where the optimizer reads it.
         steps: how many are taken, at least 1.
