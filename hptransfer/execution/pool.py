@@ -77,11 +77,6 @@ class WorkerPool:
         """Tasks submitted whose result was not yet taken."""
         return len(self._waiting) + sum(child.busy for child in self._children) + len(self._results)
 
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Process ids of the workers that are running."""
-        return tuple(child.pid for child in self._children if child.alive)
-
     def submit(self, task_id: str, payload: dict[str, Any]) -> None:
         """Queues a task; it starts at once where a worker is free.
 
