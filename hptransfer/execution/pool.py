@@ -19,7 +19,7 @@ from hptransfer.execution.early import take_early
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 
-_HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+_HEARTBEAT = 0.2  # seconds between two checks of deaths and time limits, which no pipe announces reliably
 
 
 class TaskPool(Protocol):
