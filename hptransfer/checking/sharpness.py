@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 
 from hptransfer.checking.design import CheckDesign
-from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.parameterization.applied_rules import Chosen
 from hptransfer.parameterization.batch_and_duration import optimizer_values
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.trials.identity import Identity, options_of
 from hptransfer.trials.messages import MeasurementMessage
 from hptransfer.trials.spec import TrialSpec
@@ -42,10 +43,9 @@ def check_sharpness(design: CheckDesign, pool: TaskPool, cache: Path, identity: 
         ).payload()
         for request in requests
     }
+    limit = OPTIMIZERS.look_up(design.recipe.training.optimizer).threshold(_optimizer_values(requests[-1]))
     measured = measure(payloads, pool, cache, "sharpness is measured after training at every width")
-    training = design.recipe.training
-    momentum = _optimizer_values(requests[-1])["beta1" if training.optimizer == "adamw" else "momentum"]
-    return judge_sharpness(measured.values(), threshold(training.optimizer, momentum))
+    return judge_sharpness(measured.values(), limit)
 
 
 def _optimizer_values(spec: TrialSpec) -> dict[str, float]:

@@ -8,14 +8,14 @@ from typing import Literal
 
 from hptransfer.cluster.leader import Lead
 from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
-from hptransfer.cluster.queue_pool import terms_of
-from hptransfer.cluster.study import join_study
-from hptransfer.cluster.worker import _NAME, WorkerLimits, work
-from hptransfer.data.corpus import read_text
+from hptransfer.cluster.study import join_study, terms_of
+from hptransfer.cluster.worker import NAME, WorkerLimits, work
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trials.messages import ENTRY
 
 
 def worker_command(
@@ -32,7 +32,7 @@ def worker_command(
     processes: int | None,
     quiet: bool,
 ) -> int:
-    """Train trials until told to stop, idle for too long, or the study's command ended.
+    """Train trials until there is a reason to stop: a signal, no work for too long, or the study's command ended.
 
     Args:
         recipe: path or name of a recipe, the same as everywhere else.
@@ -43,15 +43,15 @@ def worker_command(
         lease: seconds after which a silent worker's trial is given to another.
         lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
         workers: with `lead`, trials in the queue at a time.
-        launcher: see `Launch`.
+        launcher: what starts the processes of a trial; see `Launch`.
         processes: that train one trial together on this host.
         quiet: say nothing but errors.
 
     Returns:
-        0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
+        0: it stopped by itself; 130, 143 after Ctrl-C or SIGTERM.
 
     Raises:
-        RecipeError, UsageError: it cannot join the study, or not train as told.
+        RecipeError, UsageError: it cannot join the study, or an option cannot be combined with the recipe.
         MachineError: the server was away for too long, or trials keep failing here.
     """
     loaded = with_processes(load_recipe(recipe), Launch(launcher, processes))
@@ -60,11 +60,11 @@ def worker_command(
 
     def say(text: str) -> None:
         if not quiet:
-            print(f"worker {_NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
+            print(f"worker {NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     terms = terms_of(loaded, fingerprint)
-    study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), told=say)
+    study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
     leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
     folder = RunFolder(runs / loaded.recipe.name)
-    return work(study, loaded, folder.path / "spool", limits, say=say, leading=leading)
+    return work(study, loaded, folder.path / "spool", limits, entry=ENTRY, say=say, leading=leading)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.schema import Recipe
-from hptransfer.storage.trials import TrialStore
+from hptransfer.storage.base import TrialStore
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.legacy import changed_rules, legacy_experiment, legacy_key
 from hptransfer.trials.spec import TrialSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import HptransferError
 from hptransfer.execution.pool import TaskPool

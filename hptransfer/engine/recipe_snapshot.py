@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot, load_snapshot, read_snapshot
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically

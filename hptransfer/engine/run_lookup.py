@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
@@ -19,7 +19,7 @@ class Located:
     """A run folder.
 
     Attributes:
-        folder: not locked.
+        folder: the run folder, not locked.
         recipe: as the last command there worked with it; the user's where none remembered it.
         fingerprint: of its data at that time.
         experiment: digest whose first 8 digits end the names of its studies; None where nobody knows it.

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.events import EventKind, OnEvent, TrialEvent
-from hptransfer.engine.failure_policy import Streak
-from hptransfer.engine.signals import Interruption, signals_noted
+from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError, UsageError
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool
+from hptransfer.execution.signals import Interruption, signals_noted
 from hptransfer.sizes import Size
+from hptransfer.storage.base import OpenTrial, TrialStore
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import OpenTrial, TrialStore
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.messages import TrialMessage, TrialResult
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
@@ -45,7 +46,7 @@ def run_requests(
     pool: TaskPool,
     *,
     identity: Identity,
-    phase: str,
+    phase: Phase,
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
@@ -61,7 +62,7 @@ def run_requests(
         store: where results are looked up and recorded.
         pool: idle workers whose entry trains a payload.
         identity: gives the trials' keys.
-        phase: recorded with new trials: "search", "confirm" or "check".
+        phase: recorded with new trials.
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
@@ -92,8 +93,8 @@ def run_requests(
     meter = meter or Meter(Limits())
     if missing:
         meter.prepare(request.size for _, request in missing)
-        streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, identity, phase, on_event, deque(missing), meter, streak, folder).train()
+        policy = FailurePolicy(None if folder is None else folder.failures, missing[0][1].recipe.name)
+        _Run(store, pool, identity, phase, on_event, deque(missing), meter, policy, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -110,11 +111,11 @@ class _Run:
     store: TrialStore
     pool: TaskPool
     identity: Identity
-    phase: str
+    phase: Phase
     on_event: OnEvent
     waiting: deque[tuple[str, TrialSpec]]
     meter: Meter
-    streak: Streak
+    policy: FailurePolicy
     folder: RunFolder | None
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
@@ -203,7 +204,7 @@ class _Run:
             return
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
-        self.streak.reset()
+        self.policy.reset()
         self.on_event(_event("finished", attempt.request, trial))
 
     def _require_same(self, answer: TrialResult, key: str, request: TrialSpec) -> None:
@@ -226,7 +227,7 @@ class _Run:
                 self.on_event(_event("retried", attempt.request, message=failure.message))
                 return
         self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
-        self.streak.record(failure, attempt.request)
+        self.policy.record(failure, attempt.request)
 
     def _stop_requested(self) -> bool:
         return self.folder is not None and self.folder.stop_requested()

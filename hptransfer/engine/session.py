@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hptransfer.cluster.queue_pool import QueuePool, join
-from hptransfer.data.corpus import read_text
+from hptransfer.cluster.queue_pool import QueuePool
+from hptransfer.cluster.stores import open_store
+from hptransfer.cluster.study import join
+from hptransfer.data.base import read_text
 from hptransfer.engine.adoption import adopt_legacy_trials
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.events import Listener, OnEvent, OpenListener, TrialEvent
@@ -22,11 +24,12 @@ from hptransfer.engine.scheduler import run_requests
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
+from hptransfer.storage.base import Experiment, TrialStore
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
-from hptransfer.storage.trials import TrialStore
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.messages import ENTRY
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
@@ -88,12 +91,12 @@ class Session:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
-    def run(self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent) -> list[Trial]:
+    def run(self, requests: Sequence[TrialSpec], phase: Phase, on_event: OnEvent) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`.
 
         Args:
             requests: wanted trials; two with one key are one trial.
-            phase: recorded with new trials: "search", "confirm" or "check".
+            phase: recorded with new trials.
             on_event: told of every start, result and failure.
         """
 
@@ -164,19 +167,20 @@ def open_session(
         here = stack.enter_context(WorkerPool(entry, workers if storage is None else 1, limits.trial))
         identity = identity_of(loaded.recipe, root, fingerprint, here, folder.readings)
         name_changed_rules(folder, loaded, identity, say)
-        place = folder.study if storage is None else join(storage, loaded, fingerprint)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
-        store = stack.enter_context(TrialStore(place, identity.experiment, space, size))
+        study = None if storage is None else join(storage, loaded, fingerprint)
+        experiment = Experiment(loaded.recipe.name, identity.experiment, space, size)
+        store = stack.enter_context(contextlib.closing(open_store(storage or folder.study, experiment)))
         adopt_legacy_trials(store, loaded.recipe, root, identity, say)
         remember(folder, written, identity)
         heard = [stack.enter_context(listen(folder.path, loaded.recipe.name)) for listen in listeners]
         for listener in heard:
             listener.trials(store.trials())
         meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
-        if isinstance(place, Path):
+        if study is None:
             yield Session(loaded, folder, identity, store, here, meter, heard)
         else:
-            elsewhere = stack.enter_context(QueuePool(place, workers, limits.trial))
+            elsewhere = stack.enter_context(QueuePool(study, workers, limits.trial))
             yield Session(loaded, folder, identity, store, elsewhere, meter, heard, counting=here)

@@ -177,6 +177,7 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
         batch_size=spec.size.batch_size,
         context=spec.recipe.model.context,
         optimizer=training.optimizer,
+        loss=training.loss,
         beta1=values["beta1"],
         beta2=values["beta2"],
         momentum=values["momentum"],

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from hptransfer.recipe.schema import TRAINER_CHOICES, Recipe
+from hptransfer.recipe import registered
+from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry
 from hptransfer.trials.code import code_digests
 from hptransfer.trials.identity import TrainerIdentity
@@ -73,7 +74,7 @@ class Trainer(Protocol):
 
 
 #: built-in trainers, those of installed packages, and `module:attribute`
-TRAINERS: Registry[Trainer] = cast("Registry[Trainer]", TRAINER_CHOICES)
+TRAINERS: Registry[Trainer] = cast("Registry[Trainer]", registered.TRAINERS)
 
 
 def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:
@@ -87,7 +88,7 @@ def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:
         UsageError: there is no such trainer, or local code cannot be read.
     """
     trainer = TRAINERS.look_up(recipe.training.trainer)
-    references = [recipe.training.trainer] if ":" in recipe.training.trainer else []
+    references = [name for name in (recipe.training.trainer, recipe.training.loss) if ":" in name]
     if recipe.model.kind == "factory":
         references.append(recipe.model.factory)
     code: dict[str, str] = {}

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from hptransfer.hyperparameters import MULTIPLIERS, NAMES
 from hptransfer.parameterization.applied_rules import Chosen, RuleText
@@ -135,7 +135,7 @@ class Identity:
                     "experiment": self.experiment,
                     "rules": self._rules_at(spec.size),
                     "size": asdict(spec.size),
-                    "hyperparameters": _given(spec.hyperparameters),
+                    "hyperparameters": _changed(spec.hyperparameters),
                     "seed": spec.seed,
                 }
             )
@@ -157,8 +157,8 @@ class Identity:
         given = recipe.parameterization.model_dump(mode="json", exclude_defaults=True)
         shared: dict[str, Any] = {
             "identity": VERSION,
-            "model": recipe.model.model_dump(mode="json", exclude_defaults=True),
-            "data": recipe.data.model_dump(mode="json", exclude_defaults=True) | {"fingerprint": self.fingerprint},
+            "model": _given(recipe.model),
+            "data": {**_given(recipe.data), "fingerprint": self.fingerprint},
             "training": recipe.training.model_dump(mode="json", exclude_defaults=True, exclude=set(_CARRIED_ELSEWHERE)),
             "parameterization": given,
             "base": asdict(self._base),
@@ -216,6 +216,11 @@ def _canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _given(section: BaseModel) -> dict[str, Any]:
+    """A section with what differs from its defaults, and always its kind."""
+    return {**section.model_dump(mode="json", exclude_defaults=True), "kind": getattr(section, "kind", None)}
+
+
 def _filled(given: Mapping[str, Any], chosen: Chosen) -> dict[str, Any]:
     """What a recipe gives of its parameterization, with what the tables fill in: a default written out is no change."""
     options = {name: getattr(chosen.options, name) for name in _OPTIONS}
@@ -244,7 +249,7 @@ def _lengths(parameter: Parameter) -> Sequence[Any]:
     return (list(parameter.shape), list(fans))
 
 
-def _given(hyperparameters: Mapping[str, float]) -> dict[str, float]:
+def _changed(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     """The values that differ from the schema's defaults."""
     return {name: value for name, value in hyperparameters.items() if value != default_of(name)}
 

@@ -14,9 +14,13 @@ from hptransfer.engine.scheduler import relative_cost, run_requests
 from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.sizes import Size
+from hptransfer.storage.base import Experiment
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
+from tests.support.memory_store import Memory, MemoryStore
+from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import recipe_session
 
 
@@ -39,7 +43,7 @@ class Bench:
             self.session.store,
             self.session.pool,
             identity=self.session.identity,
-            phase="check",
+            phase=Phase.CHECK,
             on_event=self.events.append,
         )
 
@@ -91,6 +95,18 @@ def test_equal_requests_are_one_trial(bench: Bench) -> None:
     assert bench.trained == 1
 
 
+def test_trials_can_be_kept_by_a_store_from_outside_the_package(bench: Bench) -> None:
+    """`run_requests` asks a store for what the Protocol says, and for nothing else."""
+    digest = bench.session.identity.experiment
+    store = MemoryStore(Memory(), Experiment("landscape", digest, {}, bench.request(-6).size))
+    requests = [bench.request(-6), bench.request(-7)]
+    for _ in range(2):
+        run_requests(requests, store, bench.session.pool, identity=bench.session.identity, phase=Phase.SEARCH)
+
+    assert bench.trained == 2
+    assert [trial.loss for trial in store.trials(phase=Phase.SEARCH)] == [2.0, 2.05]
+
+
 def test_another_seed_is_another_trial(bench: Bench) -> None:
     """The seed belongs to the identity of a trial."""
     bench.run(bench.request(-6, seed=0), bench.request(-6, seed=1))
@@ -105,7 +121,7 @@ def test_nothing_to_run_starts_no_worker(tmp_path: Path) -> None:
             bench = Bench(session, tmp_path / "log")
 
             assert bench.run() == []
-            assert len(session.pool.pids) == started
+            assert len(worker_pids(session.pool)) == started
 
 
 @pytest.mark.parametrize("bench", [{"kill_once": "yes"}], indirect=True)
@@ -176,7 +192,7 @@ def test_a_result_of_other_data_is_refused(bench: Bench) -> None:
     others.fingerprint = "other"
 
     with pytest.raises(MachineError, match="stay the same"):
-        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, identity=others, phase="check")
+        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, identity=others, phase=Phase.CHECK)
 
     assert bench.session.store.trials() == []
 
