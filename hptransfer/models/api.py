@@ -57,8 +57,8 @@ def plan(
         hyperparameters: base values; `learning_rate` must be given, others default as in a recipe.
         parameterization: a name ("completep", "mup", "standard", ...) or one with its alpha.
         optimizer: "adamw", "sgd", or another that the parameterization knows.
-        gauge: "plain" for models without multipliers in `forward`; "table8" and the others of
-            `hptransfer.parameterization.gauge.GAUGES` for models that apply them.
+        gauge: where multipliers live: "plain" for models without any in `forward`, "multipliers" and "unit" for models
+            that apply them, in the form of Tensor Programs V's Table 8 or with init stds that keep their base values.
         preset: a family ("llama", "gpt2", "nanogpt", ...) whose names the model has.
         residual_writers: regular expressions over full names: parameters whose output is added to a residual stream.
         roles: regular expression over full names -> role, where shapes and module types do not decide it.
@@ -132,7 +132,7 @@ def plan_reading(
             head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge), planned("table8")
+    result, in_forward = planned(gauge), planned("multipliers")
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)

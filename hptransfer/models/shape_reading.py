@@ -86,18 +86,6 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
     return reading
 
 
-def read_module(
-    build: Builder,
-    base: Size,
-    size: Size,
-    *,
-    residual_writers: Sequence[str] = (),
-    roles: Mapping[str, Role | str] | None = None,
-) -> tuple[Parameter, ...]:
-    """The parameters of any module at a size, without allocating any; see `read_model`."""
-    return read_model(build, base, size, residual_writers=residual_writers, roles=roles).parameters
-
-
 def read_model(
     build: Builder,
     base: Size,

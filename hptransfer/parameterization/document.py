@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hptransfer.parameterization.batch_and_duration import BATCH_RULES
-from hptransfer.parameterization.gauge import FORMS, TRANSFORMATION
+from hptransfer.parameterization.gauge import TABLE_8, TRANSFORMATION
 from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
@@ -126,13 +126,8 @@ def _gauges() -> Iterator[str]:
         for family, powers in TRANSFORMATION.items()
     )
     yield _grid(["optimizer", *(_QUANTITIES[quantity] for quantity in quantities)], rows)
-    yield "Forms of Tensor Programs V (residual multipliers stay in `forward`):\n"
-    roles = list(dict.fromkeys(role for form in FORMS.values() for role in form))
-    forms = (
-        [f"`{name}`", *(_symbolic(form.get(role, Exponents()), SYMBOLS) for role in roles)]
-        for name, form in FORMS.items()
-    )
-    yield _grid(["gauge", *(role.value for role in roles)], forms)
+    yield "In the gauge `multipliers` these stay in `forward`, and so do the multipliers of residual branches:\n"
+    yield _grid([role.value for role in TABLE_8], [[_symbolic(power, SYMBOLS) for power in TABLE_8.values()]])
     yield _LIMITS
 
 
@@ -145,13 +140,13 @@ def _theta(power: int | None) -> str:
 _GAUGES = """\
 Training is unchanged when the multiplier in `forward` is multiplied by theta and everything else by the power of theta
 below (kept exact in float64 by the tests). So a model stays plain, and the forms that papers print are gauges of one
-table: `plain` has nothing in `forward`, `multipliers` is the form printed here, `unit` keeps every init std at its base
-value.
+table: `plain` has nothing in `forward`, `multipliers` is the form of Tensor Programs V's Table 8, `unit` keeps every
+init std at its base value, as u-muP does.
 """
 _LIMITS = """\
 Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor of a
 weight's size. Not possible: absorbing the readout's multiplier where the readout shares its weight with the embedding.
-Then it stays in `forward`, on the logits, and the plan is made in the gauge `table8`.
+Then it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
 """
 _ATTENTION = """\
 ## Attention
@@ -168,9 +163,9 @@ learning rate, and transfer by the rules of what they multiply (Everett et al., 
 2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
 with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that
 of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. Under `independent` and
-`inverse` weight decay the decay per step stays what it is. In the gauges `plain` and `table3` the last two are absorbed
-into init, learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where
-queries, keys and values are one matrix or a norm stands behind the query projection.
+`inverse` weight decay the decay per step stays what it is. In the gauge `plain` the last two are absorbed into init, learning
+rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where queries, keys and
+values are one matrix or a norm stands behind the query projection.
 """
 
 

@@ -14,7 +14,7 @@ from hptransfer.parameterization.checks import (
     require_known,
     require_relevant,
 )
-from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.notes import plan_notes
 from hptransfer.parameterization.options import PER_STEP, Options
 from hptransfer.parameterization.planned_parameter import Column, PlannedParameter, Request, plan_parameter
@@ -86,8 +86,8 @@ def plan(
             Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors. Multipliers of roles
             (`role_multipliers`) are 1 where they are left out.
         optimizer: a name in `FAMILIES`.
-        gauge: "plain" for models without multipliers in `forward`, "multipliers" for models that apply them as the
-            table prints them; the others are in `gauge.GAUGES`.
+        gauge: where multipliers live, one of `gauge.GAUGES`: "plain" for models without any in `forward`,
+            "multipliers" for models that apply those of Tensor Programs V's Table 8, "unit" for unit init.
         options: named choices among published rules; None takes the table's defaults.
         head_dims: size of a head at the base and at `size`, where attention must be looked after.
 
@@ -98,6 +98,7 @@ def plan(
         UsageError: an unknown parameterization, a missing value, or a parameter for which the table has no rule.
     """
     table, alpha = find_table(parameterization, optimizer)
+    gauge = gauge_named(gauge)
     given = options or Options()
     beside = _beside(table, given)
     chosen = given.filled(table.defaults if beside is None else table.defaults.filled(beside.defaults))

@@ -118,8 +118,6 @@ def plan_parameter(column: Column, request: Request, parameter: Parameter) -> Pl
 
 
 _ONE = Exponents()
-#: gauges that keep no multiplier of their own in `forward`, so that a tuned one is absorbed too
-_ABSORBING = ("plain", "table3")
 
 
 def _tuned(table: Table, parameter: Parameter, request: Request) -> dict[Quantity, list[tuple[str, float]]]:
@@ -131,7 +129,7 @@ def _tuned(table: Table, parameter: Parameter, request: Request) -> dict[Quantit
         # the decay per step is the same for every parameter, whatever its learning rate
         found[Quantity.WEIGHT_DECAY] = [(f"{rate.name}^-1", 1 / rate.value)]
     forward = tuned.get(Quantity.MULTIPLIER)
-    if forward is not None and request.gauge in _ABSORBING:
+    if forward is not None and request.gauge == "plain":
         _require_absorbable(parameter, forward.name, forward.value, request.gauge)
         del found[Quantity.MULTIPLIER]
         for quantity, power in TRANSFORMATION[table.family].items():
@@ -149,7 +147,7 @@ def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Ga
             "scaling the shared weight would scale the embedding too",
             received=f"{parameter.name} {parameter.shape}, tied, gauge {gauge}",
             hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
-            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "table8"; or untie the weights',
+            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "multipliers"; or untie the weights',
         )
     if parameter.init == "ones":
         raise UsageError(

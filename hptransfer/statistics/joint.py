@@ -107,7 +107,6 @@ class JointFit:
         self.x = np.concatenate([s.x for s in stretches])
         self.count = np.concatenate([s.count for s in stretches])
         self.own_zero = np.array([s.x[0] for s in stretches])
-        self.own_span = max(float(s.x[-1] - s.x[0]) for s in stretches)
         self.has_kinks = any(s.kink is not None for s in stretches)
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)

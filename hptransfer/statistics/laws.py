@@ -68,7 +68,6 @@ class LossPrediction:
         bending: interval when the exponent may wander.
         ratio: size over the ladder's largest.
         law: the fitted law.
-        n_sizes: sizes behind it.
     """
 
     size: float
@@ -78,7 +77,6 @@ class LossPrediction:
     bending: Interval
     ratio: float
     law: PowerLaw
-    n_sizes: int
 
 
 def fit_power_law(sizes: Sequence[float], losses: Sequence[float]) -> PowerLaw:
@@ -127,7 +125,6 @@ def predict_loss(
         bending=bending,
         ratio=size / float(x[-1]),
         law=law,
-        n_sizes=len(x),
     )
 
 

@@ -55,11 +55,3 @@ def operator_size(matrix: Array, fan_in: int, fan_out: int, iterations: int = IT
         iterations: of the power method.
     """
     return spectral_norm(matrix, iterations) * math.sqrt(fan_in / fan_out)
-
-
-def gaussian_norm(rows: int, columns: int, std: float = 1.0) -> float:
-    """The spectral norm of a matrix of independent normals in the limit of many: std * (sqrt(rows) + sqrt(columns)).
-
-    Source: Bai and Yin 1993; at 1024 x 1024 a draw lies within 1% of it.
-    """
-    return std * (math.sqrt(rows) + math.sqrt(columns))

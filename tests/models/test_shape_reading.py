@@ -10,10 +10,11 @@ import pytest
 from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.shape_reading import Builder, read_module, read_parameters
+from hptransfer.models.shape_reading import Builder, read_parameters
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
+from tests.support.reading import read_module
 
 BASE = Size(64, 2, 8, 800)
 TARGET = Size(256, 4, 8, 800)

@@ -19,12 +19,12 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Family
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 DEPTHS = (8, 16, 32, 64)
 SEEDS = (0, 1)

@@ -18,7 +18,6 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
@@ -26,6 +25,7 @@ from hptransfer.parameterization.rules import Family
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = (0, 1, 2)
@@ -108,13 +108,12 @@ def slopes(measure: Callable[[int, int], Mapping[str, float]]) -> dict[str, floa
 # n^-1/2 (SP, NTK) or n^-1 (muP, mean-field) sends back gradients of that size; a weight's own multiplier adds
 # its power.
 GRADIENTS: Mapping[tuple[str, Gauge], tuple[float, float, float, float]] = {
-    ("standard", "multipliers"): (-0.5, -0.5, 0.0, -0.5),
-    ("ntk", "multipliers"): (-0.5, -1.0, -0.5, -0.5),
-    ("mean-field", "multipliers"): (-1.0, -1.5, -1.0, -1.0),
-    ("mup", "table3"): (-1.0, -1.0, 0.0, -1.0),
-    ("mup", "table8"): (-1.0, -1.0, -1.0, -1.0),
-    ("mup", "table9"): (-0.5, -1.0, -0.5, -0.5),
-    ("spectral", "multipliers"): (-1.0, -1.0, 0.0, -1.0),
+    ("standard", "plain"): (-0.5, -0.5, 0.0, -0.5),
+    ("ntk", "unit"): (-0.5, -1.0, -0.5, -0.5),
+    ("mean-field", "unit"): (-1.0, -1.5, -1.0, -1.0),
+    ("mup", "plain"): (-1.0, -1.0, 0.0, -1.0),
+    ("mup", "multipliers"): (-1.0, -1.0, -1.0, -1.0),
+    ("spectral", "plain"): (-1.0, -1.0, 0.0, -1.0),
 }
 
 

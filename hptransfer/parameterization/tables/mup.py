@@ -1,4 +1,4 @@
-"""muP for the width, in the form of Table 8 of Tensor Programs V; Tables 3 and 9 are gauges of it (gauge.py).
+"""muP for the width, in the form of Table 8 of Tensor Programs V; other forms are gauges of it (gauge.py).
 
 Every entry multiplies the value at the base size; m_in and m_out are the growth of a parameter's fan-in and fan-out.
 """

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 PROVENANCE: Mapping[str, str] = {
     "derived": "derived for this project and held against measurements in tests/parameterization",
     "Tensor Programs V (arXiv 2203.03466)": "Table 8 from the code of microsoft/mup, whose unmodified optimizers the "
-    "tests run; Tables 3 and 9 as recalled, equal to Table 8 by the gauge tests",
+    "tests run",
     "Tensor Programs VI (arXiv 2310.02244)": "as recalled; it is alpha = 1/2 of CompleteP's family",
     "CompleteP (arXiv 2505.01618)": "Table 1 through the code of nanoGPT-mup, branch completep, and accounts of the "
     "paper",
