@@ -209,7 +209,7 @@ def _section_of(config: Any) -> HuggingFaceModel:
 
 def _proportions(config: Any) -> dict[str, object]:
     """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
-    from hptransfer.models.hf_families import FAMILIES
+    from hptransfer.models.huggingface import FAMILIES
 
     family = FAMILIES.get(config.model_type)
     keys = (family.width, *family.following, family.depth) if family else ()

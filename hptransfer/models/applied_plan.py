@@ -19,8 +19,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows
-from hptransfer.parameterization.markdown import plan_markdown
+from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from mup.infshape import InfDim, InfShape
 from torch import nn
 
-from hptransfer.models.role_text import Init
+from hptransfer.parameterization.roles import Init
 
 Kind = Literal["matrix", "lookup", "norm gain", "bias"]
 

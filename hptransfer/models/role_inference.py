@@ -12,9 +12,9 @@ from mup.infshape import InfShape, zip_infshape
 
 from hptransfer.errors import UsageError
 from hptransfer.models.fans import ONE, Fans, base_dim, fans_of
-from hptransfer.models.role_text import GivenRole, Init
+from hptransfer.models.role_presets import GivenRole
 from hptransfer.parameterization.groups import template
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import Init, Parameter, Role
 
 if TYPE_CHECKING:
     from torch import nn

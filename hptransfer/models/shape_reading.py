@@ -19,10 +19,9 @@ from torch import nn
 
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
-from hptransfer.models.hf_families import family_of, head_dims
+from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import Decider, undecided
-from hptransfer.models.role_presets import PRESETS, Preset
-from hptransfer.models.role_text import GivenRole, parse_role
+from hptransfer.models.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.groups import template
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
@@ -300,3 +299,36 @@ def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], rol
     for pattern in (*writers, *roles):
         if not any(re.fullmatch(pattern, parameter.name) for parameter in parameters):
             raise UsageError("a pattern must match the full name of a parameter", received=pattern)
+
+
+#: up to the first index in a name: the block that repeats
+_BLOCK = re.compile(r"(.*?\.\d+)(?:\..*)?$|^(\d+)(?:\..*)?$")
+
+
+def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
+    """Module name -> what its output is.
+
+    Args:
+        parameters: of one model.
+
+    Returns:
+        Modules with a weight: "embedding", "hidden" (pre-activations), "branch" (added to the residual stream) or
+        "logits"; and the blocks that repeat, "residual". Modules of norms and routers are left out.
+    """
+    kinds: dict[str, str] = {}
+    for parameter in parameters:
+        module, _, local = parameter.name.rpartition(".")
+        block = _BLOCK.match(parameter.name)
+        if parameter.in_block and block:
+            kinds.setdefault(block[1] or block[2], "residual")
+        if local != "weight":
+            continue
+        if parameter.writes_residual:
+            kinds[module] = "branch"
+        elif parameter.role is Role.HIDDEN_WEIGHT:
+            kinds[module] = "hidden"
+        elif parameter.role is Role.EMBEDDING:
+            kinds[module] = "embedding"
+        elif parameter.role is Role.READOUT and not parameter.in_block:
+            kinds[module] = "logits"
+    return kinds

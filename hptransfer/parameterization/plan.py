@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import covered_axes, optimizer_values
-from hptransfer.parameterization.checks import (
-    require_branches,
-    require_decoupled,
-    require_known,
-    require_relevant,
-)
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.notes import plan_notes
 from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.planned_parameter import Column, PlannedParameter, Request, plan_parameter
+from hptransfer.parameterization.plan_parameter import Column, Request, plan_parameter
+from hptransfer.parameterization.planned import Plan, PlannedParameter
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Quantity, Table
-from hptransfer.parameterization.tables import TABLES, ParameterizationSpec, find_table
+from hptransfer.parameterization.rules import OPTION_OF, Quantity, Table
+from hptransfer.parameterization.tables import COUPLED_DECAY, TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size
 
 __all__ = ["NEEDED", "Plan", "PlannedParameter", "plan"]
 
 #: base values a plan needs; eps for Adam only
 NEEDED = ("learning_rate", "weight_decay", "init_scale")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything needed to initialise and optimise a model of `size`, and why.
-
-    Attributes:
-        parameterization: its name, with its parameters, for example "completep(alpha=1)".
-        gauge: where multipliers live; "plain" keeps none in `forward`.
-        optimizer: "adamw", "sgd", "lion", "muon" or another of `FAMILIES`.
-        base: the size at which every factor is 1.
-        size: the size planned.
-        hyperparameters: base values by name (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
-            momentum).
-        rows: one per parameter, in `named_parameters()` order.
-        notes: what a reader must know (what was chosen among published rules, what no rule covers, what is not
-            gauge-invariant).
-        covers: axes of a size ("width", "depth", "batch", "tokens") for which there is a rule.
-        options: the named choices, defaults filled in.
-        optimizer_values: beta1, beta2 and momentum at this size, those that `hyperparameters` has.
-    """
-
-    parameterization: str
-    gauge: str
-    optimizer: str
-    base: Size
-    size: Size
-    hyperparameters: Mapping[str, float]
-    rows: Sequence[PlannedParameter]
-    notes: Sequence[str] = ()
-    covers: frozenset[str] = frozenset()
-    options: Options = field(default_factory=Options)
-    optimizer_values: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(
@@ -163,3 +126,71 @@ def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, fl
     if table.family == "adam":
         values[Quantity.EPS] = hyperparameters["eps"]
     return values
+
+
+def require_known(tables: Iterable[Table], chosen: Options) -> None:
+    """Every choice must be one that a table knows.
+
+    Raises:
+        UsageError: it is not.
+    """
+    for table, (quantity, option) in itertools.product(tables, OPTION_OF.items()):
+        known = [choice for of, choice in table.choices if of is quantity]
+        choice = getattr(chosen, option)
+        if known and choice not in known:
+            raise UsageError(
+                f"`{option}` must be one of {', '.join(known)} for {table.name} with the family {table.family}",
+                received=str(choice),
+                hint="no source is known for others; a plan never guesses one",
+            )
+
+
+_NEEDS = (("eps", "adam"), ("betas", "adam"), ("muon_scale", "orthogonal"), ("beside_muon", "orthogonal"))
+
+
+def require_relevant(tables: Iterable[Table], given: Options) -> None:
+    """An option must concern an optimizer in use.
+
+    Raises:
+        UsageError: it would have no effect.
+    """
+    families = [table.family for table in tables]
+    for option, needed in _NEEDS:
+        if getattr(given, option) is not None and needed not in families:
+            raise UsageError(
+                f"`{option}` must be left out where no parameter follows the family {needed}",
+                received=f"{option}={getattr(given, option)} with {' and '.join(families)}",
+            )
+
+
+def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> None:
+    """Weight decay must be decoupled from the gradient's normalisation.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if optimizer in COUPLED_DECAY and hyperparameters.get("weight_decay", 0) > 0:
+        raise UsageError(
+            f"weight decay must be 0 for `{optimizer}`, which adds it to the gradient before normalising it: no "
+            "rule is known for that",
+            received=f"weight_decay={hyperparameters['weight_decay']:g}",
+            hint="use adamw, whose decay is decoupled",
+        )
+
+
+def require_branches(table: Table, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:
+    """A depth rule over residual branches needs some.
+
+    Raises:
+        UsageError: there are none.
+    """
+    same_depth = base.depth == size.depth
+    if table.residual is None or same_depth or any(parameter.writes_residual for parameter in parameters):
+        return
+    raise UsageError(
+        f"`{table.name}` scales residual branches with depth, so the model must have parameters that write a residual "
+        "stream",
+        received=f"depth {base.depth} -> {size.depth} and no such parameter",
+        hint="name them (`residual_writers` or `preset`, docs/models.md), keep the depth at the base's, or use `mup`, "
+        "which has no depth rule",
+    )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+#: how a parameter starts: normal draws, whose std a plan sets, or a constant
+Init = Literal["normal", "ones", "zeros"]
+
 
 class Role(StrEnum):
     """The roles the tables distinguish; an axis grows when it changes with the width."""
@@ -51,7 +54,7 @@ class Parameter:
     base_fan_out: int
     in_block: bool
     writes_residual: bool
-    init: Literal["normal", "ones", "zeros"]
+    init: Init
     reason: str
     base_init_std: float | None = None
     scales_attention: bool = False

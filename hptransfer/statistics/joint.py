@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.smooth import (
     COMPRESSIONS,
     ORDERS,
@@ -67,21 +67,6 @@ class Cell(NamedTuple):
     compression: int
     order: int
     roughness: int
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What is known about one run's noise before the curves are looked at.
-
-    Attributes:
-        relative: (K,) variance of each size relative to the common one.
-        ss: sum of squares behind the common variance, nats^2.
-        df: its degrees of freedom.
-    """
-
-    relative: Array
-    ss: float
-    df: float
 
 
 class JointFit:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.statistics.joint import Noise
 from hptransfer.statistics.seed_means import SeedMeans
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +24,21 @@ _MOST = 0.01
 _SCATTER_DF = 4.0
 #: noise that was given counts as known
 _GIVEN_DF = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What is known about one run's noise before the curves are looked at.
+
+    Attributes:
+        relative: (K,) variance of each size relative to the common one.
+        ss: sum of squares behind the common variance, nats^2.
+        df: its degrees of freedom.
+    """
+
+    relative: Array
+    ss: float
+    df: float
 
 
 def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.joint import Noise
+from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.smooth import Stretch, evidence_alone
 

@@ -96,7 +96,7 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
         asked for: what `measure_linearisation` returns.
     """
-    from hptransfer.models.layers import layer_kinds
+    from hptransfer.models.shape_reading import layer_kinds
     from hptransfer.training.coordinates import layer_kind, measure_coordinates
     from hptransfer.training.linearisation import measure_linearisation
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.parameterization.document import document
+from hptransfer.parameterization.document import PROVENANCE, document
 from hptransfer.parameterization.rules import Source
 from hptransfer.parameterization.tables import TABLES
-from hptransfer.parameterization.tables.provenance import PROVENANCE
 
 PAGE = Path(__file__).parents[2] / "docs/parameterizations.md"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.attention import attention_note, attention_scale
 from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.notes import attention_note, attention_scale
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Parameter, Role

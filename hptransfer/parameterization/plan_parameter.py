@@ -9,6 +9,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import horizon_source, over_horizon
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.options import PER_STEP, Options
+from hptransfer.parameterization.planned import PlannedParameter
 from hptransfer.parameterization.role_multipliers import tuned_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
@@ -23,35 +24,6 @@ from hptransfer.parameterization.rules import (
 )
 from hptransfer.parameterization.tables import TABLES
 from hptransfer.sizes import Size
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedParameter:
-    """One row of a plan; absolute values, ready for an optimizer's parameter group.
-
-    Attributes:
-        parameter: what the row is about.
-        init_std: standard deviation of a normal init; None where the init is constant.
-        learning_rate: peak learning rate of this parameter.
-        weight_decay: as torch's AdamW and SGD take it.
-        eps: Adam's eps; None for other optimizers.
-        multiplier: factor that `forward` must apply to this weight's output; 1 in gauge `plain`.
-        factors: what the base value was multiplied by, per quantity name ("init_std", "learning_rate", ...).
-        sources: paper, table and row of the rule, per quantity name.
-        rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
-        optimizer: which optimizer the row is for; it differs from the plan's beside Muon. None: the plan's.
-    """
-
-    parameter: Parameter
-    init_std: float | None
-    learning_rate: float
-    weight_decay: float
-    eps: float | None
-    multiplier: float
-    factors: Mapping[str, float]
-    sources: Mapping[str, str]
-    rules: Mapping[str, str] = field(default_factory=dict)
-    optimizer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
