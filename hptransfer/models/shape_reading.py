@@ -49,25 +49,20 @@ class Reading:
     head_dims: tuple[int, int] | None = None
 
 
-def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
-    """The parameters of a recipe's model at a size, without allocating any.
+def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
+    """Read a recipe's model at a size, without allocating any parameter.
 
     Args:
         model: the recipe's `model` section.
-        base: the size at which every factor of a rule is 1.
-        size: the size to read.
+        base: size at which every factor of a rule is 1.
+        size: size to read, any.
 
     Returns:
-        One entry per parameter in `named_parameters()` order.
+        One parameter per name in `named_parameters()` order, with what else a plan must know of the model.
 
     Raises:
-        UsageError: the model cannot be built at one of the sizes, or its parameters cannot be decided.
+        UsageError: the model cannot be built at one of the sizes, or the role of a parameter cannot be decided.
     """
-    return read_recipe_model(model, base, size).parameters
-
-
-def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
-    """`read_parameters` with what else was seen."""
     if isinstance(model, MlpModel | GptModel):
         return read_model(model_builder(model), base, size, preset=model.kind)
     family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None

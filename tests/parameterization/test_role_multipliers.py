@@ -18,7 +18,6 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
@@ -28,7 +27,7 @@ from hptransfer.sizes import Size
 from tests.parameterization.test_gauge import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, losses, teacher
 from tests.support.gauge_training import Residual
 from tests.support.parameter_shapes import UNIT, growing, parameter
-from tests.support.reading import read_module
+from tests.support.reading import parameters_of, read_module
 
 MUP = Parameterization("mup")
 LEARNING_RATES = {
@@ -47,7 +46,7 @@ def planned(
 ) -> Plan:
     """The plan of a built-in model under muP from width 8 and depth 2, with unit base values."""
     base, size = Size(8, 2, 4, 800), Size(16, 2, 4, 800)
-    parameters = read_parameters(model, base, size)
+    parameters = parameters_of(model, base, size)
     values = UNIT | multipliers
     return plan(MUP, base, size, parameters, values, optimizer="adamw", options=Options(**options))
 
@@ -221,7 +220,7 @@ class Attending(nn.Module):
 def test_the_attention_multiplier_is_absorbed_exactly(optimizer: str) -> None:
     """A plain decoder trains as one whose attention logits are multiplied in `forward`, rotary positions and all."""
     base, size = Size(8, 2, 4, 800), Size(16, 2, 4, 800)
-    parameters = read_parameters(GPT, base, size)
+    parameters = parameters_of(GPT, base, size)
     values = HYPERPARAMETERS[optimizer] | {"attention_multiplier": 2.0}
     plain = plan(MUP, base, size, parameters, values, optimizer=optimizer)
     generator = torch.Generator().manual_seed(0)

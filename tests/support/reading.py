@@ -1,11 +1,12 @@
-"""The parameters of a module that a test builds itself."""
+"""The parameters of a module that a test builds, and of a recipe's model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hptransfer.models.shape_reading import Builder, read_model
+from hptransfer.models.shape_reading import Builder, read_model, read_recipe_model
 from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.recipe.schema import Model
 from hptransfer.sizes import Size
 
 
@@ -19,3 +20,8 @@ def read_module(
 ) -> tuple[Parameter, ...]:
     """The parameters at a size, with the roles that `read_model` finds."""
     return read_model(build, base, size, residual_writers=residual_writers, roles=roles).parameters
+
+
+def parameters_of(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
+    """The parameters of a recipe's model at a size."""
+    return read_recipe_model(model, base, size).parameters
