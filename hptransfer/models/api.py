@@ -11,7 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
-from hptransfer.models.shape_reading import Reading, read_model, read_recipe_model
+from hptransfer.models.shape_reading import ModelReading, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
@@ -96,7 +96,7 @@ def plan_reading(
     parameterization: ParameterizationSpec,
     base: Size,
     size: Size,
-    reading: Reading,
+    reading: ModelReading,
     hyperparameters: Mapping[str, float],
     *,
     optimizer: str,
@@ -157,7 +157,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
     )
 
 
-def _readout_notes(reading: Reading, output: float) -> Sequence[str]:
+def _readout_notes(reading: ModelReading, output: float) -> Sequence[str]:
     if not reading.multiplied:
         return ()
     names = ", ".join(sorted(reading.multiplied))
@@ -173,7 +173,7 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> Reading:
+def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelReading:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):

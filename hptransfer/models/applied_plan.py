@@ -220,10 +220,10 @@ def load_plan(path: str | Path) -> AppliedPlan:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError("a target's file must be YAML", received=f"{path}: {error}") from None
-    return read_document(document, str(path))
+    return plan_from_document(document, str(path))
 
 
-def read_document(document: object, path: str) -> AppliedPlan:
+def plan_from_document(document: object, path: str) -> AppliedPlan:
     """The plan in the parsed content of a `target.yaml`; `path` is for messages.
 
     Raises:

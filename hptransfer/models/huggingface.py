@@ -16,7 +16,7 @@ from hptransfer.recipe.schema import HuggingFaceModel, Setting
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ConfigFamily:
     """Keys of one `model_type`.
 
     Attributes:
@@ -36,32 +36,32 @@ class Family:
     heads: tuple[str, str | None] = ("num_attention_heads", "head_dim")
 
 
-_LLAMA = Family(
+_LLAMA = ConfigFamily(
     "hidden_size",
     ("intermediate_size", "num_attention_heads", "num_key_value_heads"),
     ("intermediate_size", "num_attention_heads"),
 )
-_MOE = Family(
+_MOE = ConfigFamily(
     "hidden_size",
     ("intermediate_size", "moe_intermediate_size", "num_attention_heads", "num_key_value_heads"),
     ("intermediate_size", "num_attention_heads"),
 )
 _BERT = ("hidden_size", ("intermediate_size", "num_attention_heads"), ("intermediate_size", "num_attention_heads"))
 
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: Mapping[str, ConfigFamily] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
     "mixtral": _MOE,
-    "gpt2": Family("n_embd", ("n_head", "n_inner"), ("n_head",), depth="n_layer", heads=("n_head", None)),
-    "gpt_neox": Family(*_BERT, heads=("num_attention_heads", None)),
-    "vit": Family(*_BERT, task="image-classification", heads=("num_attention_heads", None)),
-    "bert": Family(*_BERT, task="masked-lm", heads=("num_attention_heads", None)),
+    "gpt2": ConfigFamily("n_embd", ("n_head", "n_inner"), ("n_head",), depth="n_layer", heads=("n_head", None)),
+    "gpt_neox": ConfigFamily(*_BERT, heads=("num_attention_heads", None)),
+    "vit": ConfigFamily(*_BERT, task="image-classification", heads=("num_attention_heads", None)),
+    "bert": ConfigFamily(*_BERT, task="masked-lm", heads=("num_attention_heads", None)),
 }
 
 
-def family_of(model: HuggingFaceModel) -> Family:
+def family_of(model: HuggingFaceModel) -> ConfigFamily:
     """The family of a recipe's model, with what the recipe says itself.
 
     Raises:
@@ -78,7 +78,7 @@ def family_of(model: HuggingFaceModel) -> Family:
         )
     keys = model.follow_width or (known and (known.width, *known.following)) or ()
     given = bool(model.follow_width)
-    return Family(
+    return ConfigFamily(
         width=keys[0],
         following=tuple(keys[1:]),
         needed=tuple(keys[1:]) if given or known is None else known.needed,
@@ -88,7 +88,7 @@ def family_of(model: HuggingFaceModel) -> Family:
     )
 
 
-def settings_at(settings: Mapping[str, Setting], family: Family, width: int, depth: int) -> dict[str, Setting]:
+def settings_at(settings: Mapping[str, Setting], family: ConfigFamily, width: int, depth: int) -> dict[str, Setting]:
     """The settings with width and depth replaced, and what follows the width in proportion.
 
     Args:
@@ -133,7 +133,7 @@ def _nearest(value: int, width: int, reference: int, key: str) -> str:
     return f"use a width that is a multiple of {step}, or leave `{key}` out of `follow_width`"
 
 
-def head_dim(settings: Mapping[str, Setting], family: Family) -> int | None:
+def head_dim(settings: Mapping[str, Setting], family: ConfigFamily) -> int | None:
     """Width of one attention head, None where the settings do not say it."""
     heads_key, dim_key = family.heads
     explicit = settings.get(dim_key) if dim_key else None
@@ -143,7 +143,7 @@ def head_dim(settings: Mapping[str, Setting], family: Family) -> int | None:
     return width // heads if isinstance(width, int) and isinstance(heads, int) and heads else None
 
 
-def head_dims(settings: Mapping[str, Setting], family: Family, base: int, size: int) -> tuple[int, int] | None:
+def head_dims(settings: Mapping[str, Setting], family: ConfigFamily, base: int, size: int) -> tuple[int, int] | None:
     """Width of one head at two widths; no weight's shape shows it. None where the settings do not say it."""
     below = head_dim(settings_at(settings, family, base, 1), family)
     above = head_dim(settings_at(settings, family, size, 1), family)

@@ -20,9 +20,9 @@ from torch import nn
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.role_inference import Decider, undecided
+from hptransfer.models.role_inference import RoleInference, undecided
 from hptransfer.models.role_presets import PRESETS, GivenRole, Preset, parse_role
-from hptransfer.parameterization.groups import template
+from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
@@ -32,7 +32,7 @@ Builder = Callable[[int, int], nn.Module]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelReading:
     """What was read of a model.
 
     Attributes:
@@ -49,7 +49,7 @@ class Reading:
     head_dims: tuple[int, int] | None = None
 
 
-def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
+def read_recipe_model(model: Model, base: Size, size: Size) -> ModelReading:
     """Read a recipe's model at a size, without allocating any parameter.
 
     Args:
@@ -90,7 +90,7 @@ def read_model(
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
-) -> Reading:
+) -> ModelReading:
     """The parameters of any module at a size, without allocating any.
 
     Args:
@@ -124,7 +124,7 @@ def read_model(
     repeated = _repeated(shallow, deep)
     _require_growth(base, size, infshapes, repeated, get_shapes(module))
     writers = known.residual_writers if residual_writers is None else residual_writers
-    decider = Decider(
+    decider = RoleInference(
         infshapes=infshapes,
         repeated=repeated,
         writers=tuple(map(_pattern, writers)),
@@ -141,7 +141,7 @@ def read_model(
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return Reading(parameters, multiplied, known.notes)
+    return ModelReading(parameters, multiplied, known.notes)
 
 
 def _preset(name: str | None) -> Preset:
@@ -230,7 +230,7 @@ def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
     """Under the exact name and, where all layers agree, under the name's template."""
     by_template: dict[str, list[InfShape]] = {}
     for name, infshape in exact.items():
-        by_template.setdefault(template(name), []).append(infshape)
+        by_template.setdefault(name_template(name), []).append(infshape)
     agreed = {
         pattern: infshapes[0]
         for pattern, infshapes in by_template.items()
@@ -241,7 +241,7 @@ def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
 
 def _repeated(shallow: Mapping[str, object], deep: Mapping[str, object]) -> frozenset[str]:
     """Templates of names of which a deeper model has more."""
-    counts, deeper = Counter(map(template, shallow)), Counter(map(template, deep))
+    counts, deeper = Counter(map(name_template, shallow)), Counter(map(name_template, deep))
     return frozenset(pattern for pattern, count in deeper.items() if count > counts[pattern])
 
 
@@ -267,7 +267,7 @@ def _require_growth(
         )
 
 
-def _decide(module: nn.Module, decider: Decider) -> tuple[Parameter, ...]:
+def _decide(module: nn.Module, decider: RoleInference) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
     owners = {
         f"{prefix}.{name}" if prefix else name: (owner, name)
@@ -280,7 +280,7 @@ def _decide(module: nn.Module, decider: Decider) -> tuple[Parameter, ...]:
         try:
             parameters.append(decider.decide(name, tuple(shape), *owners[name]))
         except UsageError as error:
-            faults.setdefault(template(name), error.findings[0])
+            faults.setdefault(name_template(name), error.findings[0])
     if faults:
         findings = tuple(faults.values())
         every = undecided("", (), "")

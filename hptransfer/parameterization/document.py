@@ -15,7 +15,7 @@ from hptransfer.parameterization.gauge import TABLE_8, TRANSFORMATION
 from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, Table
+from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, RuleTable
 from hptransfer.parameterization.tables import FAMILIES, TABLES
 
 #: paper or repository, as `Source.paper` says it -> how its rows came into the tables
@@ -76,7 +76,7 @@ _FAMILY_NAMES = {
 }
 
 
-def document() -> str:
+def reference_page() -> str:
     """The whole page as Markdown."""
     names = list(dict.fromkeys(name for name, _ in TABLES))
     parts = [_INTRODUCTION, *_known(names), *_options(), *_horizon(), *_gauges(), _ATTENTION, *_role_multipliers()]
@@ -220,7 +220,7 @@ def _provenance() -> Iterator[str]:
     yield _grid(["paper or repository", "how its rows are known"], PROVENANCE.items())
 
 
-def _cells(table: Table, sources: dict[str, int]) -> str:
+def _cells(table: RuleTable, sources: dict[str, int]) -> str:
     quantities = [quantity for quantity in _QUANTITIES if any(of is quantity for _, of in table.rules)]
     roles = [role for role in Role if any(of is role for of, _ in table.rules)]
     rows = (
@@ -229,7 +229,7 @@ def _cells(table: Table, sources: dict[str, int]) -> str:
     return _grid(["", *(_QUANTITIES[quantity] for quantity in quantities)], rows)
 
 
-def _cell(rule: Rule, table: Table, sources: dict[str, int]) -> str:
+def _cell(rule: Rule, table: RuleTable, sources: dict[str, int]) -> str:
     number = sources.setdefault(str(rule.source), len(sources) + 1)
     if rule.off:
         return f"0 [{number}]"
@@ -237,7 +237,7 @@ def _cell(rule: Rule, table: Table, sources: dict[str, int]) -> str:
     return f"{text} / learning rate [{number}]" if rule.per_step else f"{text} [{number}]"
 
 
-def _table_notes(table: Table, sources: dict[str, int]) -> Iterator[str]:
+def _table_notes(table: RuleTable, sources: dict[str, int]) -> Iterator[str]:
     if table.residual is not None:
         yield f"Residual branches: {_cell(table.residual, table, sources)} in forward.\n"
     for quantity, option in (
@@ -257,7 +257,7 @@ def _table_notes(table: Table, sources: dict[str, int]) -> Iterator[str]:
         yield f"`{option}` is `{default}`; known: {others}.\n"
 
 
-def _differences(table: Table, quantity: Quantity, column: Mapping[Role, Rule], sources: dict[str, int]) -> str:
+def _differences(table: RuleTable, quantity: Quantity, column: Mapping[Role, Rule], sources: dict[str, int]) -> str:
     """A column in one line: the roles whose entry differs from 1, or 1 for all."""
     cells = {role.value: _cell(rule, table, sources) for role, rule in column.items()}
     distinct = dict.fromkeys(cells.values())
@@ -284,4 +284,4 @@ def _with_alpha(power: float, alpha: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    sys.stdout.write(reference_page())

@@ -24,7 +24,7 @@ from typing import Literal, get_args
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Exponents, Family, Quantity
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity
 
 #: "plain": nothing in `forward`; "multipliers": the form of Tensor Programs V's Table 8, with the readout's and the
 #: residual branches' multipliers in `forward`; "unit": every init std keeps its base value
@@ -50,7 +50,7 @@ _ADAM: Mapping[Quantity, int] = {
     Quantity.WEIGHT_DECAY: 1,
     Quantity.EPS: 1,
 }
-TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
+TRANSFORMATION: Mapping[OptimizerFamily, Mapping[Quantity, int]] = {
     "adam": _ADAM,
     "sign": _ADAM,
     "orthogonal": _ADAM,
@@ -81,7 +81,9 @@ def gauge_named(name: str) -> Gauge:
     return found
 
 
-def transform(exponents: Mapping[Quantity, Exponents], family: Family, theta: Exponents) -> dict[Quantity, Exponents]:
+def transform(
+    exponents: Mapping[Quantity, Exponents], family: OptimizerFamily, theta: Exponents
+) -> dict[Quantity, Exponents]:
     """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged."""
     return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 

@@ -132,11 +132,11 @@ def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tu
     families: dict[str, list[PlannedParameter]] = {}
     for row in rows:
         name = row.parameter.name
-        families.setdefault(template(name) if collapse else name, []).append(row)
+        families.setdefault(name_template(name) if collapse else name, []).append(row)
     return tuple(group for family in families.values() for group in _groups(family, collapse))
 
 
-def template(name: str) -> str:
+def name_template(name: str) -> str:
     """The name with every index replaced, equal for the same parameter of all layers: "blocks.*.up.weight"."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.batch_and_duration import horizon_notes
-from hptransfer.parameterization.options import explained
+from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
+from hptransfer.parameterization.options import explain_choice
 from hptransfer.parameterization.planned import Plan
 from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Table
+from hptransfer.parameterization.rules import Quantity, RuleTable
 
 SOURCE = "Tensor Programs V (arXiv 2203.03466), Definition 4.1, attention logits q k / d_head"
 
@@ -42,7 +42,7 @@ def attention_note(head_dim: int, base_head_dim: int) -> str | None:
     )
 
 
-def plan_notes(plan: Plan, table: Table, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
+def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
     """Everything worth saying about a plan, one sentence each.
 
     Args:
@@ -53,7 +53,7 @@ def plan_notes(plan: Plan, table: Table, head_dims: tuple[int, int] | None = Non
     yield from _uncovered(plan)
     yield from multiplier_notes(plan.hyperparameters)
     yield from _choices(plan, table)
-    yield from horizon_notes(table, plan.options, plan.base, plan.size)
+    yield from batch_and_duration_notes(table, plan.options, plan.base, plan.size)
     if head_dims is not None and (note := attention_note(head_dims[1], head_dims[0])):
         yield note
     yield from _roles(plan)
@@ -77,22 +77,22 @@ def _uncovered(plan: Plan) -> Iterator[str]:
             yield f"`{name}` has no rule for {axis} ({low} -> {high}): {kept}"
 
 
-def _choices(plan: Plan, table: Table) -> Iterator[str]:
+def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
     options = plan.options
     resized = (plan.base.width, plan.base.depth) != (plan.size.width, plan.size.depth)
     if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
         known = _known(table, Quantity.WEIGHT_DECAY)
-        yield f"weight decay is {explained('weight_decay', options.weight_decay, known)}"
+        yield f"weight decay is {explain_choice('weight_decay', options.weight_decay, known)}"
     if options.eps is not None and table.family == "adam" and resized:
-        yield f"eps is {explained('eps', options.eps, _known(table, Quantity.EPS))}"
+        yield f"eps is {explain_choice('eps', options.eps, _known(table, Quantity.EPS))}"
     if table.family == "orthogonal" and options.muon_scale is not None:
         known = _known(table, Quantity.LEARNING_RATE)
-        yield f"Muon's own factor of the shape is taken to be {explained('muon_scale', options.muon_scale, known)}"
+        yield f"Muon's own factor of the shape is taken to be {explain_choice('muon_scale', options.muon_scale, known)}"
         if "beside_learning_rate" not in plan.hyperparameters:
             yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
 
 
-def _known(table: Table, quantity: Quantity) -> list[str]:
+def _known(table: RuleTable, quantity: Quantity) -> list[str]:
     return [choice for of, choice in table.choices if of is quantity]
 
 

@@ -12,11 +12,11 @@ from hptransfer.parameterization.batch_and_duration import covered_axes, optimiz
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.notes import plan_notes
 from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.plan_parameter import Column, Request, plan_parameter
+from hptransfer.parameterization.plan_parameter import OptimizerTable, PlanRequest, plan_parameter
 from hptransfer.parameterization.planned import Plan, PlannedParameter
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import OPTION_OF, Quantity, Table
+from hptransfer.parameterization.rules import OPTION_OF, Quantity, RuleTable
 from hptransfer.parameterization.tables import COUPLED_DECAY, TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size
 
@@ -71,13 +71,13 @@ def plan(
     require_decoupled(optimizer, hyperparameters)
     require_branches(table, base, size, parameters)
     require_covered(parameters, hyperparameters)
-    main = Column(table, optimizer, _base_values(table, chosen, hyperparameters))
+    main = OptimizerTable(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
     if beside is not None:
         rates = {"learning_rate": hyperparameters.get("beside_learning_rate", hyperparameters.get("learning_rate"))}
         values = {**hyperparameters, **{name: rate for name, rate in rates.items() if rate is not None}}
-        others = Column(beside, str(chosen.beside_muon), _base_values(beside, chosen, values))
-    request = Request(base, size, alpha, gauge, chosen, hyperparameters)
+        others = OptimizerTable(beside, str(chosen.beside_muon), _base_values(beside, chosen, values))
+    request = PlanRequest(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
         parameterization=table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})",
@@ -94,18 +94,18 @@ def plan(
     return replace(result, notes=tuple(plan_notes(result, table, head_dims)))
 
 
-def _beside(table: Table, given: Options) -> Table | None:
+def _beside(table: RuleTable, given: Options) -> RuleTable | None:
     """The table of what Muon does not train."""
     if table.family != "orthogonal":
         return None
     return TABLES[table.name, "sign" if given.beside_muon == "lion" else "adam"]
 
 
-def _column(main: Column, others: Column | None, parameter: Parameter) -> Column:
+def _column(main: OptimizerTable, others: OptimizerTable | None, parameter: Parameter) -> OptimizerTable:
     return main if others is None or parameter.role is Role.HIDDEN_WEIGHT else others
 
 
-def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:
+def _base_values(table: RuleTable, chosen: Options, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:
     needed = (*NEEDED, "eps") if table.family == "adam" else NEEDED
     for name in needed:
         value = hyperparameters.get(name)
@@ -128,7 +128,7 @@ def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, fl
     return values
 
 
-def require_known(tables: Iterable[Table], chosen: Options) -> None:
+def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
     """Every choice must be one that a table knows.
 
     Raises:
@@ -148,7 +148,7 @@ def require_known(tables: Iterable[Table], chosen: Options) -> None:
 _NEEDS = (("eps", "adam"), ("betas", "adam"), ("muon_scale", "orthogonal"), ("beside_muon", "orthogonal"))
 
 
-def require_relevant(tables: Iterable[Table], given: Options) -> None:
+def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
     """An option must concern an optimizer in use.
 
     Raises:
@@ -178,7 +178,7 @@ def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> N
         )
 
 
-def require_branches(table: Table, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:
+def require_branches(table: RuleTable, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:
     """A depth rule over residual branches needs some.
 
     Raises:

@@ -6,37 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.batch_and_duration import horizon_source, over_horizon
+from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.options import PER_STEP, Options
 from hptransfer.parameterization.planned import PlannedParameter
-from hptransfer.parameterization.role_multipliers import tuned_of
+from hptransfer.parameterization.role_multipliers import role_multipliers_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
     OPTION_OF,
     SYMBOLS,
     Exponents,
-    Multipliers,
     Quantity,
     Rule,
-    Table,
+    RuleTable,
+    SizeRatios,
 )
 from hptransfer.parameterization.tables import TABLES
 from hptransfer.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class OptimizerTable:
     """One table with what is needed to plan the parameters that follow it."""
 
-    table: Table
+    table: RuleTable
     optimizer: str
     base_values: Mapping[Quantity, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PlanRequest:
     """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read."""
 
     base: Size
@@ -47,7 +47,7 @@ class Request:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan_parameter(column: Column, request: Request, parameter: Parameter) -> PlannedParameter:
+def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Parameter) -> PlannedParameter:
     """The row of one parameter.
 
     Raises:
@@ -92,9 +92,9 @@ def plan_parameter(column: Column, request: Request, parameter: Parameter) -> Pl
 _ONE = Exponents()
 
 
-def _tuned(table: Table, parameter: Parameter, request: Request) -> dict[Quantity, list[tuple[str, float]]]:
+def _tuned(table: RuleTable, parameter: Parameter, request: PlanRequest) -> dict[Quantity, list[tuple[str, float]]]:
     """The constants of the parameter's role, per quantity: their names, with powers, and values."""
-    tuned = tuned_of(parameter, request.hyperparameters)
+    tuned = role_multipliers_of(parameter, request.hyperparameters)
     found = {quantity: [(by.name, by.value)] for quantity, by in tuned.items()}
     rate = tuned.get(Quantity.LEARNING_RATE)
     if rate is not None and request.options.weight_decay in PER_STEP:
@@ -129,18 +129,18 @@ def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Ga
         )
 
 
-def _symbols(table: Table) -> Mapping[str, str]:
+def _symbols(table: RuleTable) -> Mapping[str, str]:
     return ABSOLUTE_SYMBOLS if table.absolute else SYMBOLS
 
 
-def _multipliers(table: Table, parameter: Parameter, request: Request) -> Multipliers:
+def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -> SizeRatios:
     """Ratios to the base; an absolute table counts width and depth from 1."""
     base, size = request.base, request.size
     base_in, base_out, base_width, base_depth = (
         (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
     )
     layers = size.depth / base_depth
-    return Multipliers(
+    return SizeRatios(
         fan_in=parameter.fan_in / base_in,
         fan_out=parameter.fan_out / base_out,
         larger=max(parameter.fan_in, parameter.fan_out) / max(base_in, base_out),
@@ -152,7 +152,7 @@ def _multipliers(table: Table, parameter: Parameter, request: Request) -> Multip
     )
 
 
-def _rules_of(table: Table, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
+def _rules_of(table: RuleTable, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
     """The table's rules for one parameter, all of them or an error."""
     rules = table.rules_for(parameter.role, options)
     missing = [quantity for quantity in Quantity if quantity not in rules and _has(table, quantity)]
@@ -174,15 +174,17 @@ def _rules_of(table: Table, parameter: Parameter, options: Options) -> dict[Quan
     return rules
 
 
-def _has(table: Table, quantity: Quantity) -> bool:
+def _has(table: RuleTable, quantity: Quantity) -> bool:
     return table.family == "adam" or quantity is not Quantity.EPS
 
 
 def _scaled(
-    table: Table, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
+    table: RuleTable, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
 ) -> tuple[dict[Quantity, Exponents], dict[Quantity, str]]:
     """Powers of one parameter with batch, duration and its residual branch, and their sources."""
-    exponents = over_horizon({quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options)
+    exponents = with_batch_and_duration(
+        {quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options
+    )
     for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
         if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
             exponents[quantity] = rules[quantity].exponents
@@ -192,7 +194,7 @@ def _scaled(
         )
     sources = {
         quantity: str(rule.source)
-        + ("" if rule.per_step else horizon_source(rule, exponents[quantity], table.family, options))
+        + ("" if rule.per_step else batch_and_duration_source(rule, exponents[quantity], table.family, options))
         for quantity, rule in rules.items()
     }
     if table.residual is not None and parameter.writes_residual:
@@ -201,7 +203,9 @@ def _scaled(
     return exponents, sources
 
 
-def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: Request) -> Exponents:
+def _theta(
+    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: PlanRequest
+) -> Exponents:
     """What moves the parameter into the gauge, where it can be moved."""
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
     theta = absorbed_factor(exponents, branch.at(request.alpha), parameter.role, request.gauge)
@@ -212,7 +216,7 @@ def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Par
         return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
     factor = exponents[Quantity.MULTIPLIER]
     value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
-    tuned = tuned_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
+    tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
     if tuned is not None:
         value, text = value * tuned.value, f"{tuned.name} {text}"
     _require_absorbable(parameter, text, value, request.gauge)

@@ -24,7 +24,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Quantity
 
-Part = Literal["embedding", "input", "hidden", "readout"]
+MultiplierGroup = Literal["embedding", "input", "hidden", "readout"]
 
 COVERS: Mapping[str, str] = {
     "embedding_learning_rate": "the learning rate of tables of embeddings",
@@ -39,7 +39,7 @@ COVERS: Mapping[str, str] = {
     "output_multiplier": "the readout's product with its input, not its bias",
 }
 
-_PARTS: Mapping[Role, Part] = {
+_PARTS: Mapping[Role, MultiplierGroup] = {
     Role.TIED_EMBEDDING: "embedding",
     Role.HIDDEN_WEIGHT: "hidden",
     Role.HIDDEN_VECTOR: "hidden",
@@ -64,19 +64,19 @@ class RoleMultiplier:
     value: float
 
 
-def part_of(parameter: Parameter) -> Part:
+def multiplier_group(parameter: Parameter) -> MultiplierGroup:
     """The constants that a parameter belongs to; a table has one input per output, a matrix sums over several."""
     return _PARTS.get(parameter.role) or ("embedding" if parameter.fan_in == 1 else "input")
 
 
-def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, RoleMultiplier]:
+def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, RoleMultiplier]:
     """The multipliers that concern a parameter, those at 1 left out.
 
     Args:
         parameter: with its role.
         hyperparameters: base values; names left out are 1.
     """
-    part = part_of(parameter)
+    part = multiplier_group(parameter)
     names = {Quantity.LEARNING_RATE: f"{part}_learning_rate"}
     if parameter.init == "normal":
         names[Quantity.INIT_STD] = f"{part}_init"
@@ -99,7 +99,9 @@ def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[st
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"`{name}` must be a finite number > 0", received=str(value))
     for name in _given(hyperparameters):
-        if not any(name in {tuned.name for tuned in tuned_of(each, hyperparameters).values()} for each in parameters):
+        if not any(
+            name in {tuned.name for tuned in role_multipliers_of(each, hyperparameters).values()} for each in parameters
+        ):
             raise UsageError(
                 f"`{name}` must multiply something in the model: {COVERS[name]}",
                 received=f"{hyperparameters[name]:g}, and the model has no such parameter",

@@ -13,7 +13,7 @@ from hptransfer.parameterization.roles import Role
 #: optimizers that share one set of rules. "adam" normalises the gradient entry by entry, "sign" takes its sign,
 #: "sgd" follows its size, "orthogonal" takes its matrix's polar factor (Muon), "adafactor" moves a weight relative to
 #: its own size
-Family = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
+OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
 
 #: the names in which rules are printed
 SYMBOLS = {
@@ -53,7 +53,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Multipliers:
+class SizeRatios:
     """Ratios of a size to the base size, all positive; of an absolute table, the size itself.
 
     Attributes:
@@ -111,7 +111,7 @@ class Exponents:
         exponents["layers"] += self.layers_alpha * alpha
         return {name: exponent for name, exponent in exponents.items() if exponent != 0}
 
-    def factor(self, multipliers: Multipliers, alpha: float) -> float:
+    def factor(self, multipliers: SizeRatios, alpha: float) -> float:
         """The number to multiply a base value with; exactly 1 where every multiplier is 1."""
         product = 1.0
         for name, exponent in self.resolved(alpha).items():
@@ -161,7 +161,7 @@ class Alpha:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RuleTable:
     """One parameterization for one optimizer family, in the form in which it was printed.
 
     Attributes:
@@ -180,7 +180,7 @@ class Table:
     """
 
     name: str
-    family: Family
+    family: OptimizerFamily
     rules: Mapping[tuple[Role, Quantity], Rule]
     choices: Mapping[tuple[Quantity, str], Mapping[Role, Rule]]
     residual: Rule | None

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import Roles, is_training_loss, setting_columns
-from hptransfer.results_table.table import Cell, Table, distinct, is_missing, numbers, text_of
+from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
+from hptransfer.results_table.table import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.sizes import Size
-from hptransfer.transfer.slices import AXES, Axis
+from hptransfer.transfer.slices import AXES, SizeAxis
 from hptransfer.trials.trial import Trial, TrialState
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
@@ -68,7 +68,7 @@ class Results:
     """
 
     groups: tuple[Group, ...]
-    axis: Axis
+    axis: SizeAxis
     rows: int
     used: int
     diverged: int
@@ -86,7 +86,7 @@ class _Run(NamedTuple):
     seed: Hashable
 
 
-def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -> Results:
+def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None) -> Results:
     """Sort a table's rows into trials.
 
     Args:
@@ -97,11 +97,11 @@ def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | Non
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = selected(table, where or {})
+    kept = select_rows(table, where or {})
     dropped: Counter[str] = Counter()
     notes: list[str] = []
     runs = _runs(kept, roles, dropped, notes)
-    names = [None] * len(kept) if roles.group is None else [text_of(cell) for cell in kept.columns[roles.group]]
+    names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[_Run]] = defaultdict(list)
     for run in runs:
         by_group[names[run.row]].append(run)
@@ -110,7 +110,7 @@ def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | Non
         raise UsageError(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
-    axis: Axis = next((known for known in AXES if known == roles.axis), "tokens")
+    axis: SizeAxis = next((known for known in AXES if known == roles.axis), "tokens")
     groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
     trials = [trial for group in groups for trial in group.trials]
     return Results(
@@ -124,7 +124,7 @@ def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | Non
     )
 
 
-def selected(table: Table, where: Mapping[str, str]) -> Table:
+def select_rows(table: ResultTable, where: Mapping[str, str]) -> ResultTable:
     """The rows that have the wanted values; numbers are compared as numbers."""
     for column, wanted in where.items():
         if column not in table.columns:
@@ -136,7 +136,7 @@ def selected(table: Table, where: Mapping[str, str]) -> Table:
             )
         rows = [row for row, cell in enumerate(table.columns[column]) if _equal(cell, wanted)]
         if not rows:
-            seen = ", ".join(text_of(cell) for cell in distinct(table.columns[column])[:12])
+            seen = ", ".join(cell_text(cell) for cell in distinct(table.columns[column])[:12])
             raise UsageError(
                 "`--where` must leave some rows", received=f"{column}={wanted}", hint=f"{column} is {seen}"[:400]
             )
@@ -150,16 +150,16 @@ def _equal(cell: Cell, wanted: str) -> bool:
     try:
         return math.isclose(float(cell or 0), float(wanted), rel_tol=1e-9)
     except ValueError:
-        return text_of(cell) == wanted.strip()
+        return cell_text(cell) == wanted.strip()
 
 
-def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -> list[_Run]:
+def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes: list[str]) -> list[_Run]:
     """The rows that are finished runs at a positive value of the hyperparameter."""
-    size, no_size = numbers(table, roles.size, sizes=True)
-    value, no_value = numbers(table, roles.value)
+    size, no_size = column_numbers(table, roles.size, sizes=True)
+    value, no_value = column_numbers(table, roles.value)
     if roles.base is not None:
         value = np.power(float(roles.base), value)
-    loss, no_loss = numbers(table, roles.loss, infinite=_DIVERGED)
+    loss, no_loss = column_numbers(table, roles.loss, infinite=_DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
     reasons = {
@@ -183,7 +183,7 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -
     )
     seeds: Sequence[Hashable] = [None] * len(table)
     if roles.seed is not None:
-        seeds = ["" if is_missing(cell) else text_of(cell) for cell in table.columns[roles.seed]]
+        seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
     runs = [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
@@ -192,7 +192,7 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -
 
 
 def _advise_on_blanks(
-    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: Roles, notes: list[str]
+    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: TableColumns, notes: list[str]
 ) -> None:
     """Say how to write divergences where rows without a loss look like them; nothing is assumed."""
     best = _best(runs)
@@ -215,13 +215,13 @@ def _best(runs: Iterable[_Run]) -> dict[int, _Run]:
 _WHOLE = "must be a whole number of at least 1"
 
 
-def _states(table: Table, column: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _states(table: ResultTable, column: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(diverged, unfinished) by what the state column says."""
     words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
     return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
 
 
-def _refuse_row(table: Table, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise UsageError(
@@ -234,9 +234,9 @@ def _refuse_row(table: Table, column: str, values: np.ndarray, bad: np.ndarray, 
 
 
 def _group(
-    table: Table,
-    roles: Roles,
-    axis: Axis,
+    table: ResultTable,
+    roles: TableColumns,
+    axis: SizeAxis,
     name: str | None,
     runs: list[_Run],
     dropped: Counter[str],
@@ -314,7 +314,7 @@ def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
     ]
 
 
-def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
+def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_Run]:
     """Without a seed column, rows of the same size and value are different seeds.
 
     They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with a
@@ -331,7 +331,7 @@ def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
     ]
 
 
-def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) -> list[str]:
+def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: list[str]) -> list[str]:
     """Settings that vary beside size and value: refused unless the size (or size and value) determines them.
 
     Returns:
@@ -344,7 +344,7 @@ def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) ->
         if column in used or len(distinct([cells[run.row] for run in runs])) < 2:
             continue
         if _determined(cells, [(run.size, run) for run in runs]):
-            pairs = sorted({(run.size, text_of(cells[run.row])) for run in runs})
+            pairs = sorted({(run.size, cell_text(cells[run.row])) for run in runs})
             path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
             limits.append(
                 f"{column} changes along with {roles.axis} ({path}): which of the two moves the optimum cannot be told."
@@ -362,13 +362,13 @@ def _determined(cells: Sequence[Cell], keyed: Sequence[tuple[Hashable, _Run]]) -
     """Whether every key goes with one value of the column."""
     seen: dict[Hashable, str] = {}
     return all(
-        seen.setdefault(key, text_of(cells[run.row])) == text_of(cells[run.row])
+        seen.setdefault(key, cell_text(cells[run.row])) == cell_text(cells[run.row])
         for key, run in keyed
         if not is_missing(cells[run.row])
     )
 
 
-def _refuse_unnamed_axis(table: Table, roles: Roles, runs: list[_Run]) -> None:
+def _refuse_unnamed_axis(table: ResultTable, roles: TableColumns, runs: list[_Run]) -> None:
     """Refuse rows that repeat size, value and seed and are told apart by a numeric column with few values.
 
     That is what several checkpoints of each run, or a setting with an unusual name, look like.
@@ -393,15 +393,15 @@ def _is_number(cell: Cell) -> bool:
         return False
 
 
-def _refuse_mixture(table: Table, roles: Roles, columns: Sequence[str], runs: list[_Run]) -> None:
+def _refuse_mixture(table: ResultTable, roles: TableColumns, columns: Sequence[str], runs: list[_Run]) -> None:
     found = []
     for column in columns:
         values = distinct([table.columns[column][run.row] for run in runs])
         found.append(
-            f"{column} ({', '.join(text_of(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
+            f"{column} ({', '.join(cell_text(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
         )
     first = columns[0]
-    value = text_of(distinct([table.columns[first][run.row] for run in runs])[-1])
+    value = cell_text(distinct([table.columns[first][run.row] for run in runs])[-1])
     raise UsageError(
         f"rows that are judged together may differ in {roles.size}, {roles.value} and seed only",
         received=f"they differ in {', '.join(found)} too",

@@ -22,7 +22,7 @@ from hptransfer.statistics.smooth import (
     COMPRESSIONS,
     ORDERS,
     ROUGHNESS,
-    Stretch,
+    SmoothSegment,
     kink_variance,
     kinked,
     log_prior,
@@ -32,7 +32,7 @@ from hptransfer.statistics.smooth import (
 Array = npt.NDArray[np.float64]
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     """How alike the shapes of different sizes are.
 
     Attributes:
@@ -49,18 +49,18 @@ class Likeness(NamedTuple):
 
 
 #: from unlike to all but the same; the last changes steadily
-LIKENESS = (
-    Likeness(0.0, 0.35, False, 0.15),
-    Likeness(0.9, 0.35, False, 0.25),
-    Likeness(0.99, 0.07, False, 0.3),
-    Likeness(0.7, 0.2, True, 0.3),
+SIMILARITIES = (
+    Similarity(0.0, 0.35, False, 0.15),
+    Similarity(0.9, 0.35, False, 0.25),
+    Similarity(0.99, 0.07, False, 0.3),
+    Similarity(0.7, 0.2, True, 0.3),
 )
 #: correlation of kinks between sizes: what limits stability at one size limits it at the others
 _SAME_KINK = 0.9
 
 
-class Cell(NamedTuple):
-    """A hypothesis: indices into alignments, `LIKENESS`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
+class Hypothesis(NamedTuple):
+    """A hypothesis: indices into alignments, `SIMILARITIES`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
 
     alignment: int
     likeness: int
@@ -73,7 +73,7 @@ class JointFit:
     """One choice of smooth stretches, one per size, with the evidence of every hypothesis about them."""
 
     def __init__(
-        self, stretches: Sequence[Stretch], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
+        self, stretches: Sequence[SmoothSegment], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
     ) -> None:
         """Compute the evidence.
 
@@ -86,7 +86,9 @@ class JointFit:
         self.stretches, self.noise, self.shifts, self.trend = stretches, noise, shifts, trend
         # one size alone has nothing to be like
         self.likeness = (
-            LIKENESS[:1] if len(stretches) == 1 else tuple(h for h in LIKENESS if trend is not None or not h.steady)
+            SIMILARITIES[:1]
+            if len(stretches) == 1
+            else tuple(h for h in SIMILARITIES if trend is not None or not h.steady)
         )
         self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
         self.x = np.concatenate([s.x for s in stretches])
@@ -135,7 +137,7 @@ class JointFit:
         return np.asarray(rough), common, bends, np.where(same, 1.0, _SAME_KINK) * kinks
 
     def _mixed(
-        self, parts: tuple[Array, Array, Array, Array], likeness: Likeness, sizes: npt.NDArray[np.intp]
+        self, parts: tuple[Array, Array, Array, Array], likeness: Similarity, sizes: npt.NDArray[np.intp]
     ) -> tuple[Array, Array]:
         """(len(x), N) covariances of the rough part, and of bends and kinks, under a likeness."""
         own, common, bends, kinks = parts
@@ -184,7 +186,7 @@ class JointFit:
             for number in range(len(self.likeness)):
                 self.solved[alignment, number, c, index] = (to_trend[number], projected[number])
 
-    def draw(self, cell: Cell, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
+    def draw(self, cell: Hypothesis, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
         """Draws of all sizes' curves under one hypothesis.
 
         Args:
@@ -220,7 +222,7 @@ class JointFit:
         ]
         return curves, np.sqrt(self.noise.relative)[:, None] * scale
 
-    def _prior_paths(self, cell: Cell, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
+    def _prior_paths(self, cell: Hypothesis, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
         """(len(x), n) draws of everything random but noise, in units of the noise."""
         order, likeness = list(ORDERS)[cell.order], self.likeness[cell.likeness]
         steady = self.trend[sizes][:, None] if likeness.steady and self.trend is not None else None

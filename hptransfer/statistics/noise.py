@@ -72,10 +72,10 @@ def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
 
     It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
     """
-    seeds = np.array([float(table.luck_df + 1) for table in tables])
+    seeds = np.array([float(table.seed_effect_df + 1) for table in tables])
     variance = noise.ss / noise.df
     df = float((seeds - 1).sum())
-    pooled = (sum(table.luck_ss for table in tables) + variance) / (df + 1)
+    pooled = (sum(table.seed_effect_ss for table in tables) + variance) / (df + 1)
     return np.asarray(np.sqrt(pooled / seeds))
 
 

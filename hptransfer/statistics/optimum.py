@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hptransfer.statistics.curve import CurveDraws, draw_curves
+from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 
@@ -29,7 +29,7 @@ class Optimum:
         high: upper end; inf where the sampled region gives none. A divergence bounds it.
         standard_error: spread of the optimum in octaves; inf when it is open on a side.
         edge: the lowest mean lies at this end of the finite, sampled region, so the interval is a one-sided bound.
-        loss: loss at the optimum, nats; its interval includes the luck of the seeds.
+        loss: loss at the optimum, nats; its interval includes the effect of the seeds.
         best_point: (x, mean loss) of the lowest seed mean.
         noise: standard deviation of one run about its expected loss, nats, seed offsets removed.
         noise_from: "seeds" (paired differences), "scatter" (one seed: scatter about smooth curves, weak) or "given".
@@ -91,7 +91,7 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
         UsageError: a size has no finite loss.
     """
     tables = [average_seeds(points) for points in sizes]
-    draws = draw_curves(tables, noise=noise)
+    draws = sample_curves(tables, noise=noise)
     return tuple(summarise(table, drawn, noise) for table, drawn in zip(tables, draws, strict=True))
 
 
@@ -115,7 +115,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
         high=high,
         standard_error=float(draws.abrupt.std()) if math.isfinite(high - low) else math.inf,
         edge=edge,
-        loss=quantiles(draws.loss + draws.luck),
+        loss=quantiles(draws.loss + draws.seed_effect),
         best_point=(float(table.x[best]), float(table.mean[best])),
         noise=draws.noise,
         noise_from=_noise_source(table, noise),

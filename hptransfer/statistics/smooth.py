@@ -34,7 +34,7 @@ _LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SmoothSegment:
     """Seed means that lie on one smooth curve.
 
     Attributes:
@@ -101,7 +101,7 @@ def log_prior(bend: float, variance: float) -> Array:
     return np.asarray(kinds[:, :, None] + roughness)
 
 
-def evidence_alone(stretch: Stretch, noise: tuple[float, float]) -> Array:
+def evidence_alone(stretch: SmoothSegment, noise: tuple[float, float]) -> Array:
     """Log marginal likelihood of every hypothesis about one stretch, prior included.
 
     Args:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.seed_means import SeedMeans
-from hptransfer.statistics.smooth import Stretch, evidence_alone
+from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Break:
         until: the first value that does not belong to it; None when the curve runs on.
     """
 
-    stretch: Stretch
+    stretch: SmoothSegment
     until: float | None
 
 
@@ -138,9 +138,9 @@ class _Alternatives:
             kinds.append(_KINK)
         return breaks, priors, np.array(kinds)
 
-    def _stretch(self, stop: int, kink: float | None = None) -> Stretch:
+    def _stretch(self, stop: int, kink: float | None = None) -> SmoothSegment:
         table = self.table
-        return Stretch(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
+        return SmoothSegment(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
 
     def _log_rise(self, stop: int) -> float:
         """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""

@@ -17,7 +17,7 @@ from hptransfer.errors import UsageError
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum, estimate_optima
 from hptransfer.transfer.judge import judge_axis
-from hptransfer.transfer.slices import Axis, points_by_size
+from hptransfer.transfer.slices import SizeAxis, points_by_size
 from hptransfer.trials.trial import Trial
 
 #: rules of thumb: exponent and half-width of the band within which the rule costs little
@@ -40,7 +40,7 @@ class LocalExponent:
 
 
 @dataclass(frozen=True, slots=True)
-class Exponents:
+class AxisExponents:
     """The local exponents along one axis.
 
     Attributes:
@@ -64,8 +64,8 @@ class Exponents:
 
 
 def measure_exponents(
-    trials: Sequence[Trial], *, axis: Axis, hyperparameter: str, noise: float | None = None
-) -> Exponents:
+    trials: Sequence[Trial], *, axis: SizeAxis, hyperparameter: str, noise: float | None = None
+) -> AxisExponents:
     """Measure how the optimum moves along an axis.
 
     Args:
@@ -102,7 +102,7 @@ def measure_exponents(
         and overall.high <= exponent + band
         and all(found.exponent.low <= exponent + band and exponent - band <= found.exponent.high for found in local)
     )
-    return Exponents(
+    return AxisExponents(
         axis, hyperparameter, local, overall, constant, usable, _sentence(axis, hyperparameter, local, usable)
     )
 

@@ -89,7 +89,7 @@ def _open_questions(ladder: Ladder) -> list[str]:
     return questions
 
 
-def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
+def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
     """What this evidence cannot show even where the verdict is clear, one sentence each.
 
     Args:
@@ -107,7 +107,7 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
         )
     if ladder.seeds < 2:
         limits.append(
-            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own luck stays in."
+            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own effect stays in."
         )
     if axis == "width" and sizes[0].value < _BASE_WIDTH:
         limits.append(f"Width {sizes[0].value} is under 64, where finite-width effects exceed what is measured.")
@@ -159,7 +159,7 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     return f"{where} largest value tried is the best: the optimum is at least about {optimum.value:.3g}."
 
 
-def settle_by(ladder: Ladder) -> str:
+def next_steps(ladder: Ladder) -> str:
     """What would settle an INCONCLUSIVE verdict, most effective first."""
     steps = []
     if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER):

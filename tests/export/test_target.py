@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import hptransfer
 from hptransfer.errors import UsageError
 from hptransfer.export.target import TargetEvidence, extrapolation, render_target, target_document, write_target
-from hptransfer.models.applied_plan import AppliedPlan, read_document
+from hptransfer.models.applied_plan import AppliedPlan, plan_from_document
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
@@ -79,7 +79,7 @@ def test_any_float_reads_back(learning_rate: float, weight_decay: float, eps: fl
     row = replace(planned(MLP).rows[0], learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
     made = replace(planned(MLP), rows=[row])
 
-    group = read_document(yaml.safe_load(render_target(document(made))), "target.yaml").groups[0]
+    group = plan_from_document(yaml.safe_load(render_target(document(made))), "target.yaml").groups[0]
 
     assert (group.learning_rate, group.weight_decay, group.eps) == (learning_rate, weight_decay, eps)
 
@@ -127,7 +127,7 @@ def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
     parameters = parameters_of(GPT, BASE, size)
     made = plan(Parameterization("complete-d-p"), BASE, size, parameters, values, optimizer="adamw")
     text = render_target(document(made))
-    loaded = read_document(yaml.safe_load(text), "target.yaml")
+    loaded = plan_from_document(yaml.safe_load(text), "target.yaml")
 
     assert "betas=(0.75, 0.9375)" in text
     assert (loaded.optimizer_values["beta1"], loaded.optimizer_values["beta2"]) == (0.75, 0.9375)

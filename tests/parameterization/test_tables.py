@@ -8,7 +8,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Table
+from hptransfer.parameterization.rules import Quantity, RuleTable
 from hptransfer.parameterization.tables import TABLES, Parameterization, find_table
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing
@@ -125,7 +125,7 @@ SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: f"{table.name}-{table.family}")
-def test_tables_are_complete(table: Table) -> None:
+def test_tables_are_complete(table: RuleTable) -> None:
     """Every role has every quantity of its family, with a source; Muon's tables are for hidden weights."""
     quantities = {quantity for quantity in Quantity if table.family == "adam" or quantity is not Quantity.EPS}
     roles = {role for role, _ in table.rules}

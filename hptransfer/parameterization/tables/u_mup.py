@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEPTH,
@@ -48,7 +48,7 @@ _BRANCH = Rule(
     Source(_CODE, "transformer_residual_scaling_rule", "both ratios 1, two branches per layer, stream not rescaled"),
 )
 
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     table(
         "u-mup",
         "adam",

@@ -60,7 +60,7 @@ class Document:
     unreadable: frozenset[KeyPath] = frozenset()
 
 
-def read_document(source: bytes, file: str) -> Document:
+def read_yaml(source: bytes, file: str) -> Document:
     """Read YAML bytes into plain data with positions.
 
     Args:
