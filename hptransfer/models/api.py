@@ -106,14 +106,14 @@ def plan_reading(
     """The plan of what was read; weights that mup's readouts multiply in `forward` are not given the multiplier twice.
 
     Args:
-        parameterization: see `hptransfer.parameterization.plan.plan`, as the others.
-        base: at which factors are 1.
-        size: planned for.
-        reading: of the model at `size`.
-        hyperparameters: base values.
-        optimizer: its name.
-        gauge: where multipliers live.
-        options: named choices among published rules.
+        parameterization: name and alpha of the parameterization; a recipe's section will do.
+        base: size at which every factor of a rule is 1.
+        size: size that the plan is for, any.
+        reading: what was read of the model at `size`: its parameters, with their roles.
+        hyperparameters: base values by name, such as `learning_rate`; multipliers of roles are 1 where left out.
+        optimizer: name of the optimizer, a key of `parameterization.tables.FAMILIES`.
+        gauge: where multipliers live, one of `parameterization.gauge.GAUGES`.
+        options: named choices among published rules; None takes the table's defaults.
 
     Returns:
         The plan, with the multipliers that it absorbed.

@@ -25,7 +25,7 @@ def read_base_shapes(path: str | Path) -> dict[str, InfShape]:
     """Read a `.bsh` file.
 
     Args:
-        path: of the file.
+        path: path of the `.bsh` file, which is YAML.
 
     Returns:
         Parameter name -> base length of each axis; lengths of axes that do not grow are not in the file.
@@ -58,7 +58,7 @@ def write_base_shapes(path: str | Path, shapes: Mapping[str, InfShape]) -> None:
     """Write a `.bsh` file that microsoft/mup reads.
 
     Args:
-        path: of the file; an existing one is replaced.
+        path: path of the `.bsh` file; an existing one is replaced.
         shapes: parameter name -> base length of each axis.
 
     Raises:

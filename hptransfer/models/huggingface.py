@@ -92,8 +92,8 @@ def settings_at(settings: Mapping[str, Setting], family: ConfigFamily, width: in
     """The settings with width and depth replaced, and what follows the width in proportion.
 
     Args:
-        settings: of one size, for example copied from a `config.json`.
-        family: which keys follow.
+        settings: keys and values of one size, for example copied from a `config.json`.
+        family: keys of the configuration that are the width, follow it, or count layers.
         width: wanted value of the family's width key.
         depth: wanted number of layers.
 
@@ -134,7 +134,12 @@ def _nearest(value: int, width: int, reference: int, key: str) -> str:
 
 
 def head_dim(settings: Mapping[str, Setting], family: ConfigFamily) -> int | None:
-    """Width of one attention head, None where the settings do not say it."""
+    """Width of one attention head, None where the settings do not say it.
+
+    Args:
+        settings: keys and values of one size.
+        family: which keys hold the width and the heads.
+    """
     heads_key, dim_key = family.heads
     explicit = settings.get(dim_key) if dim_key else None
     if isinstance(explicit, int):
@@ -144,7 +149,14 @@ def head_dim(settings: Mapping[str, Setting], family: ConfigFamily) -> int | Non
 
 
 def head_dims(settings: Mapping[str, Setting], family: ConfigFamily, base: int, size: int) -> tuple[int, int] | None:
-    """Width of one head at two widths; no weight's shape shows it. None where the settings do not say it."""
+    """Width of one head at two widths; no weight's shape shows it. None where the settings do not say it.
+
+    Args:
+        settings: keys and values of one size; they set the proportions.
+        family: which keys hold the width and the heads.
+        base: width of the base.
+        size: width that is planned for.
+    """
     below = head_dim(settings_at(settings, family, base, 1), family)
     above = head_dim(settings_at(settings, family, size, 1), family)
     return None if below is None or above is None else (below, above)
@@ -166,8 +178,13 @@ CLASSES: Mapping[str, str] = {
 def build_huggingface(model: HuggingFaceModel, width: int, depth: int) -> nn.Module:
     """The model at a width and depth, with random weights; under the current torch device.
 
+    Args:
+        model: the recipe's `model` section of kind huggingface.
+        width: value of the family's width key, at least 1.
+        depth: number of layers, at least 1.
+
     Raises:
-        UsageError: the family, a setting or a size is not possible.
+        UsageError: the family, a setting or a size cannot be built.
         MachineError: transformers is not installed.
     """
     family = family_of(model)

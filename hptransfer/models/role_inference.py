@@ -124,7 +124,7 @@ class RoleInference:
         return (Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR), f"{fans.kind}, {where}"
 
     def _belongs_to_readout(self, bias: str) -> bool:
-        """Whether the matrix beside this bias reads out; norms have no matrix."""
+        """Whether the matrix of this bias's module reads out; norms have no matrix."""
         weight = self.infshapes.get(bias.removesuffix("bias") + "weight")
         return weight is not None and len(weight) == 2 and bool(weight[1].isinf()) and not weight[0].isinf()
 

@@ -18,7 +18,7 @@ class GivenRole:
     """A role that was named, not read.
 
     Attributes:
-        role: of the parameter.
+        role: role that the parameter was given.
         fan_in_axis: axis of the tensor that is summed over; None where the module's type says it.
         init: None where the role or the module's type says it.
     """

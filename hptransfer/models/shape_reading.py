@@ -36,7 +36,7 @@ class ModelReading:
     """What was read of a model.
 
     Attributes:
-        parameters: in `named_parameters()` order.
+        parameters: one per name, in `named_parameters()` order, with shapes at the size read.
         multiplied: names of weights whose module divides by the width's growth in `forward` by itself (mup's
             MuReadout and MuSharedReadout).
         notes: what a plan must say of this family of models.
@@ -304,7 +304,7 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
     """Module name -> what its output is.
 
     Args:
-        parameters: of one model.
+        parameters: all parameters of one model, with their roles.
 
     Returns:
         Modules with a weight: "embedding", "hidden" (pre-activations), "branch" (added to the residual stream) or

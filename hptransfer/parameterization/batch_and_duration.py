@@ -17,7 +17,13 @@ from hptransfer.sizes import Size
 
 @dataclass(frozen=True, slots=True)
 class BatchRule:
-    """Powers of m_B per quantity, with the range in which they hold."""
+    """Powers of m_B per quantity, with the range in which they hold.
+
+    Attributes:
+        powers: quantity -> exponent of m_B; quantities that are left out keep their base values.
+        source: where the rule was published.
+        range: where it holds, a clause for plans and pages.
+    """
 
     powers: Mapping[Quantity, float]
     source: Source
@@ -48,6 +54,10 @@ _DURATION_RANGE = (
 def batch_rule(family: OptimizerFamily, options: Options) -> BatchRule:
     """The chosen batch rule for a family.
 
+    Args:
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
+
     Raises:
         UsageError: none is known.
     """
@@ -67,7 +77,13 @@ def batch_rule(family: OptimizerFamily, options: Options) -> BatchRule:
 def with_batch_and_duration(
     exponents: Mapping[Quantity, Exponents], family: OptimizerFamily, options: Options
 ) -> dict[Quantity, Exponents]:
-    """A parameter's powers with those of batch and tokens that the options choose."""
+    """A parameter's powers with those of batch and tokens that the options choose.
+
+    Args:
+        exponents: a parameter's powers per quantity, as its table has them.
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
+    """
     rule = batch_rule(family, options)
     result = {quantity: replace(power, batch=rule.powers.get(quantity, 0.0)) for quantity, power in exponents.items()}
     if options.token_exponent is not None:
@@ -77,7 +93,14 @@ def with_batch_and_duration(
 
 
 def batch_and_duration_source(rule: Rule, scaled: Exponents, family: OptimizerFamily, options: Options) -> str:
-    """What the source of a rule must add where options changed its powers of batch and tokens; else nothing."""
+    """What the source of a rule must add where options changed its powers of batch and tokens; else nothing.
+
+    Args:
+        rule: the table's rule of one quantity.
+        scaled: its powers after the options.
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
+    """
     added = ""
     if scaled.batch != rule.exponents.batch:
         added += f"; batch rule `{options.batch_rule}` ({batch_rule(family, options).source})"
@@ -87,7 +110,12 @@ def batch_and_duration_source(rule: Rule, scaled: Exponents, family: OptimizerFa
 
 
 def covered_axes(table: RuleTable, options: Options) -> frozenset[str]:
-    """The axes for which the table and the options have a rule."""
+    """The axes for which the table and the options have a rule.
+
+    Args:
+        table: the rules in use.
+        options: named choices, defaults filled in.
+    """
     axes = table.covers - {"batch"} if options.batch_rule == "none" else table.covers | {"batch"}
     return axes | {"tokens"} if options.token_exponent is not None else axes
 
@@ -98,6 +126,13 @@ def optimizer_values(
     """beta1, beta2 and momentum at a size, those that `hyperparameters` has; one value for all parameters.
 
     Under the batch rule `sde`, 1 - beta grows as m_B, and as m_B / m_D where the table has a rule for tokens.
+
+    Args:
+        table: the rules of what Adam trains.
+        options: named choices, defaults filled in.
+        base: size at which the base values hold.
+        size: size that is planned for.
+        hyperparameters: base values by name.
 
     Raises:
         UsageError: the linear form leaves [0, 1).
@@ -129,7 +164,14 @@ def _scaled_beta(name: str, beta: float, ratio: float, options: Options) -> floa
 
 
 def batch_and_duration_notes(table: RuleTable, options: Options, base: Size, size: Size) -> Iterator[str]:
-    """What a reader must know where batch or tokens change under a rule."""
+    """What a reader must know where batch or tokens change under a rule.
+
+    Args:
+        table: the rules in use.
+        options: named choices, defaults filled in.
+        base: size at which the base values hold.
+        size: size that is planned for.
+    """
     if size.batch_size != base.batch_size and options.batch_rule not in {None, "none"}:
         rule = batch_rule(table.family, options)
         known = ["none", *(name for family, name in BATCH_RULES if family == table.family)]

@@ -169,8 +169,8 @@ init std at its base value, as u-muP does.
 """
 _LIMITS = """\
 Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor of a
-weight's size. Not possible: absorbing the readout's multiplier where the readout shares its weight with the embedding.
-Then it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
+weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight with the embedding. Then
+it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
 """
 _ATTENTION = """\
 ## Attention
@@ -182,7 +182,7 @@ fixed and heads grow in number, nothing changes.
 
 
 _ROLE_MULTIPLIERS = """\
-A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, beside the
+A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, with the
 learning rate, and transfer by the rules of what they multiply (Everett et al., arXiv 2407.05872; u-muP, arXiv
 2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
 with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that

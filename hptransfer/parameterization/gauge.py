@@ -84,7 +84,13 @@ def gauge_named(name: str) -> Gauge:
 def transform(
     exponents: Mapping[Quantity, Exponents], family: OptimizerFamily, theta: Exponents
 ) -> dict[Quantity, Exponents]:
-    """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged."""
+    """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged.
+
+    Args:
+        exponents: powers per quantity.
+        family: family of the optimizer, which says how the quantities follow.
+        theta: factor on the multiplier in `forward`.
+    """
     return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 
 
@@ -92,10 +98,10 @@ def absorbed_factor(exponents: Mapping[Quantity, Exponents], branch: Exponents, 
     """What the forward multiplier of a parameter must be multiplied by to come into a gauge.
 
     Args:
-        exponents: of the parameter's quantities as the table prints them, the branch in its multiplier.
+        exponents: the parameter's powers per quantity as the table prints them, the branch in its multiplier.
         branch: the multiplier of the residual branch that the parameter writes; none is `Exponents()`.
-        role: of the parameter.
-        gauge: to come into.
+        role: role of the parameter; it decides whether `forward` multiplies it.
+        gauge: gauge that the parameter is brought into.
     """
     if gauge == "unit":
         return exponents[Quantity.INIT_STD]

@@ -24,13 +24,13 @@ class ParameterGroup:
     Attributes:
         pattern: regular expression, matched against the whole name.
         count: number of parameters it matches.
-        shape: of each of them.
-        role: as `Role` says it.
+        shape: length of every axis of each of these parameters.
+        role: value of the parameters' `Role`, for example "hidden weight".
         reason: how the role was decided.
         init: "normal", "ones" or "zeros".
         init_std: std of a normal init; None where the init is constant.
-        learning_rate: peak learning rate.
-        weight_decay: as torch's AdamW and SGD take it.
+        learning_rate: peak learning rate, before the schedule multiplies it; positive.
+        weight_decay: coefficient as torch's AdamW and SGD take it; decay per step is learning rate times this.
         eps: Adam's eps; None for SGD.
         multiplier: factor that `forward` must apply; 1 in gauge `plain`.
         rules: what base values were multiplied by, per quantity, for example "m_in^-1".
@@ -123,7 +123,7 @@ def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tu
     """Group rows whose names differ in layer indices only and whose values are equal.
 
     Args:
-        rows: of a plan.
+        rows: rows of one plan, one per parameter.
         collapse: False keeps one group per parameter.
 
     Returns:
@@ -142,7 +142,7 @@ def name_template(name: str) -> str:
 
 
 def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
-    """Collapse as many index positions as leave equal values in each group; none is always possible."""
+    """Collapse as many index positions as leave equal values in each group; none always works."""
     parts = family[0].parameter.name.split(".")
     indices = [position for position, part in enumerate(parts) if part.isdigit()] if collapse else []
     for kept in range(len(indices) + 1):
@@ -197,7 +197,12 @@ _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "w
 
 
 def plan_markdown(groups: Sequence[ParameterGroup], notes: Iterable[str] = ()) -> str:
-    """One line per group, then the numbered sources of the rules, then the notes; ends with a newline."""
+    """One line per group, then the numbered sources of the rules, then the notes; ends with a newline.
+
+    Args:
+        groups: groups of one plan, in the order in which they are printed.
+        notes: sentences that are printed below the table.
+    """
     sources: dict[str, int] = {}
     has_eps = any(group.eps is not None for group in groups)
     in_forward = any(group.multiplier != 1 for group in groups)

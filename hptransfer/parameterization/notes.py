@@ -32,7 +32,12 @@ def attention_scale(head_dim: int, base_head_dim: int) -> float:
 
 
 def attention_note(head_dim: int, base_head_dim: int) -> str | None:
-    """What must stay in `forward` where heads grow; None where their size is fixed, which needs nothing."""
+    """What must stay in `forward` where heads grow; None where their size is fixed, which needs nothing.
+
+    Args:
+        head_dim: size of a head at the size planned for, at least 1.
+        base_head_dim: size of a head at the base, at least 1.
+    """
     if head_dim == base_head_dim:
         return None
     return (
@@ -46,8 +51,8 @@ def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None =
     """Everything worth saying about a plan, one sentence each.
 
     Args:
-        plan: without its notes.
-        table: of its parameterization and optimizer.
+        plan: the plan that the notes are about; its own notes are not read.
+        table: the rules of the plan's parameterization and optimizer.
         head_dims: size of a head at the base and at the planned size.
     """
     yield from _uncovered(plan)
@@ -89,7 +94,7 @@ def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
         known = _known(table, Quantity.LEARNING_RATE)
         yield f"Muon's own factor of the shape is taken to be {explain_choice('muon_scale', options.muon_scale, known)}"
         if "beside_learning_rate" not in plan.hyperparameters:
-            yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
+            yield f"parameters that Muon does not train take the same base learning rate with {options.beside_muon}"
 
 
 def _known(table: RuleTable, quantity: Quantity) -> list[str]:

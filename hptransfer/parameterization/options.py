@@ -103,6 +103,12 @@ TOKEN_EXPONENTS: Mapping[str, str] = {
 
 
 def explain_choice(option: str, chosen: str, known: Collection[str]) -> str:
-    """What a choice means, and the names of the others that are known."""
+    """What a choice means, and the names of the others that are known.
+
+    Args:
+        option: name of the option, a key of `CHOICES`.
+        chosen: the choice that was made.
+        known: choices that the table knows.
+    """
     others = ", ".join(f"`{name}`" for name in CHOICES[option] if name != chosen and name in known)
     return f"`{chosen}`, {CHOICES[option][chosen]}" + (f"; also published: {others}" if others else "")

@@ -45,14 +45,14 @@ def plan(
         base: the size at which every factor is 1.
         size: the size planned for.
         parameters: the model's parameters at `size`, each with its role.
-        hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. Beside
+        hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. With
             Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors. Multipliers of roles
             (`role_multipliers`) are 1 where they are left out.
         optimizer: a name in `FAMILIES`.
         gauge: where multipliers live, one of `gauge.GAUGES`: "plain" for models without any in `forward`,
             "multipliers" for models that apply those of Tensor Programs V's Table 8, "unit" for unit init.
         options: named choices among published rules; None takes the table's defaults.
-        head_dims: size of a head at the base and at `size`, where attention must be looked after.
+        head_dims: size of a head at the base and at `size`, where heads grow; None: they do not.
 
     Returns:
         The plan, one row per parameter.
@@ -63,9 +63,9 @@ def plan(
     table, alpha = find_table(parameterization, optimizer)
     gauge = gauge_named(gauge)
     given = options or Options()
-    beside = _beside(table, given)
-    chosen = given.filled(table.defaults if beside is None else table.defaults.filled(beside.defaults))
-    tables = [table] if beside is None else [table, beside]
+    other = _other_table(table, given)
+    chosen = given.filled(table.defaults if other is None else table.defaults.filled(other.defaults))
+    tables = [table] if other is None else [table, other]
     require_known(tables, chosen)
     require_relevant(tables, given)
     require_decoupled(optimizer, hyperparameters)
@@ -73,10 +73,10 @@ def plan(
     require_covered(parameters, hyperparameters)
     main = OptimizerTable(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
-    if beside is not None:
+    if other is not None:
         rates = {"learning_rate": hyperparameters.get("beside_learning_rate", hyperparameters.get("learning_rate"))}
         values = {**hyperparameters, **{name: rate for name, rate in rates.items() if rate is not None}}
-        others = OptimizerTable(beside, str(chosen.beside_muon), _base_values(beside, chosen, values))
+        others = OptimizerTable(other, str(chosen.beside_muon), _base_values(other, chosen, values))
     request = PlanRequest(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
@@ -89,12 +89,12 @@ def plan(
         rows=rows,
         covers=covered_axes(table, chosen),
         options=chosen,
-        optimizer_values=optimizer_values(beside or table, chosen, base, size, hyperparameters),
+        optimizer_values=optimizer_values(other or table, chosen, base, size, hyperparameters),
     )
     return replace(result, notes=tuple(plan_notes(result, table, head_dims)))
 
 
-def _beside(table: RuleTable, given: Options) -> RuleTable | None:
+def _other_table(table: RuleTable, given: Options) -> RuleTable | None:
     """The table of what Muon does not train."""
     if table.family != "orthogonal":
         return None
@@ -180,6 +180,12 @@ def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> N
 
 def require_branches(table: RuleTable, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:
     """A depth rule over residual branches needs some.
+
+    Args:
+        table: the rules in use.
+        base: size at which the base values hold.
+        size: size that is planned for.
+        parameters: all parameters of the model.
 
     Raises:
         UsageError: there are none.

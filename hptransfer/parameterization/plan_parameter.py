@@ -28,7 +28,13 @@ from hptransfer.sizes import Size
 
 @dataclass(frozen=True, slots=True)
 class OptimizerTable:
-    """One table with what is needed to plan the parameters that follow it."""
+    """One table with what is needed to plan the parameters that follow it.
+
+    Attributes:
+        table: the rules, of one parameterization and optimizer family.
+        optimizer: name of the optimizer that trains these parameters.
+        base_values: value of each quantity at the base size.
+    """
 
     table: RuleTable
     optimizer: str
@@ -37,7 +43,16 @@ class OptimizerTable:
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read."""
+    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read.
+
+    Attributes:
+        base: size at which every factor is 1.
+        size: size that is planned for.
+        alpha: exponent of residual branches; 0 where the table has none.
+        gauge: where multipliers live.
+        options: named choices among published rules, defaults filled in.
+        hyperparameters: base values by name; only multipliers of roles are read.
+    """
 
     base: Size
     size: Size
@@ -49,6 +64,11 @@ class PlanRequest:
 
 def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Parameter) -> PlannedParameter:
     """The row of one parameter.
+
+    Args:
+        column: the rules that the parameter follows, with base values.
+        request: what holds for every parameter of the plan.
+        parameter: the parameter with its role and fans.
 
     Raises:
         UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.

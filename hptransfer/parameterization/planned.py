@@ -18,13 +18,14 @@ class PlannedParameter:
         parameter: what the row is about.
         init_std: standard deviation of a normal init; None where the init is constant.
         learning_rate: peak learning rate of this parameter.
-        weight_decay: as torch's AdamW and SGD take it.
+        weight_decay: coefficient as torch's AdamW and SGD take it; decay per step is learning rate times this.
         eps: Adam's eps; None for other optimizers.
         multiplier: factor that `forward` must apply to this weight's output; 1 in gauge `plain`.
         factors: what the base value was multiplied by, per quantity name ("init_std", "learning_rate", ...).
         sources: paper, table and row of the rule, per quantity name.
         rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
-        optimizer: which optimizer the row is for; it differs from the plan's beside Muon. None: the plan's.
+        optimizer: name of the optimizer that trains the parameter; it differs from the plan's for what Muon does not
+            train. None: the plan's.
     """
 
     parameter: Parameter
@@ -48,7 +49,7 @@ class Plan:
         gauge: where multipliers live; "plain" keeps none in `forward`.
         optimizer: "adamw", "sgd", "lion", "muon" or another of `FAMILIES`.
         base: the size at which every factor is 1.
-        size: the size planned.
+        size: size that the plan is for; factors are ratios of it to the base.
         hyperparameters: base values by name (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
             momentum).
         rows: one per parameter, in `named_parameters()` order.

@@ -56,8 +56,8 @@ class RoleMultiplier:
     """What multiplies one quantity of one parameter, besides its rule.
 
     Attributes:
-        name: of the hyperparameter.
-        value: positive, not 1.
+        name: name of the hyperparameter, one of `hyperparameters.MULTIPLIERS`.
+        value: factor on the quantity, positive and not 1.
     """
 
     name: str
@@ -73,7 +73,7 @@ def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, floa
     """The multipliers that concern a parameter, those at 1 left out.
 
     Args:
-        parameter: with its role.
+        parameter: one parameter with its role and fans.
         hyperparameters: base values; names left out are 1.
     """
     part = multiplier_group(parameter)
@@ -90,6 +90,10 @@ def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, floa
 
 def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[str, float]) -> None:
     """Every multiplier must be a positive number, and one that is not 1 must concern some parameter.
+
+    Args:
+        parameters: all parameters of the model, with their roles.
+        hyperparameters: base values by name.
 
     Raises:
         UsageError: it would be silently ignored.

@@ -28,8 +28,8 @@ class Parameter:
     """One named parameter, as the rules see it, at one size.
 
     Attributes:
-        name: as `named_parameters()` gives it.
-        shape: at this size.
+        name: full name, as `named_parameters()` gives it.
+        shape: length of every axis at this size.
         role: what it is for.
         fan_in: inputs summed into one output at this size (1 for vectors).
         fan_out: outputs at this size (the length of a vector).

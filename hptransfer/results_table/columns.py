@@ -11,7 +11,7 @@ from typing import NoReturn
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.table import Cell, ResultTable, cell_text, distinct, is_missing
 
-#: names of sizes by the axis they stand for; the first axes are preferred where several vary together
+#: names of sizes by the axis they mean; the first axes are preferred where several vary together
 _SIZES = {
     "width": "width d_model hidden_size hidden_dim model_dim n_embd n_embed embed_dim embedding_dim dim hidden",
     "depth": "depth n_layer n_layers num_layers layers num_hidden_layers n_blocks",
@@ -54,7 +54,15 @@ _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args
 
 @dataclass(frozen=True, slots=True)
 class NamedColumns:
-    """Columns the user named; None is to be inferred."""
+    """Columns the user named; None is to be inferred.
+
+    Attributes:
+        size: name of the column of sizes.
+        value: name of the column of the hyperparameter.
+        loss: name of the column of final losses.
+        seed: name of the column of seeds.
+        group: name of the column whose values are judged apart.
+    """
 
     size: str | None = None
     value: str | None = None
@@ -68,12 +76,12 @@ class TableColumns:
     """The columns that a judgement reads.
 
     Attributes:
-        size: column of sizes.
+        size: name of the column of sizes.
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
-        value: column of the hyperparameter.
+        value: name of the column of the hyperparameter's values.
         hyperparameter: its name in sentences.
         base: 2 or 10 where the column holds logarithms of the hyperparameter (log2lr, log10_lr); None otherwise.
-        loss: column of final losses.
+        loss: name of the column of final losses, nats.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
         state: column that says how a run ended; None without one.
@@ -101,6 +109,10 @@ def normalized_column_name(name: str) -> str:
 
 def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     """Take the columns the user named and infer the others.
+
+    Args:
+        table: the table as it was read.
+        asked: the columns that the user named.
 
     Raises:
         UsageError: a named column does not exist, or one is needed and several or none could be meant.
@@ -166,7 +178,12 @@ def setting_columns(table: ResultTable) -> list[str]:
 
 
 def canonical_column(name: str, names: dict[str, str]) -> str | None:
-    """The key whose names contain this column's name, whole or after its last dot or slash."""
+    """The key whose names contain this column's name, whole or after its last dot or slash.
+
+    Args:
+        name: name of a column.
+        names: key -> the names that people write for it, separated by spaces.
+    """
     whole, last = (
         normalized_column_name(name),
         normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
@@ -212,8 +229,8 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]
-    beside = f" ({', '.join(others)} vary too)" if others else ""
-    said.append(f"{role}: column {chosen[0]}{beside}")
+    also = f" ({', '.join(others)} vary too)" if others else ""
+    said.append(f"{role}: column {chosen[0]}{also}")
     return chosen[0]
 
 

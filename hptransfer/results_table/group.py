@@ -27,7 +27,7 @@ def judge_group(
     """Judge transfer from the group's smallest size to its largest.
 
     Args:
-        group: the runs.
+        group: the runs that are judged together, at two sizes or more.
         roles: names of the size and the hyperparameter.
         axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.

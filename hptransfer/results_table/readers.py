@@ -110,7 +110,7 @@ def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int,
             if any(cell.strip() for cell in row):
                 yield reader.line_num, row
     except csv.Error as error:
-        _refuse(name, "a table must be well-formed CSV", str(error), reader.line_num, "look for an unclosed quote")
+        _refuse(name, "a table must be well-formed CSV", str(error), reader.line_num, "check for an unclosed quote")
     finally:
         csv.field_size_limit(before)
 

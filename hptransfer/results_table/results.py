@@ -60,7 +60,7 @@ class Results:
     Attributes:
         groups: the runs by group, in order of appearance.
         axis: the field of the trials' sizes that holds the table's size.
-        rows: rows read.
+        rows: number of rows in the table, those that do not count included.
         used: runs that count, diverged ones included.
         diverged: runs that count as diverged.
         dropped: rows left out, by reason.
@@ -90,7 +90,7 @@ def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[st
     """Sort a table's rows into trials.
 
     Args:
-        table: the rows.
+        table: the table as it was read, one row per run.
         roles: which column means what.
         where: keep the rows whose columns have these values.
 
@@ -125,7 +125,12 @@ def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[st
 
 
 def select_rows(table: ResultTable, where: Mapping[str, str]) -> ResultTable:
-    """The rows that have the wanted values; numbers are compared as numbers."""
+    """The rows that have the wanted values; numbers are compared as numbers.
+
+    Args:
+        table: the table as it was read.
+        where: name of a column -> the value that a row must have there.
+    """
     for column, wanted in where.items():
         if column not in table.columns:
             raise UsageError(
@@ -194,7 +199,7 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
 def _advise_on_blanks(
     runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: TableColumns, notes: list[str]
 ) -> None:
-    """Say how to write divergences where rows without a loss look like them; nothing is assumed."""
+    """Say how to write divergences where rows without a loss resemble them; nothing is assumed."""
     best = _best(runs)
     if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
         notes.append(
@@ -242,7 +247,7 @@ def _group(
     dropped: Counter[str],
     notes: list[str],
 ) -> Group:
-    """One group's trials, its repeated rows settled and mixtures refused."""
+    """One group's trials, its repeated rows resolved and mixtures refused."""
     sizes = {run.size for run in runs}
     if len(sizes) > _MOST_SIZES:
         raise UsageError(
@@ -259,11 +264,11 @@ def _group(
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):
         dropped["that repeat another row"] += len(runs) - len(unique)
-    settled = unique
+    resolved = unique
     if len({(run.size, run.value, run.seed) for run in unique}) < len(unique):
         _refuse_unnamed_axis(table, roles, unique)
-        settled = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
-    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in settled}, key=_by_number))}
+        resolved = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
+    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in resolved}, key=_by_number))}
     at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
     trials = tuple(
         Trial(
@@ -274,13 +279,13 @@ def _group(
             state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
             loss=run.loss,
         )
-        for run in settled
+        for run in resolved
     )
     return Group(name, trials, tuple(limits))
 
 
 def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
-    """Losses such as 1e9 stand for a divergence, and no curve may be laid through them."""
+    """Losses such as 1e9 mean a divergence, and no curve may be laid through them."""
     best = _best(runs)
     gone = [
         math.isfinite(run.loss) and run.value > best[run.size].value and run.loss >= _BLOWN * best[run.size].loss
@@ -292,7 +297,7 @@ def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
 
 
 def _identity(run: _Run) -> Hashable:
-    """What makes two rows the same run; divergences without a seed are told apart, equal finite losses are not."""
+    """What makes two rows the same run; divergences without a seed are different runs, equal finite losses are not."""
     nameless = run.seed is None and math.isinf(run.loss)
     return (run.size, run.value, run.row if nameless else run.seed, run.loss)
 
@@ -317,8 +322,8 @@ def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
 def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_Run]:
     """Without a seed column, rows of the same size and value are different seeds.
 
-    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with a
-    luck of their own, and noise would look small.
+    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with an
+    effect of their own, and noise would look small.
     """
     cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
     for run in runs:
@@ -332,7 +337,7 @@ def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_
 
 
 def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: list[str]) -> list[str]:
-    """Settings that vary beside size and value: refused unless the size (or size and value) determines them.
+    """Settings that vary besides size and value: refused unless the size (or size and value) determines them.
 
     Returns:
         Limits: the settings that change along with the size.
@@ -347,7 +352,8 @@ def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: 
             pairs = sorted({(run.size, cell_text(cells[run.row])) for run in runs})
             path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
             limits.append(
-                f"{column} changes along with {roles.axis} ({path}): which of the two moves the optimum cannot be told."
+                f"{column} changes along with {roles.axis} ({path}): these runs cannot show which of the two moves "
+                "the optimum."
             )
         elif _determined(cells, [((run.size, run.value), run) for run in runs]):
             notes.append(f"{column} follows from {roles.size} and {roles.value}")
@@ -369,9 +375,9 @@ def _determined(cells: Sequence[Cell], keyed: Sequence[tuple[Hashable, _Run]]) -
 
 
 def _refuse_unnamed_axis(table: ResultTable, roles: TableColumns, runs: list[_Run]) -> None:
-    """Refuse rows that repeat size, value and seed and are told apart by a numeric column with few values.
+    """Refuse rows that repeat size, value and seed and differ in a numeric column with few values.
 
-    That is what several checkpoints of each run, or a setting with an unusual name, look like.
+    That is what several checkpoints of each run, or a setting with an unusual name, are in a table.
     """
     cells: dict[tuple[int, float, Hashable], list[int]] = defaultdict(list)
     for run in runs:

@@ -81,10 +81,10 @@ def column_numbers(
     Decimal commas, powers (2^-8, 2**-8) and, for sizes, suffixes (190M) are understood; "nan" and "inf" are numbers.
 
     Args:
-        table: the table.
+        table: the table that holds the column.
         column: one of its columns.
-        sizes: understand suffixes.
-        infinite: words, in lower case, that stand for infinity.
+        sizes: whether suffixes of sizes are understood: 190M is 190e6.
+        infinite: words, in lower case, that mean infinity.
 
     Returns:
         (values, missing): values are NaN where the cell is missing.
@@ -117,7 +117,7 @@ def column_numbers(
 
 
 def _number(cell: Cell, *, suffixes: bool = False) -> float | None:
-    """The number a cell stands for; None where it is text."""
+    """The number in a cell; None where it is text."""
     if isinstance(cell, bool) or cell is None:
         return None
     try:

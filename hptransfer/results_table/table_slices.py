@@ -26,7 +26,7 @@ class TableSlice:
 
     Attributes:
         value: its column; None where it is to be inferred.
-        table: the rows.
+        table: the table as it was read, one row per run.
         held: column of each other hyperparameter -> the value it has in these rows; one per group, in order.
         left_out: rows of the table that are off this slice.
     """
@@ -41,8 +41,8 @@ def slice_table(table: ResultTable, columns: Sequence[str], group: str | None = 
     """One slice per column, through the combination of the others with the most rows that have different values.
 
     Args:
-        table: the rows.
-        columns: of hyperparameters; with fewer than two the whole table is the slice.
+        table: the table as it was read, one row per run.
+        columns: names of the hyperparameters' columns; with fewer than two the whole table is the slice.
         group: column of groups, each of which has slices of its own.
 
     Raises:

@@ -58,7 +58,7 @@ class CurveDraws:
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
-        grid: (G,) log2 values.
+        grid: (G,) log2 of the hyperparameter, evenly spaced over the region.
         median: (G,) median of the drawn curves, nats; inf beyond a divergence.
     """
 
@@ -87,7 +87,7 @@ def sample_curves(
     """Fit all sizes together and draw their curves.
 
     Args:
-        tables: one per size.
+        tables: seed means of each size, K of them, in any order.
         doublings: log2 of the sizes, for optima that move steadily with size.
         at: log2 value whose loss is wanted as well.
         noise: standard deviation of one run in nats where it is known from elsewhere.

@@ -39,7 +39,7 @@ class Similarity(NamedTuple):
         common: share of the rough part's variance that all sizes have in common.
         bends: standard deviation of a size's curvature about the common one, as a fraction of it.
         steady: what is not common changes in proportion to log2 size; otherwise every size has its own.
-        weight: prior probability.
+        weight: prior probability of this similarity, between 0 and 1.
     """
 
     common: float
@@ -60,7 +60,15 @@ _SAME_KINK = 0.9
 
 
 class Hypothesis(NamedTuple):
-    """A hypothesis: indices into alignments, `SIMILARITIES`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
+    """A hypothesis: indices into alignments, `SIMILARITIES`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`.
+
+    Attributes:
+        alignment: index into the alignments of the fit: where the sizes have their common part.
+        likeness: index into the similarities of the fit.
+        compression: index into `COMPRESSIONS`.
+        order: index into `ORDERS`.
+        roughness: index into `ROUGHNESS`.
+    """
 
     alignment: int
     likeness: int
@@ -78,8 +86,8 @@ class JointFit:
         """Compute the evidence.
 
         Args:
-            stretches: one per size.
-            noise: of the sizes.
+            stretches: the smooth part of each size's seed means, K of them.
+            noise: what is known about one run's noise at each of the K sizes.
             shifts: alignments: (K,) octaves by which each size's common part is moved.
             trend: (K,) what changes steadily is proportional to it; None where sizes have no order.
         """
@@ -190,10 +198,10 @@ class JointFit:
         """Draws of all sizes' curves under one hypothesis.
 
         Args:
-            cell: the hypothesis.
+            cell: indices of the hypothesis that the curves are drawn under.
             grids: where each size's curve is wanted, the same in every call.
             part: which of the `wiener_process.DRAWS` draws of the stream.
-            stream: random stream.
+            stream: number of the random stream, so that the same draws come again.
 
         Returns:
             Per size (G, n) losses in nats; and (K, n) standard deviations of one run.

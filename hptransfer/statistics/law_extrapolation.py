@@ -41,9 +41,9 @@ def bending_quantiles(x: Array, y: Array, size: float, *, noise: float | None = 
     """(2.5%, 50%, 97.5%) of one run's loss at a size.
 
     Args:
-        x: (n,) sizes, increasing.
-        y: (n,) losses, nats.
-        size: where to predict.
+        x: (n,) sizes, positive and increasing.
+        y: (n,) losses at these sizes, nats, positive.
+        size: size at which one run's loss is predicted, in the unit of `x`.
         noise: relative standard deviation of one loss; None to infer it.
     """
     u, at = np.log(x / x[0]), math.log(size / x[0])
@@ -71,11 +71,11 @@ def _extrapolate(u: Array, r: Array, noise: Array, wander: Array, at: float) -> 
     """(mean, spread, log evidence), each (floors, wanderings, levels), of the line plus process at `at`.
 
     Args:
-        u: (n,) log sizes.
+        u: (n,) natural logarithms of the sizes over the smallest.
         r: (floors, n) logs of what size can still remove.
         noise: (floors, 1, levels, n) standard deviation of r.
         wander: (floors, wanderings, 1) of the process.
-        at: where.
+        at: natural logarithm of the wanted size over the smallest.
     """
     total = noise[..., None] ** 2 * np.eye(len(u)) + (wander**2)[..., None, None] * covariance(2, u[:, None], u[None])
     inverse = np.linalg.inv(total)

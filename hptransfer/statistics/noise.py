@@ -28,7 +28,7 @@ _GIVEN_DF = 1e4
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is known about one run's noise before the curves are looked at.
+    """What is known about one run's noise before curves are fitted.
 
     Attributes:
         relative: (K,) variance of each size relative to the common one.
@@ -45,7 +45,7 @@ def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noi
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
-        tables: one per size.
+        tables: seed means of each size, K of them.
         given: standard deviation of one run in nats where it is known from elsewhere.
     """
     same = np.ones(len(tables))
@@ -71,6 +71,10 @@ def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
     """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
 
     It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
+
+    Args:
+        tables: seed means of each size, K of them.
+        noise: what is known about one run's noise at each of these sizes.
     """
     seeds = np.array([float(table.seed_effect_df + 1) for table in tables])
     variance = noise.ss / noise.df

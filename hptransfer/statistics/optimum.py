@@ -38,7 +38,7 @@ class Optimum:
             loss again; inf when none did.
         plateau: (low, high) x between which the loss stays within 0.25% of the best, clipped to the sampled region.
         n_points: runs, diverged ones included.
-        n_seeds: distinct seeds.
+        n_seeds: number of different seeds among the runs.
     """
 
     log2_value: float
@@ -96,7 +96,13 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
 
 
 def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = None) -> Optimum:
-    """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open."""
+    """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open.
+
+    Args:
+        table: seed means of one size.
+        draws: curves that are compatible with them; None where there are fewer than three values.
+        noise: standard deviation of one run in nats where it is known from elsewhere; None: from the runs.
+    """
     best = int(table.mean.argmin())
     if draws is None:
         return _unresolved(table, noise)

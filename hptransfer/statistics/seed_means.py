@@ -37,8 +37,8 @@ class Point:
         x: log2 of the hyperparameter.
         seed: number of the seed; runs that share it share initial draws and batches, so its effect can be removed.
         loss: final validation loss in nats; ignored when diverged.
-        diverged: the run blew up.
-        flops: of the run, 0 where that is not known; says what more runs like it would cost.
+        diverged: whether the run blew up; then `loss` is not read.
+        flops: floating point operations of the run, 0 where not known; they say what more runs like it would cost.
     """
 
     x: float
@@ -61,14 +61,14 @@ class SeedMeans:
         seed_effect_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
         seed_effect_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
-        flank_mean: (f,) their means.
+        flank_mean: (f,) mean losses at `flank_x`, nats, without seed offsets.
         wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None
             when there is none.
         cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
         diverged: all x with a divergence, increasing.
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
-        n_seeds: distinct seeds.
+        n_seeds: number of different seeds among the runs.
     """
 
     x: Array

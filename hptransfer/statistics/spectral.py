@@ -50,8 +50,8 @@ def operator_size(matrix: Array, fan_in: int, fan_out: int, iterations: int = IT
 
     Args:
         matrix: a weight or its update, (fan_out, fan_in) or transposed.
-        fan_in: inputs that are summed.
-        fan_out: outputs.
-        iterations: of the power method.
+        fan_in: number of inputs that are summed into one output, at least 1.
+        fan_out: number of outputs of the matrix, at least 1.
+        iterations: iterations of the power method, at least 1.
     """
     return spectral_norm(matrix, iterations) * math.sqrt(fan_in / fan_out)

@@ -42,7 +42,7 @@ class Break:
     """The hypothesis that the curve is smooth on `stretch` and ends between its last value and `until`.
 
     Attributes:
-        stretch: the smooth part.
+        stretch: the seed means that lie on the smooth part of the curve.
         until: the first value that does not belong to it; None when the curve runs on.
     """
 
@@ -57,7 +57,7 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
 
     Args:
         tables: one per size, each with at least three values.
-        noise: of the sizes.
+        noise: what is known about one run's noise at each of the sizes.
     """
     alone = [_Alternatives(table, noise, size) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)

@@ -69,6 +69,16 @@ class Ladder:
     """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of.
 
     With `regret_alone` it is no ladder but the proxy and one other size: only what the value costs there decides.
+
+    Attributes:
+        axis: name of the axis, for example "width".
+        hyperparameter: name of the hyperparameter that is judged.
+        transferred: its value tuned at the proxy, positive.
+        reference: the proxy's size along the axis.
+        criteria: bounds on drift and regret.
+        sizes: what is known at each size, in increasing order.
+        drift: octaves by which the optimum moves per doubling of the size.
+        regret_alone: whether drift does not count, as at a corner of width and depth.
     """
 
     axis: str

@@ -29,9 +29,9 @@ class LocalExponent:
     """d log(optimum) / d log(size) between two neighbouring sizes.
 
     Attributes:
-        low: smaller size.
-        high: larger size.
-        exponent: with its 95% interval, open where an optimum is only bounded.
+        low: the smaller of the two sizes, in the axis's unit.
+        high: the larger of the two sizes, in the axis's unit.
+        exponent: power of the size, with its 95% interval, open where an optimum is only bounded.
     """
 
     low: int
@@ -45,13 +45,13 @@ class AxisExponents:
 
     Attributes:
         axis: "batch_size" or "tokens" (any axis works).
-        hyperparameter: whose optimum moves.
-        local: between neighbours, increasing.
+        hyperparameter: name of the hyperparameter whose optimum moves.
+        local: exponents between neighbouring sizes, in order of increasing size.
         overall: one exponent over the whole range; meaningful only where `constant` is not False.
         constant: whether one exponent describes the range: False where two local ones exclude each other, None where
             there is only one.
         usable: names of the rules whose band holds the whole overall interval and no local estimate contradicts.
-        sentence: in words.
+        sentence: what was found, as a sentence for users.
     """
 
     axis: str
@@ -70,8 +70,8 @@ def measure_exponents(
 
     Args:
         trials: sweeps of the hyperparameter at two or more sizes; nothing else but the seed varies.
-        axis: "batch_size" or "tokens".
-        hyperparameter: whose optimum.
+        axis: field of the trials' sizes that varies, "batch_size" or "tokens".
+        hyperparameter: name of the hyperparameter whose optimum is measured.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Raises:

@@ -30,10 +30,10 @@ class AxisReport:
 
     Attributes:
         axis: "width", "depth", "batch_size" or "tokens", or what a table of results calls its size.
-        hyperparameter: its name.
+        hyperparameter: name of the hyperparameter that is judged.
         transferred: the value that was tuned on the proxy.
         reference: the proxy's value on the axis.
-        criteria: what was asked.
+        criteria: bounds on drift and regret that were asked for.
         sizes: evidence per size, increasing.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
         regret: relative regret at the largest size.
@@ -42,10 +42,10 @@ class AxisReport:
         wider_is_not_worse: False where a larger size is clearly worse at its own optimum, None where that is open.
         sensitivity_growth: factor, less 1, by which the cost of being an octave off grows per doubling of the size;
             None where that was not sampled at two sizes.
-        verdict: the outcome.
+        verdict: what the evidence says: TRANSFERS, DRIFTS or INCONCLUSIVE.
         sentence: the outcome in words.
         limits: what the evidence cannot show, one sentence each.
-        would_settle: for INCONCLUSIVE, what would settle it.
+        would_settle: what would decide an INCONCLUSIVE verdict, as a sentence; None for the other verdicts.
     """
 
     axis: str
@@ -234,9 +234,9 @@ def _verdict(ladder: Ladder) -> Verdict:
     asked = ladder.criteria
     if ladder.regret_grew or (ladder.drift.outside(asked.drift) and not ladder.regret_alone):
         return Verdict.DRIFTS
-    still = ladder.drift.inside(asked.drift) or ladder.regret_alone
-    settled = still and ladder.largest.relative_regret.high <= asked.regret
-    return Verdict.TRANSFERS if settled and ladder.enough else Verdict.INCONCLUSIVE
+    stays = ladder.drift.inside(asked.drift) or ladder.regret_alone
+    equivalent = stays and ladder.largest.relative_regret.high <= asked.regret
+    return Verdict.TRANSFERS if equivalent and ladder.enough else Verdict.INCONCLUSIVE
 
 
 def _evidence(

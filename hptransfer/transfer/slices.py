@@ -20,13 +20,24 @@ _SAME = 1e-9
 
 
 def on_axis(trials: Iterable[Trial], proxy: Size, axis: SizeAxis) -> list[Trial]:
-    """The trials whose size differs from the proxy along `axis` only."""
+    """The trials whose size differs from the proxy along `axis` only.
+
+    Args:
+        trials: finished runs of any sizes.
+        proxy: size whose other fields the runs must share.
+        axis: field of the size that may differ.
+    """
     others = [name for name in AXES if name != axis]
     return [t for t in trials if all(getattr(t.size, name) == getattr(proxy, name) for name in others)]
 
 
 def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
-    """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it."""
+    """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it.
+
+    Args:
+        trials: finished runs.
+        held: name of each other hyperparameter -> the value it must have.
+    """
     return [
         trial
         for trial in trials
@@ -54,7 +65,14 @@ def points_by_size(trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str)
 
 
 def points_at_corner(trials: Sequence[Trial], proxy: Size, corner: Size, hyperparameter: str) -> dict[int, list[Point]]:
-    """The runs at the proxy and at a corner of the ladder, by width times depth; see `points_by_size`."""
+    """The runs at the proxy and at a corner of the ladder, by width times depth; see `points_by_size`.
+
+    Args:
+        trials: finished runs of all sizes.
+        proxy: size at which the value was tuned.
+        corner: size that differs from it in width and depth.
+        hyperparameter: name of the hyperparameter that is judged.
+    """
     groups: dict[int, list[Point]] = {}
     for size in (proxy, corner):
         own = [trial for trial in trials if trial.size == size]

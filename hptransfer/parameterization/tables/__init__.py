@@ -56,7 +56,12 @@ class ParameterizationSpec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parameterization:
-    """A chosen parameterization, for callers without a recipe."""
+    """A chosen parameterization, for callers without a recipe.
+
+    Attributes:
+        name: name of the parameterization, a name in `TABLES`.
+        alpha: exponent of residual branches; None takes the table's default.
+    """
 
     name: str
     alpha: float | None = None
@@ -64,6 +69,10 @@ class Parameterization:
 
 def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, float]:
     """The table of a parameterization for an optimizer, and the alpha to use (0 where the table has none).
+
+    Args:
+        spec: name and alpha of the parameterization.
+        optimizer: name of the optimizer, a key of `FAMILIES`.
 
     Raises:
         UsageError: an unknown name or optimizer, a combination that no source covers, or an alpha outside the table's

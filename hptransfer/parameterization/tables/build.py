@@ -46,7 +46,7 @@ def gradient_of(form: str) -> Source:
     return Source("derived", f"gradient size in the form of {form}", "measured by tests/parameterization")
 
 
-#: a table's choices that are not its defaults, or stand for them: (quantity, choice) -> rules
+#: a table's choices that are not its defaults, or name them: (quantity, choice) -> rules
 Choices = Mapping[tuple[Quantity, str], Iterable[Rule]]
 
 
