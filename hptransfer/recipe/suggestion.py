@@ -45,8 +45,8 @@ SYNONYMS: dict[str, str] = {
 def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` was probably meant to be, or None.
 
-    Synonyms first, then difflib's nearest with a ratio of two thirds or more; case does not count, and among the nearest
-    a word of the same letters goes first: swapped letters are the usual mistake.
+    Synonyms first, then difflib's nearest with a ratio of two thirds or more; case does not count, and among the
+    nearest a word of the same letters goes first: swapped letters are the usual mistake.
 
     Args:
         word: the word that the user wrote.

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from hptransfer.hyperparameters import NEGLIGIBLE_COST
 from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 
-#: the plateau is where the loss is within this fraction of the best
-PLATEAU = 0.0025
+#: the plateau is where the loss is within this fraction of the best, unless the user's bound on the regret is another
+PLATEAU = NEGLIGIBLE_COST
 #: an end of an interval is open when this share of the curves has its minimum at that end of the sampled region
 _TAIL = 0.025
 
@@ -36,7 +37,7 @@ class Optimum:
         curvature: half the second derivative at the optimum, nats per octave squared; nan without a curve.
         cliff_distance: octaves from the optimum to the smallest value above it that diverged or lost half of the best
             loss again; inf when none did.
-        plateau: (low, high) x between which the loss stays within 0.25% of the best, clipped to the sampled region.
+        plateau: (low, high) x between which the loss stays within the tolerance of the best, clipped to the region.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
     """
@@ -95,13 +96,16 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
     return tuple(summarise(table, drawn, noise) for table, drawn in zip(tables, draws, strict=True))
 
 
-def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = None) -> Optimum:
+def summarise(
+    table: SeedMeans, draws: CurveDraws | None, noise: float | None = None, *, tolerance: float = PLATEAU
+) -> Optimum:
     """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open.
 
     Args:
         table: seed means of one size.
         draws: curves that are compatible with them; None where there are fewer than three values.
         noise: standard deviation of one run in nats where it is known from elsewhere; None: from the runs.
+        tolerance: share of the best loss by which the loss may exceed it on the plateau, positive.
     """
     best = int(table.mean.argmin())
     if draws is None:
@@ -127,7 +131,7 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
         noise_from=_noise_source(table, noise),
         curvature=_curvature(draws),
         cliff_distance=math.inf if table.cliff is None else table.cliff - middle,
-        plateau=_plateau(draws),
+        plateau=_plateau(draws, tolerance),
         n_points=table.n_points,
         n_seeds=table.n_seeds,
     )
@@ -153,10 +157,10 @@ def _curvature(draws: CurveDraws) -> float:
     return float(np.polyfit(x[near] - centre, y[near], 2)[0])
 
 
-def _plateau(draws: CurveDraws) -> tuple[float, float]:
-    """The contiguous range of the median curve within `PLATEAU` of its best loss."""
+def _plateau(draws: CurveDraws, tolerance: float) -> tuple[float, float]:
+    """The contiguous range of the median curve within the tolerance of its best loss."""
     best = int(draws.median.argmin())
-    outside = np.flatnonzero(draws.median > draws.median[best] + PLATEAU * abs(draws.median[best]))
+    outside = np.flatnonzero(draws.median > draws.median[best] + tolerance * abs(draws.median[best]))
     left = int(outside[outside < best].max(initial=-1)) + 1
     right = int(outside[outside > best].min(initial=len(draws.grid))) - 1
     return float(draws.grid[left]), float(draws.grid[right])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import NEGLIGIBLE_COST
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
@@ -26,7 +27,7 @@ class TransferCriteria:
     """
 
     drift: float = 0.15
-    regret: float = 0.0025
+    regret: float = NEGLIGIBLE_COST
 
     def __post_init__(self) -> None:
         if not (self.drift > 0 and self.regret > 0):

@@ -193,7 +193,7 @@ def _report(
     tables = [average_seeds(points) for points in groups.values()]
     drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
-        _evidence(value, points, table, draws, at, noise)
+        _evidence(value, points, table, draws, at, noise, criteria.regret)
         for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)
     )
     known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
@@ -240,12 +240,18 @@ def _verdict(ladder: Ladder) -> Verdict:
 
 
 def _evidence(
-    value: int, points: Sequence[Point], table: SeedMeans, draws: CurveDraws | None, at: float, noise: float | None
+    value: int,
+    points: Sequence[Point],
+    table: SeedMeans,
+    draws: CurveDraws | None,
+    at: float,
+    noise: float | None,
+    tolerance: float,
 ) -> SizeEvidence:
     lost, regret, relative = _at_transferred(table, draws, at)
     return SizeEvidence(
         value=value,
-        optimum=summarise(table, draws, noise),
+        optimum=summarise(table, draws, noise, tolerance=tolerance),
         best_loss=float(table.mean.min()),
         transferred_loss=lost,
         regret=regret,
