@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from hptransfer.hyperparameters import HyperparameterName
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
@@ -312,7 +312,7 @@ class Criteria(Section):
 
     drift: Positive = 0.15
     """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
-    regret: Positive = 0.0025
+    regret: Positive = NEGLIGIBLE_COST
     """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
 
 

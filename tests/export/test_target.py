@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import hptransfer
 from hptransfer.errors import UsageError
 from hptransfer.export.target import TargetEvidence, extrapolation, render_target, target_document, write_target
-from hptransfer.models.applied_plan import AppliedPlan, read_document
+from hptransfer.models.applied_plan import AppliedPlan, plan_from_document
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model
 from hptransfer.sizes import Size
+from tests.support.reading import parameters_of
 
 BASE = Size(16, 2, 8, 800)
 TARGET = Size(48, 6, 8, 800)  # multipliers 3: nothing is a round number
@@ -39,7 +39,7 @@ EVIDENCE = TargetEvidence("TRANSFERS", "It holds.", [{"axis": "width", "sizes": 
 def planned(model: Model, optimizer: str = "adamw", size: Size = TARGET, **values: float) -> Plan:
     """A plan of a built-in model."""
     spec = Parameterization("completep" if model.kind == "gpt" else "mup")
-    return plan(spec, BASE, size, read_parameters(model, BASE, size), VALUES | values, optimizer=optimizer)
+    return plan(spec, BASE, size, parameters_of(model, BASE, size), VALUES | values, optimizer=optimizer)
 
 
 def document(of: Plan, evidence: TargetEvidence = EVIDENCE) -> dict[str, object]:
@@ -79,7 +79,7 @@ def test_any_float_reads_back(learning_rate: float, weight_decay: float, eps: fl
     row = replace(planned(MLP).rows[0], learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
     made = replace(planned(MLP), rows=[row])
 
-    group = read_document(yaml.safe_load(render_target(document(made))), "target.yaml").groups[0]
+    group = plan_from_document(yaml.safe_load(render_target(document(made))), "target.yaml").groups[0]
 
     assert (group.learning_rate, group.weight_decay, group.eps) == (learning_rate, weight_decay, eps)
 
@@ -124,10 +124,10 @@ def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
     """Where betas follow the batch, the header and the loaded plan have the target's, not the base's."""
     size = replace(BASE, batch_size=16)
     values = VALUES | {"beta1": 0.875, "beta2": 0.96875}
-    parameters = read_parameters(GPT, BASE, size)
+    parameters = parameters_of(GPT, BASE, size)
     made = plan(Parameterization("complete-d-p"), BASE, size, parameters, values, optimizer="adamw")
     text = render_target(document(made))
-    loaded = read_document(yaml.safe_load(text), "target.yaml")
+    loaded = plan_from_document(yaml.safe_load(text), "target.yaml")
 
     assert "betas=(0.75, 0.9375)" in text
     assert (loaded.optimizer_values["beta1"], loaded.optimizer_values["beta2"]) == (0.75, 0.9375)
