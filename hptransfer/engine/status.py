@@ -19,8 +19,8 @@ from rich.text import Text
 
 from hptransfer.checking.design import CheckDesign
 from hptransfer.engine.run_lookup import Located
+from hptransfer.errors import printable
 from hptransfer.recipe.load import recipe_hash
-from hptransfer.report.findings import printable
 from hptransfer.report.progress import duration
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
