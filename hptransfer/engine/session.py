@@ -26,6 +26,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
 from hptransfer.storage.trials import TrialStore
 from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.identity import Identity
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
@@ -61,7 +62,15 @@ class Session:
 
     def key(self, spec: TrialSpec) -> str:
         """The key of a wanted trial of this session's recipe and data, sha256 (hex)."""
-        return spec.key(self.fingerprint)
+        return self.identity.key(spec)
+
+    @property
+    def identity(self) -> Identity:
+        """What determines this session's trials."""
+        proxy = self.loaded.recipe.proxy
+        size = self.loaded.recipe.size(proxy.width, proxy.depth)
+        spec = TrialSpec(self.loaded.recipe, self.root, size, {}, 0)
+        return Identity(spec.experiment(self.fingerprint), self.fingerprint)
 
     @property
     def costs(self) -> Costs:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ CURVE_POINTS = 100
 INITIAL_BATCHES = 2
 #: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it
 DIVERGENCE_TOLERANCE = 1.02
+#: called with the optimizer steps done, from 1, and the training loss before the last of them; True ends the run there
+OnLoss = Callable[[int, float], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
-    rungs: Sequence[tuple[int, float]] = (),
+    on_loss: OnLoss | None = None,
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -97,7 +99,7 @@ def train(
         settings: duration, schedule and optimizer.
         seed: of the data order.
         shard: of this process, where several train the model together; the outcome is the same in each.
-        rungs: (step, limit): the run ends there when its training loss, mean over a tenth of the steps, is higher.
+        on_loss: sees the training losses as they come, and may end the run before its last step; see `OnLoss`.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -112,7 +114,7 @@ def train(
         losses.append(loss)
         if not math.isfinite(loss):
             break
-        if _too_high(losses, settings.steps, rungs):
+        if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
     final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
@@ -125,12 +127,6 @@ def train(
         len(losses),
         time.perf_counter() - started,
     )
-
-
-def _too_high(losses: Sequence[float], steps: int, rungs: Sequence[tuple[int, float]]) -> bool:
-    limits = [limit for step, limit in rungs if step == len(losses) < steps]
-    recent = losses[-max(1, steps // 10) :]
-    return any(sum(recent) / len(recent) > limit for limit in limits)
 
 
 def training_losses(

@@ -277,12 +277,26 @@ def test_curves_end_before_a_loss_that_is_not_finite() -> None:
     assert decimate([4.0, 2.0, math.nan], 200) == ((2, 3.0),)
 
 
-def test_a_run_ends_at_the_rung_that_it_misses(corpus: Corpus) -> None:
-    """Twelve steps: a limit above the loss at step 3 lets it go on, one below at step 6 stops it there, unevaluated."""
+def test_losses_stream_to_the_hook(corpus: Corpus) -> None:
+    """A hook that returns nothing sees every step with its loss, and the run is as without it."""
+    seen: list[tuple[int, float]] = []
+
+    def note(step: int, loss: float) -> None:
+        seen.append((step, loss))
+
     whole = train(module := build(), groups(module), corpus, SETTINGS, 0)
-    (_, third), (_, sixth) = whole.curve[2], whole.curve[5]
-    rungs = [(3, third + 0.01), (6, sixth - 0.01), (9, 0.0)]
-    outcome = train(module := build(), groups(module), corpus, SETTINGS, 0, rungs=rungs)
+    watched = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=note)
+
+    assert tuple(seen) == whole.curve  # 12 steps are fewer than the points of a curve
+    assert (watched.state, watched.loss, watched.curve) == (whole.state, whole.loss, whole.curve)
+
+
+def test_the_hook_ends_a_run(corpus: Corpus) -> None:
+    """A run that is told to stop at step 6 of 12 ends there, unevaluated; at its last step it is complete anyway."""
+    whole = train(module := build(), groups(module), corpus, SETTINGS, 0)
+    outcome = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=lambda step, _: step == 6)
+    last = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=lambda step, _: step == 12)
 
     assert (outcome.state, outcome.steps, outcome.loss) == (TrialState.STOPPED, 6, math.inf)
     assert outcome.curve == whole.curve[:6]
+    assert (last.state, last.loss) == (TrialState.COMPLETE, whole.loss)
