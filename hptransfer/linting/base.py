@@ -66,5 +66,5 @@ class FunctionRule:
 
 #: topic -> its rules, a file each
 LINT_RULES: Registry[tuple[LintRule, ...]] = Registry(
-    "topic of lint rules", "hptransfer.linting.rules", "RULES", group="hptransfer.lint_rules"
+    "set of lint rules", "hptransfer.linting.rules", "RULES", group="hptransfer.lint_rules"
 )
