@@ -68,8 +68,8 @@ class Artifact(BaseModel):
             )
         try:
             return cls.model_validate_json(json.dumps(data))
-        except (ValidationError, ValueError) as error:
-            raise UsageError(rule, received=f"{path}: {_first(error)}") from None
+        except (ValidationError, ValueError, TypeError) as error:  # a date is YAML, but no JSON
+            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
 
     def to_json(self) -> str:
         """The content as JSON text."""
@@ -91,3 +91,9 @@ def _first(error: Exception) -> str:
         fault = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
     return str(error).splitlines()[0][:200]
+
+
+def _hint(error: Exception, path: Path) -> str | None:
+    """PyYAML follows YAML 1.1, which reads 1e-3 as text."""
+    types = {fault["type"] for fault in error.errors()} if isinstance(error, ValidationError) else set()
+    return "write numbers with a point: 1.0e-3" if "float_type" in types and path.suffix != ".json" else None

@@ -269,6 +269,15 @@ def scale(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: target.yaml in the run folder.", show_default=False)
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="NAME[,NAME]",
+            help="Write it for other frameworks too, under export/; repeatable (docs/export.md).",
+            show_default=False,
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -284,6 +293,7 @@ def scale(
         output=output,
         force=force,
         as_json=as_json,
+        formats=formats or [],
     )
 
 

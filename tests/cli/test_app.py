@@ -120,6 +120,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "output": Path("t.yaml"),
                 "force": True,
                 "as_json": False,
+                "formats": [],
             },
         ),
         (
