@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.rules import Quantity
-
-#: optimizer -> expression that makes it from the plan's groups
-_OPTIMIZERS = {
-    "adamw": "torch.optim.AdamW(plan.param_groups(model), betas=({beta1!r}, {beta2!r}))",
-    "sgd": "torch.optim.SGD(plan.param_groups(model), momentum={momentum!r})",
-}
+from hptransfer.training.optimizers.base import OPTIMIZERS
 
 
 class _TargetYaml:
@@ -29,7 +24,7 @@ class _TargetYaml:
             target: planned in the gauge `plain`.
         """
         values = {**target.hyperparameters, **target.optimizer_values}
-        return {"target.yaml": target.to_yaml(_OPTIMIZERS[target.optimizer].format_map(values))}
+        return {"target.yaml": target.to_yaml(OPTIMIZERS.look_up(target.optimizer).constructor(values))}
 
 
 EXPORTER = _TargetYaml()

@@ -78,7 +78,8 @@ class ExporterConformance:
         if quantity in exporter.holds | exporter.applies:
             return
         first, *others = target.parameters
-        changed = target.model_copy(update={"parameters": (replace(first, **{quantity.value: 0.375}), *others)})
+        odd = ParameterGroup(**{**first.as_mapping(), "shape": first.shape, quantity.value: 0.375})  # type: ignore[arg-type]
+        changed = target.model_copy(update={"parameters": (odd, *others)})
 
         with pytest.raises(UsageError) as caught:
             export_target(self.name, changed)

@@ -182,6 +182,7 @@ def training_settings(request: TrialSpec) -> TrainingSettings:
         batch_size=request.size.batch_size,
         context=request.recipe.model.context,
         optimizer=training.optimizer,
+        loss=training.loss,
         beta1=values["beta1"],
         beta2=values["beta2"],
         momentum=values["momentum"],

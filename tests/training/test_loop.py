@@ -15,14 +15,15 @@ from hptransfer.training.data import Corpus
 from hptransfer.training.loop import (
     TrainingSettings,
     build_optimizer,
-    cross_entropy,
     decimate,
     evaluate,
     train,
     training_losses,
 )
+from hptransfer.training.losses.base import find_loss
 from hptransfer.trials.trial import TrialState
 
+NEXT_TOKEN = find_loss("next-token")
 SETTINGS = TrainingSettings(steps=12, batch_size=8, context=4, evaluation_batches=3)
 
 
@@ -233,7 +234,7 @@ def test_a_decoder_is_scored_at_every_position() -> None:
     with torch.no_grad():
         module.table.weight[:, 2] = math.log(255.0)  # probability 1/2 for byte 2, 1/510 for each other one
 
-    loss = cross_entropy(module, torch.tensor([[1, 2, 2, 7]]))
+    loss = NEXT_TOKEN(module, torch.tensor([[1, 2, 2, 7]]))
 
     assert loss.item() == pytest.approx((math.log(2) + math.log(2) + math.log(510)) / 3, rel=1e-6)
 
@@ -247,7 +248,7 @@ def test_a_window_model_is_scored_at_the_last_byte() -> None:
         module.readout.bias.zero_()
         module.readout.bias[7] = math.log(255.0)
 
-    assert cross_entropy(module, torch.tensor([[1, 2, 3, 4, 7]])).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert NEXT_TOKEN(module, torch.tensor([[1, 2, 3, 4, 7]])).item() == pytest.approx(math.log(2), rel=1e-6)
 
 
 def test_evaluation_leaves_no_trace(corpus: Corpus) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.errors import Finding
-from hptransfer.hyperparameters import MULTIPLIERS, READ_BY
+from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.registered import unread
 from hptransfer.recipe.rules.training import NO_SUCH_PART
 
 _LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_learning_rate"))
@@ -15,8 +16,8 @@ _LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_lear
 
 def _no_effect(loaded: LoadedRecipe) -> Iterator[Finding]:
     training = loaded.recipe.training
-    for key, optimizer in READ_BY.items():
-        if optimizer != training.optimizer and key in training.model_fields_set:
+    for key in unread(training.optimizer):
+        if key in training.model_fields_set:
             rule = f"`training.{key}` has no effect with {training.optimizer}"
             place = loaded.place(("training", key))
             yield Finding(rule, f"{getattr(training, key):g}", "delete the line", place)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.hyperparameters import MULTIPLIERS, READ_BY
+from hptransfer.hyperparameters import MULTIPLIERS
+from hptransfer.recipe.registered import unread
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: of the built-in models: multipliers that concern no parameter, and why
@@ -37,11 +38,13 @@ def _multipliers(draft: Draft) -> Iterator[Violation]:
 
 
 def _not_read(draft: Draft) -> Iterator[Violation]:
+    if draft.training is None:
+        return
+    ignored = unread(draft.training.optimizer)
     for name in draft.space:
-        optimizer = draft.training.optimizer if draft.training else READ_BY.get(name)
-        if READ_BY.get(name, optimizer) != optimizer:
+        if name in ignored:
             rule, hint = f"`{name}` must be read by the optimizer to be searched", "delete the line"
-            yield Violation(("tune", "space", name), rule, f"optimizer={optimizer}", hint)
+            yield Violation(("tune", "space", name), rule, f"optimizer={draft.training.optimizer}", hint)
 
 
 RULES = (
