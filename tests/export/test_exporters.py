@@ -55,7 +55,7 @@ def test_a_users_exporter_writes_beside_the_target(folder: Folder) -> None:
     target = folder.document()
 
     assert result.exit_code == 0, result.output
-    assert content["gauge"] == "table8"
+    assert content["gauge"] == "multipliers"
     # Table 8 of Tensor Programs V: the readout's multiplier is 1 / m_in, here 16 / 64
     assert content["multipliers"][r"readout\.weight"] == 0.25
     assert content["learning_rate"] == target["hyperparameters"]["learning_rate"]

@@ -13,7 +13,7 @@ from hptransfer.parameterization.rules import Quantity
 class _Own:
     """Writes one JSON file, with base learning rate and the rest per group."""
 
-    gauge: Gauge = "table8"
+    gauge: Gauge = "multipliers"
     applies = frozenset({Quantity.LEARNING_RATE})
     holds = frozenset(Quantity) - {Quantity.LEARNING_RATE}
 
