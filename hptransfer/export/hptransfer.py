@@ -11,7 +11,7 @@ from hptransfer.training.optimizers.base import OPTIMIZERS
 
 
 class _TargetYaml:
-    """The exporter of target.yaml: every group of parameters has all its values."""
+    """`target.yaml`, which `hptransfer.load_plan` applies to any torch module."""
 
     gauge: Gauge = "plain"
     applies: frozenset[Quantity] = frozenset()

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
+from hptransfer.export._document import document
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.testing.exporters import ExporterConformance
 from tests.scaling.test_scale import Folder
@@ -33,6 +34,13 @@ class TestOwn(ExporterConformance):
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
     assert set(EXPORTERS.built_in) == {"hptransfer"}
+
+
+def test_the_page_of_exporters_is_generated() -> None:
+    """docs/export.md equals what the exporters say now."""
+    page = Path(__file__).parents[2] / "docs/export.md"
+
+    assert page.read_text(encoding="utf-8") == document()
 
 
 @pytest.fixture
