@@ -41,7 +41,7 @@ class Artifact(BaseModel):
 
         Raises:
             UsageError: the file cannot be read, is not what the command wrote, or has another format number.
-            Exception: what `missing` makes.
+            Exception: there is no such file: the one that `missing` makes.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -53,7 +53,12 @@ class Artifact(BaseModel):
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:
-        """The content of a file's text; see `read`."""
+        """The content of a file's text; see `read`.
+
+        Args:
+            text: YAML or JSON, by the suffix of `path`.
+            path: of the file, for messages.
+        """
         rule = f"{path.name} must be what `{cls.WRITER}` wrote"
         try:
             data: Any = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -77,6 +82,9 @@ class Artifact(BaseModel):
 
     def write_json(self, path: Path) -> None:
         """Writes the file as JSON, whole or not at all.
+
+        Args:
+            path: of the file; its folder exists.
 
         Raises:
             UsageError: the path cannot be written.

@@ -174,7 +174,7 @@ class TargetFile(Artifact):
         """The content of the file's text; see `read`.
 
         Args:
-            text: YAML.
+            text: YAML with its header.
             path: of the file, for messages.
         """
         return super().parse(text.replace(f"format: {_FIRST}", f"format: {cls.FORMAT}", 1), path)

@@ -34,8 +34,8 @@ def scale_command(
         recipe: path or name of a recipe.
         runs: the folder of run folders, of which `runs/<name>/` holds what `tune` and `check` wrote.
         width: of the target; None for the recipe's target, as for the three that follow.
-        depth: number of repeated layers.
-        batch_size: examples per step.
+        depth: number of repeated layers of the target.
+        batch_size: examples per optimizer step.
         tokens: predicted positions over the whole run.
         output: file to write; None for `target.yaml` in the run folder.
         force: write although the evidence does not support it; the file then says so.

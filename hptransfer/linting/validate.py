@@ -18,7 +18,7 @@ class Validation:
         reference: path or name, as the user wrote it.
         loaded: the recipe, when it could be read and breaks no rule of `hptransfer.recipe`.
         errors: violated rules; a recipe with one is not valid.
-        warnings: what weakens the recipe.
+        warnings: what weakens the evidence that the recipe can give.
         unavailable: whether its file could not be read at all.
     """
 

@@ -15,9 +15,9 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
     """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
 
     Args:
-        path: of target.yaml.
-        target: its content.
-        exported: name of a further exporter -> its files.
+        path: where target.yaml was written.
+        target: the content of that file.
+        exported: name of a further exporter -> paths of its files.
     """
     verdict, size = target.verdict, target.size
     lines = [

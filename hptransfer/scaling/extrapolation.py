@@ -12,7 +12,7 @@ def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[
     """How far the target lies beyond what was checked, one entry per axis of size.
 
     Args:
-        plan: of the target.
+        plan: of the target, which knows its base and the axes that have rules.
         checked: "widths", "depths", "batch_sizes" (examples per step) and "tokens" (of a run) that were trained.
     """
     base, size = plan.base, plan.size

@@ -41,8 +41,8 @@ class ScaleResult:
     """The target's configuration; nothing is written yet.
 
     Attributes:
-        target: the content of `target.yaml`.
-        text: of that file.
+        target: the content of `target.yaml`, in the gauge `plain`.
+        text: the whole text of that file, with its header.
         exports: name of a further exporter -> path relative to its folder -> text.
     """
 
@@ -64,12 +64,12 @@ def scale(
     """The configuration of one size, or a refusal.
 
     Args:
-        loaded: the recipe.
+        loaded: the recipe, with the hash of what evidence rests on.
         folder: where `tuned.yaml` and `transfer.json` lie.
         name: what the user called the recipe, for hints.
         force: go on although the evidence does not support it; the target then says so.
         size: width, depth, examples per step and tokens of the run; None for the recipe's target.
-        formats: names of further exporters.
+        formats: names of further exporters, as `--format` takes them.
         identity: sha256 (hex) of the rules, code and data that hold now; evidence of another is refused. Empty where it
             is not known.
 
@@ -221,7 +221,11 @@ def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
 
 
 def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
-    """Groups of parameters with the rules that scale something; unscaled quantities need no line."""
+    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
     groups = []
     for group in group_rows(plan.rows):
         scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}

@@ -40,7 +40,7 @@ class Violation:
         path: keys that lead to the value that most likely has to change.
         rule: the rule as a sentence that names the keys of this recipe.
         received: what the recipe says instead.
-        hint: what to write.
+        hint: what to write instead, or why the rule holds.
         elsewhere: keys that lead to where it is reported when the recipe leaves `path` out.
     """
 

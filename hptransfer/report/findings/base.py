@@ -38,7 +38,7 @@ def count_errors(results: Sequence[Validation]) -> int:
     """Number of errors in all recipes.
 
     Args:
-        results: one validation per recipe.
+        results: one validation per recipe that was named.
     """
     return sum(len(result.errors) for result in results)
 
@@ -47,7 +47,7 @@ def count_warnings(results: Sequence[Validation]) -> int:
     """Number of warnings in all recipes.
 
     Args:
-        results: one validation per recipe.
+        results: one validation per recipe that was named.
     """
     return sum(len(result.warnings) for result in results)
 
@@ -56,7 +56,7 @@ def counted(results: Sequence[Validation]) -> str:
     """The last line for people: "3 recipes checked: 2 errors, 1 warning".
 
     Args:
-        results: one validation per recipe.
+        results: one validation per recipe that was named.
     """
     counts = ((len(results), "recipe"), (count_errors(results), "error"), (count_warnings(results), "warning"))
     checked, *found = (f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)

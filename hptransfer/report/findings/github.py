@@ -30,7 +30,7 @@ def as_annotation(finding: Finding, root: Path, level: str = "error") -> str:
     Escapes as the runner unescapes them: `%`, CR and LF in the message; also `:` and `,` in properties.
 
     Args:
-        finding: to be shown.
+        finding: to be shown at its line of a pull request.
         root: folder of the checked-out repository; a file below it is named relative to it.
         level: the workflow command, "error" or "warning".
     """
