@@ -120,11 +120,11 @@ def test_codes_are_distinct() -> None:
 
 
 def test_every_code_of_the_reader_is_on_the_page() -> None:
-    """Codes that the source of the recipe room writes into findings are those that the page lists."""
-    sources = [
-        path.read_text("utf-8") for path in (ROOT / "hptransfer/recipe").rglob("*.py") if "rules" not in path.parts
-    ]
-    written = {code for source in sources for code in re.findall(r'"(recipe/[a-z-]+)"', source)}
+    """Codes that the sources of recipes and data write into findings are those that the page lists."""
+    paths = [*(ROOT / "hptransfer/recipe").rglob("*.py"), *(ROOT / "hptransfer/data").rglob("*.py")]
+    sources = [path.read_text("utf-8") for path in paths if "rules" not in path.parts]
+    without_list = [re.sub(r"^CODES = \{.*?^\}", "", source, flags=re.DOTALL | re.MULTILINE) for source in sources]
+    written = {code for source in without_list for code in re.findall(r'"(recipe/[a-z-]+)"', source)}
 
     assert written == set(CODES)
 

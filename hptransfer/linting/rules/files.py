@@ -5,10 +5,10 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator
 
+from hptransfer.data.text import TextFiles
 from hptransfer.errors import Finding
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.recipe.schema import TextFiles
 
 
 def _no_data(loaded: LoadedRecipe) -> Iterator[Finding]:

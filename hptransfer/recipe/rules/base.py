@@ -19,7 +19,6 @@ from hptransfer.recipe.schema import (
     Range,
     Shape,
     Target,
-    TextFiles,
     Tokens,
     Training,
     Tune,
@@ -91,7 +90,6 @@ class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
     model: Model | None
-    files: TextFiles | None
     training: Training | None
     parameterization: ParameterizationChoice | None
     base: Shape | None
@@ -146,7 +144,6 @@ class Draft:
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
             model=part(MODEL, "model"),
-            files=part(_FILES, "data") if entry(data, ("data", "kind")) == "text" else None,
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -164,7 +161,6 @@ class Draft:
         )
 
 
-_FILES = TypeAdapter(TextFiles)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)
