@@ -9,16 +9,16 @@ from fractions import Fraction
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
-from hptransfer.parameterization.planned_parameter import exponents_of
+from hptransfer.parameterization.plan_parameter import exponents_of
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Exponents, Family, Table
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, RuleTable
 from hptransfer.parameterization.tables import FAMILIES, TABLES, ParameterizationSpec, find_table
 
 #: quantity -> multiplier -> exponent as an exact fraction, for example {"learning_rate": {"fan_in": "-1/2"}}; None
 #: where the rule switches the quantity off
 RuleText = dict[str, dict[str, str] | None]
 #: (name, optimizer family) -> table
-Tables = Mapping[tuple[str, Family], Table]
+Tables = Mapping[tuple[str, OptimizerFamily], RuleTable]
 
 #: beyond any exponent that is published; floats that stand for the same fraction give the same text
 _DENOMINATOR = 10**6
@@ -35,8 +35,8 @@ class Chosen:
         options: named choices among published rules, the tables' defaults filled in.
     """
 
-    table: Table
-    beside: Table | None
+    table: RuleTable
+    beside: RuleTable | None
     alpha: float
     options: Options
 
@@ -79,7 +79,7 @@ class Chosen:
         """
         matrix = self.beside is None or parameter.role is Role.HIDDEN_WEIGHT
         table = self.table if matrix or self.beside is None else self.beside
-        gauge: Gauge = "table8" if in_forward else "plain"
+        gauge: Gauge = "multipliers" if in_forward else "plain"
         found = exponents_of(table, parameter, self.alpha, gauge, self.options)
         return {quantity.value: None if powers is None else exact(powers) for quantity, powers in found.items()}
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import Session, open_session
-from hptransfer.report.findings import printable
+from hptransfer.errors import printable
 from hptransfer.report.tracking import Tracking
 
 

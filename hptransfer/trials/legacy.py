@@ -18,9 +18,9 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.applied_rules import Chosen, differences
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, Family, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Alpha, Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
 from hptransfer.recipe.schema import Recipe
-from hptransfer.trials.identity import ModelReading, default_of, digest, options_of
+from hptransfer.trials.identity import ParameterReading, default_of, digest, options_of
 from hptransfer.trials.spec import TrialSpec
 
 _OWN: Mapping[str, Any] = {"context": 64, "preset": None, "residual_writers": [], "roles": {}}
@@ -128,7 +128,7 @@ def _frozen(
     return {name: present.get(name, default) for name, default in fields.items()}
 
 
-def changed_rules(recipe: Recipe, reading: ModelReading) -> tuple[str, ...]:
+def changed_rules(recipe: Recipe, reading: ParameterReading) -> tuple[str, ...]:
     """How the rules for a model differ from those of 0.1, one phrase each; empty where its trials still hold.
 
     Args:
@@ -146,13 +146,13 @@ def changed_rules(recipe: Recipe, reading: ModelReading) -> tuple[str, ...]:
 
 
 @cache
-def legacy_tables() -> Mapping[tuple[str, Family], Table]:
+def legacy_tables() -> Mapping[tuple[str, OptimizerFamily], RuleTable]:
     """The tables of 0.1: exponents and defaults; sources and remarks are left out."""
     content = json.loads(Path(__file__).with_name("rules_0_1.json").read_text(encoding="utf-8"))
     return {(entry["name"], entry["family"]): _table(entry) for entry in content}
 
 
-def tables_as_json(tables: Mapping[tuple[str, Family], Table]) -> list[dict[str, Any]]:
+def tables_as_json(tables: Mapping[tuple[str, OptimizerFamily], RuleTable]) -> list[dict[str, Any]]:
     """Tables in the form of `rules_0_1.json`.
 
     Args:
@@ -195,9 +195,9 @@ def _rule(entry: list[Any]) -> Rule:
     return Rule(Role(role), Quantity(quantity), exponents, _SOURCE, "per_step" in marks, "off" in marks)
 
 
-def _table(entry: Mapping[str, Any]) -> Table:
+def _table(entry: Mapping[str, Any]) -> RuleTable:
     rules = [_rule(each) for each in entry["rules"]]
-    return Table(
+    return RuleTable(
         name=entry["name"],
         family=entry["family"],
         rules={(rule.role, rule.quantity): rule for rule in rules},
