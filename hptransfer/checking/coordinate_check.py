@@ -15,6 +15,7 @@ from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
+from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.messages import CoordinatesMessage
 from hptransfer.trials.spec import TrialSpec
@@ -46,8 +47,10 @@ def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, identity
         identity: gives the runs' keys.
 
     Returns:
-        The reports.
+        The reports; none where the recipe's trainer measures no coordinates.
     """
+    if not TRAINERS.look_up(design.recipe.training.trainer).capabilities.coordinates:
+        return CoordinateResult((), None)
     measured = _measure(design, pool, cache, identity)
     axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
     reports = tuple(
