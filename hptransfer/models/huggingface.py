@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.recipe.schema import HuggingFaceModel, Setting
+from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.sections import Setting
 
 
 @dataclass(frozen=True, slots=True)
