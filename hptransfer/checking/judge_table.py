@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from hptransfer.errors import UsageError
-from hptransfer.report.findings import printable
+from hptransfer.errors import UsageError, printable
 from hptransfer.report.results import (
     print_results,
     results_document,

@@ -19,7 +19,7 @@ from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import defaults
-from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Training
+from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Recipe, Training
 from hptransfer.recipe.sections import Section, Setting
 from hptransfer.sizes import Size
 
@@ -145,6 +145,41 @@ def plan_reading(
         if other.multiplier != row.multiplier
     }
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
+
+
+def plan_recipe(
+    recipe: Recipe,
+    size: Size,
+    hyperparameters: Mapping[str, float],
+    gauge: Gauge = "plain",
+    parameterization: str | None = None,
+) -> Plan:
+    """The plan of a recipe's model at a size; the model is built on the meta device, so no memory is allocated.
+
+    Args:
+        recipe: gives model, base size, optimizer and, where none is named, the parameterization with its options.
+        size: width, depth, examples per step and tokens to plan for.
+        hyperparameters: name -> value at the base size.
+        gauge: where multipliers live, for example "plain".
+        parameterization: name of another than the recipe's, taken with its default options.
+
+    Raises:
+        UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
+    """
+    base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
+    reading = read_recipe_model(recipe.model, base, size)
+    own = parameterization is None or parameterization == recipe.parameterization.name
+    applied = plan_reading(
+        recipe.parameterization if own else Parameterization(str(parameterization)),
+        base,
+        size,
+        reading,
+        hyperparameters,
+        optimizer=recipe.training.optimizer,
+        gauge=gauge,
+        options=options_of(recipe.parameterization) if own else None,
+    )
+    return applied.whole_plan
 
 
 def options_of(choice: ParameterizationChoice) -> Options:

@@ -16,7 +16,7 @@ from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, RuleTable
-from hptransfer.parameterization.tables import FAMILIES, TABLES
+from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
 
 #: paper or repository, as `Source.paper` says it -> how its rows came into the tables
 PROVENANCE: Mapping[str, str] = {
@@ -78,7 +78,7 @@ _FAMILY_NAMES = {
 
 def reference_page() -> str:
     """The whole page as Markdown."""
-    names = list(dict.fromkeys(name for name, _ in TABLES))
+    names = PARAMETERIZATIONS
     parts = [_INTRODUCTION, *_known(names), *_options(), *_horizon(), *_gauges(), _ATTENTION, *_role_multipliers()]
     for name in names:
         parts += _parameterization(name)

@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.planned import PlannedParameter
-
-#: what a file of groups calls itself; a reader of another format refuses
-FORMAT = "hptransfer-target/1"
-
-#: PyYAML follows YAML 1.1, which reads 1e-3 as text
-NUMBERS = "write numbers with a point: 1.0e-3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,70 +46,13 @@ class ParameterGroup:
     sources: Mapping[str, str]
     optimizer: str | None = None
 
+    #: for readers of files: a row has these keys and no others, and a number is a number
+    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012  # pydantic's own name, no field
+
     def as_mapping(self) -> dict[str, object]:
-        """Plain data for YAML and JSON, in the order of the fields; `from_mapping` is the inverse."""
+        """Plain data for YAML and JSON, in the order of the fields."""
         data = asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
         return data if self.optimizer is not None else {key: data[key] for key in data if key != "optimizer"}
-
-    @classmethod
-    def from_mapping(cls, row: Mapping[str, object]) -> ParameterGroup:
-        """A group from plain data.
-
-        Raises:
-            UsageError: a key is missing or unknown, or a value has the wrong type.
-        """
-        expected = cls.__dataclass_fields__.keys()
-        if row.keys() | {"optimizer"} != expected:
-            differing = sorted(map(str, (row.keys() | {"optimizer"}) ^ expected))
-            raise UsageError("a row of parameters must have exactly the keys of the format", received=f"{differing}")
-        for key, value in row.items():
-            if not _TYPES[key](value):
-                raise UsageError(
-                    f"`{key}` of a row of parameters has the wrong type", received=repr(value), hint=NUMBERS
-                )
-        return cls(**{**row, "shape": tuple(row["shape"])})  # type: ignore[arg-type]  # checked just above
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, float) or _is_int(value)
-
-
-def _is_optional_float(value: object) -> bool:
-    return value is None or _is_float(value)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_shape(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_int, value))
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(part, str) for part in (*value, *value.values()))
-
-
-_TYPES = {
-    "pattern": _is_text,
-    "count": _is_int,
-    "shape": _is_shape,
-    "role": _is_text,
-    "reason": _is_text,
-    "init": _is_text,
-    "init_std": _is_optional_float,
-    "learning_rate": _is_float,
-    "weight_decay": _is_float,
-    "eps": _is_optional_float,
-    "multiplier": _is_float,
-    "rules": _is_texts,
-    "sources": _is_texts,
-    "optimizer": _is_text,
-}
 
 
 def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tuple[ParameterGroup, ...]:

@@ -17,6 +17,22 @@ from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, key
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+#: code of a finding on the form of a recipe -> what must hold; rules across keys have their own (`recipe/rules`)
+CODES = {
+    "recipe/unavailable": "the recipe is a file that can be read",
+    "recipe/text": "the file is short UTF-8 text without control or invisible characters",
+    "recipe/syntax": "the file is valid YAML",
+    "recipe/yaml": "the YAML is plain data: no aliases, anchors or tags, within bounds of depth and number",
+    "recipe/duplicate-key": "each key is given once",
+    "recipe/missing-key": "a required key is given",
+    "recipe/unknown-key": "a key is one that its section has",
+    "recipe/unknown-value": "a name is one of those that the key knows",
+    "recipe/type": "a value has the key's type",
+    "recipe/range": "a value lies in the key's range",
+    "recipe/files-outside": "`data.files` are patterns below the recipe's folder, without `..`",
+    "recipe/invalid": "a value has the key's form",
+}
+
 _RELATIONS = {
     "greater_than": (">", "gt"),
     "greater_than_equal": (">=", "ge"),
@@ -125,7 +141,7 @@ def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained
 
 
 def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    return error["ctx"]["rule"], error["ctx"]["hint"], "recipe/combination"
+    return error["ctx"]["rule"], error["ctx"]["hint"], error["ctx"]["code"]
 
 
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

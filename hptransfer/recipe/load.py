@@ -15,7 +15,7 @@ from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.library import shipped_recipes
-from hptransfer.recipe.rules import Draft, violations
+from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_yaml
 from hptransfer.recipe.yaml.source_text import MAX_BYTES
@@ -38,6 +38,19 @@ class LoadedRecipe:
     text: str
     hash: str
     positions: Mapping[KeyPath, Position] = field(default_factory=dict, repr=False, compare=False)
+
+    def place(self, path: KeyPath, *, value: bool = False) -> Place:
+        """Where an entry stands in the file, or the nearest section around it where the recipe leaves it out.
+
+        Args:
+            path: keys and list indices that lead to the entry, for example ("sizes", "widths", 0).
+            value: the place of the entry's value instead of its key's.
+        """
+        for end in range(len(path), -1, -1):
+            position = self.positions.get(path[:end])
+            if position is not None:
+                return Place(str(self.path), *(position.value if value and end == len(path) else position.key))
+        return Place(str(self.path))
 
 
 class RecipeUnavailableError(RecipeError):
@@ -154,10 +167,10 @@ def _content_findings(document: Document, file: str) -> list[Finding]:
     unknown = {path for path, finding in located if finding.code == "recipe/unknown-key"}
     faulty = {path for path, _ in located} - unknown | document.unreadable
     found = [finding for _, finding in located]
-    for broken in violations(Draft.of(document.data, faulty, unknown)):
+    for rule, broken in violations(Draft.of(document.data, faulty, unknown)):
         path = broken.path if broken.path in document.positions else broken.elsewhere or broken.path
         place = locate(document, file, path)
-        found.append(Finding(broken.rule, broken.received, broken.hint, place, "recipe/combination"))
+        found.append(Finding(broken.rule, broken.received, broken.hint, place, rule.code))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hptransfer.report.findings import printable
+from hptransfer.errors import printable
 from hptransfer.report.json_documents import FORMAT, to_document
 from hptransfer.report.terminal import print_transfer
 from hptransfer.results_table.columns import TableColumns

@@ -68,7 +68,7 @@ def test_help_lists_every_command() -> None:
         (["plan", "r.yaml", "--depth", "1.5"], "--depth"),
         (["validate", "--format", "xml", "r.yaml"], "--format"),
         (["validate"], "Missing argument 'RECIPE...'"),
-        (["init", "--template", "bert"], "'quickstart', 'gpt'"),
+        (["init", "--template", "bert"], "'gpt', 'quickstart'"),
     ],
 )
 def test_usage_errors(arguments: list[str], said: str) -> None:
@@ -120,6 +120,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "output": Path("t.yaml"),
                 "force": True,
                 "as_json": False,
+                "formats": [],
             },
         ),
         (
@@ -149,7 +150,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "diff": ("mup", "completep"),
             },
         ),
-        ("validate", {"recipes": ["a", "b"], "output_format": "github", "trust": True}),
+        ("validate", {"recipes": ["a", "b"], "output_format": "github", "trust": True, "rules": []}),
     ]
 
 

@@ -24,6 +24,9 @@ TABLES: Mapping[tuple[str, OptimizerFamily], RuleTable] = MappingProxyType(
     }
 )
 
+#: names of the parameterizations, in the order of the tables
+PARAMETERIZATIONS: tuple[str, ...] = tuple(dict.fromkeys(name for name, _ in TABLES))
+
 #: optimizer, as recipes and `plan` say it -> the family whose rules it follows
 FAMILIES: Mapping[str, OptimizerFamily] = MappingProxyType(
     {
@@ -104,9 +107,8 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, f
 
 
 def _unknown(name: str, optimizer: str, family: OptimizerFamily) -> UsageError:
-    names = list(dict.fromkeys(known for known, _ in TABLES))
-    if name not in names:
-        return UsageError(f"the parameterization must be one of {', '.join(names)}", received=name)
+    if name not in PARAMETERIZATIONS:
+        return UsageError(f"the parameterization must be one of {', '.join(PARAMETERIZATIONS)}", received=name)
     families = {of for known, of in TABLES if known == name}
     optimizers = [known for known, of in FAMILIES.items() if of in families]
     others = [known for known, of in TABLES if of == family]
