@@ -49,7 +49,7 @@ class PlanRequest:
         base: size at which every factor is 1.
         size: size that is planned for.
         alpha: exponent of residual branches; 0 where the table has none.
-        gauge: where multipliers live.
+        gauge: where multipliers live, one of `GAUGES`.
         options: named choices among published rules, defaults filled in.
         hyperparameters: base values by name; only multipliers of roles are read.
     """
@@ -227,7 +227,7 @@ def _scaled(
 def _theta(
     table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, alpha: float, gauge: Gauge
 ) -> Exponents:
-    """What moves the parameter into the gauge."""
+    """What moves the parameter into the gauge, where it can be moved."""
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
     theta = absorbed_factor(exponents, branch.at(alpha), parameter.role, gauge).at(alpha)
     if parameter.init == "ones" and gauge != "plain":
