@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hptransfer.trainers._timing import time_steps
-from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
+from hptransfer.trainers._torch_measurements import run_coordinates, run_noise_scale, run_sharpness
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
 

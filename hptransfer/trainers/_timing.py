@@ -10,7 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
+from hptransfer.trainers._torch_measurements import accepted_corpus
+from hptransfer.trainers._torch_runs import planned_model, training_settings
 from hptransfer.trials.messages import TIMED_STEPS, MeasurementMessage
 
 #: before them: the first ones allocate

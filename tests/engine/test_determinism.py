@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.engine.session import open_session
+from hptransfer.engine.open_session import open_session
 from hptransfer.tuning.result import TuneResult
 from hptransfer.tuning.tune import tune
 

@@ -13,7 +13,7 @@ from hptransfer.commands.plan import plan_command
 from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers._torch_runs import run_coordinates
+from hptransfer.trainers._torch_measurements import run_coordinates
 from hptransfer.trials.messages import CoordinatesMessage
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import trained

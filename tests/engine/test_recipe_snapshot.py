@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.engine.session import open_session
+from hptransfer.engine.open_session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.trials.legacy import legacy_experiment

@@ -10,7 +10,8 @@ from typing import Any
 
 from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.session import Session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec

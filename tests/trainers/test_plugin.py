@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.checking.check import check
-from hptransfer.engine.session import open_session
+from hptransfer.engine.open_session import open_session
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.testing.trainers import TrainerConformance

@@ -13,7 +13,7 @@ import pytest
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._tasks import run_trial
-from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
+from hptransfer.trainers._torch_measurements import run_coordinates, run_noise_scale, run_sharpness
 from hptransfer.trials.messages import CoordinatesMessage, MeasurementMessage, TrialMessage, TrialResult
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState, trial_from_dict
