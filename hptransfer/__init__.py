@@ -15,15 +15,33 @@ if TYPE_CHECKING:
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
+    from hptransfer.sizes import Size
+    from hptransfer.statistics.interval import Interval
+    from hptransfer.statistics.optimum import Optimum
     from hptransfer.training.schedule import schedule_factor
+    from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
+    from hptransfer.transfer.judge import AxisReport, TransferReport, judge
+    from hptransfer.transfer.verdict import Verdict
+    from hptransfer.trials.trial import Trial, TrialState
 
 __all__ = [
+    "AxisReport",
+    "Interval",
+    "Optimum",
+    "Size",
+    "SizeEvidence",
+    "TransferCriteria",
+    "TransferReport",
+    "Trial",
+    "TrialState",
+    "Verdict",
     "__version__",
     "audit_clipping",
     "audit_eps",
     "audit_optimizer",
     "audit_scheduler",
     "eps_ratios",
+    "judge",
     "load_plan",
     "plan",
     "read_base_shapes",
@@ -37,11 +55,22 @@ except PackageNotFoundError:  # running from a source tree that was never instal
     __version__ = "0+unknown"
 
 _PUBLIC = {
+    "AxisReport": "hptransfer.transfer.judge",
+    "Interval": "hptransfer.statistics.interval",
+    "Optimum": "hptransfer.statistics.optimum",
+    "Size": "hptransfer.sizes",
+    "SizeEvidence": "hptransfer.transfer.criteria",
+    "TransferCriteria": "hptransfer.transfer.criteria",
+    "TransferReport": "hptransfer.transfer.judge",
+    "Trial": "hptransfer.trials.trial",
+    "TrialState": "hptransfer.trials.trial",
+    "Verdict": "hptransfer.transfer.verdict",
     "audit_clipping": "hptransfer.models.audit",
     "audit_eps": "hptransfer.models.audit",
     "audit_optimizer": "hptransfer.models.audit",
     "audit_scheduler": "hptransfer.models.audit",
     "eps_ratios": "hptransfer.models.audit",
+    "judge": "hptransfer.transfer.judge",
     "load_plan": "hptransfer.models.applied_plan",
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",

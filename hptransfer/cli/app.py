@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hptransfer.cli.cluster import cluster
+from hptransfer.cli.moved import CheckCommand
 from hptransfer.cli.options import (
     DEFAULT_RUNS,
     PROCESSORS,
@@ -25,7 +25,6 @@ from hptransfer.cli.options import (
     MaxTime,
     MaxTrials,
     OnChangeOption,
-    OptionalRecipe,
     Processes,
     Quiet,
     RecipeArgument,
@@ -157,48 +156,18 @@ def tune(
     dispatch("tune", options=options, dry_run=dry_run)
 
 
-# over 80 lines: one parameter per option, and three uses (a recipe, a table, a finished run) share the command
-@app.command()
+@app.command(cls=CheckCommand)
 def check(
-    recipe: OptionalRecipe = None,
+    recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
     workers: Workers = PROCESSORS,
     *,
-    results: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Judge finished runs: .csv, .tsv, .jsonl or .parquet.", show_default=False),
-    ] = None,
-    size_column: Column = None,
-    value_column: Annotated[
+    diagnostic: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="With --results; repeatable: a slice and a verdict each.", show_default=False
+            metavar="NAME", help="Also make this diagnostic (docs/verdicts.md); repeatable.", show_default=False
         ),
     ] = None,
-    loss_column: Column = None,
-    seed_column: Column = None,
-    group_column: Column = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="With --results: keep such rows; repeatable.", show_default=False),
-    ] = None,
-    transferred: Annotated[
-        float | None,
-        typer.Option(help="With --results: the value carried over. Default: smallest size's.", show_default=False),
-    ] = None,
-    target: Annotated[
-        int | None, typer.Option(min=1, help="With --results: a size to predict for.", show_default=False)
-    ] = None,
-    verify: Annotated[
-        str | None,
-        typer.Option(metavar="LOSS|FILE", help="Compare the target's finished run with the prediction of scale."),
-    ] = None,
-    sharpness: Annotated[
-        bool, typer.Option("--sharpness", help="Also the Hessian's top eigenvalue at every width, trained once more.")
-    ] = False,
-    noise_scale: Annotated[
-        bool, typer.Option("--noise-scale", help="Also the gradient noise scale at the proxy, trained once more.")
-    ] = False,
     max_trials: MaxTrials = None,
     max_flops: MaxFlops = None,
     max_time: MaxTime = None,
@@ -213,45 +182,66 @@ def check(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check that the optimum transfers across width and depth: of a recipe, or of a table of finished runs."""
-    columns = {
-        "size_column": size_column,
-        "value_column": value_column or [],
-        "loss_column": loss_column,
-        "seed_column": seed_column,
-        "group_column": group_column,
-    }
-    table: dict[str, Any] = {**columns, "where": where or [], "transferred": transferred, "target": target}
-    if (recipe is None) == (results is None):
-        raise typer.BadParameter("give either a RECIPE or --results FILE")
-    if (results is not None or verify is not None) and (storage is not None or log):
-        raise typer.BadParameter("--storage and --log are for training; --results and --verify train nothing")
-    if results is not None and verify is not None:
-        raise typer.BadParameter("--verify compares with a RECIPE's prediction, not with --results")
+    """Check that the tuned values transfer across width and depth."""
     budget = BudgetOptions(max_trials, max_flops, max_time, trial_time, trial_memory)
-    training = {
-        **asdict(budget),
-        "launcher": launcher,
-        "processes": processes,
-        "on_change": on_change,
-        "sharpness": sharpness,
-        "noise_scale": noise_scale,
-        "dry_run": dry_run,
-    }
-    trained = [f"--{name.replace('_', '-')}" for name, value in training.items() if value not in (None, False)]
-    if trained and (results is not None or verify is not None):
-        raise typer.BadParameter(f"{', '.join(trained)} can be used only where a RECIPE's trials are trained")
-    if results is not None:
-        dispatch("check_results", results=results, **table, as_json=as_json, quiet=quiet)
-    if given := [f"--{name.replace('_', '-')}" for name, value in table.items() if value not in (None, [])]:
-        raise typer.BadParameter(f"{', '.join(given)} can be used with --results only")
-    if verify is not None:
-        dispatch("verify", recipe=recipe, verify=verify, runs=runs, as_json=as_json)
     launch, change = launch_of(launcher, processes), change_of(on_change)
-    options = TrainingOptions(
-        str(recipe), runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet
+    options = TrainingOptions(recipe, runs, workers, budget, launch, change, storage, tuple(log or ()), as_json, quiet)
+    dispatch("check", options=options, diagnostic=diagnostic or [], dry_run=dry_run)
+
+
+@app.command()
+def judge(
+    results: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet.")
+    ],
+    *,
+    size_column: Column = None,
+    value_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
+    ] = None,
+    loss_column: Column = None,
+    seed_column: Column = None,
+    group_column: Column = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
+    ] = None,
+    transferred: Annotated[
+        float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
+    ] = None,
+    target: Annotated[int | None, typer.Option(min=1, help="A size to predict for.", show_default=False)] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge a table of finished runs; nothing is trained."""
+    dispatch(
+        "judge",
+        results=results,
+        size_column=size_column,
+        value_column=value_column or [],
+        loss_column=loss_column,
+        seed_column=seed_column,
+        group_column=group_column,
+        where=where or [],
+        transferred=transferred,
+        target=target,
+        as_json=as_json,
+        quiet=quiet,
     )
-    dispatch("check", options=options, sharpness=sharpness, noise_scale=noise_scale, dry_run=dry_run)
+
+
+@app.command()
+def verify(
+    recipe: RecipeArgument,
+    finished: Annotated[
+        str, typer.Argument(metavar="LOSS|FILE", help="The final loss of the target's run, or a file with it.")
+    ],
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> None:
+    """Compare the target's finished run with the prediction that scale registered."""
+    dispatch("verify", recipe=recipe, finished=finished, runs=runs, as_json=as_json)
 
 
 @app.command()

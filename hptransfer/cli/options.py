@@ -76,13 +76,9 @@ DEFAULT_RUNS = Path("runs")
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False)
 ]
-OptionalRecipe = Annotated[
-    str | None,
-    typer.Argument(metavar="RECIPE", help="A recipe's file, or the name of a shipped recipe.", show_default=False),
-]
 Column = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="With --results. Default: inferred where obvious.", show_default=False),
+    typer.Option(metavar="NAME", help="Default: inferred where obvious.", show_default=False),
 ]
 Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; results go to DIR/<name>/.")]
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]

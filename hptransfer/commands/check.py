@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+
+from rich.console import Console
 
 from hptransfer.checking.check import check
 from hptransfer.engine.dry_run import dry_run as forecast_command
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.report.check import CheckPrinter, save_check
 
 
-def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:
+def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_run: bool) -> int:
     """Check transfer of the tuned values and print the verdict.
 
     Args:
         options: of the command line.
-        sharpness: measure it whatever the recipe says.
-        noise_scale: the same.
+        diagnostic: names of diagnostics to be made besides those of the recipe.
         dry_run: print what it would take instead.
 
     Returns:
@@ -25,14 +28,11 @@ def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: boo
     if dry_run:
         return forecast_command("check", options)
     with session_of(options) as session:
-        result = check(
-            session,
-            options.recipe,
-            quiet=options.quiet,
-            show=not options.as_json,
-            sharpness=sharpness,
-            noise_scale=noise_scale,
-        )
+        console = Console(quiet=options.as_json, highlight=False)
+        printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
+        result = check(session, options.recipe, diagnostics=diagnostic, listener=printer)
+        save_check(result, session.folder)
+        session.tracking.result("check", result.document)
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status

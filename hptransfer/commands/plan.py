@@ -13,7 +13,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
 from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
-from hptransfer.scaling.plan import _PIPE_WIDTH, _with, plan_recipe, wanted_size
+from hptransfer.scaling.plan import _PIPE_WIDTH, _with, plan_recipe
 
 
 def plan_command(
@@ -48,7 +48,7 @@ def plan_command(
     if as_json and as_markdown:
         raise UsageError("only one of `--json` and `--markdown` can be printed", received="both")
     loaded = load_recipe(recipe)
-    size = wanted_size(loaded.recipe, width, depth)
+    size = loaded.recipe.target_size(width, depth)
     values = defaults(loaded.recipe.training)
     chosen: Gauge | None = next((known for known in GAUGES if known == gauge), None)
     if chosen is None:

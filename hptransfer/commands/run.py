@@ -9,6 +9,7 @@ from rich.console import Console
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.result import tuned_document
@@ -30,7 +31,10 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         tuned = tune(session, quiet=options.quiet)
         print_tuned(tuned, console, session.folder.tuned)
         console.print()
-        checked = check(session, options.recipe, quiet=options.quiet, show=not options.as_json)
+        printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
+        checked = check(session, options.recipe, listener=printer)
+        save_check(checked, session.folder)
+        session.tracking.result("check", checked.document)
         verdict = checked.report.verdict
         target = None
         if force or verdict is Verdict.TRANSFERS:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from hptransfer.recipe.load import load_recipe
-from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.scale import scale
 from hptransfer.storage.run_folder import RunFolder
 
@@ -45,7 +44,7 @@ def scale_command(
         InconclusiveError: the check came to no conclusion.
     """
     loaded = load_recipe(recipe)
-    size = wanted_size(loaded.recipe, width, depth, batch_size, tokens)
+    size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     written = scale(loaded, RunFolder(runs / loaded.recipe.name), recipe, force=force, size=size, output=output)
     print(json.dumps(written.document, indent=2, allow_nan=False) if as_json else written.summary)
     return 0

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from hptransfer.artifacts.json_data import to_document
 from hptransfer.checking.design import CheckDesign
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import limits_of
@@ -21,7 +22,6 @@ from hptransfer.engine.process_launch import require_workers_here, with_processe
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder

@@ -53,10 +53,10 @@ def validate(reference: str, trust: bool = False) -> Validation:
 def _model_faults(loaded: LoadedRecipe) -> Iterator[Finding]:
     """What a plan of the target would ask for."""
     from hptransfer.recipe.defaults import defaults
-    from hptransfer.scaling.plan import plan_recipe, wanted_size
+    from hptransfer.scaling.plan import plan_recipe
 
     try:
-        plan_recipe(loaded.recipe, wanted_size(loaded.recipe, None, None), defaults(loaded.recipe.training))
+        plan_recipe(loaded.recipe, loaded.recipe.target_size(), defaults(loaded.recipe.training))
     except (UsageError, MachineError) as error:
         place = Place(str(loaded.path), *loaded.positions[("model",)].key)
         for finding in error.findings:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.schema import (
+    DIAGNOSTIC_NAMES,
     MODEL,
     Check,
     Count,
@@ -410,18 +411,25 @@ def _enqueued(draft: Draft) -> Iterator[Violation]:
                 yield Violation((*path, name), rule, received, "widen the range, or leave the value out")
 
 
-def _linearisation(draft: Draft) -> Iterator[Violation]:
-    """Laziness in depth is a slope over depths of blocks that add up."""
-    if draft.check is None or not draft.check.coordinate.linearisation:
-        return
-    place = ("check", "coordinate", "linearisation")
-    if isinstance(draft.model, MlpModel):
-        rule = "distance from linearisation is measured on residual blocks"
-        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
-    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
-        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
-        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
-        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+def _diagnostics(draft: Draft) -> Iterator[Violation]:
+    """Diagnostics must exist and be named once; linearization is a slope over depths of blocks that add up."""
+    names = draft.check.diagnostics if draft.check else ()
+    for index, name in enumerate(names):
+        place: KeyPath = ("check", "diagnostics", index)
+        if not DIAGNOSTIC_NAMES.accepts(name):
+            rule = f"`check.diagnostics` must name {', '.join(DIAGNOSTIC_NAMES.names)}, or a `module:attribute`"
+            yield Violation(place, rule, name, suggestion.hint(name, DIAGNOSTIC_NAMES.names, "diagnostics"))
+        elif name in names[:index]:
+            yield Violation(place, "`check.diagnostics` must differ", name, "delete one")
+        elif name == "linearization" and isinstance(draft.model, MlpModel):
+            rule = "distance from linearisation is measured on residual blocks"
+            yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: leave it out")
+        elif name == "linearization" and draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+            rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+            hint = (
+                "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+            )
+            yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
 
 
 def _check(draft: Draft) -> Iterator[Violation]:
@@ -462,6 +470,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _seeds,
     _early_stopping,
     _enqueued,
-    _linearisation,
+    _diagnostics,
     _check,
 )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
+from hptransfer.registry import Registry
 from hptransfer.sizes import Size
+
+#: what `check.diagnostics` may name; `diagnostics.base` says what an entry is
+DIAGNOSTIC_NAMES: Registry[Any] = Registry(
+    "diagnostic", "hptransfer.diagnostics", "DIAGNOSTIC", group="hptransfer.diagnostics"
+)
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -311,9 +318,6 @@ class CoordinateCheck(Section):
     seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
-    linearisation: bool = False
-    """also measure, in float64, how far residual blocks are from linear in their own weights, over `sizes.depths` (at
-    least 3, best from 4 layers on): it must not vanish with depth"""
 
 
 class Check(Section):
@@ -336,12 +340,11 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
-    sharpness: bool = False
-    """also train every width once more at the tuned values, without decay, and compare the Hessian's top eigenvalue
-    with its threshold; `check --sharpness` asks for it once"""
-    noise_scale: bool = False
-    """also train the proxy once more at the tuned values and measure the gradient noise scale, to which the batch is
-    compared; `check --noise-scale` asks for it once"""
+    diagnostics: Annotated[tuple[str, ...], Field(max_length=32, strict=False)] = ()
+    """measured besides, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
+    `noise-scale` (of gradients, the proxy trained once more), `linearization` (how far residual blocks are from linear
+    in their own weights, over at least 3 `sizes.depths`), or a `module:attribute` of one's own; `check --diagnostic`
+    asks for one once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:
@@ -406,6 +409,36 @@ class Recipe(Section):
         batch = batch_size or self.training.batch_size
         return Size(
             width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
+        )
+
+    def target_size(
+        self,
+        width: int | None = None,
+        depth: int | None = None,
+        batch_size: int | None = None,
+        tokens: int | None = None,
+    ) -> Size:
+        """The target with what the caller changes.
+
+        Args:
+            width: of the model; None for the recipe's target, as for the three that follow.
+            depth: number of repeated layers.
+            batch_size: examples per step.
+            tokens: predicted positions over the whole run.
+
+        Raises:
+            UsageError: a value below 1.
+        """
+        target = self.sizes.target
+        changed = {"width": width, "depth": depth, "batch_size": batch_size, "tokens": tokens}
+        for name, value in changed.items():
+            if value is not None and value < 1:
+                raise UsageError(f"`{name} >= 1` must hold", received=f"{name}={value}")
+        return self.size(
+            width or target.width,
+            depth or target.depth,
+            batch_size=batch_size or target.batch_size,
+            tokens=tokens or target.tokens,
         )
 
     def steps(self, size: Size) -> int:

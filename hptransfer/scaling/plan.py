@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
@@ -17,27 +16,6 @@ def _with(recipe: Recipe, name: str, size: Size, values: dict[str, float], gauge
     """The plan under a parameterization; the recipe's own keeps its alpha and its options, others have defaults."""
     other = None if recipe.parameterization.name == name else Parameterization(name)
     return plan_recipe(recipe, size, values, gauge, other)
-
-
-def wanted_size(
-    recipe: Recipe, width: int | None, depth: int | None, batch_size: int | None = None, tokens: int | None = None
-) -> Size:
-    """The recipe's target with what the caller changes.
-
-    Raises:
-        UsageError: a value below 1.
-    """
-    target = recipe.sizes.target
-    changed = {"width": width, "depth": depth, "batch_size": batch_size, "tokens": tokens}
-    for name, value in changed.items():
-        if value is not None and value < 1:
-            raise UsageError(f"`{name} >= 1` must hold", received=f"{name}={value}")
-    return recipe.size(
-        width or target.width,
-        depth or target.depth,
-        batch_size=batch_size or target.batch_size,
-        tokens=tokens or target.tokens,
-    )
 
 
 def plan_recipe(

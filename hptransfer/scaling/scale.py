@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer import __version__
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.transfer import TransferFile, read_transfer
 from hptransfer.engine.flops import Spent
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.target import TargetEvidence, target_document, write_target
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.json_documents import to_document
-from hptransfer.scaling.plan import plan_recipe, wanted_size
-from hptransfer.scaling.registered_prediction import describe_prediction, registered_prediction
+from hptransfer.report.prediction import describe_prediction
+from hptransfer.scaling.plan import plan_recipe
+from hptransfer.scaling.registered_prediction import registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
@@ -64,10 +65,10 @@ def scale(
         size: default: the recipe's target.
         output: default: `target.yaml` in the folder.
     """
-    size = size or wanted_size(loaded.recipe, None, None, None, None)
+    size = size or loaded.recipe.target_size()
     _require_larger(loaded.recipe, size)
     tuned = read_tuned(folder.tuned, name)
-    checked = _read_transfer(folder.transfer)
+    checked = read_transfer(folder.transfer)
     objections = list(_objections(loaded, tuned, checked))
     if objections and not force:
         _refuse(objections, checked, name)
@@ -88,60 +89,37 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _read_transfer(path: Path) -> dict[str, Any] | None:
-    """What `check` wrote; None without a check."""
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        checked = json.loads(text)
-    except ValueError:
-        checked = None
-    if not isinstance(checked, dict) or checked.get("verdict") not in set(Verdict):
-        raise UsageError("transfer.json must be what `hptransfer check` wrote", received=str(path))
-    return checked
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
-
-
-def _objections(loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: TransferFile | None) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.get("recipe_hash") != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
     if checked is None:
         yield "transfer was never checked"
         return
-    if checked.get("recipe_hash") != loaded.hash:
+    if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
-    if checked["verdict"] != Verdict.TRANSFERS:
-        yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
+    if checked.verdict is not Verdict.TRANSFERS:
+        yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
-def _refuse(objections: list[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+def _refuse(objections: list[str], checked: TransferFile | None, recipe: str) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
-    if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
         raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
-    if checked is not None and checked["verdict"] == Verdict.DRIFTS:
+    if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = "tune closer to the target's size or change the parameterization"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
 def _document(
-    loaded: LoadedRecipe, size: Size, tuned: dict[str, Any], checked: dict[str, Any] | None, objections: list[str]
+    loaded: LoadedRecipe, size: Size, tuned: dict[str, Any], checked: TransferFile | None, objections: list[str]
 ) -> dict[str, object]:
     recipe = loaded.recipe
     values = {name: float(value) for name, value in tuned["hyperparameters"].items()}
     plan = plan_recipe(recipe, size, defaults(recipe.training) | values)
-    found = checked or {}
+    found = {} if checked is None else checked.document
     reached = found.get("checked") or {}
     evidence = TargetEvidence(
         verdict=found.get("verdict"),

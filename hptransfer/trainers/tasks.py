@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from hptransfer.engine.flops import count_costs
+from hptransfer.trainers.bench import run_diagnostic
 from hptransfer.trainers.timing import time_steps
-from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
+from hptransfer.trainers.torch import run_trial
 
 ENTRY = "hptransfer.trainers.tasks:work"
 
 _TASKS = {
     "trial": run_trial,
-    "coordinates": run_coordinates,
-    "sharpness": run_sharpness,
-    "noise_scale": run_noise_scale,
+    "diagnostic": run_diagnostic,
     "cost": count_costs,
     "timing": time_steps,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,72 +83,6 @@ def stop_reason(state: TrialState, done: int, steps: int, rungs: Sequence[tuple[
         return {}
     limit = dict(rungs)[done]
     return {"stopped": f"after step {done} of {steps}: the training loss was above {limit:.4f} nats at this rung"}
-
-
-def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure how far activations move in the first steps; the other entry point of a worker.
-
-    Args:
-        payload: from `TrialSpec.coordinates_payload`.
-
-    Returns:
-        "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
-        asked for: what `measure_linearisation` returns.
-    """
-    from hptransfer.models.layers import layer_kinds
-    from hptransfer.training.coordinates import layer_kind, measure_coordinates
-    from hptransfer.training.linearisation import measure_linearisation
-
-    request = request_from_payload(payload)
-    corpus = cached_corpus(request.recipe.data, request.root)
-    module, groups = planned_model(request)
-    parameters = [row.parameter for row in planned(request).rows]
-    kinds = None if request.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
-    settings, steps = training_settings(request), payload["steps"]
-    measured = measure_coordinates(module, groups, corpus, settings, request.seed, steps, kinds, parameters)
-    found: dict[str, Any] = {"size": asdict(request.size), "seed": request.seed, **measured}
-    if payload.get("linearisation"):
-        names = kinds or [name for name, _ in module.named_modules()]
-        blocks = [name for name in names if (kinds[name] if kinds else layer_kind(name)) == "residual"]
-        module, groups = planned_model(request)
-        found["linearisation"] = measure_linearisation(module, groups, corpus, settings, request.seed, blocks)
-    return found
-
-
-def run_sharpness(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Train one model and measure its sharpness; another entry point of a worker.
-
-    Args:
-        payload: from `TrialSpec.payload`.
-
-    Returns:
-        "size", "seed" and what `measure_sharpness` returns.
-    """
-    from hptransfer.training.sharpness import measure_sharpness
-
-    request = request_from_payload(payload)
-    corpus = cached_corpus(request.recipe.data, request.root)
-    module, groups = planned_model(request)
-    measured = measure_sharpness(module, groups, corpus, training_settings(request), request.seed)
-    return {"size": asdict(request.size), "seed": request.seed, **measured}
-
-
-def run_noise_scale(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Train one model and measure gradients at two batch sizes on the way; another entry point of a worker.
-
-    Args:
-        payload: from `TrialSpec.payload`.
-
-    Returns:
-        "size", "seed" and what `measure_noise_scale` returns.
-    """
-    from hptransfer.training.noise_scale import measure_noise_scale
-
-    request = request_from_payload(payload)
-    corpus = cached_corpus(request.recipe.data, request.root)
-    module, groups = planned_model(request)
-    measured = measure_noise_scale(module, groups, corpus, training_settings(request), request.seed)
-    return {"size": asdict(request.size), "seed": request.seed, **measured}
 
 
 def planned_model(request: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:

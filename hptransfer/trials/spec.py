@@ -88,15 +88,6 @@ class TrialSpec:
             "seed": self.seed,
         }
 
-    def coordinates_payload(self, *, linearisation: bool = False) -> dict[str, Any]:
-        """The request as JSON-able data for `run_coordinates`, at the steps of the recipe's coordinate check.
-
-        Args:
-            linearisation: whether to measure the distance from linearisation too.
-        """
-        steps = list(self.recipe.check.coordinate.steps)
-        return self.payload() | {"task": "coordinates", "steps": steps, "linearisation": linearisation}
-
 
 def _digest(identity: Mapping[str, Any]) -> str:
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)

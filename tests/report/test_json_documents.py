@@ -6,9 +6,9 @@ import json
 import math
 
 import pytest
+from hptransfer.report.json_documents import to_document, transfer_document
 
 from hptransfer.diagnostics.coordinate import Measurement, judge_coordinates
-from hptransfer.report.json_documents import to_document, transfer_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import TransferReport, judge

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from hptransfer.artifacts.json_data import to_document
 from hptransfer.errors import UsageError
-from hptransfer.report.json_documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, judge_axis

@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from hptransfer.diagnostics.update_scaling import Axis, ParameterRow
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow
+from hptransfer.diagnostics._update_scaling import Axis, ParameterRow
 from hptransfer.statistics.slope import RowVerdict
-
-if TYPE_CHECKING:
-    from hptransfer.diagnostics.coordinate import CoordinateRow
 
 #: rules are powers of 1/2 and 1: a deviation below half of the smaller one is no missing rule
 _LEAST = 0.25
