@@ -27,7 +27,7 @@ def judge(tmp_path: Path) -> Judge:
     def call(content: str | bytes, *options: str, name: str = "runs.csv") -> Result:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return CliRunner().invoke(app, ["check", "--results", str(path), *options])
+        return CliRunner().invoke(app, ["judge", str(path), *options])
 
     return call
 
@@ -297,7 +297,7 @@ def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: st
 @pytest.mark.parametrize("name", ["missing.csv", "runs.xlsx", "."])
 def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     """A missing file, another format, a folder: exit status 2."""
-    assert CliRunner().invoke(app, ["check", "--results", str(tmp_path / name)]).exit_code == 2
+    assert CliRunner().invoke(app, ["judge", str(tmp_path / name)]).exit_code == 2
 
 
 def test_parquet_without_pyarrow_says_what_to_do(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

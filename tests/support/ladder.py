@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hptransfer.trainers.bench import run_diagnostic
 from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 from tests.support.landscape import FINGERPRINT, cost
@@ -65,27 +66,8 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
         return cost(payload)
     request = request_from_payload(payload)
     landscape = json.loads(request.recipe.description)
-    if payload.get("task") == "coordinates":
-        change = (request.size.width / 64) ** landscape.get("slope", 0.0) * (1 + 0.01 * request.seed)
-        layers = [
-            {"layer": layer, "kind": "hidden", "step": step, "change": change, "initial": 1.0}
-            for layer in ("readout", *(f"blocks.{block}" for block in range(request.size.depth)))
-            for step in payload["steps"]
-        ]
-        found: dict[str, Any] = {"size": payload["size"], "seed": request.seed, "layers": layers}
-        if payload["linearisation"]:
-            found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
-        return found
-    if payload.get("task") == "sharpness":
-        value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
-        return {"size": payload["size"], "seed": request.seed, "sharpness": value, "converged": True, "products": 9}
-    if payload.get("task") == "noise_scale":
-        # |G|^2 = 1 and tr S = 100, with a little luck per seed
-        luck = 1 + 0.01 * request.seed
-        pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
-        pair |= {f"adapted_{name}": value for name, value in pair.items()}
-        moments = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
-        return {"size": payload["size"], "seed": request.seed, "moments": moments}
+    if payload.get("task") == "diagnostic":
+        return measured(payload, request, landscape)
     time.sleep(landscape.get("seconds", 0.0))
     key = request.key(FINGERPRINT)
     if "log" in landscape:
@@ -100,6 +82,33 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
             key, request.size, request.hyperparameters, request.seed, state, loss, curve=curve, flops=1e6, seconds=0.1
         )
     )
+
+
+def measured(payload: Mapping[str, Any], request: TrialSpec, landscape: Mapping[str, Any]) -> dict[str, Any]:
+    """What a diagnostic's measurement would find."""
+    found: dict[str, Any] = {"size": payload["size"], "seed": request.seed}
+    match payload["diagnostic"]:
+        case "coordinate":
+            change = (request.size.width / 64) ** landscape.get("slope", 0.0) * (1 + 0.01 * request.seed)
+            found["layers"] = [
+                {"layer": layer, "kind": "hidden", "step": step, "change": change, "initial": 1.0}
+                for layer in ("readout", *(f"blocks.{block}" for block in range(request.size.depth)))
+                for step in payload["options"]["steps"]
+            ]
+        case "linearization":
+            found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
+        case "sharpness":
+            value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
+            found |= {"sharpness": value, "converged": True, "products": 9}
+        case "noise-scale":
+            # |G|^2 = 1 and tr S = 100, with a little luck per seed
+            luck = 1 + 0.01 * request.seed
+            pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
+            pair |= {f"adapted_{name}": value for name, value in pair.items()}
+            found["moments"] = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
+        case _:
+            return run_diagnostic(payload)
+    return found
 
 
 def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
