@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
+    from hptransfer.schedule import schedule_factor
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
-    from hptransfer.training.schedule import schedule_factor
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
     from hptransfer.transfer.verdict import Verdict
@@ -74,7 +74,7 @@ _PUBLIC = {
     "load_plan": "hptransfer.models.applied_plan",
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
-    "schedule_factor": "hptransfer.training.schedule",
+    "schedule_factor": "hptransfer.schedule",
     "write_base_shapes": "hptransfer.models.base_shapes",
 }
 

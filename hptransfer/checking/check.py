@@ -21,6 +21,7 @@ from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.transfer.prediction import Prediction, predict_target
 from hptransfer.transfer.verdict import Verdict
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
@@ -132,7 +133,7 @@ def check(
         report,
         recipe=recipe.name,
         recipe_hash=session.loaded.hash,
-        identity=_identity(session),
+        identity=session.identity.digest,
         diagnostics={each.name: each.document for each in parts.found if isinstance(each, Diagnosed)},
         adaptive=_rounds(designs, ladders),
         provenance=_provenance(session, ladders),
@@ -180,7 +181,7 @@ def _run_ladder(session: Session, design: CheckDesign, listener: CheckListener |
 
         def run(specs: Sequence[TrialSpec]) -> list[Trial]:
             progress.expect([spec for spec in specs if session.key(spec) not in announced])
-            return session.run(specs, "check", progress.on_event)
+            return session.run(specs, Phase.CHECK, progress.on_event)
 
         ladder = run_adaptive(design, run, workers=session.pool.workers)
     trained = {trial.size for trial in ladder.trials if trial.state is TrialState.COMPLETE}
@@ -202,11 +203,6 @@ class _Silence:
 
     def expect(self, specs: Sequence[TrialSpec]) -> None:
         """Takes no notice."""
-
-
-def _identity(session: Session) -> str:
-    """Sha256 (hex) of what all trials of the session share; empty until sessions know it."""
-    return str(getattr(getattr(session, "identity", None), "digest", ""))
 
 
 def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from hptransfer.checking.check import check
-from hptransfer.engine.dry_run import dry_run as forecast_command
+from hptransfer.checking.forecast import wanted_trials
+from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
 from hptransfer.report.check import CheckPrinter, save_check
+from hptransfer.report.forecast import forecast_document, print_forecast
 
 
 def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_run: bool) -> int:
@@ -26,7 +28,12 @@ def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_ru
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
     if dry_run:
-        return forecast_command("check", options)
+        found = forecast("check", options, wanted_trials)
+        if options.as_json:
+            print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
+        else:
+            print_forecast(found, Console(highlight=False))
+        return 0
     with session_of(options) as session:
         console = Console(quiet=options.as_json, highlight=False)
         printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hptransfer.artifacts.json_data import to_document
-from hptransfer.recipe.schema import DIAGNOSTIC_NAMES, Recipe
+from hptransfer.recipe import registered
+from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry
 from hptransfer.sizes import Size
 from hptransfer.trainers.bench import Bench
@@ -175,7 +176,7 @@ class Diagnostic(Protocol[Report]):
 
 
 #: all diagnostics, by name
-DIAGNOSTICS: Registry[Diagnostic[Any]] = DIAGNOSTIC_NAMES
+DIAGNOSTICS: Registry[Diagnostic[Any]] = registered.DIAGNOSTICS
 
 
 @dataclass(frozen=True, slots=True)

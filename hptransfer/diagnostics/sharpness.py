@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -60,25 +60,13 @@ class SharpnessReport:
     sentence: str
 
 
-def threshold(optimizer: Literal["adamw", "sgd"], momentum: float) -> float:
-    """Largest top eigenvalue times effective rate at which a quadratic converges.
-
-    Args:
-        optimizer: SGD adds momentum * velocity to the gradient (heavy ball): 2 + 2 momentum. Adam averages gradients:
-            (2 + 2 beta1) / (1 - beta1), 38 for 0.9 (Cohen et al., arXiv 2207.14484, equation 3).
-        momentum: SGD's, or Adam's beta1, in [0, 1).
-    """
-    heavy_ball = 2 + 2 * momentum
-    return heavy_ball / (1 - momentum) if optimizer == "adamw" else heavy_ball
-
-
 def judge_sharpness(runs: Iterable[Mapping[str, Any]], limit: float) -> SharpnessReport:
     """Judge what workers measured.
 
     Args:
         runs: each with "size", "seed", "sharpness" (None where training was not finite) and "converged"; every width
             with the same seeds.
-        limit: the threshold.
+        limit: the optimizer's threshold, a pure number (`Optimizer.threshold`).
 
     Raises:
         UsageError: fewer than two widths or seeds.
@@ -133,15 +121,12 @@ class Sharpness(Diagnostic[SharpnessReport]):
         return measure_sharpness(*bench.model(), bench.corpus, bench.settings, bench.spec.seed)
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> SharpnessReport:
-        """Sharpness against the threshold of the optimizer, whose momentum at the last width counts."""
+        """Sharpness against the threshold of the optimizer, with its values at the largest width."""
         from hptransfer.trainers.torch import training_settings
+        from hptransfer.training.optimizers.base import OPTIMIZERS
 
-        optimizer = facts.recipe.training.optimizer
-        last = self.requests(facts)[-1].spec
-        settings = training_settings(last)
-        return judge_sharpness(
-            measured, threshold(optimizer, settings.beta1 if optimizer == "adamw" else settings.momentum)
-        )
+        settings = training_settings(self.requests(facts)[-1].spec)
+        return judge_sharpness(measured, OPTIMIZERS.look_up(settings.optimizer).threshold(settings.optimizer_values))
 
     def show(self, report: SharpnessReport) -> Iterator[Line]:
         """Sharpness against its threshold at every width, and the outcome."""

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
+from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, log_coordinate
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.registered import unread
 from hptransfer.recipe.schema import (
-    DIAGNOSTIC_NAMES,
     MODEL,
     Check,
     Count,
@@ -337,10 +337,9 @@ def _without_effect(draft: Draft) -> Iterator[Violation]:
     for name, path in searched.items():
         if name in absent:
             yield Violation(path, f"`{name}` must multiply something in the model", absent[name], "delete the line")
-        optimizer = draft.training.optimizer if draft.training else READ_BY.get(name)
-        if READ_BY.get(name, optimizer) != optimizer:
+        if draft.training and name in unread(draft.training.optimizer):
             rule, hint = f"`{name}` must be read by the optimizer to be searched", "delete the line"
-            yield Violation(path, rule, f"optimizer={optimizer}", hint)
+            yield Violation(path, rule, f"optimizer={draft.training.optimizer}", hint)
 
 
 #: values around an optimum: a parabola and one more on each side
@@ -412,14 +411,11 @@ def _enqueued(draft: Draft) -> Iterator[Violation]:
 
 
 def _diagnostics(draft: Draft) -> Iterator[Violation]:
-    """Diagnostics must exist and be named once; linearization is a slope over depths of blocks that add up."""
+    """Diagnostics must be named once; linearization is a slope over depths of blocks that add up."""
     names = draft.check.diagnostics if draft.check else ()
     for index, name in enumerate(names):
         place: KeyPath = ("check", "diagnostics", index)
-        if not DIAGNOSTIC_NAMES.accepts(name):
-            rule = f"`check.diagnostics` must name {', '.join(DIAGNOSTIC_NAMES.names)}, or a `module:attribute`"
-            yield Violation(place, rule, name, suggestion.hint(name, DIAGNOSTIC_NAMES.names, "diagnostics"))
-        elif name in names[:index]:
+        if name in names[:index]:
             yield Violation(place, "`check.diagnostics` must differ", name, "delete one")
         elif name == "linearization" and isinstance(draft.model, MlpModel):
             rule = "distance from linearisation is measured on residual blocks"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.registry import Registry
+from hptransfer.recipe.registered import DIAGNOSTICS, LOSSES, OPTIMIZERS, registered
+from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
-
-#: what `check.diagnostics` may name; `diagnostics.base` says what an entry is
-DIAGNOSTIC_NAMES: Registry[Any] = Registry(
-    "diagnostic", "hptransfer.diagnostics", "DIAGNOSTIC", group="hptransfer.diagnostics"
-)
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -182,7 +178,10 @@ class Training(Section):
     """optimizer steps at the proxy"""
     batch_size: Count = 64
     """examples (sequences) per step"""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
+    loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
+    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
+    the model and a batch (docs/models.md)"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
@@ -195,7 +194,7 @@ class Training(Section):
     """multiplies every random init std"""
     multipliers: Multipliers = Multipliers()
     """of single roles"""
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
     warmup: Fraction = 0.1
     """fraction of the steps over which the learning rate rises linearly from zero"""
@@ -340,7 +339,7 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
-    diagnostics: Annotated[tuple[str, ...], Field(max_length=32, strict=False)] = ()
+    diagnostics: Annotated[tuple[Annotated[str, registered(DIAGNOSTICS)], ...], Field(max_length=32, strict=False)] = ()
     """measured besides, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
     `noise-scale` (of gradients, the proxy trained once more), `linearization` (how far residual blocks are from linear
     in their own weights, over at least 3 `sizes.depths`), or a `module:attribute` of one's own; `check --diagnostic`

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
-from hptransfer.recipe.schema import DIAGNOSTIC_NAMES
+from hptransfer.recipe.registered import DIAGNOSTICS
 from hptransfer.trainers.torch import cached_corpus, planned, planned_model, training_settings
 from hptransfer.trials.spec import TrialSpec, request_from_payload
 
@@ -60,6 +60,6 @@ def run_diagnostic(payload: Mapping[str, Any]) -> dict[str, Any]:
         "size", "seed" and what the diagnostic's `measure` returns.
     """
     spec = request_from_payload(payload)
-    diagnostic = DIAGNOSTIC_NAMES.look_up(payload["diagnostic"])
+    diagnostic = DIAGNOSTICS.look_up(payload["diagnostic"])
     measured = diagnostic.measure(Bench(spec, payload["options"]))
     return {"size": asdict(spec.size), "seed": spec.seed, **measured}
