@@ -254,6 +254,7 @@ class SpentRecord(_Record):
     target_flops: float | None
     """of the target's run; null: not known"""
     fraction_of_target: float | None
+    """`flops / target_flops`"""
 
 
 class TransferFile(Artifact):

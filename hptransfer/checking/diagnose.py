@@ -31,13 +31,14 @@ def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagno
         UsageError: a name is not known, or its diagnostic cannot be made for this recipe.
     """
     wanted = tuple(dict.fromkeys((*recipe.check.diagnostics, *asked)))
+    entries = {name: DIAGNOSTICS.look_up(name) for name in wanted}
     check = recipe.check.model_copy(update={"diagnostics": wanted})
     asked_for = recipe.model_copy(update={"check": check}).model_dump(mode="json")
     for broken in violations(Draft.of(asked_for)):
         if broken.path[:2] == ("check", "diagnostics"):
             raise UsageError(broken.rule, received=broken.received, hint=broken.hint)
-    always = (name for name in DIAGNOSTICS.names if name not in wanted and DIAGNOSTICS.look_up(name).always)
-    return {name: DIAGNOSTICS.look_up(name) for name in (*always, *wanted)}
+    others = {name: DIAGNOSTICS.look_up(name) for name in DIAGNOSTICS.names if name not in wanted}
+    return {name: entry for name, entry in others.items() if entry.always} | entries
 
 
 def facts_of(design: CheckDesign) -> Facts:

@@ -165,7 +165,7 @@ def taken_by(function: Callable[..., int]) -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "check"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_commands_take_what_the_command_line_gives(name: str) -> None:
     """Each command function's parameters are exactly the options of its command."""
     if find_spec(f"hptransfer.commands.{name}") is None:
@@ -175,16 +175,6 @@ def test_commands_take_what_the_command_line_gives(name: str) -> None:
     offered = list(inspect.signature(getattr(module, name)).parameters)
 
     assert sorted(taken_by(function)) == sorted(offered)
-
-
-def test_the_functions_behind_check_take_its_options() -> None:
-    """A recipe, a table of results and a finished run share one command; together they take exactly its options."""
-    taken: dict[str, None] = {}
-    for name in ("check", "check_results", "verify"):
-        function = getattr(import_module(f"hptransfer.commands.{name}"), f"{name}_command")
-        taken |= dict.fromkeys(taken_by(function))
-
-    assert sorted(taken) == sorted(inspect.signature(module.check).parameters)
 
 
 def test_workers_default_to_the_processors() -> None:

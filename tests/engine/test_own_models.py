@@ -13,7 +13,8 @@ from hptransfer.commands.plan import plan_command
 from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers.torch import run_coordinates, run_trial
+from hptransfer.trainers.bench import run_diagnostic
+from hptransfer.trainers.torch import run_trial
 from hptransfer.trials.spec import TrialSpec
 
 RECIPE = """\
@@ -72,7 +73,8 @@ def test_own_models_train(tmp_path: Path, model: str) -> None:
 
 def test_own_models_are_measured(tmp_path: Path) -> None:
     """A coordinate check finds embedding, hidden layers, branches, the stream and the logits by role."""
-    layers = run_coordinates(request(loaded(tmp_path, FACTORY)).coordinates_payload())["layers"]
+    payload = request(loaded(tmp_path, FACTORY)).payload()
+    layers = run_diagnostic(payload | {"diagnostic": "coordinate", "options": {"steps": [1, 3, 10]}})["layers"]
 
     assert {layer["layer"]: layer["kind"] for layer in layers if ".1" not in layer["layer"][:7]} == {
         "table": "embedding",

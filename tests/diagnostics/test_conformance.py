@@ -1,0 +1,65 @@
+"""Every built-in diagnostic keeps the promises of `hptransfer.testing.diagnostics`, and so does one from outside."""
+
+from __future__ import annotations
+
+import pytest
+
+from hptransfer.diagnostics.base import DIAGNOSTICS
+from hptransfer.testing.diagnostics import DiagnosticConformance
+
+
+class TestCoordinate(DiagnosticConformance):
+    """The coordinate check."""
+
+    name = "coordinate"
+
+
+class TestCollapse(DiagnosticConformance):
+    """Loss curves of the widths."""
+
+    name = "collapse"
+
+
+class TestInteractions(DiagnosticConformance):
+    """Pairs of searched hyperparameters."""
+
+    name = "interactions"
+
+
+class TestLinearization(DiagnosticConformance):
+    """Distance of blocks from being linear."""
+
+    name = "linearization"
+
+
+class TestNoiseScale(DiagnosticConformance):
+    """The gradient noise scale."""
+
+    name = "noise-scale"
+
+
+class TestSharpness(DiagnosticConformance):
+    """The Hessian's top eigenvalue."""
+
+    name = "sharpness"
+
+
+class TestOneOfOnesOwn(DiagnosticConformance):
+    """A diagnostic that is no part of the package."""
+
+    name = "tests.support.own_diagnostic:DIAGNOSTIC"
+
+
+def test_every_built_in_diagnostic_has_its_suite() -> None:
+    """A module that is added to the folder must be added here."""
+    suites = {suite.name for suite in DiagnosticConformance.__subclasses__()}
+
+    assert set(DIAGNOSTICS.built_in) <= suites
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS.built_in)
+def test_what_every_check_makes_needs_no_further_training(name: str) -> None:
+    """Only the coordinate check, a few steps, is measured unasked."""
+    diagnostic = DIAGNOSTICS.look_up(name)
+
+    assert diagnostic.always == (name in ("coordinate", "collapse", "interactions"))
