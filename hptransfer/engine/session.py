@@ -11,7 +11,7 @@ from pathlib import Path
 from hptransfer.cluster.queue_pool import QueuePool
 from hptransfer.cluster.stores import open_store
 from hptransfer.cluster.study import join
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hptransfer.data.text import TextFiles
 from hptransfer.errors import Finding, MachineError, Place, RecipeError, UsageError
 from hptransfer.recipe.advice import advice
 from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
-from hptransfer.recipe.schema import TextFiles
 from hptransfer.report.findings import as_annotation, as_document, as_text, printable
 
 Format = Literal["text", "json", "github"]

@@ -19,7 +19,8 @@ from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import defaults
-from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Section, Setting, Training
+from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Training
+from hptransfer.recipe.sections import Section, Setting
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:

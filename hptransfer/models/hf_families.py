@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import HuggingFaceModel, Setting
+from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.sections import Setting
 
 
 @dataclass(frozen=True, slots=True)

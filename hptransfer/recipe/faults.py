@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.registered import UNREGISTERED
+from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
 
@@ -135,6 +136,10 @@ def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained
     return rule + (", or `module:attribute`" if error["ctx"]["extensible"] else ""), hint, code
 
 
+def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    return error["ctx"]["rule"], error["ctx"]["hint"], "recipe/combination"
+
+
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     allowed = list(KINDS[str(path[0])])
     if error["type"] == "union_tag_not_found":
@@ -221,6 +226,7 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "extra_forbidden": _unknown_key,
     "literal_error": _choice,
     UNREGISTERED: _unregistered,
+    REFUSED: _refused,
     "union_tag_invalid": _kind,
     "union_tag_not_found": _kind,
     "finite_number": _finite,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import TypeVar
 
 from pydantic import TypeAdapter
@@ -26,7 +25,6 @@ from hptransfer.recipe.schema import (
     Range,
     Shape,
     Target,
-    TextFiles,
     Tokens,
     Training,
     Tune,
@@ -58,7 +56,6 @@ class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
     model: Model | None
-    files: TextFiles | None
     training: Training | None
     parameterization: ParameterizationChoice | None
     base: Shape | None
@@ -107,7 +104,6 @@ class Draft:
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
             model=part(MODEL, "model"),
-            files=part(_FILES, "data") if entry(data, ("data", "kind")) == "text" else None,
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -125,7 +121,6 @@ class Draft:
         )
 
 
-_FILES = TypeAdapter(TextFiles)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)
@@ -172,16 +167,6 @@ def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
         yield ("sizes", "widths", index), width
     if draft.target:
         yield ("sizes", "target", "width"), draft.target.width
-
-
-def _data_files(draft: Draft) -> Iterator[Violation]:
-    """Recipes come from strangers' pull requests too: they read below their own folder only."""
-    for index, pattern in enumerate(draft.files.files if draft.files else ()):
-        pure = PurePosixPath(pattern.replace("\\", "/"))
-        if pure.is_absolute() or PureWindowsPath(pattern).drive or ".." in pure.parts or not pattern.strip():
-            rule = "`data.files` must be patterns below the recipe's folder, without `..`"
-            hint = "move the files below the recipe's folder, or the recipe above the files"
-            yield Violation(("data", "files", index), rule, f'"{pattern}"', hint)
 
 
 #: parameterizations with a residual exponent to choose, and those that scale residual branches
@@ -454,7 +439,6 @@ def _early_stopping(draft: Draft) -> Iterator[Violation]:
 
 _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _heads,
-    _data_files,
     _parameterization,
     _ladders,
     _token_ladder,

@@ -13,7 +13,8 @@ from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import PlannedParameter
-from hptransfer.recipe.schema import HuggingFaceModel, Setting
+from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.sections import Setting
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
 

@@ -158,12 +158,12 @@ FAULTS = [
     (
         "tune:",
         "check: {coordinate: {linearisation: false}}\ntune:",
-        "11:22 `linearisation` is not a key of `check.coordinate` any more | None | delete the line; `diagnostics: [li...",
+        "11:22 `linearisation` is not a key of `check.coordinate` any more | None | delete the line; `diagn...",
     ),
     (
         "tune:",
         "check: {diagnostics: [noise_scale]}\ntune:",
-        "11:23 `check.diagnostics[0]` must be one of `collapse`, `coordinate`, `interactions`, `linearization`, `nois...",
+        "11:23 `check.diagnostics[0]` must be one of `collapse`, `coordinate`, `interactions`, `linearizat...",
     ),
     ("tune:", "seed: 3\ntune:", "11:1 `seed` is not a key of a recipe | None | `seed` is a key of `tune`"),
     (

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.data.corpus import read_text, split, stdlib_files
+from hptransfer.data.base import read_text, split
+from hptransfer.data.stdlib_text import StdlibText, stdlib_files
+from hptransfer.data.text import TextFiles
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.recipe.schema import StdlibText, TextFiles
 
 
 def write(root: Path, files: dict[str, bytes]) -> Path:
@@ -151,7 +152,7 @@ def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: p
 def test_reading_text_needs_no_torch() -> None:
     """Commands that train nothing know the data's fingerprint without waiting for torch."""
     script = (
-        "import sys, hptransfer.data.corpus, hptransfer.tuning.tune, hptransfer.checking.check\n"
+        "import sys, hptransfer.data.base, hptransfer.tuning.tune, hptransfer.checking.check\n"
         "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
