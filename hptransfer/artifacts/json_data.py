@@ -13,7 +13,7 @@ import numpy as np
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.transfer_rate import speed_of
+from hptransfer.transfer.verdict import speed_of
 
 
 def to_document(value: object) -> Any:

@@ -14,8 +14,7 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Rung
-from hptransfer.transfer.transfer_rate import Speed
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict import Speed, Verdict
 
 
 class _Record(BaseModel):

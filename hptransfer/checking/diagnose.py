@@ -14,7 +14,7 @@ from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Diagnostic, Fact
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
-from hptransfer.recipe.rules import Draft, violations
+from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.slices import AXES
@@ -34,7 +34,7 @@ def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagno
     entries = {name: DIAGNOSTICS.look_up(name) for name in wanted}
     check = recipe.check.model_copy(update={"diagnostics": wanted})
     asked_for = recipe.model_copy(update={"check": check}).model_dump(mode="json")
-    for broken in violations(Draft.of(asked_for)):
+    for _, broken in violations(Draft.of(asked_for)):
         if broken.path[:2] == ("check", "diagnostics"):
             raise UsageError(broken.rule, received=broken.received, hint=broken.hint)
     others = {name: DIAGNOSTICS.look_up(name) for name in DIAGNOSTICS.names if name not in wanted}

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.errors import UsageError
-from hptransfer.results_table.columns import NamedColumns, Roles, infer_roles
+from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import judge_group
 from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.results import Group, Results, selected, trials_from_table
+from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
 from hptransfer.results_table.table_slices import TableSlice, slice_table
 from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.exponents import Exponents, measure_exponents
+from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.transfer.slices import Axis
+from hptransfer.transfer.slices import SizeAxis
 from hptransfer.transfer.verdict import Verdict
 
 
@@ -34,7 +34,7 @@ class JudgedGroup:
 
     name: str | None
     report: AxisReport
-    exponents: Exponents | None
+    exponents: AxisExponents | None
     prediction: Prediction | None
 
 
@@ -50,7 +50,7 @@ class JudgedSlice:
     """
 
     part: TableSlice
-    roles: Roles
+    roles: TableColumns
     results: Results
     groups: tuple[JudgedGroup, ...]
 
@@ -126,19 +126,19 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
     """
     asked = question or TableQuestion()
     table = read_table(path)
-    kept = table if len(asked.values) < 2 else selected(table, asked.where)
+    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
     slices = slice_table(kept, asked.values, asked.columns.group)
     return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
-    roles = infer_roles(part.table, replace(asked.columns, value=part.value))
+    roles = infer_columns(part.table, replace(asked.columns, value=part.value))
     results = trials_from_table(part.table, roles, asked.where)
     groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
     return JudgedSlice(part, roles, results, groups)
 
 
-def _judged_group(group: Group, roles: Roles, axis: Axis, asked: TableQuestion) -> JudgedGroup:
+def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:
     report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
     prediction = None
     if asked.target is not None:
@@ -147,7 +147,7 @@ def _judged_group(group: Group, roles: Roles, axis: Axis, asked: TableQuestion) 
     return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction)
 
 
-def _exponents(group: Group, roles: Roles, axis: Axis) -> Exponents | None:
+def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
     """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
     if roles.axis not in ("batch_size", "tokens") or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
         return None

@@ -18,6 +18,7 @@ def _below_the_recipe(pattern: str) -> str:
     pure = PurePosixPath(pattern.replace("\\", "/"))
     if pure.is_absolute() or PureWindowsPath(pattern).drive or ".." in pure.parts or not pattern.strip():
         raise refused(
+            "recipe/files-outside",
             "`data.files` must be patterns below the recipe's folder, without `..`",
             "move the files below the recipe's folder, or the recipe above the files",
         )

@@ -15,7 +15,7 @@ from hptransfer.registry import Registry
 from hptransfer.sizes import Size
 from hptransfer.trainers.bench import Bench
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.slices import Axis
+from hptransfer.transfer.slices import SizeAxis
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
@@ -55,7 +55,7 @@ class Facts:
     hyperparameter: str
     checked: tuple[str, ...]
     proxy: Size
-    ladders: Mapping[Axis, tuple[Size, ...]]
+    ladders: Mapping[SizeAxis, tuple[Size, ...]]
     sizes: tuple[Size, ...]
     trials: Sequence[Trial] = ()
     searched: Sequence[Trial] = ()

@@ -311,7 +311,7 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     def measure(self, bench: Bench) -> dict[str, Any]:
         """Layers and parameters after each of the steps; see `measure_coordinates`."""
-        from hptransfer.models.layers import layer_kinds
+        from hptransfer.models.shape_reading import layer_kinds
         from hptransfer.training.coordinates import measure_coordinates
 
         module, groups = bench.model()

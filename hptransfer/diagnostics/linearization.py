@@ -139,7 +139,7 @@ class Linearization(Diagnostic[LazinessReport]):
 
     def measure(self, bench: Bench) -> dict[str, Any]:
         """The distance of every block; see `measure_linearisation`."""
-        from hptransfer.models.layers import layer_kinds
+        from hptransfer.models.shape_reading import layer_kinds
         from hptransfer.training.coordinates import layer_kind
         from hptransfer.training.linearisation import measure_linearisation
 

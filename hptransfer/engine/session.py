@@ -18,10 +18,10 @@ from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingO
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.recipe_snapshot import reconcile_recipe, write_snapshot
 from hptransfer.engine.scheduler import OnEvent, Rungs, run_requests
+from hptransfer.errors import printable
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
-from hptransfer.report.findings import printable
 from hptransfer.report.progress import TrialEvent
 from hptransfer.report.tracking import Tracking
 from hptransfer.storage.base import Experiment, TrialStore

@@ -12,10 +12,26 @@ from hptransfer.recipe import suggestion
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
-from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
+from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+#: code of a finding on the form of a recipe -> what must hold; rules across keys have their own (`recipe/rules`)
+CODES = {
+    "recipe/unavailable": "the recipe is a file that can be read",
+    "recipe/text": "the file is short UTF-8 text without control or invisible characters",
+    "recipe/syntax": "the file is valid YAML",
+    "recipe/yaml": "the YAML is plain data: no aliases, anchors or tags, within bounds of depth and number",
+    "recipe/duplicate-key": "each key is given once",
+    "recipe/missing-key": "a required key is given",
+    "recipe/unknown-key": "a key is one that its section has",
+    "recipe/unknown-value": "a name is one of those that the key knows",
+    "recipe/type": "a value has the key's type",
+    "recipe/range": "a value lies in the key's range",
+    "recipe/files-outside": "`data.files` are patterns below the recipe's folder, without `..`",
+    "recipe/invalid": "a value has the key's form",
+}
 
 _RELATIONS = {
     "greater_than": (">", "gt"),
@@ -118,7 +134,7 @@ def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
         return f"`{key}` is not a key of {inside} any more", hint, "recipe/unknown-key"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
-    if suggestion.closest(key, allowed) is None and (elsewhere := homes(key)):
+    if suggestion.closest(key, allowed) is None and (elsewhere := sections_with_key(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
     return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
 
@@ -137,7 +153,7 @@ def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained
 
 
 def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    return error["ctx"]["rule"], error["ctx"]["hint"], "recipe/combination"
+    return error["ctx"]["rule"], error["ctx"]["hint"], error["ctx"]["code"]
 
 
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import HyperparameterName
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
+from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
+
+# names from the lists that own them, as literals for messages and docs; a type checker cannot read them
+if TYPE_CHECKING:
+    ParameterizationName: TypeAlias = str
+else:
+    ParameterizationName = Literal[PARAMETERIZATIONS]
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -217,18 +225,18 @@ class Training(Section):
 class ParameterizationChoice(Section):
     """Which published table scales the hyperparameters."""
 
-    name: Literal["standard", "ntk", "mean-field", "mup", "spectral", "depth-mup", "completep", "complete-d-p", "u-mup"]
+    name: ParameterizationName
     alpha: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """completep and complete-d-p: residual branches scale as depth^-alpha (default 1)"""
-    weight_decay: Literal["unscaled", "constant", "independent", "sqrt", "inverse"] | None = None
+    weight_decay: WeightDecay | None = None
     """how weight decay follows the learning rate (docs/parameterizations.md); default: the parameterization's own"""
-    eps: Literal["gradient", "published", "none"] | None = None
+    eps: Eps | None = None
     """how Adam's eps follows the size of gradients; default: the parameterization's own"""
-    batch_rule: Literal["sde", "linear", "none"] | None = None
+    batch_rule: BatchRuleName | None = None
     """what follows the batch size; default: the parameterization's own"""
     token_exponent: Annotated[float, Field(ge=-1, le=1)] | None = None
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
-    betas: Literal["linear", "half-life", "none"] | None = None
+    betas: Betas | None = None
     """how Adam's betas follow batch and duration where the batch rule moves them"""
 
 
@@ -313,7 +321,7 @@ class Criteria(Section):
 
     drift: Positive = 0.15
     """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
-    regret: Positive = 0.0025
+    regret: Positive = NEGLIGIBLE_COST
     """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
 
 

@@ -30,11 +30,12 @@ class DataSection(Section):
         return hash(self.model_dump_json())
 
 
-def refused(rule: str, hint: str) -> PydanticCustomError:
+def refused(code: str, rule: str, hint: str) -> PydanticCustomError:
     """The exception by which a section's validator refuses a value; the message gets its place in the file.
 
     Args:
+        code: stable identifier of the rule, a key of `recipe.faults.CODES`.
         rule: what must hold, one sentence without a full stop.
         hint: what the user can do about it.
     """
-    return PydanticCustomError(REFUSED, "{rule}", {"rule": rule, "hint": hint})
+    return PydanticCustomError(REFUSED, "{rule}", {"code": code, "rule": rule, "hint": hint})

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
-from hptransfer.report.findings import printable
+from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
 from hptransfer.transfer.judge import AxisReport, TransferReport

@@ -12,43 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hptransfer
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.export.target import TargetEvidence, extrapolation, render_target, target_document, write_target
-from hptransfer.models.applied_plan import AppliedPlan, read_document
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_parameters
-from hptransfer.parameterization.plan import Plan, plan
+from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel, MlpModel, Model
-from hptransfer.sizes import Size
-
-BASE = Size(16, 2, 8, 800)
-TARGET = Size(48, 6, 8, 800)  # multipliers 3: nothing is a round number
-VALUES = {
-    "learning_rate": 0.1,
-    "weight_decay": 0.3,
-    "init_scale": 0.7,
-    "eps": 1e-8,
-    "beta1": 0.9,
-    "beta2": 0.95,
-    "momentum": 0.9,
-}
-EVIDENCE = TargetEvidence("TRANSFERS", "It holds.", [{"axis": "width", "sizes": [16, 32]}], {"widths": [16, 32]})
+from hptransfer.recipe.schema import Model
+from tests.support.reading import parameters_of
+from tests.support.targets import BASE, GPT, MLP, VALUES, planned, text_of
 
 
-def planned(model: Model, optimizer: str = "adamw", size: Size = TARGET, **values: float) -> Plan:
-    """A plan of a built-in model."""
-    spec = Parameterization("completep" if model.kind == "gpt" else "mup")
-    return plan(spec, BASE, size, read_parameters(model, BASE, size), VALUES | values, optimizer=optimizer)
-
-
-def document(of: Plan, evidence: TargetEvidence = EVIDENCE) -> dict[str, object]:
-    """The plan's target document."""
-    return target_document(of, evidence, recipe="tiny", training={"steps": 3}, provenance={"recipe_hash": "0"})
-
-
-GPT = GptModel(kind="gpt", context=8, head_dim=8)
-MLP = MlpModel(kind="mlp", context=4, embedding=4)
+def read(text: str) -> AppliedPlan:
+    """The plan in a file's text."""
+    return AppliedPlan.from_target(TargetFile.parse(text, Path("target.yaml")))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -56,7 +33,7 @@ MLP = MlpModel(kind="mlp", context=4, embedding=4)
 def test_every_number_reads_back(tmp_path: Path, model: Model, optimizer: str) -> None:
     """Parameter groups from the file equal those of the plan, bit for bit, and so does the init."""
     made = planned(model, optimizer)
-    write_target(tmp_path / "target.yaml", document(made))
+    (tmp_path / "target.yaml").write_text(text_of(made))
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
     modules = [build_model(model, 48, 6) for _ in range(2)]
     groups = []
@@ -79,7 +56,7 @@ def test_any_float_reads_back(learning_rate: float, weight_decay: float, eps: fl
     row = replace(planned(MLP).rows[0], learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
     made = replace(planned(MLP), rows=[row])
 
-    group = read_document(yaml.safe_load(render_target(document(made))), "target.yaml").groups[0]
+    group = read(text_of(made)).groups[0]
 
     assert (group.learning_rate, group.weight_decay, group.eps) == (learning_rate, weight_decay, eps)
 
@@ -88,7 +65,7 @@ def test_any_float_reads_back(learning_rate: float, weight_decay: float, eps: fl
 def test_a_model_trains_with_it(tmp_path: Path, optimizer: str) -> None:
     """What the header says works: load, init, groups, optimizer; the loss falls."""
     rate = 0.01 if optimizer == "adamw" else 0.1
-    write_target(tmp_path / "target.yaml", document(planned(GPT, optimizer, learning_rate=rate, weight_decay=0.0)))
+    (tmp_path / "target.yaml").write_text(text_of(planned(GPT, optimizer, learning_rate=rate, weight_decay=0.0)))
     model = build_model(GPT, 48, 6)
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
     loaded.init_(model, seed=0)
@@ -111,7 +88,7 @@ def test_a_model_trains_with_it(tmp_path: Path, optimizer: str) -> None:
 
 def test_the_header_shows_how_to_use_it() -> None:
     """The comment on top names the calls, with the values of this file."""
-    adam, sgd = (render_target(document(planned(GPT, optimizer))) for optimizer in ("adamw", "sgd"))
+    adam, sgd = (text_of(planned(GPT, optimizer)) for optimizer in ("adamw", "sgd"))
 
     assert '#   plan = hptransfer.load_plan("target.yaml")' in adam
     assert "betas=(0.9, 0.95)" in adam
@@ -124,10 +101,10 @@ def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
     """Where betas follow the batch, the header and the loaded plan have the target's, not the base's."""
     size = replace(BASE, batch_size=16)
     values = VALUES | {"beta1": 0.875, "beta2": 0.96875}
-    parameters = read_parameters(GPT, BASE, size)
+    parameters = parameters_of(GPT, BASE, size)
     made = plan(Parameterization("complete-d-p"), BASE, size, parameters, values, optimizer="adamw")
-    text = render_target(document(made))
-    loaded = read_document(yaml.safe_load(text), "target.yaml")
+    text = text_of(made)
+    loaded = read(text)
 
     assert "betas=(0.75, 0.9375)" in text
     assert (loaded.optimizer_values["beta1"], loaded.optimizer_values["beta2"]) == (0.75, 0.9375)
@@ -136,8 +113,7 @@ def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
 
 def test_a_forced_file_says_so() -> None:
     """Objections stand in the header and in the data."""
-    evidence = replace(EVIDENCE, objections=["transfer was never checked"])
-    text = render_target(document(planned(GPT), evidence))
+    text = text_of(planned(GPT), ["transfer was never checked"])
     verdict = yaml.safe_load(text)["verdict"]
 
     assert "# FORCED" in text
@@ -147,16 +123,14 @@ def test_a_forced_file_says_so() -> None:
 
 def test_a_multiline_objection_stays_a_comment() -> None:
     """Text from another file cannot break out of the header."""
-    evidence = replace(EVIDENCE, objections=["the check says\nDRIFTS: x"])
+    parsed = yaml.safe_load(text_of(planned(GPT), ["the check says\nDRIFTS: x"]))
 
-    parsed = yaml.safe_load(render_target(document(planned(GPT), evidence)))
-
-    assert parsed.keys() == document(planned(GPT)).keys()
+    assert parsed.keys() == TargetFile.model_fields.keys()
 
 
 def test_layers_share_rows() -> None:
     """The decoder has as many rows at depth 6 as at depth 2, and no aliases."""
-    text = render_target(document(planned(GPT)))
+    text = text_of(planned(GPT))
     rows = yaml.safe_load(text)["parameters"]
 
     assert len(rows) == 11
@@ -166,29 +140,50 @@ def test_layers_share_rows() -> None:
     assert rows[0]["rules"] == {"eps": "m_out^-1"}
 
 
-def test_extrapolation_says_what_is_theory() -> None:
-    """Each axis has its distance from what was trained, and says when nothing but theory covers it."""
-    made = planned(GPT, size=Size(256, 4, 16, 1600))
-    axes = {entry["axis"]: entry for entry in extrapolation(made, {"widths": [16, 32, 64], "depths": [2, 4]})}
+def test_the_first_spelling_of_the_format_reads_on() -> None:
+    """Files of 0.1 said `hptransfer-target/1`, had infinite open ends and no identity; predictions rest on them."""
+    data = yaml.safe_load(text_of(planned(GPT))) | {"format": "hptransfer-target/1"}
+    del data["provenance"]["identity"]
+    data["provenance"]["intervals"] = {"learning_rate": [0.01, float("inf")]}
+    text = yaml.safe_dump(data, sort_keys=False)
 
-    assert (axes["width"]["checked_up_to"], axes["width"]["factor"]) == (64, 4.0)
-    assert axes["width"]["sentence"] == "width 256 lies 4 times beyond the largest trained (64): by theory alone"
-    assert axes["depth"]["sentence"] == "depth 4 lies within what was trained (up to 4)"
-    assert axes["batch_size"]["sentence"].endswith("2 times that of the checked runs: no rule and no check cover it")
-    assert axes["tokens"]["factor"] == 2.0
+    assert read(text).groups == read(text_of(planned(GPT))).groups
 
 
-def test_an_axis_without_rule_is_not_called_theory() -> None:
-    """Under mup a deeper target is covered by nothing."""
-    axes = {entry["axis"]: entry for entry in extrapolation(planned(MLP), {"widths": [16], "depths": [2]})}
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 99}, "must have format 1"),
+        ({"surprise": 1}, "surprise"),
+        ({"size": {"width": 1}}, "size"),
+        ({"hyperparameters": {"learning_rate": "1e-3"}}, "hyperparameters.learning_rate"),
+    ],
+)
+def test_other_content_is_refused(change: dict[str, object], said: str) -> None:
+    """What `scale` did not write is a usage error that names the key."""
+    data = yaml.safe_load(text_of(planned(GPT))) | change
 
-    assert axes["depth"]["sentence"].endswith("no rule and no check cover it")
+    with pytest.raises(UsageError, match=said):
+        read(yaml.safe_dump(data))
 
 
-def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
-    """A folder in the way is a usage error, and leaves no temporary file."""
-    (tmp_path / "target.yaml").mkdir()
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("learning_rate", "1e-3"), ("shape", "4"), ("count", True), ("pattern", 3), ("rules", []), ("surprise", 1)],
+)
+def test_wrong_rows_are_usage_errors(key: str, value: object) -> None:
+    """A row edited into a wrong type, or with an unknown key, is refused by name."""
+    data = yaml.safe_load(text_of(planned(GPT)))
+    data["parameters"][0][key] = value
 
-    with pytest.raises(UsageError):
-        write_target(tmp_path / "target.yaml", document(planned(MLP)))
-    assert [path.name for path in tmp_path.iterdir()] == ["target.yaml"]
+    with pytest.raises(UsageError, match=key):
+        read(yaml.safe_dump(data))
+
+
+def test_numbers_that_yaml_takes_for_text_have_a_hint() -> None:
+    """PyYAML reads 1e-3 as text."""
+    text = text_of(planned(GPT)).replace("learning_rate: 0.1\n", "learning_rate: 1e-3\n", 1)
+
+    with pytest.raises(UsageError) as caught:
+        read(text)
+    assert caught.value.findings[0].hint == "write numbers with a point: 1.0e-3"

@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.recipe.advice import advice
+from hptransfer.errors import Finding
+from hptransfer.linting.validate import validate
 from tests.support.recipe_texts import MLP, edited, load_text
+
+
+def warnings(folder: Path, text: str) -> tuple[Finding, ...]:
+    """What weakens the recipe in `text`, which is valid."""
+    found = validate(str(load_text(folder, text).path))
+    assert found.errors == ()
+    return found.warnings
 
 
 def test_a_sound_recipe_needs_none(tmp_path: Path) -> None:
     """Negative control."""
-    assert advice(load_text(tmp_path, MLP)) == ()
+    assert warnings(tmp_path, MLP) == ()
 
 
 RATES = "\n    ".join(
@@ -36,7 +44,7 @@ RATES = "\n    ".join(
 )
 def test_weak_settings(tmp_path: Path, change: tuple[str, str], code: str, line: int, received: str) -> None:
     """Each setting that weakens the evidence is one warning at its line."""
-    (found,) = advice(load_text(tmp_path, edited(MLP, change)))
+    (found,) = warnings(tmp_path, edited(MLP, change))
 
     assert found.code == code
     assert found.place is not None
@@ -48,7 +56,7 @@ def test_small_base(tmp_path: Path) -> None:
     """A base below width 64 misleads."""
     text = edited(MLP, ("width: 64", "width: 32"), ("[64,", "[32, 64,"))
 
-    (found,) = advice(load_text(tmp_path, text))
+    (found,) = warnings(tmp_path, text)
 
     assert found.code == "advice/small-base"
     assert found.received == "32"
