@@ -206,7 +206,7 @@ class RoundRecord(_Record):
     """of them in this round"""
     bought: tuple[str, ...]
     """what the round was spent on"""
-    looks: tuple[SnapshotRecord, ...]
+    axes: tuple[SnapshotRecord, ...]
     """per axis, after the round"""
     verdict: Verdict
 
@@ -305,8 +305,8 @@ class TransferFile(Artifact):
             recipe_hash: sha256 (hex) of what evidence rests on in the recipe.
             identity: sha256 (hex) of what all trials share; empty where it is not known.
             diagnostics: JSON-able document of each diagnostic, by name.
-            adaptive: fields of `AdaptiveRecord`.
-            provenance: fields of `CheckProvenance`.
+            adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
+            provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
             spent: what finished trials cost, with the fields of `SpentRecord`.
         """
         first = report.axes[0]

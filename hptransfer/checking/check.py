@@ -2,91 +2,25 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from hptransfer import __version__
-from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose, facts_of, of_stage, with_limits
-from hptransfer.diagnostics.base import Diagnosed, Stage
-from hptransfer.engine.flops import Spent, spent_on
-from hptransfer.engine.scheduler import OnEvent
+from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
+from hptransfer.diagnostics.base import Stage
+from hptransfer.engine.flops import spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.transfer.judge import TransferReport, combine_reports
-from hptransfer.transfer.prediction import Prediction, predict_target
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.judge import combine_reports
+from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the recipe expects, beside what was found.
-
-    Attributes:
-        expected: the recipe's `expect.verdict`.
-        found: the verdict of the check.
-    """
-
-    expected: str
-    found: Verdict
-
-
-#: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Prediction | Spent | Expectation
-
-
-class LadderProgress(Protocol):
-    """Takes notice of the trials of one ladder."""
-
-    @property
-    def on_event(self) -> OnEvent:
-        """Is called with every event of a trial."""
-
-    def expect(self, specs: Sequence[TrialSpec]) -> None:
-        """More trials will come than were announced."""
-
-
-class CheckListener(Protocol):
-    """Takes notice of a check while it runs."""
-
-    def part(self, part: CheckPart) -> None:
-        """Something is known that will not change any more."""
-
-    def ladder(self, design: CheckDesign, specs: Sequence[TrialSpec]) -> AbstractContextManager[LadderProgress]:
-        """A ladder begins with these trials; what is returned is told of them, and closed at the ladder's end."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What a check found.
-
-    Attributes:
-        report: the judgement over all hyperparameters and axes.
-        parts: everything that was found, in the order in which a person reads it.
-        evidence: the content of `transfer.json`.
-    """
-
-    report: TransferReport
-    parts: tuple[CheckPart, ...]
-    evidence: TransferFile
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The evidence as JSON-able data."""
-        return self.evidence.document
-
-    def diagnosed(self, name: str) -> Any:
-        """The report of a diagnostic; None where it was not made or had too little to judge."""
-        return next((each.report for each in self.parts if isinstance(each, Diagnosed) and each.name == name), None)
 
 
 def check(
@@ -97,7 +31,7 @@ def check(
     Args:
         session: of the recipe, with idle workers.
         name: what the user called the recipe, for hints.
-        diagnostics: names to be made besides those of the recipe.
+        diagnostics: names to be made in addition to those of the recipe.
         listener: takes notice of parts and trials; None for nobody.
 
     Raises:
@@ -116,9 +50,9 @@ def check(
     ladders = [parts.add(_run_ladder(session, design, listener)) for design in designs]
     facts = replace(facts, trials=ladders[0].trials, searched=session.store.trials(facts.proxy))
     reports = [design.judge(ladder.trials) for design, ladder in zip(designs, ladders, strict=True)]
-    beside = [diagnose(kind, each, facts, session) for kind, each in of_stage(chosen, Stage.WITH_VERDICT).items()]
-    report = parts.add(with_limits(combine_reports(reports), beside, facts))
-    for found in beside:
+    judged = [diagnose(kind, each, facts, session) for kind, each in of_stage(chosen, Stage.WITH_VERDICT).items()]
+    report = parts.add(with_limits(combine_reports(reports), judged, facts))
+    for found in judged:
         parts.add(found)
     forecast = predict_target(report, proxy=facts.proxy, target=recipe.target_size())
     if forecast is not None:
@@ -126,20 +60,10 @@ def check(
 
     for kind, each in of_stage(chosen, Stage.AFTER_VERDICT).items():
         parts.add(diagnose(kind, each, facts, session))
-    spent = parts.add(spent_on(session.store.trials(), session.costs.of_target()))
+    parts.add(spent_on(session.store.trials(), session.costs.of_target()))
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))
-    evidence = TransferFile.of(
-        report,
-        recipe=recipe.name,
-        recipe_hash=session.loaded.hash,
-        identity=session.identity.digest,
-        diagnostics={each.name: each.document for each in parts.found if isinstance(each, Diagnosed)},
-        adaptive=_rounds(designs, ladders),
-        provenance=_provenance(session, ladders),
-        spent=spent,
-    )
-    return CheckResult(report, tuple(parts.found), evidence)
+    return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))
 
 
 Part = TypeVar("Part", bound=CheckPart)
@@ -203,25 +127,3 @@ class _Silence:
 
     def expect(self, specs: Sequence[TrialSpec]) -> None:
         """Takes no notice."""
-
-
-def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
-    """What the rounds of each hyperparameter bought; those of the first stand by themselves."""
-    first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
-    names = (design.hyperparameter for design in designs[1:])
-    return first | {"others": dict(zip(names, others, strict=True))}
-
-
-def _provenance(session: Session, ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
-    trials = {trial.key: trial for ladder in ladders for trial in ladder.trials}.values()
-    return {
-        "hptransfer": __version__,
-        "python": platform.python_version(),
-        "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
-        "data": session.fingerprint,
-        "seeds": session.loaded.recipe.check.seeds,
-        "trials": len(trials),
-        "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),
-        "flops": sum(trial.flops for trial in trials),
-        "seconds": sum(trial.seconds for trial in trials),
-    }

@@ -1,4 +1,4 @@
-"""Making diagnostics: what they ask for is measured by workers, kept beside the run, and judged."""
+"""Making diagnostics: what they ask for is measured by workers, kept in the run folder, and judged."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hptransfer.transfer.slices import AXES
 
 
 def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagnostic[Any]]:
-    """The diagnostics of a check by name: those that every check makes, the recipe's, and what is asked for besides.
+    """The diagnostics of a check by name: those that every check makes, the recipe's, and those asked for.
 
     Args:
-        recipe: of the check.
+        recipe: whose `check.diagnostics` are made.
         asked: names from the command line.
 
     Raises:
@@ -64,8 +64,8 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
 
     Args:
         name: of the diagnostic, as it was looked up.
-        diagnostic: what makes it.
-        facts: of the check.
+        diagnostic: entry of the registry that asks, judges and shows.
+        facts: what the check knows at this stage.
         session: whose idle workers measure, and in whose folder measurements are kept.
 
     Raises:
@@ -96,7 +96,7 @@ def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: F
     Args:
         report: over all hyperparameters and axes.
         diagnosed: made with the verdict.
-        facts: of the check.
+        facts: what the check knows at this stage.
     """
     return replace(
         report,
@@ -122,7 +122,7 @@ def of_stage(diagnostics: dict[str, Diagnostic[Any]], stage: Stage) -> dict[str,
     """Those that are made at one stage of a check, in their order.
 
     Args:
-        diagnostics: by name.
+        diagnostics: entries of the registry by name.
         stage: when they are made.
     """
     return {name: each for name, each in diagnostics.items() if each.stage is stage}

@@ -71,7 +71,7 @@ class TableJudgement:
     """A table of finished runs, judged.
 
     Attributes:
-        source: the file.
+        source: path of the table, as the user named it.
         slices: one per hyperparameter, at least one.
     """
 

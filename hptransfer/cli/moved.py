@@ -34,7 +34,7 @@ def moved(args: Sequence[str]) -> str | None:
     """The command that does now what `check` did with these arguments; None where it still does.
 
     Args:
-        args: what stands behind `hptransfer check`.
+        args: words after `hptransfer check`.
     """
     words = [part for word in args for part in _split(word)]
     for option, command in (("--results", "judge"), ("--verify", "verify")):

@@ -21,7 +21,7 @@ def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_ru
 
     Args:
         options: of the command line.
-        diagnostic: names of diagnostics to be made besides those of the recipe.
+        diagnostic: names to be made in addition to those of the recipe.
         dry_run: print what it would take instead.
 
     Returns:

@@ -43,7 +43,7 @@ class CoordinateRow:
     Attributes:
         layer: name of the layer.
         kind: what the layer is.
-        step: optimizer steps taken.
+        step: number of optimizer steps that were taken.
         slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
         standard_error: of the slope, with Student's quantile for few residuals already in it (`slope.fit_slope`).
         largest_pair: slope between the two largest sizes.

@@ -63,7 +63,7 @@ def diagnose(parameters: Sequence[ParameterRow], layers: Sequence[CoordinateRow]
     layers before. Attention logits and tied weights are the two mistakes that no update shows.
 
     Args:
-        parameters: from `parameter_rows`.
+        parameters: powers of size of every parameter, as `parameter_rows` fits them.
         layers: judged rows of the same check, for attention and logits.
         axis: along which sizes differ.
     """

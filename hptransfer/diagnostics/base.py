@@ -1,4 +1,4 @@
-"""What a diagnostic is: a measurement beside the verdict, and everything that is made of it above training."""
+"""What a diagnostic is: a measurement in addition to the verdict, and everything that is made of it above training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Facts:
     """What a check knows.
 
     Attributes:
-        recipe: of the check.
+        recipe: model, data, training and ladders of the check.
         root: folder of the recipe, where data patterns start.
         values: base-size value of every hyperparameter at the tuned point.
         hyperparameter: name of the first that is checked.
@@ -64,7 +64,7 @@ class Facts:
         """A run at the tuned point.
 
         Args:
-            size: to train.
+            size: width, depth, batch and tokens of the run.
             seed: of initialisation and data order, at least 0.
         """
         return TrialSpec(self.recipe, self.root, size, self.values, seed)
@@ -76,7 +76,7 @@ class Request:
 
     Attributes:
         spec: the run to measure in.
-        options: JSON-able settings that determine the measurement besides the run, for `Bench.options`.
+        options: JSON-able settings that determine the measurement in addition to the run, for `Bench.options`.
     """
 
     spec: TrialSpec
@@ -154,7 +154,7 @@ class Diagnostic(Protocol[Report]):
         """What the measurements say.
 
         Args:
-            facts: of the check.
+            facts: what the check knows at this stage.
             measured: what `measure` returned, in the order of `requests`.
 
         Returns:
@@ -200,7 +200,7 @@ class Diagnosed:
         """A report with what is shown and written of it.
 
         Args:
-            name: of the diagnostic.
+            name: by which the diagnostic is looked up.
             report: as its `judge` returned it.
         """
         if report is None:

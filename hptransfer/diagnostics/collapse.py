@@ -53,7 +53,7 @@ class RunCurve:
 
     Attributes:
         size: what the curves differ in.
-        seed: the run's seed.
+        seed: of initialisation and data order.
         progress: (m,) share of training done, increasing, ending at 1.
         loss: (m,) nats.
     """
@@ -75,7 +75,7 @@ class CollapseReport:
         within: (10,) relative standard deviation of the reducible loss over seeds, mean over sizes; None for one seed.
         ratio: median of between over within; None for one seed.
         curve: (10,) the common normalised curve.
-        outcome: what that means.
+        outcome: whether the curves fall onto one.
         sentence: the outcome in words.
         sensitivity: (floor, ratio or spread) for other floors: how much hangs on L0.
     """

@@ -50,9 +50,9 @@ class CoordinateReport:
 
     Attributes:
         axis: "width" or "depth".
-        sizes: sizes measured, increasing.
-        seeds: number of seeds.
-        tolerance: allowed |slope|.
+        sizes: widths or depths that were measured, increasing.
+        seeds: number of seeds at every size.
+        tolerance: |slope| + 1.96 standard errors that is allowed.
         rows: per layer and step, sorted by name and step.
         verdict: any fault or judged FAILS decides, then any INCONCLUSIVE.
         sentence: the outcome in words, naming the parameters or layers at fault.

@@ -56,7 +56,7 @@ class Interaction:
     """Two hyperparameters around the tuned point.
 
     Attributes:
-        first, second: their names.
+        first, second: names of the two, as octaves are counted of them.
         correlation: cross-curvature over the root of the product of the curvatures, in [-1, 1]; open where no run
             varies both.
         first_per_second: octaves by which the optimum of `first` moves per octave of `second`.
@@ -103,7 +103,7 @@ def find_interactions(
     """Every pair of hyperparameters, in the order of `names`; the order of the runs does not matter.
 
     Args:
-        names: of d hyperparameters.
+        names: of the d hyperparameters, in the order of the columns.
         points: (n, d), octaves.
         losses: (n,), nats; infinite where diverged, which is left out.
         centre: (d,) the tuned point, octaves; runs far above its loss count less.

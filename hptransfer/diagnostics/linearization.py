@@ -35,8 +35,8 @@ class LazinessReport:
     Attributes:
         slope: d log2(distance) / d log2(depth).
         verdict: HOLDS when features are learned at any depth, FAILS when training becomes lazy.
-        sentence: in words.
-        depths: increasing.
+        sentence: slope and outcome in words.
+        depths: numbers of layers, increasing.
         distances: median over seeds at each depth; nan where training was not finite.
     """
 
@@ -55,7 +55,7 @@ def judge_laziness(distances: Array, depths: Sequence[int]) -> LazinessReport:
 
     Args:
         distances: (seeds, depths), at least 0.
-        depths: increasing.
+        depths: numbers of layers, increasing.
 
     Raises:
         UsageError: too few depths or seeds, or distances that are no numbers or 0 for most seeds.

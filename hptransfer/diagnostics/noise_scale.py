@@ -66,7 +66,7 @@ class NoiseScaleRow:
 
     Attributes:
         progress: share of training done, in (0, 1].
-        simple: B_simple in examples.
+        simple: B_simple of the plain gradients, examples.
         adapted: the same for gradients in the optimizer's own metric: each entry times the root of its effective rate.
             It equals `simple` for SGD with one rate, and does not change with the gauge in which a plan is written.
     """
@@ -81,10 +81,10 @@ class NoiseScaleReport:
     """The noise scale along training, and where the batch lies that was trained with.
 
     Attributes:
-        batch_size: examples per step.
+        batch_size: number of examples per optimizer step.
         rows: by moment; empty where training was not finite.
         standing: of the batch: below or above the 95% intervals of all moments in both metrics, or open.
-        sentence: in words.
+        sentence: where the batch lies, in words.
     """
 
     batch_size: int
@@ -129,7 +129,7 @@ def judge_noise_scale(runs: Iterable[Mapping[str, Any]], batch_size: int) -> Noi
     Args:
         runs: each with "moments": per moment "progress", "small_batch", "big_batch" and "pairs", which holds "small",
             "big", "adapted_small" and "adapted_big"; none where training was not finite.
-        batch_size: examples per step.
+        batch_size: number of examples per optimizer step.
 
     Raises:
         UsageError: no runs.

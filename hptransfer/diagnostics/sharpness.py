@@ -30,10 +30,10 @@ class SharpnessRow:
     """One width.
 
     Attributes:
-        width: of the models.
+        width: of the models that were measured.
         sharpness: top eigenvalue times effective rate at the end of training, geometric mean over seeds; nan where a
             seed diverged.
-        ratio: of the threshold.
+        ratio: sharpness as a share of the threshold.
     """
 
     width: int
@@ -47,10 +47,10 @@ class SharpnessReport:
 
     Attributes:
         threshold: above it, a quadratic with a frozen preconditioner diverges.
-        rows: by width, increasing.
+        rows: one per width, increasing.
         slope: d log sharpness / d log width with its 95% interval.
         verdict: HOLDS when sharpness does not depend on width.
-        sentence: in words.
+        sentence: slope and outcome in words.
     """
 
     threshold: float

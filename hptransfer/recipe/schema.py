@@ -355,7 +355,7 @@ class Check(Section):
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
     diagnostics: Annotated[tuple[Annotated[str, registered(DIAGNOSTICS)], ...], Field(max_length=32, strict=False)] = ()
-    """measured besides, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
+    """measured in addition, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
     `noise-scale` (of gradients, the proxy trained once more), `linearization` (how far residual blocks are from linear
     in their own weights, over at least 3 `sizes.depths`), or a `module:attribute` of one's own; `check --diagnostic`
     asks for one once"""

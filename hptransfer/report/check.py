@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.checking.adaptive import AdaptiveResult, Round
-from hptransfer.checking.check import CheckPart, CheckResult, Expectation
 from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.flops import Spent
 from hptransfer.engine.scheduler import OnEvent, relative_cost
@@ -37,8 +37,8 @@ def render_check(result: CheckResult, console: Console) -> None:
     """Print everything that a check found.
 
     Args:
-        result: of the check.
-        console: where to print.
+        result: everything that the check found.
+        console: where tables and sentences are printed.
     """
     for part in result.parts:
         print_part(part, console)
@@ -48,8 +48,8 @@ def print_part(part: CheckPart, console: Console) -> None:
     """Print one part of a check.
 
     Args:
-        part: what was found.
-        console: where to print.
+        part: one of the things that a check finds.
+        console: where tables and sentences are printed.
     """
     match part:
         case Diagnosed():
@@ -77,7 +77,7 @@ class CheckPrinter:
         console: where parts are printed; a quiet one prints none.
         recipe: name of the recipe, for the progress on stderr.
         workers: trials at a time.
-        quiet: show no progress.
+        quiet: whether progress is left out.
     """
 
     console: Console
@@ -94,7 +94,7 @@ class CheckPrinter:
         """Show the progress of one ladder.
 
         Args:
-            design: of the ladder.
+            design: sizes and checked hyperparameter of the ladder.
             specs: trials that it begins with.
         """
         with Progress(
@@ -133,7 +133,7 @@ def save_check(result: CheckResult, folder: RunFolder) -> tuple[Path, ...]:
     """Write the figures and `transfer.json`.
 
     Args:
-        result: of the check.
+        result: everything that the check found.
         folder: run folder of the recipe.
 
     Returns:
@@ -167,14 +167,14 @@ def rounds_table(rounds: Sequence[Round]) -> Table:
     for name in ("trials", "axis", "drift", "regret up to", "verdict", "spent on"):
         table.add_column(name, justify="right" if name in ("trials", "regret up to") else "left")
     for each in rounds:
-        for place, look in enumerate(each.looks):
-            high = look.regret.high
+        for place, axis in enumerate(each.axes):
+            high = axis.regret.high
             table.add_row(
                 "" if place else str(each.trials),
-                look.axis,
-                f"{_end(look.drift.low)} to {_end(look.drift.high)}",
+                axis.axis,
+                f"{_end(axis.drift.low)} to {_end(axis.drift.high)}",
                 "open" if math.isinf(high) else f"{high:.2%}",
-                look.verdict.value,
+                axis.verdict.value,
                 "" if place else ", ".join(dict.fromkeys(each.bought)),
             )
     return table

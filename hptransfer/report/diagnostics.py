@@ -18,7 +18,7 @@ def print_diagnosed(diagnosed: Diagnosed, console: Console) -> None:
     """Print lines and tables of one diagnostic; nothing where it had too little to judge.
 
     Args:
-        diagnosed: what it found.
+        diagnosed: lines and tables of one diagnostic.
         console: where to print; plain ASCII where its encoding is not UTF-8.
     """
     plus_minus = glyphs_of(console).plus_minus

@@ -94,7 +94,7 @@ def draw_curves(
         sizes: the ladder, at least one size.
         transferred: the transferred value in the hyperparameter's own unit; a vertical line.
         width: columns of the terminal, at least 40.
-        glyphs: the character set.
+        glyphs: characters that are drawn with.
     """
     canvas = _Canvas(sizes, math.log2(transferred), max(40, width), glyphs)
     for index, size in enumerate(sizes):

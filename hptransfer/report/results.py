@@ -43,8 +43,8 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
     """Print each slice's groups with their tables and verdicts, then the overall verdict where there are several.
 
     Args:
-        judgement: of the table.
-        console: where to print.
+        judgement: of every slice and group of the table.
+        console: where tables and sentences are printed.
     """
     several = len(judgement.slices) > 1
     for each in judgement.slices:

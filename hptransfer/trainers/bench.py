@@ -37,7 +37,7 @@ class Bench:
 
     @property
     def settings(self) -> TrainingSettings:
-        """How the run trains, besides its parameter groups."""
+        """How the run trains: steps, batch, schedule and what the optimizer reads."""
         return training_settings(self.spec)
 
     @property

@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from hptransfer.artifacts.transfer import read_transfer
-from hptransfer.checking.check import CheckResult, check
+from hptransfer.checking.check import check
+from hptransfer.checking.result import CheckResult
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.report.check import render_check
 from hptransfer.scaling.scale import scale
@@ -70,7 +71,7 @@ def test_rounds_are_recorded(tmp_path: Path) -> None:
 
     assert adaptive["ended"] == "settled"
     assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
-    assert all(each["looks"][0]["drift"]["low"] < 0 < each["looks"][0]["drift"]["high"] for each in adaptive["rounds"])
+    assert all(each["axes"][0]["drift"]["low"] < 0 < each["axes"][0]["drift"]["high"] for each in adaptive["rounds"])
     assert all(each["bought"] for each in adaptive["rounds"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.checking.check import CheckResult
+from hptransfer.checking.result import CheckResult
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text

@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from hptransfer.checking.check import CheckResult, check
+from hptransfer.checking.check import check
+from hptransfer.checking.result import CheckResult
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
