@@ -18,6 +18,7 @@ from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.slices import AXES
+from hptransfer.trials.messages import DiagnosticMessage
 
 
 def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagnostic[Any]]:
@@ -76,11 +77,8 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     for request in requests:
         options = json.dumps(dict(request.options), sort_keys=True, allow_nan=False)
         determined = f"{session.key(request.spec)}:{name}:{diagnostic.version}:{options}"
-        payloads[hashlib.sha256(determined.encode()).hexdigest()] = request.spec.payload() | {
-            "task": "diagnostic",
-            "diagnostic": name,
-            "options": dict(request.options),
-        }
+        message = DiagnosticMessage.of(name, request.spec, session.identity.fingerprint, request.options)
+        payloads[hashlib.sha256(determined.encode()).hexdigest()] = message.payload()
     if not payloads:
         return Diagnosed.of(name, diagnostic.judge(facts, ()))
     folder = session.folder.path / "measurements"

@@ -13,8 +13,8 @@ from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.base import Diagnosed
+from hptransfer.engine.events import OnEvent
 from hptransfer.engine.flops import Spent
-from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import Prediction
@@ -123,7 +123,7 @@ def _provenance(session: Session, ladders: Sequence[AdaptiveResult]) -> dict[str
         "hptransfer": __version__,
         "python": platform.python_version(),
         "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
-        "data": session.fingerprint,
+        "data": session.identity.fingerprint,
         "seeds": session.loaded.recipe.check.seeds,
         "trials": len(trials),
         "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),

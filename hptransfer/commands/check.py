@@ -11,9 +11,9 @@ from hptransfer.checking.check import check
 from hptransfer.checking.forecast import wanted_trials
 from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.report.session import session_of
 
 
 def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_run: bool) -> int:
@@ -39,7 +39,7 @@ def check_command(options: TrainingOptions, *, diagnostic: Sequence[str], dry_ru
         printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
         result = check(session, options.recipe, diagnostics=diagnostic, listener=printer)
         save_check(result, session.folder)
-        session.tracking.result("check", result.document)
+        session.announce("check", result.document)
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status

@@ -9,10 +9,10 @@ from rich.console import Console
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.files import write_atomically
 from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.report.scale import describe_scaled
+from hptransfer.report.session import session_of
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.result import tuned_document
@@ -37,7 +37,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
         checked = check(session, options.recipe, listener=printer)
         save_check(checked, session.folder)
-        session.tracking.result("check", checked.document)
+        session.announce("check", checked.document)
         verdict = checked.report.verdict
         target = None
         if force or verdict is Verdict.TRANSFERS:

@@ -13,7 +13,7 @@ from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry
 from hptransfer.sizes import Size
-from hptransfer.trainers.bench import Bench
+from hptransfer.trainers._bench import Bench
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.slices import SizeAxis
 from hptransfer.trials.spec import TrialSpec

@@ -122,7 +122,7 @@ class Sharpness(Diagnostic[SharpnessReport]):
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> SharpnessReport:
         """Sharpness against the threshold of the optimizer, with its values at the largest width."""
-        from hptransfer.trainers.torch import training_settings
+        from hptransfer.trainers._torch_runs import training_settings
         from hptransfer.training.optimizers.base import OPTIMIZERS
 
         settings = training_settings(self.requests(facts)[-1].spec)

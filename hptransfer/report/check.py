@@ -17,8 +17,9 @@ from hptransfer.checking.adaptive import AdaptiveResult, Round
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
+from hptransfer.engine.events import OnEvent
 from hptransfer.engine.flops import Spent
-from hptransfer.engine.scheduler import OnEvent, relative_cost
+from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
 from hptransfer.report.diagnostics import print_diagnosed
 from hptransfer.report.prediction import describe_forecast

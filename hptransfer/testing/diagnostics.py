@@ -15,7 +15,8 @@ from hptransfer.diagnostics.base import DIAGNOSTICS, Columns, Diagnosed, Diagnos
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
-from hptransfer.trainers.bench import run_diagnostic
+from hptransfer.trainers._bench import run_diagnostic
+from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.trial import Trial, TrialState
 
 _RECIPE = {
@@ -60,7 +61,7 @@ class DiagnosticConformance:
         """What a worker answers to each request, through JSON as between processes."""
         found = []
         for request in requests:
-            payload = request.spec.payload() | {"diagnostic": self.name, "options": dict(request.options)}
+            payload = DiagnosticMessage.of(self.name, request.spec, options=request.options).payload()
             found.append(json.loads(json.dumps(run_diagnostic(json.loads(json.dumps(payload))), allow_nan=False)))
         return found
 
@@ -122,7 +123,7 @@ class DiagnosticConformance:
 
 
 def _plain(request: Request) -> Mapping[str, Any]:
-    return {"spec": request.spec.payload(), "options": dict(request.options)}
+    return DiagnosticMessage.of("any", request.spec, options=request.options).payload()
 
 
 def facts_of_recipe(recipe: Recipe) -> Facts:

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.trainers.bench import run_diagnostic
-from hptransfer.trials.spec import TrialSpec, request_from_payload
-from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
-from tests.support.landscape import FINGERPRINT, cost
+from hptransfer.trainers._bench import run_diagnostic
+from hptransfer.trials.messages import DiagnosticMessage, TrialMessage, TrialResult
+from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Trial, TrialState
+from tests.support.landscape import without_training
 
 #: of its recipes: 10 steps of 64 examples of 64 positions
 TOKENS = 10 * 64 * 64
@@ -62,26 +63,25 @@ check: {{seeds: {seeds}{check}}}
 
 def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training or measuring."""
-    if payload.get("task") == "cost":
-        return cost(payload)
-    request = request_from_payload(payload)
+    if (answer := without_training(payload)) is not None:
+        return answer
+    task = payload["task"]
+    message = (DiagnosticMessage if task == "diagnostic" else TrialMessage).parse(payload)
+    request = message.spec
     landscape = json.loads(request.recipe.description)
-    if payload.get("task") == "diagnostic":
+    if task == "diagnostic":
         return measured(payload, request, landscape)
     time.sleep(landscape.get("seconds", 0.0))
-    key = request.key(FINGERPRINT)
     if "log" in landscape:
         with open(landscape["log"], "a", encoding="utf-8") as log:
-            log.write(f"{key}\n")
+            log.write(f"{payload['key']}\n")
     loss = _loss(request, landscape)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
     # falls to the final loss, which is all that differs between sizes
     curve = tuple((step, loss + (20 / step) ** 0.5 - 1) for step in range(1, 21)) if landscape.get("curves") else ()
-    return trial_to_dict(
-        Trial(
-            key, request.size, request.hyperparameters, request.seed, state, loss, curve=curve, flops=1e6, seconds=0.1
-        )
-    )
+    values = request.hyperparameters
+    trial = Trial(payload["key"], request.size, values, request.seed, state, loss, curve, flops=1e6, seconds=0.1)
+    return TrialResult.of(trial).payload()
 
 
 def measured(payload: Mapping[str, Any], request: TrialSpec, landscape: Mapping[str, Any]) -> dict[str, Any]:

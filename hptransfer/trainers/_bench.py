@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.registered import DIAGNOSTICS
-from hptransfer.trainers.torch import cached_corpus, planned, planned_model, training_settings
-from hptransfer.trials.spec import TrialSpec, request_from_payload
+from hptransfer.trainers._torch_runs import accepted_corpus, planned, planned_model, training_settings
+from hptransfer.trials.messages import DiagnosticMessage
+from hptransfer.trials.spec import TrialSpec
 
 if TYPE_CHECKING:  # torch is imported only where a worker measures
     from torch import nn
@@ -23,17 +24,29 @@ class Bench:
     """One run to measure in.
 
     Attributes:
-        spec: size, hyperparameters and seed of the run.
-        options: settings that the diagnostic's request added.
+        message: the coordinator's, with the run and the request's options.
     """
 
-    spec: TrialSpec
-    options: Mapping[str, Any]
+    message: DiagnosticMessage
+
+    @property
+    def spec(self) -> TrialSpec:
+        """Size, hyperparameters and seed of the run."""
+        return self.message.spec
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Settings that the diagnostic's request added."""
+        return self.message.options
 
     @property
     def corpus(self) -> Corpus:
-        """The recipe's data."""
-        return cached_corpus(self.spec.recipe.data, self.spec.root)
+        """The recipe's data.
+
+        Raises:
+            UsageError: the data here are not the coordinator's.
+        """
+        return accepted_corpus(self.message)
 
     @property
     def settings(self) -> TrainingSettings:
@@ -54,12 +67,11 @@ def run_diagnostic(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Measure what a diagnostic asked for; an entry point of a worker.
 
     Args:
-        payload: a trial's, with "diagnostic" (its name) and "options" (the request's).
+        payload: of a `DiagnosticMessage`.
 
     Returns:
         "size", "seed" and what the diagnostic's `measure` returns.
     """
-    spec = request_from_payload(payload)
-    diagnostic = DIAGNOSTICS.look_up(payload["diagnostic"])
-    measured = diagnostic.measure(Bench(spec, payload["options"]))
-    return {"size": asdict(spec.size), "seed": spec.seed, **measured}
+    message = DiagnosticMessage.parse(payload)
+    measured = DIAGNOSTICS.look_up(message.diagnostic).measure(Bench(message))
+    return {"size": asdict(message.size), "seed": message.seed, **measured}

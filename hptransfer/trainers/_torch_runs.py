@@ -1,0 +1,172 @@
+"""One run in this process: the model, trained by the plan of its size, and what is measured on the way."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hptransfer import __version__
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.plan import Plan
+from hptransfer.recipe.schema import Data
+from hptransfer.sizes import Size
+from hptransfer.trials.messages import (
+    SpecMessage,
+    TrialMessage,
+    TrialResult,
+    refusal,
+)
+from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Trial
+
+if TYPE_CHECKING:  # torch is imported only where a worker trains
+    from torch import nn
+
+    from hptransfer.models.shape_reading import ModelReading
+    from hptransfer.training.data import Corpus
+    from hptransfer.training.loop import TrainingSettings
+    from hptransfer.training.shard import Shard
+
+
+def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResult:
+    """Train one model in this process, or with several processes this one's share.
+
+    Args:
+        message: the run.
+        shard: which of the processes this is; None for the only one.
+
+    Returns:
+        The finished trial, the same in every process but for the time; or a refusal where the data are others.
+    """
+    from hptransfer.models.cost import training_flops
+    from hptransfer.training.loop import train
+    from hptransfer.training.shard import WHOLE
+
+    spec = message.spec
+    corpus = cached_corpus(spec.recipe.data, spec.root)
+    refused = refusal(message, corpus.fingerprint)
+    if refused is not None:
+        return TrialResult(key=message.key, refused=refused)
+    module, groups = planned_model(spec)
+    settings = training_settings(spec)
+    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
+    cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
+    trial = Trial(
+        key=message.key,
+        size=spec.size,
+        hyperparameters=spec.hyperparameters,
+        seed=spec.seed,
+        state=outcome.state,
+        loss=outcome.loss,
+        curve=outcome.curve,
+        flops=cost * outcome.steps / settings.steps,
+        seconds=outcome.seconds,
+        provenance=provenance(corpus.fingerprint),
+    )
+    return TrialResult.of(trial)
+
+
+def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """A model initialised by the plan of its size, and its optimizer groups."""
+    from hptransfer.models.applied_plan import AppliedPlan
+    from hptransfer.models.build import build_model
+
+    rows = planned(spec).rows
+    module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
+    applied = AppliedPlan(rows)
+    applied.init_(module, spec.seed)
+    return module, applied.param_groups(module)
+
+
+def planned(spec: TrialSpec) -> Plan:
+    """The plan of the spec's size in gauge `plain`."""
+    from hptransfer.models.api import options_of, plan_reading
+
+    recipe = spec.recipe
+    return plan_reading(
+        recipe.parameterization,
+        spec.base,
+        spec.size,
+        cached_reading(recipe.model.model_dump_json(), spec.base, spec.size),
+        spec.hyperparameters,
+        optimizer=recipe.training.optimizer,
+        options=options_of(recipe.parameterization),
+    ).whole_plan
+
+
+def training_settings(spec: TrialSpec) -> TrainingSettings:
+    """What the loop needs besides the parameter groups."""
+    from hptransfer.training.loop import TrainingSettings
+
+    training = spec.recipe.training
+    values = {**spec.hyperparameters, **planned(spec).optimizer_values}  # betas follow batch and duration
+    return TrainingSettings(
+        steps=spec.recipe.steps(spec.size),
+        batch_size=spec.size.batch_size,
+        context=spec.recipe.model.context,
+        optimizer=training.optimizer,
+        loss=training.loss,
+        beta1=values["beta1"],
+        beta2=values["beta2"],
+        momentum=values["momentum"],
+        schedule=training.schedule,
+        warmup=values["warmup"],
+        clip=training.clip,
+        evaluation_batches=training.evaluation_batches,
+        evaluation_size=training.batch_size,
+    )
+
+
+def provenance(fingerprint: str) -> dict[str, str]:
+    """What a reader needs to train the run again, besides its identity."""
+    import torch
+
+    return {
+        "hptransfer": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": "cpu",
+        "threads": str(torch.get_num_threads()),
+        "data": fingerprint,
+    }
+
+
+def accepted_corpus(message: SpecMessage) -> Corpus:
+    """The corpus of a measurement.
+
+    Args:
+        message: of the coordinator, with the data's fingerprint.
+
+    Raises:
+        UsageError: the data here are not the coordinator's.
+    """
+    corpus = cached_corpus(message.recipe.data, message.root)
+    refused = refusal(message, corpus.fingerprint)
+    if refused is not None:
+        raise UsageError("data must stay the same while a command works", received=refused)
+    return corpus
+
+
+@lru_cache(maxsize=4)
+def cached_corpus(data: Data, root: Path) -> Corpus:
+    """The corpus, read once per process."""
+    from hptransfer.training.data import load_corpus
+
+    return load_corpus(data, root)
+
+
+@lru_cache(maxsize=64)
+def cached_reading(model: str, base: Size, size: Size) -> ModelReading:
+    """What was read of a model's size, once per process.
+
+    Args:
+        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
+        base: the size at which every factor of a rule is 1.
+        size: to read.
+    """
+    from hptransfer.models.shape_reading import read_recipe_model
+    from hptransfer.recipe.schema import MODEL
+
+    return read_recipe_model(MODEL.validate_json(model), base, size)
