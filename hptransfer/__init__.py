@@ -7,10 +7,10 @@ loaded on first use, so that `import hptransfer` needs neither torch nor optuna.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from hptransfer.models.api import plan
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
@@ -49,11 +49,6 @@ __all__ = [
     "write_base_shapes",
 ]
 
-try:
-    __version__ = version("hptransfer")
-except PackageNotFoundError:  # running from a source tree that was never installed
-    __version__ = "0+unknown"
-
 _PUBLIC = {
     "AxisReport": "hptransfer.transfer.judge",
     "Interval": "hptransfer.statistics.interval",
@@ -80,6 +75,18 @@ _PUBLIC = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        globals()["__version__"] = _version()
+        return globals()["__version__"]
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'hptransfer' has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
+
+    try:
+        return version("hptransfer")
+    except PackageNotFoundError:  # running from a source tree that was never installed
+        return "0+unknown"

@@ -4,45 +4,42 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from hptransfer.checking.judge_table import TableQuestion, judge_table
+from hptransfer.cli.options import Column, Json, Quiet
 from hptransfer.errors import UsageError
-from hptransfer.report.results import describe_table, print_table_judgement, table_document
-from hptransfer.results_table.columns import NamedColumns
 
 
 def judge_command(
-    results: Path,
+    results: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet.")
+    ],
     *,
-    size_column: str | None,
-    value_column: Sequence[str],
-    loss_column: str | None,
-    seed_column: str | None,
-    group_column: str | None,
-    where: Sequence[str],
-    transferred: float | None,
-    target: int | None,
-    as_json: bool,
-    quiet: bool,
+    size_column: Column = None,
+    value_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
+    ] = None,
+    loss_column: Column = None,
+    seed_column: Column = None,
+    group_column: Column = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
+    ] = None,
+    transferred: Annotated[
+        float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
+    ] = None,
+    target: Annotated[int | None, typer.Option(min=1, help="A size to predict for.", show_default=False)] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Judge a table and print the verdict per group; nothing is trained or written.
+    """Judge a table of finished runs; nothing is trained.
 
-    Args:
-        results: a .csv, .tsv, .jsonl, .json or .parquet file.
-        size_column: column of the sizes; None is to be inferred, as for the four that follow.
-        value_column: columns of hyperparameters; none is inferred; with several each is judged on its own slice.
-        loss_column: column of the final losses.
-        seed_column: column of the seeds.
-        group_column: column whose values are judged apart.
-        where: `COLUMN=VALUE` conditions that rows must meet.
-        transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
-        target: size to predict the optimum and the loss for; None for no prediction.
-        as_json: print JSON instead of tables.
-        quiet: do not say what was inferred.
+    Groups are judged apart, and each value column on its own slice. What was inferred is said on stderr.
 
     Returns:
         The exit status of the overall verdict: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
@@ -51,9 +48,15 @@ def judge_command(
         UsageError: the table cannot be read or understood.
         InconclusiveError: a size diverged at every value.
     """
+    from rich.console import Console
+
+    from hptransfer.checking.judge_table import TableQuestion, judge_table
+    from hptransfer.report.results import describe_table, print_table_judgement, table_document
+    from hptransfer.results_table.columns import NamedColumns
+
     columns = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    conditions = dict(_condition(text) for text in where)
-    judgement = judge_table(results, TableQuestion(columns, tuple(value_column), conditions, transferred, target))
+    conditions = dict(_condition(text) for text in where or ())
+    judgement = judge_table(results, TableQuestion(columns, tuple(value_column or ()), conditions, transferred, target))
     if not quiet:
         for line in describe_table(judgement):
             print(line, file=sys.stderr)

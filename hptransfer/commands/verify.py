@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Annotated
 
-from hptransfer.report.prediction import describe_ends
-from hptransfer.scaling.verify import verify
+import typer
+
+from hptransfer.cli.options import DEFAULT_RUNS, Json, RecipeArgument, Runs
 
 
-def verify_command(recipe: str, finished: str, runs: Path, as_json: bool) -> int:
-    """Compare a finished run of the target with what was predicted.
+def verify_command(
+    recipe: RecipeArgument,
+    finished: Annotated[
+        str, typer.Argument(metavar="LOSS|FILE", help="The final loss of the target's run, or a file with it.")
+    ],
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> int:
+    """Compare the target's finished run with the prediction that scale registered.
 
-    Args:
-        recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
-        finished: the run's final loss in nats, or a file with it.
-        runs: the folder of run folders.
-        as_json: print JSON instead of a sentence.
+    The recipe may also be the `target.yaml` that holds the prediction.
 
     Returns:
         0 when the loss lies inside the predicted interval, 1 outside; a run that diverged lies outside.
@@ -25,6 +29,9 @@ def verify_command(recipe: str, finished: str, runs: Path, as_json: bool) -> int
         UsageError: there is no prediction, it was edited, or the loss cannot be read.
         InconclusiveError: the prediction says nothing about the loss.
     """
+    from hptransfer.report.prediction import describe_ends
+    from hptransfer.scaling.verify import verify
+
     found = verify(recipe, finished, runs)
     if as_json:
         print(json.dumps(found.document, indent=2, allow_nan=False))
