@@ -15,7 +15,7 @@ from hptransfer.data.corpus import read_text
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically
-from hptransfer.recipe.changes import Change, Effect, changes
+from hptransfer.recipe.changes import Change, Effect, changes, without_removed_keys
 from hptransfer.recipe.load import LoadedRecipe, recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder
@@ -47,9 +47,9 @@ def read_snapshot(path: Path) -> RecipeSnapshot | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
-        recipe = Recipe.model_validate_json(json.dumps(content["recipe"]))
+        recipe = Recipe.model_validate_json(json.dumps(without_removed_keys(content["recipe"])))
         return RecipeSnapshot(recipe, str(content["fingerprint"]), str(content["file"]))
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
         return None
 
 

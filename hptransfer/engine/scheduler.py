@@ -6,9 +6,8 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import Streak
@@ -21,7 +20,7 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.trials import OpenTrial, TrialStore
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, trial_from_dict
+from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0
@@ -32,10 +31,6 @@ _MOST_KILLS = 2
 
 
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
-
-
-#: (step, limit) pairs at which a trial is stopped early
-Rungs = Sequence[tuple[int, float]]
 
 
 OnEvent = Callable[[TrialEvent], None]
@@ -59,7 +54,6 @@ def run_requests(
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
-    rungs: Mapping[str, Rungs] = MappingProxyType({}),
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
@@ -76,7 +70,6 @@ def run_requests(
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
-        rungs: by key, where a trial is stopped early; one that was stopped before is not run again. Others run whole.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -92,13 +85,10 @@ def run_requests(
     keys = [request.key(fingerprint) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = []
-    done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
     for key, request in by_key.items():
         found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
             on_event(_event("reused", request, found))
-        elif key in done_with:
-            continue
         elif failed is not None:
             on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
@@ -108,7 +98,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder, rungs).train()
+        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -130,7 +120,6 @@ class _Run:
     meter: Meter
     streak: Streak
     folder: RunFolder | None
-    rungs: Mapping[str, Rungs]
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     objection: str | None = None
@@ -169,7 +158,7 @@ class _Run:
         left = len(self.waiting) + len(self.running)
         if not left:
             return
-        finished = self._paid
+        finished = self.store.trials()
         _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
         spent = self.objection or self.meter.blocking_limit(finished, (), wanted.size)
         raise BudgetError(
@@ -179,23 +168,18 @@ class _Run:
             "command again: it continues",
         )
 
-    @property
-    def _paid(self) -> list[Trial]:
-        """Trials that the budget has paid for."""
-        return [*self.store.trials(), *self.store.stopped_trials()]
-
     def _hand_out(self) -> None:
         self.objection = None
         while self.waiting and len(self.running) < self.pool.workers:
             key, request = self.waiting[0]
             sizes = [attempt.request.size for attempt in self.running.values()]
-            self.objection = self.meter.blocking_limit(self._paid, sizes, request.size)
+            self.objection = self.meter.blocking_limit(self.store.trials(), sizes, request.size)
             if self.objection:
                 return
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            self.pool.submit(key, request.payload() | ({"rungs": self.rungs[key]} if self.rungs.get(key) else {}))
+            self.pool.submit(key, request.payload())
             self.on_event(_event("started", request))
 
     def _take(self, timeout: float) -> None:
@@ -209,6 +193,8 @@ class _Run:
         attempt = self.running[result.task_id]
         try:
             trial = trial_from_dict(result.value)
+            if trial.state is TrialState.STOPPED:
+                raise ValueError("it was stopped before its last step")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"what the trial returned is no finished trial: {error}"
             self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))

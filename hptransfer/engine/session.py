@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.recipe_snapshot import reconcile_recipe, write_snapshot
-from hptransfer.engine.scheduler import OnEvent, Rungs, run_requests
+from hptransfer.engine.scheduler import OnEvent, run_requests
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
@@ -68,9 +68,7 @@ class Session:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
-    def run(
-        self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
-    ) -> list[Trial]:
+    def run(self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
 
         def told(event: TrialEvent) -> None:
@@ -87,7 +85,6 @@ class Session:
             on_event=told,
             meter=self.meter,
             folder=self.folder,
-            rungs=rungs or {},
         )
 
 

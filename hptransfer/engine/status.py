@@ -140,7 +140,7 @@ def _steps(found: Located, finished: Iterable[SeenTrial]) -> tuple[Step, ...]:
     recipe, keys = found.recipe, {trial.key for trial in finished}
     phases = Counter(trial.phase for trial in finished)
     tuned = _tuned(found)
-    wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
+    wanted = recipe.tune.trials
     steps = [
         Step("search", min(phases["search"], wanted), wanted),
         Step("confirm", min(phases["confirm"], recipe.tune.confirm_seeds), recipe.tune.confirm_seeds),

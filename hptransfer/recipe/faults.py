@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.changes import REMOVED
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
@@ -102,12 +103,13 @@ def _missing(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     key, section = str(path[-1]), path[:-1]
+    removed = REMOVED.get(tuple(map(str, path)))
     inside = f"`{dotted(section)}`" if section else "a recipe"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
     if suggestion.closest(key, allowed) is None and (elsewhere := homes(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
-    return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
+    return f"`{key}` is not a key of {inside}", removed or hint, "recipe/unknown-key"
 
 
 def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

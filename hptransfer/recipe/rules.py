@@ -344,8 +344,6 @@ def _without_effect(draft: Draft) -> Iterator[Violation]:
 
 #: values around an optimum: a parabola and one more on each side
 FEWEST_ON_A_LINE = 5
-#: seeds after which an exact signed-rank test can call a value worse at the level 0.1: the smallest p is 2^-4
-FEWEST_PAIRS = 4
 
 
 def _seeds(draft: Draft) -> Iterator[Violation]:
@@ -439,15 +437,6 @@ def _check(draft: Draft) -> Iterator[Violation]:
         yield Violation(("check", "coordinate", "steps"), "`check.coordinate.steps` must increase strictly", received)
 
 
-def _early_stopping(draft: Draft) -> Iterator[Violation]:
-    tune = draft.tune
-    if tune is not None and tune.early_stopping == "seeds" and (tune.seeds or 1) <= FEWEST_PAIRS:
-        rule = f"`seeds > {FEWEST_PAIRS}` must hold for `early_stopping: seeds`: no fewer show that a value is worse"
-        received = f"seeds={tune.seeds}" if tune.seeds is not None else "`tune.seeds` is missing"
-        hint = f"add `seeds: {2 * FEWEST_PAIRS}`, or delete `early_stopping`"
-        yield Violation(("tune", "early_stopping"), rule, received, hint)
-
-
 _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _heads,
     _data_files,
@@ -460,7 +449,6 @@ _RULES: tuple[Callable[[Draft], Iterator[Violation]], ...] = (
     _space,
     _without_effect,
     _seeds,
-    _early_stopping,
     _enqueued,
     _linearisation,
     _check,

@@ -288,9 +288,6 @@ class Tune(Section):
     """fresh seeds trained at the recommended values, besides `trials`"""
     sampler: SamplerName = "auto"
     """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
-    early_stopping: Literal["none", "asha", "seeds"] = "none"
-    """`asha` stops trials whose training loss is hopeless after a quarter and half of the run; `seeds` trains no
-    further seed at values that four or more seeds show to be clearly worse than the best (docs/search.md)"""
     enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
     """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from hptransfer.search.space import Axis, Space
@@ -54,30 +54,16 @@ class Recommendation:
         )
 
 
-def recommend(space: Space, finished: Sequence[Trial], stopped: Sequence[Trial] = ()) -> Recommendation | None:
+def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     """The recommendation of a search; the order of `finished` does not matter.
 
     Args:
         space: what was searched.
         finished: complete and diverged trials.
-        stopped: early, for being worse: they are never fitted, but beyond one of them lies no optimum.
 
     Returns:
         None when no trial is complete.
     """
-    found = _recommend(space, finished)
-    if found is None or not stopped:
-        return found
-    edges = {}
-    for name, end in found.edges.items():
-        tried = [trial.hyperparameters[name] for trial in stopped]
-        beyond = any(value > found.values[name] if end == "high" else value < found.values[name] for value in tried)
-        if not beyond:
-            edges[name] = end
-    return replace(found, edges=edges)
-
-
-def _recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     if not complete:
         return None

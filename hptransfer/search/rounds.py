@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from hptransfer.recipe.schema import SamplerName
 from hptransfer.search.sampler import central_values, propose, search_settings
-from hptransfer.search.seed_pruning import clearly_worse
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
 
 #: values around the optimum that further seeds train: a parabola and one more on each side
 STEADIED_VALUES = 5
 _MOST_DEFAULT_SEEDS = 3
-_ALONE = "the other values around the optimum are clearly worse, and a seed at one value alone tells nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +24,10 @@ class Decision:
     Attributes:
         values: of the searched hyperparameters.
         seed: of initialisation and data order.
-        spared: why it is not trained; empty where it is.
     """
 
     values: Mapping[str, float]
     seed: int
-    spared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,6 @@ class Rounds:
             the trials allow it.
         sampler: a recipe's `tune.sampler`.
         enqueued: a recipe's `tune.enqueue`.
-        sparing: whether seeds are spared at values that are clearly worse: `tune.early_stopping: seeds`.
     """
 
     space: Space
@@ -55,7 +50,6 @@ class Rounds:
     wanted_seeds: int | None = None
     sampler: SamplerName = "auto"
     enqueued: Sequence[Mapping[str, float]] = ()
-    sparing: bool = False
 
     @property
     def seeds(self) -> range:
@@ -88,13 +82,12 @@ class Rounds:
         Args:
             asked: every decision so far, in order.
             finished: results of those that have one.
-            count: trials wanted, at most those left; a spared one counts as well.
+            count: trials wanted, at most those left.
         """
-        spent = len(finished) + sum(bool(decision.spared) for decision in asked)
         explored = sum(trial.seed == self.first_seed for trial in finished)
         return (
             self._explore(asked, finished, min(count, self.exploring - explored))
-            or self._steady(asked, finished)[: self.trials - spent]
+            or self._steady(asked, finished)[: self.trials - len(finished)]
             or self._explore(asked, finished, count)
         )
 
@@ -123,20 +116,8 @@ class Rounds:
         for seed in self.seeds[1:]:
             fresh = [value for value in values if (self._identity(value), seed) not in known]
             if len(fresh) > len(values) // 2:  # a moved optimum does not start a seed again
-                return self._spare(fresh, seed, asked, finished)
+                return [Decision(value, seed) for value in fresh]
         return []
-
-    def _spare(
-        self, values: Sequence[Mapping[str, float]], seed: int, asked: Sequence[Decision], finished: Sequence[Trial]
-    ) -> list[Decision]:
-        """The values with this seed, without those that are clearly worse."""
-        worse = clearly_worse(self.space, finished) if self.sparing else {}
-        reasons = {each: found.reason for each, found in worse.items()}
-        decided = [Decision(value, seed, reasons.get(self._identity(value), "")) for value in values]
-        trained = [decision for decision in (*asked, *decided) if decision.seed == seed and not decision.spared]
-        if worse and len(trained) == 1:  # the seed's luck could not be told from the value's loss
-            return [replace(decision, spared=decision.spared or _ALONE) for decision in decided]
-        return decided
 
     def _identity(self, values: Mapping[str, float]) -> tuple[float, ...]:
         return tuple(float(values[name]) for name in self.space.names)

@@ -19,7 +19,6 @@ from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.space import Axis, Space
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
-from hptransfer.tuning.result import Spared
 from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ class OneAtATime:
         self._found: dict[str, Recommendation] = {}
         self._combined: list[Trial] = []
         self._settings: dict[str, Any] = {}
-        self.spared: list[Spared] = []
-        self.spared_trials = 0
 
     def run(self) -> list[Trial]:
         """Trains every line, then the combination; the trials in the order they were decided, none twice.
@@ -62,8 +59,6 @@ class OneAtATime:
             search = Search(self.session, self.size, self._on_event, part)
             self._settings[axis.name] = search.settings
             finished = search.run()
-            self.spared += search.spared
-            self.spared_trials += search.spared_trials
             trials |= {trial.key: trial for trial in finished}
             recommendation = recommend(part.space, finished)
             if recommendation is not None:

@@ -66,30 +66,11 @@ class TrialCount:
         finished: complete or diverged, over all interruptions.
         diverged: of those.
         failed: attempts that ended without a result (errors, memory, signals), interruptions not counted.
-        stopped: early, at a rung; no results, but paid for and part of the total.
-        spared: never trained, because their value was clearly worse by then; part of the total.
     """
 
     finished: int
     diverged: int
     failed: int
-    stopped: int = 0
-    spared: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Spared:
-    """A value at which no further seed was trained.
-
-    Attributes:
-        hyperparameters: its searched values.
-        seed: the first that was not trained.
-        reason: one sentence.
-    """
-
-    hyperparameters: Mapping[str, float]
-    seed: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +89,6 @@ class TuneResult:
         best_observed: the luckiest trial.
         confirmation: fresh seeds at the recommendation.
         trials: of the search.
-        spared: values at which seeds were spared, and why (`tune.early_stopping: seeds`).
         flops: spent on search and confirmation.
         seconds: of training, summed over trials.
         spent: the same beside what the target's run costs.
@@ -129,7 +109,6 @@ class TuneResult:
     best_observed: BestObserved
     confirmation: Confirmation
     trials: TrialCount
-    spared: tuple[Spared, ...]
     flops: float
     seconds: float
     spent: Spent
@@ -147,7 +126,6 @@ def tuned_document(result: TuneResult) -> dict[str, Any]:
     document["plateaus"] = {name: list(ends) for name, ends in result.plateaus.items()}
     document["power"]["octaves"] = result.power.octaves if math.isfinite(result.power.octaves) else None
     document["warnings"] = list(result.warnings)
-    document["spared"] = list(document["spared"])
     confirmation = result.confirmation
     document["confirmation"] |= {"seeds": list(confirmation.seeds), "losses": list(confirmation.losses)}
     return document

@@ -20,7 +20,6 @@ from hptransfer.engine.scheduler import OnEvent, relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
-from hptransfer.search.asha import rungs
 from hptransfer.search.power import Power, advice, expected_power
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.rounds import Decision, Rounds
@@ -32,7 +31,6 @@ from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import (
     BestObserved,
     Confirmation,
-    Spared,
     TrialCount,
     TuneResult,
     tuned_document,
@@ -124,8 +122,7 @@ class Search:
         part = part or Part(whole, tune.trials, tune.seeds)
         self.space, self._fixed = part.space, part.fixed
         enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
-        sparing = tune.early_stopping == "seeds"
-        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued, sparing)
+        self.rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
         self.seeds = self.rounds.seeds
         self.settings = self.rounds.settings
 
@@ -143,17 +140,15 @@ class Search:
                 self._on_event(reused(request, trial))
         while True:
             asked = self._asked()
-            finished, stopped = self._finished(asked), self._stopped(asked)
-            left = total - len(finished) - len(stopped) - len(self._spared())
-            over = failed | {trial.key for trial in stopped}
-            pending = [request for request in asked if self._find(request) is None and self._key(request) not in over]
+            finished = self._finished(asked)
+            left = total - len(finished)
+            pending = [request for request in asked if self._find(request) is None and self._key(request) not in failed]
             if left <= 0 or not (pending or (decided := self._decide(asked, finished, left))):
                 return self._require_finite(finished)
-            pending = pending or [self.request(each.values, each.seed) for each in decided if not each.spared]
+            pending = pending or [self.request(each.values, each.seed) for each in decided]
             self.train(pending[:left], "search")
-            store = self.session.store
             keys = {self._key(request) for request in pending[:left]}
-            failed |= {key for key in keys if store.find(key) is None and store.stopped(key) is None}
+            failed |= {key for key in keys if self.session.store.find(key) is None}
             if len(failed) >= max(8, total):
                 raise MachineError("trials must be able to run", received=f"{len(failed)} of them failed")
 
@@ -168,8 +163,7 @@ class Search:
         """
         superseded: list[Trial] = []
         for _ in range(MOST_RECOMMENDATIONS):
-            stopped = self._stopped(self._asked())
-            recommendation = recommend(self.space, [*searched, *superseded], stopped)
+            recommendation = recommend(self.space, [*searched, *superseded])
             if recommendation is None:
                 break
             fresh = self.seeds.stop
@@ -188,63 +182,29 @@ class Search:
         """What a reader must know of how it searched."""
         return ()
 
-    @property
-    def spared(self) -> list[Spared]:
-        """Values at which seeds were spared, each with the first of them."""
-        first: dict[tuple[float, ...], Spared] = {}
-        for each in self._spared():
-            values = {name: each.values[name] for name in self.space.names}
-            first.setdefault(tuple(values.values()), Spared(values, each.seed, each.spared))
-        return list(first.values())
-
-    @property
-    def spared_trials(self) -> int:
-        """How many trials that were decided on are not trained."""
-        return len(self._spared())
-
     def _decide(self, asked: Sequence[TrialSpec], finished: Sequence[Trial], left: int) -> list[Decision]:
         """The next round, remembered before it is trained: an interrupted search goes on with the same points."""
         workers = self.session.pool.workers
         count = min(left, workers * math.ceil(self.rounds.round_size / workers))
-        known = [*(Decision(r.hyperparameters, r.seed) for r in asked), *self._spared()]
+        known = [Decision(request.hyperparameters, request.seed) for request in asked]
         decided = self.rounds.decide(known, finished, count)
         store, name = self.session.store, "search" if self._is_whole else f"search of {', '.join(self.space.names)}"
         store.describe(self.size, {name: self.settings})
-        limits: tuple[tuple[int, float], ...] = ()
-        if self.recipe.tune.early_stopping == "asha":
-            seen = [*finished, *self._stopped(asked)]
-            limits = tuple((rung.step, rung.limit) for rung in rungs(seen, self.recipe.steps(self.size)))
-        requests = [(self.request(decision.values, decision.seed), decision.spared) for decision in decided]
-        store.add_planned(
-            self.size, [PlannedTrial(r.hyperparameters, r.seed, limits, spared) for r, spared in requests]
-        )
+        requests = [self.request(decision.values, decision.seed) for decision in decided]
+        store.add_planned(self.size, [PlannedTrial(request.hyperparameters, request.seed) for request in requests])
         return decided
 
     def _asked(self) -> list[TrialSpec]:
-        """Points decided so far and to be trained."""
-        return list({self._key(request): request for request, entry in self._entries() if not entry.spared}.values())
-
-    def _spared(self) -> list[Decision]:
-        """Points decided so far and not to be trained; where seeds are not spared any more, there are none."""
-        entries = self._entries() if self.rounds.sparing else []
-        return [Decision(r.hyperparameters, r.seed, entry.spared) for r, entry in entries if entry.spared]
-
-    def _entries(self) -> list[tuple[TrialSpec, PlannedTrial]]:
-        """What was decided and belongs to the recipe as it is now; an edited space drops what lies outside."""
+        """Points decided so far that belong to the recipe as it is now; an edited space drops what lies outside."""
         entries = [
             (self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed), entry)
             for entry in self.session.store.planned(self.size)
             if self.space.contains(entry.hyperparameters) and entry.seed in self.seeds
         ]
-        return [(request, entry) for request, entry in entries if _same(request, entry)]
+        return list({self._key(request): request for request, entry in entries if _same(request, entry)}.values())
 
     def _finished(self, asked: Iterable[TrialSpec]) -> list[Trial]:
         return [trial for request in asked if (trial := self._find(request)) is not None]
-
-    def _stopped(self, asked: Iterable[TrialSpec]) -> list[Trial]:
-        store = self.session.store
-        keys = [self._key(request) for request in asked if self._find(request) is None]
-        return [trial for key in keys if (trial := store.stopped(key)) is not None]
 
     def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
         """A trial of this search; hyperparameters not given take the recipe's values."""
@@ -258,18 +218,7 @@ class Search:
 
     def train(self, requests: Sequence[TrialSpec], phase: str) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
-        return self.session.run(requests, phase, self._on_event, self._limits() if phase == "search" else None)
-
-    def _limits(self) -> dict[str, tuple[tuple[int, float], ...]]:
-        """Where trials are stopped, by key, as it was decided with them."""
-        if self.recipe.tune.early_stopping != "asha":
-            return {}
-        return {
-            self._key(
-                self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed)
-            ): entry.rungs
-            for entry in self.session.store.planned(self.size)
-        }
+        return self.session.run(requests, phase, self._on_event)
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):
@@ -315,11 +264,8 @@ def print_tuned(result: TuneResult, console: Console, path: Path) -> None:
     console.print(f"best observed is not recommended by itself: {result.best_observed.note}", soft_wrap=True)
     count = result.trials
     console.print(
-        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed, "
-        f"{count.stopped} stopped early; {result.seconds:.0f} s of training"
+        f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; {result.seconds:.0f} s of training"
     )
-    if count.spared:
-        console.print(f"{count.spared} trials spared at {len(result.spared)} values that were clearly worse by then")
     console.print(result.spent.sentence)
     for warning in result.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
@@ -346,8 +292,7 @@ def _result(
     losses = tuple(trial.loss for trial in confirmed)
     seeds = tuple(trial.seed for trial in confirmed)
     failures = [failed for failed in store.failures(search.size, "search") if failed.cause != "interrupted"]
-    stopped = [trial for trial in store.stopped_trials() if trial.size == search.size]
-    spent = [*searched, *superseded, *confirmed, *stopped]
+    spent = [*searched, *superseded, *confirmed]
     names = search.space.names
     return TuneResult(
         recipe=recipe.name,
@@ -371,10 +316,7 @@ def _result(
             len(searched),
             sum(t.state is TrialState.DIVERGED for t in searched),
             len(failures),
-            len(stopped),
-            search.spared_trials,
         ),
-        spared=tuple(search.spared),
         flops=sum(trial.flops for trial in spent),
         seconds=sum(trial.seconds for trial in spent),
         spent=spent_on(spent, session.costs.of_target()),
@@ -414,8 +356,7 @@ def _warnings(
     power = _power(search, found)
     if power.hopeless:
         yield f"{power.sentence}; {advice(_fitted(search)[0], power)}"
-    stopped = [trial for trial in search.session.store.stopped_trials() if trial.size == search.size]
-    if len(searched) + len(stopped) + search.spared_trials < search.recipe.tune.trials:
+    if len(searched) < search.recipe.tune.trials:
         yield f"only {len(searched)} trials could be told apart within the bounds"
     if len(confirmed) < search.recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"

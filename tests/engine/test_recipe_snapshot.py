@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,16 @@ def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
         ):
             pass
         assert said in as_text(refusal.value.findings[0])
+
+
+def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) -> None:
+    """0.1 wrote `tune.early_stopping` into every snapshot; its folders are still compared with the recipe."""
+    tuned(tmp_path)
+    snapshot = tmp_path / "runs" / "landscape" / "recipe.json"
+    content = json.loads(snapshot.read_text())
+    content["recipe"]["tune"]["early_stopping"] = "none"
+    snapshot.write_text(json.dumps(content))
+
+    said, _ = tuned(tmp_path, ("trials: 12", "trials: 14"))
+
+    assert said == ["the recipe changed: tune.trials: 12 -> 14 (trials that still fit are reused)"]

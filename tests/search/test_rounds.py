@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -119,3 +120,19 @@ def test_enqueued_values_outside_the_space_are_refused(values: dict[str, float])
     """Fault F21: Optuna runs x = 5 in [0, 1]; this says what the bounds are."""
     with pytest.raises(UsageError, match=r"within `tune\.space`"):
         Rounds(PLANE, 12, enqueued=[values]).decide([], [], 2)
+
+
+def test_in_two_dimensions_seeds_go_to_distinct_values() -> None:
+    """The sets of lowest loss, each once, though every one of them has several seeds among the best."""
+    rounds = Rounds(PLANE, 30, wanted_seeds=3)
+    points = [(-6.0 + 0.1 * k, 0.1 * k) for k in range(8)]
+    asked = [Decision(PLANE.values(point), seed) for point in points for seed in (0, 1)]
+    losses = {point: 2.0 + 0.1 * k for k, point in enumerate(points)}
+    finished = [
+        replace(trial(PLANE, points[k // 2], losses[points[k // 2]]), seed=k % 2, key=str(k)) for k in range(16)
+    ] + [replace(trial(PLANE, (-9.0, 0.0), 9.0), key=f"far{k}") for k in range(12)]
+
+    decided = rounds.decide(asked, finished, 4)
+
+    assert {decision.seed for decision in decided} == {2}
+    assert [decision.values for decision in decided] == [PLANE.values(point) for point in points[: len(decided)]]

@@ -15,12 +15,10 @@ import math
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hptransfer.trainers.torch import stop_reason
 from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
@@ -67,20 +65,7 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     loss = _loss(request, landscape, x)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
     trial = Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=TRIAL_FLOPS, seconds=0.5)
-    return trial_to_dict(_with_curve(trial, payload.get("rungs", ())) if landscape.get("curve") else trial)
-
-
-def _with_curve(trial: Trial, rungs: Sequence[tuple[int, float]]) -> Trial:
-    """The trial with training losses over ten steps, stopped at the first rung above whose limit it is."""
-    curve = tuple((step, trial.loss + 0.2 * (10 - step)) for step in range(1, 11))
-    for step, limit in rungs:
-        if curve[step - 1][1] > limit:
-            reason = stop_reason(TrialState.STOPPED, step, 10, rungs)
-            spent = trial.flops * step / 10
-            return replace(
-                trial, state=TrialState.STOPPED, loss=math.inf, curve=curve[:step], flops=spent, provenance=reason
-            )
-    return replace(trial, curve=curve)
+    return trial_to_dict(trial)
 
 
 def cost(payload: Mapping[str, Any]) -> dict[str, Any]:
