@@ -79,14 +79,10 @@ class PlannedTrial:
     Attributes:
         hyperparameters: base-size values of every hyperparameter.
         seed: of initialisation and data order.
-        rungs: (step, limit) at which the trial is stopped when its training loss is higher.
-        spared: why it is not trained after all; empty where it is.
     """
 
     hyperparameters: Mapping[str, float]
     seed: int
-    rungs: tuple[tuple[int, float], ...] = ()
-    spared: str = ""
 
 
 class TrialStore:
@@ -111,7 +107,6 @@ class TrialStore:
         self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
-        self._stopped: dict[str, tuple[str, str, Trial]] = {}  # likewise
         self._failed: list[FailedTrial] = []
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer stand
         with database_faults(place):
@@ -137,15 +132,6 @@ class TrialStore:
         """The finished trial with this key."""
         found = self._finished.get(key)
         return None if found is None else found[2]
-
-    def stopped(self, key: str) -> Trial | None:
-        """The record of a trial that a search stopped early; it is no result, and the same trial may be run whole."""
-        found = self._stopped.get(key)
-        return None if found is None else found[2]
-
-    def stopped_trials(self) -> list[Trial]:
-        """Every trial of this experiment that was stopped early."""
-        return [trial for study, _, trial in self._stopped.values() if study.endswith(f"-{self._experiment[:8]}")]
 
     def trials(self, size: Size | None = None, phase: str | None = None) -> list[Trial]:
         """Finished trials of this experiment in the order they were started.
@@ -244,8 +230,10 @@ class TrialStore:
         """Records the result of a running trial.
 
         Raises:
-            ValueError: the result belongs to another trial.
+            ValueError: the result belongs to another trial, or the trial was stopped before its last step.
         """
+        if trial.state is TrialState.STOPPED:
+            raise ValueError(f"a trial that was stopped is no result, but {trial.key} was")
         if trial.key != opened.key:
             raise ValueError(f"the trial {opened.key} cannot end with the result of {trial.key}")
         with database_faults(self._path):
@@ -277,21 +265,15 @@ class TrialStore:
         with database_faults(self._path):
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
         return tuple(
-            PlannedTrial(
-                with_default_multipliers(entry["hyperparameters"]),
-                entry["seed"],
-                tuple((step, limit) for step, limit in entry.get("rungs", ())),
-                entry.get("spared", ""),
-            )
+            PlannedTrial(with_default_multipliers(entry["hyperparameters"]), entry["seed"])
             for entry in entries
+            if "spared" not in entry  # decided by 0.1 and never trained
         )
 
     def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
         """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
-            | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
-            | ({"spared": point.spared} if point.spared else {})
             for point in (*self.planned(size), *points)
         ]
         with database_faults(self._path):
@@ -321,13 +303,12 @@ class TrialStore:
         attributes = frozen.user_attrs
         if "key" not in attributes:  # somebody else's, for example added from a dashboard
             return
+        if frozen.state == OptunaState.PRUNED:  # 0.1 stopped it before its last step: no result
+            return
         phase = attributes["phase"]
         if frozen.state == OptunaState.COMPLETE:
             trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
-        elif frozen.state == OptunaState.PRUNED:
-            trial = _completed(trial_from_dict(attributes["trial"]))
-            self._stopped[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
             self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message, frozen.number))
@@ -338,19 +319,14 @@ class TrialStore:
         """Ends a trial whose coordinator died: finished if its record was written, else free to be run again."""
         attributes = frozen.user_attrs
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
-        if "trial" in attributes:
-            self._complete(trial_id, study, attributes["phase"], _completed(trial_from_dict(attributes["trial"])))
+        recorded = None if "trial" not in attributes else _completed(trial_from_dict(attributes["trial"]))
+        if recorded is not None and recorded.state is not TrialState.STOPPED:
+            self._complete(trial_id, study, attributes["phase"], recorded)
             return
         failed = FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", "", frozen.number)
         self._fail(trial_id, failed)
 
     def _complete(self, trial_id: int, study: str, phase: str, trial: Trial) -> None:
-        if trial.state is TrialState.STOPPED:
-            self._storage.set_trial_user_attr(trial_id, "stopped", trial.provenance["stopped"])
-            self._storage.set_trial_intermediate_value(trial_id, *trial.curve[-1])
-            self._storage.set_trial_state_values(trial_id, OptunaState.PRUNED)
-            self._stopped[trial.key] = (study, phase, trial)
-            return
         value = trial.loss
         if trial.state is TrialState.DIVERGED:
             self._storage.set_trial_user_attr(trial_id, "diverged", True)

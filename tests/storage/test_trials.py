@@ -14,14 +14,16 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.hyperparameters import MULTIPLIERS, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.database import open_database
+from hptransfer.storage.snapshot import read_trials
 from hptransfer.storage.trials import PlannedTrial, TrialStore
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
 EXPERIMENT = "0123456789abcdef" * 4
 SPACE = {"learning_rate": Range(low=0.001, high=0.1)}
@@ -380,3 +382,32 @@ def test_zero_on_a_log_scale_is_in_the_record_alone(path: Path) -> None:
     ]
     with TrialStore(path, EXPERIMENT, space) as store:
         assert [trial.hyperparameters["weight_decay"] for trial in store.trials()] == [0.0, 0.1]
+
+
+def test_trials_that_an_early_version_stopped_are_ignored(path: Path, store: TrialStore) -> None:
+    """0.1 pruned trials (PRUNED, or recorded as stopped when it died) and decided on ones it never trained."""
+    stopped = replace(a_trial(), state=TrialState.STOPPED, loss=math.inf)
+    for key, state in (("k1", OptunaState.PRUNED), ("k2", None)):
+        opened = store.start(key, SIZE, stopped.hyperparameters, 3, "search")
+        store._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(replace(stopped, key=key)))
+        if state is not None:
+            store._storage.set_trial_state_values(opened.trial_id, state)
+    (study,) = store._studies.values()
+    entries = [{"hyperparameters": {"learning_rate": 0.01}, "seed": 3, "rungs": [[5, 2.0]]}]
+    entries += [{"hyperparameters": {"learning_rate": 0.02}, "seed": 4, "spared": "clearly worse"}]
+    store._storage.set_study_user_attr(study, "asked", entries)
+    store.close()
+
+    with reopened(path) as after:
+        assert after.trials() == []
+        assert [(failed.key, failed.cause) for failed in after.failures()] == [("k2", "interrupted")]
+        assert [planned.seed for planned in after.planned(SIZE)] == [3]
+        record(after, a_trial())
+    assert [seen.state for seen in read_trials(path)] == ["requeued", "finished"]
+
+
+def test_a_stopped_trial_is_no_result(store: TrialStore) -> None:
+    """What ended before its last step is not recorded as finished."""
+    opened = store.start("k1", SIZE, a_trial().hyperparameters, 3, "search")
+    with pytest.raises(ValueError, match="no result"):
+        store.finish(opened, replace(a_trial(), state=TrialState.STOPPED, loss=math.inf))
