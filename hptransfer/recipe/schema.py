@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
+from hptransfer.recipe.registered import SAMPLERS, registered
 from hptransfer.sizes import Size
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
@@ -265,9 +266,6 @@ class Range(Section):
     """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
-SamplerName = Literal["auto", "random", "sobol", "tpe", "gp", "cmaes", "grid"]
-
-
 class Tune(Section):
     """The search on the proxy."""
 
@@ -286,7 +284,7 @@ class Tune(Section):
     `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values, besides `trials`"""
-    sampler: SamplerName = "auto"
+    sampler: Annotated[str, registered(SAMPLERS)] = "auto"
     """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
     enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
     """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.search.feasibility_model import stable_share
-from hptransfer.search.gp_posterior import plausible_surrogates
-from hptransfer.search.gp_thompson import draw_minima
-from hptransfer.search.recommendation import End, Recommendation
+from hptransfer.search.base import End, Recommendation
+from hptransfer.search.gp_posterior import draw_minima, plausible_surrogates
 from hptransfer.search.sampler_gp import cover, unit_points
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
+from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate, stable_share
 from hptransfer.statistics.optimum import PLATEAU
 from hptransfer.trials.trial import Trial
 
@@ -36,8 +34,8 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) ->
 
     Args:
         space: two axes at least.
-        finished: with enough complete trials for a fit.
-        best: the one of lowest loss.
+        finished: complete and diverged trials, enough complete ones for a fit.
+        best: the trial of lowest loss.
     """
     ends = np.array([axis.ends for axis in space])
     x, losses = unit_points(space, finished)

@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
+from hptransfer.search.base import End, Recommendation
 from hptransfer.search.space import Axis, Space
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
-
-End = Literal["low", "high"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What to use, how sure that is, and what was best by luck.
-
-    Attributes:
-        values: recommended value of each searched hyperparameter.
-        intervals: its 95% interval in the hyperparameter's own unit; None at an end that the search leaves open.
-        plateaus: the values, the others held, whose expected loss is within 0.25% of the best: own unit,
-            clipped to what was sampled.
-        loss: expected loss there, nats.
-        noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.
-        edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
-        best: the finished trial of lowest loss.
-        origin: how the values were found where not by one fit over all runs, one sentence.
-    """
-
-    values: Mapping[str, float]
-    intervals: Mapping[str, tuple[float | None, float | None]]
-    plateaus: Mapping[str, tuple[float, float]]
-    loss: float
-    noise: float
-    edges: Mapping[str, End]
-    best: Trial
-    origin: str = ""
-
-    @property
-    def reason(self) -> str:
-        """Why the recommendation is not simply the best trial, one sentence."""
-        if self.origin:
-            return self.origin
-        if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
-            return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
-        luck = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
-        return (
-            f"{luck}, so the lowest loss is partly luck (what is recommended is expected "
-            f"{self.loss - self.best.loss:.2g} nats above it); the fitted mean uses all runs"
-        )
 
 
 def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     """The recommendation of a search; the order of `finished` does not matter.
 
     Args:
-        space: what was searched.
-        finished: complete and diverged trials.
+        space: the searched hyperparameters with their bounds.
+        finished: complete and diverged trials of any seeds.
 
     Returns:
         None when no trial is complete.

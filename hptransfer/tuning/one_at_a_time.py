@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults
-from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.base import Recommendation
+from hptransfer.search.recommendation import recommend
 from hptransfer.search.space import Axis, Space
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState

@@ -20,8 +20,9 @@ from hptransfer.engine.scheduler import OnEvent, relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.search.base import Recommendation
 from hptransfer.search.power import Power, advice, expected_power
-from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size

@@ -158,6 +158,12 @@ FAULTS = [
     ),
     (
         "tune:",
+        "tune:\n  sampler: sobl",
+        "12:12 `tune.sampler` must be one of `auto`, `cmaes`, `gp`, `grid`, `random`, `sobol`, `tpe` | "
+        '"sobl" (text) | did you mean `sobol`?',
+    ),
+    (
+        "tune:",
         "tune:\n  early_stopping: asha",
         "12:3 `early_stopping` is not a key of `tune` | None | early_stopping was removed: measurements showed ...",
     ),
