@@ -7,10 +7,11 @@ so nothing is imported, and the room's `base.py` gives it its Protocol. So the l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from hptransfer.hyperparameters import OPTIMIZER_VALUES
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:
@@ -58,3 +59,25 @@ def registered(registry: Registry[Any]) -> _Registered:
         registry: the one whose names are allowed.
     """
     return _Registered(registry)
+
+
+class ReadsValues(Protocol):
+    """What a recipe needs to know of an optimizer; `training.optimizers.base` has the whole Protocol."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Those of `hyperparameters.OPTIMIZER_VALUES` on which its steps depend."""
+
+
+OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
+
+
+def unread(optimizer: str) -> tuple[str, ...]:
+    """Hyperparameters that an optimizer does not read.
+
+    Args:
+        optimizer: its name in `OPTIMIZERS`.
+    """
+    reads = OPTIMIZERS.look_up(optimizer).reads
+    return tuple(name for name in OPTIMIZER_VALUES if name not in reads)

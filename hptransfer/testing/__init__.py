@@ -1,1 +1,1 @@
-"""Conformance suites: what every entry of a registry must do, as pytest classes to subclass."""
+"""Conformance suites for what users add: pytest classes to subclass, one module per kind of entry."""

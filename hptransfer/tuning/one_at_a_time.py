@@ -18,6 +18,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.search.base import Recommendation
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.space import Axis, Space
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
@@ -65,7 +66,7 @@ class OneAtATime:
             if recommendation is not None:
                 self._found[axis.name] = recommendation
         last = Search(self.session, self.size, self._on_event)
-        self._combined = last.train([last.request(self.values, self.seeds.start)], "search")
+        self._combined = last.train([last.request(self.values, self.seeds.start)], Phase.SEARCH)
         trials |= {trial.key: trial for trial in self._combined}
         return list(trials.values())
 
@@ -82,7 +83,7 @@ class OneAtATime:
         for values, loss in self._candidates(searched)[:MOST_RECOMMENDATIONS]:
             fresh = self.seeds.stop
             seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
-            trials = search.train([search.request(values, seed) for seed in seeds], "confirm")
+            trials = search.train([search.request(values, seed) for seed in seeds], Phase.CONFIRM)
             if all(trial.state is TrialState.COMPLETE for trial in trials):
                 return self._recommendation(values, loss, searched), trials, superseded
             superseded += trials

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cluster.queue import TaskQueue
-from hptransfer.cluster.queue_pool import join
+from hptransfer.cluster.study import join
 from hptransfer.commands.study_status import study_status_command
 from tests.support.fleet import Fleet, signal_with, until
 from tests.support.landscape import FINGERPRINT
