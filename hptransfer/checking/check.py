@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hptransfer import __version__
+from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.coordinate_check import check_coordinates
 from hptransfer.checking.design import CheckDesign
@@ -32,7 +33,7 @@ from hptransfer.report.adaptive import print_rounds
 from hptransfer.report.curves import save_curves
 from hptransfer.report.diagnostics import print_collapse, print_laziness, print_noise_scale, print_sharpness
 from hptransfer.report.interactions import print_interactions
-from hptransfer.report.json_documents import to_document, transfer_document
+from hptransfer.report.json_documents import transfer_document
 from hptransfer.report.progress import Progress
 from hptransfer.report.terminal import print_coordinates, print_transfer
 from hptransfer.scaling.plan import wanted_size
@@ -42,7 +43,6 @@ from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
-from hptransfer.tuning.tuned_file import read_tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ def check(
     """
     loaded, folder = session.loaded, session.folder
     tuned = read_tuned(folder.tuned, name)
-    if tuned.get("recipe_hash") != loaded.hash:
+    if tuned.recipe_hash != loaded.hash:
         raise UsageError(
             "transfer is checked for values that were tuned with the same recipe",
             received=f"{folder.tuned} is of another version of it",
             hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
         )
-    values = tuned["hyperparameters"]
+    values = tuned.hyperparameters
     designs = [CheckDesign(loaded.recipe, session.root, values, each) for each in loaded.recipe.check.checked]
     console = Console(quiet=not show, highlight=False)
     coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.fingerprint)
@@ -137,7 +137,7 @@ def check(
         interactions=pairs,
     )
     spent = spent_on(session.store.trials(), session.costs.of_target())
-    document["spent"] = to_document(spent)
+    document["spent"] = spent.model_dump(mode="json")
     files = _write(session, report, document)
     session.tracking.result("check", document)
     console.print(spent.sentence)

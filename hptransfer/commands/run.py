@@ -9,10 +9,10 @@ from rich.console import Console
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.result import tuned_document
-from hptransfer.tuning.tune import print_tuned, tune
+from hptransfer.tuning.tune import tune
 
 
 def run_command(options: TrainingOptions, *, force: bool) -> int:
@@ -27,7 +27,10 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
     """
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
-        tuned = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.tracking.result("tune", tuned.model_dump(mode="json"))
         print_tuned(tuned, console, session.folder.tuned)
         console.print()
         checked = check(session, options.recipe, quiet=options.quiet, show=not options.as_json)
@@ -41,7 +44,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
         document = {
-            "tuned": tuned_document(tuned),
+            "tuned": tuned.model_dump(mode="json"),
             "transfer": checked.document,
             "target": None if target is None else target.document,
         }

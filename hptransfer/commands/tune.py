@@ -10,19 +10,17 @@ from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
 from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.tuning.forecast import wanted_trials
-from hptransfer.tuning.result import (
-    tuned_document,
-)
-from hptransfer.tuning.tune import print_tuned, tune
+from hptransfer.tuning.tune import tune
 
 
 def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
     """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
 
     Args:
-        options: of the command line.
-        dry_run: print what it would take instead.
+        options: what the command line says of recipe, run folder, workers and budget.
+        dry_run: whether to print what it would take instead.
 
     Returns:
         0 with a recommendation.
@@ -41,9 +39,12 @@ def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
             print_forecast(found, Console(highlight=False))
         return 0
     with session_of(options) as session:
-        result = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.tracking.result("tune", tuned.model_dump(mode="json"))
     if options.as_json:
-        print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
+        print(tuned.to_json(), end="")
     else:
-        print_tuned(result, Console(highlight=False), session.folder.tuned)
+        print_tuned(tuned, Console(highlight=False), session.folder.tuned)
     return 0

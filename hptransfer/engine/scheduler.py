@@ -89,9 +89,9 @@ def run_requests(
     for key, request in by_key.items():
         found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
-            on_event(_event("reused", request, found))
+            on_event(trial_event("reused", request, found))
         elif failed is not None:
-            on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
+            on_event(trial_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
             missing.append((key, request))
     missing.sort(key=lambda pair: -relative_cost(pair[1].size))  # stable: equal sizes keep their order
@@ -181,7 +181,7 @@ class _Run:
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
             self.pool.submit(key, request.payload())
-            self.on_event(_event("started", request))
+            self.on_event(trial_event("started", request))
 
     def _take(self, timeout: float) -> None:
         result = self.pool.next_result(timeout)
@@ -209,7 +209,7 @@ class _Run:
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
         self.policy.reset()
-        self.on_event(_event("finished", attempt.request, trial))
+        self.on_event(trial_event("finished", attempt.request, trial))
 
     def _fail(self, failure: Failure) -> None:
         attempt = self.running.pop(failure.task_id)
@@ -218,9 +218,9 @@ class _Run:
             self.kills[failure.task_id] = self.kills.get(failure.task_id, 0) + 1
             if self.kills[failure.task_id] < _MOST_KILLS:
                 self.waiting.appendleft((failure.task_id, attempt.request))
-                self.on_event(_event("retried", attempt.request, message=failure.message))
+                self.on_event(trial_event("retried", attempt.request, message=failure.message))
                 return
-        self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
+        self.on_event(trial_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
         self.policy.record(failure, attempt.request)
 
     def _stop_requested(self) -> bool:
@@ -236,6 +236,14 @@ class _Run:
             self._take(_HEARTBEAT)
 
 
-def _event(kind: EventKind, request: TrialSpec, trial: Trial | None = None, message: str = "") -> TrialEvent:
+def trial_event(kind: EventKind, request: TrialSpec, trial: Trial | None = None, message: str = "") -> TrialEvent:
+    """Something that happened to a trial.
+
+    Args:
+        kind: the word for what happened.
+        request: the trial that was wanted.
+        trial: its result, when there is one.
+        message: why it failed, one sentence.
+    """
     cost = relative_cost(request.size)
     return TrialEvent(kind, request.size, request.hyperparameters, request.seed, cost, trial, message)

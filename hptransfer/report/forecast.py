@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from hptransfer.engine.flops import percent
+from hptransfer.artifacts.spent import percent
 from hptransfer.engine.forecast import Forecast
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration

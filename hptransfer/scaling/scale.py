@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hptransfer import __version__
-from hptransfer.engine.flops import Spent
+from hptransfer.artifacts.spent import Spent
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.target import TargetEvidence, target_document, write_target
+from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
@@ -24,7 +23,6 @@ from hptransfer.scaling.registered_prediction import describe_prediction, regist
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tuned_file import read_tuned
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -111,9 +109,9 @@ def _read(path: Path) -> str | None:
         raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
 
 
-def _objections(loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: Mapping[str, Any] | None) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
-    if tuned.get("recipe_hash") != loaded.hash:
+    if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
     if checked is None:
         yield "transfer was never checked"
@@ -136,10 +134,10 @@ def _refuse(objections: list[str], checked: Mapping[str, Any] | None, recipe: st
 
 
 def _document(
-    loaded: LoadedRecipe, size: Size, tuned: dict[str, Any], checked: dict[str, Any] | None, objections: list[str]
+    loaded: LoadedRecipe, size: Size, tuned: Tuned, checked: dict[str, Any] | None, objections: list[str]
 ) -> dict[str, object]:
     recipe = loaded.recipe
-    values = {name: float(value) for name, value in tuned["hyperparameters"].items()}
+    values = {name: float(value) for name, value in tuned.hyperparameters.items()}
     plan = plan_recipe(recipe, size, defaults(recipe.training) | values)
     found = checked or {}
     reached = found.get("checked") or {}
@@ -170,17 +168,23 @@ def _document(
     return document | {"prediction": prediction, "spent": _spent(recipe, size, tuned, found)}
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: Mapping[str, Any]) -> dict[str, Any]:
     """What tuning and checking cost, beside the run of this size."""
     from hptransfer.models.build import build_model
     from hptransfer.models.cost import training_flops
 
-    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    earlier = checked.get("spent") or tuned.spent.model_dump()  # the check's holds tuning as well
     module = build_model(recipe.model, size.width, size.depth, "meta")
     target = training_flops(module, size.tokens, recipe.model.context)
     flops = float(earlier.get("flops") or 0.0)
-    spent = Spent(int(earlier.get("trials") or 0), flops, float(earlier.get("seconds") or 0.0), target, flops / target)
-    return asdict(spent)
+    spent = Spent(
+        trials=int(earlier.get("trials") or 0),
+        flops=flops,
+        seconds=float(earlier.get("seconds") or 0.0),
+        target_flops=target,
+        fraction_of_target=flops / target,
+    )
+    return spent.model_dump()
 
 
 def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,12 +193,11 @@ def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
     return {**axis, "sizes": sizes}
 
 
-def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any]) -> dict[str, object]:
-    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
-    versions = {"hptransfer": __version__, "python": platform.python_version()}
+def _provenance(loaded: LoadedRecipe, tuned: Tuned) -> dict[str, object]:
+    recipe, earlier = loaded.recipe, tuned.provenance.model_dump(mode="json")
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+        "versions": versions(*_PACKAGES),
         "recipe_hash": loaded.hash,
         "data_fingerprint": earlier.get("data"),
         "seeds": {
@@ -203,8 +206,8 @@ def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any]) -> dict[str, obj
             "check": recipe.check.seeds,
             "coordinate_check": recipe.check.coordinate.seeds,
         },
-        "tuned_at": tuned.get("size"),
-        "intervals": tuned.get("intervals"),
+        "tuned_at": asdict(tuned.size),
+        "intervals": {name: list(ends) for name, ends in tuned.intervals.items()},
         "tuned_with": earlier,
     }
 

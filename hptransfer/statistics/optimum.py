@@ -13,7 +13,9 @@ from hptransfer.statistics.curve import CurveDraws, draw_curves
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 
-#: the plateau is where the loss is within this fraction of the best
+#: the plateau is where the loss is within this fraction of the best: less than one run of a small proxy scatters by
+#: (0.3%, docs/benchmarks.md), so single runs do not tell its values apart. It is shown and decides nothing; what a user
+#: calls a loss that matters is `check.criteria.regret`
 PLATEAU = 0.0025
 #: an end of an interval is open when this share of the curves has its minimum at that end of the sampled region
 _TAIL = 0.025

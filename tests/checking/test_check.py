@@ -20,9 +20,8 @@ from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 def checked(tmp_path: Path, landscape: Mapping[str, Any], **options: Any) -> CheckResult:
     """Tunes and checks on a ladder."""
     with recipe_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         return check(session, "ladder.yaml", quiet=True, show=False)
 
 
@@ -129,7 +128,7 @@ def test_check_trains_nothing_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
     text = recipe_text({"log": str(log)})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         first = check(session, "ladder.yaml", quiet=True, show=False)
         trained = len(log.read_text().splitlines())
         second = check(session, "ladder.yaml", quiet=True, show=False)
@@ -209,7 +208,7 @@ def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None
     """A size without a finite loss ends with a message about that size, not with a defect."""
     text = recipe_text({"log": str(tmp_path / "log")})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     blown = recipe_text({"wall": -20.0, "seconds": 0.0})
     (tmp_path / "runs" / "ladder" / "study.db").unlink()
     with recipe_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
@@ -230,7 +229,7 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
 def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
     """Values tuned before the recipe was edited are not checked as if they were tuned with it."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     edited = recipe_text({}).replace("steps: 10", "steps: 11")
     runs = tmp_path / "runs"
     with recipe_session(runs, edited, on_change="new") as session, pytest.raises(UsageError, match="same recipe"):
@@ -243,7 +242,7 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
         runs = tmp_path / name / "runs"
         runs.parent.mkdir()
         with recipe_session(runs, recipe_text({"drift": drift})) as session:
-            tune(session, quiet=True)
+            tune_and_write(session)
             check(session, "ladder.yaml", quiet=True, show=False)
             if drift == 0.0:
                 assert scale(session.loaded, session.folder, "ladder.yaml", force=False).path.exists()
@@ -286,7 +285,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     with recipe_session(undisturbed / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         check(session, "ladder.yaml", quiet=True, show=False)
         assert {trial.key for trial in session.store.trials()} == set(keys)
 
@@ -307,7 +306,7 @@ def test_the_transferred_value_is_what_tune_recommended(tmp_path: Path) -> None:
 def test_the_penalty_at_the_target_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A check ends with what its value is expected to cost at the target, extrapolated from the ladder."""
     with recipe_session(tmp_path / "runs", recipe_text({"drift": 0.0})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         check(session, "ladder.yaml", quiet=True, show=True)
     said = capsys.readouterr().out
     assert "prediction at width 1024" in said

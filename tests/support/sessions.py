@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
@@ -27,6 +28,13 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
     entry = f"tests.support.{load_recipe(path).recipe.name}:work"
     with open_session(path, runs, workers, entry=entry, fingerprint=FINGERPRINT, **options) as session:
         yield session
+
+
+def tune_and_write(session: Session) -> Tuned:
+    """Tunes and writes tuned.yaml, as the command does."""
+    result = tune(session)
+    result.write(session.folder.tuned)
+    return result
 
 
 def grid(session: Session, seeds: int = 2) -> list[TrialSpec]:
@@ -49,7 +57,7 @@ def main(work: str, runs: str, text: str) -> int:
             if kind == "grid":
                 session.run(grid(session, int(seeds or 2)), Phase.CHECK, lambda event: None)
                 return 0
-            tune(session, quiet=True)
+            tune_and_write(session)
             if work == "tune":
                 return 0
             return check(session, "recipe.yaml", quiet=True, show=False).report.verdict.exit_status

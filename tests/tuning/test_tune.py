@@ -20,25 +20,26 @@ import pytest
 import yaml
 from rich.console import Console
 
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
+from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.trials.phase import Phase
-from hptransfer.tuning.result import TuneResult, tuned_document
-from hptransfer.tuning.tune import Search, print_tuned, tune
-from hptransfer.tuning.tuned_file import read_tuned
+from hptransfer.tuning.search import Search
+from hptransfer.tuning.tune import tune
 from tests.execution.test_pool import wait_until_dead
 from tests.support.landscape import recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 TWO_AXES = (
     "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"  # optimum 2^-6, 0.01
 )
 
 
-def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> TuneResult:
+def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> Tuned:
     """Tunes in tmp_path/runs; a second call continues there."""
     landscape = landscape | {"log": str(tmp_path / "log")}
     with recipe_session(tmp_path / "runs", recipe_text(landscape, **options), workers) as session:
-        return tune(session, quiet=True)
+        return tune_and_write(session)
 
 
 def trainings(tmp_path: Path) -> list[str]:
@@ -97,7 +98,7 @@ def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:
 def test_further_seeds_train_the_values_around_the_optimum(tmp_path: Path) -> None:
     """Of three seeds two train the five values of check's grid nearest to the optimum 2^-6, and only those."""
     with recipe_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         trials = session.store.trials(phase=Phase.SEARCH)
 
     central = {-7.0, -6.5, -6.0, -5.5, -5.0}
@@ -120,11 +121,12 @@ def test_tuned_yaml_holds_the_result(tmp_path: Path) -> None:
     result = tuned(tmp_path, {})
     path = tmp_path / "runs" / "landscape" / "tuned.yaml"
 
-    assert yaml.safe_load(path.read_text()) == json.loads(json.dumps(tuned_document(result)))
+    assert yaml.safe_load(path.read_text()) == json.loads(result.to_json())
     read = read_tuned(path, "landscape")
-    assert read["hyperparameters"]["learning_rate"] == result.recommended["learning_rate"]
-    assert read["hyperparameters"]["beta2"] == 0.95
-    assert list(read)[:3] == ["recipe", "recipe_hash", "size"]
+    assert read == result
+    assert read.hyperparameters["learning_rate"] == result.recommended["learning_rate"]
+    assert read.hyperparameters["beta2"] == 0.95
+    assert list(yaml.safe_load(path.read_text()))[:4] == ["format", "recipe", "recipe_hash", "identity"]
 
 
 def test_a_finished_search_run_again_trains_nothing(tmp_path: Path) -> None:
@@ -370,8 +372,9 @@ def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str
 def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
     landscape = {"log": str(tmp_path / "log")}
-    with recipe_session(tmp_path / "runs", recipe_text(landscape, space=TWO_AXES, trials=5)) as session:
-        result = tune(session)
+    text = recipe_text(landscape, space=TWO_AXES, trials=5)
+    with recipe_session(tmp_path / "runs", text) as session, tune_progress(session, quiet=False) as progress:
+        result = tune(session, progress)
 
     said = capsys.readouterr().err
     assert "cannot fix a bowl" in said.splitlines()[0]
