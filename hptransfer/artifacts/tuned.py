@@ -157,7 +157,7 @@ class Tuned(Artifact):
     plateaus: dict[str, tuple[float, float]]
     """values, the others held, whose expected loss is within `plateau_fraction` of the best, own unit"""
     plateau_fraction: float
-    """width of the plateaus, as a fraction of the best expected loss"""
+    """width of the plateaus, as a fraction of the best expected loss: the recipe's `check.criteria.regret`"""
     expected_loss: float
     """loss at the recommendation by the fit, mean over the search's seeds, nats"""
     best_observed: BestObserved

@@ -21,7 +21,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         reference: a recipe, or a run folder's path or name.
         runs: the folder of run folders.
         cause: "error", "out of memory", "timeout"; none for all of them.
-        as_json: print JSON.
+        as_json: print JSON instead of a sentence.
         storage: address of a database, where the trials are there and not in the folder.
 
     Returns:

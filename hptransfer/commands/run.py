@@ -9,6 +9,9 @@ from rich.console import Console
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.files import write_atomically
+from hptransfer.report.json_documents import to_document
+from hptransfer.report.scale import describe_scaled
 from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
@@ -37,8 +40,10 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         verdict = checked.report.verdict
         target = None
         if force or verdict is Verdict.TRANSFERS:
-            target = scale(session.loaded, session.folder, options.recipe, force=force)
-            console.print(target.summary, markup=False, soft_wrap=True)
+            scaled = scale(session.loaded, session.folder, options.recipe, force=force)
+            write_atomically(session.folder.target, scaled.text)
+            target = scaled.target
+            console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
             console.print(f"no target.yaml: a {verdict} verdict does not support one (--force writes it all the same)")
         console.print(f"results in {session.folder.path}", soft_wrap=True)
@@ -46,7 +51,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         document = {
             "tuned": tuned.model_dump(mode="json"),
             "transfer": checked.document,
-            "target": None if target is None else target.document,
+            "target": None if target is None else to_document(target.document),
         }
         print(json.dumps(document, indent=2, allow_nan=False))
     return verdict.exit_status

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import TrainingOptions
@@ -41,7 +41,7 @@ class PriorWork:
     """A recipe, and what earlier commands finished for it.
 
     Attributes:
-        loaded: the recipe.
+        loaded: the recipe with its path.
         folder: its run folder, not locked; it may not exist.
         identity: what determines its trials.
         finished: finished trials in the folder, of other versions of the recipe too.
@@ -99,7 +99,7 @@ class SizeForecast:
     """Trials of one size.
 
     Attributes:
-        size: of the trials.
+        size: the size that these trials have.
         trials: number of wanted trials.
         finished: how many of them are finished.
         flops: floating point operations of one trial.
@@ -118,9 +118,9 @@ class Forecast:
     """What is left of a command, and what it would take.
 
     Attributes:
-        recipe: the recipe's name.
+        recipe: name of the recipe.
         command: "tune" or "check".
-        sizes: trials by size.
+        sizes: trials of each size, the smallest first.
         workers: trials at a time.
         seconds: wall time for what is left.
         flops: floating point operations of all wanted trials, finished ones included.
@@ -129,7 +129,7 @@ class Forecast:
         disk: bytes that the run folder grows by.
         disk_free: bytes free on the run folder's disk.
         target_flops: floating point operations of the target's run; None where they are not known.
-        fraction_of_target: `flops / target_flops`.
+        fraction_of_target: `flops / target_flops`, no unit; None where the target's are not known.
         timed: the sizes whose steps were timed, the proxy first.
         notes: what the numbers rest on and leave out.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically

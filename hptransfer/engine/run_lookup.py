@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
@@ -20,7 +20,7 @@ class Located:
     """A run folder.
 
     Attributes:
-        folder: not locked.
+        folder: the run folder, not locked.
         recipe: as the last command there worked with it; the user's where none remembered it.
         fingerprint: of its data at that time.
         reference: what the user may call it in the next command.
@@ -41,7 +41,7 @@ def identity_of(recipe: Recipe, root: Path, fingerprint: str) -> Identity:
     """What determines the trials of a recipe.
 
     Args:
-        recipe: whose trials.
+        recipe: the recipe of the trials.
         root: the recipe's folder, where data patterns start.
         fingerprint: of its data, sha256 (hex).
     """

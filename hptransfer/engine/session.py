@@ -11,17 +11,17 @@ from pathlib import Path
 from hptransfer.cluster.queue_pool import QueuePool
 from hptransfer.cluster.stores import open_store
 from hptransfer.cluster.study import join
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.recipe_snapshot import reconcile_recipe, write_snapshot
 from hptransfer.engine.scheduler import OnEvent, run_requests
+from hptransfer.errors import printable
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
-from hptransfer.report.findings import printable
 from hptransfer.report.progress import TrialEvent
 from hptransfer.report.tracking import Tracking
 from hptransfer.storage.base import Experiment, TrialStore

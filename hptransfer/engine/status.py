@@ -30,7 +30,7 @@ class Step:
     """One step of the journey.
 
     Attributes:
-        phase: which step.
+        phase: the trials of which step are counted.
         finished: number of wanted trials that are finished.
         wanted: number of trials in all; of a check those it begins with, None before anything is tuned.
     """
@@ -66,7 +66,7 @@ class Attempt:
     """A trial that is under way or failed.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         size: label of its size, for example "w128-d2".
         phase: what it is run for.
         seed: of initialisation and data order.
@@ -92,7 +92,7 @@ class Results:
 
     Attributes:
         tuned: recommended base-size values by name.
-        verdict: of the check.
+        verdict: the check's verdict, for example "TRANSFERS".
         target: path of the target's configuration, whatever recipe it was written for.
     """
 
@@ -106,7 +106,7 @@ class Status:
     """A run folder at one moment.
 
     Attributes:
-        recipe: the recipe's name.
+        recipe: name of the recipe.
         folder: path of the run folder.
         owner: the process that works there, or did when it was killed; None where the last one ended in good order.
         steps: how far each step is.
@@ -115,7 +115,7 @@ class Status:
         failed: trials that are not run again before `retry`, the latest last.
         flops: floating point operations of finished trials.
         seconds_left: of the search and the check, by the mean of finished trials; None while nothing runs or is known.
-        results: what was written.
+        results: what commands wrote so far.
         elsewhere: number of finished trials of other versions of the recipe.
     """
 

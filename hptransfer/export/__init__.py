@@ -1,1 +1,4 @@
-"""Export: configuration files for the large run."""
+"""Exporters: the target's configuration in the form that a framework reads; a file per framework.
+
+`EXPORTERS` is the registry, `export_target` calls one of them.
+"""

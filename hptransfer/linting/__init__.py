@@ -1,1 +1,4 @@
-"""Linting: recipes checked without training."""
+"""Linting: recipes checked without training.
+
+`validate` checks one recipe; `LINT_RULES` is the registry of what it runs on a recipe that could be read.
+"""

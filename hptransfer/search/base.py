@@ -76,7 +76,7 @@ class Recommendation:
     Attributes:
         values: recommended value of each searched hyperparameter, in its own unit.
         intervals: its 95% interval in its own unit; None at an end that the search leaves open.
-        plateaus: the values, the others held, whose expected loss is within `PLATEAU` of the best: own unit,
+        plateaus: the values, the others held, whose expected loss is within the tolerance of the best: own unit,
             clipped to what was sampled.
         loss: expected loss at the values, nats.
         noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.

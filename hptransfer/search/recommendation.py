@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from hptransfer.search.base import End, Recommendation
 from hptransfer.search.space import Axis, Space
-from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.statistics.optimum import PLATEAU, estimate_optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
 
 
-def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
+def recommend(space: Space, finished: Sequence[Trial], tolerance: float = PLATEAU) -> Recommendation | None:
     """The recommendation of a search; the order of `finished` does not matter.
 
     Args:
         space: the searched hyperparameters with their bounds.
         finished: complete and diverged trials of any seeds.
+        tolerance: share of the best expected loss by which the loss may exceed it on the plateaus, positive.
 
     Returns:
         None when no trial is complete.
@@ -28,7 +29,7 @@ def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     finished = sorted(finished, key=lambda trial: (space.point(trial.hyperparameters), trial.key))
     best = min(complete, key=lambda trial: (trial.loss, trial.key))
     if len(space) == 1:
-        return _on_a_line(space.axes[0], finished, best)
+        return _on_a_line(space.axes[0], finished, best, tolerance)
     if len(complete) < max(4, len(space) + 2):
         values = {name: best.hyperparameters[name] for name in space.names}
         unknown = dict.fromkeys(space.names, (None, None))
@@ -36,7 +37,7 @@ def recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
         return Recommendation(values, unknown, alone, best.loss, math.nan, {}, best)
     from hptransfer.search.recommend_gp import recommend_in_volume  # its libraries take a second to import
 
-    return recommend_in_volume(space, finished, best)
+    return recommend_in_volume(space, finished, best, tolerance)
 
 
 def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
@@ -47,8 +48,8 @@ def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
     ]
 
 
-def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial) -> Recommendation:
-    optimum = estimate_optimum(line_points(axis, finished))
+def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: float) -> Recommendation:
+    optimum = estimate_optimum(line_points(axis, finished), tolerance=tolerance)
     # within the values that trained: the gap before a divergence may already belong to it
     trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
     value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))

@@ -39,7 +39,7 @@ class OpenTrial:
     Attributes:
         trial_id: the store's number of this attempt.
         study: name of its study.
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         phase: as given to `start`.
     """
 
@@ -54,11 +54,11 @@ class FailedTrial:
     """An attempt without a result.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         phase: as given to `start`.
         study: name of its study.
         cause: "interrupted", "killed", "out of memory", "error" or "timeout".
-        message: one line.
+        message: one line for a person.
         number: of the attempt within its study, from 0; -1 where it is not known.
     """
 
@@ -127,7 +127,7 @@ class TrialStore(Protocol):
         """Records that a trial runs.
 
         Args:
-            key: as `Trial.key`.
+            key: sha256 (hex), as `Trial.key`.
             size: of the run.
             hyperparameters: base-size values by name.
             seed: of initialisation and data order, at least 0.

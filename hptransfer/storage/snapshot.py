@@ -31,15 +31,15 @@ class SeenTrial:
     """One attempt as the database has it.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         study: name of its study.
         phase: what it was run for.
         state: "finished", "running", "failed", or "requeued" (failed, and free to run again).
         seed: of initialisation and data order.
-        hyperparameters: base-size values.
+        hyperparameters: base-size values by name.
         trial: the record of a finished one.
-        cause: of a failure.
-        message: of a failure.
+        cause: why it failed; None where it did not.
+        message: one line on the failure; empty where it did not fail.
         started: seconds since 1970; None where an earlier version started it.
     """
 
@@ -107,7 +107,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[RDBStorage]:
-    """The database opened read-only; a copy of it where a killed owner left a half-done write beside it.
+    """The database opened read-only; a copy of it where a killed owner left a half-done write.
 
     SQLite undoes such a write when the file is next opened for writing, which a reader must not do.
     """

@@ -55,7 +55,7 @@ class OneAtATime:
             self._settings[axis.name] = search.settings
             finished = search.run()
             trials |= {trial.key: trial for trial in finished}
-            recommendation = recommend(part.space, finished)
+            recommendation = recommend(part.space, finished, self._recipe.check.criteria.regret)
             if recommendation is not None:
                 self._found[axis.name] = recommendation
         last = Search(self._session, self._size, self._on_event)

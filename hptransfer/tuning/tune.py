@@ -17,7 +17,6 @@ from hptransfer.search.base import Recommendation
 from hptransfer.search.power import advice, expected_power
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
-from hptransfer.statistics.optimum import PLATEAU
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.one_at_a_time import OneAtATime
@@ -94,7 +93,7 @@ def _tuned(
         recommended=dict(found.values),
         intervals=dict(found.intervals),
         plateaus=dict(found.plateaus),
-        plateau_fraction=PLATEAU,
+        plateau_fraction=recipe.check.criteria.regret,
         expected_loss=found.loss,
         best_observed=BestObserved(
             hyperparameters={name: found.best.hyperparameters[name] for name in strategy.space.names},

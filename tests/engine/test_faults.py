@@ -31,6 +31,7 @@ from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.scaling.scale import _read_transfer
 from hptransfer.trials.phase import Phase
 from tests.support.landscape import recipe_text, work
+from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import grid, recipe_session, tune_and_write
 from tests.tuning.test_tune import in_database, trainings
 
@@ -278,7 +279,7 @@ def test_a_worker_that_is_paused_by_its_machine_goes_on(tmp_path: Path) -> None:
 
         def pause(event: Any) -> None:
             if event.kind == "finished" and not paused:
-                paused.extend(session.pool.pids)
+                paused.extend(worker_pids(session.pool))
                 os.kill(paused[0], signal.SIGSTOP)
                 threading.Timer(1.0, os.kill, (paused[0], signal.SIGCONT)).start()
 

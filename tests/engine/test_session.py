@@ -19,6 +19,7 @@ from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
 from tests.support.memory_store import Memory, MemoryStore
+from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import FINGERPRINT, recipe_session
 
 
@@ -115,7 +116,7 @@ def test_another_seed_is_another_trial(bench: Bench) -> None:
 def test_nothing_to_run_starts_no_worker(bench: Bench) -> None:
     """An empty list costs nothing."""
     assert bench.run() == []
-    assert bench.session.pool.pids == ()
+    assert worker_pids(bench.session.pool) == ()
 
 
 @pytest.mark.parametrize("bench", [{"kill_once": "yes"}], indirect=True)

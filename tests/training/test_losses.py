@@ -45,6 +45,26 @@ def test_a_users_own_loss_trains_a_trial(tmp_path: Path) -> None:
     assert float(str(answer["loss"])) < 255 / 256
 
 
+def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entry points, as pip leaves them: both names in a recipe, from validation to the trial."""
+    installed = tmp_path / "site" / "own_plugin-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        f"[hptransfer.losses]\nbrier = {OWN}\n[hptransfer.data_sources]\nrepeated = tests.support.own_data:repeated\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (tmp_path / "more.txt").write_text("")
+    data = ("{kind: stdlib-text}", "{kind: repeated, arguments: {word: 'word ', file: more.txt}}")
+    recipe = load_text(tmp_path, edited(with_loss("brier"), data)).recipe
+    size = recipe.size(16, 2, tokens=64 * 20)
+
+    answer = run_trial(json.loads(json.dumps(TrialSpec(recipe, tmp_path, size, {}, 0).payload())))
+
+    assert answer["state"] == "complete"
+    assert answer["loss"] < 255 / 256
+
+
 def test_a_loss_in_bits_is_that_in_nats_by_log_2(tmp_path: Path) -> None:
     """Adam's steps do not see a factor on the loss (but for eps): the same run, in another unit."""
     bits, nats = (float(str(trained(tmp_path, loss)["loss"])) for loss in ("tests.support.own_losses:in_bits", None))
