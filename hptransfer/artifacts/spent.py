@@ -1,4 +1,4 @@
-"""What training cost, beside the run it is for: a section of several artifacts."""
+"""What training cost, compared with the run it is for: a section of several artifacts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hptransfer.artifacts.base import Record
 
 
 class Spent(Record):
-    """What finished trials cost, beside the run they are for. Failed attempts and the coordinate check do not count."""
+    """What finished trials cost, and the run they are for. Failed attempts and the coordinate check do not count."""
 
     trials: int
     """number of finished trials, divergences included"""

@@ -171,7 +171,7 @@ class Tuned(Artifact):
     seconds: float
     """wall time of training, summed over trials"""
     spent: Spent
-    """the same beside what the target's run costs"""
+    """the same, and what the target's run costs"""
     warnings: tuple[str, ...]
     """what a reader must know, one sentence each"""
     power: Power

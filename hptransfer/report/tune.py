@@ -40,7 +40,7 @@ def print_tuned(tuned: Tuned, console: Console, path: Path) -> None:
 
     Args:
         tuned: the outcome of a search.
-        console: where to print.
+        console: the console to print to.
         path: the file that it was written to.
     """
     table = Table(title=f"{tuned.recipe}: tuned at {tuned.size.label}", title_justify="left", box=None, pad_edge=False)

@@ -59,7 +59,7 @@ def limited_count(space: Space, finished: Sequence[Trial], count: int, total: in
     """How many of `count` points a search may still try: none once it diverged too often and never trained.
 
     Args:
-        space: the searched hyperparameters.
+        space: the searched hyperparameters with their bounds.
         finished: complete and diverged trials so far.
         count: number of points wanted.
         total: number of trials of the whole search.
@@ -79,7 +79,7 @@ class Recommendation:
         plateaus: the values, the others held, whose expected loss is within the tolerance of the best: own unit,
             clipped to what was sampled.
         loss: expected loss at the values, nats.
-        noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.
+        noise: standard deviation of one run about its expected loss, nats; nan where too few runs show it.
         edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
         best: the finished trial of lowest loss.
         origin: how the values were found where not by one fit over all runs, one sentence.

@@ -33,7 +33,7 @@ class OptunaSampler:
     """A sampler of Optuna; see `Sampler`.
 
     Attributes:
-        kind: Optuna's class.
+        kind: Optuna's class of samplers.
         arguments: given to it besides the seed: its own defaults, written out, because a change of its defaults must
             not change a search silently.
         has_state: whether it keeps its state on Optuna's trials, so that points before are replayed through it.

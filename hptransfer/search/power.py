@@ -73,7 +73,7 @@ def advice(space: Space, power: Power) -> str:
 
     Args:
         space: the searched hyperparameters with their bounds.
-        power: the budget's power.
+        power: what the budget can be expected to find.
     """
     for factor in (2, 4, 8, 16):
         if expected_power(space, factor * power.trials, power.goal, power.noise).chance >= _ENOUGH:

@@ -67,7 +67,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial, to
 
 
 def _interval(space: Space, x: Array, losses: Array, region: _Region) -> tuple[Array, Array]:
-    """Ends (d,) that hold 95% of the minima which the runs leave possible; a bound where they go on beyond the runs."""
+    """Ends (d,) that hold 95% of the minima drawn from the posterior; a bound where they go on beyond the runs."""
     rng = np.random.default_rng(0)
     octaves = [axis.ends[1] - axis.ends[0] if axis.name.endswith("learning_rate") else 0.0 for axis in space]
     surrogates = plausible_surrogates(x, losses, _STEEPER * np.array(octaves), _HYPOTHESES, rng)

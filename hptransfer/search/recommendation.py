@@ -1,4 +1,4 @@
-"""What a search recommends: the minimum of a fitted mean, not the luckiest trial."""
+"""What a search recommends: the minimum of a fitted mean, not the single trial of lowest loss."""
 
 from __future__ import annotations
 

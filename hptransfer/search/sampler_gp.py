@@ -2,9 +2,9 @@
 
 Each later point is the one whose result is expected to lower the fitted mean at the recommended point most (the
 knowledge gradient: Frazier, Powell and Dayanik, "The Knowledge-Gradient Policy for Correlated Normal Beliefs", 2009),
-weighted by the probability that it trains. Expected improvement asks for the luckiest run instead, and noise makes
-luck. Points are pure functions of seed and results, so a search goes on after an interruption with the points it would
-have tried anyway.
+weighted by the probability that it trains. Expected improvement asks for the lowest single run instead, which is noise
+in part. Points are pure functions of seed and results, so a search goes on after an interruption with the points it
+would have tried anyway.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Surrogate:
         rough: standard deviation of the Matern part.
         bowl: standard deviation of the quadratic's coefficients.
         noise: standard deviation of one run about the mean, near the best loss.
-        best: lowest loss, nats.
+        best: lowest loss of all runs, nats.
         offset: mean of the compressed losses, nats.
         scale: their standard deviation, nats.
         softness: losses are compressed above it, nats.

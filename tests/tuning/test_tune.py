@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -18,14 +17,11 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from rich.console import Console
 
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
-from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.trials.phase import Phase
 from hptransfer.tuning.search import Search
-from hptransfer.tuning.tune import tune
 from tests.execution.test_pool import wait_until_dead
 from tests.support.landscape import recipe_text
 from tests.support.sessions import recipe_session, tune_and_write
@@ -343,19 +339,6 @@ def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path)
     assert all(a.hyperparameters != b.hyperparameters for a, b in itertools.combinations(points[0], 2))
 
 
-def test_what_is_printed_tells_recommendation_and_best_apart(tmp_path: Path) -> None:
-    """The table has both, the interval, and the reason."""
-    result = tuned(tmp_path, {"noise": 0.01})
-    console = Console(width=120, record=True, file=io.StringIO())
-    print_tuned(result, console, Path("tuned.yaml"))
-    text = console.export_text()
-
-    assert f"{result.recommended['learning_rate']:.4g}" in text
-    assert "best observed" in text
-    assert "partly luck" in text
-    assert "12 trials, 0 diverged, 0 failed" in text
-
-
 @pytest.mark.parametrize("sampler", ["random", "cmaes", "grid"])
 def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str) -> None:
     """The study and tuned.yaml name the sampler, its arguments, the seeds and Optuna's version."""
@@ -367,15 +350,3 @@ def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str
     assert result.search["sampler"] == sampler
     assert optuna.load_study(study_name=name, storage=storage).user_attrs["search"] == result.search
     assert math.log2(result.recommended["learning_rate"]) == pytest.approx(-6, abs=1)
-
-
-def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
-    landscape = {"log": str(tmp_path / "log")}
-    text = recipe_text(landscape, space=TWO_AXES, trials=5)
-    with recipe_session(tmp_path / "runs", text) as session, tune_progress(session, quiet=False) as progress:
-        result = tune(session, progress)
-
-    said = capsys.readouterr().err
-    assert "cannot fix a bowl" in said.splitlines()[0]
-    assert any("cannot fix a bowl" in warning for warning in result.warnings)
