@@ -8,10 +8,10 @@ from rich.console import Console
 
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.files import write_atomically
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.scale import describe_scaled
+from hptransfer.report.session import session_of
 from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
@@ -33,7 +33,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         with tune_progress(session, quiet=options.quiet) as progress:
             tuned = tune(session, progress)
         tuned.write(session.folder.tuned)
-        session.tracking.result("tune", tuned.model_dump(mode="json"))
+        session.announce("tune", tuned.model_dump(mode="json"))
         print_tuned(tuned, console, session.folder.tuned)
         console.print()
         checked = check(session, options.recipe, quiet=options.quiet, show=not options.as_json)

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.report.session import session_of
 from hptransfer.report.tune import print_tuned, tune_progress
 from hptransfer.tuning.forecast import wanted_trials
 from hptransfer.tuning.tune import tune
@@ -42,7 +42,7 @@ def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
         with tune_progress(session, quiet=options.quiet) as progress:
             tuned = tune(session, progress)
         tuned.write(session.folder.tuned)
-        session.tracking.result("tune", tuned.model_dump(mode="json"))
+        session.announce("tune", tuned.model_dump(mode="json"))
     if options.as_json:
         print(tuned.to_json(), end="")
     else:

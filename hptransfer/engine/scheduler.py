@@ -6,35 +6,30 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hptransfer.engine.budget import Limits, Meter
+from hptransfer.engine.events import EventKind, OnEvent, TrialEvent
 from hptransfer.engine.failure_policy import FailurePolicy
-from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
+from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError, UsageError
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool
 from hptransfer.execution.signals import Interruption, signals_noted
-from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.base import OpenTrial, TrialStore
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.messages import TrialMessage, TrialResult
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
+from hptransfer.trials.trial import Trial, TrialState
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0
-
-
 #: a trial killed from outside runs once more; other failures would repeat themselves
 _MOST_KILLS = 2
-
-
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
-
-
-OnEvent = Callable[[TrialEvent], None]
 
 
 def relative_cost(size: Size) -> float:
@@ -50,7 +45,7 @@ def run_requests(
     store: TrialStore,
     pool: TaskPool,
     *,
-    fingerprint: str,
+    identity: Identity,
     phase: Phase,
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
@@ -66,7 +61,7 @@ def run_requests(
         requests: wanted trials; two with one key are one trial.
         store: where results are looked up and recorded.
         pool: idle workers whose entry trains a payload.
-        fingerprint: of the data, part of a trial's key.
+        identity: gives the trials' keys.
         phase: recorded with new trials.
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
@@ -83,7 +78,7 @@ def run_requests(
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
     """
-    keys = [request.key(fingerprint) for request in requests]
+    keys = [identity.key(request) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = []
     for key, request in by_key.items():
@@ -99,7 +94,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         policy = FailurePolicy(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, phase, on_event, deque(missing), meter, policy, folder).train()
+        _Run(store, pool, identity, phase, on_event, deque(missing), meter, policy, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -115,6 +110,7 @@ class _Run:
 
     store: TrialStore
     pool: TaskPool
+    identity: Identity
     phase: Phase
     on_event: OnEvent
     waiting: deque[tuple[str, TrialSpec]]
@@ -180,7 +176,8 @@ class _Run:
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            self.pool.submit(key, request.payload())
+            message = TrialMessage.of(request, key, self.identity.fingerprint)
+            self.pool.submit(key, message.payload())
             self.on_event(trial_event("started", request))
 
     def _take(self, timeout: float) -> None:
@@ -193,23 +190,29 @@ class _Run:
     def _record(self, result: Success) -> None:
         attempt = self.running[result.task_id]
         try:
-            trial = trial_from_dict(result.value)
+            answer = TrialResult.parse(result.value)
+            self._require_same(answer, result.task_id, attempt.request)
+            trial = answer.finished()
             if trial.state is TrialState.STOPPED:
                 raise ValueError("it was stopped before its last step")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"what the trial returned is no finished trial: {error}"
             self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
             return
-        if trial.key != result.task_id:
-            raise MachineError(
-                "data and recipe must stay the same while trials run",
-                received=f"the trial at {attempt.request.size.label} was trained on something else",
-                hint="run the same command again",
-            )
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
         self.policy.reset()
         self.on_event(trial_event("finished", attempt.request, trial))
+
+    def _require_same(self, answer: TrialResult, key: str, request: TrialSpec) -> None:
+        """Refuses what was trained, or would have been trained, on something else."""
+        if answer.refused is None and answer.key == key:
+            return
+        raise MachineError(
+            "data and recipe must stay the same while trials run",
+            received=f"the trial at {request.size.label}: {answer.refused or 'it was trained on something else'}",
+            hint="run the same command again",
+        )
 
     def _fail(self, failure: Failure) -> None:
         attempt = self.running.pop(failure.task_id)

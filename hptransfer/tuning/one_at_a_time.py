@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.engine.scheduler import OnEvent
+from hptransfer.engine.events import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hptransfer.engine.scheduler import OnEvent, trial_event
+from hptransfer.engine.events import OnEvent
+from hptransfer.engine.scheduler import trial_event
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.recipe.schema import Recipe

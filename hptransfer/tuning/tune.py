@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Provenance, Seeds, TrialCount, Tuned
+from hptransfer.engine.events import OnEvent
 from hptransfer.engine.flops import spent_on
-from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Recipe

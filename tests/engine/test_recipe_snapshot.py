@@ -131,7 +131,8 @@ def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) 
     tuned(tmp_path)
     snapshot = tmp_path / "runs" / "landscape" / "recipe.json"
     content = json.loads(snapshot.read_text())
-    content["recipe"]["tune"]["early_stopping"] = "none"
+    content["recipe"]["tune"]["early_stopping"] = "asha"
+    content["format"] = 1
     snapshot.write_text(json.dumps(content))
 
     said, _ = tuned(tmp_path, ("trials: 12", "trials: 14"))

@@ -18,7 +18,7 @@ from tests.support.recipe_texts import GPT, edited, faults
     [
         ("weight_decay", options.WeightDecay),
         ("eps", options.Eps),
-        ("batch_rule", options.BatchRule),
+        ("batch_rule", options.BatchRuleName),
         ("betas", options.Betas),
         ("muon_scale", options.MuonScale),
     ],
