@@ -1,4 +1,4 @@
-"""One run in this process: the model, trained by the plan of its size."""
+"""One run in this process: the model, trained by the plan of its size, and what is measured on the way."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer import __version__
+from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
+    SpecMessage,
     TrialMessage,
     TrialResult,
     refusal,
@@ -129,6 +131,22 @@ def provenance(fingerprint: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "data": fingerprint,
     }
+
+
+def accepted_corpus(message: SpecMessage) -> Corpus:
+    """The corpus of a measurement.
+
+    Args:
+        message: of the coordinator, with the data's fingerprint.
+
+    Raises:
+        UsageError: the data here are not the coordinator's.
+    """
+    corpus = cached_corpus(message.recipe.data, message.root)
+    refused = refusal(message, corpus.fingerprint)
+    if refused is not None:
+        raise UsageError("data must stay the same while a command works", received=refused)
+    return corpus
 
 
 @lru_cache(maxsize=4)

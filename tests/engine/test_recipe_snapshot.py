@@ -13,10 +13,9 @@ from hptransfer.engine.open_session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.trials.legacy import legacy_experiment
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.recipe_texts import edited
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 
 def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list[str], int]:
@@ -24,7 +23,7 @@ def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list
     said: list[str] = []
     text = edited(recipe_text({"log": str(tmp_path / "log")}), *edits)
     with recipe_session(tmp_path / "runs", text, say=said.append, **options) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     return said, len((tmp_path / "log").read_text().splitlines())
 
 
@@ -116,7 +115,7 @@ def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some text\n" * 300)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     with open_session(tmp_path / "recipe.yaml", tmp_path / "runs", 1) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     (tmp_path / "a.txt").write_text("other text\n" * 300)
 
     for choice, said in ((None, "data: "), ("keep", "their content is another now")):
@@ -182,3 +181,17 @@ def test_a_snapshot_of_0_1_is_read(tmp_path: Path) -> None:
     path.write_text(json.dumps(old))
     assert read_snapshot(path) is None
     assert tuned(tmp_path)[0][0].endswith("recipe.json: tune.novelty: Extra inputs are not permitted")
+
+
+def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) -> None:
+    """0.1 wrote `tune.early_stopping` into every snapshot; its folders are still compared with the recipe."""
+    tuned(tmp_path)
+    snapshot = tmp_path / "runs" / "landscape" / "recipe.json"
+    content = json.loads(snapshot.read_text())
+    content["recipe"]["tune"]["early_stopping"] = "asha"
+    content["format"] = 1
+    snapshot.write_text(json.dumps(content))
+
+    said, _ = tuned(tmp_path, ("trials: 12", "trials: 14"))
+
+    assert said == ["the recipe changed: tune.trials: 12 -> 14 (trials that still fit are reused)"]

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.checking.check import check
 from hptransfer.engine.open_session import open_session
-from hptransfer.errors import RecipeError
+from hptransfer.errors import RecipeError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.testing.trainers import TrainerConformance
 from hptransfer.trainers.base import TRAINERS, Trainer
 from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.tuning.tune import tune
+from tests.support.sessions import check_and_save, tune_and_write
 from tests.support.tiny import recipe
 
 OWN = "tests.support.plugin_trainer:TRAINER"
@@ -83,10 +82,12 @@ def test_a_trainer_of_ones_own_tunes_and_checks(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some text\n" * 300)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     with open_session(tmp_path / "recipe.yaml", tmp_path / "runs", 1) as session:
-        tuned = tune(session, quiet=True)
-        checked = check(session, "recipe.yaml", quiet=True, show=False)
+        tuned = tune_and_write(session)
+        checked = check_and_save(session)
         trained = len(session.store.trials())
-        again = check(session, "recipe.yaml", quiet=True, show=False)
+        again = check_and_save(session)
+        with pytest.raises(UsageError, match="measure the model"):
+            check_and_save(session, diagnostics=["sharpness"])
 
         assert tuned.recommended["learning_rate"] == pytest.approx(2.0**-6, rel=0.1)
         assert again.report.verdict is checked.report.verdict
