@@ -24,7 +24,7 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.shape_reading import ModelReading
+    from hptransfer.models.shape_reading import ModelParameters
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
@@ -158,7 +158,7 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
 
 
 @lru_cache(maxsize=64)
-def cached_reading(model: str, base: Size, size: Size) -> ModelReading:
+def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
     """What was read of a model's size, once per process.
 
     Args:
