@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
+from functools import cache
 
-from hptransfer import __version__
+
+@cache
+def tool_version() -> str:
+    """The version of this package as it is installed; "0+unknown" in a source tree that was never installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
+
+    try:
+        return version("hptransfer")
+    except PackageNotFoundError:
+        return "0+unknown"
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -15,5 +24,7 @@ def versions(*packages: str) -> dict[str, str]:
     Args:
         packages: names of installed distributions.
     """
-    others = {name: metadata.version(name) for name in packages}
-    return {"hptransfer": __version__} | others | {"python": platform.python_version(), "platform": sys.platform}
+    from importlib.metadata import version
+
+    others = {name: version(name) for name in packages}
+    return {"hptransfer": tool_version()} | others | {"python": platform.python_version(), "platform": sys.platform}

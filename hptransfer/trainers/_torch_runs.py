@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer import __version__
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import tool_version
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
@@ -124,7 +124,7 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return {
-        "hptransfer": __version__,
+        "hptransfer": tool_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": "cpu",
