@@ -10,7 +10,7 @@ from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model
-from hptransfer.scaling.scale import target_groups
+from hptransfer.scaling.target import target_groups
 from hptransfer.sizes import Size
 
 BASE = Size(16, 2, 8, 800)

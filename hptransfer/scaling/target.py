@@ -1,0 +1,212 @@
+"""The content of `target.yaml`: the plan of the target with the evidence for it."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from hptransfer import __version__
+from hptransfer.artifacts.target import (
+    ExtrapolationRecord,
+    ProvenanceRecord,
+    SpentRecord,
+    TargetFile,
+    TrainingRecord,
+    VerdictRecord,
+)
+from hptransfer.hyperparameters import identifying
+from hptransfer.models.api import plan_recipe
+from hptransfer.models.build import build_model
+from hptransfer.models.cost import training_flops
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan
+from hptransfer.recipe.defaults import defaults
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.registered_prediction import registered_prediction
+from hptransfer.sizes import Size
+
+#: packages whose versions can change a run
+_PACKAGES = ("torch", "numpy", "mup", "optuna")
+
+
+def build_target(
+    loaded: LoadedRecipe,
+    size: Size,
+    tuned: Mapping[str, Any],
+    checked: Mapping[str, Any] | None,
+    objections: Sequence[str],
+    identity: str,
+) -> TargetFile:
+    """The content of `target.yaml`, in the gauge `plain`.
+
+    Args:
+        loaded: the recipe, with the hash of what evidence rests on.
+        size: width, depth, examples per step and tokens of the run.
+        tuned: the content of `tuned.yaml`.
+        checked: the content of `transfer.json`; None without a check.
+        objections: why the file should not be written; empty unless forced.
+        identity: sha256 (hex) of the rules, code and data that hold now; empty where it is not known.
+
+    Raises:
+        UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
+    """
+    recipe = loaded.recipe
+    plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
+    found = checked or {}
+    reached = found.get("checked") or {}
+    trained = {
+        "widths": [recipe.proxy.width, *reached.get("widths", ())],
+        "depths": [recipe.proxy.depth, *reached.get("depths", ())],
+        "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
+        "tokens": [plan.base.tokens, *reached.get("tokens", ())],
+    }
+    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    return TargetFile(
+        format=TargetFile.FORMAT,
+        recipe=recipe.name,
+        verdict=VerdictRecord(
+            verdict=found.get("verdict"),
+            sentence=found.get("sentence", "transfer was never checked"),
+            forced=bool(objections),
+            objections=tuple(objections),
+            axes=tuple(_brief(axis) for axis in found.get("axes", [])),
+        ),
+        extrapolation=tuple(extrapolation(plan, trained)),
+        parameterization=plan.parameterization,
+        gauge=plan.gauge,
+        optimizer=plan.optimizer,
+        base=plan.base,
+        size=plan.size,
+        hyperparameters=identifying(plan.hyperparameters),
+        optimizer_values=dict(plan.optimizer_values),
+        training=TrainingRecord(
+            steps=recipe.steps(size),
+            batch_size=size.batch_size,
+            schedule=recipe.training.schedule,
+            warmup=plan.hyperparameters["warmup"],
+            clip=recipe.training.clip,
+        ),
+        notes=tuple(plan.notes),
+        parameters=target_groups(plan),
+        provenance=_provenance(loaded, tuned, identity),
+        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
+        spent=_spent(recipe, size, tuned, found),
+    )
+
+
+def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned["hyperparameters"].items()}
+
+
+def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
+    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
+    groups = []
+    for group in group_rows(plan.rows):
+        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
+        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
+    return tuple(groups)
+
+
+def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
+    """The same target with its multipliers elsewhere.
+
+    Args:
+        target: in any gauge.
+        recipe: which the target is of.
+        gauge: where multipliers live then.
+    """
+    if gauge == target.gauge:
+        return target
+    plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
+    return target.model_copy(
+        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
+    )
+
+
+def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> SpentRecord:
+    """What tuning and checking cost, beside the run of this size."""
+    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    module = build_model(recipe.model, size.width, size.depth, "meta")
+    target = training_flops(module, size.tokens, recipe.model.context)
+    flops = float(earlier.get("flops") or 0.0)
+    return SpentRecord(
+        trials=int(earlier.get("trials") or 0),
+        flops=flops,
+        seconds=float(earlier.get("seconds") or 0.0),
+        target_flops=target,
+        fraction_of_target=flops / target,
+    )
+
+
+def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
+    """One axis of the check without the curves behind it: those stay in transfer.json."""
+    sizes = [size["value"] if isinstance(size, Mapping) else size for size in axis.get("sizes", ())]
+    return {**axis, "sizes": sizes}
+
+
+def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
+    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
+    versions = {"hptransfer": __version__, "python": platform.python_version()}
+    intervals = tuned.get("intervals")
+    return ProvenanceRecord(
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions | {name: metadata.version(name) for name in _PACKAGES},
+        recipe_hash=loaded.hash,
+        identity=identity,
+        data_fingerprint=earlier.get("data"),
+        seeds={
+            "search": recipe.tune.seed,
+            "confirmation": recipe.tune.confirm_seeds,
+            "check": recipe.check.seeds,
+            "coordinate_check": recipe.check.coordinate.seeds,
+        },
+        tuned_at=tuned.get("size"),
+        intervals=intervals and {name: (_end(low), _end(high)) for name, (low, high) in intervals.items()},
+        tuned_with=earlier,
+    )
+
+
+def _end(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[ExtrapolationRecord]:
+    """How far the target lies beyond what was checked, one entry per axis of size.
+
+    Args:
+        plan: of the target, which knows its base and the axes that have rules.
+        checked: "widths", "depths", "batch_sizes" (examples per step) and "tokens" (of a run) that were trained.
+    """
+    base, size = plan.base, plan.size
+    for axis, reached, target in (
+        ("width", max(checked.get("widths", ()), default=None), size.width),
+        ("depth", max(checked.get("depths", ()), default=None), size.depth),
+        ("batch_size", max(checked.get("batch_sizes", ()), default=base.batch_size), size.batch_size),
+        ("tokens", max(checked.get("tokens", ()), default=base.tokens), size.tokens),
+    ):
+        factor = None if reached is None else target / reached
+        sentence = _sentence(axis, target, reached, factor, axis.removesuffix("_size") in plan.covers)
+        yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
+
+
+def _sentence(axis: str, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
+    subject = f"{axis.replace('_', ' ')} {target}"
+    unchecked = "by theory alone" if has_rule else "no rule and no check cover it"
+    if reached is None or factor is None:
+        return f"{subject} was not checked: {unchecked}"
+    if axis in {"batch_size", "tokens"} and factor != 1:
+        return f"{subject} is {factor:g} times that of the checked runs: {unchecked}"
+    if factor <= 1:
+        return f"{subject} lies within what was trained (up to {reached})"
+    return f"{subject} lies {factor:g} times beyond the largest trained ({reached}): {unchecked}"
