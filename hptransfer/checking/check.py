@@ -189,7 +189,7 @@ def _require_finite(trials: Sequence[Trial], usual: Size) -> None:
     if blown:
         raise InconclusiveError(
             "every size must train at some value without diverging",
-            received=f"divergence at all values of {', '.join(size.label_beside(usual) for size in blown)}",
+            received=f"divergence at all values of {', '.join(size.label_relative_to(usual) for size in blown)}",
             hint="raise `check.octaves`, or look for a mistake in the parameterization: the ladder reaches far down",
         )
 

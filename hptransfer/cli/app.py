@@ -110,7 +110,7 @@ def plan(
     gauge: Annotated[
         str,
         typer.Option(
-            help="Where multipliers live: plain (none in forward), multipliers, table3, table8, table9, unit."
+            help="Where multipliers live: plain (none in forward), multipliers (Table 8 of Tensor Programs V), unit."
         ),
     ] = "plain",
     diff: Annotated[

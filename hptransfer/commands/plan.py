@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hptransfer.errors import UsageError
 from hptransfer.models.api import plan_recipe
-from hptransfer.parameterization.gauge import GAUGES, Gauge
+from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
@@ -54,9 +54,7 @@ def plan_command(
     loaded = load_recipe(recipe)
     size = wanted_size(loaded.recipe, width, depth)
     values = defaults(loaded.recipe.training)
-    chosen: Gauge | None = next((known for known in GAUGES if known == gauge), None)
-    if chosen is None:
-        raise UsageError(f"the gauge must be one of {', '.join(GAUGES)}", received=gauge)
+    chosen = gauge_named(gauge)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH

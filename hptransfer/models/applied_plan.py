@@ -19,8 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
-from hptransfer.parameterization.markdown import plan_markdown
+from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 
@@ -28,13 +27,13 @@ class AppliedPlan:
     """The rows of a plan, ready for a module whose parameters have these names and shapes.
 
     Args:
-        rows: of a `Plan`, or groups read from a file.
+        rows: the rows of a `Plan`, or groups that were read from a file.
         hyperparameters: base values by name; what no row carries (betas, momentum, warmup) is kept here.
-        optimizer: as the plan says it.
+        optimizer: name of the plan's optimizer, a key of `parameterization.tables.FAMILIES`.
         plan: the whole plan, where there is one and not just a file.
         multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
             have none.
-        optimizer_values: as a file gives them; else those of the plan, or the base values.
+        optimizer_values: betas and momentum by name, as a file gives them; None takes the plan's, or the base values.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
@@ -63,7 +62,12 @@ class AppliedPlan:
 
     @classmethod
     def from_plan(cls, plan: Plan, multipliers: Mapping[str, float] | None = None) -> AppliedPlan:
-        """The plan with its hyperparameters and optimizer."""
+        """The plan with its hyperparameters and optimizer.
+
+        Args:
+            plan: the plan to apply.
+            multipliers: parameter name -> factor of `forward` that the plan absorbed; None for none.
+        """
         return cls(plan.rows, plan.hyperparameters, plan.optimizer, plan, multipliers)
 
     @classmethod
@@ -126,8 +130,8 @@ class AppliedPlan:
         """Parameter groups for a torch optimizer; parameters with equal values share one.
 
         Args:
-            module: with the plan's names and shapes, possibly wrapped.
-            optimizer: where a plan has two (Muon and another beside it), the one whose groups are wanted.
+            module: a module with the plan's names and shapes, possibly wrapped.
+            optimizer: name of the optimizer whose groups are wanted, where a plan has two; None: of all.
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
@@ -154,7 +158,7 @@ class AppliedPlan:
         `clip_grad_norm_` sees the latter, and clips differently at every size.
 
         Args:
-            module: after `backward`.
+            module: module with the plan's names and shapes, after `backward`.
             max_norm: threshold, above 0, as tuned at any size.
 
         Returns:
@@ -216,7 +220,7 @@ def load_plan(path: str | Path) -> AppliedPlan:
     """Read a `target.yaml` that `hptransfer scale` wrote.
 
     Args:
-        path: of the file.
+        path: path of the YAML file.
 
     Returns:
         The plan; `init_(module)` and `param_groups(module)` apply it.

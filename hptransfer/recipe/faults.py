@@ -12,7 +12,7 @@ from hptransfer.recipe import suggestion
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
-from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
+from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -122,7 +122,7 @@ def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     inside = f"`{dotted(section)}`" if section else "a recipe"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
-    if suggestion.closest(key, allowed) is None and (elsewhere := homes(key)):
+    if suggestion.closest(key, allowed) is None and (elsewhere := sections_with_key(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
     return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
 

@@ -17,7 +17,7 @@ from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.library import shipped_recipes
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
-from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_document
+from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_yaml
 from hptransfer.recipe.yaml.source_text import MAX_BYTES
 
 
@@ -70,7 +70,7 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
     path = find_recipe(reference)
     source = _read(path)
     file = str(path)
-    document = read_document(source, file)
+    document = read_yaml(source, file)
     findings = [*document.faults, *_content_findings(document, file)]
     if findings:
         raise RecipeError(sorted(findings, key=_order))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from hptransfer.hyperparameters import HyperparameterName
-from hptransfer.parameterization.options import BatchRule, Betas, Eps, WeightDecay
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
+from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, registered
@@ -231,7 +231,7 @@ class ParameterizationChoice(Section):
     """how weight decay follows the learning rate (docs/parameterizations.md); default: the parameterization's own"""
     eps: Eps | None = None
     """how Adam's eps follows the size of gradients; default: the parameterization's own"""
-    batch_rule: BatchRule | None = None
+    batch_rule: BatchRuleName | None = None
     """what follows the batch size; default: the parameterization's own"""
     token_exponent: Annotated[float, Field(ge=-1, le=1)] | None = None
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
@@ -320,7 +320,7 @@ class Criteria(Section):
 
     drift: Positive = 0.15
     """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
-    regret: Positive = 0.0025
+    regret: Positive = NEGLIGIBLE_COST
     """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
 
 

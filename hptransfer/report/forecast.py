@@ -28,7 +28,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
         table.add_column(column, justify="left" if column == "size" else "right")
     for size in found.sizes:
         counts = str(size.trials), str(size.finished), f"{size.flops:.3g}", _each(size.seconds)
-        table.add_row(size.size.label_beside(found.timed[0]), *counts)
+        table.add_row(size.size.label_relative_to(found.timed[0]), *counts)
     console.print(table)
     left = found.trials - found.finished
     console.print(f"trials: {found.trials}, {left} of them left; FLOPs: {found.flops:.3g}, {found.flops_left:.3g} left")

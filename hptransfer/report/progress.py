@@ -169,7 +169,7 @@ class Progress:
     def _place(self, event: TrialEvent) -> str:
         shown = event.hyperparameters
         values = " ".join(f"{name}={shown[name]:.4g}" for name in self._names if name in shown)
-        return f"{event.size.label_beside(self._usual or event.size)} {values} seed={event.seed}"
+        return f"{event.size.label_relative_to(self._usual or event.size)} {values} seed={event.seed}"
 
     def _render(self) -> Table:
         grid = Table.grid(padding=(0, 1))

@@ -74,7 +74,7 @@ class OptunaStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{self._database.prefix}{size.label_beside(self._usual or size)}-{self._experiment[:8]}"
+        return f"{self._database.prefix}{size.label_relative_to(self._usual or size)}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""

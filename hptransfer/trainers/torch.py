@@ -19,7 +19,7 @@ from hptransfer.trials.trial import Trial, trial_to_dict
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.shape_reading import Reading
+    from hptransfer.models.shape_reading import ModelReading
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
@@ -87,7 +87,7 @@ def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
         "size", "seed", what `measure_coordinates` returns ("layers" and "parameters"), and "linearisation" where it is
         asked for: what `measure_linearisation` returns.
     """
-    from hptransfer.models.layers import layer_kinds
+    from hptransfer.models.shape_reading import layer_kinds
     from hptransfer.training.coordinates import layer_kind, measure_coordinates
     from hptransfer.training.linearisation import measure_linearisation
 
@@ -217,7 +217,7 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
 
 
 @lru_cache(maxsize=64)
-def cached_reading(model: str, base: Size, size: Size) -> Reading:
+def cached_reading(model: str, base: Size, size: Size) -> ModelReading:
     """What was read of a model's size, once per process.
 
     Args:

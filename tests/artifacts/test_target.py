@@ -16,10 +16,10 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import Model
+from tests.support.reading import parameters_of
 from tests.support.targets import BASE, GPT, MLP, VALUES, planned, text_of
 
 
@@ -101,7 +101,7 @@ def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
     """Where betas follow the batch, the header and the loaded plan have the target's, not the base's."""
     size = replace(BASE, batch_size=16)
     values = VALUES | {"beta1": 0.875, "beta2": 0.96875}
-    parameters = read_parameters(GPT, BASE, size)
+    parameters = parameters_of(GPT, BASE, size)
     made = plan(Parameterization("complete-d-p"), BASE, size, parameters, values, optimizer="adamw")
     text = text_of(made)
     loaded = read(text)

@@ -105,7 +105,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
         "--on-change",
         "keep",
     )
-    invoke("plan", "r", "--full", "--json", "--gauge", "table8", "--diff", "mup", "completep")
+    invoke("plan", "r", "--full", "--json", "--gauge", "multipliers", "--diff", "mup", "completep")
     invoke("validate", "a", "b", "--format", "github", "--trust")
     assert calls == [
         (
@@ -146,7 +146,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "full": True,
                 "as_json": True,
                 "as_markdown": False,
-                "gauge": "table8",
+                "gauge": "multipliers",
                 "diff": ("mup", "completep"),
             },
         ),

@@ -98,7 +98,7 @@ def test_tied_gpt2_is_refused_with_the_repair() -> None:
 
 def test_tied_gpt2_in_a_gauge_with_multipliers() -> None:
     """With the multiplier left in `forward`, tied weights are planned as Table 8 has them: nothing scales."""
-    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge="table8")["transformer.wte.weight"]
+    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge="multipliers")["transformer.wte.weight"]
 
     assert (table.init_std, table.learning_rate, table.multiplier) == (1.0, 0.01, 0.25)
 

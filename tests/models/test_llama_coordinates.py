@@ -18,7 +18,7 @@ from hptransfer.data.stdlib_text import StdlibText
 from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
-from hptransfer.models.layers import layer_kinds
+from hptransfer.models.shape_reading import layer_kinds
 from hptransfer.recipe.schema import HuggingFaceModel
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus, load_corpus

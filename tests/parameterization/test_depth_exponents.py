@@ -19,12 +19,12 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 DEPTHS = (8, 16, 32, 64)
 SEEDS = (0, 1)
@@ -64,7 +64,7 @@ class Deep(nn.Module):
         return self.readout(functional.layer_norm(h_BxD, h_BxD.shape[1:])), h_BxD
 
 
-def planned(name: str, family: Family, depth: int, alpha: float | None) -> Plan:
+def planned(name: str, family: OptimizerFamily, depth: int, alpha: float | None) -> Plan:
     """The plan of a deeper network."""
     base, size = Size(WIDTH, DEPTHS[0], 64, 64), Size(WIDTH, depth, 64, 64)
     parameters = read_module(Deep, base, size, residual_writers=WRITERS)
@@ -100,7 +100,7 @@ def relative_change(plan_: Plan, seed: int, rate: float) -> float:
 
 
 def exponent(
-    name: str, family: Family, alpha: float | None = None, rate: Callable[[float], float] = lambda _: 1.0
+    name: str, family: OptimizerFamily, alpha: float | None = None, rate: Callable[[float], float] = lambda _: 1.0
 ) -> float:
     """Exponent of the relative change in the depth; `rate` breaks the rule by a power of the depth multiplier."""
     points = [
@@ -120,13 +120,13 @@ WITH_DEPTH = [
 
 
 @pytest.mark.parametrize(("name", "family", "alpha"), WITH_DEPTH)
-def test_the_stream_moves_alike_at_every_depth(name: str, family: Family, alpha: float | None) -> None:
+def test_the_stream_moves_alike_at_every_depth(name: str, family: OptimizerFamily, alpha: float | None) -> None:
     """Every table with a depth rule moves the residual stream by its share."""
     assert exponent(name, family, alpha) == pytest.approx(0.0, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("family", ["adam", "sgd", "orthogonal"])
-def test_without_a_depth_rule_deeper_streams_move_more(family: Family) -> None:
+def test_without_a_depth_rule_deeper_streams_move_more(family: OptimizerFamily) -> None:
     """Negative control: muP, which has no rule for depth."""
     assert exponent("mup", family) == pytest.approx(1.0, abs=TOLERANCE)
 
@@ -135,6 +135,6 @@ def test_without_a_depth_rule_deeper_streams_move_more(family: Family) -> None:
     ("name", "family", "alpha", "power"),
     [("completep", "adam", 0.5, 0.5), ("completep", "sgd", 1.0, -1.0), ("completep", "orthogonal", 0.5, 0.5)],
 )
-def test_a_wrong_depth_power_is_seen(name: str, family: Family, alpha: float, power: float) -> None:
+def test_a_wrong_depth_power_is_seen(name: str, family: OptimizerFamily, alpha: float, power: float) -> None:
     """Negative control: leaving out the rate's power of the depth shows as that power."""
     assert exponent(name, family, alpha, rate=lambda m_l: m_l**power) == pytest.approx(power, abs=TOLERANCE)

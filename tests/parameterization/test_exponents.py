@@ -18,14 +18,14 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = (0, 1, 2)
@@ -60,7 +60,7 @@ def parameters(width: int) -> tuple:  # type: ignore[type-arg]  # of Parameter
 
 
 def planned(
-    name: str, family: Family, width: int, gauge: Gauge = "multipliers", options: Options | None = None
+    name: str, family: OptimizerFamily, width: int, gauge: Gauge = "multipliers", options: Options | None = None
 ) -> Plan:
     """The MLP's plan at a width."""
     return plan(
@@ -108,13 +108,12 @@ def slopes(measure: Callable[[int, int], Mapping[str, float]]) -> dict[str, floa
 # n^-1/2 (SP, NTK) or n^-1 (muP, mean-field) sends back gradients of that size; a weight's own multiplier adds
 # its power.
 GRADIENTS: Mapping[tuple[str, Gauge], tuple[float, float, float, float]] = {
-    ("standard", "multipliers"): (-0.5, -0.5, 0.0, -0.5),
-    ("ntk", "multipliers"): (-0.5, -1.0, -0.5, -0.5),
-    ("mean-field", "multipliers"): (-1.0, -1.5, -1.0, -1.0),
-    ("mup", "table3"): (-1.0, -1.0, 0.0, -1.0),
-    ("mup", "table8"): (-1.0, -1.0, -1.0, -1.0),
-    ("mup", "table9"): (-0.5, -1.0, -0.5, -0.5),
-    ("spectral", "multipliers"): (-1.0, -1.0, 0.0, -1.0),
+    ("standard", "plain"): (-0.5, -0.5, 0.0, -0.5),
+    ("ntk", "unit"): (-0.5, -1.0, -0.5, -0.5),
+    ("mean-field", "unit"): (-1.0, -1.5, -1.0, -1.0),
+    ("mup", "plain"): (-1.0, -1.0, 0.0, -1.0),
+    ("mup", "multipliers"): (-1.0, -1.0, -1.0, -1.0),
+    ("spectral", "plain"): (-1.0, -1.0, 0.0, -1.0),
 }
 
 
@@ -136,7 +135,7 @@ def test_gradients_shrink_as_eps_does(name: str, gauge: Gauge) -> None:
 
 
 def step_exponents(
-    name: str, family: Family, options: Options | None = None, rate: Callable[[int], float] = lambda _: 1.0
+    name: str, family: OptimizerFamily, options: Options | None = None, rate: Callable[[int], float] = lambda _: 1.0
 ) -> list[float]:
     """Exponents of ||dW||_2 / sqrt(fan_out/fan_in) after one step, W with its multiplier; `rate` breaks the rule."""
 
@@ -176,7 +175,7 @@ def spectral_norm(matrix: Tensor, seed: int) -> float:
 # and +1.000 readout, SGD +0.512 and +1.002), and u-muP's
 # embedding, whose rate falls as fan_out^-1/2 on purpose.
 FLAT = (0.0, 0.0, 0.0)
-STEPS: Mapping[tuple[str, Family], tuple[float, float, float]] = {
+STEPS: Mapping[tuple[str, OptimizerFamily], tuple[float, float, float]] = {
     ("standard", "adam"): (0.0, 1.0, 1.0),
     ("standard", "sign"): (0.0, 1.0, 1.0),
     ("standard", "sgd"): (-0.5, 0.5, 1.0),
@@ -187,7 +186,7 @@ STEPS: Mapping[tuple[str, Family], tuple[float, float, float]] = {
 
 
 @pytest.mark.parametrize("key", TABLES, ids="-".join)
-def test_one_step_meets_the_spectral_condition(key: tuple[str, Family]) -> None:
+def test_one_step_meets_the_spectral_condition(key: tuple[str, OptimizerFamily]) -> None:
     """Every table moves every matrix by its share at every width, except where theory says it does not."""
     assert step_exponents(*key) == pytest.approx(STEPS.get(key, FLAT), abs=TOLERANCE)
 
@@ -205,7 +204,7 @@ def test_muon_with_the_size_of_adam() -> None:
 
 # MuAdam(impl=torch.optim.Muon) divides Muon's rate by the width; ezmup gives Adam SGD's rate
 @pytest.mark.parametrize(("family", "power"), [("orthogonal", -1.0), ("adam", 1.0), ("sgd", 0.5)])
-def test_a_wrong_rate_is_seen(family: Family, power: float) -> None:
+def test_a_wrong_rate_is_seen(family: OptimizerFamily, power: float) -> None:
     """Negative control: a rate that is off by a power of the width lies outside the tolerance by that power."""
     found = step_exponents("mup", family, rate=lambda width: (width / WIDTHS[0]) ** power)
 

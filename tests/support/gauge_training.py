@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.parameterization.plan import Plan, PlannedParameter
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 
-OPTIMIZERS: Mapping[Family, str] = {
+OPTIMIZERS: Mapping[OptimizerFamily, str] = {
     "adam": "adamw",
     "sign": "lion",
     "sgd": "sgd",

@@ -115,7 +115,7 @@ def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
         + landscape.get("corner_drift", 0.0) * math.log2(request.size.width / 64) * (request.size.depth > 2)
     )
     usual = replace(request.size, batch_size=request.recipe.training.batch_size, tokens=TOKENS)
-    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label_beside(usual)}".encode()).digest()
+    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label_relative_to(usual)}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
     other = math.log2(request.hyperparameters["readout_learning_rate"])
     other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)

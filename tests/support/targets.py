@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.export.base import export_target
-from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model
 from hptransfer.scaling.target import target_groups
 from hptransfer.sizes import Size
+from tests.support.reading import parameters_of
 
 BASE = Size(16, 2, 8, 800)
 TARGET = Size(48, 6, 8, 800)  # multipliers 3: nothing is a round number
@@ -29,7 +29,7 @@ VALUES = {
 def planned(model: Model, optimizer: str = "adamw", size: Size = TARGET, **values: float) -> Plan:
     """A plan of a built-in model."""
     spec = Parameterization("completep" if model.kind == "gpt" else "mup")
-    return plan(spec, BASE, size, read_parameters(model, BASE, size), VALUES | values, optimizer=optimizer)
+    return plan(spec, BASE, size, parameters_of(model, BASE, size), VALUES | values, optimizer=optimizer)
 
 
 GPT = GptModel(kind="gpt", context=8, head_dim=8)

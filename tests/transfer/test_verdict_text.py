@@ -12,7 +12,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.transfer.verdict_text import limits_of, settle_by
+from hptransfer.transfer.verdict_text import evidence_limits, next_steps
 
 _INF = math.inf
 _OPTIMUM = Optimum(
@@ -58,7 +58,7 @@ _REGRETS = (
 @pytest.mark.parametrize("edge", [{}, {"edge": "low", "low": -_INF}, {"edge": "high", "high": _INF}])
 def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, object]) -> None:
     """Open and infinite intervals once overflowed a number of seeds; there is a sentence for every one."""
-    advice = settle_by(_ladder(drift, regret, **edge))
+    advice = next_steps(_ladder(drift, regret, **edge))
     assert advice.endswith(".")
     assert "inf" not in advice
     assert "nan" not in advice
@@ -66,28 +66,28 @@ def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge:
 
 def test_an_edge_is_extended_before_seeds_are_added() -> None:
     """More seeds tell nothing about an optimum beyond the grid."""
-    advice = settle_by(_ladder(Interval(-0.1, -_INF, 0.2), Interval(0.001, 0, _INF), edge="low", low=-_INF))
+    advice = next_steps(_ladder(Interval(-0.1, -_INF, 0.2), Interval(0.001, 0, _INF), edge="low", low=-_INF))
     assert "smaller values at width 512" in advice
     assert "seeds per value" not in advice
 
 
 def test_a_value_that_was_not_sampled_is_to_be_run() -> None:
     """Where nothing is known at the transferred value, that run settles it, not more seeds elsewhere."""
-    advice = settle_by(_ladder(Interval(0, -0.1, 0.1), Interval(_INF, 0, _INF)))
+    advice = next_steps(_ladder(Interval(0, -0.1, 0.1), Interval(_INF, 0, _INF)))
     assert "learning_rate 0.00391 itself at width 512" in advice
     assert "seeds per value" not in advice
 
 
 def test_the_number_of_seeds_shrinks_the_interval_enough() -> None:
     """Half width 0.3 must fall to 0.15: four times the two seeds."""
-    assert "about 8 seeds per value" in settle_by(_ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))).lower()
+    assert "about 8 seeds per value" in next_steps(_ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))).lower()
 
 
 def test_a_loss_that_fell_to_a_tenth_is_memorised() -> None:
     """Trap 2: a training loss near 0 makes every ratio to it meaningless; 0.2 against 3 is 6.7%."""
     settled = Interval(0, -0.1, 0.1), Interval(0, 0, 0.001)
-    assert any("memorised" in limit for limit in limits_of(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
-    assert not any("memorised" in limit for limit in limits_of(_ladder(*settled)))
+    assert any("memorised" in limit for limit in evidence_limits(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
+    assert not any("memorised" in limit for limit in evidence_limits(_ladder(*settled)))
 
 
 def test_more_seeds_are_priced() -> None:
@@ -95,4 +95,4 @@ def test_more_seeds_are_priced() -> None:
     ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
     points = tuple(Point(x, seed, 3.0, flops=1e9) for x in (-8.0, -7.0) for seed in range(2))
     priced = replace(ladder, sizes=tuple(replace(size, points=points) for size in ladder.sizes))
-    assert settle_by(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
+    assert next_steps(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."

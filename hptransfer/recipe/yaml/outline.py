@@ -103,7 +103,7 @@ def value_type_at(path: KeyPath, data: Plain) -> str | None:
     return field.description if field else None
 
 
-def homes(key: str) -> tuple[str, ...]:
+def sections_with_key(key: str) -> tuple[str, ...]:
     """The sections that do have `key`, as a message names them: "`tune`", "`model` with `kind: gpt`"."""
     found = [f"`{name}`" for name, section in _sections("", Recipe) if name and key in section.model_fields]
     for name, variants in KINDS.items():

@@ -6,66 +6,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.batch_and_duration import horizon_source, over_horizon
+from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.role_multipliers import tuned_of
+from hptransfer.parameterization.planned import PlannedParameter
+from hptransfer.parameterization.role_multipliers import role_multipliers_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
     OPTION_OF,
     SYMBOLS,
     Exponents,
-    Multipliers,
     Quantity,
     Rule,
-    Table,
+    RuleTable,
+    SizeRatios,
 )
 from hptransfer.parameterization.tables import TABLES
 from hptransfer.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedParameter:
-    """One row of a plan; absolute values, ready for an optimizer's parameter group.
+class OptimizerTable:
+    """One table with what is needed to plan the parameters that follow it.
 
     Attributes:
-        parameter: what the row is about.
-        init_std: standard deviation of a normal init; None where the init is constant.
-        learning_rate: peak learning rate of this parameter.
-        weight_decay: as torch's AdamW and SGD take it.
-        eps: Adam's eps; None for other optimizers.
-        multiplier: factor that `forward` must apply to this weight's output; 1 in gauge `plain`.
-        factors: what the base value was multiplied by, per quantity name ("init_std", "learning_rate", ...).
-        sources: paper, table and row of the rule, per quantity name.
-        rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
-        optimizer: which optimizer the row is for; it differs from the plan's beside Muon. None: the plan's.
+        table: the rules, of one parameterization and optimizer family.
+        optimizer: name of the optimizer that trains these parameters.
+        base_values: value of each quantity at the base size.
     """
 
-    parameter: Parameter
-    init_std: float | None
-    learning_rate: float
-    weight_decay: float
-    eps: float | None
-    multiplier: float
-    factors: Mapping[str, float]
-    sources: Mapping[str, str]
-    rules: Mapping[str, str] = field(default_factory=dict)
-    optimizer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One table with what is needed to plan the parameters that follow it."""
-
-    table: Table
+    table: RuleTable
     optimizer: str
     base_values: Mapping[Quantity, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read."""
+class PlanRequest:
+    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read.
+
+    Attributes:
+        base: size at which every factor is 1.
+        size: size that is planned for.
+        alpha: exponent of residual branches; 0 where the table has none.
+        gauge: where multipliers live.
+        options: named choices among published rules, defaults filled in.
+        hyperparameters: base values by name; only multipliers of roles are read.
+    """
 
     base: Size
     size: Size
@@ -75,8 +62,13 @@ class Request:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan_parameter(column: Column, request: Request, parameter: Parameter) -> PlannedParameter:
+def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Parameter) -> PlannedParameter:
     """The row of one parameter.
+
+    Args:
+        column: the rules that the parameter follows, with base values.
+        request: what holds for every parameter of the plan.
+        parameter: the parameter with its role and fans.
 
     Raises:
         UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.
@@ -118,20 +110,18 @@ def plan_parameter(column: Column, request: Request, parameter: Parameter) -> Pl
 
 
 _ONE = Exponents()
-#: gauges that keep no multiplier of their own in `forward`, so that a tuned one is absorbed too
-_ABSORBING = ("plain", "table3")
 
 
-def _tuned(table: Table, parameter: Parameter, request: Request) -> dict[Quantity, list[tuple[str, float]]]:
+def _tuned(table: RuleTable, parameter: Parameter, request: PlanRequest) -> dict[Quantity, list[tuple[str, float]]]:
     """The constants of the parameter's role, per quantity: their names, with powers, and values."""
-    tuned = tuned_of(parameter, request.hyperparameters)
+    tuned = role_multipliers_of(parameter, request.hyperparameters)
     found = {quantity: [(by.name, by.value)] for quantity, by in tuned.items()}
     rate = tuned.get(Quantity.LEARNING_RATE)
     if rate is not None and request.options.weight_decay in PER_STEP:
         # the decay per step is the same for every parameter, whatever its learning rate
         found[Quantity.WEIGHT_DECAY] = [(f"{rate.name}^-1", 1 / rate.value)]
     forward = tuned.get(Quantity.MULTIPLIER)
-    if forward is not None and request.gauge in _ABSORBING:
+    if forward is not None and request.gauge == "plain":
         _require_absorbable(parameter, forward.name, forward.value, request.gauge)
         del found[Quantity.MULTIPLIER]
         for quantity, power in TRANSFORMATION[table.family].items():
@@ -149,7 +139,7 @@ def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Ga
             "scaling the shared weight would scale the embedding too",
             received=f"{parameter.name} {parameter.shape}, tied, gauge {gauge}",
             hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
-            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "table8"; or untie the weights',
+            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "multipliers"; or untie the weights',
         )
     if parameter.init == "ones":
         raise UsageError(
@@ -159,18 +149,18 @@ def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Ga
         )
 
 
-def _symbols(table: Table) -> Mapping[str, str]:
+def _symbols(table: RuleTable) -> Mapping[str, str]:
     return ABSOLUTE_SYMBOLS if table.absolute else SYMBOLS
 
 
-def _multipliers(table: Table, parameter: Parameter, request: Request) -> Multipliers:
+def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -> SizeRatios:
     """Ratios to the base; an absolute table counts width and depth from 1."""
     base, size = request.base, request.size
     base_in, base_out, base_width, base_depth = (
         (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
     )
     layers = size.depth / base_depth
-    return Multipliers(
+    return SizeRatios(
         fan_in=parameter.fan_in / base_in,
         fan_out=parameter.fan_out / base_out,
         larger=max(parameter.fan_in, parameter.fan_out) / max(base_in, base_out),
@@ -182,7 +172,7 @@ def _multipliers(table: Table, parameter: Parameter, request: Request) -> Multip
     )
 
 
-def _rules_of(table: Table, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
+def _rules_of(table: RuleTable, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
     """The table's rules for one parameter, all of them or an error."""
     rules = table.rules_for(parameter.role, options)
     missing = [quantity for quantity in Quantity if quantity not in rules and _has(table, quantity)]
@@ -204,15 +194,17 @@ def _rules_of(table: Table, parameter: Parameter, options: Options) -> dict[Quan
     return rules
 
 
-def _has(table: Table, quantity: Quantity) -> bool:
+def _has(table: RuleTable, quantity: Quantity) -> bool:
     return table.family == "adam" or quantity is not Quantity.EPS
 
 
 def _scaled(
-    table: Table, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
+    table: RuleTable, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
 ) -> tuple[dict[Quantity, Exponents], dict[Quantity, str]]:
     """Powers of one parameter with batch, duration and its residual branch, and their sources."""
-    exponents = over_horizon({quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options)
+    exponents = with_batch_and_duration(
+        {quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options
+    )
     for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
         if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
             exponents[quantity] = rules[quantity].exponents
@@ -222,7 +214,7 @@ def _scaled(
         )
     sources = {
         quantity: str(rule.source)
-        + ("" if rule.per_step else horizon_source(rule, exponents[quantity], table.family, options))
+        + ("" if rule.per_step else batch_and_duration_source(rule, exponents[quantity], table.family, options))
         for quantity, rule in rules.items()
     }
     if table.residual is not None and parameter.writes_residual:
@@ -231,7 +223,9 @@ def _scaled(
     return exponents, sources
 
 
-def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: Request) -> Exponents:
+def _theta(
+    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: PlanRequest
+) -> Exponents:
     """What moves the parameter into the gauge, where it can be moved."""
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
     theta = absorbed_factor(exponents, branch.at(request.alpha), parameter.role, request.gauge)
@@ -242,7 +236,7 @@ def _theta(table: Table, exponents: Mapping[Quantity, Exponents], parameter: Par
         return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
     factor = exponents[Quantity.MULTIPLIER]
     value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
-    tuned = tuned_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
+    tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
     if tuned is not None:
         value, text = value * tuned.value, f"{tuned.name} {text}"
     _require_absorbable(parameter, text, value, request.gauge)
