@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
+from hptransfer.parameterization.roles import Role
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
@@ -200,6 +201,12 @@ def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 
 def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    if path[:2] == ("model", "roles"):
+        roles = ", ".join(role for role in Role if role is not Role.TIED_EMBEDDING)
+        rule = f"`{dotted(path)}` must be one of {roles}; then, where needed, the axis summed over and the init"
+        return rule, "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`", "recipe/unknown-value"
+    if path == ("model", "config"):
+        return "`model.config` must hold only small letters, digits, `_` and `-`", "for example `llama`", "recipe/range"
     rule = f"`{dotted(path)}` must start with a letter or digit and hold only letters, digits, `.`, `_` and `-`"
     value = entry(data, path)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") if isinstance(value, str) else ""

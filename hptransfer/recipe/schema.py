@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
 from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, registered
@@ -20,8 +21,10 @@ from hptransfer.sizes import Size
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
+    PresetName: TypeAlias = str
 else:
     ParameterizationName = Literal[PARAMETERIZATIONS]
+    PresetName = Literal[tuple(FAMILIES)]
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -61,14 +64,7 @@ class GptModel(Section):
 
 
 #: `role[, fan-in AXIS][, normal|ones|zeros]`
-RoleText = Annotated[
-    str,
-    Field(
-        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias|router)"
-        r"(, fan-in [0-9])?(, (normal|ones|zeros))?$"
-    ),
-]
-PresetName = Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt2", "nanogpt", "gpt_neox", "vit", "bert"]
+RoleText = Annotated[str, Field(pattern=ROLE_FORM)]
 
 
 class _OwnModel(Section):
