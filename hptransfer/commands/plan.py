@@ -34,8 +34,8 @@ def plan_command(
 
     Args:
         recipe: path or name of a recipe.
-        width: default: the recipe's target.
-        depth: default: the recipe's target.
+        width: of the model to plan for; None for the target's.
+        depth: number of repeated layers to plan for; None for the target's.
         full: one row per parameter, instead of one per group of equal layers.
         as_json: print JSON instead of a table.
         as_markdown: print Markdown instead of a table.

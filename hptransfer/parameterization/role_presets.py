@@ -33,7 +33,10 @@ class GivenRole:
 
 
 def parse_role(text: str) -> GivenRole:
-    """Read `role[, fan-in AXIS][, normal|ones|zeros]`.
+    """Reads a role as it is written in a recipe.
+
+    Args:
+        text: `role[, fan-in AXIS][, normal|ones|zeros]`.
 
     Raises:
         UsageError: another form, or no such role.

@@ -418,12 +418,23 @@ class Recipe(Section):
         return self.sizes.proxy or self.sizes.base
 
     def size(self, width: int, depth: int, *, batch_size: int | None = None, tokens: int | None = None) -> Size:
-        """A size with the recipe's batch and duration where none is given."""
+        """A size with the recipe's batch and duration where none is given.
+
+        Args:
+            width: of the model, as its kind counts it.
+            depth: number of repeated layers.
+            batch_size: examples per step; None for the recipe's.
+            tokens: predicted positions over the whole run; None for the recipe's steps at the recipe's batch.
+        """
         batch = batch_size or self.training.batch_size
         return Size(
             width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
         )
 
     def steps(self, size: Size) -> int:
-        """Optimizer steps of a run of this size (at least 1)."""
+        """Optimizer steps of a run of a size, at least 1.
+
+        Args:
+            size: its examples per step and its tokens count.
+        """
         return max(1, round(size.tokens / (size.batch_size * self.predictions_per_example)))

@@ -44,8 +44,8 @@ class Difference:
 
     Attributes:
         name: of the parameter, with * for the indices of layers that repeat.
-        count: number of parameters.
-        role: as `Role` says it.
+        count: how many parameters have this name.
+        role: value of their `Role`, for example "hidden weight".
         changes: what differs; empty where nothing does.
     """
 
@@ -59,8 +59,8 @@ def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
     """Compare two plans row by row; equal rows of layers that repeat become one difference.
 
     Args:
-        before: of some model.
-        after: of the same model at the same size.
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
 
     Returns:
         In the model's order, unchanged parameters included.
@@ -94,7 +94,12 @@ def _equal(before: float | None, after: float | None) -> bool:
 
 
 def diff_document(before: Plan, after: Plan) -> dict[str, object]:
-    """The comparison as plain data, changed parameters only."""
+    """The comparison as plain data, changed parameters only.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     differences = diff_plans(before, after)
     return {
         "before": before.parameterization,
@@ -121,12 +126,22 @@ def diff_document(before: Plan, after: Plan) -> dict[str, object]:
 
 
 def new_notes(before: Plan, after: Plan) -> list[str]:
-    """What the second plan says and the first does not."""
+    """Notes that the second plan has and the first has not.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     return [note for note in after.notes if note not in before.notes]
 
 
 def diff_markdown(before: Plan, after: Plan) -> str:
-    """The comparison as a Markdown table."""
+    """The comparison as a Markdown table.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     headings, rows, unchanged = _cells(before, after)
     lines = [f"`{before.parameterization}` -> `{after.parameterization}`, {before.optimizer}, gauge {before.gauge}", ""]
     lines += [_line(headings), _line(["---"] * len(headings)), *map(_line, rows), "", unchanged]
@@ -138,7 +153,13 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def print_diff(before: Plan, after: Plan, console: Console) -> None:
-    """Print the comparison: changed parameters, how many are unchanged, new notes."""
+    """Prints the comparison: changed parameters, how many are unchanged, new notes.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+        console: where to print; its width decides how cells are folded.
+    """
     headings, rows, unchanged = _cells(before, after)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for index, heading in enumerate(headings):

@@ -49,7 +49,7 @@ def build_target(
     Args:
         loaded: the recipe, with the hash of what evidence rests on.
         size: width, depth, examples per step and tokens of the run.
-        tuned: the content of `tuned.yaml`.
+        tuned: the content of `tuned.yaml`, with tuned values and where they come from.
         checked: the content of `transfer.json`; None without a check.
         objections: why the file should not be written; empty unless forced.
         identity: sha256 (hex) of the rules, code and data that hold now; empty where it is not known.
@@ -122,9 +122,9 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     """The same target with its multipliers elsewhere.
 
     Args:
-        target: in any gauge.
-        recipe: which the target is of.
-        gauge: where multipliers live then.
+        target: the content of `target.yaml`, in any gauge.
+        recipe: the recipe that the target is of.
+        gauge: where multipliers live in the result.
     """
     if gauge == target.gauge:
         return target
