@@ -8,10 +8,10 @@ from rich.console import Console
 
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.files import write_atomically
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.scale import describe_scaled
+from hptransfer.report.session import session_of
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.result import tuned_document

@@ -15,7 +15,7 @@ from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.messages import ENTRY
 
 
 def worker_command(

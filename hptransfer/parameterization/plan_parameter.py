@@ -49,7 +49,7 @@ class PlanRequest:
         base: size at which every factor is 1.
         size: size that is planned for.
         alpha: exponent of residual branches; 0 where the table has none.
-        gauge: where multipliers live.
+        gauge: where multipliers live, one of `GAUGES`.
         options: named choices among published rules, defaults filled in.
         hyperparameters: base values by name; only multipliers of roles are read.
     """
@@ -76,8 +76,9 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     table, alpha = column.table, request.alpha
     rules = _rules_of(table, parameter, request.options)
     exponents, sources = _scaled(table, rules, parameter, request.options)
-    theta = _theta(table, exponents, parameter, request)
+    theta = _theta(table, exponents, parameter, alpha, request.gauge)
     if theta != _ONE:
+        _require_movable(table, exponents[Quantity.MULTIPLIER], parameter, request)
         moved = exponents[Quantity.MULTIPLIER]
         change = "absorbed" if request.gauge == "plain" else f"moved into gauge {request.gauge}"
         note = f"; forward multiplier {moved.text(alpha, _symbols(table))} {change} ({sources[Quantity.MULTIPLIER]})"
@@ -224,20 +225,49 @@ def _scaled(
 
 
 def _theta(
-    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, request: PlanRequest
+    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, alpha: float, gauge: Gauge
 ) -> Exponents:
     """What moves the parameter into the gauge, where it can be moved."""
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
-    theta = absorbed_factor(exponents, branch.at(request.alpha), parameter.role, request.gauge)
-    theta = theta.at(request.alpha)
-    if theta == _ONE:
-        return theta
-    if parameter.init == "ones" and request.gauge != "plain":
+    theta = absorbed_factor(exponents, branch.at(alpha), parameter.role, gauge).at(alpha)
+    if parameter.init == "ones" and gauge != "plain":
         return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
-    factor = exponents[Quantity.MULTIPLIER]
+    return theta
+
+
+def _require_movable(table: RuleTable, factor: Exponents, parameter: Parameter, request: PlanRequest) -> None:
+    """Refuse to move a forward multiplier that the parameter cannot take."""
     value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
     tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
     if tuned is not None:
         value, text = value * tuned.value, f"{tuned.name} {text}"
     _require_absorbable(parameter, text, value, request.gauge)
-    return theta
+
+
+def exponents_of(
+    table: RuleTable, parameter: Parameter, alpha: float, gauge: Gauge, options: Options
+) -> dict[Quantity, Exponents | None]:
+    """The powers by which a plan scales each quantity of one parameter, at whatever size.
+
+    Args:
+        table: the parameterization, for the optimizer that trains this parameter.
+        parameter: with its role; its shape does not matter.
+        alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
+        gauge: where multipliers live.
+        options: named choices among published rules, defaults filled in.
+
+    Returns:
+        Powers by quantity, alpha put in; None for a weight decay that the rule switches off.
+
+    Raises:
+        UsageError: the table has no rule for the parameter's role.
+    """
+    rules = _rules_of(table, parameter, options)
+    exponents, _ = _scaled(table, rules, parameter, options)
+    theta = _theta(table, exponents, parameter, alpha, gauge)
+    moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
+    return {
+        quantity: None if rules[quantity].off else moved[quantity].at(alpha)
+        for quantity in Quantity
+        if quantity in moved
+    }

@@ -75,7 +75,7 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults written out.
+    """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults left out.
 
     Left out is what changes neither a trial nor a judgement: target, budget, processes, expectation and texts. So
     evidence once gathered serves any number of targets.
@@ -85,10 +85,9 @@ def recipe_hash(recipe: Recipe) -> str:
     """
     content = recipe.model_dump(
         mode="json",
+        exclude_defaults=True,
         exclude={"description": True, "budget": True, "expect": True, "sizes": {"target"}, "training": {"processes"}},
     )
-    if content["training"]["loss"] == type(recipe.training).model_fields["loss"].default:
-        del content["training"]["loss"]  # recipes of before it existed mean the same
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

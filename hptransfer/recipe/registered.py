@@ -80,6 +80,7 @@ OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.o
 DATA_SOURCES: Registry[HasSection] = Registry(
     "data source", "hptransfer.data", "SOURCE", group="hptransfer.data_sources"
 )
+TRAINERS: Registry[object] = Registry("trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers")
 LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
 
 

@@ -13,7 +13,7 @@ from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, Weigh
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, registered
+from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, TRAINERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
@@ -212,6 +212,8 @@ class Training(Section):
     """global gradient norm; not invariant under the gauge, `plan` says so"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
+    trainer: Annotated[str, Field(max_length=200), registered(TRAINERS)] = "torch"
+    """who trains: a name, or `module:attribute` of your own (docs/identity.md); imported by commands that train"""
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
     rounding, so this is no part of a trial's identity (docs/cluster.md)"""

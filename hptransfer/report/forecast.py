@@ -10,7 +10,7 @@ from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
-from hptransfer.trainers.timing import STEPS
+from hptransfer.trials.messages import TIMED_STEPS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
     console.print(f"memory: about {found.memory / 1e9:.2g} GB at once")
     console.print(f"disk: about {found.disk / 1e6:.2g} MB of {found.disk_free / 1e9:.3g} GB free")
     timed = " and ".join(size.label for size in found.timed)
-    console.print(f"rests on {STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
+    console.print(f"rests on {TIMED_STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
     for note in found.notes:
         console.print(note, soft_wrap=True)
 

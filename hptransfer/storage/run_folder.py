@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "costs.json"
 
     @property
+    def readings(self) -> Path:
+        """Parameters of the recipe's model by size, a cache."""
+        return self.path / "readings.json"
+
+    @property
     def failures(self) -> Path:
         """Folder of what is known of each failed trial, a text file each."""
         return self.path / "failures"

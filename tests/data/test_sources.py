@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from hptransfer.data.base import DATA_SOURCES, read_text
 from hptransfer.errors import MachineError, RecipeError, UsageError
 from hptransfer.recipe.schema import OwnData
 from hptransfer.testing.data_sources import DataSourceConformance
-from hptransfer.trainers.torch import run_trial
 from hptransfer.trials.spec import TrialSpec
+from tests.support.identities import trained
 from tests.support.recipe_texts import MLP, edited, load_text
 
 OWN = "tests.support.own_data:repeated"
@@ -74,9 +73,9 @@ def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("")
     section = f"{{kind: '{OWN}', arguments: {{word: 'word ', file: more.txt}}}}"
     recipe = load_text(tmp_path, with_data(section)).recipe
-    payload = TrialSpec(recipe, tmp_path, recipe.size(16, 2, tokens=64 * 60), {"learning_rate": 0.03}, 0).payload()
+    wanted = TrialSpec(recipe, tmp_path, recipe.size(16, 2, tokens=64 * 60), {"learning_rate": 0.03}, 0)
 
-    answer = run_trial(json.loads(json.dumps(payload)))
+    answer = trained(wanted)
 
     assert answer["state"] == "complete"
     assert answer["loss"] < 2

@@ -28,6 +28,7 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.scaling.scale import _read_transfer
+from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
 from hptransfer.tuning.tuned_file import read_tuned
@@ -139,22 +140,24 @@ def test_a_gpus_lack_of_memory_is_told_by_its_type() -> None:
 def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
     """A run with one trial under way, and what its worker says."""
     (request, *_) = grid(session)
-    key = request.key(session.fingerprint)
+    key = session.key(request)
     run = _Run(
         session.store,
         session.pool,
+        session.identity,
         "check",
         lambda event: None,
         deque(),
         Meter(Limits()),
         FailurePolicy(None, "landscape"),
         None,
-        {},
     )
     run.running[key] = _Attempt(
         request, session.store.start(key, request.size, request.hyperparameters, request.seed, Phase.CHECK)
     )
-    return run, Success(key, work(request.payload()) | changes, 0.1)
+    answer = work(TrialMessage.of(request, key).payload())
+    answer["trial"] |= changes
+    return run, Success(key, answer, 0.1)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, "2.5", [2.5]], ids=str)

@@ -10,9 +10,9 @@ import pytest
 
 from hptransfer.errors import RecipeError, UsageError
 from hptransfer.testing.losses import LossConformance
-from hptransfer.trainers.torch import run_trial
 from hptransfer.training.losses.base import LOSSES, NO_UNIT, find_loss
 from hptransfer.trials.spec import TrialSpec
+from tests.support import identities
 from tests.support.recipe_texts import MLP, edited, load_text
 
 OWN = "tests.support.own_losses:brier"
@@ -32,8 +32,7 @@ def trained(tmp_path: Path, loss: str | None) -> dict[str, object]:
     """What a worker answers for one trial of a recipe with this loss."""
     recipe = load_text(tmp_path, with_loss(loss)).recipe
     size = recipe.size(16, 2, tokens=64 * 20)
-    payload = TrialSpec(recipe, tmp_path, size, {}, 0).payload()
-    answer: dict[str, object] = json.loads(json.dumps(run_trial(json.loads(json.dumps(payload)))))
+    answer: dict[str, object] = json.loads(json.dumps(identities.trained(TrialSpec(recipe, tmp_path, size, {}, 0))))
     return answer
 
 
@@ -59,7 +58,7 @@ def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: py
     recipe = load_text(tmp_path, edited(with_loss("brier"), data)).recipe
     size = recipe.size(16, 2, tokens=64 * 20)
 
-    answer = run_trial(json.loads(json.dumps(TrialSpec(recipe, tmp_path, size, {}, 0).payload())))
+    answer = identities.trained(TrialSpec(recipe, tmp_path, size, {}, 0))
 
     assert answer["state"] == "complete"
     assert answer["loss"] < 255 / 256

@@ -10,11 +10,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hptransfer.trainers.torch import cached_corpus, planned_model, training_settings
-from hptransfer.trials.spec import request_from_payload
+from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
+from hptransfer.trials.messages import TIMED_STEPS, MeasurementMessage
 
-#: optimizer steps that are timed
-STEPS = 20
 #: before them: the first ones allocate
 _WARM_UP = 3
 
@@ -23,7 +21,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train a few steps of one trial and evaluate two batches; an entry point of a worker.
 
     Args:
-        payload: from `TrialSpec.payload`.
+        payload: of a `MeasurementMessage`.
 
     Returns:
         "build" (seconds until the first step), "step" and "evaluation" (seconds each), "memory" (bytes, the most
@@ -31,13 +29,14 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     from hptransfer.training.loop import evaluate, training_losses
 
-    request = request_from_payload(payload)
+    message = MeasurementMessage.parse(payload)
+    spec = message.spec
     started = time.perf_counter()
-    corpus = cached_corpus(request.recipe.data, request.root)
-    module, groups = planned_model(request)
-    settings = training_settings(request)
+    corpus = accepted_corpus(message)
+    module, groups = planned_model(spec)
+    settings = training_settings(spec)
     built = time.perf_counter() - started
-    steps = training_losses(module, groups, corpus, replace(settings, steps=_WARM_UP + STEPS), request.seed)
+    steps = training_losses(module, groups, corpus, replace(settings, steps=_WARM_UP + TIMED_STEPS), spec.seed)
     for _ in islice(steps, _WARM_UP):
         pass
     started = time.perf_counter()

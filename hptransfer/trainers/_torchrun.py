@@ -1,6 +1,6 @@
 """A trial that several processes train: torchrun starts them, gloo carries the gradients, the first one answers.
 
-Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.trainers.torchrun FOLDER`; the folder
+Started by a worker as `torchrun --standalone --nproc-per-node N -m hptransfer.trainers._torchrun FOLDER`; the folder
 holds the payload and receives the result, or an exception's text per process.
 """
 
@@ -14,28 +14,27 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hptransfer.execution.outcome import KilledError
 from hptransfer.execution.worker import die_with
-from hptransfer.trainers.torch import train_trial
+from hptransfer.trainers._torch_runs import train_trial
+from hptransfer.trials.messages import TrialMessage, TrialResult
 
 _PAYLOAD, _RESULT, _ERROR = "payload.json", "result.json", "error-{}.txt"
 #: how torchrun tells the fate of a process: minus the signal's number
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")
 
 
-def run_ranks(payload: Mapping[str, Any], processes: int) -> dict[str, Any]:
+def run_processes(message: TrialMessage, processes: int) -> TrialResult:
     """Train one model with several processes on this machine.
 
     Args:
-        payload: from `TrialSpec.payload`.
-        processes: how many, at least 2.
+        message: the run.
+        processes: how many train it together, at least 2.
 
     Returns:
-        The trial, as `run_trial` does.
+        The finished trial, as `train_trial` gives it.
 
     Raises:
         KilledError: a process was killed.
@@ -43,10 +42,10 @@ def run_ranks(payload: Mapping[str, Any], processes: int) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="hptransfer-ranks-") as name:
         folder = Path(name)
-        (folder / _PAYLOAD).write_text(json.dumps(payload), encoding="utf-8")
+        (folder / _PAYLOAD).write_text(json.dumps(message.payload()), encoding="utf-8")
         launch = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={processes}", "--max-restarts=0"]
         done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", *launch, "-m", "hptransfer.trainers.torchrun", name],
+            [sys.executable, "-m", "torch.distributed.run", *launch, "-m", "hptransfer.trainers._torchrun", name],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -56,8 +55,7 @@ def run_ranks(payload: Mapping[str, Any], processes: int) -> dict[str, Any]:
         )
         result = folder / _RESULT
         if done.returncode == 0 and result.exists():
-            answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-            return answer
+            return TrialResult.parse(json.loads(result.read_text(encoding="utf-8")))
         raise failure(folder, processes, done.stderr)
 
 
@@ -108,12 +106,12 @@ def _train(folder: Path) -> None:
 
     from hptransfer.training.shard import Shard
 
-    payload = json.loads((folder / _PAYLOAD).read_text(encoding="utf-8"))
+    message = TrialMessage.parse(json.loads((folder / _PAYLOAD).read_text(encoding="utf-8")))
     distributed.init_process_group("gloo")
     shard = Shard(distributed.get_rank(), distributed.get_world_size())
-    trial = train_trial(payload, shard)
+    result = train_trial(message, shard)
     if shard.rank == 0:
-        (folder / _RESULT).write_text(json.dumps(trial), encoding="utf-8")
+        (folder / _RESULT).write_text(json.dumps(result.payload()), encoding="utf-8")
     distributed.barrier()
     distributed.destroy_process_group()
 
