@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.recipe.load import LoadedRecipe
@@ -44,7 +45,6 @@ def scale(
     force: bool,
     size: Size | None = None,
     formats: Sequence[str] = (),
-    identity: str = "",
 ) -> ScaleResult:
     """The configuration of one size, or a refusal.
 
@@ -55,8 +55,6 @@ def scale(
         force: go on although the evidence does not support it; the target then says so.
         size: width, depth, examples per step and tokens of the run; None for the recipe's target.
         formats: names of further exporters, as `--format` takes them.
-        identity: sha256 (hex) of the rules, code and data that hold now; evidence of another is refused. Empty where it
-            is not known.
 
     Raises:
         UsageError: nothing was tuned; the size is smaller than the base or cannot be built; a format is not known or
@@ -69,6 +67,8 @@ def scale(
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = _read_transfer(folder.transfer)
+    carried = [tuned.get("identity"), checked.get("identity") if checked else None]
+    identity = identity_of_recipe(loaded, folder) if any(carried) else ""
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
