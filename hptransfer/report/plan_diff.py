@@ -29,7 +29,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QuantityChange:
     """One quantity of a group of parameters in two plans; `ratio` is after / before, None where that has no meaning."""
 
     quantity: str
@@ -52,7 +52,7 @@ class Difference:
     name: str
     count: int
     role: str
-    changes: tuple[Change, ...]
+    changes: tuple[QuantityChange, ...]
 
 
 def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
@@ -71,17 +71,17 @@ def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
     names = [[row.parameter.name for row in plan.rows] for plan in (before, after)]
     if names[0] != names[1]:
         raise UsageError("only plans of the same parameters can be compared", received=f"{before.size}, {after.size}")
-    counts: dict[tuple[str, str, tuple[Change, ...]], int] = {}
+    counts: dict[tuple[str, str, tuple[QuantityChange, ...]], int] = {}
     for old, new in zip(before.rows, after.rows, strict=True):
         key = (name_template(old.parameter.name), old.parameter.role.value, _changes(old, new))
         counts[key] = counts.get(key, 0) + 1
     return tuple(Difference(name, count, role, changes) for (name, role, changes), count in counts.items())
 
 
-def _changes(old: PlannedParameter, new: PlannedParameter) -> tuple[Change, ...]:
+def _changes(old: PlannedParameter, new: PlannedParameter) -> tuple[QuantityChange, ...]:
     pairs = [(quantity, getattr(old, quantity), getattr(new, quantity)) for quantity in _QUANTITIES]
     return tuple(
-        Change(quantity, before, after, None if not before or after is None else after / before)
+        QuantityChange(quantity, before, after, None if not before or after is None else after / before)
         for quantity, before, after in pairs
         if not _equal(before, after)
     )
@@ -193,7 +193,7 @@ def _cells(before: Plan, after: Plan) -> tuple[list[str], list[list[str]], str]:
     return headings, rows, f"{rest} {noun} not change"
 
 
-def _text(change: Change | None) -> str:
+def _text(change: QuantityChange | None) -> str:
     if change is None:
         return ""
     ratio = "" if change.ratio is None else f" (x{change.ratio:.4g})"

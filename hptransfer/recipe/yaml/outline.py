@@ -7,24 +7,16 @@ from typing import get_args
 
 from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.registered import DATA_SOURCES
-from hptransfer.recipe.schema import (
-    DATA_SECTIONS,
-    OWN_KIND,
-    FactoryModel,
-    GptModel,
-    HuggingFaceModel,
-    MlpModel,
-    Range,
-    Recipe,
-)
+from hptransfer.recipe.schema import DATA_SECTIONS, OWN_KIND, Model, Range, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = NAMES
 
+_MODELS: tuple[type[Section], ...] = get_args(get_args(Model)[0])
 #: sections whose keys depend on their `kind`
 KINDS: dict[str, dict[str, type[Section]]] = {
-    "model": {"mlp": MlpModel, "gpt": GptModel, "factory": FactoryModel, "huggingface": HuggingFaceModel},
+    "model": {get_args(section.model_fields["kind"].annotation)[0]: section for section in _MODELS},
     "data": dict(DATA_SECTIONS),
 }
 
