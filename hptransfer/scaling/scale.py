@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.transfer import TransferFile, read_transfer
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
@@ -62,12 +60,12 @@ def scale(
         RefusedError: the check failed, is missing, or is of another recipe, other rules, code or data.
         InconclusiveError: the check came to no conclusion.
     """
-    size = size or wanted_size(loaded.recipe, None, None, None, None)
+    size = size or loaded.recipe.target_size()
     _require_larger(loaded.recipe, size)
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
-    checked = _read_transfer(folder.transfer)
-    carried = [tuned.get("identity"), checked.get("identity") if checked else None]
+    checked = read_transfer(folder.transfer)
+    carried = [tuned.get("identity"), checked.identity if checked else None]
     identity = identity_of_recipe(loaded, folder) if any(carried) else ""
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
@@ -91,31 +89,8 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _read_transfer(path: Path) -> dict[str, Any] | None:
-    """What `check` wrote; None without a check."""
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        checked = json.loads(text)
-    except ValueError:
-        checked = None
-    if not isinstance(checked, dict) or checked.get("verdict") not in set(Verdict):
-        raise UsageError("transfer.json must be what `hptransfer check` wrote", received=str(path))
-    return checked
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
-
-
 def _objections(
-    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None, identity: str
+    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: TransferFile | None, identity: str
 ) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.get("recipe_hash") != loaded.hash:
@@ -125,12 +100,12 @@ def _objections(
     if checked is None:
         yield "transfer was never checked"
         return
-    if checked.get("recipe_hash") != loaded.hash:
+    if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
-    elif _differs(checked.get("identity"), identity):
+    elif _differs(checked.identity, identity):
         yield "transfer was checked under other rules, code or data"
-    if checked["verdict"] != Verdict.TRANSFERS:
-        yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
+    if checked.verdict is not Verdict.TRANSFERS:
+        yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
 def _differs(gathered: str | None, current: str) -> bool:
@@ -138,12 +113,12 @@ def _differs(gathered: str | None, current: str) -> bool:
     return bool(gathered and current) and gathered != current
 
 
-def _refuse(objections: Sequence[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
-    if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
         raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
-    if checked is not None and checked["verdict"] == Verdict.DRIFTS:
+    if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = "tune closer to the target's size or change the parameterization"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")

@@ -14,11 +14,11 @@ from hptransfer import __version__
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
-    SpentRecord,
     TargetFile,
     TrainingRecord,
     VerdictRecord,
 )
+from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, SpentRecord, TransferFile
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
 from hptransfer.models.build import build_model
@@ -40,7 +40,7 @@ def build_target(
     loaded: LoadedRecipe,
     size: Size,
     tuned: Mapping[str, Any],
-    checked: Mapping[str, Any] | None,
+    checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
 ) -> TargetFile:
@@ -59,24 +59,23 @@ def build_target(
     """
     recipe = loaded.recipe
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    found = checked or {}
-    reached = found.get("checked") or {}
+    reached = checked.checked if checked else CheckedRecord(widths=(), depths=(), batch_sizes=(), tokens=())
     trained = {
-        "widths": [recipe.proxy.width, *reached.get("widths", ())],
-        "depths": [recipe.proxy.depth, *reached.get("depths", ())],
-        "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
-        "tokens": [plan.base.tokens, *reached.get("tokens", ())],
+        "widths": (recipe.proxy.width, *reached.widths),
+        "depths": (recipe.proxy.depth, *reached.depths),
+        "batch_sizes": (plan.base.batch_size, *reached.batch_sizes),
+        "tokens": (plan.base.tokens, *reached.tokens),
     }
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
         verdict=VerdictRecord(
-            verdict=found.get("verdict"),
-            sentence=found.get("sentence", "transfer was never checked"),
+            verdict=checked.verdict.value if checked else None,
+            sentence=checked.sentence if checked else "transfer was never checked",
             forced=bool(objections),
             objections=tuple(objections),
-            axes=tuple(_brief(axis) for axis in found.get("axes", [])),
+            axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
         extrapolation=tuple(extrapolation(plan, trained)),
         parameterization=plan.parameterization,
@@ -97,7 +96,7 @@ def build_target(
         parameters=target_groups(plan),
         provenance=_provenance(loaded, tuned, identity),
         prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
-        spent=_spent(recipe, size, tuned, found),
+        spent=_spent(recipe, size, tuned, checked),
     )
 
 
@@ -134,9 +133,9 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     )
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> SpentRecord:
+def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: TransferFile | None) -> SpentRecord:
     """What tuning and checking cost, beside the run of this size."""
-    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    earlier = checked.spent.model_dump() if checked else tuned.get("spent") or {}  # the check's holds tuning as well
     module = build_model(recipe.model, size.width, size.depth, "meta")
     target = training_flops(module, size.tokens, recipe.model.context)
     flops = float(earlier.get("flops") or 0.0)
@@ -149,10 +148,9 @@ def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mappin
     )
 
 
-def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
+def _brief(axis: AxisRecord) -> dict[str, Any]:
     """One axis of the check without the curves behind it: those stay in transfer.json."""
-    sizes = [size["value"] if isinstance(size, Mapping) else size for size in axis.get("sizes", ())]
-    return {**axis, "sizes": sizes}
+    return axis.model_dump(mode="json") | {"sizes": [size.value for size in axis.sizes]}
 
 
 def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
