@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
-from hptransfer.artifacts.transfer import SpentRecord
+from hptransfer.artifacts.spent import Spent
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
 
@@ -153,7 +153,7 @@ class TargetFile(Artifact):
     provenance: ProvenanceRecord
     prediction: Mapping[str, Any] | None = None
     """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: none possible"""
-    spent: SpentRecord | None = None
+    spent: Spent | None = None
     """null: written before costs were counted"""
 
     @classmethod

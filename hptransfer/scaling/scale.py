@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile, read_transfer
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
@@ -17,7 +17,6 @@ from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tuned_file import read_tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def scale(
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
-    carried = [tuned.get("identity"), checked.identity if checked else None]
+    carried = [tuned.identity, checked.identity if checked else None]
     identity = identity_of_recipe(loaded, folder) if any(carried) else ""
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
@@ -89,13 +88,11 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _objections(
-    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: TransferFile | None, identity: str
-) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
-    if tuned.get("recipe_hash") != loaded.hash:
+    if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
-    elif _differs(tuned.get("identity"), identity):
+    elif _differs(tuned.identity, identity):
         yield "the hyperparameters were tuned under other rules, code or data"
     if checked is None:
         yield "transfer was never checked"

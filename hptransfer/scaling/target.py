@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-from hptransfer import __version__
+from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
@@ -18,7 +15,8 @@ from hptransfer.artifacts.target import (
     TrainingRecord,
     VerdictRecord,
 )
-from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, SpentRecord, TransferFile
+from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, TransferFile
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
 from hptransfer.models.build import build_model
@@ -26,6 +24,7 @@ from hptransfer.models.cost import training_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
@@ -39,7 +38,7 @@ _PACKAGES = ("torch", "numpy", "mup", "optuna")
 def build_target(
     loaded: LoadedRecipe,
     size: Size,
-    tuned: Mapping[str, Any],
+    tuned: Tuned,
     checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
@@ -100,8 +99,8 @@ def build_target(
     )
 
 
-def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in tuned["hyperparameters"].items()}
+def _values(tuned: Tuned) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned.hyperparameters.items()}
 
 
 def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
@@ -133,18 +132,18 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     )
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: TransferFile | None) -> SpentRecord:
+def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: TransferFile | None) -> Spent:
     """What tuning and checking cost, beside the run of this size."""
-    earlier = checked.spent.model_dump() if checked else tuned.get("spent") or {}  # the check's holds tuning as well
-    module = build_model(recipe.model, size.width, size.depth, "meta")
-    target = training_flops(module, size.tokens, recipe.model.context)
-    flops = float(earlier.get("flops") or 0.0)
-    return SpentRecord(
-        trials=int(earlier.get("trials") or 0),
-        flops=flops,
-        seconds=float(earlier.get("seconds") or 0.0),
+    earlier = checked.spent if checked else tuned.spent  # the check's holds tuning as well
+    target = training_flops(
+        build_model(recipe.model, size.width, size.depth, "meta"), size.tokens, recipe.model.context
+    )
+    return Spent(
+        trials=earlier.trials,
+        flops=earlier.flops,
+        seconds=earlier.seconds,
         target_flops=target,
-        fraction_of_target=flops / target,
+        fraction_of_target=earlier.flops / target,
     )
 
 
@@ -153,30 +152,24 @@ def _brief(axis: AxisRecord) -> dict[str, Any]:
     return axis.model_dump(mode="json") | {"sizes": [size.value for size in axis.sizes]}
 
 
-def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
-    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
-    versions = {"hptransfer": __version__, "python": platform.python_version()}
-    intervals = tuned.get("intervals")
+def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> ProvenanceRecord:
+    recipe = loaded.recipe
     return ProvenanceRecord(
         written=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions | {name: metadata.version(name) for name in _PACKAGES},
+        versions=versions(*_PACKAGES),
         recipe_hash=loaded.hash,
         identity=identity,
-        data_fingerprint=earlier.get("data"),
+        data_fingerprint=tuned.provenance.data,
         seeds={
             "search": recipe.tune.seed,
             "confirmation": recipe.tune.confirm_seeds,
             "check": recipe.check.seeds,
             "coordinate_check": recipe.check.coordinate.seeds,
         },
-        tuned_at=tuned.get("size"),
-        intervals=intervals and {name: (_end(low), _end(high)) for name, (low, high) in intervals.items()},
-        tuned_with=earlier,
+        tuned_at=asdict(tuned.size),
+        intervals=tuned.intervals,
+        tuned_with=tuned.provenance.model_dump(mode="json"),
     )
-
-
-def _end(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[ExtrapolationRecord]:
