@@ -21,8 +21,8 @@ from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import RoleInference, undecided
-from hptransfer.models.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
