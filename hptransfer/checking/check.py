@@ -39,8 +39,8 @@ def check(
         InconclusiveError: some size diverged at every value that was tried.
     """
     recipe = session.loaded.recipe
-    tuned = _tuned(session, name)
     chosen = chosen_diagnostics(recipe, diagnostics)
+    tuned = _tuned(session, name)
     designs = [CheckDesign(recipe, session.root, tuned, each) for each in recipe.check.checked]
     parts = _Parts([], listener)
     facts = facts_of(designs[0])

@@ -17,7 +17,6 @@ from hptransfer.checking.adaptive import AdaptiveResult, Round
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
-from hptransfer.engine.events import OnEvent
 from hptransfer.engine.flops import Spent
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
@@ -117,7 +116,7 @@ class _Announced:
     progress: Progress
 
     @property
-    def on_event(self) -> OnEvent:
+    def on_event(self) -> Progress:
         """Shows a trial's event."""
         return self.progress
 

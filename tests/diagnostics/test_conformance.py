@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hptransfer.diagnostics.base import DIAGNOSTICS
+from hptransfer.errors import RecipeError
 from hptransfer.testing.diagnostics import DiagnosticConformance
+from tests.support import own_diagnostic
+from tests.support.recipe_texts import MLP, load_text
 
 
 class TestCoordinate(DiagnosticConformance):
@@ -63,3 +68,20 @@ def test_what_every_check_makes_needs_no_further_training(name: str) -> None:
     diagnostic = DIAGNOSTICS.look_up(name)
 
     assert diagnostic.always == (name in ("coordinate", "collapse", "interactions"))
+
+
+def test_an_installed_package_adds_a_diagnostic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point of the group makes a name that recipes accept like a built-in one."""
+    installed = tmp_path / "site" / "own_plugin-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[hptransfer.diagnostics]\nwidth-sum = tests.support.own_diagnostic:DIAGNOSTIC\n"
+    )
+    text = f"{MLP}\ncheck: {{diagnostics: [width-sum]}}\n"
+    with pytest.raises(RecipeError, match="must be one of"):
+        load_text(tmp_path, text)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    assert load_text(tmp_path, text).recipe.check.diagnostics == ("width-sum",)
+    assert DIAGNOSTICS.look_up("width-sum") is own_diagnostic.DIAGNOSTIC
