@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose, facts_of, of_stage, with_limits
@@ -20,7 +21,6 @@ from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
-from hptransfer.tuning.tuned_file import read_tuned
 
 
 def check(
@@ -87,14 +87,13 @@ class _Parts:
 def _tuned(session: Session, name: str) -> dict[str, float]:
     """The tuned value of every hyperparameter, of this version of the recipe."""
     tuned = read_tuned(session.folder.tuned, name)
-    if tuned.get("recipe_hash") != session.loaded.hash:
+    if tuned.recipe_hash != session.loaded.hash:
         raise UsageError(
             "transfer is checked for values that were tuned with the same recipe",
             received=f"{session.folder.tuned} is of another version of it",
             hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
         )
-    values: dict[str, float] = tuned["hyperparameters"]
-    return values
+    return tuned.hyperparameters
 
 
 def _run_ladder(session: Session, design: CheckDesign, listener: CheckListener | None) -> AdaptiveResult:

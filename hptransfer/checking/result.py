@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hptransfer import __version__
+from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.events import OnEvent
-from hptransfer.engine.flops import Spent
 from hptransfer.engine.session import Session
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import Prediction

@@ -22,14 +22,17 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.scale import describe_scaled
     from hptransfer.report.session import session_of
+    from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
     from hptransfer.transfer.verdict import Verdict
-    from hptransfer.tuning.result import tuned_document
-    from hptransfer.tuning.tune import print_tuned, tune
+    from hptransfer.tuning.tune import tune
 
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
-        tuned = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.announce("tune", tuned.model_dump(mode="json"))
         print_tuned(tuned, console, session.folder.tuned)
         console.print()
         printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
@@ -48,7 +51,7 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
         document = {
-            "tuned": tuned_document(tuned),
+            "tuned": tuned.model_dump(mode="json"),
             "transfer": checked.document,
             "target": None if target is None else to_document(target.document),
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from hptransfer.cli.options import DryRun
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 
@@ -28,16 +26,19 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
     from hptransfer.engine.forecast import forecast
     from hptransfer.report.forecast import show_forecast
     from hptransfer.report.session import session_of
+    from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.tuning.forecast import wanted_trials
-    from hptransfer.tuning.result import tuned_document
-    from hptransfer.tuning.tune import print_tuned, tune
+    from hptransfer.tuning.tune import tune
 
     if dry_run:
         return show_forecast(forecast(TrainingCommand.TUNE, options, wanted_trials), as_json=options.as_json)
     with session_of(options) as session:
-        result = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.announce("tune", tuned.model_dump(mode="json"))
     if options.as_json:
-        print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
+        print(tuned.to_json(), end="")
     else:
-        print_tuned(result, Console(highlight=False), session.folder.tuned)
+        print_tuned(tuned, Console(highlight=False), session.folder.tuned)
     return 0

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
+#: of `tune.sampler`; `hptransfer.search.base` says what a sampler is
+SAMPLERS: Registry[Any] = Registry("sampler", "hptransfer.search.samplers", "SAMPLER")
+
 #: pydantic's error type of an unknown name; `recipe/faults.py` explains it
 UNREGISTERED = "unregistered"
 

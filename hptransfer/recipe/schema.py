@@ -13,7 +13,7 @@ from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
 from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, TRAINERS, registered
+from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
@@ -288,9 +288,6 @@ class Range(Section):
     """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
-SamplerName = Literal["auto", "random", "sobol", "tpe", "gp", "cmaes", "grid"]
-
-
 class Tune(Section):
     """The search on the proxy."""
 
@@ -309,11 +306,8 @@ class Tune(Section):
     `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values, besides `trials`"""
-    sampler: SamplerName = "auto"
+    sampler: Annotated[str, registered(SAMPLERS)] = "auto"
     """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
-    early_stopping: Literal["none", "asha", "seeds"] = "none"
-    """`asha` stops trials whose training loss is hopeless after a quarter and half of the run; `seeds` trains no
-    further seed at values that four or more seeds show to be clearly worse than the best (docs/search.md)"""
     enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
     """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from hptransfer.artifacts.spent import Spent
 from hptransfer.checking.adaptive import AdaptiveResult, Round
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
-from hptransfer.engine.flops import Spent
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
 from hptransfer.report.diagnostics import print_diagnosed

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hptransfer.artifacts.json_data import to_document
-from hptransfer.engine.flops import percent
+from hptransfer.artifacts.spent import percent
 from hptransfer.engine.forecast import Forecast
 from hptransfer.report.progress import duration
 from hptransfer.trials.messages import TIMED_STEPS

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-from hptransfer import __version__
-from hptransfer.artifacts.target import ProvenanceRecord, SpentRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.artifacts.spent import Spent
+from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.artifacts.transfer import TransferFile, read_transfer
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import identifying
@@ -20,6 +18,7 @@ from hptransfer.models.api import plan_recipe
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
@@ -28,7 +27,6 @@ from hptransfer.scaling.registered_prediction import registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tuned_file import read_tuned
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -104,13 +102,11 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _objections(
-    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: TransferFile | None, identity: str
-) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
-    if tuned.get("recipe_hash") != loaded.hash:
+    if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
-    elif _differs(tuned.get("identity"), identity):
+    elif _differs(tuned.identity, identity):
         yield "the hyperparameters were tuned under other rules, code or data"
     if checked is None:
         yield "transfer was never checked"
@@ -142,7 +138,7 @@ def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str
 def _target(
     loaded: LoadedRecipe,
     size: Size,
-    tuned: Mapping[str, Any],
+    tuned: Tuned,
     checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
@@ -191,8 +187,8 @@ def _target(
     )
 
 
-def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in tuned["hyperparameters"].items()}
+def _values(tuned: Tuned) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned.hyperparameters.items()}
 
 
 def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
@@ -218,16 +214,16 @@ def _in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     )
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> SpentRecord:
+def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: Mapping[str, Any]) -> Spent:
     """What tuning and checking cost, beside the run of this size."""
     from hptransfer.models.build import build_model
     from hptransfer.models.cost import training_flops
 
-    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    earlier = checked.get("spent") or tuned.spent.model_dump()  # the check's holds tuning as well
     module = build_model(recipe.model, size.width, size.depth, "meta")
     target = training_flops(module, size.tokens, recipe.model.context)
     flops = float(earlier.get("flops") or 0.0)
-    return SpentRecord(
+    return Spent(
         trials=int(earlier.get("trials") or 0),
         flops=flops,
         seconds=float(earlier.get("seconds") or 0.0),
@@ -242,27 +238,21 @@ def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
     return {**axis, "sizes": sizes}
 
 
-def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
-    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
-    versions = {"hptransfer": __version__, "python": platform.python_version()}
-    intervals = tuned.get("intervals")
+def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> ProvenanceRecord:
+    recipe, earlier = loaded.recipe, tuned.provenance
     return ProvenanceRecord(
         written=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions | {name: metadata.version(name) for name in _PACKAGES},
+        versions=versions(*_PACKAGES),
         recipe_hash=loaded.hash,
         identity=identity,
-        data_fingerprint=earlier.get("data"),
+        data_fingerprint=earlier.data,
         seeds={
             "search": recipe.tune.seed,
             "confirmation": recipe.tune.confirm_seeds,
             "check": recipe.check.seeds,
             "coordinate_check": recipe.check.coordinate.seeds,
         },
-        tuned_at=tuned.get("size"),
-        intervals=intervals and {name: (_end(low), _end(high)) for name, (low, high) in intervals.items()},
-        tuned_with=earlier,
+        tuned_at=asdict(tuned.size),
+        intervals=tuned.intervals,
+        tuned_with=earlier.model_dump(mode="json"),
     )
-
-
-def _end(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -24,9 +24,8 @@ from hptransfer.report.check import render_check
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text
-from tests.support.sessions import check_and_save, recipe_session
+from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +35,7 @@ def checked(
 ) -> CheckResult:
     """Tunes and checks on a ladder."""
     with recipe_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         return check_and_save(session, diagnostics=diagnostics)
 
 
@@ -135,7 +134,7 @@ def test_check_trains_nothing_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
     text = recipe_text({"log": str(log)})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         first = check_and_save(session)
         trained = len(log.read_text().splitlines())
         second = check_and_save(session)
@@ -208,7 +207,7 @@ def test_the_noise_scale_is_judged_where_it_is_asked_for(tmp_path: Path) -> None
 def test_a_diagnostic_that_cannot_be_made_is_refused_before_training(tmp_path: Path, name: str, said: str) -> None:
     """What the command line asks for is held to the rules of the recipe."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         with pytest.raises(UsageError) as error:
             check_and_save(session, diagnostics=[name])
 
@@ -221,7 +220,7 @@ def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(tmp_path: Path,
     name = "tests.support.own_diagnostic:DIAGNOSTIC"
     text = recipe_text({}, check=f', diagnostics: ["{name}"]')
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         first = check_and_save(session, show=True)
         kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.support*"))
         measured = [path.read_text() for path in kept]
@@ -238,7 +237,7 @@ def test_nothing_is_printed_and_no_result_written_by_the_library(
 ) -> None:
     """`check` returns what it found; the same parts that a listener hears of are what is printed afterwards."""
     with recipe_session(tmp_path / "runs", recipe_text({}, expect="TRANSFERS")) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         capsys.readouterr()
         result = check(session, "ladder.yaml")
         silent = capsys.readouterr()
@@ -267,7 +266,7 @@ def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None
     """A size without a finite loss ends with a message about that size, not with a defect."""
     text = recipe_text({"log": str(tmp_path / "log")})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     blown = recipe_text({"wall": -20.0, "seconds": 0.0})
     (tmp_path / "runs" / "ladder" / "study.db").unlink()
     with recipe_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
@@ -288,7 +287,7 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
 def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
     """Values tuned before the recipe was edited are not checked as if they were tuned with it."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     edited = recipe_text({}).replace("steps: 10", "steps: 11")
     runs = tmp_path / "runs"
     with recipe_session(runs, edited, on_change="new") as session, pytest.raises(UsageError, match="same recipe"):
@@ -301,7 +300,7 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
         runs = tmp_path / name / "runs"
         runs.parent.mkdir()
         with recipe_session(runs, recipe_text({"drift": drift})) as session:
-            tune(session, quiet=True)
+            tune_and_write(session)
             check_and_save(session)
             if drift == 0.0:
                 assert scale(session.loaded, session.folder, "ladder.yaml", force=False).path.exists()
@@ -344,7 +343,7 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     with recipe_session(undisturbed / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         check_and_save(session)
         assert {trial.key for trial in session.store.trials()} == set(keys)
 
@@ -365,7 +364,7 @@ def test_the_transferred_value_is_what_tune_recommended(tmp_path: Path) -> None:
 def test_the_penalty_at_the_target_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A check ends with what its value is expected to cost at the target, extrapolated from the ladder."""
     with recipe_session(tmp_path / "runs", recipe_text({"drift": 0.0})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         check_and_save(session, show=True)
     said = capsys.readouterr().out
     assert "prediction at width 1024" in said

@@ -10,9 +10,8 @@ import pytest
 
 from hptransfer.checking.result import CheckResult
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text
-from tests.support.sessions import check_and_save, recipe_session
+from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
 READOUT = ", readout_learning_rate: {low: 0.0625, high: 16}"
 BOTH = ", hyperparameters: [learning_rate, readout_learning_rate]"
@@ -22,7 +21,7 @@ def checked(tmp_path: Path, landscape: Mapping[str, Any], check_: str = "", spac
     """Tunes two hyperparameters and checks on a ladder."""
     text = recipe_text(landscape, space=space, trials=16, check=check_)
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         return check_and_save(session)
 
 

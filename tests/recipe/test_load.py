@@ -172,6 +172,17 @@ FAULTS = [
         "12:3 `trails` is not a key of `tune` | None | did you mean `trials`? keys of `tune`: `space`, `order`...",
     ),
     (
+        "tune:",
+        "tune:\n  sampler: sobl",
+        "12:12 `tune.sampler` must be one of `auto`, `cmaes`, `gp`, `grid`, `random`, `sobol`, `tpe` | "
+        '"sobl" (text) | did you mean `sobol`?',
+    ),
+    (
+        "tune:",
+        "tune:\n  early_stopping: asha",
+        "12:3 `early_stopping` is not a key of `tune` | None | early_stopping was removed: measurements showed ...",
+    ),
+    (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",
         "    {}\n",
         "13:5 `tune.space` must name at least one hyperparameter | an empty mapping | for example `learning_rat...",

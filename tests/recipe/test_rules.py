@@ -145,16 +145,6 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
-        ("high: 1e-1}", "high: 1e-1}\n  early_stopping: seeds"),
-        ["14:19 `seeds > 4` must hold for `early_stopping: seeds`: no fewer show that a value is worse | `tune.see..."],
-    ),
-    (
-        MLP,
-        ("high: 1e-1}", "high: 1e-1}\n  seeds: 4\n  trials: 40\n  early_stopping: seeds"),
-        ["16:19 `seeds > 4` must hold for `early_stopping: seeds`: no fewer show that a value is worse | seeds=4 |..."],
-    ),
-    (
-        MLP,
         ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0, high: 2, scale: linear}"),
         ["14:24 `low > 0` must hold for `hidden_init` | low=0, high=2 | write a small positive number, for examp..."],
     ),

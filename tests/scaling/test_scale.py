@@ -18,6 +18,7 @@ from hptransfer.recipe.schema import GptModel
 from hptransfer.trials.trial import Trial
 from tests.scaling.test_plan import RECIPE
 from tests.support.transfer_files import ladder_of, transfer_text
+from tests.support.tuned_results import tuned_result
 
 if TYPE_CHECKING:
     import torch
@@ -36,15 +37,7 @@ class Folder:
 
     def write_tuned(self, **changes: object) -> None:
         """What tune writes."""
-        tuned = {
-            "recipe": "tiny",
-            "recipe_hash": self.hash,
-            "size": {"width": 16, "depth": 2},
-            "hyperparameters": {"learning_rate": 0.03125},
-            "intervals": {"learning_rate": [0.02, 0.05]},
-            "provenance": {"data": "f" * 64, "torch": "2.13.0"},
-        }
-        (self.runs / "tiny" / "tuned.yaml").write_text(yaml.safe_dump(tuned | changes))
+        tuned_result(**{"recipe_hash": self.hash} | changes).write(self.runs / "tiny" / "tuned.yaml")
 
     def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
         """What check writes of a ladder, with changes to single keys."""
@@ -140,7 +133,7 @@ def test_it_prints_a_summary(folder: Folder, capsys: pytest.CaptureFixture[str])
 
 def test_json_is_the_document(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints what the file holds, with null where a number is infinite."""
-    folder.write_tuned(intervals={"learning_rate": [0.02, float("inf")]})
+    folder.write_tuned(intervals={"learning_rate": (0.02, None)})
     folder.scale(as_json=True)
     document = json.loads(capsys.readouterr().out)
 

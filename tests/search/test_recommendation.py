@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hptransfer.recipe.schema import Range
-from hptransfer.search.recommendation import Recommendation, recommend
-from hptransfer.search.sampler import propose
+from hptransfer.search.base import Recommendation
+from hptransfer.search.recommendation import recommend
+from hptransfer.search.rounds import propose
 from hptransfer.search.space import Space
 from hptransfer.search.surrogate import fit_surrogate
 from hptransfer.sizes import Size

@@ -49,12 +49,6 @@ class MemoryStore:
         """See `TrialStore`, as for all that follow."""
         return self._memory.finished[key][2] if key in self._memory.finished else None
 
-    def stopped(self, key: str) -> Trial | None:
-        return None
-
-    def stopped_trials(self) -> list[Trial]:
-        return []
-
     def trials(self, size: Size | None = None, phase: Phase | None = None) -> list[Trial]:
         return [
             trial

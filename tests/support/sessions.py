@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
 from hptransfer.checking.result import CheckResult
 from hptransfer.cli.boundary import guarded
@@ -47,6 +48,13 @@ def check_and_save(session: Session, *, show: bool = False, diagnostics: Sequenc
     return result
 
 
+def tune_and_write(session: Session) -> Tuned:
+    """Tunes and writes tuned.yaml, as the command does."""
+    result = tune(session)
+    result.write(session.folder.tuned)
+    return result
+
+
 def grid(session: Session, seeds: int = 2) -> list[TrialSpec]:
     """Requests as a check makes them: four widths, four learning rates, some seeds."""
     recipe = session.loaded.recipe
@@ -67,7 +75,7 @@ def main(work: str, runs: str, text: str) -> int:
             if kind == "grid":
                 session.run(grid(session, int(seeds or 2)), Phase.CHECK, lambda event: None)
                 return 0
-            tune(session, quiet=True)
+            tune_and_write(session)
             if work == "tune":
                 return 0
             return check_and_save(session).report.verdict.exit_status

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hptransfer.search.gp_posterior import plausible_surrogates
-from hptransfer.search.gp_thompson import Functions, draw_minima
+from hptransfer.search.gp_posterior import Functions, draw_minima, plausible_surrogates
 from hptransfer.search.surrogate import Array, fit_surrogate
 
 
