@@ -66,7 +66,7 @@ def function_of(name: str) -> Callable[..., int]:
     """The function that declares a command.
 
     Args:
-        name: one of `COMMANDS`.
+        name: of the command, one of `COMMANDS`.
     """
     function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{name}"), f"{name}_command")
     return function
