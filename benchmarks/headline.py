@@ -24,8 +24,9 @@ from typing import Any
 
 import yaml
 
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.scheduler import run_requests
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.session import Session
 from hptransfer.models.applied_plan import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe

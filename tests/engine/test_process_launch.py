@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from tests.commands.test_run import RECIPE, ROOT, hptransfer

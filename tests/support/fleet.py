@@ -18,8 +18,9 @@ from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue_pool import run_through_restarts
 from hptransfer.cluster.study import create_study, join, terms_of
 from hptransfer.cluster.worker import WorkerLimits, work
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import BudgetOptions
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.session import Session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec

@@ -14,7 +14,8 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
 from hptransfer.checking.result import CheckResult
 from hptransfer.cli.boundary import guarded
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.session import Session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.trials.phase import Phase
