@@ -6,7 +6,11 @@ import platform
 import sys
 from importlib import metadata
 
-from hptransfer import __version__
+try:
+    #: of this package
+    VERSION = metadata.version("hptransfer")
+except metadata.PackageNotFoundError:  # running from a source tree that was never installed
+    VERSION = "0+unknown"
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -16,4 +20,4 @@ def versions(*packages: str) -> dict[str, str]:
         packages: names of installed distributions.
     """
     others = {name: metadata.version(name) for name in packages}
-    return {"hptransfer": __version__} | others | {"python": platform.python_version(), "platform": sys.platform}
+    return {"hptransfer": VERSION} | others | {"python": platform.python_version(), "platform": sys.platform}
