@@ -6,14 +6,19 @@ import platform
 import sys
 from importlib import metadata
 
-from hptransfer import __version__
-
 
 def versions(*packages: str) -> dict[str, str]:
     """Version by name: of this package, of others, of Python, and the platform's name.
 
     Args:
-        packages: names of installed distributions.
+        packages: names of distributions, installed or not.
     """
-    others = {name: metadata.version(name) for name in packages}
-    return {"hptransfer": __version__} | others | {"python": platform.python_version(), "platform": sys.platform}
+    found = {name: _version(name) for name in ("hptransfer", *packages)}
+    return found | {"python": platform.python_version(), "platform": sys.platform}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # a source tree that is not installed
+        return "0+unknown"
