@@ -28,7 +28,7 @@ _HEADER = """\
 #   in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
-# prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
+# prediction: the loss this run should end with, written before it; `hptransfer verify RECIPE LOSS` compares.
 #
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")

@@ -19,7 +19,7 @@ def first_trials(recipe: Recipe, root: Path, tuned: Mapping[str, float]) -> list
     """The trials that a check begins with: for every checked hyperparameter the shared grid at every size.
 
     Args:
-        recipe: whose check.
+        recipe: whose sizes, grid and seeds are checked.
         root: the recipe's folder, where data patterns start.
         tuned: base-size value of every tuned hyperparameter.
     """

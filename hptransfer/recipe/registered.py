@@ -80,6 +80,9 @@ class HasSection(Protocol):
 
 
 OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+DIAGNOSTICS: Registry[Any] = Registry(
+    "diagnostic", "hptransfer.diagnostics", "DIAGNOSTIC", group="hptransfer.diagnostics"
+)
 DATA_SOURCES: Registry[HasSection] = Registry(
     "data source", "hptransfer.data", "SOURCE", group="hptransfer.data_sources"
 )

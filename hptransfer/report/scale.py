@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS
-from hptransfer.scaling.registered_prediction import describe_prediction
+from hptransfer.report.prediction import describe_prediction
 
 
 def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:

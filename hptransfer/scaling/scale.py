@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.artifacts.transfer import TransferFile, read_transfer
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
@@ -24,7 +23,6 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.extrapolation import extrapolation
-from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
@@ -77,11 +75,11 @@ def scale(
         RefusedError: the check failed, is missing, or is of another recipe, other rules, code or data.
         InconclusiveError: the check came to no conclusion.
     """
-    size = size or wanted_size(loaded.recipe, None, None, None, None)
+    size = size or loaded.recipe.target_size()
     _require_larger(loaded.recipe, size)
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
-    checked = _read_transfer(folder.transfer)
+    checked = read_transfer(folder.transfer)
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
@@ -104,30 +102,7 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _read_transfer(path: Path) -> dict[str, Any] | None:
-    """What `check` wrote; None without a check."""
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        checked = json.loads(text)
-    except ValueError:
-        checked = None
-    if not isinstance(checked, dict) or checked.get("verdict") not in set(Verdict):
-        raise UsageError("transfer.json must be what `hptransfer check` wrote", received=str(path))
-    return checked
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
-
-
-def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: Mapping[str, Any] | None, identity: str) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
@@ -136,12 +111,12 @@ def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: Mapping[str, Any] |
     if checked is None:
         yield "transfer was never checked"
         return
-    if checked.get("recipe_hash") != loaded.hash:
+    if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
-    elif _differs(checked.get("identity"), identity):
+    elif _differs(checked.identity, identity):
         yield "transfer was checked under other rules, code or data"
-    if checked["verdict"] != Verdict.TRANSFERS:
-        yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
+    if checked.verdict is not Verdict.TRANSFERS:
+        yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
 def _differs(gathered: str | None, current: str) -> bool:
@@ -149,13 +124,13 @@ def _differs(gathered: str | None, current: str) -> bool:
     return bool(gathered and current) and gathered != current
 
 
-def _refuse(objections: Sequence[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
-    if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
         raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
-    if checked is not None and checked["verdict"] == Verdict.DRIFTS:
+    if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = "tune closer to the target's size or change the parameterization"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
@@ -164,13 +139,13 @@ def _target(
     loaded: LoadedRecipe,
     size: Size,
     tuned: Tuned,
-    checked: Mapping[str, Any] | None,
+    checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
 ) -> TargetFile:
     recipe = loaded.recipe
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    found = checked or {}
+    found = {} if checked is None else checked.document
     reached = found.get("checked") or {}
     trained = {
         "widths": [recipe.proxy.width, *reached.get("widths", ())],

@@ -11,9 +11,6 @@ from hptransfer.sizes import Size
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
 
-#: causes that would repeat themselves: such a trial is not run again before `requeue`
-BLOCKING_CAUSES = ("error", "out of memory", "timeout")
-
 
 @dataclass(frozen=True, slots=True)
 class Experiment:

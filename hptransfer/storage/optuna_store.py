@@ -23,8 +23,9 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.base import BLOCKING_CAUSES, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.base import FailedTrial, OpenTrial, PlannedTrial
 from hptransfer.storage.database import Database, close_database
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to_dict
 

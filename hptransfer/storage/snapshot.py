@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
-from hptransfer.storage.base import BLOCKING_CAUSES
 from hptransfer.storage.database import SQLiteFile, close_database
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 import optuna
 import pytest
 
+from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
@@ -28,12 +28,12 @@ from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
-from hptransfer.scaling.scale import _read_transfer
 from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.phase import Phase
 from tests.support.landscape import recipe_text, work
 from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import grid, recipe_session, tune_and_write
+from tests.support.transfer_files import transfer_text
 from tests.tuning.test_tune import in_database, trainings
 
 ROOT = Path(__file__).parents[2]
@@ -253,10 +253,10 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         tune_and_write(session)
         folder, recipe = session.folder, session.loaded.recipe
-        folder.transfer.write_text(json.dumps({"verdict": "TRANSFERS", "recipe_hash": "x", "sentence": "it holds"}))
+        folder.transfer.write_text(transfer_text())
         readers: dict[Path, Callable[[], object]] = {
             folder.tuned: lambda: read_tuned(folder.tuned, "landscape"),
-            folder.transfer: lambda: _read_transfer(folder.transfer),
+            folder.transfer: lambda: read_transfer(folder.transfer),
             folder.recipe: lambda: read_snapshot(folder.recipe),
             folder.costs: lambda: Costs(recipe, session.root, session.pool, folder.costs).of_target(),
         }

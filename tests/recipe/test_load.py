@@ -150,6 +150,21 @@ FAULTS = [
         "trails: 3\ntune:",
         "11:1 `trails` is not a key of a recipe | None | keys of a recipe: `name`, `description`, `model`, `dat...",
     ),
+    (
+        "tune:",
+        "check: {sharpness: true}\ntune:",
+        "11:9 `sharpness` is not a key of `check` any more | None | write `diagnostics: [sharpness]` in `check`",
+    ),
+    (
+        "tune:",
+        "check: {coordinate: {linearisation: false}}\ntune:",
+        "11:22 `linearisation` is not a key of `check.coordinate` any more | None | delete the line; `diagn...",
+    ),
+    (
+        "tune:",
+        "check: {diagnostics: [noise_scale]}\ntune:",
+        "11:23 `check.diagnostics[0]` must be one of `collapse`, `coordinate`, `interactions`, `linearizat...",
+    ),
     ("tune:", "seed: 3\ntune:", "11:1 `seed` is not a key of a recipe | None | `seed` is a key of `tune`"),
     (
         "tune:",

@@ -205,13 +205,18 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         GPT,
-        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
-        ["2:37 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
+        ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
+        ["2:23 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
     ),
     (
         MLP,
-        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
-        ["2:37 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+        ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
+        ["2:23 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+    ),
+    (
+        MLP,
+        ("name: small", "name: small\ncheck: {diagnostics: [sharpness, sharpness]}"),
+        ["2:34 `check.diagnostics` must differ | sharpness | delete one"],
     ),
 ]
 

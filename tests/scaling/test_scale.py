@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from hptransfer.commands.scale import scale_command
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
+from hptransfer.trials.trial import Trial
 from tests.scaling.test_plan import RECIPE
+from tests.support.transfer_files import ladder_of, transfer_text
 from tests.support.tuned_results import tuned_result
 
 if TYPE_CHECKING:
@@ -37,17 +39,11 @@ class Folder:
         """What tune writes."""
         tuned_result(**{"recipe_hash": self.hash} | changes).write(self.runs / "tiny" / "tuned.yaml")
 
-    def write_transfer(self, **changes: object) -> None:
-        """What check writes."""
-        transfer = {
-            "recipe": "tiny",
-            "recipe_hash": self.hash,
-            "verdict": "TRANSFERS",
-            "sentence": "learning_rate carries over.",
-            "axes": [{"axis": "width", "sizes": [{"value": 16, "optimum": 1}], "drift": {"estimate": 0.01}}],
-            "checked": {"widths": [16, 32], "depths": []},
-        }
-        (self.runs / "tiny" / "transfer.json").write_text(json.dumps(transfer | changes))
+    def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
+        """What check writes of a ladder, with changes to single keys."""
+        said = {"recipe_hash": self.hash, "verdict": "TRANSFERS", "sentence": "learning_rate carries over."}
+        text = transfer_text(trials or ladder_of((16, 32)), **said | changes)
+        (self.runs / "tiny" / "transfer.json").write_text(text)
 
     def scale(self, **options: object) -> int:
         """Run the command."""
@@ -87,7 +83,9 @@ def test_it_writes_the_target_with_its_evidence(folder: Folder) -> None:
     assert document["hyperparameters"]["weight_decay"] == 0.1  # not searched: the recipe's
     assert document["verdict"]["verdict"] == "TRANSFERS"
     assert document["verdict"]["sentence"] == "learning_rate carries over."
-    assert document["verdict"]["axes"] == [{"axis": "width", "sizes": [16], "drift": {"estimate": 0.01}}]
+    (axis,) = document["verdict"]["axes"]
+    assert (axis["axis"], axis["sizes"]) == ("width", [16, 32])
+    assert axis["drift"]["estimate"] == pytest.approx(0, abs=0.01)
     assert document["verdict"]["forced"] is False
     assert document["provenance"]["recipe_hash"] == folder.hash
     assert document["provenance"]["data_fingerprint"] == "f" * 64

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hptransfer.sizes import Size
-from hptransfer.storage.base import BLOCKING_CAUSES, Experiment, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.base import Experiment, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
 

@@ -7,13 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from hptransfer.diagnostics.update_scaling import Axis, ParameterRow
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow
+from hptransfer.diagnostics._update_scaling import Axis, ParameterRow
 from hptransfer.statistics.slope import RowVerdict
-
-if TYPE_CHECKING:
-    from hptransfer.diagnostics.coordinate import CoordinateRow
 
 #: rules are powers of 1/2 and 1: a deviation below half of the smaller one is no missing rule
 _LEAST = 0.25
@@ -66,7 +63,7 @@ def diagnose(parameters: Sequence[ParameterRow], layers: Sequence[CoordinateRow]
     layers before. Attention logits and tied weights are the two mistakes that no update shows.
 
     Args:
-        parameters: from `parameter_rows`.
+        parameters: powers of size of every parameter, as `parameter_rows` fits them.
         layers: judged rows of the same check, for attention and logits.
         axis: along which sizes differ.
     """

@@ -33,11 +33,11 @@ class ParameterMeasurement:
     Attributes:
         size: width or depth of the model.
         seed: of init and data.
-        step: optimizer steps taken.
+        step: number of optimizer steps that were taken.
         name: as `named_parameters()` gives it.
         kind: "matrix", "table" (rows are looked up) or "vector".
         fan_in: inputs that are summed; 1 for tables and vectors.
-        fan_out: outputs.
+        fan_out: number of outputs of the map.
         update: size of W(step) - W(0) as a map; None when not finite.
         initial: RMS of an entry at init; 0 for zeros.
         decay: learning rate times weight decay.
@@ -81,7 +81,7 @@ class ParameterRow:
         decay: power of size of learning rate times weight decay; 0 without weight decay.
         kept: share of the first step that eps leaves, at the smallest and at the largest size; None without eps.
         shared: other names of the same tensor.
-        verdict: of the update.
+        verdict: whether the update's power is the expected one.
     """
 
     name: str

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.study import create_study, terms_of
-from hptransfer.data.base import read_text
-from hptransfer.recipe.load import load_recipe
+import typer
+
+from hptransfer.cli.options import RecipeArgument, SharedStorage
 
 
-def study_command(recipe: str, storage: str | None, update: bool) -> int:
-    """Make the tables and the study where they are missing.
-
-    Args:
-        recipe: path or name of a recipe.
-        storage: address of the database; default: HPTRANSFER_STORAGE.
-        update: give a study that exists the terms of this recipe and these versions.
+def study_init_command(
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Let a study that exists follow this recipe and these versions.")
+    ] = False,
+) -> int:
+    """Make a study in a PostgreSQL database, once; workers and coordinators join it.
 
     Returns:
         0; also when everything was there already.
@@ -24,6 +25,11 @@ def study_command(recipe: str, storage: str | None, update: bool) -> int:
     Raises:
         RecipeError, UsageError, MachineError: it could not be made.
     """
+    from hptransfer.cluster.postgres import find_address
+    from hptransfer.cluster.study import create_study, terms_of
+    from hptransfer.data.base import read_text
+    from hptransfer.recipe.load import load_recipe
+
     address = find_address(storage)
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()

@@ -39,7 +39,7 @@ def place_in_depth(layer: str, kind: str, blocks: Iterable[str], depths: Sequenc
         layer: its name, with "first" or "last" for the index of the block.
         kind: what it is, see `coordinate.Measurement`.
         blocks: names of the rows that are the stream after a block; none in a network without residual blocks.
-        depths: compared, increasing.
+        depths: numbers of layers that are compared, increasing.
     """
     blocks = tuple(blocks)
     if kind == "branch" or (kind == "residual" and layer.endswith("first")):
