@@ -31,7 +31,7 @@ def make_trial(key: str = "k1", loss: float = 2.5, learning_rate: float = 0.01, 
     """A finished trial.
 
     Args:
-        key: identifies the trial.
+        key: text that identifies the trial.
         loss: nats; one that is not finite makes the trial diverged.
         learning_rate: base-size value of the learning rate.
         size: width, depth, batch and tokens of the run.

@@ -12,9 +12,11 @@ import yaml
 
 import hptransfer
 from hptransfer.commands.scale import scale_command
+from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
+from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.trial import Trial
 from tests.scaling.test_plan import RECIPE
 from tests.support.transfer_files import ladder_of, transfer_text
@@ -37,11 +39,12 @@ class Folder:
 
     def write_tuned(self, **changes: object) -> None:
         """What tune writes."""
-        tuned_result(**{"recipe_hash": self.hash} | changes).write(self.runs / "tiny" / "tuned.yaml")
+        tuned_result(**{"recipe_hash": self.hash, "identity": ""} | changes).write(self.runs / "tiny" / "tuned.yaml")
 
     def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
         """What check writes of a ladder, with changes to single keys."""
-        said = {"recipe_hash": self.hash, "verdict": "TRANSFERS", "sentence": "learning_rate carries over."}
+        said = {"recipe_hash": self.hash, "identity": "", "verdict": "TRANSFERS"}
+        said |= {"sentence": "learning_rate carries over."}
         text = transfer_text(trials or ladder_of((16, 32)), **said | changes)
         (self.runs / "tiny" / "transfer.json").write_text(text)
 
@@ -162,6 +165,18 @@ REFUSALS: dict[str, tuple[Callable[[Folder], None], type[HptransferError], int, 
         3,
         "Unclear.",
     ),
+    "tuned under other rules": (
+        lambda folder: folder.write_tuned(identity="0" * 64),
+        RefusedError,
+        1,
+        "the hyperparameters were tuned under other rules, code or data",
+    ),
+    "checked under other rules": (
+        lambda folder: folder.write_transfer(identity="0" * 64),
+        RefusedError,
+        1,
+        "transfer was checked under other rules, code or data",
+    ),
     "inconclusive and of another recipe": (
         lambda folder: folder.write_transfer(verdict="INCONCLUSIVE", recipe_hash="0"),
         RefusedError,
@@ -184,6 +199,16 @@ def test_it_refuses_without_evidence(folder: Folder, case: str) -> None:
     assert said in str(caught.value.findings[0].received)
     assert "--force" in str(caught.value.findings[0].hint)
     assert not folder.target.exists()
+
+
+def test_evidence_of_the_present_rules_code_and_data_is_used(folder: Folder) -> None:
+    """The digest of a session is what scale compares, and what it writes."""
+    now = identity_of_recipe(load_recipe(folder.recipe), RunFolder(folder.runs / "tiny"))
+    folder.write_tuned(identity=now)
+    folder.write_transfer(identity=now)
+
+    assert folder.scale() == 0
+    assert folder.document()["provenance"]["identity"] == now
 
 
 @pytest.mark.parametrize("case", REFUSALS)
