@@ -22,7 +22,10 @@ class Effect(StrEnum):
 
 #: keys of earlier versions -> what became of them
 REMOVED: Mapping[tuple[str, ...], str] = {
-    ("tune", "early_stopping"): "early_stopping was removed: measurements showed no gain (docs/search.md)"
+    ("tune", "early_stopping"): "early_stopping was removed: measurements showed no gain (docs/search.md)",
+    ("check", "sharpness"): "list it in `check.diagnostics`",
+    ("check", "noise_scale"): "list it as `noise-scale` in `check.diagnostics`",
+    ("check", "coordinate", "linearisation"): "list it as `linearization` in `check.diagnostics`",
 }
 
 #: longest prefix of a key -> effect; every key has one
@@ -64,11 +67,13 @@ def without_removed_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         recipe: as JSON-able data, defaults written out.
     """
-    gone = {name: {path[-1] for path in REMOVED if path[0] == name} for name, *_ in REMOVED}
-    return {
-        name: {key: value for key, value in section.items() if key not in gone[name]} if name in gone else section
-        for name, section in recipe.items()
-    }
+    return {name: _kept((name,), value) for name, value in recipe.items() if (name,) not in REMOVED}
+
+
+def _kept(path: tuple[str, ...], value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _kept((*path, key), item) for key, item in value.items() if (*path, key) not in REMOVED}
 
 
 def changes(old: Recipe, new: Recipe) -> tuple[Change, ...]:
