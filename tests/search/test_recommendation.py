@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hptransfer.recipe.schema import Range
+from hptransfer.search import recommend_gp
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.sampler import propose
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import fit_surrogate
+from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -164,6 +166,44 @@ def test_a_surrogate_of_exact_values_passes_through_them() -> None:
     place = np.array([[0.42, 0.58]])
 
     assert fitted.mean(place)[0] == pytest.approx(2.0008, abs=0.01)
+
+
+def test_losses_far_above_the_best_do_not_move_the_bottom() -> None:
+    """A bowl of exact losses with its bottom at (0.42, 0.58); beyond 0.9 of one axis every loss is twice as high.
+
+    How bad a bad run is says little about where the minimum lies: it stays within half a step of the grid. Compressed
+    above half of the best loss only, the cliff bends the fitted mean and its minimum lies at 0.72.
+    """
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 1, 6)), -1).reshape(-1, 2)
+    bowl = 2 + 0.3 * ((grid - [0.42, 0.58]) ** 2).sum(1) + np.where(grid[:, 0] > 0.9, 2.0, 0.0)
+    line = np.stack(np.meshgrid(np.linspace(0, 1, 101), np.linspace(0, 1, 101)), -1).reshape(-1, 2)
+    place = line[fit_surrogate(grid, bowl).mean(line).argmin()]
+
+    assert place == pytest.approx([0.42, 0.58], abs=0.1)
+
+
+def test_few_runs_leave_a_learning_rate_steeper_above_its_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine runs that are symmetric in both axes say nothing about which side is steeper; what is published stays.
+
+    An octave too much costs several times what one too little does ("Predictable Scale: Part I, Step Law", 2025). So
+    among the surrogates that are held possible the learning rate's axis is bent upwards, and the other axis either way.
+    """
+    drawn: list[Surrogate] = []
+    minima = recommend_gp.draw_minima
+
+    def spied(surrogates: Sequence[Surrogate], *rest: Any) -> Array:
+        drawn.extend(surrogates)
+        return minima(surrogates, *rest)
+
+    monkeypatch.setattr(recommend_gp, "draw_minima", spied)
+    steps = (-4.0, 0.0, 4.0)
+    runs = [trial(PLANE, (x - 6, 0.75 * y), 2.5 + 0.02 * (x**2 + y**2)) for x in steps for y in steps]
+    recommended(PLANE, runs)
+    rate, other = np.mean([surrogate.bend for surrogate in drawn], axis=0)
+
+    # each octave resolves e^0.1 to e^0.3 times as finely as the one below it; the axis has eight
+    assert 0.1 < rate / 8 < 0.3
+    assert abs(other) < 0.75
 
 
 def test_an_interval_is_open_where_minima_lie_at_the_end_of_the_runs() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hptransfer.training import loop
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import (
     TrainingSettings,
@@ -155,6 +156,22 @@ def test_a_huge_learning_rate_diverges(corpus: Corpus) -> None:
     assert outcome.loss == math.inf
     assert outcome.steps == 12
     assert all(math.isfinite(loss) for _, loss in outcome.curve)
+
+
+@pytest.mark.parametrize(
+    ("final", "state"),
+    [(2.02, TrialState.COMPLETE), (2.10, TrialState.DIVERGED), (2.80, TrialState.DIVERGED)],
+)
+def test_a_run_that_ends_above_its_start_is_diverged(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, final: float, state: TrialState
+) -> None:
+    """A run that learned nothing ends where it began, within the 2% by which two evaluations differ; 5% is no noise."""
+    losses = iter([2.0, final])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: next(losses))
+    outcome = run(corpus)
+
+    assert outcome.state is state
+    assert outcome.loss == (final if state is TrialState.COMPLETE else math.inf)
 
 
 def test_a_tiny_learning_rate_is_not_divergence(corpus: Corpus) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,19 @@ def test_two_axes_add_up() -> None:
     assert found.loss.estimate == pytest.approx(3 - 0.75 - 0.375, abs=0.02)
     assert found.loss.high - found.loss.low > alone.loss.high - alone.loss.low
     assert found.optimum.high - found.optimum.low > alone.optimum.high - alone.optimum.low
+
+
+def test_optima_that_are_known_exactly_still_scatter_about_their_line() -> None:
+    """Four optima, each known to 0.001 octaves, and no drift: their mean is known to 1.96 * 0.05 / sqrt(4) octaves.
+
+    Grid and seeds scatter optima about a line by 0.05 octaves, so a target's optimum is known to 0.049 and no better.
+    """
+    exact = tuple(replace(rung, spread=0.001) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, exact, Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.optimum.estimate == pytest.approx(-8)
+    assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.049, abs=0.001)
 
 
 def test_an_open_drift_leaves_the_optimum_open() -> None:
