@@ -31,8 +31,7 @@ from hptransfer.scaling.scale import _read_transfer
 from hptransfer.tuning.tune import tune
 from hptransfer.tuning.tuned_file import read_tuned
 from tests.support.landscape import recipe_text, work
-from tests.support.sessions import grid, recipe_session
-from tests.tuning.test_tune import in_database, trainings
+from tests.support.sessions import grid, in_database, recipe_session, trainings
 
 ROOT = Path(__file__).parents[2]
 

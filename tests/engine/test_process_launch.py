@@ -16,10 +16,9 @@ from hptransfer.engine.process_launch import require_workers_here, with_processe
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from tests.commands.test_run import RECIPE, ROOT, hptransfer
-from tests.execution.test_pool import wait_until_dead
+from tests.support.command_line import RECIPE, ROOT, hptransfer
 from tests.support.landscape import FINGERPRINT
-from tests.trainers.test_torchrun import _ranks
+from tests.support.processes import rank_pids, wait_until_dead
 
 
 def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:
@@ -112,7 +111,7 @@ def test_torchrun_trains_what_the_command_line_asks_for(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    ranks = _ranks(2)
+    ranks = rank_pids(2)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 

@@ -25,8 +25,7 @@ from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
-from tests.parameterization.test_gauge import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, losses, teacher
-from tests.support.gauge_training import Residual
+from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.parameter_shapes import UNIT, growing, parameter
 
 MUP = Parameterization("mup")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
 from hptransfer.transfer.prediction import digest
-from tests.scaling.test_scale import Folder
+from tests.support.checked_folder import Folder
 
 
 def rung(width: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from hptransfer.search.asha import Rung, loss_at, rungs
 from hptransfer.search.recommendation import recommend
 from hptransfer.trials.trial import Trial, TrialState
-from tests.search.test_recommendation import LINE, trial
+from tests.support.searches import LINE, trial
 
 STEPS = 100
 

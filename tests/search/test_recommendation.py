@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,42 +12,14 @@ import pytest
 
 from hptransfer.recipe.schema import Range
 from hptransfer.search import recommend_gp
-from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.recommendation import recommend
 from hptransfer.search.sampler import propose
 from hptransfer.search.space import Space
 from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
-from hptransfer.sizes import Size
-from hptransfer.trials.trial import Trial, TrialState
-
-LINE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2)})
-PLANE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
+from hptransfer.trials.trial import TrialState
+from tests.support.searches import LINE, PLANE, recommended, searched, trial
 
 WIDE = Space.of({"learning_rate": Range(low=2**-12, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
-
-
-def trial(space: Space, point: tuple[float, ...], loss: float) -> Trial:
-    """A finished trial; an infinite loss diverged."""
-    values = space.values(point)
-    state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
-    return Trial(str(point), Size(64, 2, 32, 100), values, 0, state, loss)
-
-
-def searched(space: Space, loss: Callable[[tuple[float, ...]], float], total: int, seed: int = 0) -> list[Trial]:
-    """A whole search in rounds of four."""
-    finished: list[Trial] = []
-    while len(finished) < total:
-        asked = [done.hyperparameters for done in finished]
-        new = propose(space, finished, asked, count=min(4, total - len(finished)), total=total, seed=seed)
-        assert new
-        finished += [trial(space, space.point(values), loss(space.point(values))) for values in new]
-    return finished
-
-
-def recommended(space: Space, trials: list[Trial]) -> Recommendation:
-    """The recommendation, which must exist."""
-    found = recommend(space, trials)
-    assert found is not None
-    return found
 
 
 def test_a_parabola_gives_its_minimum() -> None:

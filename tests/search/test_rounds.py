@@ -16,8 +16,7 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial
-from tests.search.test_optuna_samplers import bowl
-from tests.search.test_recommendation import LINE, PLANE, trial
+from tests.support.searches import LINE, PLANE, bowl, trial
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 

@@ -15,7 +15,7 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.seed_pruning import clearly_worse
 from hptransfer.trials.trial import Trial
-from tests.search.test_recommendation import LINE, PLANE, trial
+from tests.support.searches import LINE, PLANE, trial
 
 BEST, OTHER = -6.0, -5.0
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hptransfer.storage.trials import TrialStore
-from tests.storage.test_trials import EXPERIMENT, SPACE, a_trial, record
+from tests.support.stored_trials import EXPERIMENT, SPACE, a_trial, record
 
 STUDY = "w64-d2-01234567"
 

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
 from hptransfer.cli.boundary import guarded
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue_pool import join, run_through_restarts, terms_of
@@ -24,6 +28,7 @@ from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.storage.database import create_shared_tables
 from hptransfer.trials.spec import TrialSpec
 from tests.support.landscape import FINGERPRINT, recipe_text
+from tests.support.postgres import with_password
 
 
 def many(session: Session, count: int) -> list[TrialSpec]:
@@ -160,6 +165,21 @@ def main(role: str, recipe: str, runs: str, url: str, options: dict[str, Any]) -
         )  # fmt: skip
 
     return guarded((lambda: run_through_restarts(coordinate)) if role == "coordinator" else pull)
+
+
+def trials_of(url: str) -> list[FrozenTrial]:
+    """All finished trials in a database, read as any Optuna user would."""
+    address = with_password(url).replace("postgresql://", "postgresql+psycopg://")
+    storage = optuna.storages.RDBStorage(address)
+    found = [
+        trial
+        for study in storage.get_all_studies()
+        for trial in storage.get_all_trials(study._study_id)
+        if trial.state == OptunaState.COMPLETE
+    ]
+    storage.remove_session()
+    storage.engine.dispose()
+    return found
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def drifting(criteria: TransferCriteria) -> AxisReport:
 
 
 def test_the_evidence_of_the_nine_cases_holds_the_truth() -> None:
-    """The drift and the regret of the ladder lie in intervals that exclude zero, so all nine cases can be asked of it."""
+    """The drift and the regret of the ladder have intervals that exclude zero: all nine cases can be asked of it."""
     report = drifting(TransferCriteria())
 
     assert report.drift.contains(DRIFT)
