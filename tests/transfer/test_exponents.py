@@ -16,7 +16,7 @@ from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.oracles import IsotropicSgd
 
-ARRAYS = Path(__file__).parents[3] / "shared/data/completep_linearization"
+ARRAYS = Path(__file__).parents[1] / "data/completep_linearization"
 DEPTHS = [2**k for k in range(1, 13)]
 
 
@@ -119,7 +119,6 @@ def test_one_batch_size_has_no_exponent() -> None:
         measure_exponents(sweep((64,)), axis="batch_size", hyperparameter="learning_rate")
 
 
-@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
 @pytest.mark.parametrize(
     ("alpha", "slope", "verdict"), [("05", -0.454, RowVerdict.FAILS), ("1", -0.043, RowVerdict.HOLDS)]
 )
@@ -131,7 +130,6 @@ def test_published_distances_from_linearisation(alpha: str, slope: float, verdic
     assert report.verdict is verdict
 
 
-@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
 def test_training_that_blows_up_is_not_judged() -> None:
     """With alpha 0 deep networks are NaN: refused, not called lazy."""
     with pytest.raises(UsageError, match="must be finite"):

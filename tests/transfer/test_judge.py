@@ -23,8 +23,8 @@ from tests.support.oracles import LinearRegressionSgd, exact_optimum
 from tests.support.synthetic_ladders import GRID, ladder, parabola, trial
 
 WIDTHS = (64, 128, 256, 512)
-#: measured sweeps of other projects, outside the repository (its README says what they are)
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+#: measured sweeps of other projects (its README says what they are)
+DATA = Path(__file__).parents[1] / "data"
 
 
 def _shifted(per_doubling: float, base: Callable[[float], float] = parabola) -> list[Callable[[float], float]]:
@@ -296,13 +296,12 @@ def test_truncated_features_recover() -> None:
     assert report.verdict is Verdict.TRANSFERS
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="measured tables are not beside this checkout")
 def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
     """Gemstones preflight (MIT): the best of six rates falls from 5e-3 at width 256 to 5e-4 at 3072.
 
     Six rates over nine octaves and one seed leave the end of the interval within 0.15; what it excludes is no drift.
     """
-    lines = (SHARED / "gemstones" / "gemstones_preflight.csv").read_text().splitlines()[1:]
+    lines = (DATA / "gemstones" / "gemstones_preflight.csv").read_text().splitlines()[1:]
     trials = [trial(float(lr), float(loss), width=int(w)) for w, _, lr, loss in (line.split(",") for line in lines)]
     report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=0.005, reference=256)
     assert report.verdict is Verdict.DRIFTS
