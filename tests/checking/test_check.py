@@ -158,6 +158,7 @@ def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdic
     (report,) = checked(tmp_path, {"slope": slope}).coordinate
 
     assert report.verdict is verdict
+    assert report.rows
     assert all(row.slope == pytest.approx(slope) for row in report.rows)
 
 

@@ -129,4 +129,5 @@ def test_every_table_is_reached_by_an_optimizer(key: tuple[str, str]) -> None:
             gauge="multipliers",
             options=Options(**{option: choice}),
         )
+        assert planned.rows
         assert all(row.learning_rate > 0 for row in planned.rows)

@@ -88,6 +88,7 @@ def test_the_exponent_of_the_horizon_is_that_of_a_noisy_quadratic() -> None:
 
     found = measure_exponents(trials, axis="tokens", hyperparameter="learning_rate")
 
+    assert len(found.local) == len(best) - 1
     for step in found.local:
         exact = (best[int(step.high)] - best[int(step.low)]) / math.log2(step.high / step.low)
         assert -0.9 < exact < -0.76
