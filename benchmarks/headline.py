@@ -32,6 +32,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
 from hptransfer.trainers.torch import planned
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from hptransfer.tuning.tune import tune
@@ -187,7 +188,7 @@ def final_runs(session: Session, values: Any, size: Size, seeds: int) -> list[Tr
     requests = [
         TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED + seed) for seed in range(seeds)
     ]
-    return run_requests(requests, session.store, session.pool, fingerprint=session.fingerprint, phase="check")
+    return run_requests(requests, session.store, session.pool, fingerprint=session.fingerprint, phase=Phase.CHECK)
 
 
 def check_target(session: Session, values: Any, size: Size, path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
-    from hptransfer.training.schedule import schedule_factor
+    from hptransfer.schedule import schedule_factor
 
 __all__ = [
     "__version__",
@@ -45,7 +45,7 @@ _PUBLIC = {
     "load_plan": "hptransfer.models.applied_plan",
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
-    "schedule_factor": "hptransfer.training.schedule",
+    "schedule_factor": "hptransfer.schedule",
     "write_base_shapes": "hptransfer.models.base_shapes",
 }
 

@@ -28,8 +28,8 @@ NAMES: tuple[str, ...] = get_args(HyperparameterName)
 MULTIPLIERS: tuple[str, ...] = get_args(MultiplierName)
 #: averages of the form beta * old + (1 - beta) * new: equal steps are equal ratios of their horizon 1 / (1 - beta)
 AVERAGES = frozenset({"beta1", "beta2", "momentum"})
-#: hyperparameters that one optimizer alone reads
-READ_BY = {"beta1": "adamw", "beta2": "adamw", "eps": "adamw", "momentum": "sgd"}
+#: hyperparameters that not every optimizer reads; each optimizer's file in `training/optimizers` names those it reads
+OPTIMIZER_VALUES = ("beta1", "beta2", "eps", "momentum")
 
 
 def with_default_multipliers(values: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,9 @@ optuna) are loaded when it is asked for. Users add entries by an entry point of 
 from __future__ import annotations
 
 import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -84,10 +87,26 @@ class Registry(Generic[Entry]):
 
     def _imported(self, name: str, module: str, attribute: str) -> Entry:
         try:
-            entry: Entry = getattr(import_module(module), attribute)
+            with current_folder_first():
+                entry: Entry = getattr(import_module(module), attribute)
             return entry
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"a {self.kind} of one's own must be importable", received=f"{name}: {error}") from error
+        except Exception as error:  # the user's module may raise anything while it is imported
+            raise UsageError(
+                f"a {self.kind} of one's own must be importable",
+                received=f"{name}: {type(error).__name__}: {error}",
+                hint="run the command in the folder of the module, or install it",
+            ) from error
+
+
+@contextmanager
+def current_folder_first() -> Iterator[None]:
+    """Users' modules are looked up as `python -m` does; an installed command starts with its own folder instead."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 @cache

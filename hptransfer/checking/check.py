@@ -39,6 +39,7 @@ from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import describe_target
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport, combine_reports
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.tuned_file import read_tuned
@@ -177,7 +178,7 @@ def _climb(session: Session, design: CheckDesign, quiet: bool) -> AdaptiveResult
         def run(requests: Sequence[TrialSpec]) -> list[Trial]:
             more = [request for request in requests if session.key(request) not in announced]
             progress.expect(len(more), sum(relative_cost(request.size) for request in more))
-            return session.run(requests, "check", progress)
+            return session.run(requests, Phase.CHECK, progress)
 
         return run_adaptive(design, run, workers=session.pool.workers)
 

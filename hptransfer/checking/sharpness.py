@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 from hptransfer.checking.design import CheckDesign
-from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.trainers.torch import training_settings
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.trials.spec import TrialSpec
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
@@ -38,8 +39,7 @@ def check_sharpness(design: CheckDesign, pool: TaskPool, cache: Path, fingerprin
         | {"task": "sharpness"}
         for request in requests
     }
-    measured = measure(payloads, pool, cache, "sharpness is measured after training at every width")
-    training = design.recipe.training
     settings = training_settings(requests[-1])
-    momentum = settings.beta1 if training.optimizer == "adamw" else settings.momentum
-    return judge_sharpness(measured.values(), threshold(training.optimizer, momentum))
+    limit = OPTIMIZERS.look_up(settings.optimizer).threshold(settings.optimizer_values)
+    measured = measure(payloads, pool, cache, "sharpness is measured after training at every width")
+    return judge_sharpness(measured.values(), limit)

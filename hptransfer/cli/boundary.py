@@ -1,7 +1,7 @@
 """The one place where errors become text on stderr and an exit status (docs/exit-status.md); results own stdout.
 
-A user's or a machine's fault is told as rule, received, hint. Anything else is a defect of hptransfer: a short message,
-the traceback only on request (`HPTRANSFER_TRACEBACK=1`), and never the values of local variables.
+A user's or a machine's fault is printed as rule, received, hint. Anything else is a defect of hptransfer: a short
+message, the traceback only on request (`HPTRANSFER_TRACEBACK=1`), and never the values of local variables.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable, Sequence
 
 from hptransfer.errors import Finding, HptransferError, Terminated
+from hptransfer.execution.signals import sigterm_raises
 from hptransfer.report.findings import as_text
 
 ENVIRONMENT = 4
@@ -51,16 +49,16 @@ def guarded(action: Callable[[], int], command: str = "the same command") -> int
         What the command returned, or the status of its failure.
     """
     try:
-        with _sigterm_raises():
+        with sigterm_raises():
             status = action()
             sys.stdout.flush()  # here, so that a full disk or a closed pipe is met inside the boundary
             return status
     except BaseException as error:
-        return _told(error, f"run {command} again: it continues, finished trials are kept")
+        return _reported(error, f"run {command} again: it continues, finished trials are kept")
 
 
-def _told(error: BaseException, going_on: str) -> int:
-    """Tell an exception on stderr; its exit status."""
+def _reported(error: BaseException, going_on: str) -> int:
+    """Prints an exception to stderr; its exit status."""
     match error:
         case SystemExit(code=int() as status):
             return status
@@ -110,23 +108,6 @@ def _machine_fault(error: BaseException, going_on: str) -> Finding | None:
 def _defect(error: BaseException) -> Finding:
     hint = "set HPTRANSFER_TRACEBACK=1 for the traceback, and please report it"
     return Finding("this is a defect of hptransfer", f"{type(error).__name__}: {str(error)[:300]}", hint)
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(findings: Sequence[Finding]) -> None:

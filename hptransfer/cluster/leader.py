@@ -22,12 +22,12 @@ class Lead:
     """The coordinating command as a child process, started when nobody coordinates the study.
 
     Args:
-        study: joined.
+        study: the study, which this process joined.
         command: "tune", "check" or "run".
-        recipe: as the user named it.
-        runs: the folder of run folders, seen by every host that may lead.
+        recipe: path or name of the recipe, as the user named it.
+        runs: the folder of run folders, which every host that may lead must see.
         workers: trials in the queue at a time.
-        say: hears what happens.
+        say: called with a sentence for each thing that happens.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Lead:
             self._child.wait()
 
     def step(self, state: StudyState) -> str | None:
-        """Starts the command when nobody coordinates, and looks how it ended.
+        """Starts the command when nobody coordinates, and reads how it ended.
 
         A worker that joins after the end starts the command once more: it finds everything done and soon ends again.
 
         Args:
-            state: of the study, just read.
+            state: of the study, read just before.
 
         Returns:
             How the command ended, here or elsewhere, since the first call; None before.

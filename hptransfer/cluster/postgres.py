@@ -28,7 +28,8 @@ VARIABLE = "HPTRANSFER_STORAGE"
 PATIENCE = 600.0
 #: seconds to wait for one connection
 _CONNECT_TIMEOUT = 5
-_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+#: of addresses that name a PostgreSQL database
+SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 _FORM = "postgresql://USER@HOST:PORT/DATABASE"
 #: seconds; an attempt that lasted longer had reached the server, so patience begins anew
 _REACHED = 60.0
@@ -60,7 +61,7 @@ class Address:
     """Where a database is; `str()` of it is safe to show, write and pass as an argument.
 
     Attributes:
-        keywords: what libpq is told, without the password: host, port, user, dbname, sslmode, ...
+        keywords: parameters for libpq, without the password: host, port, user, dbname, sslmode, ...
         password: from HPTRANSFER_STORAGE, or None where libpq finds one (or needs none).
     """
 
@@ -142,7 +143,7 @@ def server_faults(address: Address) -> Iterator[None]:
 
 
 def fault(address: Address, error: BaseException) -> MachineError:
-    """What to say about an exception of psycopg."""
+    """The error to raise instead of an exception of psycopg; its text holds no password."""
     import psycopg
 
     said = masked((str(error).strip().splitlines() or [type(error).__name__])[0], address)
@@ -169,7 +170,7 @@ def retry_while_server_down(
     *,
     patience: float = PATIENCE,
     pause: Callable[[float], object] = time.sleep,
-    told: Callable[[str], object] = lambda message: None,
+    say: Callable[[str], object] = lambda message: None,
 ) -> T:
     """Tries until the server answers; between tries pauses that grow, each of random length.
 
@@ -178,8 +179,8 @@ def retry_while_server_down(
     Args:
         action: repeated as a whole, so it must bear being done twice.
         patience: seconds after which the last `ServerAwayError` is raised.
-        pause: waits.
-        told: hears once that the server is away.
+        pause: waits for a number of seconds.
+        say: called once with a sentence when the server is away.
     """
     away: float | None = None
     length = _FIRST_PAUSE
@@ -191,7 +192,7 @@ def retry_while_server_down(
             now = time.monotonic()
             if away is None or now - started > _REACHED:
                 away, length = now, _FIRST_PAUSE
-                told(f"{error.findings[0].received}; trying again for up to {patience:.0f} s")
+                say(f"{error.findings[0].received}; trying again for up to {patience:.0f} s")
             if now - away > patience:
                 raise
             pause(length * random.uniform(0.5, 1.5))
@@ -205,7 +206,7 @@ def _parse(text: str) -> Address:
         port = parts.port
     except ValueError:
         raise UsageError("the database's address must be a URL", received=shown, hint=_FORM) from None
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in SCHEMES:
         raise UsageError(
             "workers on many machines meet in a PostgreSQL database",
             received=shown,

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from hptransfer.cluster.postgres import Address, connect, server_faults
+from hptransfer.execution.limits import UNLIMITED, TaskLimits
+from hptransfer.execution.outcome import Failure, Success, outcome_from_dict, outcome_to_dict
 
 #: seconds for which a claim holds unless it is renewed
 LEASE = 60.0
 #: a task whose workers vanished as often is not given to another: it may be what kills them
 MOST_LEASES = 3
 
-#: "waiting" for a worker, "leased" to one, then "done" (with a value) or "failed" (with a cause)
-TaskState = Literal["waiting", "leased", "done", "failed"]
+#: the key of a payload that holds the task's limits, in the database
+_LIMITS = "limits"
 
+#: a task is "waiting" for a worker, "leased" to one, then "done" (with a value) or "failed" (with a cause)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS hptransfer_study (
     study_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -55,34 +58,28 @@ class Claim:
     Attributes:
         task_id: the queue's number.
         key: identifies the task by content.
-        payload: what to run.
+        payload: what to run, as submitted.
+        limits: what the task may take.
         token: the fencing token.
     """
 
     task_id: int
     key: str
     payload: dict[str, Any]
+    limits: TaskLimits
     token: int
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedTask:
-    """A task that ended.
+class QueueCount:
+    """How many tasks of a study are in each state.
 
     Attributes:
-        key: as submitted.
-        done: whether it has a value; else it failed.
-        result: the value's or the failure's fields, as the worker recorded them.
+        waiting: tasks that no worker has begun.
+        leased: tasks that a worker holds.
+        done: tasks with a value.
+        failed: tasks with a cause instead.
     """
-
-    key: str
-    done: bool
-    result: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCount:
-    """How many tasks of a study are in each state."""
 
     waiting: int
     leased: int
@@ -126,10 +123,15 @@ class TaskQueue:
             self._connection.close()
             self._connection = None
 
-    def submit(self, key: str, payload: dict[str, Any]) -> None:
+    def submit(self, key: str, payload: dict[str, Any], limits: TaskLimits = UNLIMITED) -> None:
         """Queues a task; one that failed is queued again, one that runs or is done stays as it is.
 
-        The payload is the newest one wherever nobody has begun: limits may have changed, and be why the task failed.
+        Payload and limits are the newest ones wherever nobody has begun: the old limits may be why the task failed.
+
+        Args:
+            key: identifies the task by content.
+            payload: what to run, JSON-able.
+            limits: what the task may take.
         """
         self._run(
             """
@@ -138,16 +140,16 @@ class TaskQueue:
                 leases = CASE task.state WHEN 'failed' THEN 0 ELSE task.leases END
             WHERE task.state IN ('failed', 'waiting')
             """,
-            (self._study_id, key, json.dumps(payload)),
+            (self._study_id, key, json.dumps(payload | {_LIMITS: asdict(limits)})),
         )
 
     def claim(self, worker: str, lease: float, terms: str) -> Claim | None:
         """Takes the oldest waiting task.
 
         Args:
-            worker: who takes it, for people.
-            lease: seconds until another may have it, unless `renew` is called before.
-            terms: what this worker was admitted with; a study whose terms changed since gives it nothing.
+            worker: name of who takes it, for people.
+            lease: seconds until another worker may have it, unless `renew` is called before.
+            terms: `SharedStudy.terms` at joining; a study whose terms changed since gives nothing.
 
         Returns:
             The claim, None where nothing waits.
@@ -165,7 +167,11 @@ class TaskQueue:
             """,
             (worker, lease, self._study_id, terms),
         )
-        return Claim(row[0][0], row[0][1], json.loads(row[0][2]), row[0][3]) if row else None
+        if not row:
+            return None
+        task_id, key, text, token = row[0]
+        payload = json.loads(text)
+        return Claim(task_id, key, payload, TaskLimits(**payload.pop(_LIMITS, {})), token)
 
     def renew(self, claim: Claim, lease: float) -> bool:
         """Holds the task for `lease` seconds from now; False when the lease was lost."""
@@ -179,21 +185,20 @@ class TaskQueue:
             )
         )
 
-    def record(self, task_id: int, token: int, *, done: bool, result: dict[str, Any]) -> bool:
+    def record(self, task_id: int, token: int, outcome: Success | Failure) -> bool:
         """Writes the result of a task, once.
 
         A lease that ran out is still good as long as nobody else claimed the task: the token is then the newest.
 
         Args:
-            task_id: the task.
+            task_id: the queue's number of the task.
             token: of the claim under which it was run.
-            done: whether it has a value; else it failed.
-            result: what JSON can carry.
+            outcome: how it ended; a value must be JSON-able.
 
         Returns:
             Whether the result counts, now or because it was recorded before; False when the lease was lost.
         """
-        text, state = json.dumps(result), "done" if done else "failed"
+        text, state = json.dumps(outcome_to_dict(outcome)), "done" if isinstance(outcome, Success) else "failed"
         return bool(
             self._run(
                 """
@@ -207,7 +212,7 @@ class TaskQueue:
         )
 
     def release(self, claim: Claim) -> None:
-        """Gives a task back unfinished, for example before a preemption; this lease is not held against it."""
+        """Gives a task back unfinished, for example before a preemption; it does not count among `MOST_LEASES`."""
         self._run(
             """
             UPDATE hptransfer_task SET state = 'waiting', leases = leases - 1, lease_end = NULL
@@ -218,7 +223,7 @@ class TaskQueue:
 
     def reap(self) -> int:
         """Frees tasks whose lease ran out; those that lost `MOST_LEASES` workers fail. Returns how many there were."""
-        lost = {"cause": "killed", "message": f"its workers vanished {MOST_LEASES} times", "details": ""}
+        lost = outcome_to_dict(Failure("", "killed", f"its workers vanished {MOST_LEASES} times"))
         return len(
             self._run(
                 """
@@ -231,8 +236,8 @@ class TaskQueue:
             )
         )
 
-    def take_finished(self, keys: Sequence[str]) -> FinishedTask | None:
-        """One of these tasks that ended; None when there is none yet."""
+    def take_finished(self, keys: Sequence[str]) -> Success | Failure | None:
+        """How one of these tasks ended, with its key as `task_id`; None when none has yet."""
         row = self._run(
             """
             SELECT key, state, result FROM hptransfer_task
@@ -240,7 +245,7 @@ class TaskQueue:
             """,
             (self._study_id, list(keys)),
         )
-        return FinishedTask(row[0][0], row[0][1] == "done", json.loads(row[0][2])) if row else None
+        return outcome_from_dict(row[0][0], row[0][1] == "done", json.loads(row[0][2])) if row else None
 
     def withdraw(self, keys: Sequence[str]) -> list[str]:
         """Removes those that no worker has begun; returns them."""

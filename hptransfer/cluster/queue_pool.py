@@ -7,59 +7,33 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
-from hptransfer import __version__
-from hptransfer.cluster.postgres import find_address, retry_while_server_down
+from hptransfer.cluster.postgres import retry_while_server_down
 from hptransfer.cluster.queue import TaskQueue
-from hptransfer.cluster.study import SharedStudy, Terms, join_study
+from hptransfer.cluster.study import SharedStudy
 from hptransfer.errors import HptransferError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
-from hptransfer.recipe.load import LoadedRecipe
 
 #: what a worker adds from its own copy of the recipe: a task can only ask for what that allows
 LOCAL = ("recipe", "root")
-#: where a task says what it may take
-LIMITS = "limits"
-_LOOK = 0.2  # seconds between looks at the queue
-
-
-def terms_of(loaded: LoadedRecipe, fingerprint: str) -> Terms:
-    """What everybody who works on a study must share, or trials would differ by where they were trained."""
-    versions = {name: metadata.version(name) for name in ("optuna", "torch")}
-    return {"hptransfer": __version__, "recipe": loaded.hash, "data": fingerprint, **versions}
-
-
-def join(storage: str, loaded: LoadedRecipe, fingerprint: str) -> SharedStudy:
-    """The recipe's study on a server.
-
-    Args:
-        storage: the database's address.
-        loaded: the recipe.
-        fingerprint: of its data.
-
-    Raises:
-        UsageError: there is no such study, or its terms differ.
-    """
-    return join_study(find_address(storage), loaded.recipe.name, terms_of(loaded, fingerprint))
+_INTERVAL = 0.2  # seconds between two queries of the queue
 
 
 def run_through_restarts(action: Callable[[], int]) -> int:
     """Runs a coordinating command, again whenever the server was away: what is finished is found and reused."""
-    return retry_while_server_down(action, told=lambda message: print(message, file=sys.stderr, flush=True))
+    return retry_while_server_down(action, say=lambda message: print(message, file=sys.stderr, flush=True))
 
 
 class QueuePool:
     """Workers elsewhere, used as a `WorkerPool` is: tasks go into the queue, results come out of it.
 
     Args:
-        study: coordinated by this process.
+        study: the study, which this process coordinates.
         workers: tasks in the queue at a time, at least 1.
-        limits: of each task, kept by the worker that takes it.
+        limits: of each task, enforced by the worker that takes it.
 
     Raises:
         ServerAwayError: in every method.
@@ -72,7 +46,7 @@ class QueuePool:
         self._queue = TaskQueue(study.address, study.study_id)
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._queued: set[str] = set()
-        self._limits = asdict(limits)
+        self._limits = limits
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +58,7 @@ class QueuePool:
 
     def submit(self, task_id: str, payload: dict[str, Any]) -> None:
         """Queues a task; one that was done before is answered at once, whoever asked for it then."""
-        asked = {name: value for name, value in payload.items() if name not in LOCAL}
-        self._waiting.append((task_id, asked | {LIMITS: self._limits}))
+        self._waiting.append((task_id, {name: value for name, value in payload.items() if name not in LOCAL}))
         self._hand_out()
 
     def next_result(self, timeout: float | None = None) -> Success | Failure | None:
@@ -96,15 +69,14 @@ class QueuePool:
             if not self._queued:
                 return None
             self._queue.reap()
-            settled = self._queue.take_finished(sorted(self._queued))
-            if settled is not None:
-                self._queued.discard(settled.key)
-                kind = Success if settled.done else Failure
-                return kind(settled.key, **settled.result)
-            remaining = _LOOK if deadline is None else deadline - time.monotonic()
+            outcome = self._queue.take_finished(sorted(self._queued))
+            if outcome is not None:
+                self._queued.discard(outcome.task_id)
+                return outcome
+            remaining = _INTERVAL if deadline is None else deadline - time.monotonic()
             if remaining <= 0:
                 return None
-            time.sleep(min(_LOOK, remaining))
+            time.sleep(min(_INTERVAL, remaining))
 
     def withdraw(self) -> tuple[str, ...]:
         """Takes back what no worker has begun."""
@@ -122,6 +94,6 @@ class QueuePool:
     def _hand_out(self) -> None:
         while self._waiting and len(self._queued) < self.workers:
             task_id, payload = self._waiting[0]
-            self._queue.submit(task_id, payload)
+            self._queue.submit(task_id, payload, self._limits)
             self._queued.add(task_id)
             self._waiting.popleft()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from hptransfer.execution.outcome import Failure, Success, outcome_from_dict, outcome_to_dict
 from hptransfer.files import write_atomically
 
 
@@ -18,25 +18,23 @@ class SpooledResult:
     Attributes:
         study_id: number of the study in its database.
         task_id: the queue's number.
-        token: the fencing token.
-        done: whether there is a value; else it failed.
-        result: as the queue records it.
+        token: the fencing token of the claim.
+        outcome: how the task ended.
     """
 
     study_id: int
     task_id: int
     token: int
-    done: bool
-    result: dict[str, Any]
+    outcome: Success | Failure
 
 
 class Spool:
     """A folder of results that were not delivered yet; any number of workers may share it.
 
     Args:
-        folder: created when first needed.
+        folder: of the files; created when first needed.
         server: the database's address, without password; results for another one are left alone.
-        study_id: of the study; likewise.
+        study_id: number of the study in its database; results for another one are left alone.
     """
 
     def __init__(self, folder: Path, server: str, study_id: int) -> None:
@@ -45,7 +43,15 @@ class Spool:
     def add(self, spooled: SpooledResult) -> Path:
         """Writes a result; it is on the disk on return."""
         path = self._folder / f"{spooled.study_id}-{spooled.task_id}-{spooled.token}.json"
-        write_atomically(path, json.dumps({"server": self._server, **asdict(spooled)}))
+        content = {
+            "server": self._server,
+            "study_id": spooled.study_id,
+            "task_id": spooled.task_id,
+            "token": spooled.token,
+            "done": isinstance(spooled.outcome, Success),
+            "result": outcome_to_dict(spooled.outcome),
+        }
+        write_atomically(path, json.dumps(content))
         return path
 
     def deliver(self, record: Callable[[SpooledResult], None]) -> None:
@@ -63,5 +69,6 @@ class Spool:
                 content = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:  # another worker delivered it just now
                 continue
-            if content.pop("server") == self._server and content["study_id"] == self._study_id:
-                yield path, SpooledResult(**content)
+            if content["server"] == self._server and content["study_id"] == self._study_id:
+                outcome = outcome_from_dict(str(content["task_id"]), content["done"], content["result"])
+                yield path, SpooledResult(content["study_id"], content["task_id"], content["token"], outcome)

@@ -7,13 +7,20 @@ lock in the very session that writes the trials, so a process that lost the lock
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
-from hptransfer.cluster.postgres import Address, ServerAwayError, connect, server_faults
+from hptransfer import __version__
+from hptransfer.cluster.postgres import Address, ServerAwayError, connect, fault, find_address, server_faults
 from hptransfer.cluster.queue import SCHEMA
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.recipe.load import LoadedRecipe
+
+if TYPE_CHECKING:
+    from hptransfer.storage.database import ServerDatabase
 
 #: first half of every advisory lock of this tool: "hptr" in ASCII
 _LOCKS = 0x68707472
@@ -21,7 +28,38 @@ _TABLES_LOCK = 0  # studies are numbered from 1
 #: raised with the tables of `queue.SCHEMA`
 _FORMAT = "1"
 
-Terms = Mapping[str, str]
+
+@dataclass(frozen=True, slots=True)
+class StudyTerms:
+    """What everybody who works on a study must share, or trials would differ by where they were trained.
+
+    Attributes:
+        hptransfer: version of this package.
+        recipe: sha256 (hex) of the recipe.
+        data: fingerprint of its data, sha256 (hex).
+        optuna: version of Optuna, whose tables the server holds.
+        torch: version of torch.
+    """
+
+    hptransfer: str
+    recipe: str
+    data: str
+    optuna: str
+    torch: str
+
+    def __str__(self) -> str:
+        """As text that is equal exactly when the terms are."""
+        return json.dumps(asdict(self) | {"tables": _FORMAT}, sort_keys=True)
+
+
+def terms_of(loaded: LoadedRecipe, fingerprint: str) -> StudyTerms:
+    """The terms of this process.
+
+    Args:
+        loaded: the recipe.
+        fingerprint: of its data, sha256 (hex).
+    """
+    return StudyTerms(__version__, loaded.hash, fingerprint, metadata.version("optuna"), metadata.version("torch"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +70,7 @@ class SharedStudy:
         address: of the database.
         study_id: its number there.
         name: the recipe's.
-        terms: as `canonical` text.
+        terms: the text of its `StudyTerms`.
     """
 
     address: Address
@@ -40,21 +78,24 @@ class SharedStudy:
     name: str
     terms: str
 
+    def database(self) -> ServerDatabase:
+        """Optuna's tables, opened as the process that coordinates the study.
 
-def canonical(terms: Terms) -> str:
-    """Terms as text that is equal exactly when they are."""
-    return json.dumps(dict(terms) | {"tables": _FORMAT}, sort_keys=True)
+        Its `open` raises a `MachineError` where another process coordinates the study.
+        """
+        from hptransfer.storage.database import ServerDatabase  # loads optuna, which a worker does without
+
+        return ServerDatabase(f"{self.name}/", coordinating_connection(self), partial(fault, self.address))
 
 
-def create_study(address: Address, name: str, terms: Terms, *, update: bool, trials: Callable[[], None]) -> bool:
+def create_study(address: Address, name: str, terms: StudyTerms, *, update: bool) -> bool:
     """Make the tables and the study, whichever is missing. Any number of processes may do so at the same moment.
 
     Args:
         address: of the database.
-        name: the recipe's.
+        name: the recipe's name.
         terms: what those who join must share.
         update: replace the terms of a study that exists with others; tasks that wait are withdrawn.
-        trials: makes Optuna's tables, called while no other process makes any.
 
     Returns:
         Whether the study is new or its terms changed.
@@ -66,49 +107,68 @@ def create_study(address: Address, name: str, terms: Terms, *, update: bool, tri
     with connect(address) as connection, server_faults(address):
         connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, _TABLES_LOCK))  # freed with the connection
         connection.execute(SCHEMA)
-        trials()
+        _create_trial_tables(address)
         known = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
         if known is None:
-            connection.execute("INSERT INTO hptransfer_study (name, terms) VALUES (%s, %s)", (name, canonical(terms)))
+            connection.execute("INSERT INTO hptransfer_study (name, terms) VALUES (%s, %s)", (name, str(terms)))
             return True
         study_id, there = known
-        if there == canonical(terms):
+        if there == str(terms):
             return False
         if not update:
             raise _differs(name, there, terms, "`hptransfer study init RECIPE --update` makes these the study's terms")
         _take(connection, SharedStudy(address, study_id, name, there))
         with connection.transaction():
             connection.execute("DELETE FROM hptransfer_task WHERE study_id = %s AND state = 'waiting'", (study_id,))
-            connection.execute(
-                "UPDATE hptransfer_study SET terms = %s WHERE study_id = %s", (canonical(terms), study_id)
-            )
+            connection.execute("UPDATE hptransfer_study SET terms = %s WHERE study_id = %s", (str(terms), study_id))
         return True
 
 
-def find_study(address: Address, name: str) -> SharedStudy | None:
-    """The study of this name, whatever its terms; None where there is none. Creates nothing."""
+def find_study(address: Address, name: str) -> SharedStudy:
+    """The study of this name, whatever its terms. Creates nothing.
+
+    Args:
+        address: of the database.
+        name: the recipe's name.
+
+    Raises:
+        UsageError: there is no such study.
+    """
     with connect(address) as connection, server_faults(address):
         exists = connection.execute("SELECT to_regclass('hptransfer_study') IS NOT NULL").fetchone()
-        if exists is None or not exists[0]:
-            return None
-        row = connection.execute("SELECT study_id, terms FROM hptransfer_study WHERE name = %s", (name,)).fetchone()
-    return None if row is None else SharedStudy(address, row[0], name, row[1])
+        query = "SELECT study_id, terms FROM hptransfer_study WHERE name = %s"
+        row = connection.execute(query, (name,)).fetchone() if exists is not None and exists[0] else None
+    if row is None:
+        raise UsageError(
+            "the study must exist before processes join it",
+            received=f"no study {name} in {address}",
+            hint=f"`hptransfer study init RECIPE --storage '{address}'`, once",
+        )
+    return SharedStudy(address, row[0], name, row[1])
 
 
-def join_study(address: Address, name: str, terms: Terms) -> SharedStudy:
+def join(storage: str, loaded: LoadedRecipe, fingerprint: str) -> SharedStudy:
+    """The recipe's study on a server.
+
+    Args:
+        storage: the database's address.
+        loaded: the recipe.
+        fingerprint: of its data, sha256 (hex).
+
+    Raises:
+        UsageError: there is no such study, or its terms differ.
+    """
+    return join_study(find_address(storage), loaded.recipe.name, terms_of(loaded, fingerprint))
+
+
+def join_study(address: Address, name: str, terms: StudyTerms) -> SharedStudy:
     """The study, if this process shares its terms. Creates nothing.
 
     Raises:
         UsageError: there is no such study, or it has other terms.
     """
     study = find_study(address, name)
-    if study is None:
-        raise UsageError(
-            "the study must exist before processes join it",
-            received=f"no study {name} in {address}",
-            hint=f"`hptransfer study init RECIPE --storage '{address}'`, once",
-        )
-    if study.terms != canonical(terms):
+    if study.terms != str(terms):
         raise _differs(
             name,
             study.terms,
@@ -117,6 +177,18 @@ def join_study(address: Address, name: str, terms: Terms) -> SharedStudy:
             "`hptransfer study init RECIPE --update`, then start the workers again",
         )
     return study
+
+
+def _create_trial_tables(address: Address) -> None:
+    """Makes Optuna's tables where they are missing; the caller sees to it that no other process makes any."""
+    from hptransfer.storage.database import ServerDatabase
+
+    def open_plain() -> object:
+        connection = connect(address)
+        connection.autocommit = False
+        return connection
+
+    ServerDatabase("", open_plain, partial(fault, address)).create_tables()
 
 
 def coordinating_connection(study: SharedStudy) -> Callable[[], Any]:
@@ -147,7 +219,7 @@ class StudyState:
     """How a study is doing.
 
     Attributes:
-        terms: as `canonical` text; others than at joining when the study was updated since.
+        terms: text of its `StudyTerms`; others than at joining when the study was updated since.
         ended: how a command that a worker led ended last; None where none did.
         endings: how many did.
         coordinated: whether a process holds the lock now.
@@ -160,7 +232,7 @@ class StudyState:
 
 
 def study_state(study: SharedStudy) -> StudyState:
-    """Look at a study."""
+    """Reads how a study is doing; its lock is not taken."""
     with connect(study.address) as connection, server_faults(study.address):
         row = connection.execute(
             """
@@ -206,8 +278,8 @@ def _take(connection: Any, study: SharedStudy) -> None:
         )
 
 
-def _differs(name: str, there: str, terms: Terms, hint: str) -> UsageError:
-    ours, theirs = json.loads(canonical(terms)), json.loads(there)
+def _differs(name: str, there: str, terms: StudyTerms, hint: str) -> UsageError:
+    ours, theirs = json.loads(str(terms)), json.loads(there)
     differences = [
         f"{key}: {theirs.get(key, 'none')} there, {ours.get(key, 'none')} here"
         for key in sorted({*ours, *theirs})

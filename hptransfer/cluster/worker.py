@@ -8,33 +8,29 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from hptransfer.cluster.leader import Lead
 from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, retry_while_server_down
 from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
-from hptransfer.cluster.queue_pool import LIMITS
 from hptransfer.cluster.result_spool import Spool, SpooledResult
 from hptransfer.cluster.study import SharedStudy, study_state
 from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
-from hptransfer.execution.outcome import Failure, Success
+from hptransfer.execution.outcome import Failure, FailureStreak, Success
 from hptransfer.execution.pool import WorkerPool
+from hptransfer.execution.signals import FirstSignal, SignalledError, first_signal_noted
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.trainers.tasks import ENTRY
 
 #: as many failures in a row and this host takes no more tasks: it may be what is broken
 MOST_FAILURES = 3
-_LOOK = 0.2  # seconds between looks at the child process
-_IDLE_LOOK = 1.0  # seconds between looks at an empty queue, on average
+_INTERVAL = 0.2  # seconds between two checks for signals and for the child's answer
+_IDLE_INTERVAL = 1.0  # seconds between two queries of an empty queue, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +38,10 @@ class WorkerLimits:
     """When a worker stops, and how long it may be silent.
 
     Attributes:
-        trials: stop after as many; None for no limit.
+        trials: the worker stops after as many trials; None for no limit.
         idle: seconds without work after which it stops; None to wait for ever.
         lease: seconds without a sign of life after which another worker may take its trial.
-        patience: seconds for which it bears that the server is away.
+        patience: seconds that the server may be away before the worker gives up.
     """
 
     trials: int | None = None
@@ -54,8 +50,8 @@ class WorkerLimits:
     patience: float = PATIENCE
 
 
-#: who a worker is, for people
-_NAME = f"{socket.gethostname()}:{os.getpid()}"
+#: the worker's name, for people
+NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 
 def work(
@@ -64,56 +60,37 @@ def work(
     spool: Path,
     limits: WorkerLimits,
     *,
-    entry: str = ENTRY,
+    entry: str,
     say: Callable[[str], object] = lambda text: None,
     leading: Lead | None = None,
 ) -> int:
-    """Pull and train; arguments as in `worker_command`.
+    """Pulls trials and trains them until there is a reason to stop.
 
     Args:
-        study: joined.
+        study: the study, which this process joined.
         loaded: the recipe; trials are trained as this copy says.
         spool: folder for results until they are delivered.
         limits: when to stop.
-        entry: "module:function" that trains.
-        say: hears what happens.
-        leading: coordinates the study when nobody else does.
+        entry: "module:function" that trains a payload.
+        say: called with a sentence for each thing that happens.
+        leading: coordinates the study when nobody else does; None leaves that to others.
+
+    Returns:
+        0 where a limit or the study's end was reached; 128 and the signal's number after Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: the study's terms changed since this process joined.
+        MachineError: the server was away for too long, or trials keep failing here.
     """
     with contextlib.ExitStack() as stack:
         if leading is not None:
             stack.enter_context(leading)
         worker = stack.enter_context(_Worker(study, loaded, spool, limits, entry, say))
-        stack.enter_context(_noted_signals(worker))
+        worker.signals = stack.enter_context(first_signal_noted())
         try:
             return worker.run(leading)
-        except _StoppedError:
-            return 128 + worker.signal
-
-
-class _StoppedError(Exception):
-    """A signal asked the worker to stop."""
-
-
-@contextlib.contextmanager
-def _noted_signals(worker: _Worker) -> Iterator[None]:
-    """Ctrl-C and SIGTERM are noted and seen at the next look; a second one ends the process at once.
-
-    Raised as exceptions they could arrive inside a destructor or a driver's callback, which swallows them.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        worker.signal = number
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        except SignalledError as stopped:
+            return 128 + stopped.number
 
 
 class _Worker:
@@ -136,9 +113,8 @@ class _Worker:
         self._task_limits = UNLIMITED
         self._pool = WorkerPool(entry, 1, self._task_limits)
         self._trained = 0
-        self._streak = 0
-        #: of the signal that asked to stop
-        self.signal = 0
+        self._streak = FailureStreak(MOST_FAILURES, alike=False)
+        self.signals = FirstSignal()
 
     def __enter__(self) -> _Worker:
         return self
@@ -151,7 +127,7 @@ class _Worker:
         self._deliver()
         idle_since = time.monotonic()
         while self._limits.trials is None or self._trained < self._limits.trials:
-            self._look()
+            self.signals.raise_if_signalled()
             claim = self._patiently(self._claim)
             if claim is not None:
                 self._train(claim)
@@ -172,13 +148,13 @@ class _Worker:
             if self._limits.idle is not None and time.monotonic() - idle_since > self._limits.idle:
                 self._say(f"no work for {self._limits.idle:g} s")
                 return 0
-            self._pause(_IDLE_LOOK * random.uniform(0.5, 1.5))
+            self._pause(_IDLE_INTERVAL * random.uniform(0.5, 1.5))
         self._say(f"{self._trained} trials")
         return 0
 
     def _claim(self) -> Claim | None:
         self._queue.reap()
-        return self._queue.claim(_NAME, self._limits.lease, self._study.terms)
+        return self._queue.claim(NAME, self._limits.lease, self._study.terms)
 
     def _train(self, claim: Claim) -> None:
         """Train a task, keep its lease alive, and deliver what comes of it."""
@@ -192,12 +168,14 @@ class _Worker:
             self._lost(claim.task_id)
             self._renew_pool(self._task_limits)
             return
-        self._spool.add(_spooled(self._study.study_id, claim, result))
+        self._spool.add(SpooledResult(self._study.study_id, claim.task_id, claim.token, result))
         self._deliver()
-        failed = isinstance(result, Failure)
-        self._streak = self._streak + 1 if failed else 0
-        self._say(f"task {claim.task_id}: " + (f"failed: {result.message}" if isinstance(result, Failure) else "done"))
-        if isinstance(result, Failure) and self._streak >= MOST_FAILURES:
+        if isinstance(result, Success):
+            self._streak.reset()
+            self._say(f"task {claim.task_id}: done")
+            return
+        self._say(f"task {claim.task_id}: failed: {result.message}")
+        if self._streak.add(result):
             raise MachineError(
                 f"trials must be able to run here, but {MOST_FAILURES} in a row failed",
                 received=result.message,
@@ -206,18 +184,15 @@ class _Worker:
 
     def _result(self, claim: Claim) -> Success | Failure | None:
         """What came of the task; None when the lease was lost meanwhile."""
-        limits = TaskLimits(**claim.payload.get(LIMITS, {}))
-        if limits != self._task_limits:
-            self._renew_pool(limits)
-        self._pool.submit(
-            claim.key, {name: value for name, value in claim.payload.items() if name != LIMITS} | self._local
-        )
+        if claim.limits != self._task_limits:
+            self._renew_pool(claim.limits)
+        self._pool.submit(claim.key, claim.payload | self._local)
         renewed = time.monotonic()
         while True:
-            result = self._pool.next_result(_LOOK)
+            result = self._pool.next_result(_INTERVAL)
             if result is not None:
                 return result
-            self._look()
+            self.signals.raise_if_signalled()
             if time.monotonic() - renewed > self._limits.lease / 3:
                 with contextlib.suppress(ServerAwayError):  # train on: the lease is asked for when delivering
                     if not self._queue.renew(claim, self._limits.lease):
@@ -234,27 +209,17 @@ class _Worker:
         self._patiently(lambda: self._spool.deliver(self._record))
 
     def _record(self, spooled: SpooledResult) -> None:
-        if not self._queue.record(spooled.task_id, spooled.token, done=spooled.done, result=spooled.result):
+        if not self._queue.record(spooled.task_id, spooled.token, spooled.outcome):
             self._lost(spooled.task_id)
 
     def _lost(self, task_id: int) -> None:
         self._say(f"task {task_id}: lease lost: another worker has it, this result does not count")
 
     def _patiently(self, action: Callable[[], Any]) -> Any:
-        return retry_while_server_down(action, patience=self._limits.patience, pause=self._pause, told=self._say)
+        return retry_while_server_down(action, patience=self._limits.patience, pause=self._pause, say=self._say)
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._look()
-            time.sleep(min(_LOOK, left))
-
-    def _look(self) -> None:
-        if self.signal:
-            raise _StoppedError
-
-
-def _spooled(study_id: int, claim: Claim, result: Success | Failure) -> SpooledResult:
-    fields = asdict(result)
-    del fields["task_id"]
-    return SpooledResult(study_id, claim.task_id, claim.token, isinstance(result, Success), fields)
+            self.signals.raise_if_signalled()
+            time.sleep(min(_INTERVAL, left))

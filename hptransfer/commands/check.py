@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+from rich.console import Console
+
 from hptransfer.checking.check import check
-from hptransfer.engine.dry_run import dry_run as forecast_command
+from hptransfer.checking.forecast import wanted_trials
+from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.report.forecast import forecast_document, print_forecast
 
 
 def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:
@@ -23,7 +27,12 @@ def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: boo
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
     if dry_run:
-        return forecast_command("check", options)
+        found = forecast("check", options, wanted_trials)
+        if options.as_json:
+            print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
+        else:
+            print_forecast(found, Console(highlight=False))
+        return 0
     with session_of(options) as session:
         result = check(
             session,

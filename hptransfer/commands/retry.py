@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.study import SharedStudy, find_study
+from hptransfer.cluster.stores import open_store
 from hptransfer.engine.run_lookup import locate
-from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import Range, Recipe
+from hptransfer.storage.base import BLOCKING_CAUSES, Experiment
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import BLOCKING_CAUSES, TrialStore
-from hptransfer.trials.spec import TrialSpec
 
 
 def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
@@ -37,12 +34,10 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = TrialSpec(recipe, Path(), size, {}, 0).experiment(found.fingerprint)
-    space: dict[str, Range] = dict(recipe.tune.space.items())
-    shared = None if storage is None else _shared(recipe, storage)
+    experiment = Experiment(recipe.name, found.identity.experiment, dict(recipe.tune.space.items()), size)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
-        TrialStore(shared or folder.study, experiment, space, size) as store,
+        contextlib.closing(open_store(storage or folder.study, experiment)) as store,
     ):
         requeued = store.requeue(cause or BLOCKING_CAUSES)
     counts = Counter(failed.cause for failed in requeued)
@@ -55,11 +50,3 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     else:
         print("no failed trial to requeue; trials that were killed or interrupted run again by themselves")
     return 0
-
-
-def _shared(recipe: Recipe, storage: str) -> SharedStudy:
-    address = find_address(storage)
-    study = find_study(address, recipe.name)
-    if study is None:
-        raise UsageError("the study must exist", received=f"no study {recipe.name} in {address}")
-    return study

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.queue_pool import terms_of
-from hptransfer.cluster.study import create_study
+from hptransfer.cluster.study import create_study, terms_of
 from hptransfer.data.corpus import read_text
 from hptransfer.recipe.load import load_recipe
-from hptransfer.storage.database import create_shared_tables
 
 
 def study_command(recipe: str, storage: str | None, update: bool) -> int:
@@ -30,7 +28,7 @@ def study_command(recipe: str, storage: str | None, update: bool) -> int:
     loaded = load_recipe(recipe)
     root = loaded.path.parent.absolute()
     terms = terms_of(loaded, read_text(loaded.recipe.data, root).fingerprint)
-    new = create_study(address, loaded.recipe.name, terms, update=update, trials=lambda: create_shared_tables(address))
+    new = create_study(address, loaded.recipe.name, terms, update=update)
     print(f"study {loaded.recipe.name} in {address}: {'ready' if new else 'was ready already'}")
     path = Path(recipe)
     print(f"next: `hptransfer worker {path} --storage '{address}'` on every host,")

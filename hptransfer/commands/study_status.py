@@ -8,7 +8,6 @@ from dataclasses import asdict
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue import TaskQueue
 from hptransfer.cluster.study import find_study, study_state
-from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
 
 
@@ -29,10 +28,6 @@ def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int
     address = find_address(storage)
     name = load_recipe(recipe).recipe.name
     study = find_study(address, name)
-    if study is None:
-        raise UsageError(
-            "the study must exist", received=f"no study {name} in {address}", hint="`hptransfer study init`"
-        )
     state = study_state(study)
     queue = TaskQueue(address, study.study_id)
     try:

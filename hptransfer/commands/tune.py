@@ -6,9 +6,11 @@ import json
 
 from rich.console import Console
 
-from hptransfer.engine.dry_run import dry_run as forecast_command
+from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.session import session_of
+from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.tuning.forecast import wanted_trials
 from hptransfer.tuning.result import (
     tuned_document,
 )
@@ -32,7 +34,12 @@ def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
         KeyboardInterrupt: after Ctrl-C.
     """
     if dry_run:
-        return forecast_command("tune", options)
+        found = forecast("tune", options, wanted_trials)
+        if options.as_json:
+            print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
+        else:
+            print_forecast(found, Console(highlight=False))
+        return 0
     with session_of(options) as session:
         result = tune(session, quiet=options.quiet)
     if options.as_json:

@@ -8,14 +8,14 @@ from typing import Literal
 
 from hptransfer.cluster.leader import Lead
 from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
-from hptransfer.cluster.queue_pool import terms_of
-from hptransfer.cluster.study import join_study
-from hptransfer.cluster.worker import _NAME, WorkerLimits, work
+from hptransfer.cluster.study import join_study, terms_of
+from hptransfer.cluster.worker import NAME, WorkerLimits, work
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trainers.tasks import ENTRY
 
 
 def worker_command(
@@ -60,11 +60,11 @@ def worker_command(
 
     def say(text: str) -> None:
         if not quiet:
-            print(f"worker {_NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
+            print(f"worker {NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     terms = terms_of(loaded, fingerprint)
-    study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), told=say)
+    study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
     leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
     folder = RunFolder(runs / loaded.recipe.name)
-    return work(study, loaded, folder.path / "spool", limits, say=say, leading=leading)
+    return work(study, loaded, folder.path / "spool", limits, entry=ENTRY, say=say, leading=leading)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -57,25 +57,13 @@ class SharpnessReport:
     sentence: str
 
 
-def threshold(optimizer: Literal["adamw", "sgd"], momentum: float) -> float:
-    """Largest top eigenvalue times effective rate at which a quadratic converges.
-
-    Args:
-        optimizer: SGD adds momentum * velocity to the gradient (heavy ball): 2 + 2 momentum. Adam averages gradients:
-            (2 + 2 beta1) / (1 - beta1), 38 for 0.9 (Cohen et al., arXiv 2207.14484, equation 3).
-        momentum: SGD's, or Adam's beta1, in [0, 1).
-    """
-    heavy_ball = 2 + 2 * momentum
-    return heavy_ball / (1 - momentum) if optimizer == "adamw" else heavy_ball
-
-
 def judge_sharpness(runs: Iterable[Mapping[str, Any]], limit: float) -> SharpnessReport:
     """Judge what workers measured.
 
     Args:
         runs: each with "size", "seed", "sharpness" (None where training was not finite) and "converged"; every width
             with the same seeds.
-        limit: the threshold.
+        limit: the optimizer's threshold, a pure number (`Optimizer.threshold`).
 
     Raises:
         UsageError: fewer than two widths or seeds.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hptransfer.errors import HptransferError, MachineError, Place, UsageError
 from hptransfer.execution.frames import Frame, user_frames
-from hptransfer.execution.outcome import Failure
+from hptransfer.execution.outcome import Failure, FailureStreak
 from hptransfer.files import write_atomically
 from hptransfer.trials.spec import TrialSpec
 
@@ -18,21 +17,21 @@ from hptransfer.trials.spec import TrialSpec
 MOST_EQUAL_FAILURES = 3
 
 
-class Streak:
-    """Failures in a row that are alike.
+class FailurePolicy:
+    """Keeps failures on file, and stops the run when too many in a row are alike.
 
     Args:
         folder: where each failure is written whole; None writes nothing.
-        recipe: what `hptransfer retry` calls the recipe.
+        recipe: the recipe's name, for the hint to `hptransfer retry`.
     """
 
     def __init__(self, folder: Path | None, recipe: str) -> None:
         self._folder, self._recipe = folder, recipe
-        self._failures: list[Failure] = []
+        self._in_a_row = FailureStreak(MOST_EQUAL_FAILURES, alike=True)
 
     def reset(self) -> None:
         """A trial succeeded."""
-        self._failures.clear()
+        self._in_a_row.reset()
 
     def record(self, failure: Failure, request: TrialSpec) -> None:
         """Keeps a failure on file.
@@ -42,16 +41,8 @@ class Streak:
             MachineError: as many trials in a row lacked memory or time, or were killed.
         """
         saved = None if self._folder is None else save_failure(self._folder, failure, request)
-        if self._failures and failure_signature(self._failures[-1]) != failure_signature(failure):
-            self._failures.clear()
-        self._failures.append(failure)
-        if len(self._failures) >= MOST_EQUAL_FAILURES:
+        if self._in_a_row.add(failure):
             raise _hopeless(failure, saved, self._recipe)
-
-
-def failure_signature(failure: Failure) -> tuple[str, str]:
-    """What makes two failures equal: the message without addresses and counts."""
-    return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "#", failure.message)
 
 
 def save_failure(folder: Path, failure: Failure, request: TrialSpec) -> Path:

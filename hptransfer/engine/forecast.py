@@ -1,25 +1,76 @@
-"""A dry run: what a command would train and what that would cost, from a short real timing; nothing is written."""
+"""What a command would train and what that would cost, from a short real timing, before anything is spent.
+
+Nothing is written and no lock is taken. Which trials a command wants its step says: `tuning.forecast`,
+`checking.forecast`.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hptransfer.data.corpus import read_text
+from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.process_launch import require_workers_here, with_processes
+from hptransfer.engine.run_lookup import identity_of
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
+from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trainers.timing import STEPS
+from hptransfer.trials.identity import Identity
 from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
 TRIAL_BYTES = 12_000
 #: bytes of an empty `study.db`, of documents and figures
 FOLDER_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PriorWork:
+    """A recipe, and what earlier commands finished for it.
+
+    Attributes:
+        loaded: the recipe.
+        folder: its run folder, not locked; it may not exist.
+        identity: what determines its trials.
+        finished: finished trials in the folder, of other versions of the recipe too.
+    """
+
+    loaded: LoadedRecipe
+    folder: RunFolder
+    identity: Identity
+    finished: tuple[SeenTrial, ...]
+
+    @property
+    def root(self) -> Path:
+        """Where the recipe's data patterns start."""
+        return self.loaded.path.parent.absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTrials:
+    """What a command would train.
+
+    Attributes:
+        timed: one trial of each size to be timed, the smallest first.
+        counts: wanted trials and, of those, finished ones, by size.
+        notes: sentences on what the numbers rest on and leave out.
+    """
+
+    timed: tuple[TrialSpec, ...]
+    counts: Mapping[Size, tuple[int, int]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +100,10 @@ class SizeForecast:
 
     Attributes:
         size: of the trials.
-        trials: wanted.
-        finished: of those.
-        flops: of one trial.
-        seconds: of one trial.
+        trials: number of wanted trials.
+        finished: how many of them are finished.
+        flops: floating point operations of one trial.
+        seconds: wall time of one trial.
     """
 
     size: Size
@@ -67,19 +118,19 @@ class Forecast:
     """What is left of a command, and what it would take.
 
     Attributes:
-        recipe: its name.
+        recipe: the recipe's name.
         command: "tune" or "check".
         sizes: trials by size.
         workers: trials at a time.
-        seconds: of wall time for what is left.
-        flops: of all wanted trials, finished ones included.
+        seconds: wall time for what is left.
+        flops: floating point operations of all wanted trials, finished ones included.
         flops_left: of those that are not finished.
         memory: bytes at once, all workers together.
         disk: bytes that the run folder grows by.
-        disk_free: bytes.
-        target_flops: of the target's run; None where it is not known.
+        disk_free: bytes free on the run folder's disk.
+        target_flops: floating point operations of the target's run; None where they are not known.
         fraction_of_target: `flops / target_flops`.
-        timed: the sizes whose steps were timed.
+        timed: the sizes whose steps were timed, the proxy first.
         notes: what the numbers rest on and leave out.
     """
 
@@ -110,35 +161,45 @@ class Forecast:
 
 
 def forecast(
-    command: str,
-    recipe: Recipe,
-    requests: Sequence[TrialSpec],
-    counts: Mapping[Size, tuple[int, int]],
-    *,
-    pool: WorkerPool,
-    runs: Path,
-    notes: Sequence[str] = (),
+    command: str, options: TrainingOptions, wanted: Callable[[PriorWork], WantedTrials], entry: str = ENTRY
 ) -> Forecast:
-    """Time a few steps at the proxy and, where sizes differ, at the largest; extrapolate to the others by FLOPs.
+    """Says what a command would take: a few steps are timed at the proxy and, where sizes differ, at the largest.
 
     Args:
         command: "tune" or "check".
-        recipe: whose trials.
-        requests: one trial of each size to be timed, the smallest first.
-        counts: wanted and finished trials by size.
-        pool: idle workers; all of them time the same steps at once, because they share the machine's memory bandwidth.
-        runs: the folder of run folders, for its free space.
-        notes: what the caller knows about the numbers.
+        options: of the command line.
+        wanted: which trials the command would train.
+        entry: "module:function" that a worker runs.
 
     Raises:
-        MachineError: a worker could not train those steps.
+        RecipeError, UsageError: the recipe, its data or an option cannot be used.
+        MachineError: the steps to be timed cannot be trained.
     """
-    costs = Costs(recipe, requests[0].root, pool, None)
-    flops = costs.of([*counts, *(request.size for request in requests)])
-    timings = [_time(request, pool, flops[request.size]) for request in requests]
+    loaded = with_processes(load_recipe(options.recipe), options.launch)
+    require_workers_here(options.launch, options.storage)
+    limits = limits_of(loaded.recipe.budget, options.budget)
+    folder, root = RunFolder(options.runs / loaded.recipe.name), loaded.path.parent.absolute()
+    identity = identity_of(loaded.recipe, root, read_text(loaded.recipe.data, root).fingerprint)
+    finished = tuple(trial for trial in read_trials(folder.study) if trial.state == "finished")
+    trials = wanted(PriorWork(loaded, folder, identity, finished))
+    notes = trials.notes
+    if (processes := loaded.recipe.training.processes) > 1:
+        alone = f"steps were timed in one process; {processes} share a trial's batches, and each worker takes as many"
+        notes = (*notes, alone)
+    with WorkerPool(entry, options.workers, limits.trial) as pool:
+        return _forecast(command, loaded.recipe, trials, notes, pool, options.runs)
+
+
+def _forecast(
+    command: str, recipe: Recipe, wanted: WantedTrials, notes: tuple[str, ...], pool: WorkerPool, runs: Path
+) -> Forecast:
+    """Times a few steps in all workers at once, because they share the machine's memory; extrapolates by FLOPs."""
+    costs = Costs(recipe, wanted.timed[0].root, pool, None)
+    flops = costs.of([*wanted.counts, *(request.size for request in wanted.timed)])
+    timings = [_time(request, pool, flops[request.size]) for request in wanted.timed]
     sizes = tuple(
-        SizeForecast(size, wanted, finished, flops[size], _seconds(recipe, size, flops[size], timings))
-        for size, (wanted, finished) in sorted(counts.items())
+        SizeForecast(size, count, finished, flops[size], _seconds(recipe, size, flops[size], timings))
+        for size, (count, finished) in sorted(wanted.counts.items())
     )
     left = sum(size.trials - size.finished for size in sizes)
     total = sum(size.trials * size.flops for size in sizes)
@@ -157,7 +218,7 @@ def forecast(
         target_flops=target,
         fraction_of_target=total / target if target else None,
         timed=tuple(timing.size for timing in timings),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

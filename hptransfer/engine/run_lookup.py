@@ -11,6 +11,8 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.spec import TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,23 @@ class Located:
     recipe: Recipe
     fingerprint: str
     reference: str
+
+    @property
+    def identity(self) -> Identity:
+        """What determines the trials of this recipe."""
+        return identity_of(self.recipe, Path(), self.fingerprint)
+
+
+def identity_of(recipe: Recipe, root: Path, fingerprint: str) -> Identity:
+    """What determines the trials of a recipe.
+
+    Args:
+        recipe: whose trials.
+        root: the recipe's folder, where data patterns start.
+        fingerprint: of its data, sha256 (hex).
+    """
+    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    return Identity(TrialSpec(recipe, root, size, {}, 0).experiment(fingerprint), fingerprint)
 
 
 def locate(reference: str, runs: Path) -> Located:

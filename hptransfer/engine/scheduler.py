@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from hptransfer.engine.budget import Limits, Meter
-from hptransfer.engine.failure_policy import Streak
-from hptransfer.engine.signals import Interruption, signals_noted
+from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool
+from hptransfer.execution.signals import Interruption, signals_noted
 from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
+from hptransfer.storage.base import OpenTrial, TrialStore
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.storage.trials import OpenTrial, TrialStore
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, trial_from_dict
 
@@ -55,7 +56,7 @@ def run_requests(
     pool: TaskPool,
     *,
     fingerprint: str,
-    phase: str,
+    phase: Phase,
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
@@ -72,7 +73,7 @@ def run_requests(
         store: where results are looked up and recorded.
         pool: idle workers whose entry trains a payload.
         fingerprint: of the data, part of a trial's key.
-        phase: recorded with new trials: "search", "confirm" or "check".
+        phase: recorded with new trials.
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
@@ -107,8 +108,8 @@ def run_requests(
     meter = meter or Meter(Limits())
     if missing:
         meter.prepare(request.size for _, request in missing)
-        streak = Streak(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, phase, on_event, deque(missing), meter, streak, folder, rungs).train()
+        policy = FailurePolicy(None if folder is None else folder.failures, missing[0][1].recipe.name)
+        _Run(store, pool, phase, on_event, deque(missing), meter, policy, folder, rungs).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -124,11 +125,11 @@ class _Run:
 
     store: TrialStore
     pool: TaskPool
-    phase: str
+    phase: Phase
     on_event: OnEvent
     waiting: deque[tuple[str, TrialSpec]]
     meter: Meter
-    streak: Streak
+    policy: FailurePolicy
     folder: RunFolder | None
     rungs: Mapping[str, Rungs]
     running: dict[str, _Attempt] = field(default_factory=dict)
@@ -221,7 +222,7 @@ class _Run:
             )
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
-        self.streak.reset()
+        self.policy.reset()
         self.on_event(_event("finished", attempt.request, trial))
 
     def _fail(self, failure: Failure) -> None:
@@ -234,7 +235,7 @@ class _Run:
                 self.on_event(_event("retried", attempt.request, message=failure.message))
                 return
         self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
-        self.streak.record(failure, attempt.request)
+        self.policy.record(failure, attempt.request)
 
     def _stop_requested(self) -> bool:
         return self.folder is not None and self.folder.stop_requested()

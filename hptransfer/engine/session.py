@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.cluster.queue_pool import QueuePool, join
+from hptransfer.cluster.queue_pool import QueuePool
+from hptransfer.cluster.stores import open_store
+from hptransfer.cluster.study import join
 from hptransfer.data.corpus import read_text
 from hptransfer.engine.budget import Meter, limits_of
 from hptransfer.engine.flops import Costs
@@ -22,10 +24,12 @@ from hptransfer.recipe.schema import Range
 from hptransfer.report.findings import printable
 from hptransfer.report.progress import TrialEvent
 from hptransfer.report.tracking import Tracking
+from hptransfer.storage.base import Experiment, TrialStore
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
-from hptransfer.storage.trials import TrialStore
 from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
@@ -61,7 +65,15 @@ class Session:
 
     def key(self, spec: TrialSpec) -> str:
         """The key of a wanted trial of this session's recipe and data, sha256 (hex)."""
-        return spec.key(self.fingerprint)
+        return self.identity.key(spec)
+
+    @property
+    def identity(self) -> Identity:
+        """What determines this session's trials."""
+        proxy = self.loaded.recipe.proxy
+        size = self.loaded.recipe.size(proxy.width, proxy.depth)
+        spec = TrialSpec(self.loaded.recipe, self.root, size, {}, 0)
+        return Identity(spec.experiment(self.fingerprint), self.fingerprint)
 
     @property
     def costs(self) -> Costs:
@@ -69,7 +81,7 @@ class Session:
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
     def run(
-        self, requests: Sequence[TrialSpec], phase: str, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
+        self, requests: Sequence[TrialSpec], phase: Phase, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
     ) -> list[Trial]:
         """Trains what is not finished yet, within the budget; see `run_requests`."""
 
@@ -140,21 +152,22 @@ def open_session(
         loaded = with_processes(loaded, launch)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
-        experiment = TrialSpec(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
+        digest = TrialSpec(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
-        place = folder.study if storage is None else join(storage, loaded, fingerprint)
+        experiment = Experiment(loaded.recipe.name, digest, space, size)
+        study = None if storage is None else join(storage, loaded, fingerprint)
         with (
             Tracking(log, folder.path, loaded.recipe.name) as tracking,
-            TrialStore(place, experiment, space, size) as store,
-            WorkerPool(entry, workers if isinstance(place, Path) else 1, limits.trial) as here,
+            contextlib.closing(open_store(storage or folder.study, experiment)) as store,
+            WorkerPool(entry, workers if study is None else 1, limits.trial) as here,
             contextlib.ExitStack() as stack,
         ):
             tracking.trials(store.trials())
             meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
-            if isinstance(place, Path):
+            if study is None:
                 yield Session(loaded, folder, fingerprint, store, here, meter, tracking)
             else:
-                elsewhere = stack.enter_context(QueuePool(place, workers, limits.trial))
+                elsewhere = stack.enter_context(QueuePool(study, workers, limits.trial))
                 yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Cause = Literal["error", "out of memory", "killed", "timeout"]
@@ -55,6 +57,54 @@ class Failure:
     message: str
     details: str = ""
     seconds: float = 0.0
+
+
+class FailureStreak:
+    """Counts failures in a row, so that a run or a worker stops where the next trial would fail too.
+
+    Args:
+        most: this many failures in a row are too many.
+        alike: whether only failures with the same cause and message are counted together.
+    """
+
+    def __init__(self, most: int, *, alike: bool) -> None:
+        self._most, self._alike = most, alike
+        self._last: Failure | None = None
+        self._count = 0
+
+    def reset(self) -> None:
+        """A task succeeded."""
+        self._last, self._count = None, 0
+
+    def add(self, failure: Failure) -> bool:
+        """Counts a failure; whether there are too many in a row now."""
+        if self._alike and self._last and failure_signature(self._last) != failure_signature(failure):
+            self._count = 0
+        self._last, self._count = failure, self._count + 1
+        return self._count >= self._most
+
+
+def failure_signature(failure: Failure) -> tuple[str, str]:
+    """What makes two failures equal: the cause, and the message without addresses and counts."""
+    return failure.cause, re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?", "#", failure.message)
+
+
+def outcome_to_dict(outcome: Success | Failure) -> dict[str, Any]:
+    """The fields of an outcome but its task, as JSON-able data."""
+    fields = asdict(outcome)
+    del fields["task_id"]
+    return fields
+
+
+def outcome_from_dict(task_id: str, done: bool, fields: Mapping[str, Any]) -> Success | Failure:
+    """The inverse of `outcome_to_dict`.
+
+    Args:
+        task_id: as submitted.
+        done: whether the task returned a value; else it failed.
+        fields: what `outcome_to_dict` gave.
+    """
+    return Success(task_id, **fields) if done else Failure(task_id, **fields)
 
 
 def classify_exception(type_name: str, message: str) -> Cause:

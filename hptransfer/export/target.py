@@ -12,6 +12,7 @@ from hptransfer.files import write_atomically
 from hptransfer.hyperparameters import identifying
 from hptransfer.parameterization.groups import FORMAT, ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
+from hptransfer.training.optimizers.base import OPTIMIZERS
 
 _HEADER = """\
 # The configuration of one training run, written by `hptransfer scale`.
@@ -31,11 +32,6 @@ _HEADER = """\
 #   optimizer = {optimizer}
 #
 """
-
-_OPTIMIZERS = {
-    "adamw": "torch.optim.AdamW(plan.param_groups(model), betas=({beta1!r}, {beta2!r}))",
-    "sgd": "torch.optim.SGD(plan.param_groups(model), momentum={momentum!r})",
-}
 
 _FORCED = """\
 # FORCED: this file was written although the evidence does not support it.
@@ -149,8 +145,9 @@ def _sentence(axis: str, target: int, reached: int | None, factor: float | None,
 
 def render_target(document: Mapping[str, object]) -> str:
     """The file's text: a header that explains it, then YAML; floats are written so that they read back bit for bit."""
-    values = {**_mapping(document["hyperparameters"]), **_mapping(document["optimizer_values"])}
-    optimizer = _OPTIMIZERS[str(document["optimizer"])].format_map(values)
+    hyperparameters, scaled = _mapping(document["hyperparameters"]), _mapping(document["optimizer_values"])
+    values = {name: float(str(value)) for name, value in {**hyperparameters, **scaled}.items()}
+    optimizer = OPTIMIZERS.look_up(str(document["optimizer"])).constructor(values)
     verdict = _mapping(document["verdict"])
     header = _HEADER.format(optimizer=optimizer)
     if verdict["forced"]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import FactoryModel
+from hptransfer.registry import current_folder_first
 
 
 def load_function(reference: str) -> Callable[..., nn.Module]:
@@ -25,7 +23,7 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
         raise UsageError(
             "a factory must be written `module:function`", received=reference, hint="for example my_model:build"
         )
-    with _current_folder_first():
+    with current_folder_first():
         try:
             found: object = importlib.import_module(module_name)
         except Exception as error:  # the user's module may raise anything while it is imported
@@ -39,17 +37,6 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
     if not callable(found):
         raise UsageError("the factory must name a function of its module", received=reference)
     return found
-
-
-@contextmanager
-def _current_folder_first() -> Iterator[None]:
-    """As `python -m` looks modules up; an installed command starts with its own folder instead."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
 
 
 def build_factory(model: FactoryModel, width: int, depth: int) -> nn.Module:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.registered import unread
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.yaml.gate import KeyPath
 
@@ -13,7 +14,6 @@ LADDER_SPAN = 8
 """a width ladder that spans less shows little: drift hides in the noise of the optima"""
 SMALL_BASE = 64
 """below it, widths are far from the limit the rules come from"""
-_UNUSED = {"adamw": ("momentum",), "sgd": ("beta1", "beta2", "eps")}
 _LEARNING_RATES = ("embedding_learning_rate", "input_learning_rate", "hidden_learning_rate", "readout_learning_rate")
 
 
@@ -46,7 +46,7 @@ def _all(loaded: LoadedRecipe) -> Iterator[tuple[KeyPath, str, str, str, str]]:
     if recipe.check.seeds < 2:
         rule, hint = "the check should use at least 2 seeds", "one seed cannot tell drift from noise"
         yield ("check", "seeds"), "advice/single-seed", rule, str(recipe.check.seeds), hint
-    for key in _UNUSED[recipe.training.optimizer]:
+    for key in unread(recipe.training.optimizer):
         if key in recipe.training.model_fields_set:
             rule = f"`training.{key}` has no effect with {recipe.training.optimizer}"
             yield ("training", key), "advice/no-effect", rule, f"{getattr(recipe.training, key):g}", "delete the line"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
 
@@ -117,6 +118,11 @@ def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return _one_of(path, data, allowed)
 
 
+def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    rule, hint, code = _one_of(path, data, error["ctx"]["names"])
+    return rule + (", or `module:attribute`" if error["ctx"]["extensible"] else ""), hint, code
+
+
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     allowed = list(KINDS[str(path[0])])
     if error["type"] == "union_tag_not_found":
@@ -202,6 +208,7 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "literal_error": _choice,
+    UNREGISTERED: _unregistered,
     "union_tag_invalid": _kind,
     "union_tag_not_found": _kind,
     "finite_number": _finite,

@@ -75,6 +75,8 @@ def recipe_hash(recipe: Recipe) -> str:
         mode="json",
         exclude={"description": True, "budget": True, "expect": True, "sizes": {"target"}, "training": {"processes"}},
     )
+    if content["training"]["loss"] == type(recipe.training).model_fields["loss"].default:
+        del content["training"]["loss"]  # recipes of before it existed mean the same
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

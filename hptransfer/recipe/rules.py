@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, READ_BY, log_coordinate
+from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, log_coordinate
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.registered import unread
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
@@ -336,10 +337,9 @@ def _without_effect(draft: Draft) -> Iterator[Violation]:
     for name, path in searched.items():
         if name in absent:
             yield Violation(path, f"`{name}` must multiply something in the model", absent[name], "delete the line")
-        optimizer = draft.training.optimizer if draft.training else READ_BY.get(name)
-        if READ_BY.get(name, optimizer) != optimizer:
+        if draft.training and name in unread(draft.training.optimizer):
             rule, hint = f"`{name}` must be read by the optimizer to be searched", "delete the line"
-            yield Violation(path, rule, f"optimizer={optimizer}", hint)
+            yield Violation(path, rule, f"optimizer={draft.training.optimizer}", hint)
 
 
 #: values around an optimum: a parabola and one more on each side

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from hptransfer.hyperparameters import HyperparameterName
 from hptransfer.recipe.quantities import Duration, Memory
+from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, registered
+from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
@@ -175,7 +177,10 @@ class Training(Section):
     """optimizer steps at the proxy"""
     batch_size: Count = 64
     """examples (sequences) per step"""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
+    loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
+    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
+    the model and a batch (docs/models.md)"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
@@ -188,7 +193,7 @@ class Training(Section):
     """multiplies every random init std"""
     multipliers: Multipliers = Multipliers()
     """of single roles"""
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
     warmup: Fraction = 0.1
     """fraction of the steps over which the learning rate rises linearly from zero"""

@@ -1,19 +1,19 @@
-"""Optuna's storage, SQLite or PostgreSQL, opened for one owner, with every database fault said in words."""
+"""Optuna's tables in SQLite or on a server, opened for one owner, with every database fault said in words."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from hptransfer.cluster.postgres import Address, connect, fault
-from hptransfer.cluster.study import SharedStudy, coordinating_connection
 from hptransfer.errors import MachineError
 
 #: seconds to wait for another program (a dashboard) that holds the database for a moment
@@ -28,54 +28,112 @@ _HINTS = (
     ("compatible", "use the Optuna version that wrote the file, or upgrade it with `optuna storage upgrade`"),
 )
 _HINT = "check the disk and the file's permissions, then run the same command again"
+_FAULTS = (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError)
 
 
-def open_database(path: Path, patience: float = PATIENCE) -> RDBStorage:
-    """Opens or creates the database.
+class Database(Protocol):
+    """Where Optuna's tables lie."""
 
-    SQLite's rollback journal is kept: write-ahead logging measured 6 ms instead of 9 ms per trial, which take seconds,
-    and would need a second file whenever `study.db` is copied, and a local disk.
+    @property
+    def prefix(self) -> str:
+        """What the names of this recipe's studies begin with; others in the same database are left alone."""
 
-    Args:
+    def open(self) -> RDBStorage:
+        """Opens the tables for their one owner.
+
+        Raises:
+            MachineError: they cannot be used, or somebody else owns them.
+        """
+
+    def faults(self) -> contextlib.AbstractContextManager[None]:
+        """Turns what drivers, SQLAlchemy and Optuna raise into one `MachineError` with a way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SQLiteFile:
+    """A file, created where missing, that whoever holds the run folder's lock owns.
+
+    Attributes:
         path: of the file; any characters.
         patience: seconds to wait for a lock before giving up.
-
-    Raises:
-        MachineError: the file is not a usable database.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its progress lines are not this tool's
-    absolute = str(path.absolute())
 
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(absolute, timeout=patience, check_same_thread=False)
+    path: Path
+    patience: float = PATIENCE
 
-    with database_faults(path):
-        # A connection factory, because braces, "?" and "%" in a path have meanings in a URL.
-        return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+    @property
+    def prefix(self) -> str:
+        """Nothing: a file belongs to one recipe."""
+        return ""
+
+    def open(self) -> RDBStorage:
+        """Opens or creates the file; see `Database.open`.
+
+        SQLite's rollback journal is kept: write-ahead logging measured 6 ms instead of 9 ms per trial, which take
+        seconds, and would need a second file whenever `study.db` is copied, and a local disk.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # its progress lines are not this tool's
+        absolute = str(self.path.absolute())
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(absolute, timeout=self.patience, check_same_thread=False)
+
+        with self.faults():
+            # A connection factory, because braces, "?" and "%" in a path have meanings in a URL.
+            return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """See `Database.faults`."""
+        try:
+            yield
+        except _FAULTS as error:
+            said = _first_line(error) if self.path.exists() else f"the file is gone ({_first_line(error)})"
+            hint = next((hint for phrase, hint in _HINTS if phrase in said), _HINT)
+            raise MachineError(
+                "the study's database must be readable and writable", received=f"{self.path}: {said}", hint=hint
+            ) from error
 
 
-def open_shared_database(study: SharedStudy) -> RDBStorage:
-    """Opens Optuna's tables on the server as the process that coordinates the study.
+@dataclass(frozen=True, slots=True)
+class ServerDatabase:
+    """Tables on a PostgreSQL server, reached by the one connection whose lock makes this process their owner.
 
-    Raises:
-        MachineError: another process coordinates it, or the tables are of another version of Optuna.
+    Attributes:
+        prefix: what the names of this recipe's studies begin with: on a server recipes share one database.
+        connect: opens a connection of psycopg that is not in autocommit mode, and takes the lock.
+        fault: what to raise instead of an exception of the driver.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with database_faults(study):
-        return RDBStorage(
-            "postgresql+psycopg://",
-            # one connection, never a second: it holds the lock without which nothing may be written
-            engine_kwargs={"creator": coordinating_connection(study), "pool_size": 1, "max_overflow": 0},
-            skip_table_creation=True,
-            skip_compatibility_check=True,  # it takes a second connection; `create_shared_tables` made it
-        )
 
+    prefix: str
+    connect: Callable[[], Any]
+    fault: Callable[[BaseException], MachineError]
 
-def create_shared_tables(address: Address) -> None:
-    """Makes Optuna's tables where they are missing; not to be done by two processes at a time."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with database_faults(address):
-        close_database(RDBStorage("postgresql+psycopg://", engine_kwargs={"creator": lambda: _plain(address)}))
+    def open(self) -> RDBStorage:
+        """Opens tables that `create_tables` made; see `Database.open`."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with self.faults():
+            return RDBStorage(
+                "postgresql+psycopg://",
+                # one connection, never a second: it holds the lock without which nothing may be written
+                engine_kwargs={"creator": self.connect, "pool_size": 1, "max_overflow": 0},
+                skip_table_creation=True,
+                skip_compatibility_check=True,  # it takes a second connection; `create_tables` made it
+            )
+
+    def create_tables(self) -> None:
+        """Makes Optuna's tables where they are missing; not to be done by two processes at a time."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with self.faults():
+            close_database(RDBStorage("postgresql+psycopg://", engine_kwargs={"creator": self.connect}))
+
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """See `Database.faults`."""
+        try:
+            yield
+        except _FAULTS as error:
+            raise self.fault(_innermost(error)) from None  # its cause would repeat the text, unmasked
 
 
 def close_database(storage: RDBStorage) -> None:
@@ -84,33 +142,12 @@ def close_database(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
 
-@contextlib.contextmanager
-def database_faults(place: Path | Address | SharedStudy) -> Iterator[None]:
-    """Turns what drivers, SQLAlchemy and Optuna raise into one `MachineError` with a way out."""
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError) as error:
-        if not isinstance(place, Path):
-            raise fault(place.address if isinstance(place, SharedStudy) else place, _deepest(error)) from None
-        said = _innermost(error) if place.exists() else f"the file is gone ({_innermost(error)})"
-        hint = next((hint for phrase, hint in _HINTS if phrase in said), _HINT)
-        raise MachineError(
-            "the study's database must be readable and writable", received=f"{place}: {said}", hint=hint
-        ) from error
-
-
-def _plain(address: Address) -> object:
-    connection = connect(address)
-    connection.autocommit = False
-    return connection
-
-
-def _deepest(error: BaseException) -> BaseException:
+def _innermost(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def _innermost(error: BaseException) -> str:
-    error = _deepest(error)
+def _first_line(error: BaseException) -> str:
+    error = _innermost(error)
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

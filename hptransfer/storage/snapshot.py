@@ -1,4 +1,4 @@
-"""A look at a run folder's trials that neither locks nor writes: for `status`, dry runs and other onlookers."""
+"""Reads a run folder's trials without locking or writing: for `status` and dry runs while another process works."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
-from hptransfer.storage.database import close_database, database_faults
-from hptransfer.storage.trials import BLOCKING_CAUSES
+from hptransfer.storage.base import BLOCKING_CAUSES
+from hptransfer.storage.database import SQLiteFile, close_database
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, trial_from_dict
 
 #: seconds to wait while the owner writes
@@ -32,7 +33,7 @@ class SeenTrial:
     Attributes:
         key: as `Trial.key`.
         study: name of its study.
-        phase: "search", "confirm" or "check".
+        phase: what it was run for.
         state: "finished", "running", "failed", or "requeued" (failed, and free to run again).
         seed: of initialisation and data order.
         hyperparameters: base-size values.
@@ -44,7 +45,7 @@ class SeenTrial:
 
     key: str
     study: str
-    phase: str
+    phase: Phase
     state: str
     seed: int
     hyperparameters: dict[str, float]
@@ -63,7 +64,7 @@ def read_trials(path: Path) -> list[SeenTrial]:
     if not path.exists():
         return []
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with database_faults(path), _readable(path) as storage:
+    with SQLiteFile(path).faults(), _readable(path) as storage:
         seen = []
         for study in storage.get_all_studies():
             study_id = storage.get_study_id_from_name(study.study_name)
@@ -81,7 +82,7 @@ def count_finished(path: Path) -> int:
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
-    finished = attributes.get("trial")  # recorded, though the last step of telling Optuna may still be missing
+    finished = attributes.get("trial")  # recorded, though Optuna's own state may still be missing
     cause = attributes.get("cause", "interrupted") if frozen.state == OptunaState.FAIL else None
     state = "running" if frozen.state == OptunaState.RUNNING else "failed"
     if finished is not None:
@@ -91,7 +92,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     return SeenTrial(
         key=attributes["key"],
         study=study,
-        phase=attributes["phase"],
+        phase=Phase(attributes["phase"]),
         state=state,
         seed=attributes.get("seed", -1),
         hyperparameters=attributes.get("hyperparameters", {}),
@@ -106,7 +107,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
 def _readable(path: Path) -> Iterator[RDBStorage]:
     """The database opened read-only; a copy of it where a killed owner left a half-done write beside it.
 
-    SQLite undoes such a write when the file is next opened for writing, which an onlooker must not do.
+    SQLite undoes such a write when the file is next opened for writing, which a reader must not do.
     """
     try:
         storage = _open_read_only(path)

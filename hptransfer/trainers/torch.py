@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec, request_from_payload
-from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
+from hptransfer.trials.trial import Trial, trial_to_dict
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
@@ -60,8 +60,7 @@ def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[
     corpus = cached_corpus(request.recipe.data, request.root)
     module, groups = planned_model(request)
     settings = training_settings(request)
-    rungs = [(int(step), float(limit)) for step, limit in payload.get("rungs", ())]
-    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE, rungs)
+    outcome = train(module, groups, corpus, settings, request.seed, shard or WHOLE)
     cost = training_flops(module, request.size.tokens, request.recipe.model.context)
     trial = Trial(
         key=request.key(corpus.fingerprint),
@@ -73,17 +72,9 @@ def train_trial(payload: Mapping[str, Any], shard: Shard | None = None) -> dict[
         curve=outcome.curve,
         flops=cost * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint) | stop_reason(outcome.state, outcome.steps, settings.steps, rungs),
+        provenance=provenance(corpus.fingerprint),
     )
     return trial_to_dict(trial)
-
-
-def stop_reason(state: TrialState, done: int, steps: int, rungs: Sequence[tuple[int, float]]) -> dict[str, str]:
-    """Which rung stopped the run, and why, as provenance; empty where it ran to its end."""
-    if state is not TrialState.STOPPED:
-        return {}
-    limit = dict(rungs)[done]
-    return {"stopped": f"after step {done} of {steps}: the training loss was above {limit:.4f} nats at this rung"}
 
 
 def run_coordinates(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,6 +182,7 @@ def training_settings(request: TrialSpec) -> TrainingSettings:
         batch_size=request.size.batch_size,
         context=request.recipe.model.context,
         optimizer=training.optimizer,
+        loss=training.loss,
         beta1=values["beta1"],
         beta2=values["beta2"],
         momentum=values["momentum"],

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from hptransfer.parameterization.roles import Parameter
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, training_losses
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.updates import UpdateMeter
 
 #: what a layer's output is, by module name; the first pattern that matches decides, other modules are not measured
@@ -81,7 +82,7 @@ def measure_coordinates(
     of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
     at_init = probe(module, probe_BxC1, of)
     readouts = {name: weight.detach().clone() for name in at_init.read if (weight := _weight(module, name)) is not None}
-    meter = UpdateMeter(module, param_groups, parameters, adam=settings.optimizer == "adamw")
+    meter = UpdateMeter(module, param_groups, parameters, has_eps="eps" in OPTIMIZERS.look_up(settings.optimizer).reads)
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
     layers: list[dict[str, Any]] = []
     weights: list[dict[str, Any]] = []

@@ -1,23 +1,20 @@
-"""Train one model once: plain PyTorch, one optimizer, one schedule, one number at the end.
-
-Tensor names carry their shape: B batch, C context window (T of a decoder), V vocabulary.
-"""
+"""Train one model once: plain PyTorch, one optimizer, one schedule, one number at the end."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from hptransfer.errors import UsageError
+from hptransfer.schedule import Schedule, schedule_factor
 from hptransfer.training.data import Corpus
-from hptransfer.training.schedule import Schedule, schedule_factor
+from hptransfer.training.losses.base import find_loss
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
 from hptransfer.trials.trial import TrialState
 
@@ -26,6 +23,8 @@ CURVE_POINTS = 100
 INITIAL_BATCHES = 2
 #: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it
 DIVERGENCE_TOLERANCE = 1.02
+#: called with the optimizer steps done, from 1, and the training loss before the last of them; True ends the run there
+OnLoss = Callable[[int, float], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class TrainingSettings:
         steps: optimizer steps, at least 1.
         batch_size: examples per step.
         context: bytes per example before the last predicted one.
-        optimizer: "adamw" or "sgd".
-        beta1, beta2: Adam's.
-        momentum: SGD's.
+        optimizer: its name in `OPTIMIZERS`.
+        loss: its name in `LOSSES`, or `module:function`.
+        beta1, beta2, momentum: for the optimizers that read them.
         schedule: what follows warmup.
         warmup: share of the steps in [0, 1].
         clip: largest global gradient norm, or None.
@@ -49,7 +48,8 @@ class TrainingSettings:
     steps: int
     batch_size: int
     context: int
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: str = "adamw"
+    loss: str = "next-token"
     beta1: float = 0.9
     beta2: float = 0.95
     momentum: float = 0.9
@@ -59,6 +59,11 @@ class TrainingSettings:
     evaluation_batches: int = 16
     evaluation_size: int | None = None
 
+    @property
+    def optimizer_values(self) -> dict[str, float]:
+        """What an optimizer may read besides its parameter groups, by name."""
+        return {"beta1": self.beta1, "beta2": self.beta2, "momentum": self.momentum}
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -66,7 +71,7 @@ class Outcome:
 
     Attributes:
         state: diverged if a loss or a parameter was not finite, or the final loss is above the one at init; or stopped.
-        loss: mean validation cross-entropy in nats per prediction; infinity unless complete.
+        loss: mean validation loss in the loss's unit; infinity unless complete.
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
@@ -86,18 +91,18 @@ def train(
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
-    rungs: Sequence[tuple[int, float]] = (),
+    on_loss: OnLoss | None = None,
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
     Args:
-        module: maps B x context integers to logits, B x V or B x context x V; already initialised.
+        module: as the loss calls it, for example from B x context integers to logits; already initialised.
         param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
         corpus: source of batches.
         settings: duration, schedule and optimizer.
         seed: of the data order.
         shard: of this process, where several train the model together; the outcome is the same in each.
-        rungs: (step, limit): the run ends there when its training loss, mean over a tenth of the steps, is higher.
+        on_loss: sees the training losses as they come, and may end the run before its last step; see `OnLoss`.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -112,7 +117,7 @@ def train(
         losses.append(loss)
         if not math.isfinite(loss):
             break
-        if _too_high(losses, settings.steps, rungs):
+        if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
     final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
@@ -125,12 +130,6 @@ def train(
         len(losses),
         time.perf_counter() - started,
     )
-
-
-def _too_high(losses: Sequence[float], steps: int, rungs: Sequence[tuple[int, float]]) -> bool:
-    limits = [limit for step, limit in rungs if step == len(losses) < steps]
-    recent = losses[-max(1, steps // 10) :]
-    return any(sum(recent) / len(recent) > limit for limit in limits)
 
 
 def training_losses(
@@ -158,12 +157,13 @@ def training_losses(
         optimizer,
         lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
     )
+    loss_of = find_loss(settings.loss)
     module.train()
     parallel = shard.wrap(module)
     for step in range(settings.steps):
         tokens = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
-        loss = shard.scale(cross_entropy(parallel, shard.of(tokens)), tokens)
+        loss = shard.scale(loss_of(parallel, shard.of(tokens)), tokens)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if settings.clip is not None:
             nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
@@ -173,40 +173,26 @@ def training_losses(
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizers of torch: AdamW or SGD. Each group keeps its learning rate, weight decay and eps."""
+    """The optimizer that the settings name; each group keeps its learning rate, weight decay and eps."""
     groups = [dict(group) for group in param_groups]  # torch writes into the dicts it is given
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), fused=True)
-    return torch.optim.SGD(groups, momentum=settings.momentum, foreach=True)
-
-
-def cross_entropy(module: nn.Module, tokens: Tensor) -> Tensor:
-    """Mean next-byte cross-entropy in nats: of the byte after the window, or after every position of a decoder.
-
-    Args:
-        module: see `train`.
-        tokens: B x (C + 1) integers.
-    """
-    output = module(tokens[:, :-1])
-    logits = getattr(output, "logits", output)  # models of transformers return an object
-    if not isinstance(logits, Tensor) or logits.ndim not in (2, 3) or not logits.is_floating_point():
-        raise UsageError(
-            "a model that is trained here must map B x context tokens to logits, B x V or B x context x V",
-            received=f"{type(output).__name__}" + (f" {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""),
-            hint="other models can be planned (`hptransfer plan`, `hptransfer.plan`) and trained by your own code",
-        )
-    if logits.ndim == 2:
-        return functional.cross_entropy(logits, tokens[:, -1])
-    return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
 
 @torch.no_grad()
 def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
-    """Mean validation cross-entropy in nats per prediction, over the same windows for every trial."""
+    """Mean validation loss, over the same windows for every trial.
+
+    Args:
+        module: as for `train`.
+        corpus: source of the validation batches.
+        settings: the loss, and how many batches of how many examples.
+        shard: which part of every batch this process takes.
+    """
+    loss_of = find_loss(settings.loss)
     module.eval()
     examples = settings.evaluation_size or settings.batch_size
     batches = corpus.validation_batches(settings.evaluation_batches, examples, settings.context)
-    losses = (shard.scale(cross_entropy(module, shard.of(tokens)), tokens).item() for tokens in batches)
+    losses = (shard.scale(loss_of(module, shard.of(tokens)), tokens).item() for tokens in batches)
     return shard.mean(sum(losses) / settings.evaluation_batches)
 
 

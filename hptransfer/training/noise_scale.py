@@ -1,6 +1,6 @@
 """Squared gradient norms at two batch sizes along training, from which the gradient noise scale is estimated.
 
-Source: McCandlish et al., arXiv 1812.06162, appendix A.1; what is made of the norms is in `evidence.noise_scale`.
+Source: McCandlish et al., arXiv 1812.06162, appendix A.1; what is made of the norms is in `diagnostics.noise_scale`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.training.data import Corpus
-from hptransfer.training.loop import TrainingSettings, build_optimizer, cross_entropy, training_losses
+from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
+from hptransfer.training.losses.base import find_loss
 from hptransfer.training.sharpness import effective_rates
 
 #: shares of training after which is measured: the scale grows while the loss falls. Not at the end: where the rate has
@@ -72,12 +73,13 @@ def _pair(
     index: int,
 ) -> dict[str, float]:
     """Norms of the gradients of BIG batches and of their mean; gradients that the optimizer holds stay as they are."""
-    parameters, rates = effective_rates(optimizer)
+    parameters, rates = effective_rates(optimizer, settings.optimizer)
+    loss_of = find_loss(settings.loss)
     total = [torch.zeros_like(parameter) for parameter in parameters]
     small = adapted = 0.0
     for part in range(BIG):
         tokens = corpus.batch(seed, settings.steps + BIG * index + part, settings.batch_size, settings.context)
-        loss = cross_entropy(module, tokens)
+        loss = loss_of(module, tokens)
         gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         small += _square(gradients) / BIG
         adapted += _square(gradients, rates) / BIG

@@ -3,7 +3,7 @@
 A step of gradient descent along an eigenvector of curvature c multiplies it by 1 - rate * c. With rates that differ by
 parameter, and with Adam, which divides by a running size of the gradient, the same holds for R^1/2 H R^1/2, where R has
 each entry's effective rate: rate / (sqrt(v) + eps) for Adam, the rate for SGD (Cohen et al., arXiv 2207.14484). What is
-measured is therefore a pure number, to be compared with `evidence.sharpness.threshold`.
+measured is therefore a pure number, to be compared with the optimizer's `threshold`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hptransfer.training.data import Corpus
-from hptransfer.training.loop import TrainingSettings, build_optimizer, cross_entropy, training_losses
+from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
+from hptransfer.training.losses.base import find_loss
+from hptransfer.training.optimizers.base import OPTIMIZERS
 
 #: products with the Hessian at most, each about two gradients
 MOST_PRODUCTS = 60
@@ -57,7 +59,8 @@ def measure_sharpness(
     batches = [
         corpus.batch(seed, settings.steps + ahead, settings.batch_size, settings.context) for ahead in range(BATCHES)
     ]
-    parameters, rates = effective_rates(optimizer)
+    parameters, rates = effective_rates(optimizer, settings.optimizer)
+    loss_of = find_loss(settings.loss)
     roots = [rate.sqrt() for rate in rates]
     module.eval()
 
@@ -65,7 +68,7 @@ def measure_sharpness(
         scaled = [root * vector for root, vector in zip(roots, vectors, strict=True)]
         total = [torch.zeros_like(vector) for vector in vectors]
         for tokens in batches:
-            curved = hessian_product(partial(cross_entropy, module, tokens), parameters, scaled)
+            curved = hessian_product(partial(loss_of, module, tokens), parameters, scaled)
             total = [sum_ + part / len(batches) for sum_, part in zip(total, curved, strict=True)]
         return [root * part for root, part in zip(roots, total, strict=True)]
 
@@ -77,20 +80,24 @@ def measure_sharpness(
     return {"sharpness": value if known else None, "converged": known and converged, "products": products}
 
 
-def effective_rates(optimizer: torch.optim.Optimizer) -> tuple[list[Tensor], list[Tensor]]:
-    """Parameters that were trained, and by how much each entry moves per unit of (averaged) gradient."""
+def effective_rates(optimizer: torch.optim.Optimizer, name: str) -> tuple[list[Tensor], list[Tensor]]:
+    """Parameters that were trained, and by how much each entry moves per unit of (averaged) gradient.
+
+    Args:
+        optimizer: after at least one step.
+        name: of its entry in `OPTIMIZERS`.
+
+    Raises:
+        UsageError: the optimizer's steps are not proportional to an averaged gradient.
+    """
+    entry = OPTIMIZERS.look_up(name)
     parameters, rates = [], []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if not parameter.requires_grad or parameter.grad is None:
                 continue
             parameters.append(parameter)
-            if isinstance(optimizer, torch.optim.Adam):  # AdamW is one
-                state = optimizer.state[parameter]
-                size = (state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))).sqrt()
-                rates.append(group["lr"] / (size + group["eps"]))
-            else:
-                rates.append(torch.full_like(parameter, group["lr"]).detach())
+            rates.append(entry.effective_rate(parameter, group, optimizer.state[parameter]))
     return parameters, rates
 
 

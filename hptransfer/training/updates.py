@@ -38,7 +38,7 @@ class UpdateMeter:
         module: at init.
         param_groups: of the optimizer, with "params", "lr", "weight_decay" and, for Adam, "eps".
         parameters: who lies in a block and who writes the residual stream, by name; others do neither.
-        adam: whether the optimizer divides by the gradient's size, so that eps matters.
+        has_eps: whether the optimizer divides by the gradient's size plus eps, as Adam does.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class UpdateMeter:
         param_groups: Sequence[Mapping[str, Any]],
         parameters: Iterable[Parameter] = (),
         *,
-        adam: bool,
+        has_eps: bool,
     ) -> None:
         self._tensors = dict(module.named_parameters())
         self._initial = {name: tensor.detach().clone() for name, tensor in self._tensors.items()}
         self._groups = {id(tensor): group for group in param_groups for tensor in group["params"]}
         self._planned = {parameter.name: parameter for parameter in parameters}
-        self._adam = adam
+        self._has_eps = has_eps
         self._kept: dict[str, float | None] = {}
         self._fans: dict[str, _Fans] = {}
         self._names: dict[int, list[str]] = {}
@@ -65,7 +65,7 @@ class UpdateMeter:
 
     def see_gradients(self) -> None:
         """Note what eps leaves of Adam's first step; to be called after it, while its gradients are still there."""
-        if self._adam:
+        if self._has_eps:
             self._kept = {
                 name: _kept_by_eps(tensor.grad, float(self._groups[id(tensor)].get("eps", 1e-8)))
                 for name, tensor in self._tensors.items()
@@ -79,8 +79,8 @@ class UpdateMeter:
             "name", "kind" ("matrix", "table" or "vector"), "fan_in", "fan_out", "step", "update" (size of W(t) - W(0):
             spectral norm / sqrt(fan_out / fan_in) of a matrix, largest RMS of a row of a table, RMS of a vector),
             "initial" (RMS of an entry at init), "learning_rate", "decay" (learning_rate * weight_decay), "kept" (share
-            of Adam's first step that eps leaves, 1 is all; None for SGD), "in_block", "writes_residual" and "shared"
-            (other names of the same tensor). Numbers that are not finite are None.
+            of Adam's first step that eps leaves, 1 is all; None for optimizers without eps), "in_block",
+            "writes_residual" and "shared" (other names of the same tensor). Numbers that are not finite are None.
         """
         return [self._row(name, tensor, step) for name, tensor in self._tensors.items() if id(tensor) in self._groups]
 

@@ -72,7 +72,11 @@ class TrialSpec:
             # an empty list says nothing: trials of recipes without it keep the keys they have
             "model": {name: value for name, value in model.items() if name != "queries" or value},
             "data": self.recipe.data.model_dump(mode="json") | {"fingerprint": fingerprint},
-            "training": self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE),
+            "training": {
+                name: value
+                for name, value in self.recipe.training.model_dump(mode="json", exclude=_CARRIED_ELSEWHERE).items()
+                if name != "loss" or value != "next-token"  # the default is as if the key did not exist
+            },
             "parameterization": {"alpha": None}
             | self.recipe.parameterization.model_dump(mode="json", exclude_none=True),
             "base": asdict(self.base),

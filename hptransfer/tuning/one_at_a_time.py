@@ -17,6 +17,7 @@ from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults
 from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.space import Axis, Space
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import Spared
@@ -69,7 +70,7 @@ class OneAtATime:
             if recommendation is not None:
                 self._found[axis.name] = recommendation
         last = Search(self.session, self.size, self._on_event)
-        self._combined = last.train([last.request(self.values, self.seeds.start)], "search")
+        self._combined = last.train([last.request(self.values, self.seeds.start)], Phase.SEARCH)
         trials |= {trial.key: trial for trial in self._combined}
         return list(trials.values())
 
@@ -86,7 +87,7 @@ class OneAtATime:
         for values, loss in self._candidates(searched)[:MOST_RECOMMENDATIONS]:
             fresh = self.seeds.stop
             seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
-            trials = search.train([search.request(values, seed) for seed in seeds], "confirm")
+            trials = search.train([search.request(values, seed) for seed in seeds], Phase.CONFIRM)
             if all(trial.state is TrialState.COMPLETE for trial in trials):
                 return self._recommendation(values, loss, searched), trials, superseded
             superseded += trials

@@ -26,7 +26,8 @@ from hptransfer.search.recommendation import Recommendation, recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
-from hptransfer.storage.trials import PlannedTrial
+from hptransfer.storage.base import PlannedTrial
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.result import (
@@ -150,7 +151,7 @@ class Search:
             if left <= 0 or not (pending or (decided := self._decide(asked, finished, left))):
                 return self._require_finite(finished)
             pending = pending or [self.request(each.values, each.seed) for each in decided if not each.spared]
-            self.train(pending[:left], "search")
+            self.train(pending[:left], Phase.SEARCH)
             store = self.session.store
             keys = {self._key(request) for request in pending[:left]}
             failed |= {key for key in keys if store.find(key) is None and store.stopped(key) is None}
@@ -174,7 +175,7 @@ class Search:
                 break
             fresh = self.seeds.stop
             seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
-            trials = self.train([self.request(recommendation.values, seed) for seed in seeds], "confirm")
+            trials = self.train([self.request(recommendation.values, seed) for seed in seeds], Phase.CONFIRM)
             if all(trial.state is TrialState.COMPLETE for trial in trials):
                 return recommendation, trials, superseded
             superseded += trials
@@ -256,9 +257,9 @@ class Search:
     def _find(self, request: TrialSpec) -> Trial | None:
         return self.session.store.find(self._key(request))
 
-    def train(self, requests: Sequence[TrialSpec], phase: str) -> list[Trial]:
+    def train(self, requests: Sequence[TrialSpec], phase: Phase) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
-        return self.session.run(requests, phase, self._on_event, self._limits() if phase == "search" else None)
+        return self.session.run(requests, phase, self._on_event, self._limits() if phase is Phase.SEARCH else None)
 
     def _limits(self) -> dict[str, tuple[tuple[int, float], ...]]:
         """Where trials are stopped, by key, as it was decided with them."""
@@ -345,7 +346,7 @@ def _result(
     recipe, store = session.loaded.recipe, session.store
     losses = tuple(trial.loss for trial in confirmed)
     seeds = tuple(trial.seed for trial in confirmed)
-    failures = [failed for failed in store.failures(search.size, "search") if failed.cause != "interrupted"]
+    failures = [failed for failed in store.failures(search.size, Phase.SEARCH) if failed.cause != "interrupted"]
     stopped = [trial for trial in store.stopped_trials() if trial.size == search.size]
     spent = [*searched, *superseded, *confirmed, *stopped]
     names = search.space.names

@@ -5,28 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from hptransfer.cluster.postgres import Address, ServerAwayError, find_address
-from hptransfer.cluster.queue import MOST_LEASES, Claim, FinishedTask, QueueCount, TaskQueue
+from hptransfer.cluster.queue import MOST_LEASES, Claim, QueueCount, TaskQueue
+from hptransfer.cluster.stores import open_store
 from hptransfer.cluster.study import (
     SharedStudy,
+    StudyTerms,
     coordinating_connection,
     create_study,
     join_study,
     study_state,
 )
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.storage.database import create_shared_tables
+from hptransfer.execution.limits import TaskLimits
+from hptransfer.execution.outcome import Failure, Success
+from hptransfer.storage.base import Experiment, TrialStore
+from hptransfer.testing.stores import TrialStoreConformance
 from tests.support.postgres import Server
 
-TERMS = {"recipe": "r1", "torch": "2.13.0"}
+TERMS = StudyTerms(hptransfer="0.2.0", recipe="r1", data="d1", optuna="5.0.0", torch="2.13.0")
 
 
-def make(address: Address, terms: dict[str, str] = TERMS, *, update: bool = False) -> bool:
-    """What `study init` does, without Optuna's tables."""
-    return create_study(address, "mine", terms, update=update, trials=lambda: None)
+def make(address: Address, terms: StudyTerms = TERMS, *, update: bool = False) -> bool:
+    """What `study init` does."""
+    return create_study(address, "mine", terms, update=update)
 
 
 @pytest.fixture
@@ -96,9 +102,9 @@ def test_a_result_settles_a_task(queue: TaskQueue, study: SharedStudy) -> None:
     """Floats come back bit for bit, and settled tasks are not handed out."""
     held = claim(queue, study)
     assert queue.take_finished(["k1"]) is None
-    assert queue.record(held.task_id, held.token, done=True, result={"value": 0.1 + 0.2, "seconds": 1e-300})
+    assert queue.record(held.task_id, held.token, Success("k1", 0.1 + 0.2, 1e-300))
 
-    assert queue.take_finished(["k1", "k2"]) == FinishedTask("k1", True, {"value": 0.1 + 0.2, "seconds": 1e-300})
+    assert queue.take_finished(["k1", "k2"]) == Success("k1", 0.1 + 0.2, 1e-300)
     assert queue.count() == QueueCount(0, 0, 1, 0)
 
 
@@ -106,8 +112,8 @@ def test_delivering_twice_counts_once(queue: TaskQueue, study: SharedStudy) -> N
     """A worker whose confirmation was lost delivers again; that is no lost lease."""
     held = claim(queue, study)
 
-    assert queue.record(held.task_id, held.token, done=True, result={"value": 1})
-    assert queue.record(held.task_id, held.token, done=True, result={"value": 1})
+    assert queue.record(held.task_id, held.token, Success("k1", 1, 0.5))
+    assert queue.record(held.task_id, held.token, Success("k1", 1, 0.5))
 
 
 def test_a_late_result_is_refused_once_another_worker_claimed(queue: TaskQueue, study: SharedStudy) -> None:
@@ -115,18 +121,18 @@ def test_a_late_result_is_refused_once_another_worker_claimed(queue: TaskQueue, 
     late = lapse(queue, study)
     newer = claim(queue, study, worker="w2")
 
-    assert not queue.record(late.task_id, late.token, done=True, result={"value": "late"})
+    assert not queue.record(late.task_id, late.token, Success("k1", "late", 0.5))
     assert not queue.renew(late, 60.0)
-    assert queue.record(newer.task_id, newer.token, done=True, result={"value": "new"})
-    assert not queue.record(late.task_id, late.token, done=True, result={"value": "late"})
-    assert queue.take_finished(["k1"]) == FinishedTask("k1", True, {"value": "new"})
+    assert queue.record(newer.task_id, newer.token, Success("k1", "new", 0.5))
+    assert not queue.record(late.task_id, late.token, Success("k1", "late", 0.5))
+    assert queue.take_finished(["k1"]) == Success("k1", "new", 0.5)
 
 
 def test_a_late_result_counts_while_nobody_else_claimed(queue: TaskQueue, study: SharedStudy) -> None:
     """After an outage longer than every lease, work that is done is not thrown away."""
     late = lapse(queue, study)
 
-    assert queue.record(late.task_id, late.token, done=True, result={"value": 1})
+    assert queue.record(late.task_id, late.token, Success("k1", 1, 0.5))
     assert queue.claim("w2", 60.0, study.terms) is None
 
 
@@ -145,8 +151,8 @@ def test_a_task_whose_workers_keep_vanishing_fails(queue: TaskQueue, study: Shar
         lapse(queue, study)
     settled = queue.take_finished(["k1"])
 
-    assert settled is not None
-    assert (settled.done, settled.result["cause"]) == (False, "killed")
+    assert isinstance(settled, Failure)
+    assert settled.cause == "killed"
     assert queue.claim("w1", 60.0, study.terms) is None
     queue.submit("k1", {})
     assert queue.take_finished(["k1"]) is None
@@ -166,7 +172,7 @@ def test_submitting_what_is_known_changes_nothing(queue: TaskQueue, study: Share
     held = claim(queue, study)
     queue.submit("k1", {})
     assert queue.count() == QueueCount(0, 1, 0, 0)
-    queue.record(held.task_id, held.token, done=True, result={"value": 1})
+    queue.record(held.task_id, held.token, Success("k1", 1, 0.5))
     queue.submit("k1", {})
 
     assert queue.count() == QueueCount(0, 0, 1, 0)
@@ -183,7 +189,7 @@ def test_a_withdrawn_task_is_gone_unless_it_began(queue: TaskQueue, study: Share
 
 def test_a_worker_with_old_terms_gets_no_task(queue: TaskQueue, study: SharedStudy) -> None:
     """A study that was updated gives tasks to those who joined afterwards."""
-    make(study.address, {"recipe": "r2", "torch": "2.13.0"}, update=True)
+    make(study.address, replace(TERMS, recipe="r2"), update=True)
     queue.submit("k3", {})
 
     assert queue.claim("w1", 60.0, study.terms) is None
@@ -198,7 +204,7 @@ def test_sixteen_first_starts_at_the_same_moment_all_succeed(database: str) -> N
 
     def start() -> None:
         barrier.wait()
-        results.append(create_study(address, "mine", TERMS, update=False, trials=lambda: create_shared_tables(address)))
+        results.append(make(address))
 
     threads = [threading.Thread(target=start) for _ in range(16)]
     for thread in threads:
@@ -220,7 +226,7 @@ def test_joining_creates_nothing(database: str) -> None:
 def test_other_terms_are_refused_with_what_differs(study: SharedStudy) -> None:
     """Both sides of the difference, and nothing that is equal."""
     with pytest.raises(UsageError) as caught:
-        join_study(study.address, "mine", TERMS | {"torch": "2.12.1"})
+        join_study(study.address, "mine", replace(TERMS, torch="2.12.1"))
 
     assert caught.value.findings[0].received == "torch: 2.13.0 there, 2.12.1 here"
 
@@ -228,9 +234,9 @@ def test_other_terms_are_refused_with_what_differs(study: SharedStudy) -> None:
 def test_init_with_other_terms_needs_to_be_told(study: SharedStudy) -> None:
     """An edited recipe does not change a study by accident."""
     with pytest.raises(UsageError, match="recipe: r1 there, r2 here"):
-        make(study.address, TERMS | {"recipe": "r2"})
-    assert make(study.address, TERMS | {"recipe": "r2"}, update=True)
-    assert not make(study.address, TERMS | {"recipe": "r2"})
+        make(study.address, replace(TERMS, recipe="r2"))
+    assert make(study.address, replace(TERMS, recipe="r2"), update=True)
+    assert not make(study.address, replace(TERMS, recipe="r2"))
 
 
 def test_one_process_coordinates(study: SharedStudy) -> None:
@@ -270,16 +276,32 @@ def test_a_task_submitted_again_has_the_newest_payload(queue: TaskQueue, study: 
     """A time limit that was raised since must not make it fail again."""
     if failed:
         held = claim(queue, study)
-        assert queue.record(held.task_id, held.token, done=False, result={"cause": "timeout"})
-    queue.submit("k1", {"size": 64, "limits": {"seconds": 60.0}})
+        assert queue.record(held.task_id, held.token, Failure("k1", "timeout", "too long"))
+    queue.submit("k1", {"size": 128}, TaskLimits(seconds=60.0))
 
-    assert claim(queue, study).payload == {"size": 64, "limits": {"seconds": 60.0}}
+    newest = claim(queue, study)
+    assert (newest.payload, newest.limits) == ({"size": 128}, TaskLimits(seconds=60.0))
 
 
 def test_a_task_that_runs_keeps_its_payload(queue: TaskQueue, study: SharedStudy) -> None:
     """Its worker has begun with it, and nobody else may begin."""
     held = claim(queue, study)
-    queue.submit("k1", {"size": 64, "limits": {"seconds": 60.0}})
+    queue.submit("k1", {"size": 128}, TaskLimits(seconds=60.0))
 
     assert queue.claim("w2", 60.0, study.terms) is None
-    assert queue.record(held.task_id, held.token, done=True, result={"value": 1})
+    assert queue.record(held.task_id, held.token, Success("k1", 1, 0.5))
+
+
+class TestOptunaStoreOnAServer(TrialStoreConformance):
+    """The built-in store where many machines meet."""
+
+    @pytest.fixture
+    def place(self, database: str) -> str:
+        """A database in which the study was made."""
+        address = find_address(database)
+        create_study(address, "conformance", TERMS, update=False)
+        return database
+
+    def open_store(self, place: str, experiment: Experiment) -> TrialStore:
+        """As a session does."""
+        return open_store(place, experiment)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.cluster.queue import TaskQueue
-from hptransfer.cluster.queue_pool import join
+from hptransfer.cluster.study import join
 from hptransfer.commands.study_status import study_status_command
 from tests.support.fleet import Fleet, signal_with, trials_of, until
 from tests.support.landscape import FINGERPRINT

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hptransfer.checking.forecast import first_trials
 from hptransfer.cli.boundary import guarded
 from hptransfer.commands.retry import retry_command
 from hptransfer.commands.status import status_command
@@ -21,6 +22,7 @@ from hptransfer.engine.run_lookup import locate
 from hptransfer.engine.status import read_status
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
+from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.processes import until
@@ -56,6 +58,22 @@ def test_the_status_of_a_finished_search(tmp_path: Path, capsys: pytest.CaptureF
     assert content(tmp_path / "runs") == before
 
 
+@pytest.mark.parametrize("command", ["status", "retry"])
+def test_neither_status_nor_retry_loads_torch(tmp_path: Path, command: str) -> None:
+    """Both answer from what is stored; importing torch takes longer than all the rest."""
+    with recipe_session(tmp_path / "runs", recipe_text({"error": [-8.0]})) as session:
+        tune(session, quiet=True)
+    program = (
+        "import sys\n"
+        "from hptransfer.cli.app import app\n"
+        f"arguments = [{command!r}, 'landscape', '--runs', {str(tmp_path / 'runs')!r}]\n"
+        "try:\n    app(arguments)\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_the_status_of_a_running_search(tmp_path: Path) -> None:
     """The owner is named, two trials run for a while, and looking hundreds of times disturbs nothing."""
     process = start(tmp_path, {"seconds": 0.15, "noise": 0.01})
@@ -63,7 +81,7 @@ def test_the_status_of_a_running_search(tmp_path: Path) -> None:
     until(lambda: in_database(tmp_path, "COMPLETE"), process)
     looks = []
     while process.poll() is None:
-        looks.append(read_status(locate("landscape", runs)))
+        looks.append(read_status(locate("landscape", runs), first_trials))
     found = max(looks, key=lambda look: len(look.running))  # between two rounds nothing runs
     _, stderr = process.communicate()
 
@@ -72,7 +90,7 @@ def test_the_status_of_a_running_search(tmp_path: Path) -> None:
     assert found.owner is not None
     assert (found.owner.pid, found.owner.host, found.owner.alive) == (process.pid, socket.gethostname(), True)
     assert 0 < len(found.running) <= 2
-    assert all(0 <= trial["seconds"] < 60 for trial in found.running)
+    assert all(trial.seconds is not None and 0 <= trial.seconds < 60 for trial in found.running)
     assert len(trainings(tmp_path)) == 14
     assert read_owner(runs / "landscape") is None
 
@@ -110,7 +128,7 @@ def test_a_half_done_write_is_read_around(tmp_path: Path) -> None:
     before = content(tmp_path / "runs")
 
     assert "landscape/study.db-journal" in before
-    assert read_status(locate("landscape", tmp_path / "runs")).steps[0].finished == 12
+    assert read_status(locate("landscape", tmp_path / "runs"), first_trials).steps[0].finished == 12
     assert content(tmp_path / "runs") == before
 
 
@@ -160,7 +178,7 @@ def test_a_stale_request_does_not_stop_the_next_owner(tmp_path: Path) -> None:
         session.folder.request_stop()
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         assert not session.folder.stop_requested()
-        assert len(session.run(grid(session)[:1], "check", lambda event: None)) == 1
+        assert len(session.run(grid(session)[:1], Phase.CHECK, lambda event: None)) == 1
 
 
 def test_a_number_that_belongs_to_another_process_is_no_owner(tmp_path: Path) -> None:
@@ -199,14 +217,14 @@ def test_retry_requeues_by_cause(
     """Failures of the named causes run again; the others stay left out."""
     sick: dict[str, Any] = {"error": [-7.0], "memory": [-6.0]}
     with recipe_session(tmp_path / "runs", recipe_text(sick), workers=1) as session:
-        session.run(grid(session)[:8:2], "check", lambda event: None)
+        session.run(grid(session)[:8:2], Phase.CHECK, lambda event: None)
 
     assert retry_command("landscape", tmp_path / "runs", causes, as_json=True) == 0
 
     assert [each["cause"] for each in json.loads(capsys.readouterr().out)["requeued"]] == requeued
     kinds: list[str] = []
     with recipe_session(tmp_path / "runs", recipe_text({}), workers=1) as session:
-        session.run(grid(session)[:8:2], "check", lambda event: kinds.append(event.kind))
+        session.run(grid(session)[:8:2], Phase.CHECK, lambda event: kinds.append(event.kind))
     assert kinds.count("finished") == len(requeued)
     assert kinds.count("left out") == 2 - len(requeued)
 
@@ -247,7 +265,7 @@ def test_a_status_of_a_damaged_database_is_said_in_words(tmp_path: Path, capsys:
 
 def test_watch_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One JSON line per look; the last one has no owner."""
-    monkeypatch.setattr("hptransfer.engine.status.INTERVAL", 0.1)
+    monkeypatch.setattr("hptransfer.commands.status.INTERVAL", 0.1)
     process = start(tmp_path, {"seconds": 0.1})
     until(lambda: in_database(tmp_path, "COMPLETE"), process)
     lines: list[str] = []

@@ -14,7 +14,7 @@ from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import BudgetError, MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.recipe.schema import Budget
-from hptransfer.storage.trials import FailedTrial
+from hptransfer.storage.base import FailedTrial
 from hptransfer.tuning.result import TuneResult
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text

@@ -11,6 +11,7 @@ from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.report.progress import TrialEvent
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
@@ -85,7 +86,7 @@ def test_a_failed_trial_is_left_out_until_it_is_requeued(tmp_path: Path) -> None
     text = recipe_text({"error": [-7.0], "memory": [-6.0], "log": str(tmp_path / "log")})
     for _ in range(2):
         with recipe_session(tmp_path / "runs", text, workers=1) as session:
-            trials = session.run(at_the_proxy(session), "check", events.append)
+            trials = session.run(at_the_proxy(session), Phase.CHECK, events.append)
 
     assert len(trials) == 2
     assert [event.kind for event in events if event.kind != "started"] == [
@@ -99,7 +100,7 @@ def test_a_failed_trial_is_left_out_until_it_is_requeued(tmp_path: Path) -> None
         assert [failed.cause for failed in session.store.requeue(["out of memory"])] == ["out of memory"]
         assert session.store.requeue(["out of memory"]) == []
     with recipe_session(tmp_path / "runs", healed, workers=1) as session:
-        assert len(session.run(at_the_proxy(session), "check", events.append)) == 3
+        assert len(session.run(at_the_proxy(session), Phase.CHECK, events.append)) == 3
     assert events[-1].hyperparameters["learning_rate"] == 2.0**-6
 
 
@@ -110,7 +111,7 @@ def test_a_requeued_trial_that_fails_again_stands_again(tmp_path: Path) -> None:
         (request, *_) = grid(session)
         key = request.key(session.fingerprint)
         for _ in range(2):
-            assert session.run([request], "check", lambda event: None) == []
+            assert session.run([request], Phase.CHECK, lambda event: None) == []
             assert session.store.blocking_failure(key) is not None
             session.store.requeue(["error"])
             assert session.store.blocking_failure(key) is None
@@ -122,7 +123,7 @@ def test_every_failure_has_a_file_of_its_own(tmp_path: Path) -> None:
     with recipe_session(tmp_path / "runs", text, workers=1) as session:
         (request, *_) = grid(session)
         for _ in range(2):
-            session.run([request], "check", lambda event: None)
+            session.run([request], Phase.CHECK, lambda event: None)
             session.store.requeue(["error"])
         first, second = sorted(session.folder.failures.iterdir())
 

@@ -20,7 +20,7 @@ import pytest
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
-from hptransfer.engine.failure_policy import Streak
+from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.scheduler import _Attempt, _Run
@@ -28,6 +28,7 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.scaling.scale import _read_transfer
+from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
 from hptransfer.tuning.tuned_file import read_tuned
 from tests.support.landscape import recipe_text, work
@@ -144,12 +145,12 @@ def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
         lambda event: None,
         deque(),
         Meter(Limits()),
-        Streak(None, "landscape"),
+        FailurePolicy(None, "landscape"),
         None,
         {},
     )
     run.running[key] = _Attempt(
-        request, session.store.start(key, request.size, request.hyperparameters, request.seed, "check")
+        request, session.store.start(key, request.size, request.hyperparameters, request.seed, Phase.CHECK)
     )
     return run, Success(key, work(request.payload()) | changes, 0.1)
 
@@ -170,7 +171,7 @@ def test_a_loss_that_is_no_finite_number_is_never_a_result(tmp_path: Path, loss:
 def test_a_diverged_loss_is_finished_and_worse_than_all(tmp_path: Path, loss: float | None) -> None:
     """F12. Whichever infinity it was: told to Optuna as a finite number above every other, and never the best."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        session.run(grid(session)[2:4], "check", lambda event: None)
+        session.run(grid(session)[2:4], Phase.CHECK, lambda event: None)
         run, answer = a_result(session, loss=loss, state="diverged")
         run._record(answer)
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/runs/landscape/study.db")
@@ -187,7 +188,7 @@ def test_points_that_a_stranger_enqueued_are_not_trained(tmp_path: Path) -> None
     """F21. `optuna` lets anybody enqueue a learning rate of 5 in a range up to 0.25; the search takes no notice."""
     text = recipe_text({"log": str(tmp_path / "log")}, trials=8)
     with recipe_session(tmp_path / "runs", text) as session:
-        session.run(grid(session)[:1], "check", lambda event: None)
+        session.run(grid(session)[:1], Phase.CHECK, lambda event: None)
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/runs/landscape/study.db")
     study.enqueue_trial({"learning_rate": 5.0})
     with recipe_session(tmp_path / "runs", text) as session:
@@ -214,7 +215,7 @@ def test_dashboards_beside_a_run_do_not_disturb_it(tmp_path: Path) -> None:
             viewer.close()
 
     with recipe_session(tmp_path / "runs", text) as session:
-        session.run(grid(session)[:1], "check", lambda event: None)
+        session.run(grid(session)[:1], Phase.CHECK, lambda event: None)
         viewer = threading.Thread(target=look)
         viewer.start()
         result = tune(session, quiet=True)
@@ -281,7 +282,7 @@ def test_a_worker_that_is_paused_by_its_machine_goes_on(tmp_path: Path) -> None:
                 os.kill(paused[0], signal.SIGSTOP)
                 threading.Timer(1.0, os.kill, (paused[0], signal.SIGCONT)).start()
 
-        assert len(session.run(requests, "check", pause)) == 6
+        assert len(session.run(requests, Phase.CHECK, pause)) == 6
     assert len(trainings(tmp_path)) == 6
     assert in_database(tmp_path, "FAIL") == []
 
@@ -299,9 +300,9 @@ def test_a_failure_without_details_still_stops_with_words(tmp_path: Path) -> Non
     """Three workers that vanish alike leave no traceback; the message says what is known."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
         (request, *_) = grid(session)
-        streak = Streak(None, "landscape")
+        policy = FailurePolicy(None, "landscape")
         gone = Failure("0", "error", "the worker process exited with status 7")
-        streak.record(gone, request)
-        streak.record(gone, request)
+        policy.record(gone, request)
+        policy.record(gone, request)
         with pytest.raises(UsageError, match="exited with status 7"):
-            streak.record(gone, request)
+            policy.record(gone, request)

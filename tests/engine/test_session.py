@@ -13,9 +13,12 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
+from hptransfer.storage.base import Experiment
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 from tests.support.landscape import recipe_text
+from tests.support.memory_store import Memory, MemoryStore
 from tests.support.sessions import FINGERPRINT, recipe_session
 
 
@@ -38,7 +41,7 @@ class Bench:
             self.session.store,
             self.session.pool,
             fingerprint=FINGERPRINT,
-            phase="check",
+            phase=Phase.CHECK,
             on_event=self.events.append,
         )
 
@@ -88,6 +91,18 @@ def test_equal_requests_are_one_trial(bench: Bench) -> None:
 
     assert len(trials) == 2
     assert bench.trained == 1
+
+
+def test_trials_can_be_kept_by_a_store_from_outside_the_package(bench: Bench) -> None:
+    """`run_requests` asks a store for what the Protocol says, and for nothing else."""
+    digest = bench.request(-6).experiment(FINGERPRINT)
+    store = MemoryStore(Memory(), Experiment("landscape", digest, {}, bench.request(-6).size))
+    requests = [bench.request(-6), bench.request(-7)]
+    for _ in range(2):
+        run_requests(requests, store, bench.session.pool, fingerprint=FINGERPRINT, phase=Phase.SEARCH)
+
+    assert bench.trained == 2
+    assert [trial.loss for trial in store.trials(phase=Phase.SEARCH)] == [2.0, 2.05]
 
 
 def test_another_seed_is_another_trial(bench: Bench) -> None:
@@ -168,7 +183,9 @@ def test_a_diverged_trial_is_a_result(bench: Bench) -> None:
 def test_a_result_of_other_data_is_refused(bench: Bench) -> None:
     """A worker whose data differ from the coordinator's cannot add to the study."""
     with pytest.raises(MachineError, match="stay the same"):
-        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, fingerprint="other", phase="check")
+        run_requests(
+            [bench.request(-6)], bench.session.store, bench.session.pool, fingerprint="other", phase=Phase.CHECK
+        )
 
     assert bench.session.store.trials() == []
 

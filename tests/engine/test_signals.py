@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.engine.signals import signals_noted
 from hptransfer.errors import Terminated
+from hptransfer.execution.signals import signals_noted
 from hptransfer.storage.snapshot import SeenTrial, read_trials
+from hptransfer.trials.phase import Phase
 from tests.support.command_line import RECIPE, ROOT, hptransfer
 from tests.support.landscape import recipe_text
 from tests.support.processes import until
@@ -67,7 +68,7 @@ def test_sigterm_while_the_last_trial_ends_is_not_forgotten(tmp_path: Path) -> N
 
     with recipe_session(tmp_path / "runs", recipe_text({}), workers=1) as session:
         with pytest.raises(Terminated):
-            session.run(grid(session)[:1], "check", lambda event: os.kill(os.getpid(), sent[event.kind]))
+            session.run(grid(session)[:1], Phase.CHECK, lambda event: os.kill(os.getpid(), sent[event.kind]))
         assert len(session.store.trials()) == 1
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from hptransfer.storage.trials import TrialStore
-from tests.support.stored_trials import EXPERIMENT, SPACE, a_trial, record
+from hptransfer.storage.database import SQLiteFile
+from hptransfer.storage.optuna_store import OptunaStore
+from hptransfer.testing.stores import EXPERIMENT, make_trial, record
 
 STUDY = "w64-d2-01234567"
 
@@ -24,10 +25,10 @@ STUDY = "w64-d2-01234567"
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A study with a good, a better and a diverged trial."""
-    with TrialStore(tmp_path / "study.db", EXPERIMENT, SPACE) as store:
-        record(store, a_trial("good", 2.5, 0.01))
-        record(store, a_trial("better", 2.25, 0.02))
-        record(store, a_trial("diverged", math.inf, 0.08))
+    with OptunaStore(SQLiteFile(tmp_path / "study.db"), EXPERIMENT.digest, EXPERIMENT.space) as store:
+        record(store, make_trial("good", 2.5, 0.01))
+        record(store, make_trial("better", 2.25, 0.02))
+        record(store, make_trial("diverged", math.inf, 0.08))
     return f"sqlite:///{tmp_path}/study.db"
 
 

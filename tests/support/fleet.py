@@ -19,13 +19,13 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.queue_pool import join, run_through_restarts, terms_of
-from hptransfer.cluster.study import create_study
+from hptransfer.cluster.queue_pool import run_through_restarts
+from hptransfer.cluster.study import create_study, join, terms_of
 from hptransfer.cluster.worker import WorkerLimits, work
 from hptransfer.engine.options import BudgetOptions
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.storage.database import create_shared_tables
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from tests.support.landscape import FINGERPRINT, recipe_text
 from tests.support.postgres import with_password
@@ -85,7 +85,7 @@ class Fleet:
         """What `study init` does."""
         address = find_address(self.url)
         terms = terms_of(self.loaded, FINGERPRINT)
-        create_study(address, "landscape", terms, update=False, trials=lambda: create_shared_tables(address))
+        create_study(address, "landscape", terms, update=False)
 
     def start(self, role: str, name: str = "", **options: Any) -> subprocess.Popen[str]:
         """A process: "coordinator" (options: count, workers) or "worker" (options of `WorkerLimits`)."""
@@ -152,7 +152,7 @@ def main(role: str, recipe: str, runs: str, url: str, options: dict[str, Any]) -
         with open_session(
             recipe, Path(runs), options["workers"], options=budget, entry=ENTRY, fingerprint=FINGERPRINT, storage=url
         ) as session:
-            trials = session.run(many(session, options["count"]), "check", lambda event: None)
+            trials = session.run(many(session, options["count"]), Phase.CHECK, lambda event: None)
         print(len({trial.key for trial in trials}))
         return 0
 

@@ -20,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hptransfer.trainers.torch import stop_reason
 from hptransfer.trials.spec import TrialSpec, request_from_payload
 from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
 
@@ -75,7 +74,7 @@ def _with_curve(trial: Trial, rungs: Sequence[tuple[int, float]]) -> Trial:
     curve = tuple((step, trial.loss + 0.2 * (10 - step)) for step in range(1, 11))
     for step, limit in rungs:
         if curve[step - 1][1] > limit:
-            reason = stop_reason(TrialState.STOPPED, step, 10, rungs)
+            reason = {"stopped": f"after step {step} of 10: the training loss was above {limit:.4f} nats at this rung"}
             spent = trial.flops * step / 10
             return replace(
                 trial, state=TrialState.STOPPED, loss=math.inf, curve=curve[:step], flops=spent, provenance=reason

@@ -16,6 +16,7 @@ from hptransfer.checking.check import check
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import FINGERPRINT, recipe_text
@@ -50,7 +51,7 @@ def main(work: str, runs: str, text: str) -> int:
         with recipe_session(Path(runs), text) as session:
             kind, _, seeds = work.partition(":")
             if kind == "grid":
-                session.run(grid(session, int(seeds or 2)), "check", lambda event: None)
+                session.run(grid(session, int(seeds or 2)), Phase.CHECK, lambda event: None)
                 return 0
             tune(session, quiet=True)
             if work == "tune":

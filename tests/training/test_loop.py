@@ -16,14 +16,15 @@ from hptransfer.training.data import Corpus
 from hptransfer.training.loop import (
     TrainingSettings,
     build_optimizer,
-    cross_entropy,
     decimate,
     evaluate,
     train,
     training_losses,
 )
+from hptransfer.training.losses.base import find_loss
 from hptransfer.trials.trial import TrialState
 
+NEXT_TOKEN = find_loss("next-token")
 SETTINGS = TrainingSettings(steps=12, batch_size=8, context=4, evaluation_batches=3)
 
 
@@ -250,7 +251,7 @@ def test_a_decoder_is_scored_at_every_position() -> None:
     with torch.no_grad():
         module.table.weight[:, 2] = math.log(255.0)  # probability 1/2 for byte 2, 1/510 for each other one
 
-    loss = cross_entropy(module, torch.tensor([[1, 2, 2, 7]]))
+    loss = NEXT_TOKEN(module, torch.tensor([[1, 2, 2, 7]]))
 
     assert loss.item() == pytest.approx((math.log(2) + math.log(2) + math.log(510)) / 3, rel=1e-6)
 
@@ -264,7 +265,7 @@ def test_a_window_model_is_scored_at_the_last_byte() -> None:
         module.readout.bias.zero_()
         module.readout.bias[7] = math.log(255.0)
 
-    assert cross_entropy(module, torch.tensor([[1, 2, 3, 4, 7]])).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert NEXT_TOKEN(module, torch.tensor([[1, 2, 3, 4, 7]])).item() == pytest.approx(math.log(2), rel=1e-6)
 
 
 def test_evaluation_leaves_no_trace(corpus: Corpus) -> None:
@@ -294,12 +295,26 @@ def test_curves_end_before_a_loss_that_is_not_finite() -> None:
     assert decimate([4.0, 2.0, math.nan], 200) == ((2, 3.0),)
 
 
-def test_a_run_ends_at_the_rung_that_it_misses(corpus: Corpus) -> None:
-    """Twelve steps: a limit above the loss at step 3 lets it go on, one below at step 6 stops it there, unevaluated."""
+def test_losses_stream_to_the_hook(corpus: Corpus) -> None:
+    """A hook that returns nothing sees every step with its loss, and the run is as without it."""
+    seen: list[tuple[int, float]] = []
+
+    def note(step: int, loss: float) -> None:
+        seen.append((step, loss))
+
     whole = train(module := build(), groups(module), corpus, SETTINGS, 0)
-    (_, third), (_, sixth) = whole.curve[2], whole.curve[5]
-    rungs = [(3, third + 0.01), (6, sixth - 0.01), (9, 0.0)]
-    outcome = train(module := build(), groups(module), corpus, SETTINGS, 0, rungs=rungs)
+    watched = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=note)
+
+    assert tuple(seen) == whole.curve  # 12 steps are fewer than the points of a curve
+    assert (watched.state, watched.loss, watched.curve) == (whole.state, whole.loss, whole.curve)
+
+
+def test_the_hook_ends_a_run(corpus: Corpus) -> None:
+    """A run that is told to stop at step 6 of 12 ends there, unevaluated; at its last step it is complete anyway."""
+    whole = train(module := build(), groups(module), corpus, SETTINGS, 0)
+    outcome = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=lambda step, _: step == 6)
+    last = train(module := build(), groups(module), corpus, SETTINGS, 0, on_loss=lambda step, _: step == 12)
 
     assert (outcome.state, outcome.steps, outcome.loss) == (TrialState.STOPPED, 6, math.inf)
     assert outcome.curve == whole.curve[:6]
+    assert (last.state, last.loss) == (TrialState.COMPLETE, whole.loss)

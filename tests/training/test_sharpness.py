@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness, threshold
+from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
@@ -18,6 +18,7 @@ from hptransfer.sizes import Size
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, build_optimizer
+from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.sharpness import effective_rates, hessian_product, measure_sharpness, top_eigenvalue
 from tests.support.mistakes import CONTEXT, VALUES, gpt, mlp
 
@@ -75,7 +76,7 @@ def test_the_effective_rate_of_adam_by_hand() -> None:
     (3 * x).sum().backward()
     optimizer.step()
 
-    _, (rate,) = effective_rates(optimizer)
+    _, (rate,) = effective_rates(optimizer, "adamw")
 
     assert rate.item() == pytest.approx(0.025, rel=1e-5)
 
@@ -108,7 +109,7 @@ def test_thresholds_are_where_torch_diverges(name: str, momentum: float, publish
             return torch.optim.SGD(parameters, lr=1.0, momentum=momentum)
         return torch.optim.AdamW(parameters, lr=1e60, betas=(momentum, 0.999), eps=1e60, weight_decay=0.0)
 
-    limit = threshold("sgd" if name == "sgd" else "adamw", momentum)
+    limit = OPTIMIZERS.look_up(name).threshold({"beta1": momentum, "momentum": momentum})
 
     assert limit == pytest.approx(published)
     assert settles(optimizer, 0.99 * limit)
@@ -203,7 +204,7 @@ def over_widths(name: str, corpus: Corpus, widths: tuple[int, ...] = (64, 128, 2
             settings = TrainingSettings(steps=40, batch_size=16, context=CONTEXT)
             found = measure_sharpness(module, applied.param_groups(module), corpus, settings, seed)
             runs.append({"size": {"width": width}, "seed": seed, **found})
-    return judge_sharpness(runs, threshold("adamw", 0.9))
+    return judge_sharpness(runs, OPTIMIZERS.look_up("adamw").threshold({"beta1": 0.9}))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
 from hptransfer.tuning.result import TuneResult
 from hptransfer.tuning.tune import tune
@@ -27,7 +28,7 @@ def tuned(
     """The result and all search trials; a second call continues the first."""
     text = recipe_text(landscape, trials=trials, space=space).replace("  space:", "  order: one-at-a-time\n  space:")
     with recipe_session(tmp_path / "runs", text) as session:
-        return tune(session, quiet=True), session.store.trials(phase="search")
+        return tune(session, quiet=True), session.store.trials(phase=Phase.SEARCH)
 
 
 def test_lines_find_an_optimum_without_interaction(tmp_path: Path) -> None:

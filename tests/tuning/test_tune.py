@@ -19,6 +19,7 @@ import yaml
 from rich.console import Console
 
 from hptransfer.errors import InconclusiveError
+from hptransfer.trials.phase import Phase
 from hptransfer.tuning.result import TuneResult, tuned_document
 from hptransfer.tuning.tune import Search, print_tuned, tune
 from hptransfer.tuning.tuned_file import read_tuned
@@ -63,7 +64,7 @@ def test_further_seeds_train_the_values_around_the_optimum(tmp_path: Path) -> No
     """Of three seeds two train the five values of check's grid nearest to the optimum 2^-6, and only those."""
     with recipe_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
         tune(session, quiet=True)
-        trials = session.store.trials(phase="search")
+        trials = session.store.trials(phase=Phase.SEARCH)
 
     central = {-7.0, -6.5, -6.0, -5.5, -5.0}
     further = sorted((t.seed, math.log2(t.hyperparameters["learning_rate"])) for t in trials if t.seed > 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hptransfer.training.schedule import Schedule, schedule_factor
+from hptransfer.schedule import Schedule, schedule_factor
 
 
 @pytest.mark.parametrize(

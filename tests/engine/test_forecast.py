@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.engine.dry_run import dry_run
+from hptransfer.commands.check import check_command
+from hptransfer.commands.tune import tune_command
 from hptransfer.engine.forecast import SizeForecast, Timing, _seconds, _wall
 from hptransfer.engine.options import Launch, TrainingOptions
 from hptransfer.recipe.load import load_recipe
@@ -41,7 +42,7 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_tune_is_counted_timed_and_compared_with_the_target(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """6 + 2 trials; FLOPs are 6 per weight and prediction, of which the target makes a million."""
-    assert dry_run("tune", TrainingOptions(str(recipe), recipe.parent / "runs", 1, as_json=True)) == 0
+    assert tune_command(TrainingOptions(str(recipe), recipe.parent / "runs", 1, as_json=True), dry_run=True) == 0
 
     found = json.loads(capsys.readouterr().out)
     trial = 6 * (16 * 16 + 16 * 16 + 16 * 256) * 8 * 40
@@ -56,7 +57,7 @@ def test_tune_is_counted_timed_and_compared_with_the_target(recipe: Path, capsys
 def test_check_is_counted_by_size(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The grid's values and seeds at each of four widths; the proxy and the largest size are timed; people read it."""
     options = TrainingOptions(str(recipe), recipe.parent / "runs", 1, launch=Launch(processes=2))
-    assert dry_run("check", options) == 0
+    assert check_command(options, sharpness=False, dry_run=True) == 0
 
     text = capsys.readouterr().out
     assert "trials: 32, 32 of them left" in text  # 4 values within an octave of 0.004, 2 seeds, 4 widths

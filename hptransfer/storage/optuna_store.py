@@ -1,8 +1,8 @@
 """Trials in Optuna's storage: one study per size, readable by every Optuna tool, owned by one coordinator.
 
 A study is named `w128-d2-<8 hex of the experiment>`. Searched hyperparameters are Optuna parameters; the whole record
-is the user attribute "trial". A diverged trial is told as slightly worse than the worst finite loss of its study and
-flagged: told as failed, samplers would forget it and go there again (Optuna, threads #566, #3434, #6654).
+is the user attribute "trial". A diverged trial has a value slightly worse than the worst finite loss of its study and
+a flag: as a failed one, samplers would forget it and go there again (Optuna, threads #566, #3434, #6654).
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,101 +19,45 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from hptransfer.cluster.study import SharedStudy
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.database import close_database, database_faults, open_database, open_shared_database
+from hptransfer.storage.base import BLOCKING_CAUSES, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.database import Database, close_database
+from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to_dict
 
-#: nats; told for a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
+#: nats; the value of a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
-#: causes that would repeat themselves: such a trial is not run again before `requeue`
-BLOCKING_CAUSES = ("error", "out of memory", "timeout")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTrial:
-    """A trial that the database knows as running.
-
-    Attributes:
-        trial_id: Optuna's.
-        study: name of its study.
-        key: as `Trial.key`.
-        phase: as given to `start`.
-    """
-
-    trial_id: int
-    study: str
-    key: str
-    phase: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedTrial:
-    """An attempt without a result.
-
-    Attributes:
-        key: as `Trial.key`.
-        phase: as given to `start`.
-        study: name of its study.
-        cause: "interrupted", "killed", "out of memory", "error" or "timeout".
-        message: one line.
-        number: Optuna's number of the attempt within its study.
-    """
-
-    key: str
-    phase: str
-    study: str
-    cause: str
-    message: str
-    number: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedTrial:
-    """A point that a search decided to try.
-
-    Attributes:
-        hyperparameters: base-size values of every hyperparameter.
-        seed: of initialisation and data order.
-        rungs: (step, limit) at which the trial is stopped when its training loss is higher.
-        spared: why it is not trained after all; empty where it is.
-    """
-
-    hyperparameters: Mapping[str, float]
-    seed: int
-    rungs: tuple[tuple[int, float], ...] = ()
-    spared: str = ""
-
-
-class TrialStore:
-    """All trials of a run folder. A trial is in the database before anything else is done with it.
+class OptunaStore:
+    """All trials of a database. A trial is in the database before anything else is done with it.
 
     Args:
-        place: the database's file, created where missing; or the study on a server that this process coordinates.
+        database: where Optuna's tables lie, and how they are opened.
         experiment: sha256 (hex) of what the trials of one study share.
-        space: searched hyperparameters, which become Optuna parameters; others are in the record alone.
-        usual: studies are named by width and depth, and by batch and tokens where they are not this size's.
+        space: ranges of the searched hyperparameters by name, which become Optuna parameters; others are in the
+            record alone.
+        usual: studies are named by width and depth, and by batch and tokens where they differ from this size's; None
+            names them by width and depth alone.
 
     Raises:
         MachineError: here and in every method, when the database cannot be read or written.
     """
 
     def __init__(
-        self, place: Path | SharedStudy, experiment: str, space: Mapping[str, Range], usual: Size | None = None
+        self, database: Database, experiment: str, space: Mapping[str, Range], usual: Size | None = None
     ) -> None:
-        self._path, self._experiment, self._space, self._usual = place, experiment, space, usual
-        # on a server recipes share one database, and each reads and reaps its own trials alone
-        self._prefix = "" if isinstance(place, Path) else f"{place.name}/"
-        self._storage = open_database(place) if isinstance(place, Path) else open_shared_database(place)
+        self._database, self._experiment, self._space, self._usual = database, experiment, space, usual
+        self._storage = database.open()
         self._studies: dict[str, int] = {}
-        self._finished: dict[str, tuple[str, str, Trial]] = {}  # key -> (study, phase, trial)
-        self._stopped: dict[str, tuple[str, str, Trial]] = {}  # likewise
+        self._finished: dict[str, tuple[str, Phase, Trial]] = {}  # key -> (study, phase, trial)
+        self._stopped: dict[str, tuple[str, Phase, Trial]] = {}  # likewise
         self._failed: list[FailedTrial] = []
-        self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer stand
-        with database_faults(place):
+        self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer block
+        with database.faults():
             self._read()
 
     def __enter__(self) -> Self:
@@ -131,7 +74,7 @@ class TrialStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{self._prefix}{size.label_beside(self._usual or size)}-{self._experiment[:8]}"
+        return f"{self._database.prefix}{size.label_beside(self._usual or size)}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""
@@ -147,12 +90,12 @@ class TrialStore:
         """Every trial of this experiment that was stopped early."""
         return [trial for study, _, trial in self._stopped.values() if study.endswith(f"-{self._experiment[:8]}")]
 
-    def trials(self, size: Size | None = None, phase: str | None = None) -> list[Trial]:
+    def trials(self, size: Size | None = None, phase: Phase | None = None) -> list[Trial]:
         """Finished trials of this experiment in the order they were started.
 
         Args:
-            size: only this one.
-            phase: only those first run in this one ("search", "confirm", "check").
+            size: only trials of this size; None for all sizes.
+            phase: only trials first run in this phase; None for all phases.
         """
         return [
             trial
@@ -162,7 +105,7 @@ class TrialStore:
             and (phase is None or of_phase == phase)
         ]
 
-    def failures(self, size: Size | None = None, phase: str | None = None) -> list[FailedTrial]:
+    def failures(self, size: Size | None = None, phase: Phase | None = None) -> list[FailedTrial]:
         """Attempts of this experiment that gave no result, in order; arguments as in `trials`."""
         return [
             failed
@@ -187,27 +130,27 @@ class TrialStore:
         """Lets trials of this experiment that failed for one of these causes run again.
 
         Returns:
-            The failures that stood until now, one per trial.
+            The failures that blocked a trial until now, one per trial.
         """
         candidates = [self.blocking_failure(key) for key in dict.fromkeys(failed.key for failed in self.failures())]
         chosen = [failed for failed in candidates if failed is not None and failed.cause in causes]
         keys = {failed.key for failed in chosen}
         self._requeued |= {(failed.study, failed.number) for failed in self.failures() if failed.key in keys}
-        with database_faults(self._path):
+        with self._database.faults():
             for study in {failed.study for failed in chosen}:
                 numbers = sorted(number for name, number in self._requeued if name == study)
                 self._storage.set_study_user_attr(self._studies[study], "requeued", numbers)
         return chosen
 
-    def start(self, key: str, size: Size, hyperparameters: Mapping[str, float], seed: int, phase: str) -> OpenTrial:
+    def start(self, key: str, size: Size, hyperparameters: Mapping[str, float], seed: int, phase: Phase) -> OpenTrial:
         """Records that a trial runs.
 
         Args:
             key: as `Trial.key`.
             size: of the run.
-            hyperparameters: base-size values.
-            seed: of initialisation and data order.
-            phase: what it is run for: "search", "confirm" or "check".
+            hyperparameters: base-size values by name.
+            seed: of initialisation and data order, at least 0.
+            phase: what the trial is run for.
 
         Raises:
             ValueError: a trial with this key is finished already.
@@ -229,7 +172,7 @@ class TrialStore:
                 "started": time.time(),  # own clock: Optuna 4 and 5 read each other's times shifted by the time zone
             },
         )
-        with database_faults(self._path):
+        with self._database.faults():
             try:
                 trial_id = self._storage.create_new_trial(self._study_id(study, size), template_trial=running)
             except ValueError as error:
@@ -248,7 +191,7 @@ class TrialStore:
         """
         if trial.key != opened.key:
             raise ValueError(f"the trial {opened.key} cannot end with the result of {trial.key}")
-        with database_faults(self._path):
+        with self._database.faults():
             # the record first: a process that dies between the two lines leaves all that `_reap` needs to finish them
             self._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(trial))
             self._complete(opened.trial_id, opened.study, opened.phase, trial)
@@ -257,12 +200,12 @@ class TrialStore:
         """Records that a running trial gave no result.
 
         Args:
-            opened: from `start`.
+            opened: what `start` returned for it.
             cause: "interrupted", "killed", "out of memory", "error" or "timeout".
             message: one line for a person.
             details: a traceback or the last output of the process, kept for developers.
         """
-        with database_faults(self._path):
+        with self._database.faults():
             if details:
                 self._storage.set_trial_user_attr(opened.trial_id, "details", details)
             number = self._storage.get_trial_number_from_id(opened.trial_id)
@@ -274,7 +217,7 @@ class TrialStore:
         study = self._studies.get(self.study_name(size))
         if study is None:
             return ()
-        with database_faults(self._path):
+        with self._database.faults():
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
         return tuple(
             PlannedTrial(
@@ -287,20 +230,20 @@ class TrialStore:
         )
 
     def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
-        """Appends to what `asked` gives, so that an interrupted search goes on with the same points."""
+        """Appends to what `planned` gives, so that an interrupted search goes on with the same points."""
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
             | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
             | ({"spared": point.spared} if point.spared else {})
             for point in (*self.planned(size), *points)
         ]
-        with database_faults(self._path):
+        with self._database.faults():
             self._storage.set_study_user_attr(self._study_id(self.study_name(size), size), "asked", entries)
 
     def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
         """Sets user attributes of a size's study, JSON-able, where they differ from what it has."""
         name = self.study_name(size)
-        with database_faults(self._path):
+        with self._database.faults():
             study = self._study_id(name, size)
             present = self._storage.get_study_user_attrs(study)
             for key, value in attributes.items():
@@ -309,7 +252,7 @@ class TrialStore:
 
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):
-            if not name.startswith(self._prefix):
+            if not name.startswith(self._database.prefix):
                 continue
             self._studies[name] = self._storage.get_study_id_from_name(name)
             requeued = self._storage.get_study_user_attrs(self._studies[name]).get("requeued", ())
@@ -321,7 +264,7 @@ class TrialStore:
         attributes = frozen.user_attrs
         if "key" not in attributes:  # somebody else's, for example added from a dashboard
             return
-        phase = attributes["phase"]
+        phase = Phase(attributes["phase"])
         if frozen.state == OptunaState.COMPLETE:
             trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
@@ -336,15 +279,15 @@ class TrialStore:
 
     def _reap(self, study: str, frozen: FrozenTrial) -> None:
         """Ends a trial whose coordinator died: finished if its record was written, else free to be run again."""
-        attributes = frozen.user_attrs
+        attributes, phase = frozen.user_attrs, Phase(frozen.user_attrs["phase"])
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
         if "trial" in attributes:
-            self._complete(trial_id, study, attributes["phase"], _completed(trial_from_dict(attributes["trial"])))
+            self._complete(trial_id, study, phase, _completed(trial_from_dict(attributes["trial"])))
             return
-        failed = FailedTrial(attributes["key"], attributes["phase"], study, "interrupted", "", frozen.number)
+        failed = FailedTrial(attributes["key"], phase, study, "interrupted", "", frozen.number)
         self._fail(trial_id, failed)
 
-    def _complete(self, trial_id: int, study: str, phase: str, trial: Trial) -> None:
+    def _complete(self, trial_id: int, study: str, phase: Phase, trial: Trial) -> None:
         if trial.state is TrialState.STOPPED:
             self._storage.set_trial_user_attr(trial_id, "stopped", trial.provenance["stopped"])
             self._storage.set_trial_intermediate_value(trial_id, *trial.curve[-1])

@@ -1,0 +1,80 @@
+"""Names in a recipe that a registry knows: `Annotated[str, registered(REGISTRY)]`.
+
+A registry that a recipe's keys name is made here when its room stands above recipes: it holds the room's name as text,
+so nothing is imported, and the room's `base.py` gives it its Protocol. So the list of names is the room's folder alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from hptransfer.hyperparameters import OPTIMIZER_VALUES
+from hptransfer.registry import Registry
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+#: pydantic's error type of an unknown name; `recipe/faults.py` explains it
+UNREGISTERED = "unregistered"
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """Annotation of a string; see `registered`."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # built-in names only: the page of docs that is written from it is the same on every machine
+        return {"type": "string", "enum": list(self.registry.built_in)}
+
+    def _known(self, value: object) -> object:
+        if isinstance(value, str) and self.registry.accepts(value):
+            return value
+        extensible = self.registry.group is not None
+        raise PydanticCustomError(
+            UNREGISTERED,
+            "must be the name of a {kind}",
+            {"kind": self.registry.kind, "names": list(self.registry.names), "extensible": extensible},
+        )
+
+
+def registered(registry: Registry[Any]) -> _Registered:
+    """The annotation that makes a string of a recipe the name of an entry.
+
+    Names are looked up when a recipe is validated, so an installed package adds its own; a `module:attribute` is
+    accepted as text where the registry takes one. Nothing is imported.
+
+    Args:
+        registry: the one whose names are allowed.
+    """
+    return _Registered(registry)
+
+
+class ReadsValues(Protocol):
+    """What a recipe needs to know of an optimizer; `training.optimizers.base` has the whole Protocol."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Those of `hyperparameters.OPTIMIZER_VALUES` on which its steps depend."""
+
+
+OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
+
+
+def unread(optimizer: str) -> tuple[str, ...]:
+    """Hyperparameters that an optimizer does not read.
+
+    Args:
+        optimizer: its name in `OPTIMIZERS`.
+    """
+    reads = OPTIMIZERS.look_up(optimizer).reads
+    return tuple(name for name in OPTIMIZER_VALUES if name not in reads)

@@ -1,0 +1,1 @@
+"""Conformance suites for what users add: pytest classes to subclass, one module per kind of entry."""

@@ -1,0 +1,31 @@
+"""Losses as a user would write them, outside the package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def brier(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+    """Squared distance of the predicted probabilities from the next byte's indicator, mean over examples: 0 to 2."""
+    probabilities_BxV = module(tokens_BxC1[:, :-1]).softmax(-1)
+    truth_BxV = functional.one_hot(tokens_BxC1[:, -1], probabilities_BxV.shape[-1])
+    return (probabilities_BxV - truth_BxV).square().sum(-1).mean()
+
+
+class Scaled:
+    """Cross-entropy of the next byte in bits."""
+
+    unit = "bits"
+
+    def __call__(self, module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+        """Log base 2."""
+        return functional.cross_entropy(module(tokens_BxC1[:, :-1]), tokens_BxC1[:, -1]) / 0.6931471805599453
+
+
+in_bits = Scaled()
+not_a_loss = "text"

@@ -1,0 +1,167 @@
+"""The package read as source text: modules, what they import, functions, docstrings. Nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "hptransfer"
+#: packages whose own name is a module as well: what others may import from a room is what its `__all__` lists
+TOP = ROOT / PACKAGE
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module of this package.
+
+    Attributes:
+        importer: dotted name of the module that imports.
+        imported: dotted name of the module or package that is imported.
+        line: of the statement.
+    """
+
+    importer: str
+    imported: str
+    line: int
+
+
+def name_of(path: Path) -> str:
+    """Dotted name of a source file; a package's `__init__` has the package's name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Files of the package by dotted name."""
+    return {name_of(path): path for path in sorted(TOP.rglob("*.py"))}
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    """Syntax tree of a module."""
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+@cache
+def imports(name: str) -> tuple[Import, ...]:
+    """What a module imports from the package, at its top, under TYPE_CHECKING and inside functions."""
+    known, found = modules(), []
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+            # `from package import module` imports the module
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            wanted = [each if each in known else node.module for each in inner]
+        else:
+            continue
+        found += [Import(name, each, node.lineno) for each in dict.fromkeys(wanted) if each in known and each != name]
+    return tuple(found)
+
+
+def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a module, methods and inner ones included."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def circles() -> list[list[str]]:
+    """Groups of modules each of which imports, in some steps, every other one; smallest names first."""
+    order: list[str] = []
+    seen: set[str] = set()
+    forward = {name: [each.imported for each in imports(name)] for name in modules()}
+    backward: dict[str, list[str]] = {name: [] for name in modules()}
+    for name, wanted in forward.items():
+        for each in wanted:
+            backward[each].append(name)
+
+    def visit(start: str, edges: dict[str, list[str]], into: list[str]) -> None:
+        stack = [(start, iter(edges[start]))]
+        seen.add(start)
+        while stack:
+            name, left = stack[-1]
+            following = next((each for each in left if each not in seen), None)
+            if following is None:
+                into.append(name)
+                stack.pop()
+            else:
+                seen.add(following)
+                stack.append((following, iter(edges[following])))
+
+    for name in sorted(forward):
+        if name not in seen:
+            visit(name, forward, order)
+    seen.clear()
+    groups = []
+    for name in reversed(order):
+        if name not in seen:
+            group: list[str] = []
+            visit(name, backward, group)
+            groups.append(sorted(group))
+    return sorted(group for group in groups if len(group) > 1)
+
+
+def room_of(name: str) -> str:
+    """The folder of a module right under the package; of a module that lies there itself, its own name."""
+    return ".".join(name.split(".")[:2])
+
+
+def offered(room: str) -> tuple[str, ...] | None:
+    """`__all__` of a room's `__init__`: names of its modules that others may import; None where there is none."""
+    for node in tree(room).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            found: list[str] = ast.literal_eval(node.value)
+            return tuple(found)
+    return None
+
+
+def wanted_from(room: str) -> tuple[str, ...]:
+    """Modules of a room, without the room's own name, that modules outside it import now, in alphabetical order."""
+    outside = {
+        each.imported.removeprefix(f"{room}.")
+        for name in modules()
+        if room_of(name) != room
+        for each in imports(name)
+        if room_of(each.imported) == room and each.imported != room
+    }
+    return tuple(sorted(outside))
+
+
+#: a line of an `Args:` or `Attributes:` section with its first words
+_DOCUMENTED = re.compile(r"^\s+\*{0,2}(\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
+
+
+def short_argument_docs(name: str, words: int = 3) -> list[str]:
+    """Arguments and attributes whose documentation is one line of so few words: "size: where."."""
+    found = []
+    for node in ast.walk(tree(name)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        section = ""
+        lines = (ast.get_docstring(node) or "").splitlines()
+        for line, following in zip(lines, [*lines, ""][1:], strict=True):
+            if re.fullmatch(r"[A-Z]\w+:", line.strip()):
+                section = line.strip()
+            entry = _DOCUMENTED.match(line)
+            depth = len(line) - len(line.lstrip())
+            continued = following.strip() and len(following) - len(following.lstrip()) > depth
+            if section in ("Args:", "Attributes:") and entry and not continued and len(entry[2].split()) <= words:
+                found.append(f"{name}:{node.name} {line.strip()}")
+    return found
+
+
+def main() -> None:
+    """Print, for every room, the `__all__` that its users need today."""
+    for room in sorted(name for name, path in modules().items() if path.stem == "__init__" and name.count(".") == 1):
+        print(room.removeprefix("hptransfer."), list(wanted_from(room)))
+
+
+if __name__ == "__main__":
+    main()
