@@ -1,1 +1,3 @@
 """Data: sources of training text, read without torch."""
+
+__all__ = ["corpus"]

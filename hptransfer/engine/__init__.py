@@ -1,1 +1,13 @@
 """Engine: sessions that train trials within a budget and survive what goes wrong."""
+
+__all__ = [
+    "flops",
+    "forecast",
+    "measurement_cache",
+    "options",
+    "process_launch",
+    "run_lookup",
+    "scheduler",
+    "session",
+    "status",
+]

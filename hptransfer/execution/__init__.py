@@ -1,1 +1,3 @@
 """Execution: worker processes."""
+
+__all__ = ["early", "frames", "limits", "outcome", "pool", "signals", "worker"]

@@ -1,1 +1,3 @@
 """Export: configuration files for the large run."""
+
+__all__ = ["target"]

@@ -1,1 +1,3 @@
 """Linting: recipes checked without training."""
+
+__all__ = ["validate"]

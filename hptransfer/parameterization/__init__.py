@@ -2,3 +2,5 @@
 
 Pure standard library. It is handed names, shapes and roles; it returns a `Plan`.
 """
+
+__all__ = ["gauge", "groups", "markdown", "options", "plan", "roles", "tables"]

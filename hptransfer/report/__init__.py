@@ -1,1 +1,18 @@
 """Report: evidence and plans as terminal text, JSON and pictures."""
+
+__all__ = [
+    "adaptive",
+    "curves",
+    "diagnostics",
+    "findings",
+    "forecast",
+    "interactions",
+    "json_documents",
+    "plan_diff",
+    "plan_table",
+    "progress",
+    "results",
+    "status",
+    "terminal",
+    "tracking",
+]

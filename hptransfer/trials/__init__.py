@@ -1,1 +1,3 @@
 """Trials: the record of one training run."""
+
+__all__ = ["identity", "phase", "spec", "trial"]

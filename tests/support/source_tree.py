@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "hptransfer"
-#: packages whose own name is a module as well: what others may import from a room is what its `__all__` lists
 TOP = ROOT / PACKAGE
 
 
@@ -108,30 +109,52 @@ def circles() -> list[list[str]]:
     return sorted(group for group in groups if len(group) > 1)
 
 
-def room_of(name: str) -> str:
-    """The folder of a module right under the package; of a module that lies there itself, its own name."""
-    return ".".join(name.split(".")[:2])
+def packages() -> tuple[str, ...]:
+    """Dotted names of all folders of the package but itself."""
+    return tuple(name for name, path in modules().items() if path.stem == "__init__" and name != PACKAGE)
 
 
-def offered(room: str) -> tuple[str, ...] | None:
-    """`__all__` of a room's `__init__`: names of its modules that others may import; None where there is none."""
-    for node in tree(room).body:
+def offered(package: str) -> tuple[str, ...]:
+    """`__all__` of a folder's `__init__`: what others may import from it; nothing where there is none."""
+    for node in tree(package).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             found: list[str] = ast.literal_eval(node.value)
             return tuple(found)
-    return None
+    return ()
 
 
-def wanted_from(room: str) -> tuple[str, ...]:
-    """Modules of a room, without the room's own name, that modules outside it import now, in alphabetical order."""
-    outside = {
-        each.imported.removeprefix(f"{room}.")
-        for name in modules()
-        if room_of(name) != room
-        for each in imports(name)
-        if room_of(each.imported) == room and each.imported != room
-    }
-    return tuple(sorted(outside))
+def entrances(each: Import) -> Iterator[tuple[str, str]]:
+    """(folder, module or folder in it) for every folder that an import enters from outside."""
+    parts = each.imported.split(".")
+    for depth in range(2, len(parts)):
+        package = ".".join(parts[:depth])
+        if each.importer != package and not each.importer.startswith(f"{package}."):
+            yield package, parts[depth]
+
+
+def wanted_from(package: str) -> list[str]:
+    """What modules outside a folder import from it today, in alphabetical order."""
+    every = (each for name in modules() for each in imports(name))
+    return sorted({inner for each in every for entered, inner in entrances(each) if entered == package})
+
+
+def offer(package: str, names: Sequence[str]) -> None:
+    """Writes `__all__` into a folder's `__init__`, in place of the one that is there, and leaves the rest as it is.
+
+    Args:
+        package: dotted name.
+        names: of modules; with none, `__all__` is taken out.
+    """
+    path = modules()[package]
+    text = re.sub(r"\n*^__all__ = \[[^\]]*\]\n", "\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if names:
+        module = ast.parse(text)
+        heads = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom | ast.Expr)]
+        last = heads[-1].end_lineno if heads else 0
+        lines = text.splitlines(keepends=True)
+        lines.insert(last or 0, f"\n__all__ = {json.dumps(list(names))}\n")
+        text = "".join(lines)
+    path.write_text(text, encoding="utf-8")
 
 
 #: a line of an `Args:` or `Attributes:` section with its first words
@@ -158,9 +181,11 @@ def short_argument_docs(name: str, words: int = 3) -> list[str]:
 
 
 def main() -> None:
-    """Print, for every room, the `__all__` that its users need today."""
-    for room in sorted(name for name, path in modules().items() if path.stem == "__init__" and name.count(".") == 1):
-        print(room.removeprefix("hptransfer."), list(wanted_from(room)))
+    """Print, for every folder, the `__all__` that its users need today; with `--write`, write it."""
+    for package in packages():
+        print(package, wanted_from(package))
+        if "--write" in sys.argv[1:] and list(offered(package)) != wanted_from(package):
+            offer(package, wanted_from(package))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.rules import Family, Table
 from hptransfer.parameterization.tables import complete_d_p, depth, everett, muon, mup, spectral, standard, u_mup
 
+__all__ = ["provenance"]
+
 #: (name, optimizer family) -> table
 TABLES: Mapping[tuple[str, Family], Table] = MappingProxyType(
     {

@@ -1,1 +1,3 @@
 """YAML as recipes use it: read event by event, with places, and within bounds."""
+
+__all__ = ["gate", "outline", "source_text"]
