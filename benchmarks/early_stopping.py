@@ -1,7 +1,7 @@
 """What `tune.early_stopping` saves, and how far it moves the recommended learning rate.
 
-Usage: python benchmarks/early_stopping.py asha     (trains 84 proxies, about a minute of one core)
-       python benchmarks/early_stopping.py seeds    (trains nothing, about five minutes of one core)
+Usage: python -m benchmarks.early_stopping asha     (trains 84 proxies, about a minute of one core)
+       python -m benchmarks.early_stopping seeds    (trains nothing, about five minutes of one core)
 
 `asha`: the quickstart proxy is trained at every half octave with four seeds; searches then look trials and their curves
 up (between lattice values: linearly), with and without stopping, beginning with each of the four seeds.
@@ -18,8 +18,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from landscapes import Bowl, Landscape, ProxyLine
-
+from benchmarks.landscapes import Bowl, Landscape, ProxyLine
 from hptransfer.recipe.load import load_recipe
 from hptransfer.search.asha import loss_at, rungs
 from hptransfer.search.recommendation import recommend
@@ -55,7 +54,8 @@ def spare_seeds() -> None:
         for noise in (0.001, 0.003, 0.01)
     }
     print("landscape          ways          trials  mean error  median |error|  largest |error|  moved (mean, its se)")
-    for name, landscapes in {"quickstart proxy": [ProxyLine(seed) for seed in range(24)], **bowls}.items():
+    proxies: dict[str, list[Landscape]] = {"quickstart proxy": [ProxyLine(seed) for seed in range(24)]}
+    for name, landscapes in (proxies | bowls).items():
         whole = [spared_search(landscape, _TRIALS, _MANY_SEEDS, sparing=False) for landscape in landscapes]
         spared = [spared_search(landscape, _TRIALS, _MANY_SEEDS, sparing=True) for landscape in landscapes]
         fewer = []

@@ -133,7 +133,7 @@ def test_an_absent_server_is_waited_for_with_growing_random_pauses() -> None:
             raise ServerAwayError("away", received="nobody listens")
         return "back"
 
-    assert retry_while_server_down(attempt, pause=pauses.append, told=news.append) == "back"
+    assert retry_while_server_down(attempt, pause=pauses.append, say=news.append) == "back"
     assert all(0.5 * base <= pause <= 1.5 * base for pause, base in zip(pauses, (0.2, 0.4, 0.8, 1.6), strict=True))
     assert len(news) == 1
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
+from hptransfer.execution.pool import WorkerPool
 from hptransfer.scaling.scale import _read_transfer
 from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
@@ -134,6 +136,11 @@ def test_a_gpus_lack_of_memory_is_told_by_its_type() -> None:
     assert classify_exception("RuntimeError", "CUDA error: device-side assert triggered") == "error"
 
 
+def status_of(read: Callable[[], object]) -> int:
+    """What a command that only reads a file exits with."""
+    return 0 if read() is not None else 1
+
+
 def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
     """A run with one trial under way, and what its worker says."""
     (request, *_) = grid(session)
@@ -141,7 +148,7 @@ def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
     run = _Run(
         session.store,
         session.pool,
-        "check",
+        Phase.CHECK,
         lambda event: None,
         deque(),
         Meter(Limits()),
@@ -177,10 +184,11 @@ def test_a_diverged_loss_is_finished_and_worse_than_all(tmp_path: Path, loss: fl
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/runs/landscape/study.db")
 
     told = {trial.user_attrs.get("diverged", False): trial.value for trial in study.trials}
-    assert told[True] is not None
-    assert told[False] is not None
-    assert math.isfinite(told[True])
-    assert told[True] > told[False]
+    diverged, finished = told[True], told[False]
+    assert diverged is not None
+    assert finished is not None
+    assert math.isfinite(diverged)
+    assert diverged > finished
     assert not study.best_trial.user_attrs.get("diverged", False)
 
 
@@ -260,7 +268,7 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
             whole = path.read_bytes()
             for cut in range(0, len(whole) - 2, max(1, len(whole) // 40)):
                 path.write_bytes(whole[:cut])
-                answers[path.name].add(guarded(lambda read=read: 0 if read() is not None else 1))
+                answers[path.name].add(guarded(partial(status_of, read)))
             path.write_bytes(whole)
 
     assert answers["tuned.yaml"] == {0, 2}  # cut behind the hyperparameters, those are still whole
@@ -278,6 +286,7 @@ def test_a_worker_that_is_paused_by_its_machine_goes_on(tmp_path: Path) -> None:
 
         def pause(event: Any) -> None:
             if event.kind == "finished" and not paused:
+                assert isinstance(session.pool, WorkerPool)
                 paused.extend(session.pool.pids)
                 os.kill(paused[0], signal.SIGSTOP)
                 threading.Timer(1.0, os.kill, (paused[0], signal.SIGCONT)).start()

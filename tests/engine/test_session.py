@@ -11,15 +11,16 @@ import pytest
 from hptransfer.engine.scheduler import relative_cost, run_requests
 from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.execution.pool import WorkerPool
 from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.base import Experiment
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
-from tests.support.landscape import recipe_text
+from tests.support.landscape import FINGERPRINT, recipe_text
 from tests.support.memory_store import Memory, MemoryStore
-from tests.support.sessions import FINGERPRINT, recipe_session
+from tests.support.sessions import recipe_session
 
 
 class Bench:
@@ -115,6 +116,7 @@ def test_another_seed_is_another_trial(bench: Bench) -> None:
 def test_nothing_to_run_starts_no_worker(bench: Bench) -> None:
     """An empty list costs nothing."""
     assert bench.run() == []
+    assert isinstance(bench.session.pool, WorkerPool)
     assert bench.session.pool.pids == ()
 
 

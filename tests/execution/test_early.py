@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from hptransfer.cli import app as module
 from hptransfer.engine.prestart import start_workers
@@ -101,7 +102,7 @@ def test_a_faulty_recipe_starts_nothing_and_is_told_once(
     monkeypatch.setattr("hptransfer.engine.prestart.start_early", lambda entry, workers: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text("name: 3\n")
 
-    with pytest.raises(module.typer.Exit) as ended:
+    with pytest.raises(typer.Exit) as ended:
         module.tune(str(tmp_path / "recipe.yaml"), runs=tmp_path / "runs")
 
     assert ended.value.exit_code == 2

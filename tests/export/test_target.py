@@ -174,7 +174,9 @@ def test_extrapolation_says_what_is_theory() -> None:
     assert (axes["width"]["checked_up_to"], axes["width"]["factor"]) == (64, 4.0)
     assert axes["width"]["sentence"] == "width 256 lies 4 times beyond the largest trained (64): by theory alone"
     assert axes["depth"]["sentence"] == "depth 4 lies within what was trained (up to 4)"
-    assert axes["batch_size"]["sentence"].endswith("2 times that of the checked runs: no rule and no check cover it")
+    assert str(axes["batch_size"]["sentence"]).endswith(
+        "2 times that of the checked runs: no rule and no check cover it"
+    )
     assert axes["tokens"]["factor"] == 2.0
 
 
@@ -182,7 +184,7 @@ def test_an_axis_without_rule_is_not_called_theory() -> None:
     """Under mup a deeper target is covered by nothing."""
     axes = {entry["axis"]: entry for entry in extrapolation(planned(MLP), {"widths": [16], "depths": [2]})}
 
-    assert axes["depth"]["sentence"].endswith("no rule and no check cover it")
+    assert str(axes["depth"]["sentence"]).endswith("no rule and no check cover it")
 
 
 def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
+from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.layers import layer_kinds
 from hptransfer.recipe.schema import HuggingFaceModel, StdlibText
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus, load_corpus
 from hptransfer.training.loop import TrainingSettings

@@ -145,7 +145,7 @@ def test_the_plan_says_what_attention_needs() -> None:
 
 
 # nanoGPT-mup, branch completep, configure_optimizers: (lr_scale, weight decay factor) for m_N = 4, m_L = 16, alpha 1/2
-NANOGPT_COMPLETEP = {
+NANOGPT_COMPLETEP: Mapping[Role, tuple[float, float]] = {
     Role.EMBEDDING: (1, 1),
     Role.HIDDEN_VECTOR: (0.25, 1),  # m_L^(alpha-1); its decay is 0 in the code, as GPT-2's vectors have none
     Role.HIDDEN_WEIGHT: (0.0625, 4),  # m_L^(alpha-1) / m_N, decay * m_N

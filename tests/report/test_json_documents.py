@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def report() -> TransferReport:
     )
 
 
-def _document(report: TransferReport) -> dict:
+def _document(report: TransferReport) -> dict[str, Any]:
     rows = [Measurement(n, seed, 1, "hidden", "hidden", 0.1) for n in (64, 128) for seed in range(2)]
     return transfer_document(
         report,

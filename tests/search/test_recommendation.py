@@ -12,6 +12,7 @@ import pytest
 
 from hptransfer.recipe.schema import Range
 from hptransfer.search import recommend_gp
+from hptransfer.search.gp_thompson import draw_minima
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.sampler import propose
 from hptransfer.search.space import Space
@@ -114,7 +115,7 @@ def test_divergence_in_a_corner_does_not_trap_the_search() -> None:
 
 def test_the_quasi_random_start_is_a_function_of_the_seed() -> None:
     """Same seed, same points, whatever is finished; another seed, other points."""
-    kwargs = {"count": 8, "total": 24}
+    kwargs: dict[str, Any] = {"count": 8, "total": 24}
     first = propose(PLANE, [], [], seed=0, **kwargs)
 
     assert propose(PLANE, [], [], seed=0, **kwargs) == first
@@ -161,7 +162,7 @@ def test_few_runs_leave_a_learning_rate_steeper_above_its_optimum(monkeypatch: p
     among the surrogates that are held possible the learning rate's axis is bent upwards, and the other axis either way.
     """
     drawn: list[Surrogate] = []
-    minima = recommend_gp.draw_minima
+    minima = draw_minima
 
     def spied(surrogates: Sequence[Surrogate], *rest: Any) -> Array:
         drawn.extend(surrogates)

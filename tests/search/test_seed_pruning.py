@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from tests.support.searches import LINE, PLANE, trial
 BEST, OTHER = -6.0, -5.0
 
 
-def with_seeds(x: float, losses: Sequence[float]) -> list[Trial]:
+def with_seeds(x: float, losses: Iterable[float]) -> list[Trial]:
     """A run per loss at 2^x, with seeds 0, 1, 2, ..."""
     made = [trial(LINE, (x,), loss) for loss in losses]
     return [replace(each, seed=seed, key=f"{x}:{seed}") for seed, each in enumerate(made)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -83,7 +83,7 @@ class Folder:
 
         return build_model(GptModel(kind="gpt", context=8, head_dim=8), 64, 8)
 
-    def document(self) -> dict[str, dict[str, object]]:
+    def document(self) -> dict[str, Any]:
         """The file's content."""
-        content: dict[str, dict[str, object]] = yaml.safe_load(self.target.read_text())
+        content: dict[str, Any] = yaml.safe_load(self.target.read_text())
         return content

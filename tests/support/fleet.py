@@ -183,4 +183,5 @@ def trials_of(url: str) -> list[FrozenTrial]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5], json.loads(sys.argv[5])))
+    _, _role, _recipe, _runs, _url, _options = sys.argv
+    sys.exit(main(_role, _recipe, _runs, _url, json.loads(_options)))

@@ -58,7 +58,7 @@ class LinearRegressionSgd:
     @cached_property
     def spectrum(self) -> Array:
         """Eigenvalues of the features' covariance."""
-        return np.arange(1, self.width + 1) ** -self.decay
+        return np.asarray(np.arange(1, self.width + 1) ** -self.decay, dtype=float)
 
     @cached_property
     def initial(self) -> Array:

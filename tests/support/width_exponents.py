@@ -77,7 +77,7 @@ def with_gradients(plan_: Plan, seed: int) -> tuple[dict[str, Tensor], dict[str,
     """Parameters of an initialised MLP with the gradients of one batch, and the multipliers in its forward."""
     module = Mlp(plan_.size.width)
     AppliedPlan.from_plan(plan_).init_(module, seed=seed)
-    tensors = dict(module.named_parameters())
+    tensors: dict[str, Tensor] = dict(module.named_parameters())
     multipliers = {row.parameter.name: row.multiplier for row in plan_.rows}
     generator = torch.Generator().manual_seed(seed)
     x_Bx16 = torch.randn(64, 16, generator=generator)

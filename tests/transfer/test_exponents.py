@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.coordinate import RowVerdict
 from hptransfer.diagnostics.linearization import judge_laziness, judge_linearisation
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.oracles import IsotropicSgd

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from hptransfer.transfer.judge import AxisReport, judge, judge_axis
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial
 from tests.support.oracles import LinearRegressionSgd, exact_optimum
-from tests.support.synthetic_ladders import GRID, ladder, parabola, trial
+from tests.support.synthetic_ladders import GRID, ladder, moved, parabola, trial
 
 WIDTHS = (64, 128, 256, 512)
 #: measured sweeps of other projects (its README says what they are)
@@ -28,10 +29,10 @@ DATA = Path(__file__).parents[1] / "data"
 
 
 def _shifted(per_doubling: float, base: Callable[[float], float] = parabola) -> list[Callable[[float], float]]:
-    return [lambda x, k=k: base(x - per_doubling * k) for k in range(4)]
+    return [moved(per_doubling * k, base) for k in range(4)]
 
 
-def _judge(trials: Sequence[Trial], transferred: float = 2**-8, **options) -> AxisReport:
+def _judge(trials: Sequence[Trial], transferred: float = 2**-8, **options: Any) -> AxisReport:
     return judge_axis(
         trials, axis="width", hyperparameter="learning_rate", transferred=transferred, reference=64, **options
     )
@@ -229,7 +230,11 @@ def test_other_hyperparameters_are_held() -> None:
     """A search over weight decay as well is cut to the tuned slice, or refused when the slice is not named."""
     trials = [replace(t, hyperparameters={**t.hyperparameters, "weight_decay": 0.1}) for t in ladder(_shifted(0.0))]
     strays = [replace(t, hyperparameters={**t.hyperparameters, "weight_decay": 0.3}) for t in trials]
-    options = {"proxy": Size(64, 2, 64, 64_000), "hyperparameter": "learning_rate", "transferred": 2**-8}
+    options: dict[str, Any] = {
+        "proxy": Size(64, 2, 64, 64_000),
+        "hyperparameter": "learning_rate",
+        "transferred": 2**-8,
+    }
     with pytest.raises(UsageError, match="only learning_rate may vary"):
         judge([*trials, *strays], **options)
     assert judge([*trials, *strays], held={"weight_decay": 0.1}, **options) == judge(trials, **options)

@@ -32,7 +32,7 @@ FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03
 def truth(width: int, x: float, drift: float) -> float:
     """Loss at log2 value x: a power law at the optimum, which starts at -8 and drifts, and a parabola about it."""
     best = -8 + drift * math.log2(width / 64)
-    return FLOOR + GAIN * width**-EXPONENT + CURVATURE * (x - best) ** 2
+    return float(FLOOR + GAIN * width**-EXPONENT + CURVATURE * (x - best) ** 2)
 
 
 def report(drift: float) -> AxisReport:

@@ -19,7 +19,7 @@ from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge, judge_axis
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
-from tests.support.synthetic_ladders import BEND, ladder, parabola
+from tests.support.synthetic_ladders import BEND, ladder, moved, parabola
 
 #: losses (nats per byte) of the trials that `hptransfer run recipes/gpt.yaml` trained for its two ladders
 GPT = Path(__file__).parents[1] / "data" / "gpt_ladder.csv"
@@ -35,7 +35,7 @@ TRANSFERS, DRIFTS, OPEN = ("TRANSFERS", 0), ("DRIFTS", 1), ("INCONCLUSIVE", 3)
 @cache
 def drifting(criteria: TransferCriteria) -> AxisReport:
     """Widths 64 to 512 whose optimum drifts, judged at the value that is best at width 64; three seeds, 0.1% noise."""
-    losses = [lambda x, k=k: parabola(x - DRIFT * k) for k in range(4)]
+    losses = [moved(DRIFT * k) for k in range(4)]
     trials = ladder(losses, noise=0.001, seeds=3)
     return judge_axis(
         trials, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64, criteria=criteria

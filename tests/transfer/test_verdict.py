@@ -33,7 +33,7 @@ def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> Non
 def test_axes_combine_to_the_worst(parts: list[str], whole: str) -> None:
     """Any DRIFTS decides, then any INCONCLUSIVE, whatever the order."""
     for order in itertools.permutations(parts):
-        assert Verdict.combine(Verdict(part) for part in order) is Verdict(whole)
+        assert Verdict.combine(Verdict[part] for part in order) is Verdict[whole]
 
 
 def test_a_verdict_is_its_word() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ _OPTIMUM = Optimum(
 
 
 def _ladder(
-    drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum
+    drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum: Any
 ) -> Ladder:
     sizes = tuple(
         SizeEvidence(64 * 2**step, _OPTIMUM, loss, regret, regret, regret, Interval(0.01, 0.005, 0.02), (), True, ())
@@ -56,7 +57,7 @@ _REGRETS = (
 
 @pytest.mark.parametrize(("drift", "regret"), list(product(_DRIFTS, _REGRETS)))
 @pytest.mark.parametrize("edge", [{}, {"edge": "low", "low": -_INF}, {"edge": "high", "high": _INF}])
-def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, object]) -> None:
+def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, Any]) -> None:
     """Open and infinite intervals once overflowed a number of seeds; there is a sentence for every one."""
     advice = settle_by(_ladder(drift, regret, **edge))
     assert advice.endswith(".")
