@@ -21,7 +21,7 @@ from hptransfer.transfer.judge import AxisReport, judge, judge_axis
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial
 from tests.support.oracles import LinearRegressionSgd, exact_optimum
-from tests.support.synthetic_ladders import GRID, ladder, moved, parabola, trial
+from tests.support.synthetic_ladders import BEND, GRID, ladder, moved, parabola, trial
 
 WIDTHS = (64, 128, 256, 512)
 #: measured sweeps of other projects (its README says what they are)
@@ -176,6 +176,55 @@ def test_transfer_is_fast_when_regret_is_small_against_the_gain() -> None:
     report = _judge(ladder(_shifted(0.0), noise=0.001))
     assert report.rho is not None
     assert report.rho.high < 0.05
+
+
+def test_rho_is_that_of_the_largest_size() -> None:
+    """0.3 octaves per doubling: 0.9 octaves off at width 512, where 0.3 nats were gained on the way from width 64."""
+    report = _judge(ladder(_shifted(0.3), noise=0.0002, seeds=3))
+    assert report.rho is not None
+    assert report.rho.contains(BEND * 0.9**2 / 0.3)
+    assert not report.rho.contains(BEND * 0.6**2 / 0.2)  # width 256
+
+
+def test_a_size_without_a_curve_leaves_open_whether_growing_helps() -> None:
+    """Two usable values show no optimum: nothing is compared with it, and the other sizes are judged."""
+    trials = [
+        t
+        for t in ladder(_shifted(0.0), noise=0.001)
+        if t.size.width != 128 or t.hyperparameters["learning_rate"] < 2**-9
+    ]
+    few = {t.hyperparameters["learning_rate"] for t in trials if t.size.width == 128}
+    report = _judge([t for t in trials if t.size.width != 128 or t.hyperparameters["learning_rate"] in sorted(few)[:2]])
+
+    assert any("under three usable values" in limit for limit in report.limits)
+    assert report.wider_is_not_worse is True  # from width 256 to 512
+
+
+@pytest.mark.parametrize(("widths", "verdict"), [((64, 128, 256), "TRANSFERS"), ((64, 96, 128), "INCONCLUSIVE")])
+def test_three_sizes_over_four_times_are_just_enough(widths: tuple[int, ...], verdict: str) -> None:
+    """The rule's own numbers: at least 3 sizes over at least 4x."""
+    assert _judge(ladder([parabola] * 3, widths, noise=0.0005, seeds=3)).verdict == verdict
+
+
+def test_a_single_seed_is_named_as_what_is_missing() -> None:
+    """And only a single one."""
+    said = "a single seed does not show how noisy the losses are"
+
+    assert said in _judge(ladder(_shifted(0.0), seeds=1, noise=0.001)).sentence
+    assert said not in _judge(ladder(_shifted(0.2), seeds=2, noise=0.001)).sentence
+
+
+def test_a_value_below_the_divergence_that_was_not_tried_is_open_and_not_lost() -> None:
+    """Between the last value that trained and the first that diverged nobody knows; from there on it is lost."""
+    cliff = [parabola, parabola, parabola, lambda x: parabola(x) if x < -7.9 else math.inf]
+    trials = [
+        t for t in ladder(cliff, noise=0.001) if t.size.width != 512 or t.hyperparameters["learning_rate"] != 2**-7.5
+    ]
+    between, beyond = _judge(trials, transferred=2**-7.8), _judge(trials, transferred=2**-7)
+
+    assert between.regret.low < 0.0025
+    assert between.regret.high == math.inf
+    assert beyond.regret.low == math.inf
 
 
 def test_rho_is_undefined_without_a_gain() -> None:

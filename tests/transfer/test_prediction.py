@@ -126,6 +126,27 @@ def test_optima_that_are_known_exactly_still_scatter_about_their_line() -> None:
     assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.049, abs=0.001)
 
 
+def test_an_error_of_each_optimum_adds_to_the_scatter() -> None:
+    """Errors of 0.1 octaves and scatter of 0.05: 1.96 * sqrt(0.1^2 + 0.05^2) / sqrt(4) = 0.110 octaves."""
+    noisy = tuple(replace(rung, spread=0.1) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, noisy, Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.1096, abs=0.0005)
+
+
+def test_the_penalty_is_curvature_times_squared_octaves() -> None:
+    """One octave off the optimum at 0.03 nats per squared octave; the ends follow from the optimum's interval."""
+    facts = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-7)
+    off = (found.optimum.high - found.optimum.low) / 2
+
+    assert found.penalty is not None
+    assert found.penalty.estimate == pytest.approx(0.03)
+    assert found.penalty.low == pytest.approx(0.03 * (1 - off) ** 2)
+    assert found.penalty.high == pytest.approx(0.03 * (1 + off) ** 2)
+
+
 def test_an_open_drift_leaves_the_optimum_open() -> None:
     """What is not known is not predicted."""
     facts = AxisFacts("width", 64, rungs((64, 128, 256), 8), Interval(0.0, -math.inf, 0.1))

@@ -97,3 +97,32 @@ def test_more_seeds_are_priced() -> None:
     points = tuple(Point(x, seed, 3.0, flops=1e9) for x in (-8.0, -7.0) for seed in range(2))
     priced = replace(ladder, sizes=tuple(replace(size, points=points) for size in ladder.sizes))
     assert settle_by(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
+
+
+def test_the_regret_decides_the_number_of_seeds_where_it_is_what_is_open() -> None:
+    """Half width 0.15% must fall to the 0.1% between estimate and bound: 1.5^2 times the two seeds, rounded up."""
+    advice = settle_by(_ladder(Interval(0, -0.1, 0.1), Interval(0.0015, 0.0005, 0.0035)))
+
+    assert "about 5 seeds per value instead of 2" in advice.lower()
+
+
+def test_a_ladder_that_is_too_short_gets_another_size() -> None:
+    """Four sizes, but over 4x only."""
+    ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
+    short = tuple(replace(size, value=value) for size, value in zip(ladder.sizes, (64, 96, 128, 256), strict=True))
+    advice = settle_by(replace(ladder, sizes=short))
+
+    assert "add 1 size so that the ladder spans at least 8x in width" in advice.lower()
+
+
+def test_limits_are_named_where_they_apply_and_nowhere_else() -> None:
+    """A clean ladder over 8x has none; one without the proxy's runs, or that is less forgiving when large, says so."""
+    ladder = _ladder(Interval(0, -0.1, 0.1), Interval(0, 0, 0.001))
+    without = replace(ladder, reference=32)
+
+    assert limits_of(ladder) == ()
+    assert limits_of(ladder, growth=Interval(0.1, 0.05, 0.15)) == ()
+    assert limits_of(without) == ("The ladder has no runs at the proxy's own width 32.",)
+    assert [limit.split(",")[0] for limit in limits_of(ladder, growth=Interval(0.5, 0.3, 0.7))] == [
+        "The larger the width"
+    ]
