@@ -25,9 +25,10 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import STEADIED_VALUES, Decision, Rounds
 from hptransfer.search.space import Axis, Space
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import run_trial
+from hptransfer.trainers._torch_runs import train_trial
+from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
+from hptransfer.trials.trial import Trial, TrialState
 
 _SEEDS = 4
 _SPACE = Space((Axis("learning_rate", 2.0**-12, 2.0**-2, True),))
@@ -98,9 +99,9 @@ def stop_trials() -> None:
     recipe, root = loaded.recipe, loaded.path.parent.absolute()
     size, steps = recipe.size(64, 2), recipe.steps(recipe.size(64, 2))
     table = {
-        (index / 2, seed): trial_from_dict(
-            run_trial(TrialSpec(recipe, root, size, {"learning_rate": 2.0 ** (index / 2)}, seed).payload())
-        )
+        (index / 2, seed): train_trial(
+            TrialMessage.of(TrialSpec(recipe, root, size, {"learning_rate": 2.0 ** (index / 2)}, seed), "")
+        ).finished()
         for index in range(-24, -3)
         for seed in range(_SEEDS)
     }

@@ -31,7 +31,7 @@ from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
-from hptransfer.trainers.torch import planned
+from hptransfer.trainers._torch_runs import planned
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
@@ -188,12 +188,13 @@ def final_runs(session: Session, values: Any, size: Size, seeds: int) -> list[Tr
     requests = [
         TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED + seed) for seed in range(seeds)
     ]
-    return run_requests(requests, session.store, session.pool, fingerprint=session.fingerprint, phase=Phase.CHECK)
+    return run_requests(requests, session.store, session.pool, identity=session.identity, phase=Phase.CHECK)
 
 
 def check_target(session: Session, values: Any, size: Size, path: Path) -> None:
     """The file that `scale` writes holds what the final runs train with; nothing was checked, so it is forced."""
-    scale(session.loaded, session.folder, session.loaded.recipe.name, force=True, size=size, output=path)
+    made = scale(session.loaded, session.folder, session.loaded.recipe.name, force=True, size=size)
+    path.write_text(made.text, encoding="utf-8")
     trained = group_rows(planned(TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED)).rows)
     written = load_plan(path).groups
     for mine, theirs in zip(trained, written, strict=True):

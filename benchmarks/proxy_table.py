@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trainers.torch import run_trial
+from hptransfer.trainers._torch_runs import train_trial
+from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.spec import TrialSpec
 
 _ROOT = Path(__file__).resolve().parent
@@ -37,8 +38,9 @@ def write(path: Path, names: Sequence[str], points: Iterable[tuple[float, ...]],
         table.writerow([*(f"log2_{name}" for name in names), *(f"seed_{seed}" for seed in seeds)])
         for point in points:
             values = {name: math.exp2(x) for name, x in zip(names, point, strict=True)}
-            losses = [run_trial(TrialSpec(recipe, root, size, values, seed).payload())["loss"] for seed in seeds]
-            table.writerow([*point, *("" if loss is None else f"{loss:.5f}" for loss in losses)])
+            specs = [TrialSpec(recipe, root, size, values, seed) for seed in seeds]
+            losses = [train_trial(TrialMessage.of(spec, "")).finished().loss for spec in specs]
+            table.writerow([*point, *(f"{loss:.5f}" if math.isfinite(loss) else "" for loss in losses)])
             file.flush()
 
 

@@ -6,8 +6,21 @@ recipe); 3 inconclusive or out of budget; 4 environment or storage; 130 and 143 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: str) -> str:
+    """The text on one line, without characters that move a cursor, change colours, reorder or hide text.
+
+    Args:
+        text: from a file or another process, which may try to steer a terminal or a log.
+    """
+    spaced = text.translate({ord(character): " " for character in "\t\n\r\u2028\u2029"})
+    return "".join(character for character in spaced if unicodedata.category(character) not in _HIDDEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class Registry(Generic[Entry]):
 
     def accepts(self, name: str) -> bool:
         """Whether `name` may be looked up: a known name, or, where users may add entries, a `module:attribute`."""
-        return name in self.names or (self.group is not None and ":" in name)
+        # packages are searched for entry points last, because that takes a tenth of a second
+        return name in self.built_in or (self.group is not None and (":" in name or name in self.names))
 
     def look_up(self, name: str) -> Entry:
         """The entry of a name.

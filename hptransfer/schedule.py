@@ -14,7 +14,7 @@ def schedule_factor(schedule: Schedule, step: int, steps: int, warmup: float) ->
     Args:
         schedule: after warmup constant, or down to zero (which step number `steps` would reach).
         step: counts from 0, below `steps`.
-        steps: of the whole run.
+        steps: optimizer steps of the whole run, at least 1.
         warmup: share of the steps over which the rate rises linearly; its first step is above zero, since a step
             with rate zero would be wasted.
 

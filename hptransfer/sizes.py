@@ -33,7 +33,7 @@ class Size:
         """Short name used for studies, tables and file names, for example `w128-d2`."""
         return f"w{self.width}-d{self.depth}"
 
-    def label_beside(self, usual: Size) -> str:
+    def label_relative_to(self, usual: Size) -> str:
         """The label with batch and tokens where they are not the usual ones, for example `w128-d2-b256-t1000000`."""
         batch = "" if self.batch_size == usual.batch_size else f"-b{self.batch_size}"
         return self.label + batch + ("" if self.tokens == usual.tokens else f"-t{self.tokens}")

@@ -41,7 +41,7 @@ class Artifact(BaseModel):
 
         Raises:
             UsageError: the file cannot be read, is not what the command wrote, or has another format number.
-            Exception: what `missing` makes.
+            Exception: there is no such file: the one that `missing` makes.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -53,7 +53,12 @@ class Artifact(BaseModel):
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:
-        """The content of a file's text; see `read`."""
+        """The content of a file's text; see `read`.
+
+        Args:
+            text: YAML or JSON, by the suffix of `path`.
+            path: of the file, for messages.
+        """
         rule = f"{path.name} must be what `{cls.WRITER}` wrote"
         try:
             data: Any = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -68,8 +73,8 @@ class Artifact(BaseModel):
             )
         try:
             return cls.model_validate_json(json.dumps(data))
-        except (ValidationError, ValueError) as error:
-            raise UsageError(rule, received=f"{path}: {_first(error)}") from None
+        except (ValidationError, ValueError, TypeError) as error:  # a date is YAML, but no JSON
+            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
 
     def to_json(self) -> str:
         """The content as JSON text."""
@@ -77,6 +82,9 @@ class Artifact(BaseModel):
 
     def write_json(self, path: Path) -> None:
         """Writes the file as JSON, whole or not at all.
+
+        Args:
+            path: of the file; its folder exists.
 
         Raises:
             UsageError: the path cannot be written.
@@ -91,3 +99,9 @@ def _first(error: Exception) -> str:
         fault = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
     return str(error).splitlines()[0][:200]
+
+
+def _hint(error: Exception, path: Path) -> str | None:
+    """PyYAML follows YAML 1.1, which reads 1e-3 as text."""
+    types = {fault["type"] for fault in error.errors()} if isinstance(error, ValidationError) else set()
+    return "write numbers with a point: 1.0e-3" if "float_type" in types and path.suffix != ".json" else None

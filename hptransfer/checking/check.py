@@ -90,7 +90,7 @@ def check(
     values = tuned["hyperparameters"]
     designs = [CheckDesign(loaded.recipe, session.root, values, each) for each in loaded.recipe.check.checked]
     console = Console(quiet=not show, highlight=False)
-    coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.fingerprint)
+    coordinate = check_coordinates(designs[0], session.pool, folder.path / "coordinate.json", session.identity)
     print_coordinates(coordinate.reports, console)
     print_laziness(coordinate.laziness, console)
     climbs, reports = [], []
@@ -117,11 +117,11 @@ def check(
     print_collapse(collapse, console)
     sharp = None
     if sharpness or loaded.recipe.check.sharpness:
-        sharp = check_sharpness(first, session.pool, folder.path / "sharpness.json", session.fingerprint)
+        sharp = check_sharpness(first, session.pool, folder.path / "sharpness.json", session.identity)
         print_sharpness(sharp, console)
     noisy = None
     if noise_scale or loaded.recipe.check.noise_scale:
-        noisy = check_noise_scale(first, session.pool, folder.path / "noise-scale.json", session.fingerprint)
+        noisy = check_noise_scale(first, session.pool, folder.path / "noise-scale.json", session.identity)
         print_noise_scale(noisy, console)
     document = transfer_document(
         report,
@@ -139,7 +139,7 @@ def check(
     spent = spent_on(session.store.trials(), session.costs.of_target())
     document["spent"] = to_document(spent)
     files = _write(session, report, document)
-    session.tracking.result("check", document)
+    session.announce("check", document)
     console.print(spent.sentence)
     _compare_with_expectation(session, report, console)
     return CheckResult(report, coordinate.reports, document, files)
@@ -189,7 +189,7 @@ def _require_finite(trials: Sequence[Trial], usual: Size) -> None:
     if blown:
         raise InconclusiveError(
             "every size must train at some value without diverging",
-            received=f"divergence at all values of {', '.join(size.label_beside(usual) for size in blown)}",
+            received=f"divergence at all values of {', '.join(size.label_relative_to(usual) for size in blown)}",
             hint="raise `check.octaves`, or look for a mistake in the parameterization: the ladder reaches far down",
         )
 

@@ -15,6 +15,8 @@ from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.sizes import Size
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.messages import CoordinatesMessage
 from hptransfer.trials.spec import TrialSpec
 
 #: what a measurement holds; raised with it, so that caches of older versions are measured again
@@ -34,19 +36,19 @@ class CoordinateResult:
     laziness: LazinessReport | None
 
 
-def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> CoordinateResult:
+def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, identity: Identity) -> CoordinateResult:
     """Measure what is not in the cache yet and judge each axis of the design.
 
     Args:
         design: sizes and tuned values.
-        pool: whose entry is `hptransfer.trainers.tasks:work`.
+        pool: whose entry is `messages.ENTRY`.
         cache: a JSON file of earlier measurements, by content; written whole.
-        fingerprint: of the corpus.
+        identity: gives the runs' keys.
 
     Returns:
         The reports.
     """
-    measured = _measure(design, pool, cache, fingerprint)
+    measured = _measure(design, pool, cache, identity)
     axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
     reports = tuple(
         judge_coordinates(
@@ -69,18 +71,21 @@ def check_coordinates(design: CheckDesign, pool: TaskPool, cache: Path, fingerpr
     )
 
 
-def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str) -> dict[Size, list[Mapping[str, Any]]]:
+def _measure(
+    design: CheckDesign, pool: TaskPool, cache: Path, identity: Identity
+) -> dict[Size, list[Mapping[str, Any]]]:
     recipe = design.recipe
     values = design.held | {design.hyperparameter: design.tuned[design.hyperparameter]}
     linearised = design.sizes("depth") if recipe.check.coordinate.linearisation else ()
     requests = {
-        _key(request, fingerprint, linearisation=size in linearised): request
+        _key(request, identity, linearisation=size in linearised): request
         for size in design.all_sizes()
         for seed in range(recipe.check.coordinate.seeds)
         for request in [TrialSpec(recipe, design.root, size, values, seed)]
     }
     payloads = {
-        key: request.coordinates_payload(linearisation=request.size in linearised) for key, request in requests.items()
+        key: CoordinatesMessage.of(request, identity.fingerprint, linearisation=request.size in linearised).payload()
+        for key, request in requests.items()
     }
     known = measure(payloads, pool, cache, "the coordinate check must be able to train a few steps at every size")
     by_size: dict[Size, list[Mapping[str, Any]]] = {}
@@ -89,7 +94,7 @@ def _measure(design: CheckDesign, pool: TaskPool, cache: Path, fingerprint: str)
     return by_size
 
 
-def _key(request: TrialSpec, fingerprint: str, *, linearisation: bool) -> str:
+def _key(request: TrialSpec, identity: Identity, *, linearisation: bool) -> str:
     steps = ",".join(map(str, request.recipe.check.coordinate.steps))
     measured = f"{steps}:linearisation" if linearisation else steps
-    return hashlib.sha256(f"{request.key(fingerprint)}:{measured}:{_FORMAT}".encode()).hexdigest()
+    return hashlib.sha256(f"{identity.key(request)}:{measured}:{_FORMAT}".encode()).hexdigest()

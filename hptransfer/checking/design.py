@@ -15,7 +15,7 @@ from hptransfer.sizes import Size
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
-from hptransfer.transfer.slices import AXES, Axis, points_by_size
+from hptransfer.transfer.slices import AXES, SizeAxis, points_by_size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -63,7 +63,7 @@ class CheckDesign:
         """Where the transferred value was tuned."""
         return self.recipe.size(self.recipe.proxy.width, self.recipe.proxy.depth)
 
-    def sizes(self, axis: Axis) -> tuple[Size, ...]:
+    def sizes(self, axis: SizeAxis) -> tuple[Size, ...]:
         """Sizes along one axis through the proxy, increasing; empty where the recipe gives none."""
         ladders = self.recipe.sizes
         values = {

@@ -9,21 +9,20 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from hptransfer.errors import UsageError
-from hptransfer.report.findings import printable
+from hptransfer.errors import UsageError, printable
 from hptransfer.report.results import (
     print_results,
     results_document,
 )
-from hptransfer.results_table.columns import NamedColumns, Roles, infer_roles
+from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import judge_group
 from hptransfer.results_table.results import Group, Results, trials_from_table
 from hptransfer.results_table.table_slices import TableSlice
 from hptransfer.scaling.registered_prediction import describe_forecast
-from hptransfer.transfer.exponents import Exponents, measure_exponents
+from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.transfer.slices import Axis
+from hptransfer.transfer.slices import SizeAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,12 @@ class _Judged:
     """One slice of the table with its judgement."""
 
     part: TableSlice
-    roles: Roles
+    roles: TableColumns
     results: Results
     judged: list[tuple[str | None, AxisReport]]
 
     @property
-    def moves(self) -> dict[str | None, Exponents]:
+    def moves(self) -> dict[str | None, AxisExponents]:
         """Local exponents by group, where the size is batch or tokens."""
         groups = self.results.groups
         found = {group.name: _exponents(group, self.roles, self.results.axis) for group in groups}
@@ -48,7 +47,7 @@ class _Judged:
 
 
 def _judge(part: TableSlice, asked: NamedColumns, conditions: Mapping[str, str], transferred: float | None) -> _Judged:
-    roles = infer_roles(part.table, asked)
+    roles = infer_columns(part.table, asked)
     found = trials_from_table(part.table, roles, conditions)
     judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
     return _Judged(part, roles, found, judged)
@@ -80,7 +79,7 @@ def _predicted(report: AxisReport, target: int) -> Prediction:
     )
 
 
-def _exponents(group: Group, roles: Roles, axis: Axis) -> Exponents | None:
+def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
     """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
     if roles.axis not in ("batch_size", "tokens") or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
         return None

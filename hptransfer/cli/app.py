@@ -20,6 +20,7 @@ from hptransfer.cli.options import (
     Format,
     Json,
     LauncherOption,
+    LintRules,
     Log,
     MaxFlops,
     MaxTime,
@@ -76,11 +77,11 @@ def options(
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="File to write.")] = Path("recipe.yaml"),
-    template: Annotated[Template, typer.Option(help="What to start from.")] = Template.QUICKSTART,
+    template: Template = "quickstart",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented recipe."""
-    dispatch("init", path=path, template=template.value, force=force)
+    dispatch("init", path=path, template=str(template), force=force)
 
 
 @app.command()
@@ -88,13 +89,14 @@ def validate(
     recipes: Annotated[
         list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
     ],
-    output_format: Annotated[Format, typer.Option("--format", help="How to print findings.")] = Format.TEXT,
+    output_format: Format = "text",
     trust: Annotated[
         bool, typer.Option("--trust", help="Build the models too; runs the code that the recipes name.")
     ] = False,
+    rules: LintRules = None,
 ) -> None:
     """Check recipes without training."""
-    dispatch("validate", recipes=recipes, output_format=output_format.value, trust=trust)
+    dispatch("validate", recipes=recipes, output_format=str(output_format), trust=trust, rules=rules or [])
 
 
 @app.command()
@@ -108,7 +110,7 @@ def plan(
     gauge: Annotated[
         str,
         typer.Option(
-            help="Where multipliers live: plain (none in forward), multipliers, table3, table8, table9, unit."
+            help="Where multipliers live: plain (none in forward), multipliers (Table 8 of Tensor Programs V), unit."
         ),
     ] = "plain",
     diff: Annotated[
@@ -267,6 +269,15 @@ def scale(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: target.yaml in the run folder.", show_default=False)
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="NAME[,NAME]",
+            help="Write it for other frameworks too, under export/; repeatable (docs/export.md).",
+            show_default=False,
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -282,6 +293,7 @@ def scale(
         output=output,
         force=force,
         as_json=as_json,
+        formats=formats or [],
     )
 
 

@@ -8,27 +8,22 @@ from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.options import Launch, OnChange, TrainingOptions
+from hptransfer.recipe.library import templates
+from hptransfer.report.findings import FORMATS
 
-
-class Template(StrEnum):
-    """Recipes that `init` can write."""
-
-    QUICKSTART = "quickstart"
-    GPT = "gpt"
-
-
-class Format(StrEnum):
-    """Forms in which `validate` prints findings."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
+# typer takes choices as enumerations; these are made of names that are known without importing what they name
+if TYPE_CHECKING:
+    _FormatName: TypeAlias = str
+    _TemplateName: TypeAlias = str
+else:
+    _FormatName = StrEnum("Format", {name: name for name in FORMATS.names})
+    _TemplateName = StrEnum("Template", {name: name for name in templates()})
 
 
 class Tracker(StrEnum):
@@ -88,6 +83,17 @@ Runs = Annotated[Path, typer.Option(metavar="DIR", help="Folder of run folders; 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="Trials at a time, each in a process with one thread.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Template = Annotated[_TemplateName, typer.Option(help="What to start from.")]
+Format = Annotated[_FormatName, typer.Option("--format", help="How to print findings.")]
+LintRules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rules",
+        metavar="MODULE:ATTRIBUTE",
+        help="Lint rules of your own; repeatable (docs/lint.md).",
+        show_default=False,
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option(

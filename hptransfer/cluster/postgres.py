@@ -111,7 +111,7 @@ def connect(address: Address) -> psycopg.Connection[tuple[Any, ...]]:
     Raises:
         UsageError: psycopg is not installed.
         ServerAwayError: the server cannot be reached now.
-        MachineError: it refuses.
+        MachineError: the server refuses this connection.
     """
     try:
         import psycopg

@@ -56,11 +56,11 @@ class Claim:
     """A task that this worker holds.
 
     Attributes:
-        task_id: the queue's number.
+        task_id: the queue's number of the task.
         key: identifies the task by content.
         payload: what to run, as submitted.
         limits: what the task may take.
-        token: the fencing token.
+        token: the fencing token, a number that grows with every claim of the task.
     """
 
     task_id: int
@@ -92,8 +92,8 @@ class Lease:
     """A task that a worker holds.
 
     Attributes:
-        task_id: the queue's number.
-        worker: who took it.
+        task_id: the queue's number of the task.
+        worker: name of the worker that took it, host and process id.
         seconds: until the lease ends; negative when it ended and nobody noticed yet.
     """
 
@@ -106,7 +106,7 @@ class TaskQueue:
     """The tasks of one study. The connection is made when first needed, and again after it broke.
 
     Args:
-        address: of the database.
+        address: address of the database.
         study_id: the study's number there.
 
     Raises:

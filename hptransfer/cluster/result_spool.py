@@ -17,7 +17,7 @@ class SpooledResult:
 
     Attributes:
         study_id: number of the study in its database.
-        task_id: the queue's number.
+        task_id: the queue's number of the task.
         token: the fencing token of the claim.
         outcome: how the task ended.
     """

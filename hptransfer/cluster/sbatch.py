@@ -54,10 +54,10 @@ class ArrayJob:
     """What to ask Slurm for.
 
     Attributes:
-        name: the recipe's.
+        name: the recipe's name.
         address: of the database, without a password.
         command: what each task runs.
-        tasks: workers.
+        tasks: number of workers, one per task of the array.
         time: limit of each, in Slurm's form.
         cpus: per worker, which are also its threads.
         folder: for the tasks' output, absolute.

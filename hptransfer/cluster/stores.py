@@ -33,7 +33,7 @@ def open_store(address: str | Path, experiment: Experiment) -> TrialStore:
     Args:
         address: the path of a database file, created where missing; or the URL of a server where the recipe's study
             exists, which this process then coordinates.
-        experiment: whose trials.
+        experiment: which trials, and how their studies are named.
 
     Raises:
         UsageError: nothing opens such an address, or there is no such study.

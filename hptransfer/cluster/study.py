@@ -38,7 +38,7 @@ class StudyTerms:
         recipe: sha256 (hex) of the recipe.
         data: fingerprint of its data, sha256 (hex).
         optuna: version of Optuna, whose tables the server holds.
-        torch: version of torch.
+        torch: version of torch, which trains.
     """
 
     hptransfer: str
@@ -56,7 +56,7 @@ def terms_of(loaded: LoadedRecipe, fingerprint: str) -> StudyTerms:
     """The terms of this process.
 
     Args:
-        loaded: the recipe.
+        loaded: the recipe with its hash.
         fingerprint: of its data, sha256 (hex).
     """
     return StudyTerms(__version__, loaded.hash, fingerprint, metadata.version("optuna"), metadata.version("torch"))
@@ -67,9 +67,9 @@ class SharedStudy:
     """A study that exists.
 
     Attributes:
-        address: of the database.
-        study_id: its number there.
-        name: the recipe's.
+        address: address of the database.
+        study_id: number of the study in that database, from 1.
+        name: name of the recipe, and so of the study.
         terms: the text of its `StudyTerms`.
     """
 
@@ -92,8 +92,8 @@ def create_study(address: Address, name: str, terms: StudyTerms, *, update: bool
     """Make the tables and the study, whichever is missing. Any number of processes may do so at the same moment.
 
     Args:
-        address: of the database.
-        name: the recipe's name.
+        address: address of the database.
+        name: name of the recipe, and so of the study.
         terms: what those who join must share.
         update: replace the terms of a study that exists with others; tasks that wait are withdrawn.
 
@@ -128,8 +128,8 @@ def find_study(address: Address, name: str) -> SharedStudy:
     """The study of this name, whatever its terms. Creates nothing.
 
     Args:
-        address: of the database.
-        name: the recipe's name.
+        address: address of the database.
+        name: name of the recipe, and so of the study.
 
     Raises:
         UsageError: there is no such study.
@@ -151,8 +151,8 @@ def join(storage: str, loaded: LoadedRecipe, fingerprint: str) -> SharedStudy:
     """The recipe's study on a server.
 
     Args:
-        storage: the database's address.
-        loaded: the recipe.
+        storage: the database's address, a URL without password.
+        loaded: the recipe with its hash.
         fingerprint: of its data, sha256 (hex).
 
     Raises:
@@ -221,7 +221,7 @@ class StudyState:
     Attributes:
         terms: text of its `StudyTerms`; others than at joining when the study was updated since.
         ended: how a command that a worker led ended last; None where none did.
-        endings: how many did.
+        endings: how many such commands ended so far.
         coordinated: whether a process holds the lock now.
     """
 

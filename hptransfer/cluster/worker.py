@@ -70,7 +70,7 @@ def work(
         study: the study, which this process joined.
         loaded: the recipe; trials are trained as this copy says.
         spool: folder for results until they are delivered.
-        limits: when to stop.
+        limits: when the worker stops by itself.
         entry: "module:function" that trains a payload.
         say: called with a sentence for each thing that happens.
         leading: coordinates the study when nobody else does; None leaves that to others.

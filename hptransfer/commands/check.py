@@ -10,8 +10,8 @@ from hptransfer.checking.check import check
 from hptransfer.checking.forecast import wanted_trials
 from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.report.session import session_of
 
 
 def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:

@@ -18,7 +18,7 @@ from hptransfer.report.results import (
 )
 from hptransfer.results_table.columns import NamedColumns
 from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.results import selected
+from hptransfer.results_table.results import select_rows
 from hptransfer.results_table.table_slices import slice_table
 from hptransfer.transfer.verdict import Verdict
 
@@ -66,7 +66,7 @@ def check_results_command(
         raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(value_column)} columns")
     conditions = dict(_condition(text) for text in where)
     table = read_table(results)
-    kept = table if len(value_column) < 2 else selected(table, conditions)
+    kept = table if len(value_column) < 2 else select_rows(table, conditions)
     found = [
         _judge(
             part, NamedColumns(size_column, part.value, loss_column, seed_column, group_column), conditions, transferred

@@ -8,12 +8,16 @@ import sys
 from rich.console import Console
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.gauge import GAUGES, Gauge
+from hptransfer.models.api import plan_recipe
+from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
 from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
-from hptransfer.scaling.plan import _PIPE_WIDTH, _with, plan_recipe, wanted_size
+from hptransfer.scaling.plan import wanted_size
+
+#: columns of a table that goes into a file or a pipe, where nothing wraps
+_PIPE_WIDTH = 240
 
 
 def plan_command(
@@ -50,14 +54,12 @@ def plan_command(
     loaded = load_recipe(recipe)
     size = wanted_size(loaded.recipe, width, depth)
     values = defaults(loaded.recipe.training)
-    chosen: Gauge | None = next((known for known in GAUGES if known == gauge), None)
-    if chosen is None:
-        raise UsageError(f"the gauge must be one of {', '.join(GAUGES)}", received=gauge)
+    chosen = gauge_named(gauge)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     if diff is not None:
-        before, after = (_with(loaded.recipe, name, size, values, chosen) for name in diff)
+        before, after = (plan_recipe(loaded.recipe, size, values, chosen, name) for name in diff)
         if as_json:
             print(json.dumps(diff_document(before, after), indent=2, allow_nan=False))
         elif as_markdown:

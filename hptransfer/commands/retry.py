@@ -21,7 +21,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         reference: a recipe, or a run folder's path or name.
         runs: the folder of run folders.
         cause: "error", "out of memory", "timeout"; none for all of them.
-        as_json: print JSON.
+        as_json: print JSON instead of a sentence.
         storage: address of a database, where the trials are there and not in the folder.
 
     Returns:
@@ -34,7 +34,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = Experiment(recipe.name, found.identity.experiment, dict(recipe.tune.space.items()), size)
+    experiment = Experiment(recipe.name, found.experiment or "", dict(recipe.tune.space.items()), size)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
         contextlib.closing(open_store(storage or folder.study, experiment)) as store,

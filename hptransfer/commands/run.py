@@ -8,7 +8,10 @@ from rich.console import Console
 
 from hptransfer.checking.check import check
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
+from hptransfer.files import write_atomically
+from hptransfer.report.json_documents import to_document
+from hptransfer.report.scale import describe_scaled
+from hptransfer.report.session import session_of
 from hptransfer.scaling.scale import scale
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.tuning.result import tuned_document
@@ -34,8 +37,10 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         verdict = checked.report.verdict
         target = None
         if force or verdict is Verdict.TRANSFERS:
-            target = scale(session.loaded, session.folder, options.recipe, force=force)
-            console.print(target.summary, markup=False, soft_wrap=True)
+            scaled = scale(session.loaded, session.folder, options.recipe, force=force)
+            write_atomically(session.folder.target, scaled.text)
+            target = scaled.target
+            console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
             console.print(f"no target.yaml: a {verdict} verdict does not support one (--force writes it all the same)")
         console.print(f"results in {session.folder.path}", soft_wrap=True)
@@ -43,7 +48,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         document = {
             "tuned": tuned_document(tuned),
             "transfer": checked.document,
-            "target": None if target is None else target.document,
+            "target": None if target is None else to_document(target.document),
         }
         print(json.dumps(document, indent=2, allow_nan=False))
     return verdict.exit_status

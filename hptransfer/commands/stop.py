@@ -23,7 +23,7 @@ def stop_command(reference: str, runs: Path, now: bool, wait: bool, quiet: bool)
         runs: the folder of run folders.
         now: do not wait for running trials: they are interrupted, and trained again later.
         wait: return when it has ended.
-        quiet: say nothing.
+        quiet: print nothing to stderr.
 
     Returns:
         0, also where nothing runs.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.study import create_study, terms_of
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.recipe.load import load_recipe
 
 

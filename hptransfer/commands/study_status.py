@@ -17,7 +17,7 @@ def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int
     Args:
         recipe: path or name of a recipe; only its name matters, versions and data may differ.
         storage: address of the database; default: HPTRANSFER_STORAGE.
-        as_json: print JSON.
+        as_json: print JSON instead of sentences.
 
     Returns:
         0.

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from hptransfer.engine.forecast import forecast
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import session_of
 from hptransfer.report.forecast import forecast_document, print_forecast
+from hptransfer.report.session import session_of
 from hptransfer.tuning.forecast import wanted_trials
 from hptransfer.tuning.result import (
     tuned_document,

@@ -10,12 +10,12 @@ from hptransfer.cluster.leader import Lead
 from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
 from hptransfer.cluster.study import join_study, terms_of
 from hptransfer.cluster.worker import NAME, WorkerLimits, work
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import Launch
 from hptransfer.engine.process_launch import with_processes
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.messages import ENTRY
 
 
 def worker_command(
@@ -32,7 +32,7 @@ def worker_command(
     processes: int | None,
     quiet: bool,
 ) -> int:
-    """Train trials until told to stop, idle for too long, or the study's command ended.
+    """Train trials until there is a reason to stop: a signal, no work for too long, or the study's command ended.
 
     Args:
         recipe: path or name of a recipe, the same as everywhere else.
@@ -43,15 +43,15 @@ def worker_command(
         lease: seconds after which a silent worker's trial is given to another.
         lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
         workers: with `lead`, trials in the queue at a time.
-        launcher: see `Launch`.
+        launcher: what starts the processes of a trial; see `Launch`.
         processes: that train one trial together on this host.
         quiet: say nothing but errors.
 
     Returns:
-        0: it stopped as told; 130, 143 after Ctrl-C or SIGTERM.
+        0: it stopped by itself; 130, 143 after Ctrl-C or SIGTERM.
 
     Raises:
-        RecipeError, UsageError: it cannot join the study, or not train as told.
+        RecipeError, UsageError: it cannot join the study, or an option cannot be combined with the recipe.
         MachineError: the server was away for too long, or trials keep failing here.
     """
     loaded = with_processes(load_recipe(recipe), Launch(launcher, processes))

@@ -1,3 +1,6 @@
-"""Data: sources of training text, read without torch."""
+"""Sources of training text, read without torch: one file each; users add theirs by entry point or `module:attribute`.
 
-__all__ = ["corpus"]
+`base` reads whatever a recipe's `data` section names; `training.data` makes batches of it.
+"""
+
+__all__ = ["base", "text"]

@@ -1,6 +1,7 @@
 """Engine: sessions that train trials within a budget and survive what goes wrong."""
 
 __all__ = [
+    "events",
     "flops",
     "forecast",
     "measurement_cache",

@@ -27,7 +27,7 @@ class Limits:
         trials: finished trials in all, over all interruptions.
         flops: of finished trials in all, over all interruptions.
         seconds: of wall time of this command.
-        trial: of each trial.
+        trial: time and memory of each trial.
     """
 
     trials: int | None = None
@@ -64,7 +64,7 @@ class Meter:
     """Says whether one more trial may start. Its clock starts when it is made.
 
     Args:
-        limits: of the command.
+        limits: the budget of the command.
         costs: FLOPs by size; asked only where FLOPs are limited.
     """
 
@@ -85,7 +85,16 @@ class Meter:
             self._flops |= self._costs.of(unknown)
 
     def blocking_limit(self, finished: Collection[Trial], running: Collection[Size], wanted: Size) -> str | None:
-        """Why a trial of the size `wanted` may not start beside those that run; None where it may."""
+        """Why one more trial may not start now.
+
+        Args:
+            finished: trials that the budget has paid for.
+            running: sizes of the trials under way.
+            wanted: size of the trial that should start.
+
+        Returns:
+            The limit that it would exceed, as a phrase; None where it may start.
+        """
         limits = self.limits
         if self.out_of_time:
             return f"{limits.seconds:g} s of wall time are over"

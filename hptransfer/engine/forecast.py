@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
+from hptransfer.engine.identity import identity_of
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.engine.run_lookup import identity_of
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
@@ -25,9 +25,8 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trainers.tasks import ENTRY
-from hptransfer.trainers.timing import STEPS
 from hptransfer.trials.identity import Identity
+from hptransfer.trials.messages import ENTRY, TIMED_STEPS, MeasurementMessage
 from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
@@ -41,7 +40,7 @@ class PriorWork:
     """A recipe, and what earlier commands finished for it.
 
     Attributes:
-        loaded: the recipe.
+        loaded: the recipe with its path.
         folder: its run folder, not locked; it may not exist.
         identity: what determines its trials.
         finished: finished trials in the folder, of other versions of the recipe too.
@@ -99,7 +98,7 @@ class SizeForecast:
     """Trials of one size.
 
     Attributes:
-        size: of the trials.
+        size: the size that these trials have.
         trials: number of wanted trials.
         finished: how many of them are finished.
         flops: floating point operations of one trial.
@@ -118,9 +117,9 @@ class Forecast:
     """What is left of a command, and what it would take.
 
     Attributes:
-        recipe: the recipe's name.
+        recipe: name of the recipe.
         command: "tune" or "check".
-        sizes: trials by size.
+        sizes: trials of each size, the smallest first.
         workers: trials at a time.
         seconds: wall time for what is left.
         flops: floating point operations of all wanted trials, finished ones included.
@@ -129,7 +128,7 @@ class Forecast:
         disk: bytes that the run folder grows by.
         disk_free: bytes free on the run folder's disk.
         target_flops: floating point operations of the target's run; None where they are not known.
-        fraction_of_target: `flops / target_flops`.
+        fraction_of_target: `flops / target_flops`, no unit; None where the target's are not known.
         timed: the sizes whose steps were timed, the proxy first.
         notes: what the numbers rest on and leave out.
     """
@@ -179,14 +178,15 @@ def forecast(
     require_workers_here(options.launch, options.storage)
     limits = limits_of(loaded.recipe.budget, options.budget)
     folder, root = RunFolder(options.runs / loaded.recipe.name), loaded.path.parent.absolute()
-    identity = identity_of(loaded.recipe, root, read_text(loaded.recipe.data, root).fingerprint)
+    fingerprint = read_text(loaded.recipe.data, root).fingerprint
     finished = tuple(trial for trial in read_trials(folder.study) if trial.state == "finished")
-    trials = wanted(PriorWork(loaded, folder, identity, finished))
-    notes = trials.notes
-    if (processes := loaded.recipe.training.processes) > 1:
-        alone = f"steps were timed in one process; {processes} share a trial's batches, and each worker takes as many"
-        notes = (*notes, alone)
     with WorkerPool(entry, options.workers, limits.trial) as pool:
+        identity = identity_of(loaded.recipe, root, fingerprint, pool, folder.readings, writable=False)
+        trials = wanted(PriorWork(loaded, folder, identity, finished))
+        notes = trials.notes
+        if (processes := loaded.recipe.training.processes) > 1:
+            shared = f"{processes} share a trial's batches, and each worker takes as many"
+            notes = (*notes, f"steps were timed in one process; {shared}")
         return _forecast(command, loaded.recipe, trials, notes, pool, options.runs)
 
 
@@ -224,13 +224,13 @@ def _forecast(
 
 def _time(request: TrialSpec, pool: WorkerPool, flops: float) -> Timing:
     for worker in range(pool.workers):
-        pool.submit(str(worker), request.payload() | {"task": "timing"})
+        pool.submit(str(worker), MeasurementMessage.of("timing", request).payload())
     results = []
     for _ in range(pool.workers):
         outcome = pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else f"{outcome.cause}: {outcome.message}"
-            raise MachineError(f"{STEPS} steps must train at {request.size.label} to be timed", received=said)
+            raise MachineError(f"{TIMED_STEPS} steps must train at {request.size.label} to be timed", received=said)
         results.append(outcome.value)
     slowest = {name: max(result[name] for result in results) for name in ("build", "step", "evaluation", "memory")}
     return Timing(request.size, flops, **slowest)

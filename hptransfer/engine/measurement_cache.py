@@ -1,9 +1,9 @@
-"""Measurements by worker processes that are no trials, kept by content beside the run so that none is made twice."""
+"""What workers measured or counted besides trials, kept by content in the run folder so that none is done twice."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,44 @@ from hptransfer.files import write_atomically
 from hptransfer.sizes import Size
 
 
+class MeasurementCache:
+    """Results in a JSON file, each under a hash of what determines it.
+
+    Args:
+        path: of the file, written whole; None remembers nothing.
+        writable: whether new results are kept; onlookers keep none.
+    """
+
+    def __init__(self, path: Path | None, *, writable: bool = True) -> None:
+        self._path, self._writable = path, writable
+
+    def fill(self, keys: Iterable[str], measure: Callable[[Sequence[str]], Mapping[str, Any]]) -> dict[str, Any]:
+        """The results of all keys.
+
+        Args:
+            keys: hashes of what is wanted.
+            measure: gives the results of those that are not in the file; it is not called where all are.
+        """
+        wanted = tuple(dict.fromkeys(keys))
+        known = self._read()
+        missing = [key for key in wanted if key not in known]
+        if missing:
+            found = measure(missing)
+            known |= found
+            if found and self._path is not None and self._writable:
+                write_atomically(self._path, json.dumps(known))
+        return {key: known[key] for key in wanted if key in known}
+
+    def _read(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # a cache: what cannot be read is measured again
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
 def measure(
     payloads: Mapping[str, Mapping[str, Any]], pool: TaskPool, cache: Path, what: str
 ) -> dict[str, Mapping[str, Any]]:
@@ -21,33 +59,26 @@ def measure(
 
     Args:
         payloads: by a hash of what determines the result, small sizes first; each with "size" for messages.
-        pool: whose entry is `hptransfer.trainers.tasks:work`; nothing else may be under way in it.
+        pool: of idle workers, whose entry is `messages.ENTRY`.
         cache: a JSON file of earlier results; written whole.
         what: the rule that a failure breaks ("the coordinate check must be able to ...").
 
     Raises:
         MachineError: a worker failed or never answered.
     """
-    known = _read(cache)
-    missing = [key for key in payloads if key not in known]
-    for key in reversed(missing):  # largest first, so that no worker ends with a long one
-        pool.submit(key, dict(payloads[key]))
-    for _ in missing:
-        outcome = pool.next_result()
-        if outcome is None:
-            raise MachineError("a worker must answer while tasks are under way", received="none is")
-        if isinstance(outcome, Failure):
-            size = Size(**payloads[outcome.task_id]["size"])
-            raise MachineError(what, received=f"{size.label}: {outcome.cause}: {outcome.message}")
-        known[outcome.task_id] = outcome.value
-    if missing:
-        write_atomically(cache, json.dumps(known))
-    return {key: known[key] for key in payloads}
 
+    def missing(keys: Sequence[str]) -> dict[str, Any]:
+        for key in reversed(keys):  # largest first, so that no worker ends with a long one
+            pool.submit(key, dict(payloads[key]))
+        found = {}
+        for _ in keys:
+            outcome = pool.next_result()
+            if outcome is None:
+                raise MachineError("a worker must answer while tasks are under way", received="none is")
+            if isinstance(outcome, Failure):
+                size = Size(**payloads[outcome.task_id]["size"])
+                raise MachineError(what, received=f"{size.label}: {outcome.cause}: {outcome.message}")
+            found[outcome.task_id] = outcome.value
+        return found
 
-def _read(cache: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # a cache: what cannot be read is measured again
-        return {}
-    return known if isinstance(known, dict) else {}
+    return MeasurementCache(cache).fill(payloads, missing)

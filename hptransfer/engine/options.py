@@ -15,11 +15,11 @@ class BudgetOptions:
     """What the command line says about the budget, as written; each overrides its key of the recipe's `budget`.
 
     Attributes:
-        max_trials: `--max-trials`.
-        max_flops: `--max-flops`.
-        max_time: `--max-time`.
-        trial_time: `--trial-time`.
-        trial_memory: `--trial-memory`.
+        max_trials: finished trials of the recipe in all, at least 1.
+        max_flops: floating point operations of its trials in all.
+        max_time: wall time of the command as text, "30m" or "2h".
+        trial_time: wall time of a trial as text, "90s" or "10m".
+        trial_memory: resident memory of a trial as text, "4GB".
     """
 
     max_trials: int | None = None

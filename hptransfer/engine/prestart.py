@@ -8,7 +8,7 @@ from hptransfer.errors import HptransferError
 from hptransfer.execution.early import start_early
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trainers.tasks import ENTRY
+from hptransfer.trials.messages import ENTRY
 
 
 def start_workers(command: str, recipe: str, runs: Path, workers: int) -> None:

@@ -13,7 +13,7 @@ def with_processes(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
     """The recipe with as many processes as the command line says; its hash and its trials stay the same.
 
     Args:
-        loaded: the recipe.
+        loaded: the recipe as it was read.
         launch: what the command line says.
 
     Raises:

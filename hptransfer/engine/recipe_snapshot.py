@@ -1,68 +1,39 @@
-"""The recipe that a run folder was last worked on with, and what happens when the user's file says another now."""
+"""What happens when the recipe, its code or its rules are others than those a run folder was last worked on with."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from pydantic import ValidationError
-
-from hptransfer.data.corpus import read_text
+from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot, load_snapshot, read_snapshot
+from hptransfer.data.base import read_text
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically
+from hptransfer.parameterization.applied_rules import RuleText, as_text
 from hptransfer.recipe.changes import Change, Effect, changes
 from hptransfer.recipe.load import LoadedRecipe, recipe_hash
-from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.storage.snapshot import count_finished
+from hptransfer.trainers.base import trainer_identity
+from hptransfer.trials.identity import Identity
 
-_FORMAT = 1
 _HINT = (
     "`--on-change new` goes on with the recipe as it is now (finished trials stay in study.db, unused until the recipe "
     "is as before); `--on-change keep` goes on with the recipe as it was"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeSnapshot:
-    """What `recipe.json` in a run folder holds.
+def remember(folder: RunFolder, loaded: LoadedRecipe, identity: Identity) -> None:
+    """Writes recipe.json for the next command.
 
-    Attributes:
-        recipe: as the last command worked with it.
-        fingerprint: of its data at that time.
-        file: the user's file.
+    Args:
+        folder: the run folder, locked.
+        loaded: the recipe that it is worked on with.
+        identity: of its trials.
     """
-
-    recipe: Recipe
-    fingerprint: str
-    file: str
-
-
-def read_snapshot(path: Path) -> RecipeSnapshot | None:
-    """The recipe of a run folder; None where no command remembered one, or another version's cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
-        recipe = Recipe.model_validate_json(json.dumps(content["recipe"]))
-        return RecipeSnapshot(recipe, str(content["fingerprint"]), str(content["file"]))
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        return None
-
-
-def write_snapshot(path: Path, loaded: LoadedRecipe, fingerprint: str) -> None:
-    """Writes the recipe for the next command."""
-    content: dict[str, Any] = {
-        "format": _FORMAT,
-        "file": str(loaded.path.absolute()),
-        "recipe_hash": loaded.hash,
-        "fingerprint": fingerprint,
-        "recipe": loaded.recipe.model_dump(mode="json"),
-    }
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
+    write_atomically(folder.recipe, RecipeSnapshot.of(loaded, identity).to_json())
 
 
 def reconcile_recipe(
@@ -83,7 +54,7 @@ def reconcile_recipe(
         fingerprint: of its data as they are now.
         folder: with the remembered recipe.
         finished: counts the trials in the folder's database; asked only where it matters.
-        on_change: what the user decided.
+        on_change: what the user decided; None refuses where trials would be left unused.
         say: told of accepted differences.
 
     Returns:
@@ -92,7 +63,11 @@ def reconcile_recipe(
     Raises:
         UsageError: finished trials would not be used any more and nobody said that this is meant.
     """
-    before = read_snapshot(folder.recipe)
+    try:
+        before = load_snapshot(folder.recipe)
+    except UsageError as unreadable:
+        say(f"what changed since {folder.path} was worked on is not known: {unreadable.findings[0].received}")
+        before = None
     if before is None:
         return loaded
     found = _differences(before, loaded, fingerprint)
@@ -118,7 +93,25 @@ def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str)
     if before.fingerprint != fingerprint and before.recipe.data == loaded.recipe.data:
         what = f"{before.fingerprint[:8]} (content)", f"{fingerprint[:8]} (content)"
         found.append(Change("data", *what, Effect.ANEW))
+    if before.identity is not None and before.recipe.model == loaded.recipe.model:
+        found += _changed_code(before.code, _code(loaded))
     return found
+
+
+def _code(loaded: LoadedRecipe) -> Mapping[str, str]:
+    return trainer_identity(loaded.recipe, loaded.path.parent.absolute()).code
+
+
+def _changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Change]:
+    """Local modules of the user's own code whose syntax tree is another one, or that are imported anew or no more."""
+    for module in sorted({**before, **now}):
+        old, new = before.get(module), now.get(module)
+        if old != new:
+            yield Change(f"code of {module}", _code_text(old), _code_text(new), Effect.ANEW)
+
+
+def _code_text(digest: str | None) -> str | None:
+    return None if digest is None else f"{digest[:8]} (code)"
 
 
 def _kept(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str, found: Sequence[Change]) -> LoadedRecipe:
@@ -132,6 +125,13 @@ def _kept(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str, found:
             hint="put the files back, or use `--on-change new`",
             excerpt=tuple(map(str, found)),
         )
+    if before.identity is not None and dict(before.code) != dict(_code(replace(loaded, recipe=before.recipe))):
+        raise UsageError(
+            "`--on-change keep` needs the code as it was",
+            received="it is another now",
+            hint="put the modules back, or use `--on-change new`",
+            excerpt=tuple(map(str, found)),
+        )
     # the target, the budget and the texts are the user's present wishes
     sizes = before.recipe.sizes.model_copy(update={"target": loaded.recipe.sizes.target})
     wishes = {"description": loaded.recipe.description, "budget": loaded.recipe.budget, "expect": loaded.recipe.expect}
@@ -143,3 +143,39 @@ def _counted(found: Sequence[Change]) -> str:
     count = Counter(change.effect is Effect.ANEW for change in found)
     keys = "key changed" if count[True] == 1 else "keys changed"
     return f"{count[True]} {keys} on which trials depend"
+
+
+def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> None:
+    """Says which rules, or which version of the trainer, leave finished trials unused though nothing else changed.
+
+    Args:
+        folder: with the remembered recipe.
+        loaded: the recipe as it is now.
+        identity: of its trials.
+        say: told one sentence.
+    """
+    before = read_snapshot(folder.recipe)
+    if before is None or before.identity in (None, identity.digest) or before.recipe_hash != loaded.hash:
+        return
+    trainer = f"{identity.trainer.name} {identity.trainer.version}"
+    found = [] if before.trainer == trainer else [f"trainer: {before.trainer} -> {trainer}"]
+    found += _changed_rules(before.rules, identity.rules())
+    if found and (count := count_finished(folder.study)):
+        say(f"{count} finished trials follow other rules and are not used: {'; '.join(found)}")
+
+
+def _changed_rules(
+    before: Mapping[str, Mapping[str, RuleText]], now: Mapping[str, Mapping[str, RuleText]]
+) -> list[str]:
+    found: dict[str, None] = {}
+    for pattern in {**before, **now}:
+        old_roles, new_roles = before.get(pattern, {}), now.get(pattern, {})
+        if old_roles.keys() != new_roles.keys():
+            found[f"{pattern}: {', '.join(old_roles) or 'none'} -> {', '.join(new_roles) or 'none'}"] = None
+            continue
+        for role, rules in new_roles.items():
+            for quantity in {**old_roles[role], **rules}:
+                old, new = old_roles[role].get(quantity, {}), rules.get(quantity, {})
+                if old != new:
+                    found[f"{role} {quantity}: {as_text(old)} -> {as_text(new)}"] = None
+    return list(found)

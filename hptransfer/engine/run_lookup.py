@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.corpus import read_text
-from hptransfer.engine.recipe_snapshot import read_snapshot
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.data.base import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trials.identity import Identity
-from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.legacy import legacy_experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,33 +19,18 @@ class Located:
     """A run folder.
 
     Attributes:
-        folder: not locked.
+        folder: the run folder, not locked.
         recipe: as the last command there worked with it; the user's where none remembered it.
         fingerprint: of its data at that time.
+        experiment: digest whose first 8 digits end the names of its studies; None where nobody knows it.
         reference: what the user may call it in the next command.
     """
 
     folder: RunFolder
     recipe: Recipe
     fingerprint: str
+    experiment: str | None
     reference: str
-
-    @property
-    def identity(self) -> Identity:
-        """What determines the trials of this recipe."""
-        return identity_of(self.recipe, Path(), self.fingerprint)
-
-
-def identity_of(recipe: Recipe, root: Path, fingerprint: str) -> Identity:
-    """What determines the trials of a recipe.
-
-    Args:
-        recipe: whose trials.
-        root: the recipe's folder, where data patterns start.
-        fingerprint: of its data, sha256 (hex).
-    """
-    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    return Identity(TrialSpec(recipe, root, size, {}, 0).experiment(fingerprint), fingerprint)
 
 
 def locate(reference: str, runs: Path) -> Located:
@@ -78,7 +62,7 @@ def locate(reference: str, runs: Path) -> Located:
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
-    return Located(folder, loaded.recipe, fingerprint, reference)
+    return Located(folder, loaded.recipe, fingerprint, legacy_experiment(loaded.recipe, fingerprint), reference)
 
 
 def _located(folder: RunFolder, reference: str) -> Located:
@@ -90,7 +74,7 @@ def _located(folder: RunFolder, reference: str) -> Located:
             hint="name the recipe instead of the folder",
         )
     named = reference if Path(reference).is_file() else remembered.file
-    return Located(folder, remembered.recipe, remembered.fingerprint, named)
+    return Located(folder, remembered.recipe, remembered.fingerprint, remembered.experiment, named)
 
 
 def _nearby(runs: Path) -> str | None:

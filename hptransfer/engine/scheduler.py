@@ -6,40 +6,30 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from hptransfer.engine.budget import Limits, Meter
+from hptransfer.engine.events import EventKind, OnEvent, TrialEvent
 from hptransfer.engine.failure_policy import FailurePolicy
-from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError
+from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError, UsageError
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import TaskPool
 from hptransfer.execution.signals import Interruption, signals_noted
-from hptransfer.report.progress import EventKind, TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.base import OpenTrial, TrialStore
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.messages import TrialMessage, TrialResult
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, trial_from_dict
+from hptransfer.trials.trial import Trial
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0
-
-
 #: a trial killed from outside runs once more; other failures would repeat themselves
 _MOST_KILLS = 2
-
-
 _HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
-
-
-#: (step, limit) pairs at which a trial is stopped early
-Rungs = Sequence[tuple[int, float]]
-
-
-OnEvent = Callable[[TrialEvent], None]
 
 
 def relative_cost(size: Size) -> float:
@@ -55,12 +45,11 @@ def run_requests(
     store: TrialStore,
     pool: TaskPool,
     *,
-    fingerprint: str,
+    identity: Identity,
     phase: Phase,
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
-    rungs: Mapping[str, Rungs] = MappingProxyType({}),
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
@@ -72,12 +61,11 @@ def run_requests(
         requests: wanted trials; two with one key are one trial.
         store: where results are looked up and recorded.
         pool: idle workers whose entry trains a payload.
-        fingerprint: of the data, part of a trial's key.
+        identity: gives the trials' keys.
         phase: recorded with new trials.
         on_event: told of every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None looks for neither.
-        rungs: by key, where a trial is stopped early; one that was stopped before is not run again. Others run whole.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -90,16 +78,13 @@ def run_requests(
         KeyboardInterrupt: after Ctrl-C.
         Terminated: after SIGTERM.
     """
-    keys = [request.key(fingerprint) for request in requests]
+    keys = [identity.key(request) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = []
-    done_with = {key for key in by_key if rungs.get(key) and store.stopped(key) is not None}
     for key, request in by_key.items():
         found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
             on_event(_event("reused", request, found))
-        elif key in done_with:
-            continue
         elif failed is not None:
             on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
@@ -109,7 +94,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         policy = FailurePolicy(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, phase, on_event, deque(missing), meter, policy, folder, rungs).train()
+        _Run(store, pool, identity, phase, on_event, deque(missing), meter, policy, folder).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -125,13 +110,13 @@ class _Run:
 
     store: TrialStore
     pool: TaskPool
+    identity: Identity
     phase: Phase
     on_event: OnEvent
     waiting: deque[tuple[str, TrialSpec]]
     meter: Meter
     policy: FailurePolicy
     folder: RunFolder | None
-    rungs: Mapping[str, Rungs]
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     objection: str | None = None
@@ -196,7 +181,8 @@ class _Run:
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            self.pool.submit(key, request.payload() | ({"rungs": self.rungs[key]} if self.rungs.get(key) else {}))
+            message = TrialMessage.of(request, key, self.identity.fingerprint)
+            self.pool.submit(key, message.payload())
             self.on_event(_event("started", request))
 
     def _take(self, timeout: float) -> None:
@@ -209,21 +195,27 @@ class _Run:
     def _record(self, result: Success) -> None:
         attempt = self.running[result.task_id]
         try:
-            trial = trial_from_dict(result.value)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            answer = TrialResult.parse(result.value)
+            self._require_same(answer, result.task_id, attempt.request)
+            trial = answer.finished()
+        except (UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"what the trial returned is no finished trial: {error}"
             self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
             return
-        if trial.key != result.task_id:
-            raise MachineError(
-                "data and recipe must stay the same while trials run",
-                received=f"the trial at {attempt.request.size.label} was trained on something else",
-                hint="run the same command again",
-            )
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
         self.policy.reset()
         self.on_event(_event("finished", attempt.request, trial))
+
+    def _require_same(self, answer: TrialResult, key: str, request: TrialSpec) -> None:
+        """Refuses what was trained, or would have been trained, on something else."""
+        if answer.refused is None and answer.key == key:
+            return
+        raise MachineError(
+            "data and recipe must stay the same while trials run",
+            received=f"the trial at {request.size.label}: {answer.refused or 'it was trained on something else'}",
+            hint="run the same command again",
+        )
 
     def _fail(self, failure: Failure) -> None:
         attempt = self.running.pop(failure.task_id)

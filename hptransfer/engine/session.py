@@ -1,34 +1,34 @@
-"""Running trials: what is finished is reused, what is missing is trained, every result is recorded at once."""
+"""A session: a recipe with its locked run folder, its finished trials, and workers to train more."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hptransfer.cluster.queue_pool import QueuePool
 from hptransfer.cluster.stores import open_store
 from hptransfer.cluster.study import join
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
+from hptransfer.engine.adoption import adopt_legacy_trials
 from hptransfer.engine.budget import Meter, limits_of
+from hptransfer.engine.events import Listener, OnEvent, OpenListener, TrialEvent
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.options import BudgetOptions, Launch, OnChange, TrainingOptions
+from hptransfer.engine.identity import identity_of
+from hptransfer.engine.options import BudgetOptions, Launch, OnChange
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.engine.recipe_snapshot import reconcile_recipe, write_snapshot
-from hptransfer.engine.scheduler import OnEvent, Rungs, run_requests
+from hptransfer.engine.recipe_snapshot import name_changed_rules, reconcile_recipe, remember
+from hptransfer.engine.scheduler import run_requests
 from hptransfer.execution.pool import TaskPool, WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Range
-from hptransfer.report.findings import printable
-from hptransfer.report.progress import TrialEvent
-from hptransfer.report.tracking import Tracking
 from hptransfer.storage.base import Experiment, TrialStore
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import count_finished
-from hptransfer.trainers.tasks import ENTRY
 from hptransfer.trials.identity import Identity
+from hptransfer.trials.messages import ENTRY
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
@@ -41,21 +41,21 @@ class Session:
     Attributes:
         loaded: the recipe.
         folder: its run folder, locked.
-        fingerprint: of its data.
+        identity: gives the trials' keys, and the digest that evidence carries.
         store: finished trials.
         pool: workers; none is started before it is needed.
         meter: of the budget.
-        tracking: of trials and results elsewhere.
+        listeners: hear of finished trials and of results.
         counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
 
     loaded: LoadedRecipe
     folder: RunFolder
-    fingerprint: str
+    identity: Identity
     store: TrialStore
     pool: TaskPool
     meter: Meter
-    tracking: Tracking
+    listeners: Sequence[Listener] = ()
     counting: TaskPool | None = None
 
     @property
@@ -63,43 +63,58 @@ class Session:
         """Where the recipe's data patterns start."""
         return self.loaded.path.parent.absolute()
 
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 (hex) of the recipe's data."""
+        return self.identity.fingerprint
+
     def key(self, spec: TrialSpec) -> str:
-        """The key of a wanted trial of this session's recipe and data, sha256 (hex)."""
+        """The key of a wanted trial, sha256 (hex).
+
+        Args:
+            spec: of this session's recipe.
+        """
         return self.identity.key(spec)
 
-    @property
-    def identity(self) -> Identity:
-        """What determines this session's trials."""
-        proxy = self.loaded.recipe.proxy
-        size = self.loaded.recipe.size(proxy.width, proxy.depth)
-        spec = TrialSpec(self.loaded.recipe, self.root, size, {}, 0)
-        return Identity(spec.experiment(self.fingerprint), self.fingerprint)
+    def announce(self, name: str, document: Mapping[str, Any]) -> None:
+        """Tell the listeners what a step found.
+
+        Args:
+            name: of the step: "tune" or "check".
+            document: the result as JSON-able data.
+        """
+        for listener in self.listeners:
+            listener.result(name, document)
 
     @property
     def costs(self) -> Costs:
         """FLOPs by size."""
         return Costs(self.loaded.recipe, self.root, self.counting or self.pool, self.folder.costs)
 
-    def run(
-        self, requests: Sequence[TrialSpec], phase: Phase, on_event: OnEvent, rungs: Mapping[str, Rungs] | None = None
-    ) -> list[Trial]:
-        """Trains what is not finished yet, within the budget; see `run_requests`."""
+    def run(self, requests: Sequence[TrialSpec], phase: Phase, on_event: OnEvent) -> list[Trial]:
+        """Trains what is not finished yet, within the budget; see `run_requests`.
+
+        Args:
+            requests: wanted trials; two with one key are one trial.
+            phase: recorded with new trials.
+            on_event: told of every start, result and failure.
+        """
 
         def told(event: TrialEvent) -> None:
             on_event(event)
             if event.trial is not None:
-                self.tracking.trials([event.trial])
+                for listener in self.listeners:
+                    listener.trials([event.trial])
 
         return run_requests(
             requests,
             self.store,
             self.pool,
-            fingerprint=self.fingerprint,
+            identity=self.identity,
             phase=phase,
             on_event=told,
             meter=self.meter,
             folder=self.folder,
-            rungs=rungs or {},
         )
 
 
@@ -116,7 +131,7 @@ def open_session(
     entry: str = ENTRY,
     fingerprint: str | None = None,
     storage: str | None = None,
-    log: Sequence[str] = (),
+    listeners: Sequence[OpenListener] = (),
 ) -> Iterator[Session]:
     """Locks the recipe's run folder, opens its trials and prepares workers.
 
@@ -126,12 +141,12 @@ def open_session(
         workers: trials at a time, at least 1.
         options: what the command line says about the budget.
         launch: what it says about a trial's processes.
-        on_change: what to do where the recipe is not that of the folder's finished trials; see `remembered.settle`.
+        on_change: what to do where the recipe is not that of the folder's finished trials; see `reconcile_recipe`.
         say: told what changed.
         entry: "module:function" that trains.
         fingerprint: of the data; None reads them.
         storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
-        log: trackers that trials and results are logged to, those of earlier commands too.
+        listeners: opened with the run folder; they hear of all trials, those of earlier commands too.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -144,48 +159,28 @@ def open_session(
     limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
     with_processes(loaded, launch)  # before anything is locked or written
     require_workers_here(launch, storage)
-    with RunFolder.open(runs, loaded.recipe.name) as folder:
+    with RunFolder.open(runs, loaded.recipe.name) as folder, contextlib.ExitStack() as stack:
         present = fingerprint or read_text(loaded.recipe.data, root).fingerprint
         loaded = reconcile_recipe(loaded, present, folder, lambda: count_finished(folder.study), on_change, say)
         fingerprint = fingerprint or read_text(loaded.recipe.data, root).fingerprint
-        write_snapshot(folder.recipe, loaded, fingerprint)
-        loaded = with_processes(loaded, launch)
+        written, loaded = loaded, with_processes(loaded, launch)
+        here = stack.enter_context(WorkerPool(entry, workers if storage is None else 1, limits.trial))
+        identity = identity_of(loaded.recipe, root, fingerprint, here, folder.readings)
+        name_changed_rules(folder, loaded, identity, say)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
-        digest = TrialSpec(loaded.recipe, root, size, {}, 0).experiment(fingerprint)
         space: dict[str, Range] = dict(loaded.recipe.tune.space.items())
-        experiment = Experiment(loaded.recipe.name, digest, space, size)
         study = None if storage is None else join(storage, loaded, fingerprint)
-        with (
-            Tracking(log, folder.path, loaded.recipe.name) as tracking,
-            contextlib.closing(open_store(storage or folder.study, experiment)) as store,
-            WorkerPool(entry, workers if study is None else 1, limits.trial) as here,
-            contextlib.ExitStack() as stack,
-        ):
-            tracking.trials(store.trials())
-            meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
-            if study is None:
-                yield Session(loaded, folder, fingerprint, store, here, meter, tracking)
-            else:
-                elsewhere = stack.enter_context(QueuePool(study, workers, limits.trial))
-                yield Session(loaded, folder, fingerprint, store, elsewhere, meter, tracking, counting=here)
-
-
-def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Session]:
-    """The session that the command line asks for; see `open_session`. What is no result it says on stderr."""
-
-    def say(sentence: str) -> None:
-        if not options.quiet:
-            print(printable(sentence), file=sys.stderr)
-
-    return open_session(
-        options.recipe,
-        options.runs,
-        options.workers,
-        options=options.budget,
-        launch=options.launch,
-        on_change=options.on_change,
-        say=say,
-        storage=options.storage,
-        log=options.log,
-    )
+        experiment = Experiment(loaded.recipe.name, identity.experiment, space, size)
+        store = stack.enter_context(contextlib.closing(open_store(storage or folder.study, experiment)))
+        adopt_legacy_trials(store, loaded.recipe, root, identity, say)
+        remember(folder, written, identity)
+        heard = [stack.enter_context(listen(folder.path, loaded.recipe.name)) for listen in listeners]
+        for listener in heard:
+            listener.trials(store.trials())
+        meter = Meter(limits, Costs(loaded.recipe, root, here, folder.costs))
+        if study is None:
+            yield Session(loaded, folder, identity, store, here, meter, heard)
+        else:
+            elsewhere = stack.enter_context(QueuePool(study, workers, limits.trial))
+            yield Session(loaded, folder, identity, store, elsewhere, meter, heard, counting=here)

@@ -18,7 +18,7 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trials.phase import Phase
-from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.spec import TrialSpec, point_of
 from hptransfer.trials.trial import TrialState
 
 #: the trials that a check begins with: of a recipe, its folder and the tuned base-size values by name
@@ -30,7 +30,7 @@ class Step:
     """One step of the journey.
 
     Attributes:
-        phase: which step.
+        phase: the trials of which step are counted.
         finished: number of wanted trials that are finished.
         wanted: number of trials in all; of a check those it begins with, None before anything is tuned.
     """
@@ -66,7 +66,7 @@ class Attempt:
     """A trial that is under way or failed.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         size: label of its size, for example "w128-d2".
         phase: what it is run for.
         seed: of initialisation and data order.
@@ -92,7 +92,7 @@ class Results:
 
     Attributes:
         tuned: recommended base-size values by name.
-        verdict: of the check.
+        verdict: the check's verdict, for example "TRANSFERS".
         target: path of the target's configuration, whatever recipe it was written for.
     """
 
@@ -106,7 +106,7 @@ class Status:
     """A run folder at one moment.
 
     Attributes:
-        recipe: the recipe's name.
+        recipe: name of the recipe.
         folder: path of the run folder.
         owner: the process that works there, or did when it was killed; None where the last one ended in good order.
         steps: how far each step is.
@@ -115,7 +115,7 @@ class Status:
         failed: trials that are not run again before `retry`, the latest last.
         flops: floating point operations of finished trials.
         seconds_left: of the search and the check, by the mean of finished trials; None while nothing runs or is known.
-        results: what was written.
+        results: what commands wrote so far.
         elsewhere: number of finished trials of other versions of the recipe.
     """
 
@@ -147,9 +147,9 @@ def read_status(found: Located, first_trials: FirstTrials) -> Status:
     Raises:
         MachineError: the study cannot be read.
     """
-    suffix = found.identity.experiment[:8]
     everything = read_trials(found.folder.study)
-    seen = [trial for trial in everything if trial.study.endswith(f"-{suffix}")]
+    suffix = None if found.experiment is None else found.experiment[:8]
+    seen = [trial for trial in everything if suffix is not None and trial.study.endswith(f"-{suffix}")]
     finished = {trial.key: trial for trial in seen if trial.state == "finished"}
     owner = read_owner(found.folder.path)
     tuned = _tuned(found)
@@ -168,14 +168,17 @@ def read_status(found: Located, first_trials: FirstTrials) -> Status:
         flops=sum(trial.trial.flops for trial in finished.values() if trial.trial),
         seconds_left=_left(steps, finished.values(), len(running)) if owner and owner.alive else None,
         results=_results(found, tuned),
-        elsewhere=len({trial.key for trial in everything if trial.state == "finished"} - set(finished)),
+        elsewhere=len(
+            {trial.key for trial in everything if trial.state == "finished"}
+            - {key for trial in finished.values() for key in (trial.key, trial.adopted_from)}
+        ),
     )
 
 
 def _steps(
     found: Located, finished: Iterable[SeenTrial], tuned: dict[str, Any] | None, first_trials: FirstTrials
 ) -> tuple[Step, ...]:
-    recipe, keys = found.recipe, {trial.key for trial in finished}
+    recipe, points = found.recipe, {point_of(trial.trial) for trial in finished if trial.trial is not None}
     phases = Counter(trial.phase for trial in finished)
     wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
     steps = [
@@ -185,8 +188,7 @@ def _steps(
     if tuned is None:
         return (*steps, Step(Phase.CHECK, 0, None))
     first = first_trials(recipe, Path(), tuned["hyperparameters"])
-    identity = found.identity
-    done = sum(identity.key(request) in keys for request in first)
+    done = sum(request.point in points for request in first)
     return (*steps, Step(Phase.CHECK, done, len(first)))
 
 

@@ -20,8 +20,8 @@ class Frame:
 
     Attributes:
         file: as Python knows it.
-        line: counts from 1.
-        function: its name.
+        line: number of the line, from 1.
+        function: name of the function.
         source: the line's text; empty where it is not known.
     """
 

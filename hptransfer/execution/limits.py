@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-#: seconds between looks at a group's memory; what a task allocates faster than this is seen too late
+#: seconds between two readings of a group's memory; what a task allocates faster than this is seen too late
 MEMORY_INTERVAL = 0.2
 #: seconds that a worker may take to start, whatever the limit of its task: imports from a slow disk are not its fault
 START_LIMIT = 600.0

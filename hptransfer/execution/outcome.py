@@ -30,7 +30,7 @@ class Success:
     """A task that returned.
 
     Attributes:
-        task_id: as submitted.
+        task_id: the id with which the task was submitted.
         value: what the entry function returned, as JSON carries it.
         seconds: monotonic time inside the entry function, without the start of the process.
     """
@@ -45,7 +45,7 @@ class Failure:
     """A task that did not return.
 
     Attributes:
-        task_id: as submitted.
+        task_id: the id with which the task was submitted.
         cause: "error" (it raised or crashed), "out of memory", "killed" (from outside), "timeout".
         message: one line for a person.
         details: the traceback, or the last lines that the process wrote to stderr.
@@ -100,9 +100,9 @@ def outcome_from_dict(task_id: str, done: bool, fields: Mapping[str, Any]) -> Su
     """The inverse of `outcome_to_dict`.
 
     Args:
-        task_id: as submitted.
+        task_id: the id with which the task was submitted.
         done: whether the task returned a value; else it failed.
-        fields: what `outcome_to_dict` gave.
+        fields: by name, what `outcome_to_dict` gave.
     """
     return Success(task_id, **fields) if done else Failure(task_id, **fields)
 

@@ -19,7 +19,7 @@ from hptransfer.execution.early import take_early
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
 from hptransfer.execution.outcome import Failure, Success
 
-_HEARTBEAT = 0.2  # seconds between looks at deaths and time limits, which no pipe announces reliably
+_HEARTBEAT = 0.2  # seconds between two checks of deaths and time limits, which no pipe announces reliably
 
 
 class TaskPool(Protocol):
@@ -76,11 +76,6 @@ class WorkerPool:
     def unfinished(self) -> int:
         """Tasks submitted whose result was not yet taken."""
         return len(self._waiting) + sum(child.busy for child in self._children) + len(self._results)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Process ids of the workers that are running."""
-        return tuple(child.pid for child in self._children if child.alive)
 
     def submit(self, task_id: str, payload: dict[str, Any]) -> None:
         """Queues a task; it starts at once where a worker is free.

@@ -46,7 +46,7 @@ class SignalledError(Exception):
     """A signal asked a process to end; raised by `FirstSignal.raise_if_signalled`.
 
     Args:
-        number: of the signal.
+        number: the signal's number, for example 15.
     """
 
     def __init__(self, number: int) -> None:

@@ -1,3 +1,6 @@
-"""Export: configuration files for the large run."""
+"""Exporters: the target's configuration in the form that a framework reads; a file per framework.
 
-__all__ = ["target"]
+`EXPORTERS` is the registry, `export_target` calls one of them.
+"""
+
+__all__ = ["base"]

@@ -1,3 +1,6 @@
-"""Linting: recipes checked without training."""
+"""Linting: recipes checked without training.
 
-__all__ = ["validate"]
+`validate` checks one recipe; `LINT_RULES` is the registry of what it runs on a recipe that could be read.
+"""
+
+__all__ = ["base", "validate"]

@@ -1,22 +1,13 @@
-"""`hptransfer validate`: everything about recipes that can be known without training or importing torch."""
+"""Everything about a recipe that can be known without training, and without torch where its model is not built."""
 
 from __future__ import annotations
 
-import glob
-import json
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from hptransfer.errors import Finding, MachineError, Place, RecipeError, UsageError
-from hptransfer.recipe.advice import advice
+from hptransfer.errors import Finding, HptransferError, Place, RecipeError, UsageError
+from hptransfer.linting.base import LINT_RULES, LintRule
 from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
-from hptransfer.recipe.schema import TextFiles
-from hptransfer.report.findings import as_annotation, as_document, as_text, printable
-
-Format = Literal["text", "json", "github"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +15,10 @@ class Validation:
     """What one recipe gave.
 
     Attributes:
-        reference: as the user wrote it.
-        loaded: the recipe, when it is valid.
-        errors: violations of rules.
-        warnings: what weakens the recipe.
+        reference: path or name, as the user wrote it.
+        loaded: the recipe, when it could be read and breaks no rule of `hptransfer.recipe`.
+        errors: violated rules; a recipe with one is not valid.
+        warnings: what weakens the evidence that the recipe can give.
         unavailable: whether its file could not be read at all.
     """
 
@@ -38,92 +29,41 @@ class Validation:
     unavailable: bool = False
 
 
-def validate(reference: str, trust: bool = False) -> Validation:
-    """Check one recipe; with `trust` its model too, built at base and target without memory."""
+def validate(reference: str, *, trust: bool = False, rules: Sequence[str] = ()) -> Validation:
+    """Checks one recipe.
+
+    Args:
+        reference: path of a recipe, or name of a shipped one.
+        trust: also check rules that run the code that the recipe names, among them that its model can be built.
+        rules: further topics of lint rules, `module:attribute` each, after the built-in ones and those of installed
+            packages.
+
+    Raises:
+        UsageError: rules of the user's own cannot be imported, or fail.
+    """
     try:
         loaded = load_recipe(reference)
     except RecipeUnavailableError as error:
         return Validation(reference, None, error.findings, unavailable=True)
     except RecipeError as error:
         return Validation(reference, None, error.findings)
-    faults = [*_missing_files(loaded), *(_model_faults(loaded) if trust else ())]
-    return Validation(reference, loaded, tuple(faults), advice(loaded))
+    found: dict[str, list[Finding]] = {"error": [], "warning": []}
+    for topic in (*LINT_RULES.names, *rules):
+        for rule in LINT_RULES.look_up(topic):
+            if trust or not rule.runs_code:
+                found[rule.level] += _checked(rule, loaded, topic)
+    return Validation(reference, loaded, tuple(found["error"]), tuple(found["warning"]))
 
 
-def _model_faults(loaded: LoadedRecipe) -> Iterator[Finding]:
-    """What a plan of the target would ask for."""
-    from hptransfer.recipe.defaults import defaults
-    from hptransfer.scaling.plan import plan_recipe, wanted_size
-
+def _checked(rule: LintRule, loaded: LoadedRecipe, topic: str) -> Iterator[Finding]:
+    """The rule's findings, each with the rule's code and at least the recipe's file as its place."""
     try:
-        plan_recipe(loaded.recipe, wanted_size(loaded.recipe, None, None), defaults(loaded.recipe.training))
-    except (UsageError, MachineError) as error:
-        place = Place(str(loaded.path), *loaded.positions[("model",)].key)
-        for finding in error.findings:
-            yield Finding(finding.rule, finding.received, finding.hint, place, "recipe/model")
-
-
-def _missing_files(loaded: LoadedRecipe) -> Iterator[Finding]:
-    """Patterns of `data.files` that match no file below the recipe's folder."""
-    data = loaded.recipe.data
-    for index, pattern in enumerate(data.files if isinstance(data, TextFiles) else ()):
-        folder = loaded.path.parent
-        names = glob.iglob(pattern, root_dir=folder, recursive=True)  # as training.data reads them
-        if any((folder / name).is_file() for name in names):
-            continue
-        position = loaded.positions[("data", "files", index)]
-        place = Place(str(loaded.path), *position.value)
-        hint = f"patterns are relative to the recipe's folder, {folder.as_posix()}/"
-        yield Finding("`data.files` must match files", f'"{pattern}" matches none', hint, place, "recipe/no-data")
-
-
-def _text(results: Sequence[Validation]) -> Iterator[str]:
-    for result in results:
-        for level, findings in (("error", result.errors), ("warning", result.warnings)):
-            for finding in findings:
-                yield as_text(finding, level) + "\n"
-        if not result.errors and result.loaded:
-            yield f"{printable(str(result.loaded.path))}: valid"
-    yield _count(results)
-
-
-def _json(results: Sequence[Validation]) -> Iterator[str]:
-    recipes = [
-        {
-            "recipe": result.reference,
-            "valid": not result.errors,
-            "hash": result.loaded.hash if result.loaded else None,
-            "findings": [
-                *(as_document(finding) for finding in result.errors),
-                *(as_document(finding, "warning") for finding in result.warnings),
-            ],
-        }
-        for result in results
-    ]
-    yield json.dumps({"recipes": recipes, "errors": _errors(results), "warnings": _warnings(results)}, indent=2)
-
-
-def _github(results: Sequence[Validation]) -> Iterator[str]:
-    """Annotations, then a count: of each level the runner shows only ten per step, and says nothing of the rest."""
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    for result in results:
-        yield from (as_annotation(finding, root) for finding in result.errors)
-        yield from (as_annotation(finding, root, "warning") for finding in result.warnings)
-    yield _count(results)
-
-
-def _errors(results: Sequence[Validation]) -> int:
-    return sum(len(result.errors) for result in results)
-
-
-def _warnings(results: Sequence[Validation]) -> int:
-    return sum(len(result.warnings) for result in results)
-
-
-def _count(results: Sequence[Validation]) -> str:
-    counts = ((len(results), "recipe"), (_errors(results), "error"), (_warnings(results), "warning"))
-    checked, *found = (f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
-    return f"{checked} checked: {', '.join(found)}"
-
-
-_RENDERERS = {"text": _text, "json": _json, "github": _github}
+        for finding in rule.check(loaded):
+            yield replace(finding, code=rule.code, place=finding.place or Place(str(loaded.path)))
+    except HptransferError:
+        raise
+    except Exception as error:  # a user's function may raise anything; one of ours is a defect, with its traceback
+        if topic in LINT_RULES.built_in:
+            raise
+        received = f"{rule.code} of {topic}: {type(error).__name__}: {error}"
+        raise UsageError("a lint rule must check every valid recipe", received=received) from error

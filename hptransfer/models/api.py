@@ -11,7 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
-from hptransfer.models.shape_reading import Reading, read_model, read_recipe_model
+from hptransfer.models.shape_reading import ModelReading, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
@@ -19,7 +19,8 @@ from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import defaults
-from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Section, Setting, Training
+from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Recipe, Training
+from hptransfer.recipe.sections import Section, Setting
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def plan(
         hyperparameters: base values; `learning_rate` must be given, others default as in a recipe.
         parameterization: a name ("completep", "mup", "standard", ...) or one with its alpha.
         optimizer: "adamw", "sgd", or another that the parameterization knows.
-        gauge: "plain" for models without multipliers in `forward`; "table8" and the others of
-            `hptransfer.parameterization.gauge.GAUGES` for models that apply them.
+        gauge: where multipliers live: "plain" for models without any in `forward`, "multipliers" and "unit" for models
+            that apply them, in the form of Tensor Programs V's Table 8 or with init stds that keep their base values.
         preset: a family ("llama", "gpt2", "nanogpt", ...) whose names the model has.
         residual_writers: regular expressions over full names: parameters whose output is added to a residual stream.
         roles: regular expression over full names -> role, where shapes and module types do not decide it.
@@ -96,7 +97,7 @@ def plan_reading(
     parameterization: ParameterizationSpec,
     base: Size,
     size: Size,
-    reading: Reading,
+    reading: ModelReading,
     hyperparameters: Mapping[str, float],
     *,
     optimizer: str,
@@ -106,14 +107,14 @@ def plan_reading(
     """The plan of what was read; weights that mup's readouts multiply in `forward` are not given the multiplier twice.
 
     Args:
-        parameterization: see `hptransfer.parameterization.plan.plan`, as the others.
-        base: at which factors are 1.
-        size: planned for.
-        reading: of the model at `size`.
-        hyperparameters: base values.
-        optimizer: its name.
-        gauge: where multipliers live.
-        options: named choices among published rules.
+        parameterization: name and alpha of the parameterization; a recipe's section will do.
+        base: size at which every factor of a rule is 1.
+        size: size that the plan is for, any.
+        reading: what was read of the model at `size`: its parameters, with their roles.
+        hyperparameters: base values by name, such as `learning_rate`; multipliers of roles are 1 where left out.
+        optimizer: name of the optimizer, a key of `parameterization.tables.FAMILIES`.
+        gauge: where multipliers live, one of `parameterization.gauge.GAUGES`.
+        options: named choices among published rules; None takes the table's defaults.
 
     Returns:
         The plan, with the multipliers that it absorbed.
@@ -132,7 +133,7 @@ def plan_reading(
             head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge), planned("table8")
+    result, in_forward = planned(gauge), planned("multipliers")
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)
@@ -146,6 +147,41 @@ def plan_reading(
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
 
 
+def plan_recipe(
+    recipe: Recipe,
+    size: Size,
+    hyperparameters: Mapping[str, float],
+    gauge: Gauge = "plain",
+    parameterization: str | None = None,
+) -> Plan:
+    """The plan of a recipe's model at a size; the model is built on the meta device, so no memory is allocated.
+
+    Args:
+        recipe: gives model, base size, optimizer and, where none is named, the parameterization with its options.
+        size: width, depth, examples per step and tokens to plan for.
+        hyperparameters: name -> value at the base size.
+        gauge: where multipliers live, for example "plain".
+        parameterization: name of another than the recipe's, taken with its default options.
+
+    Raises:
+        UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
+    """
+    base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
+    reading = read_recipe_model(recipe.model, base, size)
+    own = parameterization is None or parameterization == recipe.parameterization.name
+    applied = plan_reading(
+        recipe.parameterization if own else Parameterization(str(parameterization)),
+        base,
+        size,
+        reading,
+        hyperparameters,
+        optimizer=recipe.training.optimizer,
+        gauge=gauge,
+        options=options_of(recipe.parameterization) if own else None,
+    )
+    return applied.whole_plan
+
+
 def options_of(choice: ParameterizationChoice) -> Options:
     """The named choices of a recipe's `parameterization` section."""
     return Options(
@@ -157,7 +193,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
     )
 
 
-def _readout_notes(reading: Reading, output: float) -> Sequence[str]:
+def _readout_notes(reading: ModelReading, output: float) -> Sequence[str]:
     if not reading.multiplied:
         return ()
     names = ", ".join(sorted(reading.multiplied))
@@ -173,7 +209,7 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> Reading:
+def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelReading:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
@@ -209,7 +245,7 @@ def _section_of(config: Any) -> HuggingFaceModel:
 
 def _proportions(config: Any) -> dict[str, object]:
     """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
-    from hptransfer.models.hf_families import FAMILIES
+    from hptransfer.models.huggingface import FAMILIES
 
     family = FAMILIES.get(config.model_type)
     keys = (family.width, *family.following, family.depth) if family else ()

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import FORMAT, NUMBERS, ParameterGroup, group_rows
-from hptransfer.parameterization.markdown import plan_markdown
+from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 
@@ -28,13 +27,13 @@ class AppliedPlan:
     """The rows of a plan, ready for a module whose parameters have these names and shapes.
 
     Args:
-        rows: of a `Plan`, or groups read from a file.
+        rows: the rows of a `Plan`, or groups that were read from a file.
         hyperparameters: base values by name; what no row carries (betas, momentum, warmup) is kept here.
-        optimizer: as the plan says it.
+        optimizer: name of the plan's optimizer, a key of `parameterization.tables.FAMILIES`.
         plan: the whole plan, where there is one and not just a file.
         multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
             have none.
-        optimizer_values: as a file gives them; else those of the plan, or the base values.
+        optimizer_values: betas and momentum by name, as a file gives them; None takes the plan's, or the base values.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
@@ -63,8 +62,24 @@ class AppliedPlan:
 
     @classmethod
     def from_plan(cls, plan: Plan, multipliers: Mapping[str, float] | None = None) -> AppliedPlan:
-        """The plan with its hyperparameters and optimizer."""
+        """The plan with its hyperparameters and optimizer.
+
+        Args:
+            plan: the plan to apply.
+            multipliers: parameter name -> factor of `forward` that the plan absorbed; None for none.
+        """
         return cls(plan.rows, plan.hyperparameters, plan.optimizer, plan, multipliers)
+
+    @classmethod
+    def from_target(cls, target: TargetFile) -> AppliedPlan:
+        """The plan of a target that was written.
+
+        Args:
+            target: the content of `target.yaml`.
+        """
+        return cls(
+            target.parameters, target.hyperparameters, target.optimizer, optimizer_values=target.optimizer_values
+        )
 
     @property
     def rows(self) -> tuple[PlannedParameter, ...]:
@@ -115,8 +130,8 @@ class AppliedPlan:
         """Parameter groups for a torch optimizer; parameters with equal values share one.
 
         Args:
-            module: with the plan's names and shapes, possibly wrapped.
-            optimizer: where a plan has two (Muon and another beside it), the one whose groups are wanted.
+            module: a module with the plan's names and shapes, possibly wrapped.
+            optimizer: name of the optimizer whose groups are wanted, where a plan has two; None: of all.
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
@@ -143,7 +158,7 @@ class AppliedPlan:
         `clip_grad_norm_` sees the latter, and clips differently at every size.
 
         Args:
-            module: after `backward`.
+            module: module with the plan's names and shapes, after `backward`.
             max_norm: threshold, above 0, as tuned at any size.
 
         Returns:
@@ -205,7 +220,7 @@ def load_plan(path: str | Path) -> AppliedPlan:
     """Read a `target.yaml` that `hptransfer scale` wrote.
 
     Args:
-        path: of the file.
+        path: path of the YAML file.
 
     Returns:
         The plan; `init_(module)` and `param_groups(module)` apply it.
@@ -213,44 +228,11 @@ def load_plan(path: str | Path) -> AppliedPlan:
     Raises:
         UsageError: the file cannot be read, or is not a target's.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError("the target's file must be readable", received=f"{path}: {error.strerror}") from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError("a target's file must be YAML", received=f"{path}: {error}") from None
-    return read_document(document, str(path))
+    return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
 
 
-def read_document(document: object, path: str) -> AppliedPlan:
-    """The plan in the parsed content of a `target.yaml`; `path` is for messages.
-
-    Raises:
-        UsageError: it is not a target's document.
-    """
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        received = document.get("format", "no `format` key") if isinstance(document, dict) else type(document).__name__
-        raise UsageError(f"a target's file must say `format: {FORMAT}`", received=f"{path}: {received}")
-    rows, optimizer = document.get("parameters"), document.get("optimizer")
-    hyperparameters = document.get("hyperparameters")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError("`parameters` of a target's file must be a list of rows", received=path)
-    if not isinstance(optimizer, str) or not isinstance(hyperparameters, dict):
-        raise UsageError("a target's file must have `hyperparameters` and `optimizer`", received=path)
-    optimizer_values = document.get("optimizer_values", {})
-    if not isinstance(optimizer_values, dict):
-        raise UsageError("`optimizer_values` of a target's file must be a mapping", received=path)
-    for name, value in [*hyperparameters.items(), *optimizer_values.items()]:
-        if not isinstance(name, str) or not isinstance(value, int | float):
-            raise UsageError(
-                "`hyperparameters` and `optimizer_values` of a target's file must be numbers",
-                received=f"{name}: {value!r}",
-                hint=NUMBERS,
-            )
-    groups = [ParameterGroup.from_mapping(row) for row in rows]
-    return AppliedPlan(groups, hyperparameters, optimizer, optimizer_values=optimizer_values)
+def _missing(path: str | Path) -> UsageError:
+    return UsageError("the target's file must exist", received=str(path), hint="`hptransfer scale` writes it")
 
 
 def _param_group(

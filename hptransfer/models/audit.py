@@ -37,8 +37,8 @@ def audit_scheduler(
     Args:
         factory: makes the scheduler for an optimizer, for example `lambda o: OneCycleLR(o, max_lr=0.1,
             total_steps=100)`.
-        groups: with `lr` (the peak) each, as `param_groups` returns them; the parameters are not touched.
-        steps: how many steps to run, at least 1.
+        groups: mappings with `lr` (the peak), as `param_groups` returns them; the parameters are not touched.
+        steps: number of steps to run the scheduler for, at least 1.
 
     Returns:
         A finding where at some step one group's share of its peak differs from another's.
@@ -87,8 +87,8 @@ def audit_optimizer(optimizer: torch.optim.Optimizer, plan: AppliedPlan, module:
     `initial_lr` (a scheduler's peak), those are compared as they are.
 
     Args:
-        optimizer: as it will be used.
-        plan: of `module`.
+        optimizer: the optimizer as training will use it.
+        plan: plan that `module` was initialised by.
         module: the model, possibly wrapped.
 
     Returns:
@@ -146,7 +146,7 @@ def audit_clipping(max_norm: float | None, plan: AppliedPlan) -> tuple[Finding, 
 
     Args:
         max_norm: threshold given to `torch.nn.utils.clip_grad_norm_`; None for no clipping.
-        plan: with or without multipliers absorbed.
+        plan: the plan of the model, with or without absorbed multipliers.
 
     Returns:
         A finding where the plan absorbed multipliers and a threshold is in use.
@@ -168,7 +168,7 @@ def eps_ratios(plan: AppliedPlan, module: nn.Module) -> dict[str, float]:
     """Median |gradient| / eps of every group, after `backward`.
 
     Args:
-        plan: with an eps per row.
+        plan: the plan of `module`, with an eps in every row that counts.
         module: whose gradients to read; parameters without one, and entries that are exactly zero (rows of a table
             that no token looked up), are left out.
 
@@ -195,6 +195,10 @@ def eps_ratios(plan: AppliedPlan, module: nn.Module) -> dict[str, float]:
 
 def audit_eps(plan: AppliedPlan, module: nn.Module) -> tuple[Finding, ...]:
     """Whether Adam's eps lies well below every group's gradients, after `backward`.
+
+    Args:
+        plan: the plan of `module`.
+        module: the model after `backward`, possibly wrapped.
 
     Returns:
         A finding per group whose median |gradient| is not ten times its eps: there Adam turns into SGD, whose rules are

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 import yaml
-from mup.infshape import InfShape, zip_infshape
-from mup.shape import get_shapes
+from mup.infshape import InfShape
 
 from hptransfer.errors import UsageError
-from hptransfer.models.shape_reading import Builder
 
 _HEADER = """\
 # Base shapes, one list per parameter with an entry per axis (read by microsoft/mup's set_base_shapes):
@@ -28,7 +25,7 @@ def read_base_shapes(path: str | Path) -> dict[str, InfShape]:
     """Read a `.bsh` file.
 
     Args:
-        path: of the file.
+        path: path of the `.bsh` file, which is YAML.
 
     Returns:
         Parameter name -> base length of each axis; lengths of axes that do not grow are not in the file.
@@ -61,7 +58,7 @@ def write_base_shapes(path: str | Path, shapes: Mapping[str, InfShape]) -> None:
     """Write a `.bsh` file that microsoft/mup reads.
 
     Args:
-        path: of the file; an existing one is replaced.
+        path: path of the `.bsh` file; an existing one is replaced.
         shapes: parameter name -> base length of each axis.
 
     Raises:
@@ -72,16 +69,3 @@ def write_base_shapes(path: str | Path, shapes: Mapping[str, InfShape]) -> None:
         Path(path).write_text(_HEADER + yaml.safe_dump(content, indent=4), encoding="utf-8")
     except OSError as error:
         raise UsageError("the base-shape file must be writable", received=f"{path}: {error.strerror}") from None
-
-
-def base_shapes_of(build: Builder, width: int, depth: int) -> dict[str, InfShape]:
-    """The growing axes of a model with their base lengths, from two widths on the meta device.
-
-    Args:
-        build: makes the module at a width and a depth.
-        width: of the base.
-        depth: of the model that the file is for; a `.bsh` has every layer's name.
-    """
-    with torch.device("meta"):
-        base, wide = get_shapes(build(width, depth)), get_shapes(build(2 * width, depth))
-    return {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in base.items()}

@@ -19,7 +19,7 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
     """Build one model; its weights are torch's defaults until a plan initialises them.
 
     Args:
-        model: the recipe's section.
+        model: the recipe's `model` section, whose `kind` says what is built.
         width: see the section, at least 1.
         depth: see the section, at least 1.
         device: a torch device; "meta" allocates no memory, for any size.
@@ -61,7 +61,12 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
 
 
 def check_heads(model: GptModel, width: int) -> None:
-    """Raise UsageError unless whole heads fit the width and rotary pairs fit a head."""
+    """Raise UsageError unless whole heads fit the width and rotary pairs fit a head.
+
+    Args:
+        model: the recipe's `model` section of kind gpt.
+        width: width of the model, at least 1.
+    """
     if width % model.head_dim:
         raise UsageError(
             "`width % head_dim == 0` must hold for gpt",

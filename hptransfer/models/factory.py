@@ -42,6 +42,11 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
 def build_factory(model: FactoryModel, width: int, depth: int) -> nn.Module:
     """Call the recipe's function with its width, its depth and its other arguments.
 
+    Args:
+        model: the recipe's `model` section of kind factory.
+        width: width of the model, at least 1.
+        depth: number of layers that repeat, at least 1.
+
     Raises:
         UsageError: the function cannot be loaded or fails.
     """

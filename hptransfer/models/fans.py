@@ -10,7 +10,7 @@ from typing import Literal
 from mup.infshape import InfDim, InfShape
 from torch import nn
 
-from hptransfer.models.role_text import Init
+from hptransfer.parameterization.roles import Init
 
 Kind = Literal["matrix", "lookup", "norm gain", "bias"]
 
@@ -27,7 +27,7 @@ class Fans:
     Attributes:
         kind: matrices sum over an axis, lookups and vectors do not.
         fan_in: inputs summed into one output, as mup's dimension; finite 1 for lookups and vectors.
-        fan_out: outputs.
+        fan_out: number of outputs, as mup's dimension (length at the base and here).
         init: distribution whose scale a plan sets.
     """
 

@@ -21,9 +21,9 @@ class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
 
     Args:
-        width: D.
+        width: D, numbers per position in the residual stream, a multiple of head_dim.
         head_dim: K; H = D / K.
-        mlp_ratio: F / D.
+        mlp_ratio: F / D, a whole number of at least 1.
     """
 
     def __init__(self, width: int, *, head_dim: int, mlp_ratio: int) -> None:
@@ -65,10 +65,10 @@ class Gpt(nn.Module):
     Args:
         width: D, a multiple of head_dim.
         depth: number of blocks, at least 1.
-        context: T at most.
+        context: largest number of positions T, at least 1; it sets the length of learned positions.
         head_dim: K, even with rotary positions.
         positions: "rotary" turns queries and keys, "learned" adds a table to the embedding.
-        mlp_ratio: F / D.
+        mlp_ratio: F / D, a whole number of at least 1.
     """
 
     def __init__(
@@ -107,6 +107,11 @@ def rotary_angles(length: int, head_dim: int, like: Tensor) -> Tensor:
     """Angle of every position and coordinate, RoFormer (arXiv 2104.09864) eq. 15; coordinate j pairs with j + K/2.
 
     Computed on the fly and not kept as a buffer, because a model that is built on the meta device would lose it.
+
+    Args:
+        length: number of positions T, at least 1.
+        head_dim: K, even.
+        like: a tensor of the wanted device and dtype.
 
     Returns:
         angles_TxK in radians, on the device and in the dtype of `like`.

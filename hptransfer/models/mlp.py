@@ -27,7 +27,7 @@ class Mlp(nn.Module):
     Args:
         width: D, units of every hidden layer, at least 1.
         depth: number of hidden layers, the input layer included, at least 1.
-        context: C, bytes seen.
+        context: C, number of bytes that the model sees, at least 1.
         embedding: E, numbers per byte; it stays fixed while D grows.
         activation: a key of `ACTIVATIONS`.
         norm: "layernorm" normalises pre-activations, "none" does not.

@@ -12,9 +12,9 @@ from mup.infshape import InfShape, zip_infshape
 
 from hptransfer.errors import UsageError
 from hptransfer.models.fans import ONE, Fans, base_dim, fans_of
-from hptransfer.models.role_text import GivenRole, Init
-from hptransfer.parameterization.groups import template
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.models.role_presets import GivenRole
+from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.roles import Init, Parameter, Role
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ _VECTORS = (Role.HIDDEN_VECTOR, Role.OUTER_VECTOR, Role.READOUT_BIAS)
 
 
 @dataclass(frozen=True, slots=True)
-class Decider:
+class RoleInference:
     """What was learned from the base and its two deltas, applied to one parameter of the target at a time.
 
     Attributes:
@@ -52,7 +52,7 @@ class Decider:
         """
         infshape = self._infshape(name, shape)
         fans = fans_of(owner, local, infshape)
-        repeats = template(name) in self.repeated
+        repeats = name_template(name) in self.repeated
         given, reason = self._given(name)
         if given is None:
             if fans is not None and fans.kind == "lookup" and infshape[0].isinf():
@@ -88,7 +88,7 @@ class Decider:
         )
 
     def _infshape(self, name: str, shape: tuple[int, ...]) -> InfShape:
-        base = self.infshapes.get(name, self.infshapes.get(template(name)))
+        base = self.infshapes.get(name, self.infshapes.get(name_template(name)))
         if base is None:
             raise undecided(name, shape, "it has no counterpart at the base size", hint=_SAME_NAMES)
         lengths = zip(base.base_shape(), base.shape(), shape, strict=False)
@@ -124,7 +124,7 @@ class Decider:
         return (Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR), f"{fans.kind}, {where}"
 
     def _belongs_to_readout(self, bias: str) -> bool:
-        """Whether the matrix beside this bias reads out; norms have no matrix."""
+        """Whether the matrix of this bias's module reads out; norms have no matrix."""
         weight = self.infshapes.get(bias.removesuffix("bias") + "weight")
         return weight is not None and len(weight) == 2 and bool(weight[1].isinf()) and not weight[0].isinf()
 

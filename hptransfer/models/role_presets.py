@@ -1,9 +1,49 @@
-"""What is known of model families: where branches write the residual stream, and roles that shapes cannot tell."""
+"""Roles that are named and not read: by a recipe or a caller, or by what is known of a family of models."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.roles import Init, Role
+
+_FORM = re.compile(r"(?P<role>[a-z ]+?)(?:, fan-in (?P<axis>\d+))?(?:, (?P<init>normal|ones|zeros))?", flags=re.ASCII)
+_EXAMPLES = "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenRole:
+    """A role that was named, not read.
+
+    Attributes:
+        role: role that the parameter was given.
+        fan_in_axis: axis of the tensor that is summed over; None where the module's type says it.
+        init: None where the role or the module's type says it.
+    """
+
+    role: Role
+    fan_in_axis: int | None = None
+    init: Init | None = None
+
+
+def parse_role(text: str) -> GivenRole:
+    """Read `role[, fan-in AXIS][, normal|ones|zeros]`.
+
+    Raises:
+        UsageError: another form, or no such role.
+    """
+    found = _FORM.fullmatch(text.strip())
+    if found is None or found["role"] not in {role.value for role in Role}:
+        raise UsageError(
+            f"a role must be one of {', '.join(Role)}; then, where the module does not say it, the axis summed over "
+            "and the init",
+            received=text,
+            hint=_EXAMPLES,
+        )
+    init: Init | None = {"normal": "normal", "ones": "ones", "zeros": "zeros"}.get(found["init"])  # type: ignore[assignment]  # the pattern allows no other
+    return GivenRole(Role(found["role"]), None if found["axis"] is None else int(found["axis"]), init)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,10 @@ from torch import nn
 
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
-from hptransfer.models.hf_families import family_of, head_dims
-from hptransfer.models.role_inference import Decider, undecided
-from hptransfer.models.role_presets import PRESETS, Preset
-from hptransfer.models.role_text import GivenRole, parse_role
-from hptransfer.parameterization.groups import template
+from hptransfer.models.huggingface import family_of, head_dims
+from hptransfer.models.role_inference import RoleInference, undecided
+from hptransfer.models.role_presets import PRESETS, GivenRole, Preset, parse_role
+from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
@@ -33,11 +32,11 @@ Builder = Callable[[int, int], nn.Module]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelReading:
     """What was read of a model.
 
     Attributes:
-        parameters: in `named_parameters()` order.
+        parameters: one per name, in `named_parameters()` order, with shapes at the size read.
         multiplied: names of weights whose module divides by the width's growth in `forward` by itself (mup's
             MuReadout and MuSharedReadout).
         notes: what a plan must say of this family of models.
@@ -50,25 +49,20 @@ class Reading:
     head_dims: tuple[int, int] | None = None
 
 
-def read_parameters(model: Model, base: Size, size: Size) -> tuple[Parameter, ...]:
-    """The parameters of a recipe's model at a size, without allocating any.
+def read_recipe_model(model: Model, base: Size, size: Size) -> ModelReading:
+    """Read a recipe's model at a size, without allocating any parameter.
 
     Args:
         model: the recipe's `model` section.
-        base: the size at which every factor of a rule is 1.
-        size: the size to read.
+        base: size at which every factor of a rule is 1.
+        size: size to read, any.
 
     Returns:
-        One entry per parameter in `named_parameters()` order.
+        One parameter per name in `named_parameters()` order, with what else a plan must know of the model.
 
     Raises:
-        UsageError: the model cannot be built at one of the sizes, or its parameters cannot be decided.
+        UsageError: the model cannot be built at one of the sizes, or the role of a parameter cannot be decided.
     """
-    return read_recipe_model(model, base, size).parameters
-
-
-def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
-    """`read_parameters` with what else was seen."""
     if isinstance(model, MlpModel | GptModel):
         return read_model(model_builder(model), base, size, preset=model.kind)
     family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
@@ -86,18 +80,6 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> Reading:
     return reading
 
 
-def read_module(
-    build: Builder,
-    base: Size,
-    size: Size,
-    *,
-    residual_writers: Sequence[str] = (),
-    roles: Mapping[str, Role | str] | None = None,
-) -> tuple[Parameter, ...]:
-    """The parameters of any module at a size, without allocating any; see `read_model`."""
-    return read_model(build, base, size, residual_writers=residual_writers, roles=roles).parameters
-
-
 def read_model(
     build: Builder,
     base: Size,
@@ -108,7 +90,7 @@ def read_model(
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
-) -> Reading:
+) -> ModelReading:
     """The parameters of any module at a size, without allocating any.
 
     Args:
@@ -142,7 +124,7 @@ def read_model(
     repeated = _repeated(shallow, deep)
     _require_growth(base, size, infshapes, repeated, get_shapes(module))
     writers = known.residual_writers if residual_writers is None else residual_writers
-    decider = Decider(
+    decider = RoleInference(
         infshapes=infshapes,
         repeated=repeated,
         writers=tuple(map(_pattern, writers)),
@@ -159,7 +141,7 @@ def read_model(
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return Reading(parameters, multiplied, known.notes)
+    return ModelReading(parameters, multiplied, known.notes)
 
 
 def _preset(name: str | None) -> Preset:
@@ -248,7 +230,7 @@ def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
     """Under the exact name and, where all layers agree, under the name's template."""
     by_template: dict[str, list[InfShape]] = {}
     for name, infshape in exact.items():
-        by_template.setdefault(template(name), []).append(infshape)
+        by_template.setdefault(name_template(name), []).append(infshape)
     agreed = {
         pattern: infshapes[0]
         for pattern, infshapes in by_template.items()
@@ -259,7 +241,7 @@ def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
 
 def _repeated(shallow: Mapping[str, object], deep: Mapping[str, object]) -> frozenset[str]:
     """Templates of names of which a deeper model has more."""
-    counts, deeper = Counter(map(template, shallow)), Counter(map(template, deep))
+    counts, deeper = Counter(map(name_template, shallow)), Counter(map(name_template, deep))
     return frozenset(pattern for pattern, count in deeper.items() if count > counts[pattern])
 
 
@@ -285,7 +267,7 @@ def _require_growth(
         )
 
 
-def _decide(module: nn.Module, decider: Decider) -> tuple[Parameter, ...]:
+def _decide(module: nn.Module, decider: RoleInference) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
     owners = {
         f"{prefix}.{name}" if prefix else name: (owner, name)
@@ -298,7 +280,7 @@ def _decide(module: nn.Module, decider: Decider) -> tuple[Parameter, ...]:
         try:
             parameters.append(decider.decide(name, tuple(shape), *owners[name]))
         except UsageError as error:
-            faults.setdefault(template(name), error.findings[0])
+            faults.setdefault(name_template(name), error.findings[0])
     if faults:
         findings = tuple(faults.values())
         every = undecided("", (), "")
@@ -312,3 +294,36 @@ def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], rol
     for pattern in (*writers, *roles):
         if not any(re.fullmatch(pattern, parameter.name) for parameter in parameters):
             raise UsageError("a pattern must match the full name of a parameter", received=pattern)
+
+
+#: up to the first index in a name: the block that repeats
+_BLOCK = re.compile(r"(.*?\.\d+)(?:\..*)?$|^(\d+)(?:\..*)?$")
+
+
+def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
+    """Module name -> what its output is.
+
+    Args:
+        parameters: all parameters of one model, with their roles.
+
+    Returns:
+        Modules with a weight: "embedding", "hidden" (pre-activations), "branch" (added to the residual stream) or
+        "logits"; and the blocks that repeat, "residual". Modules of norms and routers are left out.
+    """
+    kinds: dict[str, str] = {}
+    for parameter in parameters:
+        module, _, local = parameter.name.rpartition(".")
+        block = _BLOCK.match(parameter.name)
+        if parameter.in_block and block:
+            kinds.setdefault(block[1] or block[2], "residual")
+        if local != "weight":
+            continue
+        if parameter.writes_residual:
+            kinds[module] = "branch"
+        elif parameter.role is Role.HIDDEN_WEIGHT:
+            kinds[module] = "hidden"
+        elif parameter.role is Role.EMBEDDING:
+            kinds[module] = "embedding"
+        elif parameter.role is Role.READOUT and not parameter.in_block:
+            kinds[module] = "logits"
+    return kinds

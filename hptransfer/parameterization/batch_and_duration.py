@@ -10,21 +10,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.options import TOKEN_EXPONENTS, Options, explained
-from hptransfer.parameterization.rules import Exponents, Family, Quantity, Rule, Source, Table
+from hptransfer.parameterization.options import TOKEN_EXPONENTS, Options, explain_choice
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
 from hptransfer.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRule:
-    """Powers of m_B per quantity, with the range in which they hold."""
+    """Powers of m_B per quantity, with the range in which they hold.
+
+    Attributes:
+        powers: quantity -> exponent of m_B; quantities that are left out keep their base values.
+        source: where the rule was published.
+        range: where it holds, a clause for plans and pages.
+    """
 
     powers: Mapping[Quantity, float]
     source: Source
     range: str
 
 
-BATCH_RULES: Mapping[tuple[Family, str], BatchRule] = {
+BATCH_RULES: Mapping[tuple[OptimizerFamily, str], BatchRule] = {
     ("adam", "sde"): BatchRule(
         {Quantity.LEARNING_RATE: 0.5, Quantity.WEIGHT_DECAY: 0.5, Quantity.EPS: -0.5},
         Source("Adam's SDE (arXiv 2205.10287, weight decay 2411.15958)", "square-root scaling rule", "the same tokens"),
@@ -45,8 +51,12 @@ _DURATION_RANGE = (
 )
 
 
-def batch_rule(family: Family, options: Options) -> BatchRule:
+def batch_rule(family: OptimizerFamily, options: Options) -> BatchRule:
     """The chosen batch rule for a family.
+
+    Args:
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
 
     Raises:
         UsageError: none is known.
@@ -64,10 +74,16 @@ def batch_rule(family: Family, options: Options) -> BatchRule:
     return rule
 
 
-def over_horizon(
-    exponents: Mapping[Quantity, Exponents], family: Family, options: Options
+def with_batch_and_duration(
+    exponents: Mapping[Quantity, Exponents], family: OptimizerFamily, options: Options
 ) -> dict[Quantity, Exponents]:
-    """A parameter's powers with those of batch and tokens that the options choose."""
+    """A parameter's powers with those of batch and tokens that the options choose.
+
+    Args:
+        exponents: a parameter's powers per quantity, as its table has them.
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
+    """
     rule = batch_rule(family, options)
     result = {quantity: replace(power, batch=rule.powers.get(quantity, 0.0)) for quantity, power in exponents.items()}
     if options.token_exponent is not None:
@@ -76,8 +92,15 @@ def over_horizon(
     return result
 
 
-def horizon_source(rule: Rule, scaled: Exponents, family: Family, options: Options) -> str:
-    """What the source of a rule must add where options changed its powers of batch and tokens; else nothing."""
+def batch_and_duration_source(rule: Rule, scaled: Exponents, family: OptimizerFamily, options: Options) -> str:
+    """What the source of a rule must add where options changed its powers of batch and tokens; else nothing.
+
+    Args:
+        rule: the table's rule of one quantity.
+        scaled: its powers after the options.
+        family: family of the optimizer.
+        options: named choices, defaults filled in.
+    """
     added = ""
     if scaled.batch != rule.exponents.batch:
         added += f"; batch rule `{options.batch_rule}` ({batch_rule(family, options).source})"
@@ -86,18 +109,30 @@ def horizon_source(rule: Rule, scaled: Exponents, family: Family, options: Optio
     return added
 
 
-def covered_axes(table: Table, options: Options) -> frozenset[str]:
-    """The axes for which the table and the options have a rule."""
+def covered_axes(table: RuleTable, options: Options) -> frozenset[str]:
+    """The axes for which the table and the options have a rule.
+
+    Args:
+        table: the rules in use.
+        options: named choices, defaults filled in.
+    """
     axes = table.covers - {"batch"} if options.batch_rule == "none" else table.covers | {"batch"}
     return axes | {"tokens"} if options.token_exponent is not None else axes
 
 
 def optimizer_values(
-    table: Table, options: Options, base: Size, size: Size, hyperparameters: Mapping[str, float]
+    table: RuleTable, options: Options, base: Size, size: Size, hyperparameters: Mapping[str, float]
 ) -> dict[str, float]:
     """beta1, beta2 and momentum at a size, those that `hyperparameters` has; one value for all parameters.
 
     Under the batch rule `sde`, 1 - beta grows as m_B, and as m_B / m_D where the table has a rule for tokens.
+
+    Args:
+        table: the rules of what Adam trains.
+        options: named choices, defaults filled in.
+        base: size at which the base values hold.
+        size: size that is planned for.
+        hyperparameters: base values by name.
 
     Raises:
         UsageError: the linear form leaves [0, 1).
@@ -128,12 +163,19 @@ def _scaled_beta(name: str, beta: float, ratio: float, options: Options) -> floa
     return scaled
 
 
-def horizon_notes(table: Table, options: Options, base: Size, size: Size) -> Iterator[str]:
-    """What a reader must know where batch or tokens change under a rule."""
+def batch_and_duration_notes(table: RuleTable, options: Options, base: Size, size: Size) -> Iterator[str]:
+    """What a reader must know where batch or tokens change under a rule.
+
+    Args:
+        table: the rules in use.
+        options: named choices, defaults filled in.
+        base: size at which the base values hold.
+        size: size that is planned for.
+    """
     if size.batch_size != base.batch_size and options.batch_rule not in {None, "none"}:
         rule = batch_rule(table.family, options)
         known = ["none", *(name for family, name in BATCH_RULES if family == table.family)]
-        yield f"batch rule {explained('batch_rule', str(options.batch_rule), known)}. It {rule.range}"
+        yield f"batch rule {explain_choice('batch_rule', str(options.batch_rule), known)}. It {rule.range}"
     if size.tokens != base.tokens and options.token_exponent is not None:
         others = "; ".join(f"{exponent}: {who}" for exponent, who in TOKEN_EXPONENTS.items())
         yield (

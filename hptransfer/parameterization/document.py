@@ -11,13 +11,37 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hptransfer.parameterization.batch_and_duration import BATCH_RULES
-from hptransfer.parameterization.gauge import FORMS, TRANSFORMATION
+from hptransfer.parameterization.gauge import TABLE_8, TRANSFORMATION
 from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, Table
-from hptransfer.parameterization.tables import FAMILIES, TABLES
-from hptransfer.parameterization.tables.provenance import PROVENANCE
+from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, RuleTable
+from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
+
+#: paper or repository, as `Source.paper` says it -> how its rows came into the tables
+PROVENANCE: Mapping[str, str] = {
+    "derived": "derived for this project and held against measurements in tests/parameterization",
+    "Tensor Programs V (arXiv 2203.03466)": "Table 8 from the code of microsoft/mup, whose unmodified optimizers the "
+    "tests run",
+    "Tensor Programs VI (arXiv 2310.02244)": "as recalled; it is alpha = 1/2 of CompleteP's family",
+    "CompleteP (arXiv 2505.01618)": "Table 1 through the code of nanoGPT-mup, branch completep, and accounts of the "
+    "paper",
+    "Complete(d)P (arXiv 2512.22382)": "Table 1 through three implementations that cite it; not read in the paper",
+    "Everett et al. (arXiv 2407.05872)": "rates derived from the paper's definitions of full alignment; that NTK is "
+    "equivalent to the standard parameterization, mean-field to muP, and Adafactor's rate to itself in every gauge "
+    "agrees with accounts of the paper",
+    "spectral condition (arXiv 2310.17813)": "as recalled; one-step spectral norms are measured by the tests",
+    "muP for mixtures of experts (arXiv 2508.09752)": "through accounts of the paper",
+    "u-muP (arXiv 2407.17465)": "through the code of unit-scaling, which the tests run where it is installed",
+    "unit-scaling": "code read and run",
+    "microsoft/mup": "code read and run",
+    "nanoGPT-mup, branch completep": "code read",
+    "nanoGPT-mup master, Megatron-LM": "code read",
+    "Megatron-LM": "code read",
+    "arXiv 2510.15262": "through accounts of the paper",
+    "arXiv 2512.05620": "through implementations that quote it",
+}
+
 
 _INTRODUCTION = """\
 # Parameterizations
@@ -52,9 +76,9 @@ _FAMILY_NAMES = {
 }
 
 
-def document() -> str:
+def reference_page() -> str:
     """The whole page as Markdown."""
-    names = list(dict.fromkeys(name for name, _ in TABLES))
+    names = PARAMETERIZATIONS
     parts = [_INTRODUCTION, *_known(names), *_options(), *_horizon(), *_gauges(), _ATTENTION, *_role_multipliers()]
     for name in names:
         parts += _parameterization(name)
@@ -126,13 +150,8 @@ def _gauges() -> Iterator[str]:
         for family, powers in TRANSFORMATION.items()
     )
     yield _grid(["optimizer", *(_QUANTITIES[quantity] for quantity in quantities)], rows)
-    yield "Forms of Tensor Programs V (residual multipliers stay in `forward`):\n"
-    roles = list(dict.fromkeys(role for form in FORMS.values() for role in form))
-    forms = (
-        [f"`{name}`", *(_symbolic(form.get(role, Exponents()), SYMBOLS) for role in roles)]
-        for name, form in FORMS.items()
-    )
-    yield _grid(["gauge", *(role.value for role in roles)], forms)
+    yield "In the gauge `multipliers` these stay in `forward`, and so do the multipliers of residual branches:\n"
+    yield _grid([role.value for role in TABLE_8], [[_symbolic(power, SYMBOLS) for power in TABLE_8.values()]])
     yield _LIMITS
 
 
@@ -145,13 +164,13 @@ def _theta(power: int | None) -> str:
 _GAUGES = """\
 Training is unchanged when the multiplier in `forward` is multiplied by theta and everything else by the power of theta
 below (kept exact in float64 by the tests). So a model stays plain, and the forms that papers print are gauges of one
-table: `plain` has nothing in `forward`, `multipliers` is the form printed here, `unit` keeps every init std at its base
-value.
+table: `plain` has nothing in `forward`, `multipliers` is the form of Tensor Programs V's Table 8, `unit` keeps every
+init std at its base value, as u-muP does.
 """
 _LIMITS = """\
 Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor of a
-weight's size. Not possible: absorbing the readout's multiplier where the readout shares its weight with the embedding.
-Then it stays in `forward`, on the logits, and the plan is made in the gauge `table8`.
+weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight with the embedding. Then
+it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
 """
 _ATTENTION = """\
 ## Attention
@@ -163,14 +182,14 @@ fixed and heads grow in number, nothing changes.
 
 
 _ROLE_MULTIPLIERS = """\
-A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, beside the
+A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, with the
 learning rate, and transfer by the rules of what they multiply (Everett et al., arXiv 2407.05872; u-muP, arXiv
 2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
 with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that
 of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. Under `independent` and
-`inverse` weight decay the decay per step stays what it is. In the gauges `plain` and `table3` the last two are absorbed
-into init, learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where
-queries, keys and values are one matrix or a norm stands behind the query projection.
+`inverse` weight decay the decay per step stays what it is. In the gauge `plain` the last two are absorbed into init,
+learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where queries,
+keys and values are one matrix or a norm stands behind the query projection.
 """
 
 
@@ -201,7 +220,7 @@ def _provenance() -> Iterator[str]:
     yield _grid(["paper or repository", "how its rows are known"], PROVENANCE.items())
 
 
-def _cells(table: Table, sources: dict[str, int]) -> str:
+def _cells(table: RuleTable, sources: dict[str, int]) -> str:
     quantities = [quantity for quantity in _QUANTITIES if any(of is quantity for _, of in table.rules)]
     roles = [role for role in Role if any(of is role for of, _ in table.rules)]
     rows = (
@@ -210,7 +229,7 @@ def _cells(table: Table, sources: dict[str, int]) -> str:
     return _grid(["", *(_QUANTITIES[quantity] for quantity in quantities)], rows)
 
 
-def _cell(rule: Rule, table: Table, sources: dict[str, int]) -> str:
+def _cell(rule: Rule, table: RuleTable, sources: dict[str, int]) -> str:
     number = sources.setdefault(str(rule.source), len(sources) + 1)
     if rule.off:
         return f"0 [{number}]"
@@ -218,7 +237,7 @@ def _cell(rule: Rule, table: Table, sources: dict[str, int]) -> str:
     return f"{text} / learning rate [{number}]" if rule.per_step else f"{text} [{number}]"
 
 
-def _table_notes(table: Table, sources: dict[str, int]) -> Iterator[str]:
+def _table_notes(table: RuleTable, sources: dict[str, int]) -> Iterator[str]:
     if table.residual is not None:
         yield f"Residual branches: {_cell(table.residual, table, sources)} in forward.\n"
     for quantity, option in (
@@ -238,7 +257,7 @@ def _table_notes(table: Table, sources: dict[str, int]) -> Iterator[str]:
         yield f"`{option}` is `{default}`; known: {others}.\n"
 
 
-def _differences(table: Table, quantity: Quantity, column: Mapping[Role, Rule], sources: dict[str, int]) -> str:
+def _differences(table: RuleTable, quantity: Quantity, column: Mapping[Role, Rule], sources: dict[str, int]) -> str:
     """A column in one line: the roles whose entry differs from 1, or 1 for all."""
     cells = {role.value: _cell(rule, table, sources) for role, rule in column.items()}
     distinct = dict.fromkeys(cells.values())
@@ -265,4 +284,4 @@ def _with_alpha(power: float, alpha: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    sys.stdout.write(reference_page())

@@ -22,29 +22,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Exponents, Family, Quantity
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity
 
-#: "plain": nothing in `forward`; "multipliers": as the table is printed; "table3", "table8", "table9": the forms of
-#: Tensor Programs V, in which residual multipliers stay in `forward`; "unit": every init std keeps its base value
-Gauge = Literal["plain", "multipliers", "table3", "table8", "table9", "unit"]
+#: "plain": nothing in `forward`; "multipliers": the form of Tensor Programs V's Table 8, with the readout's and the
+#: residual branches' multipliers in `forward`; "unit": every init std keeps its base value
+Gauge = Literal["plain", "multipliers", "unit"]
 GAUGES: tuple[Gauge, ...] = get_args(Gauge)
+#: names of version 0.1 that are still read
+_FORMER: Mapping[str, Gauge] = {"table8": "multipliers", "table3": "plain"}
 
 _ONE = Exponents()
-_IN = Exponents(fan_in=1)
-_OUT = Exponents(fan_out=1)
 
-#: what each form multiplies in `forward`; roles that are not named have no multiplier
-FORMS: Mapping[Gauge, Mapping[Role, Exponents]] = {
-    "table3": {},
-    "table8": {Role.READOUT: _IN**-1, Role.ROUTER: _IN**-1, Role.TIED_EMBEDDING: _OUT**-1},
-    "table9": {
-        Role.EMBEDDING: _OUT**0.5,
-        Role.HIDDEN_VECTOR: _OUT**0.5,
-        Role.OUTER_VECTOR: _OUT**0.5,
-        Role.READOUT: _IN**-0.5,
-        Role.ROUTER: _IN**-0.5,
-    },
+#: Table 8 of Tensor Programs V: what `forward` multiplies in the gauge "multipliers"; other roles have no multiplier
+TABLE_8: Mapping[Role, Exponents] = {
+    Role.READOUT: Exponents(fan_in=-1),
+    Role.ROUTER: Exponents(fan_in=-1),
+    Role.TIED_EMBEDDING: Exponents(fan_out=-1),
 }
 
 #: exponent of theta in each quantity
@@ -55,7 +50,7 @@ _ADAM: Mapping[Quantity, int] = {
     Quantity.WEIGHT_DECAY: 1,
     Quantity.EPS: 1,
 }
-TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
+TRANSFORMATION: Mapping[OptimizerFamily, Mapping[Quantity, int]] = {
     "adam": _ADAM,
     "sign": _ADAM,
     "orthogonal": _ADAM,
@@ -74,8 +69,28 @@ TRANSFORMATION: Mapping[Family, Mapping[Quantity, int]] = {
 }
 
 
-def transform(exponents: Mapping[Quantity, Exponents], family: Family, theta: Exponents) -> dict[Quantity, Exponents]:
-    """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged."""
+def gauge_named(name: str) -> Gauge:
+    """The gauge of this name; `table8` and `table3` are what version 0.1 called `multipliers` and `plain`.
+
+    Raises:
+        UsageError: no gauge has this name.
+    """
+    found = next((gauge for gauge in GAUGES if gauge == _FORMER.get(name, name)), None)
+    if found is None:
+        raise UsageError(f"the gauge must be one of {', '.join(GAUGES)}", received=name)
+    return found
+
+
+def transform(
+    exponents: Mapping[Quantity, Exponents], family: OptimizerFamily, theta: Exponents
+) -> dict[Quantity, Exponents]:
+    """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged.
+
+    Args:
+        exponents: powers per quantity.
+        family: family of the optimizer, which says how the quantities follow.
+        theta: factor on the multiplier in `forward`.
+    """
     return {quantity: power * theta ** TRANSFORMATION[family][quantity] for quantity, power in exponents.items()}
 
 
@@ -83,14 +98,12 @@ def absorbed_factor(exponents: Mapping[Quantity, Exponents], branch: Exponents, 
     """What the forward multiplier of a parameter must be multiplied by to come into a gauge.
 
     Args:
-        exponents: of the parameter's quantities as the table prints them, the branch in its multiplier.
+        exponents: the parameter's powers per quantity as the table prints them, the branch in its multiplier.
         branch: the multiplier of the residual branch that the parameter writes; none is `Exponents()`.
-        role: of the parameter.
-        gauge: to come into.
+        role: role of the parameter; it decides whether `forward` multiplies it.
+        gauge: gauge that the parameter is brought into.
     """
-    if gauge == "multipliers":
-        return _ONE
     if gauge == "unit":
         return exponents[Quantity.INIT_STD]
-    wanted = _ONE if gauge == "plain" else FORMS[gauge].get(role, _ONE) * branch
+    wanted = _ONE if gauge == "plain" else TABLE_8.get(role, _ONE) * branch
     return wanted * exponents[Quantity.MULTIPLIER] ** -1

@@ -1,4 +1,4 @@
-"""Rows of a plan that share all their values, with the layer indices of their names collapsed into one pattern."""
+"""Rows of a plan that share all their values, under one pattern of names; and those groups as a Markdown table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from hptransfer.errors import UsageError
-from hptransfer.parameterization.plan import PlannedParameter
-
-#: what a file of groups calls itself; a reader of another format refuses
-FORMAT = "hptransfer-target/1"
-
-#: PyYAML follows YAML 1.1, which reads 1e-3 as text
-NUMBERS = "write numbers with a point: 1.0e-3"
+from hptransfer.parameterization.planned import PlannedParameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +17,13 @@ class ParameterGroup:
     Attributes:
         pattern: regular expression, matched against the whole name.
         count: number of parameters it matches.
-        shape: of each of them.
-        role: as `Role` says it.
+        shape: length of every axis of each of these parameters.
+        role: value of the parameters' `Role`, for example "hidden weight".
         reason: how the role was decided.
         init: "normal", "ones" or "zeros".
         init_std: std of a normal init; None where the init is constant.
-        learning_rate: peak learning rate.
-        weight_decay: as torch's AdamW and SGD take it.
+        learning_rate: peak learning rate, before the schedule multiplies it; positive.
+        weight_decay: coefficient as torch's AdamW and SGD take it; decay per step is learning rate times this.
         eps: Adam's eps; None for SGD.
         multiplier: factor that `forward` must apply; 1 in gauge `plain`.
         rules: what base values were multiplied by, per quantity, for example "m_in^-1".
@@ -53,77 +46,20 @@ class ParameterGroup:
     sources: Mapping[str, str]
     optimizer: str | None = None
 
+    #: for readers of files: a row has these keys and no others, and a number is a number
+    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012  # pydantic's own name, no field
+
     def as_mapping(self) -> dict[str, object]:
-        """Plain data for YAML and JSON, in the order of the fields; `from_mapping` is the inverse."""
+        """Plain data for YAML and JSON, in the order of the fields."""
         data = asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
         return data if self.optimizer is not None else {key: data[key] for key in data if key != "optimizer"}
-
-    @classmethod
-    def from_mapping(cls, row: Mapping[str, object]) -> ParameterGroup:
-        """A group from plain data.
-
-        Raises:
-            UsageError: a key is missing or unknown, or a value has the wrong type.
-        """
-        expected = cls.__dataclass_fields__.keys()
-        if row.keys() | {"optimizer"} != expected:
-            differing = sorted(map(str, (row.keys() | {"optimizer"}) ^ expected))
-            raise UsageError("a row of parameters must have exactly the keys of the format", received=f"{differing}")
-        for key, value in row.items():
-            if not _TYPES[key](value):
-                raise UsageError(
-                    f"`{key}` of a row of parameters has the wrong type", received=repr(value), hint=NUMBERS
-                )
-        return cls(**{**row, "shape": tuple(row["shape"])})  # type: ignore[arg-type]  # checked just above
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_float(value: object) -> bool:
-    return isinstance(value, float) or _is_int(value)
-
-
-def _is_optional_float(value: object) -> bool:
-    return value is None or _is_float(value)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_shape(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_int, value))
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(part, str) for part in (*value, *value.values()))
-
-
-_TYPES = {
-    "pattern": _is_text,
-    "count": _is_int,
-    "shape": _is_shape,
-    "role": _is_text,
-    "reason": _is_text,
-    "init": _is_text,
-    "init_std": _is_optional_float,
-    "learning_rate": _is_float,
-    "weight_decay": _is_float,
-    "eps": _is_optional_float,
-    "multiplier": _is_float,
-    "rules": _is_texts,
-    "sources": _is_texts,
-    "optimizer": _is_text,
-}
 
 
 def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tuple[ParameterGroup, ...]:
     """Group rows whose names differ in layer indices only and whose values are equal.
 
     Args:
-        rows: of a plan.
+        rows: rows of one plan, one per parameter.
         collapse: False keeps one group per parameter.
 
     Returns:
@@ -132,17 +68,17 @@ def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tu
     families: dict[str, list[PlannedParameter]] = {}
     for row in rows:
         name = row.parameter.name
-        families.setdefault(template(name) if collapse else name, []).append(row)
+        families.setdefault(name_template(name) if collapse else name, []).append(row)
     return tuple(group for family in families.values() for group in _groups(family, collapse))
 
 
-def template(name: str) -> str:
+def name_template(name: str) -> str:
     """The name with every index replaced, equal for the same parameter of all layers: "blocks.*.up.weight"."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
 def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
-    """Collapse as many index positions as leave equal values in each group; none is always possible."""
+    """Collapse as many index positions as leave equal values in each group; none always works."""
     parts = family[0].parameter.name.split(".")
     indices = [position for position, part in enumerate(parts) if part.isdigit()] if collapse else []
     for kept in range(len(indices) + 1):
@@ -191,3 +127,63 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         sources=dict(row.sources),
         optimizer=row.optimizer,
     )
+
+
+_SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}
+
+
+def plan_markdown(groups: Sequence[ParameterGroup], notes: Iterable[str] = ()) -> str:
+    """One line per group, then the numbered sources of the rules, then the notes; ends with a newline.
+
+    Args:
+        groups: groups of one plan, in the order in which they are printed.
+        notes: sentences that are printed below the table.
+    """
+    sources: dict[str, int] = {}
+    has_eps = any(group.eps is not None for group in groups)
+    in_forward = any(group.multiplier != 1 for group in groups)
+    columns = ["parameter", "n", "shape", "role", "init", "learning rate", "weight decay"]
+    columns += ["eps"] * has_eps + ["forward"] * in_forward + ["rule"]
+    lines = [_line(columns), _line(["---"] * len(columns))]
+    for group in groups:
+        cells = [
+            f"`{readable(group.pattern)}`",
+            str(group.count),
+            " x ".join(map(str, group.shape)),
+            group.role,
+            group.init if group.init_std is None else f"{group.init_std:.4g}",
+            f"{group.learning_rate:.4g}",
+            f"{group.weight_decay:.4g}",
+        ]
+        cells += [_number(group.eps)] * has_eps + [_number(group.multiplier)] * in_forward
+        lines.append(_line([*cells, _rules(group, sources)]))
+    lines += ["", *(f"{number}. {_escaped(source)}" for source, number in sources.items())]
+    lines += [f"\nNote: {_escaped(note)}" for note in notes]
+    return "\n".join(lines) + "\n"
+
+
+def readable(pattern: str) -> str:
+    """The pattern as people write it: blocks.*.up.weight."""
+    return pattern.replace(r"\d+", "*").replace("\\", "")
+
+
+def _rules(group: ParameterGroup, sources: dict[str, int]) -> str:
+    parts = []
+    for quantity, short in _SHORT.items():
+        rule = group.rules.get(quantity, "1")
+        if rule != "1":
+            number = sources.setdefault(group.sources[quantity], len(sources) + 1)
+            parts.append(f"{short} {rule} [{number}]")
+    return ", ".join(parts) or "unscaled"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", r"\|")

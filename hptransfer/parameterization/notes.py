@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from hptransfer.parameterization.attention import attention_note
-from hptransfer.parameterization.batch_and_duration import horizon_notes
-from hptransfer.parameterization.options import explained
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
+from hptransfer.parameterization.options import explain_choice
+from hptransfer.parameterization.planned import Plan
 from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Table
+from hptransfer.parameterization.rules import Quantity, RuleTable
 
-if TYPE_CHECKING:
-    from hptransfer.parameterization.plan import Plan
+SOURCE = "Tensor Programs V (arXiv 2203.03466), Definition 4.1, attention logits q k / d_head"
 
 
-def plan_notes(plan: Plan, table: Table, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
+def attention_scale(head_dim: int, base_head_dim: int) -> float:
+    """The factor of q k in `forward`: sqrt(base_head_dim) / head_dim, which is 1/sqrt(head_dim) at the base.
+
+    Args:
+        head_dim: at the size in question, at least 1.
+        base_head_dim: at the base size, at least 1.
+
+    Raises:
+        UsageError: a value below 1.
+    """
+    if head_dim < 1 or base_head_dim < 1:
+        raise UsageError("`head_dim >= 1` must hold", received=f"{head_dim}, base {base_head_dim}")
+    return math.sqrt(base_head_dim) / head_dim
+
+
+def attention_note(head_dim: int, base_head_dim: int) -> str | None:
+    """What must stay in `forward` where heads grow; None where their size is fixed, which needs nothing.
+
+    Args:
+        head_dim: size of a head at the size planned for, at least 1.
+        base_head_dim: size of a head at the base, at least 1.
+    """
+    if head_dim == base_head_dim:
+        return None
+    return (
+        f"heads grow ({base_head_dim} -> {head_dim}): `forward` must scale attention logits by sqrt({base_head_dim})"
+        f"/{head_dim} = {attention_scale(head_dim, base_head_dim):.6g} instead of 1/sqrt({head_dim}) = "
+        f"{head_dim**-0.5:.6g}, for example `scaled_dot_product_attention(..., scale=...)` ({SOURCE})"
+    )
+
+
+def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
     """Everything worth saying about a plan, one sentence each.
 
     Args:
-        plan: without its notes.
-        table: of its parameterization and optimizer.
+        plan: the plan that the notes are about; its own notes are not read.
+        table: the rules of the plan's parameterization and optimizer.
         head_dims: size of a head at the base and at the planned size.
     """
     yield from _uncovered(plan)
     yield from multiplier_notes(plan.hyperparameters)
     yield from _choices(plan, table)
-    yield from horizon_notes(table, plan.options, plan.base, plan.size)
+    yield from batch_and_duration_notes(table, plan.options, plan.base, plan.size)
     if head_dims is not None and (note := attention_note(head_dims[1], head_dims[0])):
         yield note
     yield from _roles(plan)
@@ -51,22 +82,22 @@ def _uncovered(plan: Plan) -> Iterator[str]:
             yield f"`{name}` has no rule for {axis} ({low} -> {high}): {kept}"
 
 
-def _choices(plan: Plan, table: Table) -> Iterator[str]:
+def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
     options = plan.options
     resized = (plan.base.width, plan.base.depth) != (plan.size.width, plan.size.depth)
     if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
         known = _known(table, Quantity.WEIGHT_DECAY)
-        yield f"weight decay is {explained('weight_decay', options.weight_decay, known)}"
+        yield f"weight decay is {explain_choice('weight_decay', options.weight_decay, known)}"
     if options.eps is not None and table.family == "adam" and resized:
-        yield f"eps is {explained('eps', options.eps, _known(table, Quantity.EPS))}"
+        yield f"eps is {explain_choice('eps', options.eps, _known(table, Quantity.EPS))}"
     if table.family == "orthogonal" and options.muon_scale is not None:
         known = _known(table, Quantity.LEARNING_RATE)
-        yield f"Muon's own factor of the shape is taken to be {explained('muon_scale', options.muon_scale, known)}"
+        yield f"Muon's own factor of the shape is taken to be {explain_choice('muon_scale', options.muon_scale, known)}"
         if "beside_learning_rate" not in plan.hyperparameters:
-            yield f"parameters beside Muon's take the same base learning rate with {options.beside_muon}"
+            yield f"parameters that Muon does not train take the same base learning rate with {options.beside_muon}"
 
 
-def _known(table: Table, quantity: Quantity) -> list[str]:
+def _known(table: RuleTable, quantity: Quantity) -> list[str]:
     return [choice for of, choice in table.choices if of is quantity]
 
 

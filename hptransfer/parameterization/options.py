@@ -8,7 +8,7 @@ from typing import Literal
 
 WeightDecay = Literal["unscaled", "constant", "independent", "sqrt", "inverse"]
 Eps = Literal["gradient", "published", "none"]
-BatchRule = Literal["sde", "linear", "none"]
+BatchRuleName = Literal["sde", "linear", "none"]
 Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
 
@@ -31,7 +31,7 @@ class Options:
     weight_decay: WeightDecay | None = None
     eps: Eps | None = None
     token_exponent: float | None = None
-    batch_rule: BatchRule | None = None
+    batch_rule: BatchRuleName | None = None
     betas: Betas | None = None
     muon_scale: MuonScale | None = None
     beside_muon: Literal["adamw", "lion"] | None = None
@@ -102,7 +102,13 @@ TOKEN_EXPONENTS: Mapping[str, str] = {
 }
 
 
-def explained(option: str, chosen: str, known: Collection[str]) -> str:
-    """What a choice means, and the names of the others that are known."""
+def explain_choice(option: str, chosen: str, known: Collection[str]) -> str:
+    """What a choice means, and the names of the others that are known.
+
+    Args:
+        option: name of the option, a key of `CHOICES`.
+        chosen: the choice that was made.
+        known: choices that the table knows.
+    """
     others = ", ".join(f"`{name}`" for name in CHOICES[option] if name != chosen and name in known)
     return f"`{chosen}`, {CHOICES[option][chosen]}" + (f"; also published: {others}" if others else "")

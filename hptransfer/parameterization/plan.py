@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import covered_axes, optimizer_values
-from hptransfer.parameterization.checks import (
-    require_branches,
-    require_decoupled,
-    require_known,
-    require_relevant,
-)
-from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.notes import plan_notes
 from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.planned_parameter import Column, PlannedParameter, Request, plan_parameter
+from hptransfer.parameterization.plan_parameter import OptimizerTable, PlanRequest, plan_parameter
+from hptransfer.parameterization.planned import Plan, PlannedParameter
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Quantity, Table
-from hptransfer.parameterization.tables import TABLES, ParameterizationSpec, find_table
+from hptransfer.parameterization.rules import OPTION_OF, Quantity, RuleTable
+from hptransfer.parameterization.tables import COUPLED_DECAY, TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size
 
 __all__ = ["NEEDED", "Plan", "PlannedParameter", "plan"]
 
 #: base values a plan needs; eps for Adam only
 NEEDED = ("learning_rate", "weight_decay", "init_scale")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything needed to initialise and optimise a model of `size`, and why.
-
-    Attributes:
-        parameterization: its name, with its parameters, for example "completep(alpha=1)".
-        gauge: where multipliers live; "plain" keeps none in `forward`.
-        optimizer: "adamw", "sgd", "lion", "muon" or another of `FAMILIES`.
-        base: the size at which every factor is 1.
-        size: the size planned.
-        hyperparameters: base values by name (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
-            momentum).
-        rows: one per parameter, in `named_parameters()` order.
-        notes: what a reader must know (what was chosen among published rules, what no rule covers, what is not
-            gauge-invariant).
-        covers: axes of a size ("width", "depth", "batch", "tokens") for which there is a rule.
-        options: the named choices, defaults filled in.
-        optimizer_values: beta1, beta2 and momentum at this size, those that `hyperparameters` has.
-    """
-
-    parameterization: str
-    gauge: str
-    optimizer: str
-    base: Size
-    size: Size
-    hyperparameters: Mapping[str, float]
-    rows: Sequence[PlannedParameter]
-    notes: Sequence[str] = ()
-    covers: frozenset[str] = frozenset()
-    options: Options = field(default_factory=Options)
-    optimizer_values: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(
@@ -82,14 +45,14 @@ def plan(
         base: the size at which every factor is 1.
         size: the size planned for.
         parameters: the model's parameters at `size`, each with its role.
-        hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. Beside
+        hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. With
             Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors. Multipliers of roles
             (`role_multipliers`) are 1 where they are left out.
         optimizer: a name in `FAMILIES`.
-        gauge: "plain" for models without multipliers in `forward`, "multipliers" for models that apply them as the
-            table prints them; the others are in `gauge.GAUGES`.
+        gauge: where multipliers live, one of `gauge.GAUGES`: "plain" for models without any in `forward`,
+            "multipliers" for models that apply those of Tensor Programs V's Table 8, "unit" for unit init.
         options: named choices among published rules; None takes the table's defaults.
-        head_dims: size of a head at the base and at `size`, where attention must be looked after.
+        head_dims: size of a head at the base and at `size`, where heads grow; None: they do not.
 
     Returns:
         The plan, one row per parameter.
@@ -98,22 +61,23 @@ def plan(
         UsageError: an unknown parameterization, a missing value, or a parameter for which the table has no rule.
     """
     table, alpha = find_table(parameterization, optimizer)
+    gauge = gauge_named(gauge)
     given = options or Options()
-    beside = _beside(table, given)
-    chosen = given.filled(table.defaults if beside is None else table.defaults.filled(beside.defaults))
-    tables = [table] if beside is None else [table, beside]
+    other = _other_table(table, given)
+    chosen = given.filled(table.defaults if other is None else table.defaults.filled(other.defaults))
+    tables = [table] if other is None else [table, other]
     require_known(tables, chosen)
     require_relevant(tables, given)
     require_decoupled(optimizer, hyperparameters)
     require_branches(table, base, size, parameters)
     require_covered(parameters, hyperparameters)
-    main = Column(table, optimizer, _base_values(table, chosen, hyperparameters))
+    main = OptimizerTable(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
-    if beside is not None:
+    if other is not None:
         rates = {"learning_rate": hyperparameters.get("beside_learning_rate", hyperparameters.get("learning_rate"))}
         values = {**hyperparameters, **{name: rate for name, rate in rates.items() if rate is not None}}
-        others = Column(beside, str(chosen.beside_muon), _base_values(beside, chosen, values))
-    request = Request(base, size, alpha, gauge, chosen, hyperparameters)
+        others = OptimizerTable(other, str(chosen.beside_muon), _base_values(other, chosen, values))
+    request = PlanRequest(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
         parameterization=table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})",
@@ -125,23 +89,23 @@ def plan(
         rows=rows,
         covers=covered_axes(table, chosen),
         options=chosen,
-        optimizer_values=optimizer_values(beside or table, chosen, base, size, hyperparameters),
+        optimizer_values=optimizer_values(other or table, chosen, base, size, hyperparameters),
     )
     return replace(result, notes=tuple(plan_notes(result, table, head_dims)))
 
 
-def _beside(table: Table, given: Options) -> Table | None:
+def _other_table(table: RuleTable, given: Options) -> RuleTable | None:
     """The table of what Muon does not train."""
     if table.family != "orthogonal":
         return None
     return TABLES[table.name, "sign" if given.beside_muon == "lion" else "adam"]
 
 
-def _column(main: Column, others: Column | None, parameter: Parameter) -> Column:
+def _column(main: OptimizerTable, others: OptimizerTable | None, parameter: Parameter) -> OptimizerTable:
     return main if others is None or parameter.role is Role.HIDDEN_WEIGHT else others
 
 
-def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:
+def _base_values(table: RuleTable, chosen: Options, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:
     needed = (*NEEDED, "eps") if table.family == "adam" else NEEDED
     for name in needed:
         value = hyperparameters.get(name)
@@ -162,3 +126,77 @@ def _base_values(table: Table, chosen: Options, hyperparameters: Mapping[str, fl
     if table.family == "adam":
         values[Quantity.EPS] = hyperparameters["eps"]
     return values
+
+
+def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
+    """Every choice must be one that a table knows.
+
+    Raises:
+        UsageError: it is not.
+    """
+    for table, (quantity, option) in itertools.product(tables, OPTION_OF.items()):
+        known = [choice for of, choice in table.choices if of is quantity]
+        choice = getattr(chosen, option)
+        if known and choice not in known:
+            raise UsageError(
+                f"`{option}` must be one of {', '.join(known)} for {table.name} with the family {table.family}",
+                received=str(choice),
+                hint="no source is known for others; a plan never guesses one",
+            )
+
+
+_NEEDS = (("eps", "adam"), ("betas", "adam"), ("muon_scale", "orthogonal"), ("beside_muon", "orthogonal"))
+
+
+def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
+    """An option must concern an optimizer in use.
+
+    Raises:
+        UsageError: it would have no effect.
+    """
+    families = [table.family for table in tables]
+    for option, needed in _NEEDS:
+        if getattr(given, option) is not None and needed not in families:
+            raise UsageError(
+                f"`{option}` must be left out where no parameter follows the family {needed}",
+                received=f"{option}={getattr(given, option)} with {' and '.join(families)}",
+            )
+
+
+def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> None:
+    """Weight decay must be decoupled from the gradient's normalisation.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if optimizer in COUPLED_DECAY and hyperparameters.get("weight_decay", 0) > 0:
+        raise UsageError(
+            f"weight decay must be 0 for `{optimizer}`, which adds it to the gradient before normalising it: no "
+            "rule is known for that",
+            received=f"weight_decay={hyperparameters['weight_decay']:g}",
+            hint="use adamw, whose decay is decoupled",
+        )
+
+
+def require_branches(table: RuleTable, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:
+    """A depth rule over residual branches needs some.
+
+    Args:
+        table: the rules in use.
+        base: size at which the base values hold.
+        size: size that is planned for.
+        parameters: all parameters of the model.
+
+    Raises:
+        UsageError: there are none.
+    """
+    same_depth = base.depth == size.depth
+    if table.residual is None or same_depth or any(parameter.writes_residual for parameter in parameters):
+        return
+    raise UsageError(
+        f"`{table.name}` scales residual branches with depth, so the model must have parameters that write a residual "
+        "stream",
+        received=f"depth {base.depth} -> {size.depth} and no such parameter",
+        hint="name them (`residual_writers` or `preset`, docs/models.md), keep the depth at the base's, or use `mup`, "
+        "which has no depth rule",
+    )

@@ -24,7 +24,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Quantity
 
-Part = Literal["embedding", "input", "hidden", "readout"]
+MultiplierGroup = Literal["embedding", "input", "hidden", "readout"]
 
 COVERS: Mapping[str, str] = {
     "embedding_learning_rate": "the learning rate of tables of embeddings",
@@ -39,7 +39,7 @@ COVERS: Mapping[str, str] = {
     "output_multiplier": "the readout's product with its input, not its bias",
 }
 
-_PARTS: Mapping[Role, Part] = {
+_PARTS: Mapping[Role, MultiplierGroup] = {
     Role.TIED_EMBEDDING: "embedding",
     Role.HIDDEN_WEIGHT: "hidden",
     Role.HIDDEN_VECTOR: "hidden",
@@ -56,27 +56,27 @@ class RoleMultiplier:
     """What multiplies one quantity of one parameter, besides its rule.
 
     Attributes:
-        name: of the hyperparameter.
-        value: positive, not 1.
+        name: name of the hyperparameter, one of `hyperparameters.MULTIPLIERS`.
+        value: factor on the quantity, positive and not 1.
     """
 
     name: str
     value: float
 
 
-def part_of(parameter: Parameter) -> Part:
+def multiplier_group(parameter: Parameter) -> MultiplierGroup:
     """The constants that a parameter belongs to; a table has one input per output, a matrix sums over several."""
     return _PARTS.get(parameter.role) or ("embedding" if parameter.fan_in == 1 else "input")
 
 
-def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, RoleMultiplier]:
+def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict[Quantity, RoleMultiplier]:
     """The multipliers that concern a parameter, those at 1 left out.
 
     Args:
-        parameter: with its role.
+        parameter: one parameter with its role and fans.
         hyperparameters: base values; names left out are 1.
     """
-    part = part_of(parameter)
+    part = multiplier_group(parameter)
     names = {Quantity.LEARNING_RATE: f"{part}_learning_rate"}
     if parameter.init == "normal":
         names[Quantity.INIT_STD] = f"{part}_init"
@@ -91,6 +91,10 @@ def tuned_of(parameter: Parameter, hyperparameters: Mapping[str, float]) -> dict
 def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[str, float]) -> None:
     """Every multiplier must be a positive number, and one that is not 1 must concern some parameter.
 
+    Args:
+        parameters: all parameters of the model, with their roles.
+        hyperparameters: base values by name.
+
     Raises:
         UsageError: it would be silently ignored.
     """
@@ -99,7 +103,9 @@ def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[st
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"`{name}` must be a finite number > 0", received=str(value))
     for name in _given(hyperparameters):
-        if not any(name in {tuned.name for tuned in tuned_of(each, hyperparameters).values()} for each in parameters):
+        if not any(
+            name in {tuned.name for tuned in role_multipliers_of(each, hyperparameters).values()} for each in parameters
+        ):
             raise UsageError(
                 f"`{name}` must multiply something in the model: {COVERS[name]}",
                 received=f"{hyperparameters[name]:g}, and the model has no such parameter",

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+#: how a parameter starts: normal draws, whose std a plan sets, or a constant
+Init = Literal["normal", "ones", "zeros"]
+
 
 class Role(StrEnum):
     """The roles the tables distinguish; an axis grows when it changes with the width."""
@@ -25,8 +28,8 @@ class Parameter:
     """One named parameter, as the rules see it, at one size.
 
     Attributes:
-        name: as `named_parameters()` gives it.
-        shape: at this size.
+        name: full name, as `named_parameters()` gives it.
+        shape: length of every axis at this size.
         role: what it is for.
         fan_in: inputs summed into one output at this size (1 for vectors).
         fan_out: outputs at this size (the length of a vector).
@@ -51,7 +54,7 @@ class Parameter:
     base_fan_out: int
     in_block: bool
     writes_residual: bool
-    init: Literal["normal", "ones", "zeros"]
+    init: Init
     reason: str
     base_init_std: float | None = None
     scales_attention: bool = False

@@ -13,7 +13,7 @@ from hptransfer.parameterization.roles import Role
 #: optimizers that share one set of rules. "adam" normalises the gradient entry by entry, "sign" takes its sign,
 #: "sgd" follows its size, "orthogonal" takes its matrix's polar factor (Muon), "adafactor" moves a weight relative to
 #: its own size
-Family = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
+OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
 
 #: the names in which rules are printed
 SYMBOLS = {
@@ -42,7 +42,13 @@ class Quantity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a rule was published; `paper` is "derived" where no paper prints the row."""
+    """Where a rule was published; `paper` is "derived" where no paper prints the row.
+
+    Attributes:
+        paper: paper or repository, a key of the provenance table.
+        table: table, figure or function in it.
+        row: row or line in that.
+    """
 
     paper: str
     table: str
@@ -53,18 +59,18 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Multipliers:
+class SizeRatios:
     """Ratios of a size to the base size, all positive; of an absolute table, the size itself.
 
     Attributes:
-        fan_in: of this parameter's fan-in, so that axes may grow unequally.
-        fan_out: of this parameter's fan-out.
-        larger: of the larger of the two.
-        width: of the model's width.
-        depth: of the number of repeated layers; 1 for a parameter outside the residual blocks.
-        layers: of the number of repeated layers, for every parameter.
-        batch: of examples per step.
-        tokens: of predicted positions over the run.
+        fan_in: ratio of this parameter's fan-in, so that axes may grow unequally.
+        fan_out: ratio of this parameter's fan-out.
+        larger: ratio of the larger of its two fans.
+        width: ratio of the model's width.
+        depth: ratio of the number of repeated layers; 1 for a parameter outside the residual blocks.
+        layers: ratio of the number of repeated layers, for every parameter.
+        batch: ratio of the examples per step.
+        tokens: ratio of the predicted positions over the run.
     """
 
     fan_in: float = 1.0
@@ -79,7 +85,20 @@ class Multipliers:
 
 @dataclass(frozen=True, slots=True)
 class Exponents:
-    """A product of powers of the multipliers; the depth exponent is `depth + depth_alpha * alpha`, layers alike."""
+    """A product of powers of the multipliers; the depth exponent is `depth + depth_alpha * alpha`, layers alike.
+
+    Attributes:
+        fan_in: power of m_in, the growth of the fan-in.
+        fan_out: power of m_out, the growth of the fan-out.
+        larger: power of m_max, the growth of the larger fan.
+        width: power of m_N, the growth of the model's width.
+        depth: power of m_L for parameters inside residual blocks, without alpha's part.
+        depth_alpha: what alpha is multiplied by in that power.
+        layers: power of m_L for every parameter, without alpha's part.
+        layers_alpha: what alpha is multiplied by in that power.
+        batch: power of m_B, the growth of the batch.
+        tokens: power of m_D, the growth of the tokens.
+    """
 
     fan_in: float = 0.0
     fan_out: float = 0.0
@@ -111,7 +130,7 @@ class Exponents:
         exponents["layers"] += self.layers_alpha * alpha
         return {name: exponent for name, exponent in exponents.items() if exponent != 0}
 
-    def factor(self, multipliers: Multipliers, alpha: float) -> float:
+    def factor(self, multipliers: SizeRatios, alpha: float) -> float:
         """The number to multiply a base value with; exactly 1 where every multiplier is 1."""
         product = 1.0
         for name, exponent in self.resolved(alpha).items():
@@ -135,12 +154,12 @@ class Rule:
     """One cell of a table: how one quantity of one role scales, and who says so.
 
     Attributes:
-        role: whose.
-        quantity: of what.
-        exponents: the factor.
+        role: role of the parameters that the rule is for.
+        quantity: what the rule scales, for example the learning rate.
+        exponents: the factor, as powers of the size's ratios.
         source: who printed it, or "derived".
-        per_step: of weight decay: the factor is that of learning_rate * weight_decay.
-        off: of weight decay: there is none.
+        per_step: for weight decay: whether the factor is that of learning_rate * weight_decay.
+        off: for weight decay: whether there is none.
     """
 
     role: Role
@@ -153,7 +172,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Alpha:
-    """The range of the residual exponent of a table that has one."""
+    """The range of the residual exponent of a table that has one.
+
+    Attributes:
+        low: smallest exponent that the source covers.
+        high: largest exponent that the source covers.
+        default: exponent where none is chosen.
+    """
 
     low: float
     high: float
@@ -161,11 +186,11 @@ class Alpha:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RuleTable:
     """One parameterization for one optimizer family, in the form in which it was printed.
 
     Attributes:
-        name: as recipes say it.
+        name: name of the parameterization in recipes.
         family: the optimizers it is for.
         rules: (role, quantity) -> rule; a role without rules is not known. For the family "orthogonal" only hidden
             weights have rules, all others follow the table of `Options.beside_muon`.
@@ -180,7 +205,7 @@ class Table:
     """
 
     name: str
-    family: Family
+    family: OptimizerFamily
     rules: Mapping[tuple[Role, Quantity], Rule]
     choices: Mapping[tuple[Quantity, str], Mapping[Role, Rule]]
     residual: Rule | None

@@ -10,5 +10,9 @@ from hptransfer.hyperparameters import MULTIPLIERS, NAMES
 
 
 def defaults(training: Training) -> dict[str, float]:
-    """The base-size value of every hyperparameter as the recipe's `training` section gives it."""
+    """The value of every hyperparameter at the base size.
+
+    Args:
+        training: section of a recipe, with its `multipliers`.
+    """
     return {name: float(getattr(training.multipliers if name in MULTIPLIERS else training, name)) for name in NAMES}

@@ -10,11 +10,28 @@ from typing import TYPE_CHECKING
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.registered import UNREGISTERED
+from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
-from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, homes, keys_at, value_type_at
+from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+#: code of a finding on the form of a recipe -> what must hold; rules across keys have their own (`recipe/rules`)
+CODES = {
+    "recipe/unavailable": "the recipe is a file that can be read",
+    "recipe/text": "the file is short UTF-8 text without control or invisible characters",
+    "recipe/syntax": "the file is valid YAML",
+    "recipe/yaml": "the YAML is plain data: no aliases, anchors or tags, within bounds of depth and number",
+    "recipe/duplicate-key": "each key is given once",
+    "recipe/missing-key": "a required key is given",
+    "recipe/unknown-key": "a key is one that its section has",
+    "recipe/unknown-value": "a name is one of those that the key knows",
+    "recipe/type": "a value has the key's type",
+    "recipe/range": "a value lies in the key's range",
+    "recipe/files-outside": "`data.files` are patterns below the recipe's folder, without `..`",
+    "recipe/invalid": "a value has the key's form",
+}
 
 _RELATIONS = {
     "greater_than": (">", "gt"),
@@ -105,7 +122,7 @@ def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     inside = f"`{dotted(section)}`" if section else "a recipe"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
-    if suggestion.closest(key, allowed) is None and (elsewhere := homes(key)):
+    if suggestion.closest(key, allowed) is None and (elsewhere := sections_with_key(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
     return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
 
@@ -121,6 +138,10 @@ def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     rule, hint, code = _one_of(path, data, error["ctx"]["names"])
     return rule + (", or `module:attribute`" if error["ctx"]["extensible"] else ""), hint, code
+
+
+def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    return error["ctx"]["rule"], error["ctx"]["hint"], error["ctx"]["code"]
 
 
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
@@ -209,6 +230,7 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "extra_forbidden": _unknown_key,
     "literal_error": _choice,
     UNREGISTERED: _unregistered,
+    REFUSED: _refused,
     "union_tag_invalid": _kind,
     "union_tag_not_found": _kind,
     "finite_number": _finite,

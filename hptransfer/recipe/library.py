@@ -21,7 +21,11 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def template(name: str) -> Path:
-    """The file of a commented recipe template ("quickstart" or "gpt"), which `init` copies."""
+    """The file of a commented recipe template, which `init` copies.
+
+    Args:
+        name: of the template, one of `templates()`: "quickstart", "gpt".
+    """
     return Path(__file__).resolve().parent / "templates" / f"{name}.yaml"
 
 

@@ -15,9 +15,9 @@ from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.library import shipped_recipes
-from hptransfer.recipe.rules import Draft, violations
+from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
-from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_document
+from hptransfer.recipe.yaml.gate import Document, KeyPath, Position, read_yaml
 from hptransfer.recipe.yaml.source_text import MAX_BYTES
 
 
@@ -39,6 +39,19 @@ class LoadedRecipe:
     hash: str
     positions: Mapping[KeyPath, Position] = field(default_factory=dict, repr=False, compare=False)
 
+    def place(self, path: KeyPath, *, value: bool = False) -> Place:
+        """Where an entry stands in the file, or the nearest section around it where the recipe leaves it out.
+
+        Args:
+            path: keys and list indices that lead to the entry, for example ("sizes", "widths", 0).
+            value: the place of the entry's value instead of its key's.
+        """
+        for end in range(len(path), -1, -1):
+            position = self.positions.get(path[:end])
+            if position is not None:
+                return Place(str(self.path), *(position.value if value and end == len(path) else position.key))
+        return Place(str(self.path))
+
 
 class RecipeUnavailableError(RecipeError):
     """The recipe's file could not be read at all (missing, a directory, no permission)."""
@@ -57,7 +70,7 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
     path = find_recipe(reference)
     source = _read(path)
     file = str(path)
-    document = read_document(source, file)
+    document = read_yaml(source, file)
     findings = [*document.faults, *_content_findings(document, file)]
     if findings:
         raise RecipeError(sorted(findings, key=_order))
@@ -66,17 +79,16 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults written out.
+    """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults left out.
 
     Left out is what changes neither a trial nor a judgement: target, budget, processes, expectation and texts. So
     evidence once gathered serves any number of targets.
     """
     content = recipe.model_dump(
         mode="json",
+        exclude_defaults=True,
         exclude={"description": True, "budget": True, "expect": True, "sizes": {"target"}, "training": {"processes"}},
     )
-    if content["training"]["loss"] == type(recipe.training).model_fields["loss"].default:
-        del content["training"]["loss"]  # recipes of before it existed mean the same
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -154,10 +166,10 @@ def _content_findings(document: Document, file: str) -> list[Finding]:
     unknown = {path for path, finding in located if finding.code == "recipe/unknown-key"}
     faulty = {path for path, _ in located} - unknown | document.unreadable
     found = [finding for _, finding in located]
-    for broken in violations(Draft.of(document.data, faulty, unknown)):
+    for rule, broken in violations(Draft.of(document.data, faulty, unknown)):
         path = broken.path if broken.path in document.positions else broken.elsewhere or broken.path
         place = locate(document, file, path)
-        found.append(Finding(broken.rule, broken.received, broken.hint, place, "recipe/combination"))
+        found.append(Finding(broken.rule, broken.received, broken.hint, place, rule.code))
     return found
 
 

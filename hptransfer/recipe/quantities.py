@@ -19,6 +19,9 @@ MEMORY = "must be a number and a unit: 500MB, 4GB or 1.5GiB"
 def seconds(text: str) -> float:
     """The duration in seconds, above 0.
 
+    Args:
+        text: a number and one of the units s, m, h, d: "90s", "1.5h".
+
     Raises:
         ValueError: it is not a number with one of the units s, m, h, d.
     """
@@ -27,6 +30,9 @@ def seconds(text: str) -> float:
 
 def memory(text: str) -> int:
     """The amount in bytes, at least 1.
+
+    Args:
+        text: a number and one of the units MB, GB, TB, MiB, GiB, TiB: "4GB".
 
     Raises:
         ValueError: it is not a number with one of the units MB, GB, TB (powers of 10), MiB, GiB, TiB (powers of 2).

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hptransfer.hyperparameters import OPTIMIZER_VALUES
+from hptransfer.recipe.sections import DataSection
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class _Registered:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # built-in names only: the page of docs that is written from it is the same on every machine
-        return {"type": "string", "enum": list(self.registry.built_in)}
+        names = {"type": "string", "enum": list(self.registry.built_in)}
+        return names if self.registry.group is None else {"anyOf": [names, {"type": "string", "pattern": ":"}]}
 
     def _known(self, value: object) -> object:
         if isinstance(value, str) and self.registry.accepts(value):
@@ -66,7 +68,19 @@ class ReadsValues(Protocol):
         """Those of `hyperparameters.OPTIMIZER_VALUES` on which its steps depend."""
 
 
+class HasSection(Protocol):
+    """What a recipe needs to know of a data source that ships; `data.base` has the whole Protocol."""
+
+    @property
+    def section(self) -> type[DataSection]:
+        """What a `data` section of this kind holds."""
+
+
 OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+DATA_SOURCES: Registry[HasSection] = Registry(
+    "data source", "hptransfer.data", "SOURCE", group="hptransfer.data_sources"
+)
+TRAINERS: Registry[object] = Registry("trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers")
 LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
 
 

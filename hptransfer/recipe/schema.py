@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from hptransfer.hyperparameters import HyperparameterName
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
+from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, registered
+from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, TRAINERS, registered
+from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
+
+# names from the lists that own them, as literals for messages and docs; a type checker cannot read them
+if TYPE_CHECKING:
+    ParameterizationName: TypeAlias = str
+else:
+    ParameterizationName = Literal[PARAMETERIZATIONS]
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -21,14 +32,6 @@ Tokens = Annotated[int, Field(ge=1, le=10**16)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """A mapping of the recipe: unknown keys, loose types and non-finite numbers are errors, values never change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class MlpModel(Section):
@@ -57,8 +60,6 @@ class GptModel(Section):
     """d_ff / d_model"""
 
 
-#: a value of a configuration or of a function's argument
-Setting = bool | int | float | str | None
 #: `role[, fan-in AXIS][, normal|ones|zeros]`
 RoleText = Annotated[
     str,
@@ -82,7 +83,7 @@ class _OwnModel(Section):
     queries: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """regular expressions over full names of query projections' parameters, for `attention_multiplier`; default: the
     preset's"""
-    roles: dict[str, RoleText] = {}
+    roles: dict[str, RoleText] = Field(default_factory=dict)
     """regular expression over full names -> role, where shapes and module types do not decide it"""
 
 
@@ -96,7 +97,7 @@ class FactoryModel(_OwnModel):
     """name of the function's width argument"""
     depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "depth"
     """name of the function's depth argument"""
-    arguments: dict[str, Setting] = {}
+    arguments: dict[str, Setting] = Field(default_factory=dict)
     """further keyword arguments, the same at every size"""
 
 
@@ -121,24 +122,38 @@ Model = Annotated[MlpModel | GptModel | FactoryModel | HuggingFaceModel, Field(d
 MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
 
-class StdlibText(Section):
-    """The Python standard library's own sources: real text on every machine, fingerprinted because versions differ."""
+class OwnData(DataSection):
+    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/models.md)."""
 
-    kind: Literal["stdlib-text"]
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """share of files (not bytes) kept for validation"""
-
-
-class TextFiles(Section):
-    """The user's own files, read as bytes."""
-
-    kind: Literal["text"]
-    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    """glob patterns relative to the recipe's folder"""
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    kind: Annotated[str, Field(max_length=200)]
+    """name of the package's entry point, or `module:attribute`"""
+    arguments: dict[str, Setting] = Field(default_factory=dict)
+    """what the source is asked for; it checks them when a command needs the data, never `validate`"""
 
 
-Data = Annotated[StdlibText | TextFiles, Field(discriminator="kind")]
+#: how findings and the page of docs call sections of data sources that do not ship
+OWN_KIND = "module:attribute"
+#: kind -> what its section holds; a source of the package brings its own
+DATA_SECTIONS: Mapping[str, type[DataSection]] = MappingProxyType(
+    {name: DATA_SOURCES.look_up(name).section for name in DATA_SOURCES.built_in} | {OWN_KIND: OwnData}
+)
+
+
+def _data_kind(data: object) -> str | None:
+    """Which of `DATA_SECTIONS` a section or its raw data is to be read as; None where it does not say."""
+    if not isinstance(data, Mapping | DataSection):
+        return next(iter(DATA_SECTIONS))  # whose model says that it must be a mapping
+    kind = data.kind if isinstance(data, DataSection) else data.get("kind")
+    if not isinstance(kind, str):
+        return None if kind is None else str(kind)
+    return kind if kind in DATA_SECTIONS or not DATA_SOURCES.accepts(kind) else OWN_KIND
+
+
+if TYPE_CHECKING:
+    Data = DataSection
+else:
+    _TAGGED = tuple(Annotated[section, Tag(kind)] for kind, section in DATA_SECTIONS.items())
+    Data = Annotated[Union[_TAGGED], Discriminator(_data_kind)]  # noqa: UP007  # made from the registry
 
 
 class Multipliers(Section):
@@ -201,6 +216,8 @@ class Training(Section):
     """global gradient norm; not invariant under the gauge, `plan` says so"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
+    trainer: Annotated[str, Field(max_length=200), registered(TRAINERS)] = "torch"
+    """who trains: a name, or `module:attribute` of your own (docs/identity.md); imported by commands that train"""
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
     rounding, so this is no part of a trial's identity (docs/cluster.md)"""
@@ -209,18 +226,18 @@ class Training(Section):
 class ParameterizationChoice(Section):
     """Which published table scales the hyperparameters."""
 
-    name: Literal["standard", "ntk", "mean-field", "mup", "spectral", "depth-mup", "completep", "complete-d-p", "u-mup"]
+    name: ParameterizationName
     alpha: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """completep and complete-d-p: residual branches scale as depth^-alpha (default 1)"""
-    weight_decay: Literal["unscaled", "constant", "independent", "sqrt", "inverse"] | None = None
+    weight_decay: WeightDecay | None = None
     """how weight decay follows the learning rate (docs/parameterizations.md); default: the parameterization's own"""
-    eps: Literal["gradient", "published", "none"] | None = None
+    eps: Eps | None = None
     """how Adam's eps follows the size of gradients; default: the parameterization's own"""
-    batch_rule: Literal["sde", "linear", "none"] | None = None
+    batch_rule: BatchRuleName | None = None
     """what follows the batch size; default: the parameterization's own"""
     token_exponent: Annotated[float, Field(ge=-1, le=1)] | None = None
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
-    betas: Literal["linear", "half-life", "none"] | None = None
+    betas: Betas | None = None
     """how Adam's betas follow batch and duration where the batch rule moves them"""
 
 
@@ -305,7 +322,7 @@ class Criteria(Section):
 
     drift: Positive = 0.15
     """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
-    regret: Positive = 0.0025
+    regret: Positive = NEGLIGIBLE_COST
     """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 _LISTED = 12
+#: nobody means a name by a longer word, and difflib is quadratic in its length
+_LONGEST = 64
+#: ratio of difflib from which a word is taken for a mistyped name: two letters of three
+_LIKENESS = 0.66
 
 #: what people write for the names used here
 SYNONYMS: dict[str, str] = {
@@ -37,47 +42,33 @@ SYNONYMS: dict[str, str] = {
 }
 
 
-def distance(a: str, b: str) -> int:
-    """Damerau-Levenshtein distance with adjacent transpositions (the restricted form, "optimal string alignment")."""
-    two_back: list[int] = []
-    back = list(range(len(b) + 1))
-    for i, from_a in enumerate(a, 1):
-        row = [i]
-        for j, from_b in enumerate(b, 1):
-            cost = min(back[j] + 1, row[j - 1] + 1, back[j - 1] + (from_a != from_b))
-            if i > 1 and j > 1 and from_a == b[j - 2] and a[i - 2] == from_b:
-                cost = min(cost, two_back[j - 2] + 1)
-            row.append(cost)
-        two_back, back = back, row
-    return back[-1]
-
-
 def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` was probably meant to be, or None.
 
-    At most 2 edits, at most 1 for words of three letters or fewer; case does not count; of equally near ones the one of
-    nearest length, then the first.
+    Synonyms first, then difflib's nearest with a ratio of two thirds or more; case does not count, and among the
+    nearest a word of the same letters goes first: swapped letters are the usual mistake.
+
+    Args:
+        word: the word that the user wrote.
+        candidates: the words that are allowed, in order of preference.
     """
     known = list(candidates)
     if (synonym := SYNONYMS.get(word.casefold())) in known:
         return synonym
-    if len(word) > 64:  # nobody means a name by it, and the distance is quadratic
+    if len(word) > _LONGEST:
         return None
-    limit = 1 if len(word) <= 3 else 2
-    ranked = sorted(
-        (edits, abs(len(word) - len(name)), order, name)
-        for order, name in enumerate(known)
-        if (edits := distance(word.casefold(), name.casefold())) <= limit
-    )
-    return ranked[0][3] if ranked else None
+    folded = {name.casefold(): name for name in reversed(known)}
+    near = get_close_matches(word.casefold(), folded, n=5, cutoff=_LIKENESS)
+    letters = sorted(word.casefold())
+    return folded[min(near, key=lambda name: sorted(name) != letters)] if near else None
 
 
 def hint(word: str, candidates: Sequence[str], noun: str = "") -> str:
     """The hint for a word that is not one of `candidates`: the likely meaning, then what is allowed (at most a dozen).
 
     Args:
-        word: what was written.
-        candidates: what is allowed, at least one.
+        word: the word that the user wrote.
+        candidates: the words that are allowed, at least one.
         noun: what the candidates are, in the plural, for example "keys of `tune`".
     """
     guess = closest(word, candidates)

@@ -12,7 +12,8 @@ __all__ = [
     "plan_table",
     "progress",
     "results",
+    "scale",
+    "session",
     "status",
     "terminal",
-    "tracking",
 ]

@@ -10,7 +10,7 @@ from hptransfer.engine.flops import percent
 from hptransfer.engine.forecast import Forecast
 from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
-from hptransfer.trainers.timing import STEPS
+from hptransfer.trials.messages import TIMED_STEPS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
         table.add_column(column, justify="left" if column == "size" else "right")
     for size in found.sizes:
         counts = str(size.trials), str(size.finished), f"{size.flops:.3g}", _each(size.seconds)
-        table.add_row(size.size.label_beside(found.timed[0]), *counts)
+        table.add_row(size.size.label_relative_to(found.timed[0]), *counts)
     console.print(table)
     left = found.trials - found.finished
     console.print(f"trials: {found.trials}, {left} of them left; FLOPs: {found.flops:.3g}, {found.flops_left:.3g} left")
@@ -42,7 +42,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
     console.print(f"memory: about {found.memory / 1e9:.2g} GB at once")
     console.print(f"disk: about {found.disk / 1e6:.2g} MB of {found.disk_free / 1e9:.3g} GB free")
     timed = " and ".join(size.label for size in found.timed)
-    console.print(f"rests on {STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
+    console.print(f"rests on {TIMED_STEPS} real steps at {timed}, extrapolated by FLOPs", soft_wrap=True)
     for note in found.notes:
         console.print(note, soft_wrap=True)
 

@@ -19,8 +19,7 @@ from hptransfer.diagnostics.sharpness import SharpnessReport
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.transfer_rate import speed_of
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict import Verdict, speed_of
 
 #: bumped when a key changes its meaning or goes away
 FORMAT = 1

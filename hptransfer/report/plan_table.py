@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.hyperparameters import identifying
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
-from hptransfer.parameterization.markdown import plan_markdown, readable
+from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown, readable
 from hptransfer.parameterization.plan import Plan
 
 #: quantity -> its short name in the column of rules

@@ -6,10 +6,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -17,37 +15,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hptransfer.engine.events import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 
-EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
-
 #: seconds between plain lines; failures and the last trial are always told
 _INTERVAL = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrialEvent:
-    """Something happened to a trial.
-
-    Attributes:
-        kind: "started", "finished" (trained just now), "reused" (trained before), "retried" (killed, runs again),
-            "failed", or "left out" (failed in an earlier run, not tried again).
-        size: of the trial.
-        hyperparameters: base-size values.
-        seed: of initialisation and data order.
-        cost: relative cost of the trial, in any unit that is common to all.
-        trial: the result, when there is one.
-        message: why it failed.
-    """
-
-    kind: EventKind
-    size: Size
-    hyperparameters: Mapping[str, float]
-    seed: int
-    cost: float
-    trial: Trial | None = None
-    message: str = ""
 
 
 class Progress:
@@ -169,7 +142,7 @@ class Progress:
     def _place(self, event: TrialEvent) -> str:
         shown = event.hyperparameters
         values = " ".join(f"{name}={shown[name]:.4g}" for name in self._names if name in shown)
-        return f"{event.size.label_beside(self._usual or event.size)} {values} seed={event.seed}"
+        return f"{event.size.label_relative_to(self._usual or event.size)} {values} seed={event.seed}"
 
     def _render(self) -> Table:
         grid = Table.grid(padding=(0, 1))

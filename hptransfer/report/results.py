@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from hptransfer.report.findings import printable
+from hptransfer.errors import printable
 from hptransfer.report.json_documents import FORMAT, to_document
 from hptransfer.report.terminal import print_transfer
-from hptransfer.results_table.columns import Roles
+from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Results
 from hptransfer.results_table.table_slices import TableSlice
-from hptransfer.transfer.exponents import Exponents
+from hptransfer.transfer.exponents import AxisExponents
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import Prediction, prediction_document
 from hptransfer.transfer.verdict import Verdict
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 Judged = Sequence[tuple[str | None, AxisReport]]
 Predictions = Mapping[str | None, Prediction]
-Moves = Mapping[str | None, Exponents]
+Moves = Mapping[str | None, AxisExponents]
 
 
-def describe_columns(roles: Roles, results: Results) -> Iterator[str]:
+def describe_columns(roles: TableColumns, results: Results) -> Iterator[str]:
     """What was inferred and decided about the table, one line each, safe to print."""
     for sentence in roles.inferred:
         yield f"inferred {printable(sentence)}"
@@ -64,7 +64,7 @@ def overall(judged: Judged) -> tuple[Verdict, str]:
     return verdict, " ".join(sentence if name is None else f"{name}: {sentence}" for name, sentence in decided)
 
 
-def print_results(judged: Judged, roles: Roles, console: Console) -> None:
+def print_results(judged: Judged, roles: TableColumns, console: Console) -> None:
     """Print each group's tables and verdict, then the overall verdict where there are several groups."""
     for name, report in judged:
         if name is not None:
@@ -77,7 +77,7 @@ def print_results(judged: Judged, roles: Roles, console: Console) -> None:
 
 
 def results_document(
-    source: str, roles: Roles, results: Results, judged: Judged, predictions: Predictions, moves: Moves
+    source: str, roles: TableColumns, results: Results, judged: Judged, predictions: Predictions, moves: Moves
 ) -> dict[str, Any]:
     """The judgement as JSON-able data; docs/results.md documents the keys.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.engine.status import Attempt, SizeStatus, Status
-from hptransfer.report.findings import printable
+from hptransfer.errors import printable
 from hptransfer.report.progress import duration
 
 _MOST_FAILURES = 5

@@ -15,8 +15,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.transfer_rate import describe_speed, speed_of
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.verdict import Verdict, describe_speed, speed_of
 from hptransfer.transfer.verdict_text import describe_drift, describe_growth, describe_regret
 
 _STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}

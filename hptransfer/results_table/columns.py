@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.table import Cell, Table, distinct, is_missing, text_of
+from hptransfer.results_table.table import Cell, ResultTable, cell_text, distinct, is_missing
 
-#: names of sizes by the axis they stand for; the first axes are preferred where several vary together
+#: names of sizes by the axis they mean; the first axes are preferred where several vary together
 _SIZES = {
     "width": "width d_model hidden_size hidden_dim model_dim n_embd n_embed embed_dim embedding_dim dim hidden",
     "depth": "depth n_layer n_layers num_layers layers num_hidden_layers n_blocks",
@@ -54,7 +54,15 @@ _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args
 
 @dataclass(frozen=True, slots=True)
 class NamedColumns:
-    """Columns the user named; None is to be inferred."""
+    """Columns the user named; None is to be inferred.
+
+    Attributes:
+        size: name of the column of sizes.
+        value: name of the column of the hyperparameter.
+        loss: name of the column of final losses.
+        seed: name of the column of seeds.
+        group: name of the column whose values are judged apart.
+    """
 
     size: str | None = None
     value: str | None = None
@@ -64,16 +72,16 @@ class NamedColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
+class TableColumns:
     """The columns that a judgement reads.
 
     Attributes:
-        size: column of sizes.
+        size: name of the column of sizes.
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
-        value: column of the hyperparameter.
+        value: name of the column of the hyperparameter's values.
         hyperparameter: its name in sentences.
         base: 2 or 10 where the column holds logarithms of the hyperparameter (log2lr, log10_lr); None otherwise.
-        loss: column of final losses.
+        loss: name of the column of final losses, nats.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
         state: column that says how a run ended; None without one.
@@ -99,8 +107,12 @@ def normalized_column_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
 
 
-def infer_roles(table: Table, asked: NamedColumns) -> Roles:
+def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     """Take the columns the user named and infer the others.
+
+    Args:
+        table: the table as it was read.
+        asked: the columns that the user named.
 
     Raises:
         UsageError: a named column does not exist, or one is needed and several or none could be meant.
@@ -121,7 +133,7 @@ def infer_roles(table: Table, asked: NamedColumns) -> Roles:
         raise UsageError(
             "every column can have one meaning", received=", ".join(used), hint="name them with --...-column"
         )
-    return Roles(
+    return TableColumns(
         size=size,
         axis=canonical_column(size, _SIZES) or ("parameters" if normalized_column_name(size) in _MODELS else size),
         value=value,
@@ -135,7 +147,7 @@ def infer_roles(table: Table, asked: NamedColumns) -> Roles:
     )
 
 
-def infer_loss(table: Table) -> str:
+def infer_loss(table: ResultTable) -> str:
     """The column of losses.
 
     Raises:
@@ -149,12 +161,12 @@ def is_training_loss(name: str) -> bool:
     return normalized_column_name(name) in _LOSSES[2]
 
 
-def infer_step(table: Table) -> str | None:
+def infer_step(table: ResultTable) -> str | None:
     """The column that orders the rows of one run's history; None without one."""
     return _optional(table, "step", _STEPS, [], varying=True)
 
 
-def setting_columns(table: Table) -> list[str]:
+def setting_columns(table: ResultTable) -> list[str]:
     """The columns that are settings of a run by their name: sizes, hyperparameters, and all of W&B's `config.`."""
     return [
         name
@@ -166,7 +178,12 @@ def setting_columns(table: Table) -> list[str]:
 
 
 def canonical_column(name: str, names: dict[str, str]) -> str | None:
-    """The key whose names contain this column's name, whole or after its last dot or slash."""
+    """The key whose names contain this column's name, whole or after its last dot or slash.
+
+    Args:
+        name: name of a column.
+        names: key -> the names that people write for it, separated by spaces.
+    """
     whole, last = (
         normalized_column_name(name),
         normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
@@ -185,7 +202,7 @@ def _base(name: str) -> int | None:
     return int(logarithm[1]) if logarithm else None
 
 
-def _require(table: Table, option: str, column: str | None) -> None:
+def _require(table: ResultTable, option: str, column: str | None) -> None:
     if column is None or column in table.columns:
         return
     close = get_close_matches(column, table.columns, n=1)
@@ -199,7 +216,7 @@ def _require(table: Table, option: str, column: str | None) -> None:
     )
 
 
-def _inferred(table: Table, role: str, names: dict[str, str], said: list[str]) -> str:
+def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[str]) -> str:
     """The column of a needed role: the one that varies; where several vary, the one preferred by `names`."""
     known = {name: key for name in table.columns if (key := canonical_column(name, names)) is not None}
     order = list(names)
@@ -212,17 +229,17 @@ def _inferred(table: Table, role: str, names: dict[str, str], said: list[str]) -
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]
-    beside = f" ({', '.join(others)} vary too)" if others else ""
-    said.append(f"{role}: column {chosen[0]}{beside}")
+    also = f" ({', '.join(others)} vary too)" if others else ""
+    said.append(f"{role}: column {chosen[0]}{also}")
     return chosen[0]
 
 
-def _labelled_size(table: Table, said: list[str]) -> str | None:
+def _labelled_size(table: ResultTable, said: list[str]) -> str | None:
     """A column of models that are called by their size (70M, 1.4B), where no column is called a size."""
     if any(canonical_column(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
         return None
     for name, cells in table.columns.items():
-        labels = [text_of(cell) for cell in distinct(cells)]
+        labels = [cell_text(cell) for cell in distinct(cells)]
         if (
             normalized_column_name(name) in _MODELS
             and len(labels) > 1
@@ -233,12 +250,12 @@ def _labelled_size(table: Table, said: list[str]) -> str | None:
     return None
 
 
-def _same(table: Table, left: str, right: str) -> bool:
+def _same(table: ResultTable, left: str, right: str) -> bool:
     """Whether two columns are copies of each other; the chosen one itself counts as different, to be listed."""
-    return left != right and [text_of(c) for c in table.columns[left]] == [text_of(c) for c in table.columns[right]]
+    return left != right and [cell_text(c) for c in table.columns[left]] == [cell_text(c) for c in table.columns[right]]
 
 
-def _loss(table: Table, said: list[str]) -> str:
+def _loss(table: ResultTable, said: list[str]) -> str:
     for tier, names in enumerate(_LOSSES):
         found = [name for name in table.columns if normalized_column_name(name) in names and _filled(table, name)]
         distinct_ones = [name for name in found[1:] if not _same(table, name, found[0])]
@@ -259,7 +276,7 @@ def _loss(table: Table, said: list[str]) -> str:
     return ending[0]
 
 
-def _optional(table: Table, role: str, names: str, said: list[str], *, varying: bool = False) -> str | None:
+def _optional(table: ResultTable, role: str, names: str, said: list[str], *, varying: bool = False) -> str | None:
     found = [name for name in table.columns if canonical_column(name, {role: names}) and _filled(table, name)]
     if varying:
         found = [name for name in found if len(distinct(table.columns[name])) > 1]
@@ -269,12 +286,12 @@ def _optional(table: Table, role: str, names: str, said: list[str], *, varying: 
     return found[0]
 
 
-def _filled(table: Table, name: str) -> bool:
+def _filled(table: ResultTable, name: str) -> bool:
     cells: Iterable[Cell] = table.columns[name]
     return any(not is_missing(cell) for cell in cells)
 
 
-def _ambiguous(table: Table, role: str, found: Sequence[str]) -> NoReturn:
+def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
     listed = ", ".join(found or table.columns)[:400]
     hint = f"add --{role}-column NAME"
     if (

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hptransfer.errors import InconclusiveError
-from hptransfer.results_table.columns import Roles
+from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_axis
-from hptransfer.transfer.slices import Axis, points_by_size
+from hptransfer.transfer.slices import SizeAxis, points_by_size
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.transfer.verdict_text import limits_of, sentence_of, settle_by
+from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 
 
 def judge_group(
     group: Group,
-    roles: Roles,
-    axis: Axis,
+    roles: TableColumns,
+    axis: SizeAxis,
     *,
     transferred: float | None = None,
     criteria: TransferCriteria | None = None,
@@ -27,7 +27,7 @@ def judge_group(
     """Judge transfer from the group's smallest size to its largest.
 
     Args:
-        group: the runs.
+        group: the runs that are judged together, at two sizes or more.
         roles: names of the size and the hyperparameter.
         axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.
@@ -51,7 +51,7 @@ def judge_group(
     return _named(report, roles.axis, group.limits)
 
 
-def _require_finite(points: dict[int, list[Point]], group: Group, roles: Roles) -> None:
+def _require_finite(points: dict[int, list[Point]], group: Group, roles: TableColumns) -> None:
     """A value counts as diverged where any seed diverged; some value must be left at every size."""
     for size, found in points.items():
         if {point.x for point in found} == {point.x for point in found if point.diverged}:
@@ -79,8 +79,8 @@ def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport
         axis=axis,
         sentence=sentence_of(ladder, report.verdict),
         limits=(
-            *limits_of(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
+            *evidence_limits(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
             *limits,
         ),
-        would_settle=settle_by(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
+        would_settle=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.table import Cell, Table, printed
+from hptransfer.results_table.table import Cell, ResultTable, without_control_characters
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TEXT = {".csv", ".tsv", ".txt", ".dat"}
@@ -21,7 +21,7 @@ _PARQUET = {".parquet", ".pq"}
 _LONGEST_CELL = 2**24
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> ResultTable:
     """Read a table; the suffix names the format.
 
     CSV may use commas, semicolons, tabs or bars, quotes, `#` comments and a byte order mark; JSON is one object per
@@ -67,7 +67,7 @@ def _decoded(path: Path) -> str:
     return text
 
 
-def _parse_csv(text: str, name: str) -> Table:
+def _parse_csv(text: str, name: str) -> ResultTable:
     lines = _without_comments(text)
     first = next((line for line in lines if line.strip()), "")
     delimiter = max(_DELIMITERS, key=lambda mark: _outside_quotes(first, mark))
@@ -84,7 +84,7 @@ def _parse_csv(text: str, name: str) -> Table:
         seen.append(row)
         numbers.append(line)
     cells = list(zip(*seen, strict=True)) or [()] * len(header)
-    return Table(name, {column: cells[index] for column, index in columns.items()}, numbers)
+    return ResultTable(name, {column: cells[index] for column, index in columns.items()}, numbers)
 
 
 def _without_comments(text: str) -> list[str]:
@@ -110,14 +110,14 @@ def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int,
             if any(cell.strip() for cell in row):
                 yield reader.line_num, row
     except csv.Error as error:
-        _refuse(name, "a table must be well-formed CSV", str(error), reader.line_num, "look for an unclosed quote")
+        _refuse(name, "a table must be well-formed CSV", str(error), reader.line_num, "check for an unclosed quote")
     finally:
         csv.field_size_limit(before)
 
 
 def _named(header: list[str], name: str) -> dict[str, int]:
     """Column index by name; unnamed columns (pandas' index) are left out."""
-    names = [printed(cell.strip()) for cell in header]
+    names = [without_control_characters(cell.strip()) for cell in header]
     if names and all(_is_number(cell) for cell in names if cell):
         _refuse(name, "the first line must name the columns", ", ".join(names)[:80], 1, "add a header line")
     twice = sorted({column for column in names if column and names.count(column) > 1})
@@ -134,7 +134,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _parse_json(text: str, name: str) -> Table:
+def _parse_json(text: str, name: str) -> ResultTable:
     lines, records = [], []
     for line, record in _json_records(text, name):
         if not isinstance(record, dict):
@@ -183,12 +183,14 @@ def _as_float(value: float) -> float:
         return float("inf")
 
 
-def _by_columns(records: list[dict[str, Cell]], name: str, lines: list[int]) -> Table:
+def _by_columns(records: list[dict[str, Cell]], name: str, lines: list[int]) -> ResultTable:
     names = dict.fromkeys(key for record in records for key in record)
-    return Table(name, {printed(key): [record.get(key) for record in records] for key in names}, lines)
+    return ResultTable(
+        name, {without_control_characters(key): [record.get(key) for record in records] for key in names}, lines
+    )
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path) -> ResultTable:
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError:

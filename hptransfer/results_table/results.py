@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import Roles, is_training_loss, setting_columns
-from hptransfer.results_table.table import Cell, Table, distinct, is_missing, numbers, text_of
+from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
+from hptransfer.results_table.table import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.sizes import Size
-from hptransfer.transfer.slices import AXES, Axis
+from hptransfer.transfer.slices import AXES, SizeAxis
 from hptransfer.trials.trial import Trial, TrialState
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
@@ -60,7 +60,7 @@ class Results:
     Attributes:
         groups: the runs by group, in order of appearance.
         axis: the field of the trials' sizes that holds the table's size.
-        rows: rows read.
+        rows: number of rows in the table, those that do not count included.
         used: runs that count, diverged ones included.
         diverged: runs that count as diverged.
         dropped: rows left out, by reason.
@@ -68,7 +68,7 @@ class Results:
     """
 
     groups: tuple[Group, ...]
-    axis: Axis
+    axis: SizeAxis
     rows: int
     used: int
     diverged: int
@@ -86,22 +86,22 @@ class _Run(NamedTuple):
     seed: Hashable
 
 
-def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | None = None) -> Results:
+def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None) -> Results:
     """Sort a table's rows into trials.
 
     Args:
-        table: the rows.
+        table: the table as it was read, one row per run.
         roles: which column means what.
         where: keep the rows whose columns have these values.
 
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = selected(table, where or {})
+    kept = select_rows(table, where or {})
     dropped: Counter[str] = Counter()
     notes: list[str] = []
     runs = _runs(kept, roles, dropped, notes)
-    names = [None] * len(kept) if roles.group is None else [text_of(cell) for cell in kept.columns[roles.group]]
+    names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[_Run]] = defaultdict(list)
     for run in runs:
         by_group[names[run.row]].append(run)
@@ -110,7 +110,7 @@ def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | Non
         raise UsageError(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
-    axis: Axis = next((known for known in AXES if known == roles.axis), "tokens")
+    axis: SizeAxis = next((known for known in AXES if known == roles.axis), "tokens")
     groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
     trials = [trial for group in groups for trial in group.trials]
     return Results(
@@ -124,8 +124,13 @@ def trials_from_table(table: Table, roles: Roles, where: Mapping[str, str] | Non
     )
 
 
-def selected(table: Table, where: Mapping[str, str]) -> Table:
-    """The rows that have the wanted values; numbers are compared as numbers."""
+def select_rows(table: ResultTable, where: Mapping[str, str]) -> ResultTable:
+    """The rows that have the wanted values; numbers are compared as numbers.
+
+    Args:
+        table: the table as it was read.
+        where: name of a column -> the value that a row must have there.
+    """
     for column, wanted in where.items():
         if column not in table.columns:
             raise UsageError(
@@ -136,7 +141,7 @@ def selected(table: Table, where: Mapping[str, str]) -> Table:
             )
         rows = [row for row, cell in enumerate(table.columns[column]) if _equal(cell, wanted)]
         if not rows:
-            seen = ", ".join(text_of(cell) for cell in distinct(table.columns[column])[:12])
+            seen = ", ".join(cell_text(cell) for cell in distinct(table.columns[column])[:12])
             raise UsageError(
                 "`--where` must leave some rows", received=f"{column}={wanted}", hint=f"{column} is {seen}"[:400]
             )
@@ -150,16 +155,16 @@ def _equal(cell: Cell, wanted: str) -> bool:
     try:
         return math.isclose(float(cell or 0), float(wanted), rel_tol=1e-9)
     except ValueError:
-        return text_of(cell) == wanted.strip()
+        return cell_text(cell) == wanted.strip()
 
 
-def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -> list[_Run]:
+def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes: list[str]) -> list[_Run]:
     """The rows that are finished runs at a positive value of the hyperparameter."""
-    size, no_size = numbers(table, roles.size, sizes=True)
-    value, no_value = numbers(table, roles.value)
+    size, no_size = column_numbers(table, roles.size, sizes=True)
+    value, no_value = column_numbers(table, roles.value)
     if roles.base is not None:
         value = np.power(float(roles.base), value)
-    loss, no_loss = numbers(table, roles.loss, infinite=_DIVERGED)
+    loss, no_loss = column_numbers(table, roles.loss, infinite=_DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
     reasons = {
@@ -183,7 +188,7 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -
     )
     seeds: Sequence[Hashable] = [None] * len(table)
     if roles.seed is not None:
-        seeds = ["" if is_missing(cell) else text_of(cell) for cell in table.columns[roles.seed]]
+        seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
     runs = [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
@@ -192,9 +197,9 @@ def _runs(table: Table, roles: Roles, dropped: Counter[str], notes: list[str]) -
 
 
 def _advise_on_blanks(
-    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: Roles, notes: list[str]
+    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: TableColumns, notes: list[str]
 ) -> None:
-    """Say how to write divergences where rows without a loss look like them; nothing is assumed."""
+    """Say how to write divergences where rows without a loss resemble them; nothing is assumed."""
     best = _best(runs)
     if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
         notes.append(
@@ -215,13 +220,13 @@ def _best(runs: Iterable[_Run]) -> dict[int, _Run]:
 _WHOLE = "must be a whole number of at least 1"
 
 
-def _states(table: Table, column: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _states(table: ResultTable, column: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(diverged, unfinished) by what the state column says."""
     words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
     return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
 
 
-def _refuse_row(table: Table, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise UsageError(
@@ -234,15 +239,15 @@ def _refuse_row(table: Table, column: str, values: np.ndarray, bad: np.ndarray, 
 
 
 def _group(
-    table: Table,
-    roles: Roles,
-    axis: Axis,
+    table: ResultTable,
+    roles: TableColumns,
+    axis: SizeAxis,
     name: str | None,
     runs: list[_Run],
     dropped: Counter[str],
     notes: list[str],
 ) -> Group:
-    """One group's trials, its repeated rows settled and mixtures refused."""
+    """One group's trials, its repeated rows resolved and mixtures refused."""
     sizes = {run.size for run in runs}
     if len(sizes) > _MOST_SIZES:
         raise UsageError(
@@ -259,11 +264,11 @@ def _group(
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     if len(unique) < len(runs):
         dropped["that repeat another row"] += len(runs) - len(unique)
-    settled = unique
+    resolved = unique
     if len({(run.size, run.value, run.seed) for run in unique}) < len(unique):
         _refuse_unnamed_axis(table, roles, unique)
-        settled = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
-    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in settled}, key=_by_number))}
+        resolved = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
+    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in resolved}, key=_by_number))}
     at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
     trials = tuple(
         Trial(
@@ -274,13 +279,13 @@ def _group(
             state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
             loss=run.loss,
         )
-        for run in settled
+        for run in resolved
     )
     return Group(name, trials, tuple(limits))
 
 
 def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
-    """Losses such as 1e9 stand for a divergence, and no curve may be laid through them."""
+    """Losses such as 1e9 mean a divergence, and no curve may be laid through them."""
     best = _best(runs)
     gone = [
         math.isfinite(run.loss) and run.value > best[run.size].value and run.loss >= _BLOWN * best[run.size].loss
@@ -292,7 +297,7 @@ def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
 
 
 def _identity(run: _Run) -> Hashable:
-    """What makes two rows the same run; divergences without a seed are told apart, equal finite losses are not."""
+    """What makes two rows the same run; divergences without a seed are different runs, equal finite losses are not."""
     nameless = run.seed is None and math.isinf(run.loss)
     return (run.size, run.value, run.row if nameless else run.seed, run.loss)
 
@@ -314,11 +319,11 @@ def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
     ]
 
 
-def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
+def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_Run]:
     """Without a seed column, rows of the same size and value are different seeds.
 
-    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with a
-    luck of their own, and noise would look small.
+    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with an
+    effect of their own, and noise would look small.
     """
     cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
     for run in runs:
@@ -331,8 +336,8 @@ def _numbered(runs: list[_Run], roles: Roles, notes: list[str]) -> list[_Run]:
     ]
 
 
-def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) -> list[str]:
-    """Settings that vary beside size and value: refused unless the size (or size and value) determines them.
+def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: list[str]) -> list[str]:
+    """Settings that vary besides size and value: refused unless the size (or size and value) determines them.
 
     Returns:
         Limits: the settings that change along with the size.
@@ -344,10 +349,11 @@ def _mixtures(table: Table, roles: Roles, runs: list[_Run], notes: list[str]) ->
         if column in used or len(distinct([cells[run.row] for run in runs])) < 2:
             continue
         if _determined(cells, [(run.size, run) for run in runs]):
-            pairs = sorted({(run.size, text_of(cells[run.row])) for run in runs})
+            pairs = sorted({(run.size, cell_text(cells[run.row])) for run in runs})
             path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
             limits.append(
-                f"{column} changes along with {roles.axis} ({path}): which of the two moves the optimum cannot be told."
+                f"{column} changes along with {roles.axis} ({path}): these runs cannot show which of the two moves "
+                "the optimum."
             )
         elif _determined(cells, [((run.size, run.value), run) for run in runs]):
             notes.append(f"{column} follows from {roles.size} and {roles.value}")
@@ -362,16 +368,16 @@ def _determined(cells: Sequence[Cell], keyed: Sequence[tuple[Hashable, _Run]]) -
     """Whether every key goes with one value of the column."""
     seen: dict[Hashable, str] = {}
     return all(
-        seen.setdefault(key, text_of(cells[run.row])) == text_of(cells[run.row])
+        seen.setdefault(key, cell_text(cells[run.row])) == cell_text(cells[run.row])
         for key, run in keyed
         if not is_missing(cells[run.row])
     )
 
 
-def _refuse_unnamed_axis(table: Table, roles: Roles, runs: list[_Run]) -> None:
-    """Refuse rows that repeat size, value and seed and are told apart by a numeric column with few values.
+def _refuse_unnamed_axis(table: ResultTable, roles: TableColumns, runs: list[_Run]) -> None:
+    """Refuse rows that repeat size, value and seed and differ in a numeric column with few values.
 
-    That is what several checkpoints of each run, or a setting with an unusual name, look like.
+    That is what several checkpoints of each run, or a setting with an unusual name, are in a table.
     """
     cells: dict[tuple[int, float, Hashable], list[int]] = defaultdict(list)
     for run in runs:
@@ -393,15 +399,15 @@ def _is_number(cell: Cell) -> bool:
         return False
 
 
-def _refuse_mixture(table: Table, roles: Roles, columns: Sequence[str], runs: list[_Run]) -> None:
+def _refuse_mixture(table: ResultTable, roles: TableColumns, columns: Sequence[str], runs: list[_Run]) -> None:
     found = []
     for column in columns:
         values = distinct([table.columns[column][run.row] for run in runs])
         found.append(
-            f"{column} ({', '.join(text_of(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
+            f"{column} ({', '.join(cell_text(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
         )
     first = columns[0]
-    value = text_of(distinct([table.columns[first][run.row] for run in runs])[-1])
+    value = cell_text(distinct([table.columns[first][run.row] for run in runs])[-1])
     raise UsageError(
         f"rows that are judged together may differ in {roles.size}, {roles.value} and seed only",
         received=f"they differ in {', '.join(found)} too",

@@ -24,7 +24,7 @@ _SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ResultTable:
     """Columns of equal length.
 
     Attributes:
@@ -40,10 +40,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def take(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> Table:
+    def take(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> ResultTable:
         """The table of some rows, in the order given."""
         columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
-        return Table(self.name, columns, [self.lines[row] for row in rows])
+        return ResultTable(self.name, columns, [self.lines[row] for row in rows])
 
 
 def is_missing(cell: Cell) -> bool:
@@ -51,14 +51,14 @@ def is_missing(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in _MISSING)
 
 
-def text_of(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
     """A cell as the user would write it: 64, not 64.0; without characters that could steer a terminal."""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
-    return printed(str(cell).strip())
+    return without_control_characters(str(cell).strip())
 
 
-def printed(text: str) -> str:
+def without_control_characters(text: str) -> str:
     """The text without control characters."""
     return text if text.isprintable() else "".join(character for character in text if character.isprintable())
 
@@ -73,18 +73,18 @@ def distinct(cells: Sequence[Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def numbers(
-    table: Table, column: str, *, sizes: bool = False, infinite: Collection[str] = ()
+def column_numbers(
+    table: ResultTable, column: str, *, sizes: bool = False, infinite: Collection[str] = ()
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """A column as numbers.
 
     Decimal commas, powers (2^-8, 2**-8) and, for sizes, suffixes (190M) are understood; "nan" and "inf" are numbers.
 
     Args:
-        table: the table.
+        table: the table that holds the column.
         column: one of its columns.
-        sizes: understand suffixes.
-        infinite: words, in lower case, that stand for infinity.
+        sizes: whether suffixes of sizes are understood: 190M is 190e6.
+        infinite: words, in lower case, that mean infinity.
 
     Returns:
         (values, missing): values are NaN where the cell is missing.
@@ -117,7 +117,7 @@ def numbers(
 
 
 def _number(cell: Cell, *, suffixes: bool = False) -> float | None:
-    """The number a cell stands for; None where it is text."""
+    """The number in a cell; None where it is text."""
     if isinstance(cell, bool) or cell is None:
         return None
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.table import Cell, Table, is_missing, text_of
+from hptransfer.results_table.table import Cell, ResultTable, cell_text, is_missing
 
 #: values that a slice must vary over at some size; fewer have no curve
 _FEWEST_VALUES = 3
@@ -26,23 +26,23 @@ class TableSlice:
 
     Attributes:
         value: its column; None where it is to be inferred.
-        table: the rows.
+        table: the table as it was read, one row per run.
         held: column of each other hyperparameter -> the value it has in these rows; one per group, in order.
         left_out: rows of the table that are off this slice.
     """
 
     value: str | None
-    table: Table
+    table: ResultTable
     held: Mapping[str, str]
     left_out: int
 
 
-def slice_table(table: Table, columns: Sequence[str], group: str | None = None) -> list[TableSlice]:
+def slice_table(table: ResultTable, columns: Sequence[str], group: str | None = None) -> list[TableSlice]:
     """One slice per column, through the combination of the others with the most rows that have different values.
 
     Args:
-        table: the rows.
-        columns: of hyperparameters; with fewer than two the whole table is the slice.
+        table: the table as it was read, one row per run.
+        columns: names of the hyperparameters' columns; with fewer than two the whole table is the slice.
         group: column of groups, each of which has slices of its own.
 
     Raises:
@@ -62,16 +62,16 @@ def slice_table(table: Table, columns: Sequence[str], group: str | None = None) 
     ]
 
 
-def _slice(table: Table, column: str, others: Sequence[str], groups: Iterable[Sequence[int]]) -> TableSlice:
+def _slice(table: ResultTable, column: str, others: Sequence[str], groups: Iterable[Sequence[int]]) -> TableSlice:
     lines = [_line(table, column, others, rows) for rows in groups]
     held = {
-        other: ", ".join(dict.fromkeys(text_of(table.columns[other][rows[0]]) for rows in lines)) for other in others
+        other: ", ".join(dict.fromkeys(cell_text(table.columns[other][rows[0]]) for rows in lines)) for other in others
     }
     kept = sorted(row for rows in lines for row in rows)
     return TableSlice(column, table.take(kept), held, len(table) - len(kept))
 
 
-def _line(table: Table, column: str, others: Sequence[str], candidates: Sequence[int]) -> list[int]:
+def _line(table: ResultTable, column: str, others: Sequence[str], candidates: Sequence[int]) -> list[int]:
     """The rows of the best slice of one group."""
     rows: dict[tuple[Key, ...], list[int]] = defaultdict(list)
     for row in candidates:
@@ -100,5 +100,5 @@ def _key(cell: Cell) -> Key:
     try:
         number = float(cell or 0)
     except ValueError:
-        return text_of(cell)
-    return text_of(cell) if math.isnan(number) else number
+        return cell_text(cell)
+    return cell_text(cell) if math.isnan(number) else number

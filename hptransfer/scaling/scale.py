@@ -1,26 +1,32 @@
-"""`hptransfer scale`: the target's configuration, from what `tune` found and what `check` concluded."""
+"""The target's configuration, from what `tune` found and what `check` concluded."""
 
 from __future__ import annotations
 
 import json
+import math
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hptransfer import __version__
-from hptransfer.engine.flops import Spent
+from hptransfer.artifacts.target import ProvenanceRecord, SpentRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.export.target import TargetEvidence, target_document, write_target
+from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.hyperparameters import identifying
+from hptransfer.models.api import plan_recipe
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.report.json_documents import to_document
-from hptransfer.scaling.plan import plan_recipe, wanted_size
-from hptransfer.scaling.registered_prediction import describe_prediction, registered_prediction
+from hptransfer.scaling.extrapolation import extrapolation
+from hptransfer.scaling.plan import wanted_size
+from hptransfer.scaling.registered_prediction import registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
@@ -32,17 +38,17 @@ _PACKAGES = ("torch", "numpy", "mup", "optuna")
 
 @dataclass(frozen=True, slots=True)
 class ScaleResult:
-    """What `scale` wrote.
+    """The target's configuration; nothing is written yet.
 
     Attributes:
-        path: the file.
-        document: its content as JSON-able data.
-        summary: a few lines for a person.
+        target: the content of `target.yaml`, in the gauge `plain`.
+        text: the whole text of that file, with its header.
+        exports: name of a further exporter -> path relative to its folder -> text.
     """
 
-    path: Path
-    document: dict[str, Any]
-    summary: str
+    target: TargetFile
+    text: str
+    exports: Mapping[str, Mapping[str, str]]
 
 
 def scale(
@@ -52,29 +58,41 @@ def scale(
     *,
     force: bool,
     size: Size | None = None,
-    output: Path | None = None,
+    formats: Sequence[str] = (),
+    identity: str = "",
 ) -> ScaleResult:
-    """Write the configuration of one size, or refuse; see `scale_command`.
+    """The configuration of one size, or a refusal.
 
     Args:
-        loaded: the recipe.
+        loaded: the recipe, with the hash of what evidence rests on.
         folder: where `tuned.yaml` and `transfer.json` lie.
         name: what the user called the recipe, for hints.
-        force: write although the evidence does not support it.
-        size: default: the recipe's target.
-        output: default: `target.yaml` in the folder.
+        force: go on although the evidence does not support it; the target then says so.
+        size: width, depth, examples per step and tokens of the run; None for the recipe's target.
+        formats: names of further exporters, as `--format` takes them.
+        identity: sha256 (hex) of the rules, code and data that hold now; evidence of another is refused. Empty where it
+            is not known.
+
+    Raises:
+        UsageError: nothing was tuned; the size is smaller than the base or cannot be built; a format is not known or
+            cannot express the target.
+        RefusedError: the check failed, is missing, or is of another recipe, other rules, code or data.
+        InconclusiveError: the check came to no conclusion.
     """
     size = size or wanted_size(loaded.recipe, None, None, None, None)
     _require_larger(loaded.recipe, size)
+    gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = _read_transfer(folder.transfer)
-    objections = list(_objections(loaded, tuned, checked))
+    objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
-    document = _document(loaded, size, tuned, checked, objections)
-    path = output or folder.target
-    write_target(path, document)
-    return ScaleResult(path, to_document(document), _summary(path, document))
+    target = _target(loaded, size, tuned, checked, objections, identity)
+    text = export_target("hptransfer", target)["target.yaml"]
+    exports = {
+        wanted: export_target(wanted, _in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
+    }
+    return ScaleResult(target, text, exports)
 
 
 def _require_larger(recipe: Recipe, size: Size) -> None:
@@ -111,20 +129,31 @@ def _read(path: Path) -> str | None:
         raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
 
 
-def _objections(loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None) -> Iterator[str]:
+def _objections(
+    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None, identity: str
+) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.get("recipe_hash") != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
+    elif _differs(tuned.get("identity"), identity):
+        yield "the hyperparameters were tuned under other rules, code or data"
     if checked is None:
         yield "transfer was never checked"
         return
     if checked.get("recipe_hash") != loaded.hash:
         yield "transfer was checked with another version of the recipe"
+    elif _differs(checked.get("identity"), identity):
+        yield "transfer was checked under other rules, code or data"
     if checked["verdict"] != Verdict.TRANSFERS:
         yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
 
 
-def _refuse(objections: list[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+def _differs(gathered: str | None, current: str) -> bool:
+    """Whether evidence was gathered under another identity; one that is not known is taken for the same."""
+    return bool(gathered and current) and gathered != current
+
+
+def _refuse(objections: Sequence[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
     if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
@@ -135,42 +164,86 @@ def _refuse(objections: list[str], checked: Mapping[str, Any] | None, recipe: st
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
-def _document(
-    loaded: LoadedRecipe, size: Size, tuned: dict[str, Any], checked: dict[str, Any] | None, objections: list[str]
-) -> dict[str, object]:
+def _target(
+    loaded: LoadedRecipe,
+    size: Size,
+    tuned: Mapping[str, Any],
+    checked: Mapping[str, Any] | None,
+    objections: Sequence[str],
+    identity: str,
+) -> TargetFile:
     recipe = loaded.recipe
-    values = {name: float(value) for name, value in tuned["hyperparameters"].items()}
-    plan = plan_recipe(recipe, size, defaults(recipe.training) | values)
+    plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
     found = checked or {}
     reached = found.get("checked") or {}
-    evidence = TargetEvidence(
-        verdict=found.get("verdict"),
-        sentence=found.get("sentence", "transfer was never checked"),
-        axes=[_brief(axis) for axis in found.get("axes", [])],
-        checked={
-            "widths": [recipe.proxy.width, *reached.get("widths", ())],
-            "depths": [recipe.proxy.depth, *reached.get("depths", ())],
-            "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
-            "tokens": [plan.base.tokens, *reached.get("tokens", ())],
-        },
-        objections=objections,
-    )
-    training = {
-        "steps": recipe.steps(size),
-        "batch_size": size.batch_size,
-        "schedule": recipe.training.schedule,
-        "warmup": plan.hyperparameters["warmup"],
-        "clip": recipe.training.clip,
+    trained = {
+        "widths": [recipe.proxy.width, *reached.get("widths", ())],
+        "depths": [recipe.proxy.depth, *reached.get("depths", ())],
+        "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
+        "tokens": [plan.base.tokens, *reached.get("tokens", ())],
     }
-    document = target_document(
-        plan, evidence, recipe=recipe.name, training=training, provenance=_provenance(loaded, tuned)
-    )
     proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    prediction = registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size)
-    return document | {"prediction": prediction, "spent": _spent(recipe, size, tuned, found)}
+    return TargetFile(
+        format=TargetFile.FORMAT,
+        recipe=recipe.name,
+        verdict=VerdictRecord(
+            verdict=found.get("verdict"),
+            sentence=found.get("sentence", "transfer was never checked"),
+            forced=bool(objections),
+            objections=tuple(objections),
+            axes=tuple(_brief(axis) for axis in found.get("axes", [])),
+        ),
+        extrapolation=tuple(extrapolation(plan, trained)),
+        parameterization=plan.parameterization,
+        gauge=plan.gauge,
+        optimizer=plan.optimizer,
+        base=plan.base,
+        size=plan.size,
+        hyperparameters=identifying(plan.hyperparameters),
+        optimizer_values=dict(plan.optimizer_values),
+        training=TrainingRecord(
+            steps=recipe.steps(size),
+            batch_size=size.batch_size,
+            schedule=recipe.training.schedule,
+            warmup=plan.hyperparameters["warmup"],
+            clip=recipe.training.clip,
+        ),
+        notes=tuple(plan.notes),
+        parameters=target_groups(plan),
+        provenance=_provenance(loaded, tuned, identity),
+        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
+        spent=_spent(recipe, size, tuned, found),
+    )
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned["hyperparameters"].items()}
+
+
+def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
+    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
+    groups = []
+    for group in group_rows(plan.rows):
+        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
+        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
+    return tuple(groups)
+
+
+def _in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
+    """The same target with its multipliers elsewhere."""
+    if gauge == target.gauge:
+        return target
+    plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
+    return target.model_copy(
+        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
+    )
+
+
+def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> SpentRecord:
     """What tuning and checking cost, beside the run of this size."""
     from hptransfer.models.build import build_model
     from hptransfer.models.cost import training_flops
@@ -179,8 +252,13 @@ def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mappin
     module = build_model(recipe.model, size.width, size.depth, "meta")
     target = training_flops(module, size.tokens, recipe.model.context)
     flops = float(earlier.get("flops") or 0.0)
-    spent = Spent(int(earlier.get("trials") or 0), flops, float(earlier.get("seconds") or 0.0), target, flops / target)
-    return asdict(spent)
+    return SpentRecord(
+        trials=int(earlier.get("trials") or 0),
+        flops=flops,
+        seconds=float(earlier.get("seconds") or 0.0),
+        target_flops=target,
+        fraction_of_target=flops / target,
+    )
 
 
 def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,34 +267,27 @@ def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
     return {**axis, "sizes": sizes}
 
 
-def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any]) -> dict[str, object]:
+def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
     recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
     versions = {"hptransfer": __version__, "python": platform.python_version()}
-    return {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
-        "recipe_hash": loaded.hash,
-        "data_fingerprint": earlier.get("data"),
-        "seeds": {
+    intervals = tuned.get("intervals")
+    return ProvenanceRecord(
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions | {name: metadata.version(name) for name in _PACKAGES},
+        recipe_hash=loaded.hash,
+        identity=identity,
+        data_fingerprint=earlier.get("data"),
+        seeds={
             "search": recipe.tune.seed,
             "confirmation": recipe.tune.confirm_seeds,
             "check": recipe.check.seeds,
             "coordinate_check": recipe.check.coordinate.seeds,
         },
-        "tuned_at": tuned.get("size"),
-        "intervals": tuned.get("intervals"),
-        "tuned_with": earlier,
-    }
+        tuned_at=tuned.get("size"),
+        intervals=intervals and {name: (_end(low), _end(high)) for name, (low, high) in intervals.items()},
+        tuned_with=earlier,
+    )
 
 
-def _summary(path: Path, document: Mapping[str, Any]) -> str:
-    verdict, size = document["verdict"], document["size"]
-    lines = [
-        f"{path}: width {size['width']}, depth {size['depth']}, {len(document['parameters'])} groups of parameters",
-        f"{verdict['verdict'] or 'NOT CHECKED'}: {verdict['sentence']}",
-        *(entry["sentence"] for entry in document["extrapolation"]),
-        *([describe_prediction(document["prediction"])] if document["prediction"] else []),
-        Spent(**document["spent"]).sentence,
-        *(f"FORCED: {objection}" for objection in verdict["objections"]),
-    ]
-    return "\n".join(lines)
+def _end(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

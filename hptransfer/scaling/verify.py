@@ -12,7 +12,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
 from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.table import numbers
+from hptransfer.results_table.table import column_numbers
 from hptransfer.storage.run_folder import RunFolder
 
 INSIDE, OUTSIDE = 0, 1
@@ -32,13 +32,13 @@ def finished_loss(text: str) -> float:
     if not path.exists():
         raise UsageError("`--verify` takes a loss or a file with one", received=text)
     table = read_table(path)
-    loss, missing = numbers(table, infer_loss(table))
+    loss, missing = column_numbers(table, infer_loss(table))
     kept = [row for row in range(len(table)) if not missing[row]]
     if not kept:
         raise UsageError("the file of a finished run must hold its loss", received=f"{path}: no value")
     step = infer_step(table)
     if step is not None:
-        order, _ = numbers(table, step)
+        order, _ = column_numbers(table, step)
         return float(loss[max(kept, key=lambda row: (order[row], row))])
     return math.fsum(float(loss[row]) for row in kept) / len(kept)
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hptransfer.recipe.rules import FEWEST_PAIRS
+from hptransfer.recipe.rules.trials import FEWEST_PAIRS
 from hptransfer.search.space import Space
 from hptransfer.statistics.optimum import PLATEAU
 from hptransfer.trials.trial import Trial, TrialState

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.joint import Cell, JointFit
+from hptransfer.statistics.joint import Hypothesis, JointFit
 from hptransfer.statistics.noise import pooled_noise, seed_effect_std
 from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.sensitivity import octave_off
@@ -51,14 +51,14 @@ class CurveDraws:
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
-        luck: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
+        seed_effect: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
         octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
             region does not reach that far, inf where training diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
-        grid: (G,) log2 values.
+        grid: (G,) log2 of the hyperparameter, evenly spaced over the region.
         median: (G,) median of the drawn curves, nats; inf beyond a divergence.
     """
 
@@ -67,7 +67,7 @@ class CurveDraws:
     below: npt.NDArray[np.bool_]
     above: npt.NDArray[np.bool_]
     loss: Array
-    luck: Array
+    seed_effect: Array
     at: Array
     octave_off: Array
     noise: float
@@ -77,7 +77,7 @@ class CurveDraws:
     median: Array
 
 
-def draw_curves(
+def sample_curves(
     tables: Sequence[SeedMeans],
     *,
     doublings: Sequence[float] | None = None,
@@ -87,7 +87,7 @@ def draw_curves(
     """Fit all sizes together and draw their curves.
 
     Args:
-        tables: one per size.
+        tables: seed means of each size, K of them, in any order.
         doublings: log2 of the sizes, for optima that move steadily with size.
         at: log2 value whose loss is wanted as well.
         noise: standard deviation of one run in nats where it is known from elsewhere.
@@ -125,16 +125,22 @@ def _draw(
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
-    lucks = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
+    seed_effects = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
-            table, grids[size], curves[size], ends[size], float(np.sqrt(np.mean(spread[size] ** 2))), lucks[size], at
+            table,
+            grids[size],
+            curves[size],
+            ends[size],
+            float(np.sqrt(np.mean(spread[size] ** 2))),
+            seed_effects[size],
+            at,
         )
         for size, table in enumerate(tables)
     ]
 
 
-def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Cell, slice]]:
+def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Hypothesis, slice]]:
     """Share out the draws from start to stop among hypotheses in proportion to their evidence, by the handful."""
     weight = np.exp(evidence - evidence.max()).ravel()
     weight[weight < _NEGLIGIBLE] = 0
@@ -145,7 +151,7 @@ def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Cell, slice]]:
     for index in np.flatnonzero(weight):
         if bounds[index] > first:
             parts.append(
-                (Cell(*(int(i) for i in np.unravel_index(index, evidence.shape))), slice(first, bounds[index]))
+                (Hypothesis(*(int(i) for i in np.unravel_index(index, evidence.shape))), slice(first, bounds[index]))
             )
             first = int(bounds[index])
     return parts
@@ -208,7 +214,7 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
 
 
 def _summary(
-    table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, luck: Array, at: float | None
+    table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, seed_effect: Array, at: float | None
 ) -> CurveDraws:
     where = np.where(grid[:, None] <= end, curves, np.inf).argmin(axis=0)
     column = np.arange(DRAWS)
@@ -229,7 +235,7 @@ def _summary(
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),
         loss=np.fmin(curves[where, column], lost),
-        luck=luck,
+        seed_effect=seed_effect,
         at=lost,
         octave_off=octave_off(grid, curves, where, beyond=_beyond(table)),
         noise=noise,

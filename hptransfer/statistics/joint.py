@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.smooth import (
     COMPRESSIONS,
     ORDERS,
     ROUGHNESS,
-    Stretch,
+    SmoothSegment,
     kink_variance,
     kinked,
     log_prior,
@@ -32,14 +32,14 @@ from hptransfer.statistics.smooth import (
 Array = npt.NDArray[np.float64]
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     """How alike the shapes of different sizes are.
 
     Attributes:
         common: share of the rough part's variance that all sizes have in common.
         bends: standard deviation of a size's curvature about the common one, as a fraction of it.
         steady: what is not common changes in proportion to log2 size; otherwise every size has its own.
-        weight: prior probability.
+        weight: prior probability of this similarity, between 0 and 1.
     """
 
     common: float
@@ -49,18 +49,26 @@ class Likeness(NamedTuple):
 
 
 #: from unlike to all but the same; the last changes steadily
-LIKENESS = (
-    Likeness(0.0, 0.35, False, 0.15),
-    Likeness(0.9, 0.35, False, 0.25),
-    Likeness(0.99, 0.07, False, 0.3),
-    Likeness(0.7, 0.2, True, 0.3),
+SIMILARITIES = (
+    Similarity(0.0, 0.35, False, 0.15),
+    Similarity(0.9, 0.35, False, 0.25),
+    Similarity(0.99, 0.07, False, 0.3),
+    Similarity(0.7, 0.2, True, 0.3),
 )
 #: correlation of kinks between sizes: what limits stability at one size limits it at the others
 _SAME_KINK = 0.9
 
 
-class Cell(NamedTuple):
-    """A hypothesis: indices into alignments, `LIKENESS`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`."""
+class Hypothesis(NamedTuple):
+    """A hypothesis: indices into alignments, `SIMILARITIES`, `COMPRESSIONS`, `ORDERS`, `ROUGHNESS`.
+
+    Attributes:
+        alignment: index into the alignments of the fit: where the sizes have their common part.
+        likeness: index into the similarities of the fit.
+        compression: index into `COMPRESSIONS`.
+        order: index into `ORDERS`.
+        roughness: index into `ROUGHNESS`.
+    """
 
     alignment: int
     likeness: int
@@ -69,45 +77,31 @@ class Cell(NamedTuple):
     roughness: int
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What is known about one run's noise before the curves are looked at.
-
-    Attributes:
-        relative: (K,) variance of each size relative to the common one.
-        ss: sum of squares behind the common variance, nats^2.
-        df: its degrees of freedom.
-    """
-
-    relative: Array
-    ss: float
-    df: float
-
-
 class JointFit:
     """One choice of smooth stretches, one per size, with the evidence of every hypothesis about them."""
 
     def __init__(
-        self, stretches: Sequence[Stretch], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
+        self, stretches: Sequence[SmoothSegment], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
     ) -> None:
         """Compute the evidence.
 
         Args:
-            stretches: one per size.
-            noise: of the sizes.
+            stretches: the smooth part of each size's seed means, K of them.
+            noise: what is known about one run's noise at each of the K sizes.
             shifts: alignments: (K,) octaves by which each size's common part is moved.
             trend: (K,) what changes steadily is proportional to it; None where sizes have no order.
         """
         self.stretches, self.noise, self.shifts, self.trend = stretches, noise, shifts, trend
         # one size alone has nothing to be like
         self.likeness = (
-            LIKENESS[:1] if len(stretches) == 1 else tuple(h for h in LIKENESS if trend is not None or not h.steady)
+            SIMILARITIES[:1]
+            if len(stretches) == 1
+            else tuple(h for h in SIMILARITIES if trend is not None or not h.steady)
         )
         self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
         self.x = np.concatenate([s.x for s in stretches])
         self.count = np.concatenate([s.count for s in stretches])
         self.own_zero = np.array([s.x[0] for s in stretches])
-        self.own_span = max(float(s.x[-1] - s.x[0]) for s in stretches)
         self.has_kinks = any(s.kink is not None for s in stretches)
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
@@ -151,7 +145,7 @@ class JointFit:
         return np.asarray(rough), common, bends, np.where(same, 1.0, _SAME_KINK) * kinks
 
     def _mixed(
-        self, parts: tuple[Array, Array, Array, Array], likeness: Likeness, sizes: npt.NDArray[np.intp]
+        self, parts: tuple[Array, Array, Array, Array], likeness: Similarity, sizes: npt.NDArray[np.intp]
     ) -> tuple[Array, Array]:
         """(len(x), N) covariances of the rough part, and of bends and kinks, under a likeness."""
         own, common, bends, kinks = parts
@@ -200,14 +194,14 @@ class JointFit:
             for number in range(len(self.likeness)):
                 self.solved[alignment, number, c, index] = (to_trend[number], projected[number])
 
-    def draw(self, cell: Cell, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
+    def draw(self, cell: Hypothesis, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
         """Draws of all sizes' curves under one hypothesis.
 
         Args:
-            cell: the hypothesis.
+            cell: indices of the hypothesis that the curves are drawn under.
             grids: where each size's curve is wanted, the same in every call.
             part: which of the `wiener_process.DRAWS` draws of the stream.
-            stream: random stream.
+            stream: number of the random stream, so that the same draws come again.
 
         Returns:
             Per size (G, n) losses in nats; and (K, n) standard deviations of one run.
@@ -236,7 +230,7 @@ class JointFit:
         ]
         return curves, np.sqrt(self.noise.relative)[:, None] * scale
 
-    def _prior_paths(self, cell: Cell, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
+    def _prior_paths(self, cell: Hypothesis, x: Array, sizes: npt.NDArray[np.intp], part: slice, stream: int) -> Array:
         """(len(x), n) draws of everything random but noise, in units of the noise."""
         order, likeness = list(ORDERS)[cell.order], self.likeness[cell.likeness]
         steady = self.trend[sizes][:, None] if likeness.steady and self.trend is not None else None

@@ -15,6 +15,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.statistics.wiener_process import covariance
+
 Array = npt.NDArray[np.float64]
 
 #: share of the largest size's loss that size still could remove
@@ -39,9 +41,9 @@ def bending_quantiles(x: Array, y: Array, size: float, *, noise: float | None = 
     """(2.5%, 50%, 97.5%) of one run's loss at a size.
 
     Args:
-        x: (n,) sizes, increasing.
-        y: (n,) losses, nats.
-        size: where to predict.
+        x: (n,) sizes, positive and increasing.
+        y: (n,) losses at these sizes, nats, positive.
+        size: size at which one run's loss is predicted, in the unit of `x`.
         noise: relative standard deviation of one loss; None to infer it.
     """
     u, at = np.log(x / x[0]), math.log(size / x[0])
@@ -69,14 +71,14 @@ def _extrapolate(u: Array, r: Array, noise: Array, wander: Array, at: float) -> 
     """(mean, spread, log evidence), each (floors, wanderings, levels), of the line plus process at `at`.
 
     Args:
-        u: (n,) log sizes.
+        u: (n,) natural logarithms of the sizes over the smallest.
         r: (floors, n) logs of what size can still remove.
         noise: (floors, 1, levels, n) standard deviation of r.
         wander: (floors, wanderings, 1) of the process.
-        at: where.
+        at: natural logarithm of the wanted size over the smallest.
     """
-    covariance = noise[..., None] ** 2 * np.eye(len(u)) + (wander**2)[..., None, None] * _kernel(u[:, None], u[None])
-    inverse = np.linalg.inv(covariance)
+    total = noise[..., None] ** 2 * np.eye(len(u)) + (wander**2)[..., None, None] * covariance(2, u[:, None], u[None])
+    inverse = np.linalg.inv(total)
     basis = np.stack([np.ones_like(u), u], axis=1)
     weighted = inverse @ basis
     gram = basis.T @ weighted
@@ -85,22 +87,16 @@ def _extrapolate(u: Array, r: Array, noise: Array, wander: Array, at: float) -> 
     beta = gram_inverse @ (np.swapaxes(weighted, -1, -2) @ observed)
     left = observed - basis @ beta
     explained = inverse @ left
-    cross = (wander**2)[..., None, None] * _kernel(u, np.array(at))[:, None]
+    cross = (wander**2)[..., None, None] * covariance(2, u, np.array(at))[:, None]
     trend = np.array([1.0, at])[:, None]
     mean = (trend.T @ beta + np.swapaxes(cross, -1, -2) @ explained)[..., 0, 0]
     gap = trend - basis.T @ (inverse @ cross)
-    own = wander**2 * float(_kernel(np.array(at), np.array(at)))
+    own = wander**2 * float(covariance(2, np.array(at), np.array(at)))
     variance = own - (np.swapaxes(cross, -1, -2) @ inverse @ cross)[..., 0, 0]
     variance = variance + (np.swapaxes(gap, -1, -2) @ gram_inverse @ gap)[..., 0, 0]
     evidence = -0.5 * (np.swapaxes(left, -1, -2) @ explained)[..., 0, 0]
-    evidence = evidence - 0.5 * (np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(gram)[1])
+    evidence = evidence - 0.5 * (np.linalg.slogdet(total)[1] + np.linalg.slogdet(gram)[1])
     return mean, np.sqrt(np.maximum(variance, 1e-18)), evidence
-
-
-def _kernel(s: Array, t: Array) -> Array:
-    """Covariance of the integrated Wiener process."""
-    a, d = np.minimum(s, t), np.abs(s - t)
-    return np.asarray(a**3 / 3 + d * a**2 / 2)
 
 
 def _quantiles(mean: Array, spread: Array, floors: Array, levels: Array, weight: Array) -> tuple[float, float, float]:

@@ -41,7 +41,7 @@ class PowerLaw:
     Attributes:
         floor: loss that size does not remove, nats, at least 0.
         amplitude: nats at x = 1.
-        exponent: positive.
+        exponent: power of the size by which the loss above the floor falls, positive.
         residual: root mean square of the relative residuals.
     """
 
@@ -60,15 +60,14 @@ class LossPrediction:
     """The loss expected at a size that was not trained.
 
     Attributes:
-        size: where.
+        size: size that the prediction is for, in the unit of the ladder's sizes.
         loss: one run's loss, nats, with the interval that counts.
         bootstrap: the fit's own interval, too narrow by experience.
         backtest: relative error of the law on held-out sizes of the ladder, scaled to this extrapolation; None with
             fewer than four sizes.
         bending: interval when the exponent may wander.
         ratio: size over the ladder's largest.
-        law: the fitted law.
-        n_sizes: sizes behind it.
+        law: the power law that was fitted to all sizes of the ladder.
     """
 
     size: float
@@ -78,7 +77,6 @@ class LossPrediction:
     bending: Interval
     ratio: float
     law: PowerLaw
-    n_sizes: int
 
 
 def fit_power_law(sizes: Sequence[float], losses: Sequence[float]) -> PowerLaw:
@@ -103,7 +101,7 @@ def predict_loss(
     Args:
         sizes: at least three, positive, distinct.
         losses: loss at each, nats, positive.
-        size: where to predict.
+        size: size at which one run's loss is predicted, positive, in the unit of `sizes`.
         noise: relative standard deviation of the losses where it is known; else it is inferred from the residuals.
 
     Raises:
@@ -127,7 +125,6 @@ def predict_loss(
         bending=bending,
         ratio=size / float(x[-1]),
         law=law,
-        n_sizes=len(x),
     )
 
 

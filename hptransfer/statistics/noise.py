@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.statistics.joint import Noise
 from hptransfer.statistics.seed_means import SeedMeans
 
 Array = npt.NDArray[np.float64]
@@ -26,11 +26,26 @@ _SCATTER_DF = 4.0
 _GIVEN_DF = 1e4
 
 
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What is known about one run's noise before curves are fitted.
+
+    Attributes:
+        relative: (K,) variance of each size relative to the common one.
+        ss: sum of squares behind the common variance, nats^2.
+        df: its degrees of freedom.
+    """
+
+    relative: Array
+    ss: float
+    df: float
+
+
 def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
-        tables: one per size.
+        tables: seed means of each size, K of them.
         given: standard deviation of one run in nats where it is known from elsewhere.
     """
     same = np.ones(len(tables))
@@ -56,11 +71,15 @@ def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
     """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
 
     It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
+
+    Args:
+        tables: seed means of each size, K of them.
+        noise: what is known about one run's noise at each of these sizes.
     """
-    seeds = np.array([float(table.luck_df + 1) for table in tables])
+    seeds = np.array([float(table.seed_effect_df + 1) for table in tables])
     variance = noise.ss / noise.df
     df = float((seeds - 1).sum())
-    pooled = (sum(table.luck_ss for table in tables) + variance) / (df + 1)
+    pooled = (sum(table.seed_effect_ss for table in tables) + variance) / (df + 1)
     return np.asarray(np.sqrt(pooled / seeds))
 
 

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from hptransfer.statistics.curve import CurveDraws, draw_curves
+from hptransfer.hyperparameters import NEGLIGIBLE_COST
+from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 
-#: the plateau is where the loss is within this fraction of the best
-PLATEAU = 0.0025
+#: the plateau is where the loss is within this fraction of the best, unless the user's bound on the regret is another
+PLATEAU = NEGLIGIBLE_COST
 #: an end of an interval is open when this share of the curves has its minimum at that end of the sampled region
 _TAIL = 0.025
 
@@ -29,16 +30,16 @@ class Optimum:
         high: upper end; inf where the sampled region gives none. A divergence bounds it.
         standard_error: spread of the optimum in octaves; inf when it is open on a side.
         edge: the lowest mean lies at this end of the finite, sampled region, so the interval is a one-sided bound.
-        loss: loss at the optimum, nats; its interval includes the luck of the seeds.
+        loss: loss at the optimum, nats; its interval includes the effect of the seeds.
         best_point: (x, mean loss) of the lowest seed mean.
         noise: standard deviation of one run about its expected loss, nats, seed offsets removed.
         noise_from: "seeds" (paired differences), "scatter" (one seed: scatter about smooth curves, weak) or "given".
         curvature: half the second derivative at the optimum, nats per octave squared; nan without a curve.
         cliff_distance: octaves from the optimum to the smallest value above it that diverged or lost half of the best
             loss again; inf when none did.
-        plateau: (low, high) x between which the loss stays within 0.25% of the best, clipped to the sampled region.
+        plateau: (low, high) x between which the loss stays within the tolerance of the best, clipped to the region.
         n_points: runs, diverged ones included.
-        n_seeds: distinct seeds.
+        n_seeds: number of different seeds among the runs.
     """
 
     log2_value: float
@@ -91,12 +92,21 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
         UsageError: a size has no finite loss.
     """
     tables = [average_seeds(points) for points in sizes]
-    draws = draw_curves(tables, noise=noise)
+    draws = sample_curves(tables, noise=noise)
     return tuple(summarise(table, drawn, noise) for table, drawn in zip(tables, draws, strict=True))
 
 
-def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = None) -> Optimum:
-    """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open."""
+def summarise(
+    table: SeedMeans, draws: CurveDraws | None, noise: float | None = None, *, tolerance: float = PLATEAU
+) -> Optimum:
+    """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open.
+
+    Args:
+        table: seed means of one size.
+        draws: curves that are compatible with them; None where there are fewer than three values.
+        noise: standard deviation of one run in nats where it is known from elsewhere; None: from the runs.
+        tolerance: share of the best loss by which the loss may exceed it on the plateau, positive.
+    """
     best = int(table.mean.argmin())
     if draws is None:
         return _unresolved(table, noise)
@@ -115,13 +125,13 @@ def summarise(table: SeedMeans, draws: CurveDraws | None, noise: float | None = 
         high=high,
         standard_error=float(draws.abrupt.std()) if math.isfinite(high - low) else math.inf,
         edge=edge,
-        loss=quantiles(draws.loss + draws.luck),
+        loss=quantiles(draws.loss + draws.seed_effect),
         best_point=(float(table.x[best]), float(table.mean[best])),
         noise=draws.noise,
         noise_from=_noise_source(table, noise),
         curvature=_curvature(draws),
         cliff_distance=math.inf if table.cliff is None else table.cliff - middle,
-        plateau=_plateau(draws),
+        plateau=_plateau(draws, tolerance),
         n_points=table.n_points,
         n_seeds=table.n_seeds,
     )
@@ -147,10 +157,10 @@ def _curvature(draws: CurveDraws) -> float:
     return float(np.polyfit(x[near] - centre, y[near], 2)[0])
 
 
-def _plateau(draws: CurveDraws) -> tuple[float, float]:
-    """The contiguous range of the median curve within `PLATEAU` of its best loss."""
+def _plateau(draws: CurveDraws, tolerance: float) -> tuple[float, float]:
+    """The contiguous range of the median curve within the tolerance of its best loss."""
     best = int(draws.median.argmin())
-    outside = np.flatnonzero(draws.median > draws.median[best] + PLATEAU * abs(draws.median[best]))
+    outside = np.flatnonzero(draws.median > draws.median[best] + tolerance * abs(draws.median[best]))
     left = int(outside[outside < best].max(initial=-1)) + 1
     right = int(outside[outside > best].min(initial=len(draws.grid))) - 1
     return float(draws.grid[left]), float(draws.grid[right])

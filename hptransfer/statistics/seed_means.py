@@ -35,10 +35,10 @@ class Point:
 
     Attributes:
         x: log2 of the hyperparameter.
-        seed: runs with the same seed share their initial draws and batches, so their common luck can be removed.
+        seed: number of the seed; runs that share it share initial draws and batches, so its effect can be removed.
         loss: final validation loss in nats; ignored when diverged.
-        diverged: the run blew up.
-        flops: of the run, 0 where that is not known; says what more runs like it would cost.
+        diverged: whether the run blew up; then `loss` is not read.
+        flops: floating point operations of the run, 0 where not known; they say what more runs like it would cost.
     """
 
     x: float
@@ -58,17 +58,17 @@ class SeedMeans:
         count: (m,) runs behind each mean, in runs of the common noise: where one run spiked, fewer than there are.
         residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
-        luck_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
-        luck_df: its degrees of freedom.
+        seed_effect_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
+        seed_effect_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
-        flank_mean: (f,) their means.
+        flank_mean: (f,) mean losses at `flank_x`, nats, without seed offsets.
         wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None
             when there is none.
         cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
         diverged: all x with a divergence, increasing.
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
-        n_seeds: distinct seeds.
+        n_seeds: number of different seeds among the runs.
     """
 
     x: Array
@@ -78,8 +78,8 @@ class SeedMeans:
     flank_mean: Array
     residual_ss: float
     residual_df: int
-    luck_ss: float
-    luck_df: int
+    seed_effect_ss: float
+    seed_effect_df: int
     wall: float | None
     cliff: float | None
     diverged: tuple[float, ...]
@@ -125,7 +125,7 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     jump = _first(*right, *x[lost & (mean - mean.min() > highest)])
     if jump != wall and (window & (x < jump)).sum() >= _FEWEST_QUIET:
         wall, window = jump, window & (x < jump)
-    luck, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
+    seed_effect, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
     inside = window[row]
     x = x[window]
     fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
@@ -142,8 +142,8 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         flank_mean=flank_mean,
         residual_ss=ss,
         residual_df=df,
-        luck_ss=float(((luck - luck.mean()) ** 2).sum()) if len(luck) else 0.0,
-        luck_df=max(0, len(luck) - 1),
+        seed_effect_ss=float(((seed_effect - seed_effect.mean()) ** 2).sum()) if len(seed_effect) else 0.0,
+        seed_effect_df=max(0, len(seed_effect) - 1),
         wall=wall,
         cliff=cliff,
         diverged=tuple(float(value) for value in bad),
@@ -158,7 +158,7 @@ class _TwoWay(NamedTuple):
 
     mean: Array
     runs: Array
-    luck: Array
+    seed_effect: Array
     squares: Array
     df: int
 
@@ -223,12 +223,12 @@ def _noise(
     everything = of(window)
     lower = window & (mean <= np.median(mean[window]))
     if lower.sum() < _FEWEST_QUIET:
-        return everything.luck, everything.ss, everything.df
+        return everything.seed_effect, everything.ss, everything.df
     inner = of(lower)
     outer_ss, outer_df = everything.ss - inner.ss, everything.df - inner.df
     loud = inner.df > 0 and outer_df > 0 and outer_ss / outer_df > _LOUD * inner.ss / inner.df
     chosen = inner if loud else everything
-    return chosen.luck, chosen.ss, chosen.df
+    return chosen.seed_effect, chosen.ss, chosen.df
 
 
 def _first(*candidates: float) -> float | None:

@@ -41,7 +41,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyon
     return np.asarray(np.maximum(worst - best, 0.0) / np.abs(best))
 
 
-def cost_of(draws: Array) -> Interval:
+def octave_cost(draws: Array) -> Interval:
     """The cost with its 95% interval; open above where it was not sampled or training diverges."""
     seen = draws[np.isfinite(draws)]
     if len(seen) < len(draws) / 2:

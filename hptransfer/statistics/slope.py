@@ -32,7 +32,7 @@ class Slope:
 
     Attributes:
         estimate: d log2 value / d log2 size, mean over seeds; nan when a value was not positive and finite.
-        standard_error: of the mean over seeds, with Student's quantile for few residuals already in it.
+        standard_error: standard error of the mean over seeds, with Student's quantile for few residuals already in it.
         largest_pair: slope between the two largest sizes.
     """
 
@@ -46,11 +46,21 @@ class Slope:
         return abs(self.largest_pair - self.estimate) <= BEND
 
     def against(self, expected: float, tolerance: float) -> RowVerdict:
-        """Whether the whole 95% interval lies within, or outside, +-tolerance of what theory expects."""
+        """Whether the whole 95% interval lies within, or outside, +-tolerance of what theory expects.
+
+        Args:
+            expected: the power that theory gives.
+            tolerance: half the width of the band around it, positive.
+        """
         return self.within(expected - tolerance, expected + tolerance)
 
     def within(self, low: float, high: float) -> RowVerdict:
-        """Whether the whole 95% interval lies within, or outside, a band; low or high is nan where none is known."""
+        """Whether the whole 95% interval lies within, or outside, a band; low or high is nan where none is known.
+
+        Args:
+            low: lower end of the band, a power of size; nan where none is known.
+            high: upper end of the band, a power of size; nan where none is known.
+        """
         if math.isnan(self.estimate):
             # what blows up or does not move at all has no power law: neither is what transfer needs
             return RowVerdict.FAILS
@@ -70,7 +80,7 @@ def fit_slope(values: Array, log_size: Array, unevenness: float = 1.0, precision
 
     Args:
         values: (seeds, sizes), at least two of each.
-        log_size: (sizes,) log2, increasing.
+        log_size: (sizes,) log2 of the sizes, increasing.
         unevenness: factor on the variance where residuals at the ends of the ladder are larger than in its middle, or
             go along with their neighbours' (`unevenness_of`).
         precision: (sizes,) 1 / variance of a logarithm up to a factor, where it is known; default: all alike.
@@ -95,8 +105,8 @@ def unevenness_of(tables: Iterable[Array], log_size: Array) -> float:
     measured on it, and too much to be seen in three seeds of one table.
 
     Args:
-        tables: as `values` of `fit_slope`, from the same runs; those without a slope or without scatter are left out.
-        log_size: as for `fit_slope`.
+        tables: arrays as `values` of `fit_slope`, of the same runs; those without a slope or scatter are left out.
+        log_size: (sizes,) log2 of the sizes, increasing, as for `fit_slope`.
     """
     ratios = []
     for values in tables:
@@ -124,14 +134,7 @@ def _arms(log_size: Array, precision: Array) -> Array:
 
 
 def student(df: float) -> float:
-    """97.5% quantile of Student's t; the usual table, and between its entries by 1 / df (at most 2% too much)."""
-    return float(np.interp(1 / df, _INVERSE_DF, _QUANTILES))
+    """97.5% quantile of Student's t with `df` degrees of freedom, which need not be whole."""
+    from scipy.special import stdtrit  # takes a third of a second to import, and judging a table of runs needs none
 
-
-#: degrees of freedom and quantiles, increasing in 1 / df
-_TABLE = (
-    (math.inf, 1.960), (120, 1.980), (60, 2.000), (30, 2.042), (20, 2.086), (15, 2.131), (10, 2.228), (9, 2.262),
-    (8, 2.306), (7, 2.365), (6, 2.447), (5, 2.571), (4, 2.776), (3, 3.182), (2, 4.303), (1, 12.706),
-)  # fmt: skip
-_INVERSE_DF = tuple(1 / df for df, _ in _TABLE)
-_QUANTILES = tuple(quantile for _, quantile in _TABLE)
+    return float(stdtrit(df, 0.975))

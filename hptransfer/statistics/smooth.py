@@ -34,7 +34,7 @@ _LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SmoothSegment:
     """Seed means that lie on one smooth curve.
 
     Attributes:
@@ -66,7 +66,12 @@ class Stretch:
         )
 
     def expand(self, z: Array, compression: int) -> Array:
-        """From the scale of a compression back to nats."""
+        """From the scale of a compression back to nats.
+
+        Args:
+            z: (..., n) means or curves on the compressed scale.
+            compression: index into `COMPRESSIONS`.
+        """
         scale = list(COMPRESSIONS)[compression] * self.excess
         return self.floor + (z if math.isinf(scale) else scale * np.expm1(np.clip(z / scale, -30, 30)))
 
@@ -77,35 +82,55 @@ class Stretch:
 
 
 def kinked(x: Array, kink: float | None) -> Array:
-    """(len(x), 2) columns (x - kink)+ and (x - kink)+^2, zero without a kink."""
+    """(len(x), 2) columns (x - kink)+ and (x - kink)+^2, zero without a kink.
+
+    Args:
+        x: (n,) log2 values.
+        kink: log2 value at which slope and bend change; None for nowhere.
+    """
     right = np.zeros_like(x) if kink is None else np.maximum(x - kink, 0.0)
     return np.stack([right, right**2], axis=1)
 
 
 def kink_variance(bend: float, variance: float) -> float:
-    """Variance of what a kink adds to slope (per octave) and bend, over the variance of the noise."""
+    """Variance of what a kink adds to slope (per octave) and bend, over the variance of the noise.
+
+    Args:
+        bend: bend of the curve, nats per octave squared.
+        variance: variance of one run's noise, nats squared.
+    """
     return min((_KINK * bend) ** 2 / variance, _LARGEST)
 
 
 def trend(x: Array, centre: float) -> Array:
-    """(len(x), 3) columns 1, u, u^2 with u = x - centre."""
+    """(len(x), 3) columns 1, u, u^2 with u = x - centre.
+
+    Args:
+        x: (n,) log2 values.
+        centre: log2 value that u is counted from.
+    """
     u = x - centre
     return np.stack([np.ones_like(u), u, u * u], axis=1)
 
 
 def log_prior(bend: float, variance: float) -> Array:
-    """(compressions, orders, roughness) log prior: roughness around the scale of the parabola's own bend."""
+    """(compressions, orders, roughness) log prior: roughness around the scale of the parabola's own bend.
+
+    Args:
+        bend: bend of the parabola, nats per octave squared.
+        variance: variance of one run's noise, nats squared.
+    """
     centre = math.log10(max((_ROUGH * bend) ** 2 / variance, 1e-3))
     roughness = -0.5 * ((np.log10(ROUGHNESS) - centre) / _ROUGHNESS_DECADES) ** 2
     kinds = np.log(np.outer(list(COMPRESSIONS.values()), list(ORDERS.values())))
     return np.asarray(kinds[:, :, None] + roughness)
 
 
-def evidence_alone(stretch: Stretch, noise: tuple[float, float]) -> Array:
+def evidence_alone(stretch: SmoothSegment, noise: tuple[float, float]) -> Array:
     """Log marginal likelihood of every hypothesis about one stretch, prior included.
 
     Args:
-        stretch: the means.
+        stretch: the seed means that are taken to lie on one smooth curve.
         noise: (sum of squares, degrees of freedom) known about one run's noise.
 
     Returns:

@@ -50,16 +50,8 @@ def operator_size(matrix: Array, fan_in: int, fan_out: int, iterations: int = IT
 
     Args:
         matrix: a weight or its update, (fan_out, fan_in) or transposed.
-        fan_in: inputs that are summed.
-        fan_out: outputs.
-        iterations: of the power method.
+        fan_in: number of inputs that are summed into one output, at least 1.
+        fan_out: number of outputs of the matrix, at least 1.
+        iterations: iterations of the power method, at least 1.
     """
     return spectral_norm(matrix, iterations) * math.sqrt(fan_in / fan_out)
-
-
-def gaussian_norm(rows: int, columns: int, std: float = 1.0) -> float:
-    """The spectral norm of a matrix of independent normals in the limit of many: std * (sqrt(rows) + sqrt(columns)).
-
-    Source: Bai and Yin 1993; at 1024 x 1024 a draw lies within 1% of it.
-    """
-    return std * (math.sqrt(rows) + math.sqrt(columns))

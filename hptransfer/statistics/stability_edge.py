@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.joint import Noise
+from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.seed_means import SeedMeans
-from hptransfer.statistics.smooth import Stretch, evidence_alone
+from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
 
 Array = npt.NDArray[np.float64]
 
@@ -42,11 +42,11 @@ class Break:
     """The hypothesis that the curve is smooth on `stretch` and ends between its last value and `until`.
 
     Attributes:
-        stretch: the smooth part.
+        stretch: the seed means that lie on the smooth part of the curve.
         until: the first value that does not belong to it; None when the curve runs on.
     """
 
-    stretch: Stretch
+    stretch: SmoothSegment
     until: float | None
 
 
@@ -57,7 +57,7 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
 
     Args:
         tables: one per size, each with at least three values.
-        noise: of the sizes.
+        noise: what is known about one run's noise at each of the sizes.
     """
     alone = [_Alternatives(table, noise, size) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)
@@ -138,9 +138,9 @@ class _Alternatives:
             kinds.append(_KINK)
         return breaks, priors, np.array(kinds)
 
-    def _stretch(self, stop: int, kink: float | None = None) -> Stretch:
+    def _stretch(self, stop: int, kink: float | None = None) -> SmoothSegment:
         table = self.table
-        return Stretch(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
+        return SmoothSegment(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
 
     def _log_rise(self, stop: int) -> float:
         """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""

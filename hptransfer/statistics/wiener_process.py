@@ -22,6 +22,11 @@ def covariance(order: int, s: Array, t: Array) -> Array:
     """Covariance at s, t >= 0 of the process whose derivative of this order (2 or 3) is white noise.
 
     Order 2 may turn sharply and goes with cubic splines, order 3 is smoother and goes with quintic ones.
+
+    Args:
+        order: 2 or 3, the derivative that is white noise.
+        s: positions, at least 0; any shape.
+        t: positions, at least 0; broadcast against `s`.
     """
     a, d = np.minimum(s, t), np.abs(s - t)
     if order == 2:
@@ -30,7 +35,15 @@ def covariance(order: int, s: Array, t: Array) -> Array:
 
 
 def paths(order: int, u: Array, span: float, stream: int, part: slice) -> Array:
-    """(len(u), n) draws of the process at 0 <= u <= span: a part of the stream's paths, whatever u is asked for."""
+    """(len(u), n) draws of the process at 0 <= u <= span: a part of the stream's paths, whatever u is asked for.
+
+    Args:
+        order: 2 or 3, the derivative that is white noise.
+        u: (m,) positions between 0 and `span`.
+        span: largest position, positive.
+        stream: number of the random stream.
+        part: which of the `DRAWS` draws of the stream.
+    """
     place = np.clip(u / span, 0, 1) * _NODES
     cell = np.minimum(place.astype(np.intp), _NODES - 1)
     share = (place - cell)[:, None]
@@ -58,13 +71,23 @@ def _eigen(order: int) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=256)
 def chi_square(stream: int, df: float) -> Array:
-    """(DRAWS,) chi-square numbers of a stream."""
+    """(DRAWS,) chi-square numbers of a stream.
+
+    Args:
+        stream: number of the random stream.
+        df: degrees of freedom, positive.
+    """
     return np.asarray(np.random.default_rng([stream, 4]).chisquare(df, DRAWS))
 
 
 @lru_cache(maxsize=256)
 def normal(stream: int, rows: int) -> Array:
-    """(rows, DRAWS) standard normal numbers of a stream."""
+    """(rows, DRAWS) standard normal numbers of a stream.
+
+    Args:
+        stream: number of the random stream.
+        rows: number of rows, at least 1.
+    """
     return np.asarray(np.random.default_rng([stream, 1]).standard_normal((rows, DRAWS)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ class OpenTrial:
     Attributes:
         trial_id: the store's number of this attempt.
         study: name of its study.
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         phase: as given to `start`.
     """
 
@@ -54,11 +54,11 @@ class FailedTrial:
     """An attempt without a result.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         phase: as given to `start`.
         study: name of its study.
         cause: "interrupted", "killed", "out of memory", "error" or "timeout".
-        message: one line.
+        message: one line for a person.
         number: of the attempt within its study, from 0; -1 where it is not known.
     """
 
@@ -137,7 +137,7 @@ class TrialStore(Protocol):
         """Records that a trial runs.
 
         Args:
-            key: as `Trial.key`.
+            key: sha256 (hex), as `Trial.key`.
             size: of the run.
             hyperparameters: base-size values by name.
             seed: of initialisation and data order, at least 0.
@@ -173,6 +173,26 @@ class TrialStore(Protocol):
 
     def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
         """Appends points to what `planned` gives, so that an interrupted search goes on with the same ones."""
+
+    def count_unadopted(self, experiment: str) -> int:
+        """Finished trials of another experiment that `adopt` has not copied to this one yet.
+
+        Args:
+            experiment: sha256 (hex) of the other experiment.
+        """
+
+    def adopt(self, experiment: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
+        """Copies the trials of another experiment to this one, where they are the same under other keys.
+
+        An interrupted copy goes on with the next call; the other experiment's trials stay as they are.
+
+        Args:
+            experiment: sha256 (hex) of the other experiment.
+            new_key: the key of a trial's record in this experiment; None leaves the trial out.
+
+        Returns:
+            How many finished trials are here now, and how many were left out.
+        """
 
     def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
         """Attaches JSON-able attributes to a size's study, for people who look at it with other tools."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -74,7 +74,7 @@ class OptunaStore:
 
     def study_name(self, size: Size) -> str:
         """The name under which Optuna knows the study of a size."""
-        return f"{self._database.prefix}{size.label_beside(self._usual or size)}-{self._experiment[:8]}"
+        return f"{self._database.prefix}{size.label_relative_to(self._usual or size)}-{self._experiment[:8]}"
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key."""
@@ -250,6 +250,70 @@ class OptunaStore:
                 if present.get(key) != value:
                     self._storage.set_study_user_attr(study, key, value)
 
+    def count_unadopted(self, experiment: str) -> int:
+        """See `TrialStore.count_unadopted`."""
+        with self._database.faults():
+            studies = set(self._unadopted(experiment))
+        return sum(study in studies for study, _, _ in self._finished.values())
+
+    def adopt(self, experiment: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
+        """See `TrialStore.adopt`; the copies of a study are complete when they say which one they were made from."""
+        adopted = left = 0
+        with self._database.faults():
+            for study in self._unadopted(experiment):
+                here, there = self._adopt_study(study, new_key)
+                adopted, left = adopted + here, left + there
+        return adopted, left
+
+    def _unadopted(self, experiment: str) -> list[str]:
+        found = []
+        for name, study in self._studies.items():
+            if self._storage.get_study_user_attrs(study).get("experiment") != experiment:
+                continue
+            here = self._studies.get(self._here(name))
+            if here is None or self._storage.get_study_user_attrs(here).get("adopted") != name:
+                found.append(name)
+        return found if experiment != self._experiment else []
+
+    def _here(self, study: str) -> str:
+        """The name of this experiment's study of the same size."""
+        return f"{study.rpartition('-')[0]}-{self._experiment[:8]}"
+
+    def _adopt_study(self, study: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
+        trials = self._storage.get_all_trials(self._studies[study], deepcopy=True)
+        records = [trial_from_dict(each.user_attrs["trial"]) for each in trials if "trial" in each.user_attrs]
+        if not records:
+            return 0, 0
+        name, size, left = self._here(study), records[0].size, 0
+        attributes = self._storage.get_study_user_attrs(self._studies[study])
+        requeued = attributes.get("requeued", [])
+        here = self._study_id(name, size)
+        present = {each.user_attrs.get("key") for each in self._storage.get_all_trials(here, deepcopy=False)}
+        for frozen in trials:
+            if "key" not in frozen.user_attrs or frozen.state == OptunaState.RUNNING or frozen.number in requeued:
+                continue
+            record = _record_of(frozen, size)
+            key = None if record is None else new_key(record)
+            if key is None:
+                left += frozen.state == OptunaState.COMPLETE
+            elif key not in present:
+                self._copy(here, name, frozen, key)
+        for attribute, value in attributes.items():
+            if attribute not in ("experiment", "requeued"):
+                self._storage.set_study_user_attr(here, attribute, value)
+        self._storage.set_study_user_attr(here, "adopted", study)
+        return sum(of == name for of, _, _ in self._finished.values()), left
+
+    def _copy(self, study_id: int, name: str, frozen: FrozenTrial, key: str) -> None:
+        old = frozen.user_attrs
+        changed = {"key": key, "adopted_from": old["key"]}
+        if "trial" in old:
+            changed["trial"] = {**old["trial"], "key": key}
+        frozen.user_attrs = {**old, **changed}
+        trial_id = self._storage.create_new_trial(study_id, template_trial=frozen)
+        frozen.number = self._storage.get_trial_number_from_id(trial_id)
+        self._read_trial(name, frozen)
+
     def _read(self) -> None:
         for name in (study.study_name for study in self._storage.get_all_studies()):
             if not name.startswith(self._database.prefix):
@@ -333,6 +397,17 @@ class OptunaStore:
             for name, axis in self._space.items()
             if name in hyperparameters and (axis.scale == "linear" or name in AVERAGES or hyperparameters[name] > 0)
         }
+
+
+def _record_of(frozen: FrozenTrial, size: Size) -> Trial | None:
+    """What identifies an attempt, a failed one too, whose size is that of its study; None where it is not recorded."""
+    attributes = frozen.user_attrs
+    if "trial" in attributes:
+        return _completed(trial_from_dict(attributes["trial"]))
+    if "hyperparameters" not in attributes or "seed" not in attributes:
+        return None
+    values = with_default_multipliers(attributes["hyperparameters"])
+    return Trial(attributes["key"], size, values, attributes["seed"], TrialState.DIVERGED, math.inf)
 
 
 def _completed(trial: Trial) -> Trial:

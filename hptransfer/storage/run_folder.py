@@ -26,7 +26,7 @@ class RunFolder:
     """Where one recipe's results lie. Constructing it touches nothing; `open` creates and locks the folder.
 
     Args:
-        path: the folder, `runs/<recipe>/`.
+        path: of the folder, `runs/<recipe>/`; it need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "costs.json"
 
     @property
+    def readings(self) -> Path:
+        """Parameters of the recipe's model by size, a cache."""
+        return self.path / "readings.json"
+
+    @property
     def failures(self) -> Path:
         """Folder of what is known of each failed trial, a text file each."""
         return self.path / "failures"
@@ -112,7 +117,7 @@ class RunFolder:
         return (self.path / "stop").exists()
 
     def request_stop(self) -> None:
-        """Asks the process that works here to stop; it looks several times a second."""
+        """Asks the process that works here to stop; it checks several times a second."""
         write_atomically(self.path / "stop", "")
 
     def space_warning(self) -> str | None:
@@ -123,8 +128,10 @@ class RunFolder:
         return f"only {free / 2**20:.0f} MB are free for {self.path}; a full disk stops the run (it can be continued)"
 
     def _take_lock(self) -> None:
-        # not truncated on opening: the owner's name must survive until the lock is ours
-        lock = (self.path / "lock").open("a+", encoding="utf-8")  # held open as long as the folder is
+        # not truncated on opening: the owner's name must survive until the lock is ours; never through a link, because
+        # the record would be written over whatever it points at
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        lock = os.fdopen(descriptor, "a+", encoding="utf-8")  # held open as long as the folder is
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -149,7 +156,7 @@ class Owner:
     """The process that works in a run folder.
 
     Attributes:
-        pid: its process id.
+        pid: process id on its host.
         host: the machine it runs on.
         started: when it took the lock, ISO 8601, UTC.
         command: the beginning of its command line.

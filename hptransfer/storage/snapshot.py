@@ -31,16 +31,17 @@ class SeenTrial:
     """One attempt as the database has it.
 
     Attributes:
-        key: as `Trial.key`.
+        key: sha256 (hex), as `Trial.key`.
         study: name of its study.
         phase: what it was run for.
         state: "finished", "running", "failed", or "requeued" (failed, and free to run again).
         seed: of initialisation and data order.
-        hyperparameters: base-size values.
+        hyperparameters: base-size values by name.
         trial: the record of a finished one.
-        cause: of a failure.
-        message: of a failure.
+        cause: why it failed; None where it did not.
+        message: one line on the failure; empty where it did not fail.
         started: seconds since 1970; None where an earlier version started it.
+        adopted_from: its key under version 0.1; None where this version trained it.
     """
 
     key: str
@@ -53,6 +54,7 @@ class SeenTrial:
     cause: str | None = None
     message: str = ""
     started: float | None = None
+    adopted_from: str | None = None
 
 
 def read_trials(path: Path) -> list[SeenTrial]:
@@ -76,8 +78,8 @@ def read_trials(path: Path) -> list[SeenTrial]:
 
 
 def count_finished(path: Path) -> int:
-    """Finished trials in the database, whatever recipe they belong to."""
-    return sum(seen.state == "finished" for seen in read_trials(path))
+    """Finished trials in the database, whatever recipe they belong to; adopted ones count once."""
+    return len({seen.adopted_from or seen.key for seen in read_trials(path) if seen.state == "finished"})
 
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
@@ -100,12 +102,13 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
         cause=cause,
         message=attributes.get("message", ""),
         started=attributes.get("started"),
+        adopted_from=attributes.get("adopted_from"),
     )
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[RDBStorage]:
-    """The database opened read-only; a copy of it where a killed owner left a half-done write beside it.
+    """The database opened read-only; a copy of it where a killed owner left a half-done write.
 
     SQLite undoes such a write when the file is next opened for writing, which a reader must not do.
     """

@@ -31,10 +31,10 @@ def make_trial(key: str = "k1", loss: float = 2.5, learning_rate: float = 0.01, 
     """A finished trial.
 
     Args:
-        key: identifies it.
+        key: identifies the trial.
         loss: nats; one that is not finite makes the trial diverged.
-        learning_rate: base-size value.
-        size: of the run.
+        learning_rate: base-size value of the learning rate.
+        size: width, depth, batch and tokens of the run.
     """
     return Trial(
         key=key,

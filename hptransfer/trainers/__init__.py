@@ -1,3 +1,6 @@
-"""Trainers: what turns a wanted trial into a loss."""
+"""Trainers: whoever turns a wanted trial into a loss curve. `base` has the contract, each other module is one trainer.
 
-__all__ = ["tasks", "timing", "torch"]
+Private modules are what the built-in trainer is made of and what a worker process runs.
+"""
+
+__all__ = ["base"]

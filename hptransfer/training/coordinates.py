@@ -5,7 +5,7 @@ shows as a slope of its logarithm against the width or the depth (Tensor Program
 The change of the logits is measured, never the logits: at init they shrink with the width under muP even when all is
 well. The size of a parameter's own update tells which parameter is at fault.
 
-Tensor names carry their shape: B batch, C context window (T of a decoder), H heads, K head_dim.
+Tensor names carry their shape: B batch, C context window (T of a decoder), D fan-in, H heads, K head_dim, V logits.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def measure_coordinates(
 
     Args:
         module: already initialised; it is trained in place.
-        param_groups: as for `train`.
+        param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
         corpus: training batches, and the probe: the first validation batch.
         settings: optimizer and batch; its duration and schedule are replaced.
-        seed: of the data order.
+        seed: of the order in which training windows are drawn, at least 0.
         steps: how many optimizer steps after which to measure, each at least 1.
         kinds: module name -> kind, for models that are not built in; default: `layer_kind`.
         parameters: of the plan; they say which weights lie in a block and which write the residual stream.
@@ -154,16 +154,14 @@ class Probe:
     summed: dict[str, float]
 
 
-def activations(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> dict[str, Tensor]:
-    """Outputs of the modules named in `kinds` on one batch, then attention logits; see `look`."""
-    return probe(module, tokens_BxC1, kinds).outputs
-
-
 @torch.no_grad()
 def probe(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Probe:
     """Run the module on one batch and keep what its modules named in `kinds` return.
 
-    Of a module that returns a tuple, its first entry.
+    Args:
+        module: of which one forward pass is made, without dropout.
+        tokens_BxC1: windows of context + 1 bytes; the last byte is not read.
+        kinds: names of the modules to keep, to what their outputs are; of a tuple, its first entry is kept.
     """
     outputs: dict[str, Tensor] = {}
     read: dict[str, Tensor] = {}
@@ -198,7 +196,7 @@ def _weight(module: nn.Module, name: str) -> Tensor | None:
     return weight if isinstance(weight, Tensor) and weight.ndim == 2 else None
 
 
-def random_share(weight: Tensor, moved: Tensor) -> float | None:
+def random_share(weight_VxD: Tensor, moved_BxD: Tensor) -> float | None:
     """What a readout would add to the logits' change if its weights knew nothing of the data.
 
     The logits change by (W(t) - W(0)) h(t) + W(0) (h(t) - h(0)). Were W(0) independent of h(t) - h(0), the second part
@@ -206,13 +204,13 @@ def random_share(weight: Tensor, moved: Tensor) -> float | None:
     everything that is learned does not depend on width, and their squares add up.
 
     Args:
-        weight: at init.
-        moved: h(t) - h(0), B x ... x fan-in.
+        weight_VxD: the readout's matrix at init, logits by fan-in.
+        moved_BxD: h(t) - h(0), what the readout reads; further axes may stand between batch and fan-in.
 
     Returns:
         RMS over batch and logits; None when it is not finite.
     """
-    spread = weight.double().square().mean() * moved.double().square().sum(-1).mean()
+    spread = weight_VxD.double().square().mean() * moved_BxD.double().square().sum(-1).mean()
     return spread.sqrt().item() if spread.isfinite() else None
 
 

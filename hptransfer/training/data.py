@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hptransfer.data.corpus import read_text
+from hptransfer.data.base import read_text
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Data
 
@@ -40,9 +40,9 @@ class Corpus:
 
         Args:
             seed: of the trial, at least 0.
-            step: counts from 0.
-            batch_size: B.
-            context: C; a window has one byte more, the last one to predict.
+            step: optimizer steps taken before, from 0.
+            batch_size: number of windows B, at least 1.
+            context: bytes C of a window before its last one, which is predicted.
 
         Returns:
             B x (C + 1) integers in [0, 256), int64.
@@ -55,6 +55,11 @@ class Corpus:
     def validation_batches(self, count: int, batch_size: int, context: int) -> Iterator[torch.Tensor]:
         """`count` batches of windows spread evenly over the validation text, the same for every trial and seed.
 
+        Args:
+            count: number of batches, at least 1.
+            batch_size: windows B of each batch, at least 1.
+            context: bytes C of a window before its last one, which is predicted.
+
         Yields:
             B x (C + 1) integers in [0, 256), int64.
         """
@@ -65,7 +70,12 @@ class Corpus:
 
 
 def load_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus of a recipe's `data` section; see `corpus.read_text` for arguments and errors."""
+    """The corpus of a recipe's `data` section; its errors are those of `data.base.read_text`.
+
+    Args:
+        data: which source, and what it is asked for.
+        root: the recipe's folder, where paths start.
+    """
     text = read_text(data, root)
     return Corpus(np.frombuffer(text.train, np.uint8), np.frombuffer(text.validation, np.uint8), text.fingerprint)
 

@@ -42,10 +42,10 @@ def measure_linearisation(
 
     Args:
         module: already initialised; it is turned to float64 and trained in place.
-        param_groups: as for `loop.train`.
-        corpus: training batches and the probe.
+        param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
+        corpus: training batches, and the probe: the first validation batch.
         settings: optimizer and batch; its duration and schedule are replaced.
-        seed: of the data order.
+        seed: of the order in which training windows are drawn, at least 0.
         blocks: names of modules that repeat along the depth and add to the residual stream.
         steps: optimizer steps to take, at least 1.
 

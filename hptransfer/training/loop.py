@@ -33,15 +33,15 @@ class TrainingSettings:
 
     Attributes:
         steps: optimizer steps, at least 1.
-        batch_size: examples per step.
+        batch_size: examples per optimizer step, at least 1.
         context: bytes per example before the last predicted one.
-        optimizer: its name in `OPTIMIZERS`.
-        loss: its name in `LOSSES`, or `module:function`.
+        optimizer: name of an entry of `training.optimizers`.
+        loss: name of an entry of `training.losses`, or `module:function`.
         beta1, beta2, momentum: for the optimizers that read them.
-        schedule: what follows warmup.
+        schedule: how the learning rate goes on after warmup.
         warmup: share of the steps in [0, 1].
         clip: largest global gradient norm, or None.
-        evaluation_batches: fixed validation batches.
+        evaluation_batches: number of fixed validation batches, at least 1.
         evaluation_size: examples of each; default: `batch_size`. A ladder of batch sizes is validated on the same ones.
     """
 
@@ -98,9 +98,9 @@ def train(
     Args:
         module: as the loss calls it, for example from B x context integers to logits; already initialised.
         param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
-        corpus: source of batches.
-        settings: duration, schedule and optimizer.
-        seed: of the data order.
+        corpus: source of training and validation batches.
+        settings: duration, schedule, loss and optimizer of the run.
+        seed: of the order in which training windows are drawn, at least 0.
         shard: of this process, where several train the model together; the outcome is the same in each.
         on_loss: sees the training losses as they come, and may end the run before its last step; see `OnLoss`.
 
@@ -146,9 +146,9 @@ def training_losses(
     Args:
         module: as for `train`, like those that follow.
         param_groups: not used where an optimizer is given.
-        corpus: source of batches.
-        settings: duration, schedule and optimizer.
-        seed: of the data order.
+        corpus: source of training and validation batches.
+        settings: duration, schedule, loss and optimizer of the run.
+        seed: of the order in which training windows are drawn, at least 0.
         shard: which part of every batch this process takes.
         optimizer: from `build_optimizer`, for those who look at its state afterwards; default: a new one.
     """
@@ -173,7 +173,12 @@ def training_losses(
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """The optimizer that the settings name; each group keeps its learning rate, weight decay and eps."""
+    """The optimizer that the settings name; each group keeps its learning rate, weight decay and eps.
+
+    Args:
+        param_groups: as for `train`; they are copied, so the caller's stay as they are.
+        settings: the optimizer's name, and the hyperparameters that it may read.
+    """
     groups = [dict(group) for group in param_groups]  # torch writes into the dicts it is given
     return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
@@ -197,7 +202,15 @@ def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shar
 
 
 def decimate(losses: Sequence[float], steps: int) -> tuple[tuple[int, float], ...]:
-    """At most `CURVE_POINTS` points for a run of `steps`: means over equal stretches, finite losses only."""
+    """At most `CURVE_POINTS` points: means over equal stretches, finite losses only.
+
+    Args:
+        losses: of the steps taken, in order, one each.
+        steps: optimizer steps of the whole run, which decide how long a stretch is.
+
+    Returns:
+        Pairs of the steps done at the end of a stretch and the mean loss over it.
+    """
     stride = -(-steps // CURVE_POINTS)
     finite = [loss for loss in losses if math.isfinite(loss)]
     chunks = [finite[start : start + stride] for start in range(0, len(finite), stride)]

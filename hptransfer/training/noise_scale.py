@@ -38,10 +38,10 @@ def measure_noise_scale(
 
     Args:
         module: already initialised; it is trained in place.
-        param_groups: as for `loop.train`.
-        corpus: training batches.
+        param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
+        corpus: source of training batches, also of those that training does not take.
         settings: as for a trial; its batch is the small one.
-        seed: of the data order.
+        seed: of the order in which training windows are drawn, at least 0.
 
     Returns:
         "moments": for each "progress", "small_batch", "big_batch" and "pairs" of squared norms, plain ("small", the

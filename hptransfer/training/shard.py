@@ -22,13 +22,21 @@ class Shard:
     world: int = 1
 
     def of(self, batch_B: Tensor) -> Tensor:
-        """This process's examples of a global batch; shares differ by one example where the count does not divide."""
+        """This process's examples of a global batch; shares differ by one example where the count does not divide.
+
+        Args:
+            batch_B: examples along the first axis, the same in every process.
+        """
         return batch_B if self.world == 1 else batch_B[self.rank :: self.world]
 
     def scale(self, loss: Tensor, batch_B: Tensor) -> Tensor:
         """The mean over this share, scaled so that the mean over processes is that over the whole batch.
 
         DistributedDataParallel averages gradients over processes, whatever the sizes of their shares.
+
+        Args:
+            loss: scalar, the mean over this process's share.
+            batch_B: the global batch, of which the share was taken.
         """
         return loss if self.world == 1 else loss * (len(self.of(batch_B)) * self.world / len(batch_B))
 

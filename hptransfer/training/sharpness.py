@@ -42,10 +42,10 @@ def measure_sharpness(
 
     Args:
         module: already initialised; it is trained in place.
-        param_groups: as for `loop.train`.
-        corpus: training batches.
+        param_groups: for the optimizer; each has "params", "lr" (the peak), "weight_decay", and "eps" for Adam.
+        corpus: source of training batches, also of those that training does not take.
         settings: optimizer and duration; its schedule is replaced by a constant one.
-        seed: of the data order.
+        seed: of the order in which training windows are drawn, at least 0.
 
     Returns:
         "sharpness" (top eigenvalue times effective rate; None when training or the eigenvalue is not finite),
@@ -104,7 +104,13 @@ def effective_rates(optimizer: torch.optim.Optimizer, name: str) -> tuple[list[T
 def hessian_product(
     loss: Callable[[], Tensor], parameters: Sequence[Tensor], vectors: Sequence[Tensor]
 ) -> list[Tensor]:
-    """H v by differentiating the gradient's product with v; attention is written out, its fused form has no second."""
+    """H v by differentiating the gradient's product with v; attention is written out, its fused form has no second.
+
+    Args:
+        loss: computes the scalar whose Hessian is H, anew at each call.
+        parameters: by which it is differentiated.
+        vectors: v in parts, each of the shape of its parameter.
+    """
     with sdpa_kernel(SDPBackend.MATH):
         gradients = torch.autograd.grad(loss(), parameters, create_graph=True, allow_unused=True)
         along = [(g * v).sum() for g, v in zip(gradients, vectors, strict=True) if g is not None and g.requires_grad]
@@ -127,9 +133,9 @@ def top_eigenvalue(
     have been found already, not the largest one.
 
     Args:
-        product: with the operator.
-        like: shapes of its vectors.
-        products: at most.
+        product: maps the parts of a vector to those of the operator times it.
+        like: tensors with the shapes, type and device of a vector's parts.
+        products: largest number of products that may be taken.
         tolerance: bound on the error relative to the eigenvalue, by the last component of the Ritz vector.
 
     Returns:

@@ -35,7 +35,7 @@ class UpdateMeter:
     """Remembers parameters at init and says how far they have moved.
 
     Args:
-        module: at init.
+        module: the model as its training starts, with the initial values of its parameters.
         param_groups: of the optimizer, with "params", "lr", "weight_decay" and, for Adam, "eps".
         parameters: who lies in a block and who writes the residual stream, by name; others do neither.
         has_eps: whether the optimizer divides by the gradient's size plus eps, as Adam does.

@@ -1,13 +1,13 @@
-"""Transfer: trials of a ladder in, a verdict with its reasons and predictions out. Pure."""
+"""Transfer: finished trials of several sizes in; a verdict with its reasons, and predictions, out. Pure functions.
 
-__all__ = [
-    "allocation",
-    "criteria",
-    "exponents",
-    "judge",
-    "prediction",
-    "slices",
-    "transfer_rate",
-    "verdict",
-    "verdict_text",
-]
+slices        which trials bear on one hyperparameter along one axis of size
+criteria      bounds on drift and regret, and what is known at each size
+judge         the judgement: `judge(trials, ...) -> TransferReport`
+verdict       TRANSFERS, DRIFTS, INCONCLUSIVE; whether transfer is fast
+verdict_text  the sentences of a verdict, its limits and the next steps
+prediction    optimum and loss at a target, registered before it is trained
+exponents     how the optimum moves with batch and tokens
+allocation    the next runs that shrink the deciding interval most
+"""
+
+__all__ = ["allocation", "criteria", "exponents", "judge", "prediction", "slices", "verdict", "verdict_text"]

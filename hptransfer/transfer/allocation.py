@@ -35,10 +35,10 @@ class TrialProposal:
     """A run that is wanted.
 
     Attributes:
-        axis: along which the size lies.
-        value: of the axis.
+        axis: name of the axis that the size lies along, for example "width".
+        value: the size along this axis, for example a width.
         index: lattice index of the hyperparameter's value.
-        seed: of initialisation and data order.
+        seed: number of the seed of initialisation and data order.
     """
 
     axis: str
@@ -53,7 +53,7 @@ class Lattice:
 
     Attributes:
         spacing: octaves between neighbours, the finest that is allowed.
-        seeds: that a new value gets at once.
+        seeds: number of seeds that a new value gets at once, at least 1.
     """
 
     spacing: float
@@ -78,8 +78,8 @@ class _Rung:
     """What is known at one size, and what is planned there.
 
     Attributes:
-        axis: of the ladder.
-        value: of the axis.
+        axis: name of the axis that the size lies along.
+        value: the size along this axis, for example a width.
         weight: squared lever arm in the deciding interval, per doubling^2.
         centre: log2 of the optimum.
         seeds: lattice index -> seeds there, planned ones included.
@@ -114,13 +114,13 @@ def allocate(
     """Choose the runs of the next round.
 
     Args:
-        reports: the current judgement; axes whose verdict is not settled come first.
-        lattice: of the hyperparameter.
+        reports: the current judgement; where some axes are INCONCLUSIVE, only these are considered.
+        lattice: values of the hyperparameter that may be tried.
         allowed: whether a run may still be asked for: it was not tried before.
         most: runs; an action that was begun is finished, so a few more may come out.
 
     Returns:
-        The runs and what they are for, in words; nothing where no axis has a ladder that could settle it.
+        The runs and what they are for, in words; nothing where no run is left that would help.
     """
     open_axes = [report for report in reports if report.verdict is Verdict.INCONCLUSIVE] or list(reports)
     rungs = [rung for report in open_axes for rung in _rungs(report, lattice)]

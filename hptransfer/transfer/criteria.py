@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import NEGLIGIBLE_COST
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
@@ -26,7 +27,7 @@ class TransferCriteria:
     """
 
     drift: float = 0.15
-    regret: float = 0.0025
+    regret: float = NEGLIGIBLE_COST
 
     def __post_init__(self) -> None:
         if not (self.drift > 0 and self.regret > 0):
@@ -69,6 +70,16 @@ class Ladder:
     """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of.
 
     With `regret_alone` it is no ladder but the proxy and one other size: only what the value costs there decides.
+
+    Attributes:
+        axis: name of the axis, for example "width".
+        hyperparameter: name of the hyperparameter that is judged.
+        transferred: its value tuned at the proxy, positive.
+        reference: the proxy's size along the axis.
+        criteria: bounds on drift and regret.
+        sizes: what is known at each size, in increasing order.
+        drift: octaves by which the optimum moves per doubling of the size.
+        regret_alone: whether drift does not count, as at a corner of width and depth.
     """
 
     axis: str

@@ -17,7 +17,7 @@ from hptransfer.errors import UsageError
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum, estimate_optima
 from hptransfer.transfer.judge import judge_axis
-from hptransfer.transfer.slices import Axis, points_by_size
+from hptransfer.transfer.slices import SizeAxis, points_by_size
 from hptransfer.trials.trial import Trial
 
 #: rules of thumb: exponent and half-width of the band within which the rule costs little
@@ -29,9 +29,9 @@ class LocalExponent:
     """d log(optimum) / d log(size) between two neighbouring sizes.
 
     Attributes:
-        low: smaller size.
-        high: larger size.
-        exponent: with its 95% interval, open where an optimum is only bounded.
+        low: the smaller of the two sizes, in the axis's unit.
+        high: the larger of the two sizes, in the axis's unit.
+        exponent: power of the size, with its 95% interval, open where an optimum is only bounded.
     """
 
     low: int
@@ -40,18 +40,18 @@ class LocalExponent:
 
 
 @dataclass(frozen=True, slots=True)
-class Exponents:
+class AxisExponents:
     """The local exponents along one axis.
 
     Attributes:
         axis: "batch_size" or "tokens" (any axis works).
-        hyperparameter: whose optimum moves.
-        local: between neighbours, increasing.
+        hyperparameter: name of the hyperparameter whose optimum moves.
+        local: exponents between neighbouring sizes, in order of increasing size.
         overall: one exponent over the whole range; meaningful only where `constant` is not False.
         constant: whether one exponent describes the range: False where two local ones exclude each other, None where
             there is only one.
         usable: names of the rules whose band holds the whole overall interval and no local estimate contradicts.
-        sentence: in words.
+        sentence: what was found, as a sentence for users.
     """
 
     axis: str
@@ -64,14 +64,14 @@ class Exponents:
 
 
 def measure_exponents(
-    trials: Sequence[Trial], *, axis: Axis, hyperparameter: str, noise: float | None = None
-) -> Exponents:
+    trials: Sequence[Trial], *, axis: SizeAxis, hyperparameter: str, noise: float | None = None
+) -> AxisExponents:
     """Measure how the optimum moves along an axis.
 
     Args:
         trials: sweeps of the hyperparameter at two or more sizes; nothing else but the seed varies.
-        axis: "batch_size" or "tokens".
-        hyperparameter: whose optimum.
+        axis: field of the trials' sizes that varies, "batch_size" or "tokens".
+        hyperparameter: name of the hyperparameter whose optimum is measured.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Raises:
@@ -102,7 +102,7 @@ def measure_exponents(
         and overall.high <= exponent + band
         and all(found.exponent.low <= exponent + band and exponent - band <= found.exponent.high for found in local)
     )
-    return Exponents(
+    return AxisExponents(
         axis, hyperparameter, local, overall, constant, usable, _sentence(axis, hyperparameter, local, usable)
     )
 

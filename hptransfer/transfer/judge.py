@@ -11,16 +11,16 @@ import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
-from hptransfer.statistics.curve import CurveDraws, draw_curves
+from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
-from hptransfer.statistics.sensitivity import cost_of, growth_per_doubling
+from hptransfer.statistics.sensitivity import growth_per_doubling, octave_cost
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.transfer.slices import AXES, CORNER, Axis, on_axis, on_slice, points_at_corner, points_by_size
+from hptransfer.transfer.slices import AXES, CORNER, SizeAxis, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.transfer.verdict_text import limits_of, sentence_of, settle_by
+from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 from hptransfer.trials.trial import Trial
 
 
@@ -30,10 +30,10 @@ class AxisReport:
 
     Attributes:
         axis: "width", "depth", "batch_size" or "tokens", or what a table of results calls its size.
-        hyperparameter: its name.
+        hyperparameter: name of the hyperparameter that is judged.
         transferred: the value that was tuned on the proxy.
         reference: the proxy's value on the axis.
-        criteria: what was asked.
+        criteria: bounds on drift and regret that were asked for.
         sizes: evidence per size, increasing.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
         regret: relative regret at the largest size.
@@ -42,10 +42,10 @@ class AxisReport:
         wider_is_not_worse: False where a larger size is clearly worse at its own optimum, None where that is open.
         sensitivity_growth: factor, less 1, by which the cost of being an octave off grows per doubling of the size;
             None where that was not sampled at two sizes.
-        verdict: the outcome.
+        verdict: what the evidence says: TRANSFERS, DRIFTS or INCONCLUSIVE.
         sentence: the outcome in words.
         limits: what the evidence cannot show, one sentence each.
-        would_settle: for INCONCLUSIVE, what would settle it.
+        would_settle: what would decide an INCONCLUSIVE verdict, as a sentence; None for the other verdicts.
     """
 
     axis: str
@@ -96,7 +96,7 @@ def judge(
     hyperparameter: str,
     transferred: float,
     criteria: TransferCriteria | None = None,
-    axes: Sequence[Axis] | None = None,
+    axes: Sequence[SizeAxis] | None = None,
     corner: Size | None = None,
     held: Mapping[str, float] | None = None,
     noise: float | None = None,
@@ -151,7 +151,7 @@ def judge(
 def judge_axis(
     trials: Sequence[Trial],
     *,
-    axis: Axis,
+    axis: SizeAxis,
     hyperparameter: str,
     transferred: float,
     reference: int,
@@ -191,9 +191,9 @@ def _report(
 ) -> AxisReport:
     at = math.log2(transferred)
     tables = [average_seeds(points) for points in groups.values()]
-    drawn = draw_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
+    drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
-        _evidence(value, points, table, draws, at, noise)
+        _evidence(value, points, table, draws, at, noise, criteria.regret)
         for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)
     )
     known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
@@ -220,8 +220,8 @@ def _report(
         sensitivity_growth=growth,
         verdict=verdict,
         sentence=sentence_of(ladder, verdict),
-        limits=limits_of(ladder, worse=not_worse is False, growth=growth),
-        would_settle=settle_by(ladder) if verdict is Verdict.INCONCLUSIVE else None,
+        limits=evidence_limits(ladder, worse=not_worse is False, growth=growth),
+        would_settle=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
@@ -234,23 +234,29 @@ def _verdict(ladder: Ladder) -> Verdict:
     asked = ladder.criteria
     if ladder.regret_grew or (ladder.drift.outside(asked.drift) and not ladder.regret_alone):
         return Verdict.DRIFTS
-    still = ladder.drift.inside(asked.drift) or ladder.regret_alone
-    settled = still and ladder.largest.relative_regret.high <= asked.regret
-    return Verdict.TRANSFERS if settled and ladder.enough else Verdict.INCONCLUSIVE
+    stays = ladder.drift.inside(asked.drift) or ladder.regret_alone
+    equivalent = stays and ladder.largest.relative_regret.high <= asked.regret
+    return Verdict.TRANSFERS if equivalent and ladder.enough else Verdict.INCONCLUSIVE
 
 
 def _evidence(
-    value: int, points: Sequence[Point], table: SeedMeans, draws: CurveDraws | None, at: float, noise: float | None
+    value: int,
+    points: Sequence[Point],
+    table: SeedMeans,
+    draws: CurveDraws | None,
+    at: float,
+    noise: float | None,
+    tolerance: float,
 ) -> SizeEvidence:
     lost, regret, relative = _at_transferred(table, draws, at)
     return SizeEvidence(
         value=value,
-        optimum=summarise(table, draws, noise),
+        optimum=summarise(table, draws, noise, tolerance=tolerance),
         best_loss=float(table.mean.min()),
         transferred_loss=lost,
         regret=regret,
         relative_regret=relative,
-        octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else cost_of(draws.octave_off),
+        octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else octave_cost(draws.octave_off),
         spiked=table.spiked,
         measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
@@ -277,7 +283,7 @@ def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval |
     """Regret at the largest size over the loss gained on the way to it; None unless the gain is clearly positive."""
     if reference is None or largest is None or reference is largest or not np.isfinite(largest.at).all():
         return None
-    gain = reference.loss + reference.luck - largest.loss - largest.luck
+    gain = reference.loss + reference.seed_effect - largest.loss - largest.seed_effect
     if np.quantile(gain, 0.025) <= 0:
         return None
     return quantiles((largest.at - largest.loss) / gain)
@@ -286,7 +292,9 @@ def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval |
 def _not_worse(drawn: Sequence[CurveDraws | None]) -> bool | None:
     """Whether growing never costs loss at the tuned optimum: True, False, or None where noise hides it."""
     steps = [
-        quantiles(b.loss + b.luck - a.loss - a.luck) for a, b in pairwise(drawn) if a is not None and b is not None
+        quantiles(b.loss + b.seed_effect - a.loss - a.seed_effect)
+        for a, b in pairwise(drawn)
+        if a is not None and b is not None
     ]
     if any(step.low > 0 for step in steps):
         return False

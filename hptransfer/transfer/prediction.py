@@ -20,7 +20,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.laws import FEWEST_SIZES, predict_loss
 from hptransfer.transfer.judge import AxisReport
 
-#: optima scatter about a line by this many octaves beside their own errors (grid and seeds; statistics/drift.py)
+#: optima scatter about a line by this many octaves on top of their own errors (grid and seeds; statistics/drift.py)
 _SCATTER = 0.05
 _HASH = "sha256"
 
@@ -30,7 +30,7 @@ class Rung:
     """One trained size.
 
     Attributes:
-        size: the axis's value.
+        size: the size along this axis, for example a width.
         optimum: log2 of the best value.
         spread: its standard error in octaves; infinite where the optimum is only bounded.
         best: loss at the optimum, nats.
@@ -51,10 +51,10 @@ class AxisFacts:
     """What a check found along one axis, as a prediction needs it.
 
     Attributes:
-        axis: the size's name.
+        axis: name of the axis, for example "width".
         reference: the proxy's value on it.
-        rungs: trained sizes, increasing.
-        drift: octaves per doubling.
+        rungs: what is known at each trained size, in increasing order.
+        drift: octaves by which the optimum moves per doubling of the size.
     """
 
     axis: str
@@ -68,11 +68,11 @@ class Prediction:
     """The best value and the loss expected at a target.
 
     Attributes:
-        target: size by axis.
-        hyperparameter: which one.
+        target: size of the target by name of the axis.
+        hyperparameter: name of the hyperparameter that was transferred.
         value: what the target is to be trained with.
         optimum: the best value there, log2, open where a drift is open.
-        loss: of one run at `value`, nats; None where no law can be fitted.
+        loss: loss of one run at `value`, nats; None where no law can be fitted.
         penalty: expected loss above the target's best because `value` is not the optimum, nats, from the largest size's
             curvature (meant for values below the cliff); None where unknown.
         basis: what it rests on and what it cannot know, one sentence each.
@@ -104,7 +104,7 @@ def axis_facts_from_report(report: AxisReport) -> AxisFacts:
 
 
 def axis_facts_from_json(axis: Mapping[str, Any]) -> AxisFacts:
-    """The facts of one axis of `transfer.json`, where null stands for what is not finite.
+    """The facts of one axis of `transfer.json`, with null for what is not finite.
 
     Raises:
         KeyError, TypeError: the document is of another version.
@@ -140,9 +140,9 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     not checked, and that the target does not share with the proxy, there is no law: no loss is predicted then.
 
     Args:
-        axes: what was checked.
+        axes: what a check found, one entry per axis that was checked.
         target: size by axis; axes that are missing stay at the proxy's value.
-        hyperparameter: which one.
+        hyperparameter: name of the hyperparameter that was transferred.
         value: what the target is to be trained with, positive.
     """
     checked = {facts.axis: facts for facts in axes}
@@ -252,7 +252,7 @@ def _penalty(axes: Sequence[AxisFacts], optimum: Interval, value: float) -> Inte
 
 
 def prediction_document(prediction: Prediction) -> dict[str, Any]:
-    """The prediction as JSON-able data; null stands for an open end."""
+    """The prediction as JSON-able data; an open end is null."""
     best = prediction.optimum
     return {
         "target": dict(prediction.target),
@@ -280,7 +280,7 @@ def register(content: Mapping[str, Any], *, written: str) -> dict[str, Any]:
     """A prediction with its date and the hash of both.
 
     Args:
-        content: JSON-able data.
+        content: the prediction as JSON-able data, without date and hash.
         written: ISO 8601 date and time.
     """
     dated = {"written": written, **content}
@@ -313,7 +313,7 @@ def registered(document: object) -> dict[str, Any]:
     if not same:
         raise UsageError(
             "a registered prediction must be as it was written",
-            received=f"its content does not have the sha256 {str(document[_HASH])[:16]}... that stands beside it",
+            received=f"its content does not have the sha256 {str(document[_HASH])[:16]}... that is written in it",
             hint="restore the file from version control, or write a new prediction before the next run",
             code="prediction/edited",
         )

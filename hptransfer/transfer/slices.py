@@ -11,22 +11,33 @@ from hptransfer.sizes import Size
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
 
-Axis = Literal["width", "depth", "batch_size", "tokens"]
-AXES: tuple[Axis, ...] = ("width", "depth", "batch_size", "tokens")
+SizeAxis = Literal["width", "depth", "batch_size", "tokens"]
+AXES: tuple[SizeAxis, ...] = ("width", "depth", "batch_size", "tokens")
 #: what a corner of width and depth is called where axes are named
 CORNER = "width x depth"
 #: relative difference below which two hyperparameter values are the same
 _SAME = 1e-9
 
 
-def on_axis(trials: Iterable[Trial], proxy: Size, axis: Axis) -> list[Trial]:
-    """The trials whose size differs from the proxy along `axis` only."""
+def on_axis(trials: Iterable[Trial], proxy: Size, axis: SizeAxis) -> list[Trial]:
+    """The trials whose size differs from the proxy along `axis` only.
+
+    Args:
+        trials: finished runs of any sizes.
+        proxy: size whose other fields the runs must share.
+        axis: field of the size that may differ.
+    """
     others = [name for name in AXES if name != axis]
     return [t for t in trials if all(getattr(t.size, name) == getattr(proxy, name) for name in others)]
 
 
 def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
-    """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it."""
+    """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it.
+
+    Args:
+        trials: finished runs.
+        held: name of each other hyperparameter -> the value it must have.
+    """
     return [
         trial
         for trial in trials
@@ -38,7 +49,7 @@ def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
     ]
 
 
-def points_by_size(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> dict[int, list[Point]]:
+def points_by_size(trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str) -> dict[int, list[Point]]:
     """Group by the axis's value, increasing; each run becomes a point at log2 of the hyperparameter.
 
     Args:
@@ -54,7 +65,14 @@ def points_by_size(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> 
 
 
 def points_at_corner(trials: Sequence[Trial], proxy: Size, corner: Size, hyperparameter: str) -> dict[int, list[Point]]:
-    """The runs at the proxy and at a corner of the ladder, by width times depth; see `points_by_size`."""
+    """The runs at the proxy and at a corner of the ladder, by width times depth; see `points_by_size`.
+
+    Args:
+        trials: finished runs of all sizes.
+        proxy: size at which the value was tuned.
+        corner: size that differs from it in width and depth.
+        hyperparameter: name of the hyperparameter that is judged.
+    """
     groups: dict[int, list[Point]] = {}
     for size in (proxy, corner):
         own = [trial for trial in trials if trial.size == size]
@@ -78,7 +96,7 @@ def _grouped(trials: Sequence[Trial], hyperparameter: str, by: Callable[[Size], 
     return dict(sorted(groups.items()))
 
 
-def _refuse_mixtures(trials: Sequence[Trial], axis: Axis, hyperparameter: str) -> None:
+def _refuse_mixtures(trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str) -> None:
     """A one-dimensional slice holds everything else still; a mixture would pass for noise."""
     sizes = {tuple(getattr(t.size, name) for name in AXES if name != axis) for t in trials}
     if len(sizes) > 1:

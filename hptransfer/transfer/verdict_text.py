@@ -1,4 +1,4 @@
-"""The words around a verdict: what was found, what the evidence cannot show, what would settle it."""
+"""The words around a verdict: what was found, what the evidence cannot show, what would decide it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ _MOST_SHRINKING = 3.0
 
 
 def sentence_of(ladder: Ladder, verdict: Verdict) -> str:
-    """The verdict's sentence with its numbers."""
+    """The verdict's sentence with its numbers.
+
+    Args:
+        ladder: all sizes of one axis with the drift between them.
+        verdict: the outcome that the sentence is for.
+    """
     return verdict.sentence(
         subject=f"{ladder.hyperparameter} {ladder.transferred:.4g}",
         axis=ladder.axis,
@@ -89,13 +94,13 @@ def _open_questions(ladder: Ladder) -> list[str]:
     return questions
 
 
-def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
+def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
     """What this evidence cannot show even where the verdict is clear, one sentence each.
 
     Args:
-        ladder: the evidence.
+        ladder: all sizes of one axis with the drift between them.
         worse: a larger size clearly trains worse at its own optimum.
-        growth: of the cost of being an octave off, per doubling.
+        growth: factor, less 1, by which the cost of being an octave off grows per doubling; None where not known.
     """
     sizes, axis = ladder.sizes, ladder.axis
     limits = []
@@ -107,7 +112,7 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
         )
     if ladder.seeds < 2:
         limits.append(
-            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own luck stays in."
+            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own effect stays in."
         )
     if axis == "width" and sizes[0].value < _BASE_WIDTH:
         limits.append(f"Width {sizes[0].value} is under 64, where finite-width effects exceed what is measured.")
@@ -118,7 +123,7 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
     )
     limits.extend(
         f"At {axis} {size.value} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
-        "values, so these runs count for less: look at their loss curves."
+        "values, so these runs count for less: check their loss curves."
         for size in sizes
         for x in size.spiked
     )
@@ -128,7 +133,7 @@ def limits_of(ladder: Ladder, *, worse: bool = False, growth: Interval | None = 
         if size.optimum.cliff_distance < _ROOM
     )
     if worse:
-        limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: look for a scaling mistake.")
+        limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: check for a scaling mistake.")
     if growth is not None and growth.low > _FORGIVING:
         limits.append(
             f"The larger the {axis}, the more a wrong {ladder.hyperparameter} costs: {describe_growth(growth)}."
@@ -159,8 +164,8 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     return f"{where} largest value tried is the best: the optimum is at least about {optimum.value:.3g}."
 
 
-def settle_by(ladder: Ladder) -> str:
-    """What would settle an INCONCLUSIVE verdict, most effective first."""
+def next_steps(ladder: Ladder) -> str:
+    """What would decide an INCONCLUSIVE verdict, most effective first."""
     steps = []
     if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER):
         missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))

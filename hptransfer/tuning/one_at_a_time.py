@@ -24,7 +24,7 @@ from hptransfer.tuning.result import Spared
 from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
 
 if TYPE_CHECKING:
-    from hptransfer.engine.scheduler import OnEvent
+    from hptransfer.engine.events import OnEvent
     from hptransfer.engine.session import Session
     from hptransfer.sizes import Size
 

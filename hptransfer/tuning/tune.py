@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from hptransfer import __version__
+from hptransfer.engine.events import OnEvent, TrialEvent
 from hptransfer.engine.flops import spent_on
-from hptransfer.engine.scheduler import OnEvent, relative_cost
+from hptransfer.engine.scheduler import relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
-from hptransfer.report.progress import Progress, TrialEvent
+from hptransfer.report.progress import Progress
 from hptransfer.search.asha import rungs
 from hptransfer.search.power import Power, advice, expected_power
 from hptransfer.search.recommendation import Recommendation, recommend
@@ -77,7 +78,7 @@ def tune(session: Session, *, quiet: bool = False) -> TuneResult:
         recommendation, confirmed, superseded = search.confirm(searched)
     result = _result(session, search, searched, recommendation, confirmed, superseded)
     write_tuned(session.folder.tuned, result)
-    session.tracking.result("tune", tuned_document(result))
+    session.announce("tune", tuned_document(result))
     return result
 
 
@@ -259,18 +260,7 @@ class Search:
 
     def train(self, requests: Sequence[TrialSpec], phase: Phase) -> list[Trial]:
         """Trains what is not finished; the finished ones in the order asked for."""
-        return self.session.run(requests, phase, self._on_event, self._limits() if phase is Phase.SEARCH else None)
-
-    def _limits(self) -> dict[str, tuple[tuple[int, float], ...]]:
-        """Where trials are stopped, by key, as it was decided with them."""
-        if self.recipe.tune.early_stopping != "asha":
-            return {}
-        return {
-            self._key(
-                self.request({name: entry.hyperparameters[name] for name in self.space.names}, entry.seed)
-            ): entry.rungs
-            for entry in self.session.store.planned(self.size)
-        }
+        return self.session.run(requests, phase, self._on_event)
 
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):

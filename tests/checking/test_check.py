@@ -247,12 +247,12 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
             tune(session, quiet=True)
             check(session, "ladder.yaml", quiet=True, show=False)
             if drift == 0.0:
-                assert scale(session.loaded, session.folder, "ladder.yaml", force=False).path.exists()
+                assert scale(session.loaded, session.folder, "ladder.yaml", force=False).text
                 continue
             with pytest.raises(RefusedError, match="DRIFTS"):
                 scale(session.loaded, session.folder, "ladder.yaml", force=False)
             forced = scale(session.loaded, session.folder, "ladder.yaml", force=True)
-            assert "DRIFTS" in forced.path.read_text()
+            assert "DRIFTS" in forced.text
 
 
 def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ GOOD = csv_of(ladder())
         (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number"),
         (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be positive"),
         (GOOD + "512,0.1\n", 2, "runs.csv:86: every row must have the header's 4 cells"),
-        (GOOD + '512,"0.1,3,2.0\n', 2, "look for an unclosed quote"),
+        (GOOD + '512,"0.1,3,2.0\n', 2, "check for an unclosed quote"),
         (GOOD + "1024,0.1,3,nan\n", 3, "divergence at all values of width 1024"),
         ("", 2, "must have rows"),
         ("width,lr,loss\n", 2, "must have rows"),

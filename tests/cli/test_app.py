@@ -68,7 +68,7 @@ def test_help_lists_every_command() -> None:
         (["plan", "r.yaml", "--depth", "1.5"], "--depth"),
         (["validate", "--format", "xml", "r.yaml"], "--format"),
         (["validate"], "Missing argument 'RECIPE...'"),
-        (["init", "--template", "bert"], "'quickstart', 'gpt'"),
+        (["init", "--template", "bert"], "'gpt', 'quickstart'"),
     ],
 )
 def test_usage_errors(arguments: list[str], said: str) -> None:
@@ -105,7 +105,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
         "--on-change",
         "keep",
     )
-    invoke("plan", "r", "--full", "--json", "--gauge", "table8", "--diff", "mup", "completep")
+    invoke("plan", "r", "--full", "--json", "--gauge", "multipliers", "--diff", "mup", "completep")
     invoke("validate", "a", "b", "--format", "github", "--trust")
     assert calls == [
         (
@@ -120,6 +120,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "output": Path("t.yaml"),
                 "force": True,
                 "as_json": False,
+                "formats": [],
             },
         ),
         (
@@ -145,11 +146,11 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
                 "full": True,
                 "as_json": True,
                 "as_markdown": False,
-                "gauge": "table8",
+                "gauge": "multipliers",
                 "diff": ("mup", "completep"),
             },
         ),
-        ("validate", {"recipes": ["a", "b"], "output_format": "github", "trust": True}),
+        ("validate", {"recipes": ["a", "b"], "output_format": "github", "trust": True, "rules": []}),
     ]
 
 

@@ -11,7 +11,8 @@ from hptransfer.errors import UsageError
 from hptransfer.linting.validate import validate
 from hptransfer.recipe.library import template, templates
 from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import Recipe, Section
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.sections import Section
 from hptransfer.recipe.yaml.outline import KINDS, keys_at
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.engine.events import TrialEvent
 from hptransfer.engine.session import Session, open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
-from hptransfer.report.progress import TrialEvent
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
@@ -109,7 +109,7 @@ def test_a_requeued_trial_that_fails_again_stands_again(tmp_path: Path) -> None:
     text = recipe_text({"error": [-7.0], "log": str(tmp_path / "log")})
     with recipe_session(tmp_path / "runs", text, workers=1) as session:
         (request, *_) = grid(session)
-        key = request.key(session.fingerprint)
+        key = session.key(request)
         for _ in range(2):
             assert session.run([request], Phase.CHECK, lambda event: None) == []
             assert session.store.blocking_failure(key) is not None
@@ -127,7 +127,7 @@ def test_every_failure_has_a_file_of_its_own(tmp_path: Path) -> None:
             session.store.requeue(["error"])
         first, second = sorted(session.folder.failures.iterdir())
 
-    key = request.key(session.fingerprint)
+    key = session.key(request)
     assert (first.name, second.name) == (f"w64-d2-{key[:8]}-1.txt", f"w64-d2-{key[:8]}-2.txt")
     content = first.read_text()
     assert content.startswith("cause: error\nmessage: ValueError: no luck at 0x")

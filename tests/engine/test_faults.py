@@ -19,21 +19,22 @@ from typing import Any
 import optuna
 import pytest
 
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
-from hptransfer.execution.pool import WorkerPool
 from hptransfer.scaling.scale import _read_transfer
+from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.phase import Phase
 from hptransfer.tuning.tune import tune
 from hptransfer.tuning.tuned_file import read_tuned
 from tests.support.landscape import recipe_text, work
+from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import grid, in_database, recipe_session, trainings
 
 ROOT = Path(__file__).parents[2]
@@ -144,22 +145,24 @@ def status_of(read: Callable[[], object]) -> int:
 def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
     """A run with one trial under way, and what its worker says."""
     (request, *_) = grid(session)
-    key = request.key(session.fingerprint)
+    key = session.key(request)
     run = _Run(
         session.store,
         session.pool,
+        session.identity,
         Phase.CHECK,
         lambda event: None,
         deque(),
         Meter(Limits()),
         FailurePolicy(None, "landscape"),
         None,
-        {},
     )
     run.running[key] = _Attempt(
         request, session.store.start(key, request.size, request.hyperparameters, request.seed, Phase.CHECK)
     )
-    return run, Success(key, work(request.payload()) | changes, 0.1)
+    answer = work(TrialMessage.of(request, key).payload())
+    answer["trial"] |= changes
+    return run, Success(key, answer, 0.1)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, "2.5", [2.5]], ids=str)
@@ -286,8 +289,7 @@ def test_a_worker_that_is_paused_by_its_machine_goes_on(tmp_path: Path) -> None:
 
         def pause(event: Any) -> None:
             if event.kind == "finished" and not paused:
-                assert isinstance(session.pool, WorkerPool)
-                paused.extend(session.pool.pids)
+                paused.extend(worker_pids(session.pool))
                 os.kill(paused[0], signal.SIGSTOP)
                 threading.Timer(1.0, os.kill, (paused[0], signal.SIGCONT)).start()
 

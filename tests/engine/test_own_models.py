@@ -13,8 +13,10 @@ from hptransfer.commands.plan import plan_command
 from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers.torch import run_coordinates, run_trial
+from hptransfer.trainers._torch_runs import run_coordinates
+from hptransfer.trials.messages import CoordinatesMessage
 from hptransfer.trials.spec import TrialSpec
+from tests.support.identities import trained
 
 RECIPE = """\
 name: own
@@ -61,18 +63,18 @@ def test_own_models_train(tmp_path: Path, model: str) -> None:
     """A decoder of the user's own trains on bytes with the plan's groups, twice the same."""
     if model == LLAMA:
         pytest.importorskip("transformers", reason="needs the extra `hf`")
-    payload = request(loaded(tmp_path, model)).payload()
-    trial = run_trial(json.loads(json.dumps(payload)))
+    wanted = request(loaded(tmp_path, model))
+    trial = trained(wanted)
 
     assert trial["state"] == "complete"
     assert 0 < trial["loss"] < 10 * math.log(256)
     assert trial["flops"] > 0
-    assert run_trial(payload)["loss"] == trial["loss"]
+    assert trained(wanted)["loss"] == trial["loss"]
 
 
 def test_own_models_are_measured(tmp_path: Path) -> None:
     """A coordinate check finds embedding, hidden layers, branches, the stream and the logits by role."""
-    layers = run_coordinates(request(loaded(tmp_path, FACTORY)).coordinates_payload())["layers"]
+    layers = run_coordinates(CoordinatesMessage.of(request(loaded(tmp_path, FACTORY))).payload())["layers"]
 
     assert {layer["layer"]: layer["kind"] for layer in layers if ".1" not in layer["layer"][:7]} == {
         "table": "embedding",
@@ -88,10 +90,10 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
     recipe = loaded(tmp_path, "factory\n  factory: tests.support.own_models:regression")
     recipe.path.write_text(recipe.text.replace("completep", "mup").replace("depth: 4", "depth: 2"))
     again = load_recipe(recipe.path)
-    payload = TrialSpec(again.recipe, again.path.parent, again.recipe.size(32, 2), {}, 0).payload()
+    wanted = TrialSpec(again.recipe, again.path.parent, again.recipe.size(32, 2), {}, 0)
 
     with pytest.raises(UsageError, match="logits") as caught:
-        run_trial(payload)
+        trained(wanted)
     assert "hptransfer.plan" in str(caught.value.findings[0].hint)
 
 

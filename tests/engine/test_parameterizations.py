@@ -10,8 +10,9 @@ import pytest
 from hptransfer.commands.plan import plan_command
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers.torch import planned, training_settings
+from hptransfer.trainers._torch_runs import planned, training_settings
 from hptransfer.trials.spec import TrialSpec
+from tests.support.identities import key
 
 RECIPE = """\
 name: tiny
@@ -52,7 +53,7 @@ def test_options_are_part_of_a_trials_identity(tmp_path: Path) -> None:
     keys = set()
     for choice in ("name: mup", "name: mup, eps: none", "name: ntk"):
         found = recipe(tmp_path, choice)
-        keys.add(TrialSpec(found.recipe, tmp_path, found.recipe.size(16, 2), {}, 0).key("data"))
+        keys.add(key(TrialSpec(found.recipe, tmp_path, found.recipe.size(16, 2), {}, 0)))
 
     assert len(keys) == 3
 

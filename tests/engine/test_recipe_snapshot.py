@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.engine.recipe_snapshot import read_snapshot
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hptransfer.engine.events import TrialEvent
 from hptransfer.engine.scheduler import relative_cost, run_requests
 from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.execution.pool import WorkerPool
-from hptransfer.report.progress import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.storage.base import Experiment
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
-from tests.support.landscape import FINGERPRINT, recipe_text
+from tests.support.landscape import recipe_text
 from tests.support.memory_store import Memory, MemoryStore
+from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import recipe_session
 
 
@@ -41,7 +42,7 @@ class Bench:
             requests,
             self.session.store,
             self.session.pool,
-            fingerprint=FINGERPRINT,
+            identity=self.session.identity,
             phase=Phase.CHECK,
             on_event=self.events.append,
         )
@@ -96,11 +97,11 @@ def test_equal_requests_are_one_trial(bench: Bench) -> None:
 
 def test_trials_can_be_kept_by_a_store_from_outside_the_package(bench: Bench) -> None:
     """`run_requests` asks a store for what the Protocol says, and for nothing else."""
-    digest = bench.request(-6).experiment(FINGERPRINT)
+    digest = bench.session.identity.experiment
     store = MemoryStore(Memory(), Experiment("landscape", digest, {}, bench.request(-6).size))
     requests = [bench.request(-6), bench.request(-7)]
     for _ in range(2):
-        run_requests(requests, store, bench.session.pool, fingerprint=FINGERPRINT, phase=Phase.SEARCH)
+        run_requests(requests, store, bench.session.pool, identity=bench.session.identity, phase=Phase.SEARCH)
 
     assert bench.trained == 2
     assert [trial.loss for trial in store.trials(phase=Phase.SEARCH)] == [2.0, 2.05]
@@ -113,11 +114,14 @@ def test_another_seed_is_another_trial(bench: Bench) -> None:
     assert bench.trained == 2
 
 
-def test_nothing_to_run_starts_no_worker(bench: Bench) -> None:
-    """An empty list costs nothing."""
-    assert bench.run() == []
-    assert isinstance(bench.session.pool, WorkerPool)
-    assert bench.session.pool.pids == ()
+def test_nothing_to_run_starts_no_worker(tmp_path: Path) -> None:
+    """An empty list costs nothing, and neither do keys once the model was read."""
+    for started in (1, 0):
+        with recipe_session(tmp_path / "runs", recipe_text({})) as session:
+            bench = Bench(session, tmp_path / "log")
+
+            assert bench.run() == []
+            assert len(worker_pids(session.pool)) == started
 
 
 @pytest.mark.parametrize("bench", [{"kill_once": "yes"}], indirect=True)
@@ -184,10 +188,11 @@ def test_a_diverged_trial_is_a_result(bench: Bench) -> None:
 
 def test_a_result_of_other_data_is_refused(bench: Bench) -> None:
     """A worker whose data differ from the coordinator's cannot add to the study."""
+    others = copy.copy(bench.session.identity)
+    others.fingerprint = "other"
+
     with pytest.raises(MachineError, match="stay the same"):
-        run_requests(
-            [bench.request(-6)], bench.session.store, bench.session.pool, fingerprint="other", phase=Phase.CHECK
-        )
+        run_requests([bench.request(-6)], bench.session.store, bench.session.pool, identity=others, phase=Phase.CHECK)
 
     assert bench.session.store.trials() == []
 

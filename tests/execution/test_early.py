@@ -15,6 +15,7 @@ from hptransfer.engine.prestart import start_workers
 from hptransfer.execution.early import start_early, take_early
 from hptransfer.execution.outcome import Success
 from hptransfer.execution.pool import WorkerPool
+from tests.support.pool_tasks import worker_pids
 from tests.support.processes import ENTRY, outcome_of, wait_until_dead
 from tests.support.recipe_texts import MLP
 
@@ -31,10 +32,10 @@ def test_a_pool_takes_over_what_was_started_early() -> None:
     """The tasks run in the processes that were there before the pool, and a second pool gets new ones."""
     start_early(ENTRY, 2)
     with WorkerPool(ENTRY, 2) as pool:
-        early = pool.pids
+        early = worker_pids(pool)
         result = outcome_of(pool, do="square", x=3)
     with WorkerPool(ENTRY, 1) as again:
-        assert again.pids == ()
+        assert worker_pids(again) == ()
 
     assert len(early) == 2
     assert isinstance(result, Success)
@@ -46,9 +47,9 @@ def test_more_than_a_pool_wants_are_ended() -> None:
     """A pool of one takes one; a pool of another entry takes none."""
     start_early(ENTRY, 3)
     with WorkerPool("tests.support.slow_entry:run", 2) as other:
-        assert other.pids == ()
+        assert worker_pids(other) == ()
     with WorkerPool(ENTRY, 1) as pool:
-        assert len(pool.pids) == 1
+        assert len(worker_pids(pool)) == 1
 
 
 def test_a_command_that_ends_without_a_pool_leaves_no_worker() -> None:

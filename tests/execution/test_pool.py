@@ -17,6 +17,7 @@ import pytest
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure, Success, classify_death
 from hptransfer.execution.pool import WorkerPool
+from tests.support.pool_tasks import worker_pids
 from tests.support.processes import ENTRY, outcome_of, wait_until_dead
 
 
@@ -52,11 +53,11 @@ def test_processes_are_kept_between_tasks(pool: WorkerPool) -> None:
 
 def test_no_process_starts_before_it_is_needed(pool: WorkerPool) -> None:
     """One task needs one worker, not two."""
-    assert pool.pids == ()
+    assert worker_pids(pool) == ()
 
     outcome_of(pool, do="square", x=1)
 
-    assert len(pool.pids) == 1
+    assert len(worker_pids(pool)) == 1
 
 
 def test_next_result_without_tasks_returns_at_once(pool: WorkerPool) -> None:
@@ -154,9 +155,9 @@ def test_an_unknown_entry_is_an_error_of_the_task() -> None:
 def test_a_worker_killed_while_idle_is_replaced(pool: WorkerPool) -> None:
     """Death between tasks costs nothing."""
     outcome_of(pool, do="square", x=1)
-    os.kill(pool.pids[0], signal.SIGKILL)
+    os.kill(worker_pids(pool)[0], signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while pool.pids and time.monotonic() < deadline:  # a zombie whose threads still end is not reaped yet
+    while worker_pids(pool) and time.monotonic() < deadline:  # a zombie whose threads still end is not reaped yet
         time.sleep(0.02)
 
     assert isinstance(outcome_of(pool, do="square", x=2), Success)
@@ -195,7 +196,7 @@ def test_a_killed_coordinator_leaves_no_worker(tmp_path: Path, action: str) -> N
         f"    pool.submit('a', {{'do': {action!r}, 'tell': {str(told[0])!r}}})\n"
         f"    pool.submit('b', {{'do': 'hang', 'tell': {str(told[1])!r}}})\n"
         "    pool.next_result(2.0)\n"
-        "    print(*pool.pids, flush=True)\n"
+        "    print(*(child.pid for child in pool._children), flush=True)\n"
         "    pool.next_result()\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as coordinator:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
 import hptransfer
@@ -17,6 +16,7 @@ from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
+from tests.support.targets import text_of
 
 VALUES = {"learning_rate": 0.01, "weight_decay": 0.1}
 WRITERS = [r"blocks\.\d+\.(attention_out|down)\.weight"]
@@ -181,13 +181,7 @@ def test_other_objects_are_refused() -> None:
 def test_plans_from_files_apply_and_say_what_they_lack(tmp_path: Path) -> None:
     """load_plan gives the same groups; clipping needs multipliers, which a file has not."""
     plan, module = planned(), build(64, 4)
-    document = {
-        "format": "hptransfer-target/1",
-        "optimizer": "adamw",
-        "hyperparameters": VALUES,
-        "parameters": [group.as_mapping() for group in plan.groups],
-    }
-    (tmp_path / "target.yaml").write_text(yaml.safe_dump(document))
+    (tmp_path / "target.yaml").write_text(text_of(plan.whole_plan))
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
 
     assert [(g["lr"], len(g["params"])) for g in loaded.param_groups(module)] == [

@@ -13,11 +13,11 @@ from torch import nn
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan, load_plan
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_parameters
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
+from tests.support.reading import parameters_of
 
 MODEL = GptModel(kind="gpt", context=8, head_dim=8)
 BASE = Size(16, 1, 8, 800)
@@ -27,7 +27,7 @@ VALUES = {"learning_rate": 0.5, "weight_decay": 0.25, "init_scale": 1.0, "eps": 
 
 def planned(size: Size = TARGET, optimizer: str = "adamw", **values: float) -> Plan:
     """A plan of the decoder."""
-    parameters = read_parameters(MODEL, BASE, size)
+    parameters = parameters_of(MODEL, BASE, size)
     return plan(Parameterization("completep"), BASE, size, parameters, VALUES | values, optimizer=optimizer)
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import mup
 import pytest
 import torch
+from mup.infshape import InfShape, zip_infshape
+from mup.shape import get_shapes
 from torch import Tensor, nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
-from hptransfer.models.base_shapes import base_shapes_of, read_base_shapes, write_base_shapes
+from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
 from hptransfer.models.shape_reading import read_model
 from hptransfer.sizes import Size
 
@@ -44,10 +46,16 @@ def with_mup(width: int, depth: int) -> nn.Module:
     return Net(width, mup.MuReadout)
 
 
+def growing_axes() -> dict[str, InfShape]:
+    """The axes of `Net` that grow between two widths, with their lengths at width 16."""
+    wide = get_shapes(Net(32))
+    return {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in get_shapes(Net(16)).items()}
+
+
 def test_mup_reads_our_files(tmp_path: Path) -> None:
     """A file written here gives mup the same growth as its own base and delta models do."""
     file = str(tmp_path / "net.bsh")
-    write_base_shapes(file, base_shapes_of(plain, 16, 1))
+    write_base_shapes(file, growing_axes())
     ours, theirs = Net(64, mup.MuReadout), Net(64, mup.MuReadout)
     mup.set_base_shapes(ours, file)
     mup.set_base_shapes(theirs, Net(16, mup.MuReadout), delta=Net(32, mup.MuReadout))
@@ -71,7 +79,7 @@ def test_we_read_mup_files(tmp_path: Path) -> None:
 def test_a_file_round_trips(tmp_path: Path) -> None:
     """What is written is read again, null for axes that do not grow; a Path will do (mup: ValueError)."""
     file = tmp_path / "net.bsh"
-    write_base_shapes(file, base_shapes_of(plain, 16, 1))
+    write_base_shapes(file, growing_axes())
 
     assert {name: shape.base_shape() for name, shape in read_base_shapes(file).items()} == {
         "embedding.weight": [None, 16],

@@ -13,7 +13,8 @@ from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import PlannedParameter
-from hptransfer.recipe.schema import HuggingFaceModel, Setting
+from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.sections import Setting
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
 
@@ -97,7 +98,7 @@ def test_tied_gpt2_is_refused_with_the_repair() -> None:
 
 def test_tied_gpt2_in_a_gauge_with_multipliers() -> None:
     """With the multiplier left in `forward`, tied weights are planned as Table 8 has them: nothing scales."""
-    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge="table8")["transformer.wte.weight"]
+    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge="multipliers")["transformer.wte.weight"]
 
     assert (table.init_std, table.learning_rate, table.multiplier) == (1.0, 0.01, 0.25)
 

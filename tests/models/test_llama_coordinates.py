@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.data.stdlib_text import StdlibText
 from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
-from hptransfer.models.layers import layer_kinds
-from hptransfer.recipe.schema import HuggingFaceModel, StdlibText
+from hptransfer.models.shape_reading import layer_kinds
+from hptransfer.recipe.schema import HuggingFaceModel
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus, load_corpus

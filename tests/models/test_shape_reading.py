@@ -10,10 +10,11 @@ import pytest
 from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.shape_reading import Builder, read_module, read_parameters
+from hptransfer.models.shape_reading import Builder
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
+from tests.support.reading import parameters_of, read_module
 
 BASE = Size(64, 2, 8, 800)
 TARGET = Size(256, 4, 8, 800)
@@ -26,7 +27,7 @@ def by_name(parameters: tuple[Parameter, ...]) -> dict[str, Parameter]:
 
 def test_decoder_roles() -> None:
     """Each parameter of the decoder has its role."""
-    found = by_name(read_parameters(GptModel(kind="gpt", positions="learned"), BASE, TARGET))
+    found = by_name(parameters_of(GptModel(kind="gpt", positions="learned"), BASE, TARGET))
 
     assert {name: parameter.role for name, parameter in found.items() if ".1." not in name} == {
         "embedding.weight": Role.EMBEDDING,
@@ -43,7 +44,7 @@ def test_decoder_roles() -> None:
 
 def test_decoder_residual_writers() -> None:
     """Attention and MLP outputs write the residual stream, and every block parameter knows that it lies in a block."""
-    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+    found = by_name(parameters_of(GptModel(kind="gpt"), BASE, TARGET))
 
     assert {name for name, parameter in found.items() if parameter.writes_residual} == {
         f"blocks.{layer}.{part}.weight" for layer in range(4) for part in ("attention_out", "down")
@@ -57,7 +58,7 @@ def test_decoder_residual_writers() -> None:
 
 def test_mlp_roles() -> None:
     """Each parameter of the MLP has its role; it has no residual blocks, so nothing lies in one."""
-    found = by_name(read_parameters(MlpModel(kind="mlp"), BASE, Size(256, 2, 8, 800)))
+    found = by_name(parameters_of(MlpModel(kind="mlp"), BASE, Size(256, 2, 8, 800)))
 
     assert {name: parameter.role for name, parameter in found.items()} == {
         "embedding.weight": Role.EMBEDDING,
@@ -77,7 +78,7 @@ def test_mlp_roles() -> None:
 
 def test_fans_of_each_kind() -> None:
     """Fan-in and fan-out at base and target: a matrix sums its inputs, a lookup and a vector sum one."""
-    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+    found = by_name(parameters_of(GptModel(kind="gpt"), BASE, TARGET))
     fans = {
         name: (row.base_fan_in, row.fan_in, row.base_fan_out, row.fan_out)
         for name, row in found.items()
@@ -93,7 +94,7 @@ def test_fans_of_each_kind() -> None:
 
 def test_base_inits() -> None:
     """At base, matrices have std 1/sqrt(fan-in), tables 1, gains are ones and biases zeros."""
-    found = by_name(read_parameters(MlpModel(kind="mlp", context=8, embedding=32), BASE, TARGET))
+    found = by_name(parameters_of(MlpModel(kind="mlp", context=8, embedding=32), BASE, TARGET))
 
     assert found["embedding.weight"].base_init_std == 1.0
     assert found["input.weight"].base_init_std == 0.0625  # 1/sqrt(8 * 32)
@@ -104,7 +105,7 @@ def test_base_inits() -> None:
 
 def test_layers_that_the_base_lacks_are_read() -> None:
     """A base of depth 1 has no hidden matrix; a deeper target's are read from a deeper model of the base width."""
-    found = by_name(read_parameters(MlpModel(kind="mlp"), Size(64, 1, 8, 800), TARGET))
+    found = by_name(parameters_of(MlpModel(kind="mlp"), Size(64, 1, 8, 800), TARGET))
 
     assert (found["hidden.2.weight"].role, found["hidden.2.weight"].base_fan_in) == (Role.HIDDEN_WEIGHT, 64)
 
@@ -113,15 +114,15 @@ def test_roles_do_not_depend_on_the_target() -> None:
     """A target as wide as the base has the same roles: growth is read from the base and its deltas."""
     models = (MlpModel(kind="mlp"), GptModel(kind="gpt"))
     for model in models:
-        same = [(row.name, row.role) for row in read_parameters(model, BASE, BASE)]
-        wide = [(row.name, row.role) for row in read_parameters(model, BASE, Size(256, 2, 8, 800))]
+        same = [(row.name, row.role) for row in parameters_of(model, BASE, BASE)]
+        wide = [(row.name, row.role) for row in parameters_of(model, BASE, Size(256, 2, 8, 800))]
 
         assert same == wide
 
 
 def test_every_decision_has_a_reason() -> None:
     """Each role says how it was decided."""
-    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, TARGET))
+    found = by_name(parameters_of(GptModel(kind="gpt"), BASE, TARGET))
 
     assert found["blocks.0.up.weight"].reason == "fan-in and fan-out grow"
     assert found["readout.weight"].reason == "fan-in grows, fan-out does not"
@@ -130,7 +131,7 @@ def test_every_decision_has_a_reason() -> None:
 
 def test_parameters_come_in_the_order_of_the_module() -> None:
     """The order is that of named_parameters()."""
-    names = [parameter.name for parameter in read_parameters(GptModel(kind="gpt"), BASE, TARGET)]
+    names = [parameter.name for parameter in parameters_of(GptModel(kind="gpt"), BASE, TARGET)]
 
     assert names[0] == "embedding.weight"
     assert names[-2:] == ["final_norm.weight", "readout.weight"]
@@ -140,14 +141,14 @@ def test_a_large_model_takes_little_memory() -> None:
     """A 64-billion-parameter decoder is read and planned in a fresh process in under 1 GB of memory."""
     code = """
 import json, math, resource
-from hptransfer.models.shape_reading import read_parameters
+from hptransfer.models.shape_reading import read_recipe_model
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
 base, size = Size(256, 2, 8, 800), Size(8192, 80, 8, 800)
-parameters = read_parameters(GptModel(kind="gpt"), base, size)
+parameters = read_recipe_model(GptModel(kind="gpt"), base, size).parameters
 values = {"learning_rate": 0.01, "weight_decay": 0.1, "init_scale": 1.0, "eps": 1e-8}
 rows = plan(Parameterization("completep"), base, size, parameters, values, optimizer="adamw").rows
 print(json.dumps({
@@ -425,7 +426,7 @@ def test_a_forgotten_axis_is_named() -> None:
 
 def test_the_target_may_be_the_base() -> None:
     """At the base size itself axes are still known to grow, because they are compared with twice the width."""
-    found = by_name(read_parameters(GptModel(kind="gpt"), BASE, BASE))
+    found = by_name(parameters_of(GptModel(kind="gpt"), BASE, BASE))
 
     assert found["blocks.0.q.weight"].role is Role.HIDDEN_WEIGHT
     assert found["readout.weight"].role is Role.READOUT

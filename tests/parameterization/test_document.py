@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hptransfer.parameterization.document import document
+from hptransfer.parameterization.document import PROVENANCE, reference_page
 from hptransfer.parameterization.rules import Source
 from hptransfer.parameterization.tables import TABLES
-from hptransfer.parameterization.tables.provenance import PROVENANCE
 
 PAGE = Path(__file__).parents[2] / "docs/parameterizations.md"
 
 
 def test_the_page_is_the_tables() -> None:
     """docs/parameterizations.md is what the tables generate; write it anew after a change of a table."""
-    assert PAGE.read_text(encoding="utf-8") == document()
+    assert PAGE.read_text(encoding="utf-8") == reference_page()
 
 
 def sources() -> list[Source]:
@@ -40,7 +39,9 @@ def test_it_is_said_how_every_source_is_known() -> None:
 def test_alpha_is_printed_as_a_letter() -> None:
     """The residual exponent is a parameter of the page, not a number."""
     row = next(
-        line for line in document().split("### completep, Adam\n")[1].splitlines() if line.startswith("| hidden weight")
+        line
+        for line in reference_page().split("### completep, Adam\n")[1].splitlines()
+        if line.startswith("| hidden weight")
     )
 
     assert "m_in^-1 m_L^(alpha-1)" in row

@@ -13,14 +13,15 @@ import pytest
 import torch
 from torch import nn
 
+from hptransfer.errors import UsageError
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_module, read_parameters
-from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
+from tests.support.reading import parameters_of, read_module
 
 # (parameterization, readout multiplier 1/m_N, branch multiplier m_L^-alpha), from the tables with m_N = m_L = 4
 CASES = {
@@ -66,7 +67,7 @@ def test_decoder_trains_alike(name: str, optimizer: str) -> None:
     """The built-in decoder, unmodified, trains as one whose readout and branches are multiplied in forward."""
     model = GptModel(kind="gpt", context=8, head_dim=4)
     base, target = Size(4, 1, 4, 800), Size(16, 4, 4, 800)
-    parameters = read_parameters(model, base, target)
+    parameters = parameters_of(model, base, target)
     random = np.random.default_rng(0)
     tokens = torch.from_numpy((random.integers(0, 8, (STEPS, 4, 1)) + 2 * np.arange(9)) % 256)
     seen = {}
@@ -126,3 +127,10 @@ def test_factors_that_are_no_powers_of_two_agree_to_rounding() -> None:
         seen.append(losses(model, planned, *teacher()))
 
     assert seen[0] == pytest.approx(seen[1], rel=1e-10)
+
+
+def test_names_of_before_are_read() -> None:
+    """`table8` is `multipliers`, in a plan as well; other names are refused with those that exist."""
+    assert gauge_named("table8") == "multipliers"
+    with pytest.raises(UsageError, match="plain, multipliers, unit"):
+        gauge_named("table9")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
@@ -68,22 +66,3 @@ def test_every_name_matches_exactly_its_group(values: dict[str, float]) -> None:
     for name, rate in values.items():
         assert [group.learning_rate for group in groups if re.fullmatch(group.pattern, name)] == [rate]
     assert sum(group.count for group in groups) == len(values)
-
-
-def test_plain_data_reads_back() -> None:
-    """as_mapping and from_mapping are inverses."""
-    group = group_rows([row("blocks.0.up.weight", 0.1)])[0]
-
-    assert ParameterGroup.from_mapping(group.as_mapping()) == group
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("learning_rate", "1e-3"), ("shape", "4"), ("count", True), ("pattern", 3), ("rules", []), ("surprise", 1)],
-)
-def test_wrong_rows_are_usage_errors(key: str, value: object) -> None:
-    """A row edited into a wrong type, or with an unknown key, is refused by name."""
-    data = group_rows([row("w")])[0].as_mapping() | {key: value}
-
-    with pytest.raises(UsageError, match=key):
-        ParameterGroup.from_mapping(data)

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel, Model
 from hptransfer.sizes import Size
+from tests.support.reading import read_module
 
 Rates = dict[str, tuple[float, float]]
 

@@ -1,4 +1,4 @@
-"""Published numbers: Tensor Programs V's three tables, Megatron-LM, nanoGPT-mup, unit-scaling, Complete(d)P."""
+"""Published numbers: Tensor Programs V's tables, Megatron-LM, nanoGPT-mup, unit-scaling, Complete(d)P."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.attention import attention_note, attention_scale
 from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.notes import attention_note, attention_scale
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.parameterization.tables.u_mup import residual_taus
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter
 
@@ -46,40 +45,27 @@ def planned(
     )
 
 
-# Tensor Programs V (arXiv 2203.03466), Tables 3, 8 and 9, with fan_in and fan_out of width 4 times the base's.
+# Tensor Programs V (arXiv 2203.03466), Tables 3 and 8, with fan_in and fan_out of width 4 times the base's.
 # (init std, multiplier, SGD LR, Adam LR); variances in the tables are squares of the first column.
-THREE_FORMS: dict[tuple[Gauge, Role], tuple[float, float, float, float]] = {
-    ("table3", Role.EMBEDDING): (1, 1, 4, 1),  # var 1/fan_in; SGD fan_out; Adam 1
-    ("table3", Role.HIDDEN_WEIGHT): (0.5, 1, 1, 0.25),  # var 1/fan_in; SGD 1; Adam 1/fan_in
-    ("table3", Role.READOUT): (0.25, 1, 0.25, 0.25),  # var 1/fan_in^2; SGD and Adam 1/fan_in
-    ("table8", Role.EMBEDDING): (1, 1, 4, 1),
-    ("table8", Role.HIDDEN_WEIGHT): (0.5, 1, 1, 0.25),
-    ("table8", Role.READOUT): (1, 0.25, 4, 1),  # var 1; multiplier 1/fan_in; SGD fan_in; Adam 1
-    ("table9", Role.EMBEDDING): (0.5, 2, 1, 0.5),  # var 1/fan_out; multiplier sqrt(fan_out); Adam 1/sqrt(fan_out)
-    ("table9", Role.HIDDEN_WEIGHT): (0.5, 1, 1, 0.25),
-    ("table9", Role.READOUT): (0.5, 0.5, 1, 0.5),  # var 1/fan_in; multiplier 1/sqrt(fan_in); Adam 1/sqrt(fan_in)
+TWO_FORMS: dict[tuple[Gauge, Role], tuple[float, float, float, float]] = {
+    ("plain", Role.EMBEDDING): (1, 1, 4, 1),  # Table 3: var 1/fan_in; SGD fan_out; Adam 1
+    ("plain", Role.HIDDEN_WEIGHT): (0.5, 1, 1, 0.25),  # var 1/fan_in; SGD 1; Adam 1/fan_in
+    ("plain", Role.READOUT): (0.25, 1, 0.25, 0.25),  # var 1/fan_in^2; SGD and Adam 1/fan_in
+    ("multipliers", Role.EMBEDDING): (1, 1, 4, 1),  # Table 8
+    ("multipliers", Role.HIDDEN_WEIGHT): (0.5, 1, 1, 0.25),
+    ("multipliers", Role.READOUT): (1, 0.25, 4, 1),  # var 1; multiplier 1/fan_in; SGD fan_in; Adam 1
 }
 
 
-@pytest.mark.parametrize(("gauge", "role"), THREE_FORMS)
-def test_the_three_forms_of_mup_are_gauges_of_one_table(gauge: Gauge, role: Role) -> None:
-    """Each cell of the three tables comes out of the one that is written down."""
+@pytest.mark.parametrize(("gauge", "role"), TWO_FORMS)
+def test_two_forms_of_mup_are_gauges_of_one_table(gauge: Gauge, role: Role) -> None:
+    """Each cell of the two tables comes out of the one that is written down."""
     row = growing(role, 256, 1024)
     sgd = planned("mup", row, optimizer="sgd", gauge=gauge).rows[0]
     adam = planned("mup", row, gauge=gauge).rows[0]
 
-    assert (adam.init_std, adam.multiplier, sgd.learning_rate, adam.learning_rate) == THREE_FORMS[gauge, role]
-    assert (sgd.init_std, sgd.multiplier) == THREE_FORMS[gauge, role][:2]
-
-
-# Tensor Programs V Table 9, "input & all biases": multiplier sqrt(fan_out), SGD LR 1, Adam LR 1/sqrt(fan_out)
-def test_biases_of_table_9_follow_the_input() -> None:
-    """A bias is an input weight; a norm's gain, which starts at one, keeps its own form."""
-    bias = growing(Role.HIDDEN_VECTOR, 256, 1024)
-
-    sgd, adam = (planned("mup", bias, optimizer=name, gauge="table9").rows[0] for name in ("sgd", "adamw"))
-
-    assert (sgd.multiplier, sgd.learning_rate, adam.multiplier, adam.learning_rate) == (2, 1, 2, 0.5)
+    assert (adam.init_std, adam.multiplier, sgd.learning_rate, adam.learning_rate) == TWO_FORMS[gauge, role]
+    assert (sgd.init_std, sgd.multiplier) == TWO_FORMS[gauge, role][:2]
 
 
 # Megatron-LM, tests/unit_tests/transformer/test_mup.py: hidden size 1024 over base 256, lr 1e-3, min lr 1e-5, eps 1e-8,
@@ -199,7 +185,7 @@ def unit_rows() -> tuple[Parameter, ...]:
 
 def test_unit_scaling_numbers() -> None:
     """Learning rates and independent weight decay are those of unit-scaling's own test."""
-    result = planned("u-mup", *unit_rows(), size=UNIT_SIZE, values=UNIT | {"weight_decay": 0.1})
+    result = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="unit", values=UNIT | {"weight_decay": 0.1})
 
     for row, rate in zip(result.rows[:-1], UNIT_SCALING.values(), strict=True):
         assert row.learning_rate == pytest.approx(rate, rel=1e-12)
@@ -210,7 +196,7 @@ def test_unit_scaling_numbers() -> None:
 # u-muP (arXiv 2407.17465) Table 2: parameter multiplier 1/sqrt(fan_in) for hidden, 1/fan_in for output weights
 def test_unit_multipliers() -> None:
     """Hidden outputs are divided by 4 and logits by 16 at width 16; plain, both go into init and rate."""
-    unit = planned("u-mup", *unit_rows(), size=UNIT_SIZE).rows
+    unit = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="unit").rows
     plain = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="plain").rows
 
     assert [row.multiplier for row in unit[:4]] == [1, 0.25, 1, 0.0625]
@@ -232,34 +218,16 @@ def test_unit_scaling_itself_gives_our_groups() -> None:
         model[2].weight,
     ]
     groups = scaled_parameters(tensors, lr_scale_func_adam, lr=1.0, weight_decay=0.1)
-    ours = planned("u-mup", *unit_rows(), size=UNIT_SIZE, values=UNIT | {"weight_decay": 0.1}).rows
+    ours = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="unit", values=UNIT | {"weight_decay": 0.1}).rows
 
     for group, row in zip(groups, ours[:-1], strict=True):
         assert (row.learning_rate, row.weight_decay) == pytest.approx((group["lr"], group["weight_decay"]), rel=1e-12)
 
 
-@pytest.mark.parametrize(("mult", "ratio"), [(1.0, 1.0), (0.5, 2.0)])
-def test_residual_weights_are_those_of_unit_scaling(mult: float, ratio: float) -> None:
-    """Tau / sqrt(1 + tau^2) and 1 / sqrt(1 + tau^2), with tau from the unmodified package."""
-    functional = pytest.importorskip("unit_scaling.core.functional", reason="the peer is not installed")
-    tau_of = functional.transformer_residual_scaling_rule(mult, ratio)
-    taus = [tau_of(index, 8) for index in range(8)]
-
-    ours = list(residual_taus(4, residual_mult=mult, residual_attn_ratio=ratio))
-
-    assert [weight for weight, _ in ours] == pytest.approx([tau / (1 + tau**2) ** 0.5 for tau in taus], rel=1e-12)
-    assert [weight for _, weight in ours] == pytest.approx([1 / (1 + tau**2) ** 0.5 for tau in taus], rel=1e-12)
-
-
-def test_residual_weights_are_one_branch_multiplier() -> None:
-    """Divided by the embedding's share of the stream, every branch counts depth^-1/2: 1/2 at depth 4."""
-    shares, stream = [], 1.0
-    for branch, kept in residual_taus(4):
-        stream *= kept
-        shares.append(branch / stream)
-
-    assert shares == pytest.approx([0.5] * 8, rel=1e-12)
+def test_u_mup_branches_count_the_root_of_the_depth() -> None:
+    """In units of the embedding's part of the stream, every branch counts depth^-1/2: 1/2 at depth 4."""
     writer = planned("u-mup", size=Size(1, 4, 8, 800), gauge="unit").rows[0]
+
     assert writer.multiplier == pytest.approx(0.5 / 1024**0.5)  # times fan_in^-1/2 of the weight itself
 
 
@@ -297,7 +265,7 @@ COMPLETE_D_P = {
 @pytest.mark.parametrize("role", COMPLETE_D_P)
 def test_complete_d_p_in_width_and_depth(role: Role) -> None:
     """Its readout has no multiplier: init and rate fall as 1/m_N and eps does not."""
-    row = planned("complete-d-p", growing(role, 256, 1024), size=WIDER_AND_DEEPER, alpha=0.5).rows[0]
+    row = planned("complete-d-p", growing(role, 256, 1024), size=WIDER_AND_DEEPER, gauge="plain", alpha=0.5).rows[0]
 
     assert (row.init_std, row.learning_rate, row.weight_decay, row.eps) == COMPLETE_D_P[role]
     assert row.multiplier == 1

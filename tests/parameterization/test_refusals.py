@@ -59,7 +59,7 @@ def test_tied_embeddings_must_keep_their_readout_multiplier() -> None:
 
     with pytest.raises(UsageError, match="stay in `forward`") as caught:
         plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw")
-    planned = plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw", gauge="table8")
+    planned = plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw", gauge="multipliers")
 
     assert "0.25" in str(caught.value.findings[0].hint)
     assert (planned.rows[0].init_std, planned.rows[0].learning_rate, planned.rows[0].multiplier) == (1, 1, 0.25)
@@ -81,9 +81,9 @@ def test_routers_follow_the_readout() -> None:
     block = parameter(Role.ROUTER, fan_in=(64, 256), fan_out=(8, 8), in_block=True)
     writer = growing(Role.HIDDEN_WEIGHT, writes_residual=True)
 
-    width = plan(Parameterization("mup"), BASE, SIZE, (router,), UNIT, optimizer="adamw", gauge="table8").rows[0]
+    width = plan(Parameterization("mup"), BASE, SIZE, (router,), UNIT, optimizer="adamw", gauge="multipliers").rows[0]
     deep = plan(
-        Parameterization("completep"), BASE, SIZE, (block, writer), UNIT, optimizer="adamw", gauge="table8"
+        Parameterization("completep"), BASE, SIZE, (block, writer), UNIT, optimizer="adamw", gauge="multipliers"
     ).rows[0]
 
     assert (width.multiplier, width.learning_rate, width.init_std) == (0.25, 1, 1)

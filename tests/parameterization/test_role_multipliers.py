@@ -18,7 +18,6 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.models.shape_reading import read_module, read_parameters
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
@@ -27,6 +26,7 @@ from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.parameter_shapes import UNIT, growing, parameter
+from tests.support.reading import parameters_of, read_module
 
 MUP = Parameterization("mup")
 LEARNING_RATES = {
@@ -45,7 +45,7 @@ def planned(
 ) -> Plan:
     """The plan of a built-in model under muP from width 8 and depth 2, with unit base values."""
     base, size = Size(8, 2, 4, 800), Size(16, 2, 4, 800)
-    parameters = read_parameters(model, base, size)
+    parameters = parameters_of(model, base, size)
     values = {**UNIT, **multipliers}
     return plan(MUP, base, size, parameters, values, optimizer="adamw", options=Options(**options))
 
@@ -111,7 +111,7 @@ def test_routers_go_with_hidden_weights_and_tied_readouts_with_embeddings() -> N
     parameters = [growing(Role.ROUTER), growing(Role.TIED_EMBEDDING)]
     rows = plan(
         MUP, BASE, BASE, parameters, UNIT | {"hidden_learning_rate": 8.0, "embedding_learning_rate": 2.0},
-        optimizer="adamw", gauge="table8",
+        optimizer="adamw", gauge="multipliers",
     ).rows  # fmt: skip
 
     assert [row.learning_rate for row in rows] == [8.0, 2.0]
@@ -192,7 +192,7 @@ def test_the_output_multiplier_is_mups() -> None:
         replace(growing(Role.READOUT, 8, 32), name="1.weight", shape=(3, 32)),
     ]
     (row,) = plan(
-        MUP, BASE, TARGET, parameters, UNIT | {"output_multiplier": 0.5}, optimizer="adamw", gauge="table8"
+        MUP, BASE, TARGET, parameters, UNIT | {"output_multiplier": 0.5}, optimizer="adamw", gauge="multipliers"
     ).rows
     x = torch.randn(5, 32)
     readout = module[1]
@@ -220,7 +220,7 @@ class Attending(nn.Module):
 def test_the_attention_multiplier_is_absorbed_exactly(optimizer: str) -> None:
     """A plain decoder trains as one whose attention logits are multiplied in `forward`, rotary positions and all."""
     base, size = Size(8, 2, 4, 800), Size(16, 2, 4, 800)
-    parameters = read_parameters(GPT, base, size)
+    parameters = parameters_of(GPT, base, size)
     values = HYPERPARAMETERS[optimizer] | {"attention_multiplier": 2.0}
     plain = plan(MUP, base, size, parameters, values, optimizer=optimizer)
     generator = torch.Generator().manual_seed(0)
@@ -287,7 +287,7 @@ def test_tied_readouts_keep_the_output_multiplier_in_forward() -> None:
         plan(MUP, BASE, BASE, tied, values, optimizer="adamw")
     assert "by output_multiplier m_out^-1 = 0.5 in" in str(caught.value.findings[0].hint)
 
-    result = plan(MUP, BASE, BASE, tied, values, optimizer="adamw", gauge="table8")
+    result = plan(MUP, BASE, BASE, tied, values, optimizer="adamw", gauge="multipliers")
     assert result.rows[0].multiplier == 0.5
     assert any("multiply the logits" in note for note in result.notes)
 
@@ -304,7 +304,7 @@ def test_tied_readouts_keep_the_output_multiplier_in_forward() -> None:
 def test_a_multiplier_of_nothing_is_refused(multipliers: dict[str, float], parameters: list[Any], hint: str) -> None:
     """It would be silently ignored."""
     with pytest.raises(UsageError, match="must multiply something") as caught:
-        plan(MUP, BASE, BASE, parameters, UNIT | multipliers, optimizer="adamw", gauge="table8")
+        plan(MUP, BASE, BASE, parameters, UNIT | multipliers, optimizer="adamw", gauge="multipliers")
 
     assert hint in str(caught.value.findings[0].hint)
 

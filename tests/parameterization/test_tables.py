@@ -8,7 +8,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Table
+from hptransfer.parameterization.rules import Quantity, RuleTable
 from hptransfer.parameterization.tables import TABLES, Parameterization, find_table
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing
@@ -91,7 +91,7 @@ TABLE_8_ADAM = {
 @pytest.mark.parametrize(("name", "role"), TABLE_8_ADAM)
 def test_adam_columns_of_table_8(name: str, role: Role) -> None:
     """Width-only tables have the published Adam factors, whatever the depth."""
-    row = planned(name, role)
+    row = planned(name, role, gauge="plain" if name == "standard" else "multipliers")
 
     assert (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier) == TABLE_8_ADAM[name, role]
 
@@ -125,7 +125,7 @@ SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: f"{table.name}-{table.family}")
-def test_tables_are_complete(table: Table) -> None:
+def test_tables_are_complete(table: RuleTable) -> None:
     """Every role has every quantity of its family, with a source; Muon's tables are for hidden weights."""
     quantities = {quantity for quantity in Quantity if table.family == "adam" or quantity is not Quantity.EPS}
     roles = {role for role, _ in table.rules}

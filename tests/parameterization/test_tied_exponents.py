@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
+from tests.support.reading import read_module
 
 WIDTHS = (128, 256, 512, 1024)
 TOLERANCE = 0.2
@@ -48,7 +48,7 @@ def measured(width: int, seed: int, optimizer: str, *, multiplied: bool = True) 
     """Std of the table and of logits at init, and RMS of the logits' change in one step."""
     size = Size(width, 1, 64, 64)
     parameters = read_module(lambda width, _: Tied(width), BASE, size)
-    made = plan(Parameterization("mup"), BASE, size, parameters, VALUES, optimizer=optimizer, gauge="table8")
+    made = plan(Parameterization("mup"), BASE, size, parameters, VALUES, optimizer=optimizer, gauge="multipliers")
     scale = {row.parameter.name: row.multiplier for row in made.rows}["embedding.weight"]
     model = Tied(width, scale if multiplied else 1.0)
     applied = AppliedPlan.from_plan(made)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.errors import Finding, Place
-from hptransfer.report.findings import as_annotation, as_document, as_text, printable
+from hptransfer.errors import Finding, Place, printable
+from hptransfer.report.findings import as_text
+from hptransfer.report.findings.github import as_annotation
+from hptransfer.report.findings.json import as_document
 
 FULL = Finding("`width >= 1` must hold", "-3", "write 64", Place("r.yaml", 4, 7), "recipe/range")
 

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from hptransfer.report.progress import EventKind, Progress, TrialEvent
+from hptransfer.engine.events import EventKind, TrialEvent
+from hptransfer.report.progress import Progress
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 

@@ -121,4 +121,4 @@ def test_a_larger_size_that_is_worse_is_said() -> None:
     worse = _judged([raised(0.3 * k) for k in range(4)])
     text = " ".join(_printed(worse).split())
     assert "no larger width is worse: NO" in text
-    assert "look for a scaling mistake" in text
+    assert "check for a scaling mistake" in text

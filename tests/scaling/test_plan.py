@@ -117,7 +117,7 @@ def test_json_and_markdown_exclude_each_other(recipe: str) -> None:
 
 def test_a_gauge_says_what_stays_in_forward(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     """In Table 8's form the readout is divided by m_N = 4 in `forward`, and each residual branch by m_L = 4."""
-    data = json.loads(printed(capsys, recipe, as_json=True, gauge="table8"))
+    data = json.loads(printed(capsys, recipe, as_json=True, gauge="multipliers"))
     multipliers = {row["pattern"]: row["multiplier"] for row in data["parameters"] if row["multiplier"] != 1}
 
     assert multipliers == {
@@ -125,7 +125,7 @@ def test_a_gauge_says_what_stays_in_forward(recipe: str, capsys: pytest.CaptureF
         r"blocks\.\d+\.down\.weight": 0.25,
         r"readout\.weight": 0.25,
     }
-    assert " forward " in printed(capsys, recipe, gauge="table8").splitlines()[3]
+    assert " forward " in printed(capsys, recipe, gauge="multipliers").splitlines()[3]
 
 
 def test_unknown_gauges_are_refused(recipe: str) -> None:

@@ -82,7 +82,7 @@ def test_json_is_the_document(folder: Folder, capsys: pytest.CaptureFixture[str]
     folder.scale(as_json=True)
     document = json.loads(capsys.readouterr().out)
 
-    assert document["format"] == "hptransfer-target/1"
+    assert document["format"] == 1
     assert document["provenance"]["intervals"] == {"learning_rate": [0.02, None]}
 
 

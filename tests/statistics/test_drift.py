@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.statistics.curve import draw_curves
+from hptransfer.statistics.curve import sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, average_seeds
@@ -18,7 +18,7 @@ _SPECTRUM = tuple(1 / k for k in range(1, 9))
 
 
 def _drift(rows: dict[int, list[Point]]) -> Interval:
-    drawn = draw_curves([average_seeds(points) for points in rows.values()], doublings=[math.log2(n) for n in rows])
+    drawn = sample_curves([average_seeds(points) for points in rows.values()], doublings=[math.log2(n) for n in rows])
     return drift_per_doubling([KnownOptimum.of(n, d) for n, d in zip(rows, drawn, strict=True) if d is not None])
 
 

@@ -11,7 +11,6 @@ import pytest
 from benchmarks.law_calibration import LAWS, coverage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.laws import fit_power_law, predict_loss
-from hptransfer.statistics.two_term import fit_two_term
 
 OLMO = Path(__file__).parents[1] / "data/olmo_ladder/olmo_ladder_final.csv"
 
@@ -101,34 +100,6 @@ def test_what_is_no_ladder_is_refused(sizes: list[float], losses: list[float]) -
     """Two sizes, repeated sizes, NaN and zero losses."""
     with pytest.raises(UsageError):
         fit_power_law(sizes, losses)
-
-
-def test_a_law_of_parameters_and_tokens_returns_its_constants() -> None:
-    """Chinchilla's published constants (2203.15556, equation 10) return from exact losses to the grid's precision."""
-    runs = [(n, d) for n in (1e8, 3e8, 1e9, 3e9) for d in (2e9, 8e9, 3e10, 1e11)]
-    losses = [1.69 + 406.4 / n**0.34 + 410.7 / d**0.28 for n, d in runs]
-    fit = fit_two_term([n for n, _ in runs], [d for _, d in runs], losses)
-
-    assert fit.best.parameters[1] == pytest.approx(0.34, abs=0.03)
-    assert fit.best.tokens[1] == pytest.approx(0.28, abs=0.03)
-    assert fit.floor.contains(1.69)
-
-
-def test_the_olmo_ladder_predicts_its_largest_size_and_leaves_the_floor_open() -> None:
-    """From 190M to 1.3B all six 3.2B runs are covered within 3%; floors 0.14, 1.5 and 2.0 fit about equally well."""
-    with OLMO.open() as file:
-        rows = [(r["size_label"], float(r["n_params"]), float(r["total_tokens"]), float(r["c4_en_val_ce"]))
-                for r in csv.DictReader(file)]  # fmt: skip
-    _, n, d, loss = zip(*(row for row in rows if row[0] != "3B"), strict=True)
-    fit = fit_two_term(n, d, loss)
-
-    assert all(fit.floor.contains(floor) for floor in (0.14, 1.5, 2.0))
-    largest = [row for row in rows if row[0] == "3B"]
-    assert len(largest) == 6
-    for _, size, tokens, seen in largest:
-        found = fit.predict(size, tokens)
-        assert found.contains(seen)
-        assert found.estimate == pytest.approx(seen, rel=0.03)
 
 
 def test_one_horizon_of_the_olmo_ladder() -> None:

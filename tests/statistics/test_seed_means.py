@@ -16,7 +16,7 @@ def test_luck_that_a_seed_has_everywhere_is_no_noise() -> None:
     """With common random numbers a seed's offset cancels: noise-free rows leave no residual."""
     table = average_seeds([Point(x, seed, parabola(x) + 0.01 * seed) for x in GRID for seed in range(3)])
     assert table.residual_ss == pytest.approx(0, abs=1e-20)
-    assert table.luck_ss == pytest.approx(0.01**2 * 2)
+    assert table.seed_effect_ss == pytest.approx(0.01**2 * 2)
 
 
 def test_loud_flanks_do_not_count_as_noise() -> None:

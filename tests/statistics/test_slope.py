@@ -108,7 +108,7 @@ def test_known_precision_is_used() -> None:
 
 @pytest.mark.parametrize(("df", "quantile"), [(1, 12.706), (2, 4.303), (4, 2.776), (8, 2.306), (30, 2.042)])
 def test_quantiles_of_student(df: float, quantile: float) -> None:
-    """The usual table; between entries never too little."""
-    assert student(df) == pytest.approx(quantile)
+    """The usual table, to the three decimals that it prints."""
+    assert student(df) == pytest.approx(quantile, abs=5e-4)
     assert student(25) == pytest.approx(2.060, abs=0.003)
     assert student(1e9) == pytest.approx(1.96, abs=0.001)

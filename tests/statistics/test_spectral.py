@@ -1,4 +1,4 @@
-"""Spectral norms: against numpy's SVD, the Gaussian limit, and the standard parameterization's exact power."""
+"""Spectral norms: against numpy's SVD, and the standard parameterization's exact power."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.statistics.spectral import gaussian_norm, operator_size, spectral_norm
+from hptransfer.statistics.spectral import operator_size, spectral_norm
 
 
 def test_a_matrix_of_rank_one_is_exact() -> None:
@@ -24,14 +24,6 @@ def test_a_gaussian_matrix_is_known_within_three_percent(shape: tuple[int, int])
     exact = float(np.linalg.norm(matrix, 2))
 
     assert 0.97 * exact <= spectral_norm(matrix) <= exact * (1 + 1e-9)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(1024, 1024), (512, 256)])
-def test_gaussian_matrices_reach_their_limit(rows: int, columns: int) -> None:
-    """The SVD of a draw lies within 2% of the limit of Bai and Yin (measured elsewhere: 1.980 for 2)."""
-    matrix = np.random.default_rng(1).standard_normal((rows, columns)) / math.sqrt(columns)
-
-    assert float(np.linalg.norm(matrix, 2)) == pytest.approx(gaussian_norm(rows, columns, columns**-0.5), rel=0.02)
 
 
 def test_a_sign_update_with_one_rate_grows_as_the_width() -> None:

@@ -168,3 +168,15 @@ def test_space_is_not_a_worry_where_there_is_plenty(tmp_path: Path, monkeypatch:
         assert folder.space_warning() is None
         monkeypatch.setattr("hptransfer.storage.run_folder.SMALL_SPACE", 2**62)
         assert "MB are free" in (folder.space_warning() or "")
+
+
+def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
+    """A run folder is not trusted: the owner's record must not be written over a file elsewhere."""
+    (tmp_path / "run").mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("content")
+    (tmp_path / "run" / "lock").symlink_to(precious)
+
+    with pytest.raises(UsageError, match="can be written"):
+        RunFolder.open(tmp_path, "run")
+    assert precious.read_text() == "content"

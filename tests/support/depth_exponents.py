@@ -12,12 +12,12 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.parameterization.tables import TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 DEPTHS = (8, 16, 32, 64)
 SEEDS = (0, 1)
@@ -56,7 +56,7 @@ class Deep(nn.Module):
         return self.readout(functional.layer_norm(h_BxD, h_BxD.shape[1:])), h_BxD
 
 
-def planned(name: str, family: Family, depth: int, alpha: float | None) -> Plan:
+def planned(name: str, family: OptimizerFamily, depth: int, alpha: float | None) -> Plan:
     """The plan of a deeper network."""
     base, size = Size(WIDTH, DEPTHS[0], 64, 64), Size(WIDTH, depth, 64, 64)
     parameters = read_module(Deep, base, size, residual_writers=WRITERS)
@@ -92,7 +92,7 @@ def relative_change(plan_: Plan, seed: int, rate: float) -> float:
 
 
 def exponent(
-    name: str, family: Family, alpha: float | None = None, rate: Callable[[float], float] = lambda _: 1.0
+    name: str, family: OptimizerFamily, alpha: float | None = None, rate: Callable[[float], float] = lambda _: 1.0
 ) -> float:
     """Exponent of the relative change in the depth; `rate` breaks the rule by a power of the depth multiplier."""
     points = [

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.plan import Plan, PlannedParameter
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.sizes import Size
 
-OPTIMIZERS: Mapping[Family, str] = {
+OPTIMIZERS: Mapping[OptimizerFamily, str] = {
     "adam": "adamw",
     "sign": "lion",
     "sgd": "sgd",

@@ -18,9 +18,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.trials.spec import TrialSpec, request_from_payload
-from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
-from tests.support.landscape import FINGERPRINT, cost
+from hptransfer.trials.messages import CoordinatesMessage, MeasurementMessage, SpecMessage, TrialMessage, TrialResult
+from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Trial, TrialState
+from tests.support.landscape import without_training
 
 #: of its recipes: 10 steps of 64 examples of 64 positions
 TOKENS = 10 * 64 * 64
@@ -61,11 +62,14 @@ check: {{seeds: {seeds}{check}}}
 
 def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training or measuring."""
-    if payload.get("task") == "cost":
-        return cost(payload)
-    request = request_from_payload(payload)
+    if (answer := without_training(payload)) is not None:
+        return answer
+    task = payload["task"]
+    kinds: dict[str, type[SpecMessage]] = {"trial": TrialMessage, "coordinates": CoordinatesMessage}
+    message = kinds.get(task, MeasurementMessage).parse(payload)
+    request = message.spec
     landscape = json.loads(request.recipe.description)
-    if payload.get("task") == "coordinates":
+    if task == "coordinates":
         change = (request.size.width / 64) ** landscape.get("slope", 0.0) * (1 + 0.01 * request.seed)
         layers = [
             {"layer": layer, "kind": "hidden", "step": step, "change": change, "initial": 1.0}
@@ -76,10 +80,10 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
         if payload["linearisation"]:
             found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
         return found
-    if payload.get("task") == "sharpness":
+    if task == "sharpness":
         value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
         return {"size": payload["size"], "seed": request.seed, "sharpness": value, "converged": True, "products": 9}
-    if payload.get("task") == "noise_scale":
+    if task == "noise_scale":
         # |G|^2 = 1 and tr S = 100, with a little luck per seed
         luck = 1 + 0.01 * request.seed
         pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
@@ -87,19 +91,16 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
         moments = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
         return {"size": payload["size"], "seed": request.seed, "moments": moments}
     time.sleep(landscape.get("seconds", 0.0))
-    key = request.key(FINGERPRINT)
     if "log" in landscape:
         with open(landscape["log"], "a", encoding="utf-8") as log:
-            log.write(f"{key}\n")
+            log.write(f"{payload['key']}\n")
     loss = _loss(request, landscape)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
     # falls to the final loss, which is all that differs between sizes
     curve = tuple((step, loss + (20 / step) ** 0.5 - 1) for step in range(1, 21)) if landscape.get("curves") else ()
-    return trial_to_dict(
-        Trial(
-            key, request.size, request.hyperparameters, request.seed, state, loss, curve=curve, flops=1e6, seconds=0.1
-        )
-    )
+    values = request.hyperparameters
+    trial = Trial(payload["key"], request.size, values, request.seed, state, loss, curve, flops=1e6, seconds=0.1)
+    return TrialResult.of(trial).payload()
 
 
 def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
@@ -115,7 +116,7 @@ def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
         + landscape.get("corner_drift", 0.0) * math.log2(request.size.width / 64) * (request.size.depth > 2)
     )
     usual = replace(request.size, batch_size=request.recipe.training.batch_size, tokens=TOKENS)
-    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label_beside(usual)}".encode()).digest()
+    digest = hashlib.sha256(f"{request.seed}:{x}:{request.size.label_relative_to(usual)}".encode()).digest()
     noise = (int.from_bytes(digest[:4], "big") / 2**32 - 0.5) * landscape.get("noise", 0.002)
     other = math.log2(request.hyperparameters["readout_learning_rate"])
     other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)

@@ -9,19 +9,21 @@ training), `kill`, `error`, `memory`, `hang`, `hold` (log2 learning rates at whi
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hptransfer.trials.spec import TrialSpec, request_from_payload
-from hptransfer.trials.trial import Trial, TrialState, trial_to_dict
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.trials.messages import TrialMessage, TrialResult, refusal
+from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Trial, TrialState
 
 #: of the data that nobody reads
 FINGERPRINT = "f" * 64
@@ -52,34 +54,59 @@ tune:
 
 def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker runs instead of training."""
-    if payload.get("task") == "cost":
-        return cost(payload)
-    request = request_from_payload(payload)
-    landscape = json.loads(request.recipe.description)
-    x = math.log2(request.hyperparameters["learning_rate"])
-    key = request.key(FINGERPRINT)
-    _suffer(landscape, x, key)
+    if (answer := without_training(payload)) is not None:
+        return answer
+    message = TrialMessage.parse(payload)
+    if (refused := refusal(message, FINGERPRINT)) is not None:
+        return TrialResult(key=message.key, refused=refused).payload()
+    landscape = json.loads(message.recipe.description)
+    x = math.log2(message.hyperparameters["learning_rate"])
+    _suffer(landscape, x, message.key)
     time.sleep(landscape.get("seconds", 0.0))
     if "log" in landscape:
         with open(landscape["log"], "a", encoding="utf-8") as log:
-            log.write(f"{key}\n")
-    loss = _loss(request, landscape, x)
+            log.write(f"{message.key}\n")
+    loss = _loss(message.spec, landscape, x)
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
-    trial = Trial(key, request.size, request.hyperparameters, request.seed, state, loss, flops=TRIAL_FLOPS, seconds=0.5)
-    return trial_to_dict(_with_curve(trial, payload.get("rungs", ())) if landscape.get("curve") else trial)
+    trial = Trial(
+        message.key, message.size, message.hyperparameters, message.seed, state, loss, flops=TRIAL_FLOPS, seconds=0.5
+    )
+    return TrialResult.of(trial).payload()
 
 
-def _with_curve(trial: Trial, rungs: Sequence[tuple[int, float]]) -> Trial:
-    """The trial with training losses over ten steps, stopped at the first rung above whose limit it is."""
-    curve = tuple((step, trial.loss + 0.2 * (10 - step)) for step in range(1, 11))
-    for step, limit in rungs:
-        if curve[step - 1][1] > limit:
-            reason = {"stopped": f"after step {step} of 10: the training loss was above {limit:.4f} nats at this rung"}
-            spent = trial.flops * step / 10
-            return replace(
-                trial, state=TrialState.STOPPED, loss=math.inf, curve=curve[:step], flops=spent, provenance=reason
-            )
-    return replace(trial, curve=curve)
+def without_training(payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a worker answers to tasks that train nothing: FLOPs and readings; None for other tasks."""
+    if payload["task"] == "cost":
+        return cost(payload)
+    return {"readings": readings(payload)} if payload["task"] == "readings" else None
+
+
+def readings(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A table, one matrix per layer and a readout at every size, as the real worker would say it."""
+    base, _ = payload["base"]
+    return [
+        {
+            "reading": {
+                "parameters": [
+                    _parameter("embedding", "embedding", (256, width), (1, width), (1, base)),
+                    *(
+                        _parameter(f"layers.{layer}", "hidden weight", (width, width), (width, width), (base, base))
+                        for layer in range(depth)
+                    ),
+                    _parameter("readout", "readout", (256, width), (width, 256), (base, 256)),
+                ],
+                "multiplied": [],
+            }
+        }
+        for width, depth in payload["sizes"]
+    ]
+
+
+def _parameter(
+    name: str, role: str, shape: tuple[int, int], fans: tuple[int, int], base_fans: tuple[int, int]
+) -> dict[str, Any]:
+    parameter = Parameter(name, shape, Role(role), *fans, *base_fans, False, False, "normal", "said so")
+    return dataclasses.asdict(parameter)
 
 
 def cost(payload: Mapping[str, Any]) -> dict[str, Any]:

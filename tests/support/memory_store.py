@@ -3,7 +3,7 @@
 # ruff: noqa: D102 (the Protocol says what each method does)
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,6 +107,18 @@ class MemoryStore:
 
     def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
         self._memory.planned[self._digest, size] = (*self.planned(size), *points)
+
+    def count_unadopted(self, experiment: str) -> int:
+        return sum(digest == experiment for digest, _, _ in self._memory.finished.values())
+
+    def adopt(self, experiment: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
+        left = 0
+        for digest, phase, trial in tuple(self._memory.finished.values()):
+            key = new_key(trial) if digest == experiment else None
+            if key is not None:
+                self._memory.finished[key] = (self._digest, phase, replace(trial, key=key))
+            left += digest == experiment and key is None
+        return len(self.trials()), left
 
     def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:
         """Nobody looks at it with other tools."""

@@ -16,13 +16,13 @@ from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt, rotary_angles
 from hptransfer.models.mlp import Mlp
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings
+from tests.support.reading import read_module
 
 BASE_WIDTH, BASE_DEPTH = 64, 2
 CONTEXT = 16

@@ -11,6 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from hptransfer.execution.pool import TaskPool, WorkerPool
+
+
+def worker_pids(pool: TaskPool) -> tuple[int, ...]:
+    """Process ids of a local pool's workers that are running."""
+    assert isinstance(pool, WorkerPool)
+    return tuple(child.pid for child in pool._children if child.alive)
+
 
 def run(payload: dict[str, Any]) -> Any:
     """Does what `payload["do"]` names."""

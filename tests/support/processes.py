@@ -48,7 +48,7 @@ def rank_pids(count: int) -> list[int]:
         found = [
             int(pid)
             for pid, args in lines
-            if "-m hptransfer.trainers.torchrun" in args and "torch.distributed" not in args
+            if "-m hptransfer.trainers._torchrun" in args and "torch.distributed" not in args
         ]
         if len(found) >= count or time.monotonic() > deadline:
             if count:

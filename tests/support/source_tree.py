@@ -132,6 +132,20 @@ def entrances(each: Import) -> Iterator[tuple[str, str]]:
             yield package, parts[depth]
 
 
+def defined_in(package: str) -> set[str]:
+    """Names that a folder's `__init__` defines or imports at its top."""
+    found: set[str] = set()
+    for node in tree(package).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
 def wanted_from(package: str) -> list[str]:
     """What modules outside a folder import from it today, in alphabetical order."""
     every = (each for name in modules() for each in imports(name))
@@ -183,9 +197,12 @@ def short_argument_docs(name: str, words: int = 3) -> list[str]:
 def main() -> None:
     """Print, for every folder, the `__all__` that its users need today; with `--write`, write it."""
     for package in packages():
-        print(package, wanted_from(package))
-        if "--write" in sys.argv[1:] and list(offered(package)) != wanted_from(package):
-            offer(package, wanted_from(package))
+        # what the `__init__` itself defines and offers is not decided by imports of modules
+        own = [name for name in offered(package) if name in defined_in(package)]
+        wanted = sorted([*own, *wanted_from(package)])
+        print(package, wanted)
+        if "--write" in sys.argv[1:] and list(offered(package)) != wanted:
+            offer(package, wanted)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.rules import Family
+from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers
+from tests.support.reading import read_module
 
 WIDTHS = (64, 128, 256, 512)
 SEEDS = (0, 1, 2)
@@ -58,7 +58,7 @@ def parameters(width: int) -> tuple:  # type: ignore[type-arg]  # of Parameter
 
 
 def planned(
-    name: str, family: Family, width: int, gauge: Gauge = "multipliers", options: Options | None = None
+    name: str, family: OptimizerFamily, width: int, gauge: Gauge = "multipliers", options: Options | None = None
 ) -> Plan:
     """The MLP's plan at a width."""
     return plan(
@@ -97,7 +97,7 @@ def slopes(measure: Callable[[int, int], Mapping[str, float]]) -> dict[str, floa
 
 
 def step_exponents(
-    name: str, family: Family, options: Options | None = None, rate: Callable[[int], float] = lambda _: 1.0
+    name: str, family: OptimizerFamily, options: Options | None = None, rate: Callable[[int], float] = lambda _: 1.0
 ) -> list[float]:
     """Exponents of ||dW||_2 / sqrt(fan_out/fan_in) after one step, W with its multiplier; `rate` breaks the rule."""
 
@@ -139,7 +139,7 @@ def spectral_norm(matrix: Tensor, seed: int) -> float:
 FLAT = (0.0, 0.0, 0.0)
 
 
-STEPS: Mapping[tuple[str, Family], tuple[float, float, float]] = {
+STEPS: Mapping[tuple[str, OptimizerFamily], tuple[float, float, float]] = {
     ("standard", "adam"): (0.0, 1.0, 1.0),
     ("standard", "sign"): (0.0, 1.0, 1.0),
     ("standard", "sgd"): (-0.5, 0.5, 1.0),

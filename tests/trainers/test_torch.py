@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,33 +12,13 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
-from hptransfer.trainers.torch import run_coordinates, run_noise_scale, run_sharpness, run_trial
-from hptransfer.trials.spec import TrialSpec, request_from_payload
+from hptransfer.trainers._tasks import run_trial
+from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
+from hptransfer.trials.messages import CoordinatesMessage, MeasurementMessage, TrialMessage, TrialResult
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState, trial_from_dict
-
-ROOT = Path()
-
-
-def recipe(**sections: Mapping[str, Any]) -> Recipe:
-    """A recipe for a tiny MLP; a section given replaces these values in it."""
-    document: dict[str, Any] = {
-        "name": "tiny",
-        "model": {"kind": "mlp", "context": 4, "embedding": 4},
-        "data": {"kind": "stdlib-text"},
-        "training": {"steps": 5, "batch_size": 8, "evaluation_batches": 2},
-        "parameterization": {"name": "mup"},
-        "sizes": {"base": {"width": 16, "depth": 2}, "widths": [16], "target": {"width": 64, "depth": 2}},
-        "tune": {"space": {"learning_rate": {"low": 1e-4, "high": 1.0}}},
-    }
-    for name, values in sections.items():
-        document[name] = {key: value for key, value in (document.get(name, {}) | values).items() if value is not None}
-    return Recipe.model_validate_json(json.dumps(document))
-
-
-def request(recipe_: Recipe | None = None, seed: int = 0, width: int = 16, **hyperparameters: float) -> TrialSpec:
-    """A request at depth 2."""
-    wanted = recipe_ or recipe()
-    return TrialSpec(wanted, ROOT, wanted.size(width, 2), hyperparameters, seed)
+from tests.support.identities import trained
+from tests.support.tiny import ROOT, recipe, request
 
 
 def through_json(payload: Mapping[str, Any]) -> Any:
@@ -70,85 +47,20 @@ def test_a_request_survives_its_payload() -> None:
     """Payload, JSON and back give an equal request, so the worker trains what was asked for."""
     first = request(recipe(training={"clip": 1.0}), seed=3, width=32, learning_rate=2.0**-7.5)
 
-    assert request_from_payload(through_json(first.payload())) == first
-
-
-def test_what_determines_a_run_is_in_its_key() -> None:
-    """Any change to model, data, training, parameterization, base, size, hyperparameters or seed is another run."""
-    requests = [
-        request(),
-        request(recipe(model={"context": 5})),
-        request(recipe(data={"validation_fraction": 0.2})),
-        request(recipe(training={"schedule": "cosine"})),
-        request(recipe(training={"clip": 1.0})),
-        request(recipe(training={"evaluation_batches": 3})),
-        request(recipe(training={"steps": 6})),
-        request(recipe(parameterization={"name": "standard"})),
-        request(recipe(sizes={"base": {"width": 32, "depth": 2}})),
-        request(width=32),
-        request(seed=1),
-        request(learning_rate=0.0040001),
-        request(warmup=0.2),
-    ]
-
-    keys = [one.key("data") for one in requests] + [request().key("other data")]
-
-    assert len(set(keys)) == len(keys)
-
-
-def test_what_does_not_determine_a_run_is_not_in_its_key() -> None:
-    """Name, search, criteria, target and folder do not change what is trained, so trials are reused across them."""
-    other = recipe(
-        tune={"trials": 99, "space": {"warmup": {"low": 0.1, "high": 0.5, "scale": "linear"}}},
-        check={"octaves": 3.0},
-        sizes={"widths": [16, 32], "target": {"width": 4096, "depth": 2}},
-        # the recipe's own learning rate is a hyperparameter, and the request names another
-        training={"learning_rate": 0.5},
-    )
-    elsewhere = TrialSpec(other, Path("elsewhere"), other.size(16, 2), {"learning_rate": 0.1}, 0)
-
-    assert elsewhere.key("data") == request(learning_rate=0.1).key("data")
-
-
-def test_keys_survive_new_hyperparameters() -> None:
-    """Keys as computed before multipliers of roles existed: nothing that was trained then is trained again."""
-    plain = request()
-    document = recipe(training={"batch_size": 64, "evaluation_batches": 16, "optimizer": "sgd"}).model_dump(mode="json")
-    document["model"] = {"kind": "factory", "factory": "models:build"}
-    own = Recipe.model_validate_json(json.dumps(document))
-    theirs = TrialSpec(own, ROOT, own.size(32, 4), {"learning_rate": 0.5, "weight_decay": 0.25}, 3)
-
-    assert plain.key("data") == "dbcd3e3c10898113fc7f1579f2164be3e8591190089d5012de63bf72df45afbd"
-    assert theirs.key("data") == "64d15157bf345765f65168f2c8775a5cdd1182f91a2b39b02503f01a4e735483"
-    fixed = request(recipe(training={"multipliers": {"readout_init": 2.0}}))
-    assert fixed.key("data") == request(readout_init=2.0).key("data") != plain.key("data")
-    assert request(readout_init=1.0).key("data") == plain.key("data")
-
-
-def test_keys_do_not_depend_on_the_process() -> None:
-    """Another process, with another hash seed, computes the same key: a resumed run finds its trials."""
-    payload = json.dumps(request(learning_rate=2.0**-7).payload())
-    program = (
-        "import json, sys; from hptransfer.trainers.torch import request_from_payload; "
-        "print(request_from_payload(json.loads(sys.argv[1])).key('data'))"
-    )
-
-    there = subprocess.run([sys.executable, "-c", program, payload], capture_output=True, text=True, check=True)
-
-    assert there.stdout.strip() == request(learning_rate=2.0**-7).key("data")
+    assert TrialMessage.parse(through_json(TrialMessage.of(first, "k").payload())).spec == first
 
 
 def test_a_trial_is_complete_and_says_where_it_comes_from() -> None:
     """The worker's answer is JSON and reads back as a trial with cost, curve and provenance."""
     wanted = request()
 
-    trial = trial_from_dict(through_json(run_trial(through_json(wanted.payload()))))
+    trial = TrialResult.parse(through_json(run_trial(through_json(TrialMessage.of(wanted, "k").payload())))).finished()
 
     assert trial.state is TrialState.COMPLETE
     assert 3 < trial.loss < 6
     assert trial.size == wanted.size
     assert trial.hyperparameters == wanted.hyperparameters
-    assert trial.key == wanted.key(trial.provenance["data"])
+    assert trial.key == "k"
     assert {"hptransfer", "torch", "python", "device"} <= set(trial.provenance)
     # 6 * (16 * 16 + 16 * 16 + 16 * 256) weights * 8 examples * 5 steps
     assert trial.flops == 6 * 4608 * 40
@@ -157,7 +69,7 @@ def test_a_trial_is_complete_and_says_where_it_comes_from() -> None:
 
 def test_the_same_request_gives_the_same_loss_and_another_seed_another() -> None:
     """Init and data order follow from the seed alone."""
-    first, again, other = (run_trial(request(seed=seed).payload())["loss"] for seed in (1, 1, 2))
+    first, again, other = (trained(request(seed=seed))["loss"] for seed in (1, 1, 2))
 
     assert first == again
     assert first != other
@@ -165,7 +77,7 @@ def test_the_same_request_gives_the_same_loss_and_another_seed_another() -> None
 
 def test_a_diverged_trial_has_a_null_loss() -> None:
     """Divergence travels as JSON and reads back as an infinite loss."""
-    answer = through_json(run_trial(request(recipe(training={"schedule": "constant"}), learning_rate=1e4).payload()))
+    answer = through_json(trained(request(recipe(training={"schedule": "constant"}), learning_rate=1e4)))
 
     assert answer["loss"] is None
     assert trial_from_dict(answer).state is TrialState.DIVERGED
@@ -174,7 +86,7 @@ def test_a_diverged_trial_has_a_null_loss() -> None:
 
 def test_the_first_training_loss_is_common_to_all_learning_rates() -> None:
     """Common random numbers: the same seed starts from the same draws and the same first batch."""
-    first, second = (run_trial(request(seed=5, learning_rate=rate).payload())["curve"][0] for rate in (0.001, 0.1))
+    first, second = (trained(request(seed=5, learning_rate=rate))["curve"][0] for rate in (0.001, 0.1))
 
     assert first == second
 
@@ -182,7 +94,7 @@ def test_the_first_training_loss_is_common_to_all_learning_rates() -> None:
 def test_a_decoder_trains() -> None:
     """The other built-in model and parameterization take the same road, depth rules included."""
     wanted = gpt_recipe()
-    trial = trial_from_dict(run_trial(TrialSpec(wanted, ROOT, wanted.size(32, 4), {}, 0).payload()))
+    trial = trial_from_dict(trained(TrialSpec(wanted, ROOT, wanted.size(32, 4), {}, 0)))
 
     assert trial.state is TrialState.COMPLETE
     assert trial.size.tokens == 5 * 8 * 8
@@ -199,7 +111,7 @@ def gpt_recipe() -> Recipe:
 
 def test_coordinates_of_every_layer_and_step() -> None:
     """The coordinate check's payload measures each layer at the recipe's steps."""
-    answer = through_json(run_coordinates(through_json(request().coordinates_payload())))
+    answer = through_json(run_coordinates(through_json(CoordinatesMessage.of(request()).payload())))
 
     assert (answer["size"]["width"], answer["seed"]) == (16, 0)
     assert {(row["layer"], row["step"]) for row in answer["layers"]} == {
@@ -217,16 +129,19 @@ def test_linearisation_of_every_block() -> None:
     )
     asked = TrialSpec(deep, ROOT, deep.size(16, 2), {}, 0)
 
-    answer = through_json(run_coordinates(through_json(asked.coordinates_payload(linearisation=True))))
+    answer = through_json(run_coordinates(through_json(CoordinatesMessage.of(asked, linearisation=True).payload())))
 
     assert set(answer["linearisation"]) == {"blocks.0", "blocks.1"}
     assert all(value > 0 for value in answer["linearisation"].values())
-    assert "linearisation" not in run_coordinates(asked.coordinates_payload())
+    assert "linearisation" not in run_coordinates(CoordinatesMessage.of(asked).payload())
 
 
 def test_sharpness_of_a_trained_model() -> None:
     """A positive number, the same for the same request."""
-    first, second = (through_json(run_sharpness(through_json(request().payload()))) for _ in range(2))
+    first, second = (
+        through_json(run_sharpness(through_json(MeasurementMessage.of("sharpness", request()).payload())))
+        for _ in range(2)
+    )
 
     assert first == second
     assert first["sharpness"] > 0
@@ -235,7 +150,10 @@ def test_sharpness_of_a_trained_model() -> None:
 
 def test_noise_scale_of_a_trained_model() -> None:
     """Three moments of eight pairs at the request's batch, the same for the same request."""
-    first, second = (through_json(run_noise_scale(through_json(request().payload()))) for _ in range(2))
+    first, second = (
+        through_json(run_noise_scale(through_json(MeasurementMessage.of("noise_scale", request()).payload())))
+        for _ in range(2)
+    )
 
     assert first == second
     assert [len(moment["pairs"]) for moment in first["moments"]] == [8, 8, 8]
@@ -261,7 +179,7 @@ def slope(parameterization: str, kind: str, step: int) -> float:
     for index, width in enumerate(widths.tolist()):
         for seed in (0, 1):
             asked = TrialSpec(wanted, ROOT, wanted.size(width, 3), {"learning_rate": 2.0**-6}, seed)
-            layers = run_coordinates(asked.payload() | {"steps": [step]})["layers"]
+            layers = run_coordinates(CoordinatesMessage.of(asked, steps=[step]).payload())["layers"]
             changes[index] += np.mean([math.log2(row["change"]) for row in layers if row["kind"] == kind])
     return float(np.polyfit(np.log2(widths), changes / 2, 1)[0])
 

@@ -16,9 +16,11 @@ from hptransfer.errors import RecipeError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
-from hptransfer.trainers.torch import run_trial
-from hptransfer.trainers.torchrun import failure
+from hptransfer.trainers._tasks import run_trial
+from hptransfer.trainers._torchrun import failure
+from hptransfer.trials.messages import ENTRY, TrialMessage
 from hptransfer.trials.spec import TrialSpec
+from tests.support.identities import key
 from tests.support.processes import rank_pids
 
 RECIPE = """\
@@ -40,7 +42,7 @@ def payload(folder: Path, processes: int, *, kind: str = "mlp", batch: int = 8, 
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(kind=kind, batch=batch, steps=steps, processes=processes))
     recipe = load_recipe(path).recipe
-    return TrialSpec(recipe, folder, recipe.size(64, 2), {"learning_rate": 0.01}, 0).payload()
+    return TrialMessage.of(TrialSpec(recipe, folder, recipe.size(64, 2), {"learning_rate": 0.01}, 0), "k").payload()
 
 
 def test_processes_are_no_part_of_a_trial(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_processes_are_no_part_of_a_trial(tmp_path: Path) -> None:
         payload(tmp_path, processes)
         loaded = load_recipe(tmp_path / "recipe.yaml")
         request = TrialSpec(loaded.recipe, tmp_path, loaded.recipe.size(64, 2), {}, 0)
-        keys.add(request.key("f"))
+        keys.add(key(request))
         hashes.add(loaded.hash)
 
     assert len(keys) == len(hashes) == 1
@@ -94,8 +96,8 @@ def test_the_first_cause_is_told(tmp_path: Path, said: str, told: str, expected:
 @pytest.mark.parametrize(("kind", "batch", "processes"), [("mlp", 8, 2), ("mlp", 7, 2), ("gpt", 6, 3)])
 def test_processes_together_give_the_loss_of_one(tmp_path: Path, kind: str, batch: int, processes: int) -> None:
     """Within rounding of float32 over 8 AdamW steps with clipping; also where the batch does not divide."""
-    alone = run_trial(payload(tmp_path, 1, kind=kind, batch=batch))
-    together = run_trial(payload(tmp_path, processes, kind=kind, batch=batch))
+    alone = run_trial(payload(tmp_path, 1, kind=kind, batch=batch))["trial"]
+    together = run_trial(payload(tmp_path, processes, kind=kind, batch=batch))["trial"]
 
     assert together["key"] == alone["key"]
     assert together["loss"] == pytest.approx(alone["loss"], rel=2e-5)
@@ -106,7 +108,7 @@ def test_processes_together_give_the_loss_of_one(tmp_path: Path, kind: str, batc
 @pytest.mark.slow
 def test_a_killed_process_costs_its_trial_and_the_next_one_runs(tmp_path: Path) -> None:
     """SIGKILL of one of two: the trial fails as killed, nobody is left behind, the worker goes on."""
-    with WorkerPool("hptransfer.trainers.tasks:work", 1) as pool:
+    with WorkerPool(ENTRY, 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
         killer = threading.Thread(target=lambda: os.kill(rank_pids(2)[0], signal.SIGKILL))
         killer.start()
@@ -125,7 +127,7 @@ def test_a_killed_process_costs_its_trial_and_the_next_one_runs(tmp_path: Path) 
 @pytest.mark.slow
 def test_processes_do_not_outlive_their_worker(tmp_path: Path) -> None:
     """A worker that is killed, for example over its time limit, takes torchrun and its processes along."""
-    with WorkerPool("hptransfer.trainers.tasks:work", 1) as pool:
+    with WorkerPool(ENTRY, 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
         pool.next_result(1)
         rank_pids(2)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.models.gpt import Gpt
-from hptransfer.training.coordinates import activations, finite_rms, layer_kind, measure_coordinates, random_share
+from hptransfer.training.coordinates import finite_rms, layer_kind, measure_coordinates, probe, random_share
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings
 
@@ -141,7 +141,7 @@ def test_hooks_are_removed(corpus: Corpus) -> None:
     """A measured model keeps no hooks and goes back to training mode."""
     module = Scores()
 
-    outputs = activations(module, corpus.batch(0, 0, 3, 2), {"readout": "logits"})
+    outputs = probe(module, corpus.batch(0, 0, 3, 2), {"readout": "logits"}).outputs
 
     assert list(outputs) == ["readout"]
     assert outputs["readout"].shape == (3, 256)

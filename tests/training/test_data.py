@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from hptransfer.data.text import TextFiles
 from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import TextFiles
 from hptransfer.training.data import Corpus, load_corpus
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
@@ -16,6 +15,7 @@ from hptransfer.sizes import Size
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, training_losses
 from tests.support.mistakes import VALUES, mlp
+from tests.support.reading import read_module
 
 STEPS = 400
 

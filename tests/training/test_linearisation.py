@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from hptransfer.diagnostics.linearization import LazinessReport, judge_laziness
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
@@ -21,6 +20,7 @@ from hptransfer.training.data import Corpus
 from hptransfer.training.linearisation import measure_linearisation
 from hptransfer.training.loop import TrainingSettings
 from tests.support.mistakes import CONTEXT, VALUES, gpt
+from tests.support.reading import read_module
 
 
 class Product(nn.Module):

@@ -10,9 +10,9 @@ import pytest
 
 from hptransfer.errors import RecipeError, UsageError
 from hptransfer.testing.losses import LossConformance
-from hptransfer.trainers.torch import run_trial
 from hptransfer.training.losses.base import LOSSES, NO_UNIT, find_loss
 from hptransfer.trials.spec import TrialSpec
+from tests.support import identities
 from tests.support.recipe_texts import MLP, edited, load_text
 
 OWN = "tests.support.own_losses:brier"
@@ -32,8 +32,7 @@ def trained(tmp_path: Path, loss: str | None) -> dict[str, object]:
     """What a worker answers for one trial of a recipe with this loss."""
     recipe = load_text(tmp_path, with_loss(loss)).recipe
     size = recipe.size(16, 2, tokens=64 * 20)
-    payload = TrialSpec(recipe, tmp_path, size, {}, 0).payload()
-    answer: dict[str, object] = json.loads(json.dumps(run_trial(json.loads(json.dumps(payload)))))
+    answer: dict[str, object] = json.loads(json.dumps(identities.trained(TrialSpec(recipe, tmp_path, size, {}, 0))))
     return answer
 
 
@@ -43,6 +42,26 @@ def test_a_users_own_loss_trains_a_trial(tmp_path: Path) -> None:
 
     assert answer["state"] == "complete"
     assert float(str(answer["loss"])) < 255 / 256
+
+
+def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entry points, as pip leaves them: both names in a recipe, from validation to the trial."""
+    installed = tmp_path / "site" / "own_plugin-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        f"[hptransfer.losses]\nbrier = {OWN}\n[hptransfer.data_sources]\nrepeated = tests.support.own_data:repeated\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (tmp_path / "more.txt").write_text("")
+    data = ("{kind: stdlib-text}", "{kind: repeated, arguments: {word: 'word ', file: more.txt}}")
+    recipe = load_text(tmp_path, edited(with_loss("brier"), data)).recipe
+    size = recipe.size(16, 2, tokens=64 * 20)
+
+    answer = identities.trained(TrialSpec(recipe, tmp_path, size, {}, 0))
+
+    assert answer["state"] == "complete"
+    assert answer["loss"] < 255 / 256
 
 
 def test_a_loss_in_bits_is_that_in_nats_by_log_2(tmp_path: Path) -> None:

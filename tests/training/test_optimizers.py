@@ -8,8 +8,3 @@ from hptransfer.training.optimizers.base import OPTIMIZERS
 for _name in OPTIMIZERS.built_in:
     globals()[f"Test_{_name}"] = type(f"Test_{_name}", (OptimizerConformance,), {"name": _name})
 del OptimizerConformance
-
-
-def test_what_ships() -> None:
-    """Lion and Muon have rules and can be planned, but are not trained here yet."""
-    assert OPTIMIZERS.names == ("adamw", "sgd")

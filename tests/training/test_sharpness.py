@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness
 from hptransfer.models.applied_plan import AppliedPlan
-from hptransfer.models.shape_reading import read_module
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
@@ -21,6 +20,7 @@ from hptransfer.training.loop import TrainingSettings, build_optimizer
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.sharpness import effective_rates, hessian_product, measure_sharpness, top_eigenvalue
 from tests.support.mistakes import CONTEXT, VALUES, gpt, mlp
+from tests.support.reading import read_module
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hptransfer.statistics.curve import draw_curves
+from hptransfer.statistics.curve import sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point, average_seeds
 from hptransfer.transfer.judge import judge_axis
-from hptransfer.transfer.transfer_rate import Speed, speed_of
+from hptransfer.transfer.verdict import Speed, speed_of
 from tests.support.oracles import DeepLinearStep, LinearRegressionSgd, ShallowLinearNet, exact_optimum
 from tests.support.synthetic_ladders import trial
 
@@ -30,7 +30,7 @@ def _sweep(net: DeepLinearStep, seeds: int) -> list[Point]:
 
 
 def _drift(sweeps: dict[int, list[Point]]) -> Interval:
-    drawn = draw_curves([average_seeds(points) for points in sweeps.values()], doublings=[*map(math.log2, sweeps)])
+    drawn = sample_curves([average_seeds(points) for points in sweeps.values()], doublings=[*map(math.log2, sweeps)])
     return drift_per_doubling([KnownOptimum.of(n, d) for n, d in zip(sweeps, drawn, strict=True) if d is not None])
 
 

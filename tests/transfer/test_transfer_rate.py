@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.transfer_rate import Speed, speed_of
+from hptransfer.transfer.verdict import Speed, speed_of
 
 
 @pytest.mark.parametrize(

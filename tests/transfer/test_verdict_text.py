@@ -13,7 +13,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.transfer.verdict_text import limits_of, settle_by
+from hptransfer.transfer.verdict_text import evidence_limits, next_steps
 
 _INF = math.inf
 _OPTIMUM = Optimum(
@@ -59,7 +59,7 @@ _REGRETS = (
 @pytest.mark.parametrize("edge", [{}, {"edge": "low", "low": -_INF}, {"edge": "high", "high": _INF}])
 def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, Any]) -> None:
     """Open and infinite intervals once overflowed a number of seeds; there is a sentence for every one."""
-    advice = settle_by(_ladder(drift, regret, **edge))
+    advice = next_steps(_ladder(drift, regret, **edge))
     assert advice.endswith(".")
     assert "inf" not in advice
     assert "nan" not in advice
@@ -67,28 +67,28 @@ def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge:
 
 def test_an_edge_is_extended_before_seeds_are_added() -> None:
     """More seeds tell nothing about an optimum beyond the grid."""
-    advice = settle_by(_ladder(Interval(-0.1, -_INF, 0.2), Interval(0.001, 0, _INF), edge="low", low=-_INF))
+    advice = next_steps(_ladder(Interval(-0.1, -_INF, 0.2), Interval(0.001, 0, _INF), edge="low", low=-_INF))
     assert "smaller values at width 512" in advice
     assert "seeds per value" not in advice
 
 
 def test_a_value_that_was_not_sampled_is_to_be_run() -> None:
     """Where nothing is known at the transferred value, that run settles it, not more seeds elsewhere."""
-    advice = settle_by(_ladder(Interval(0, -0.1, 0.1), Interval(_INF, 0, _INF)))
+    advice = next_steps(_ladder(Interval(0, -0.1, 0.1), Interval(_INF, 0, _INF)))
     assert "learning_rate 0.00391 itself at width 512" in advice
     assert "seeds per value" not in advice
 
 
 def test_the_number_of_seeds_shrinks_the_interval_enough() -> None:
     """Half width 0.3 must fall to 0.15: four times the two seeds."""
-    assert "about 8 seeds per value" in settle_by(_ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))).lower()
+    assert "about 8 seeds per value" in next_steps(_ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))).lower()
 
 
 def test_a_loss_that_fell_to_a_tenth_is_memorised() -> None:
     """Trap 2: a training loss near 0 makes every ratio to it meaningless; 0.2 against 3 is 6.7%."""
     settled = Interval(0, -0.1, 0.1), Interval(0, 0, 0.001)
-    assert any("memorised" in limit for limit in limits_of(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
-    assert not any("memorised" in limit for limit in limits_of(_ladder(*settled)))
+    assert any("memorised" in limit for limit in evidence_limits(_ladder(*settled, losses=(3.0, 2.0, 1.0, 0.2))))
+    assert not any("memorised" in limit for limit in evidence_limits(_ladder(*settled)))
 
 
 def test_more_seeds_are_priced() -> None:
@@ -96,12 +96,12 @@ def test_more_seeds_are_priced() -> None:
     ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
     points = tuple(Point(x, seed, 3.0, flops=1e9) for x in (-8.0, -7.0) for seed in range(2))
     priced = replace(ladder, sizes=tuple(replace(size, points=points) for size in ladder.sizes))
-    assert settle_by(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
+    assert next_steps(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
 
 
 def test_the_regret_decides_the_number_of_seeds_where_it_is_what_is_open() -> None:
     """Half width 0.15% must fall to the 0.1% between estimate and bound: 1.5^2 times the two seeds, rounded up."""
-    advice = settle_by(_ladder(Interval(0, -0.1, 0.1), Interval(0.0015, 0.0005, 0.0035)))
+    advice = next_steps(_ladder(Interval(0, -0.1, 0.1), Interval(0.0015, 0.0005, 0.0035)))
 
     assert "about 5 seeds per value instead of 2" in advice.lower()
 
@@ -110,7 +110,7 @@ def test_a_ladder_that_is_too_short_gets_another_size() -> None:
     """Four sizes, but over 4x only."""
     ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
     short = tuple(replace(size, value=value) for size, value in zip(ladder.sizes, (64, 96, 128, 256), strict=True))
-    advice = settle_by(replace(ladder, sizes=short))
+    advice = next_steps(replace(ladder, sizes=short))
 
     assert "add 1 size so that the ladder spans at least 8x in width" in advice.lower()
 
@@ -120,9 +120,9 @@ def test_limits_are_named_where_they_apply_and_nowhere_else() -> None:
     ladder = _ladder(Interval(0, -0.1, 0.1), Interval(0, 0, 0.001))
     without = replace(ladder, reference=32)
 
-    assert limits_of(ladder) == ()
-    assert limits_of(ladder, growth=Interval(0.1, 0.05, 0.15)) == ()
-    assert limits_of(without) == ("The ladder has no runs at the proxy's own width 32.",)
-    assert [limit.split(",")[0] for limit in limits_of(ladder, growth=Interval(0.5, 0.3, 0.7))] == [
+    assert evidence_limits(ladder) == ()
+    assert evidence_limits(ladder, growth=Interval(0.1, 0.05, 0.15)) == ()
+    assert evidence_limits(without) == ("The ladder has no runs at the proxy's own width 32.",)
+    assert [limit.split(",")[0] for limit in evidence_limits(ladder, growth=Interval(0.5, 0.3, 0.7))] == [
         "The larger the width"
     ]

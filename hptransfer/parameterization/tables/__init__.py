@@ -12,13 +12,11 @@ from types import MappingProxyType
 from typing import Protocol
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.rules import Family, Table
+from hptransfer.parameterization.rules import OptimizerFamily, RuleTable
 from hptransfer.parameterization.tables import complete_d_p, depth, everett, muon, mup, spectral, standard, u_mup
 
-__all__ = ["provenance"]
-
 #: (name, optimizer family) -> table
-TABLES: Mapping[tuple[str, Family], Table] = MappingProxyType(
+TABLES: Mapping[tuple[str, OptimizerFamily], RuleTable] = MappingProxyType(
     {
         (table.name, table.family): table
         for module in (standard, everett, mup, spectral, depth, complete_d_p, u_mup, muon)
@@ -26,8 +24,11 @@ TABLES: Mapping[tuple[str, Family], Table] = MappingProxyType(
     }
 )
 
+#: names of the parameterizations, in the order of the tables
+PARAMETERIZATIONS: tuple[str, ...] = tuple(dict.fromkeys(name for name, _ in TABLES))
+
 #: optimizer, as recipes and `plan` say it -> the family whose rules it follows
-FAMILIES: Mapping[str, Family] = MappingProxyType(
+FAMILIES: Mapping[str, OptimizerFamily] = MappingProxyType(
     {
         "adamw": "adam",
         "adam": "adam",
@@ -58,14 +59,23 @@ class ParameterizationSpec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parameterization:
-    """A chosen parameterization, for callers without a recipe."""
+    """A chosen parameterization, for callers without a recipe.
+
+    Attributes:
+        name: name of the parameterization, a name in `TABLES`.
+        alpha: exponent of residual branches; None takes the table's default.
+    """
 
     name: str
     alpha: float | None = None
 
 
-def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[Table, float]:
+def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, float]:
     """The table of a parameterization for an optimizer, and the alpha to use (0 where the table has none).
+
+    Args:
+        spec: name and alpha of the parameterization.
+        optimizer: name of the optimizer, a key of `FAMILIES`.
 
     Raises:
         UsageError: an unknown name or optimizer, a combination that no source covers, or an alpha outside the table's
@@ -96,10 +106,9 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[Table, float
     return table, alpha
 
 
-def _unknown(name: str, optimizer: str, family: Family) -> UsageError:
-    names = list(dict.fromkeys(known for known, _ in TABLES))
-    if name not in names:
-        return UsageError(f"the parameterization must be one of {', '.join(names)}", received=name)
+def _unknown(name: str, optimizer: str, family: OptimizerFamily) -> UsageError:
+    if name not in PARAMETERIZATIONS:
+        return UsageError(f"the parameterization must be one of {', '.join(PARAMETERIZATIONS)}", received=name)
     families = {of for known, of in TABLES if known == name}
     optimizers = [known for known, of in FAMILIES.items() if of in families]
     others = [known for known, of in TABLES if of == family]

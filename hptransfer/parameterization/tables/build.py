@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, Family, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Alpha, Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
 
 #: the columns of every row
 ROLES = (
@@ -46,7 +46,7 @@ def gradient_of(form: str) -> Source:
     return Source("derived", f"gradient size in the form of {form}", "measured by tests/parameterization")
 
 
-#: a table's choices that are not its defaults, or stand for them: (quantity, choice) -> rules
+#: a table's choices that are not its defaults, or name them: (quantity, choice) -> rules
 Choices = Mapping[tuple[Quantity, str], Iterable[Rule]]
 
 
@@ -86,7 +86,7 @@ _SQRT = Source("arXiv 2510.15262", "weight decay of matrices", "sqrt(width); vec
 _INVERSE = Source("arXiv 2512.05620", "independent weight decay", "1/width")
 
 
-def decay_choices(constant: Iterable[Rule], family: Family) -> Choices:
+def decay_choices(constant: Iterable[Rule], family: OptimizerFamily) -> Choices:
     """Every known answer to how weight decay scales, for a table whose published answer is `constant`.
 
     The family "sgd" couples decay to the learning rate (L2) and "adafactor" moves weights relative to their size; for
@@ -133,7 +133,7 @@ def eps_choices(roles: Iterable[Role], **known: Iterable[Rule]) -> Choices:
 
 def table(
     name: str,
-    family: Family,
+    family: OptimizerFamily,
     *parts: Iterable[Rule],
     choices: Choices,
     defaults: Options,
@@ -142,7 +142,7 @@ def table(
     alpha: Alpha | None = None,
     absolute: bool = False,
     remarks: tuple[str, ...] = (),
-) -> Table:
+) -> RuleTable:
     """Put rows together; quantities with named choices take the default one."""
     columns = {key: {rule.role: rule for rule in rules} for key, rules in choices.items()}
     chosen = {
@@ -154,7 +154,7 @@ def table(
     for (quantity, choice), column in columns.items():
         if chosen[quantity] == choice:
             rules.update({(role, quantity): rule for role, rule in column.items()})
-    return Table(
+    return RuleTable(
         name=name,
         family=family,
         rules=MappingProxyType(rules),
@@ -172,7 +172,7 @@ ADAM_DEFAULTS = Options(weight_decay="constant", eps="gradient", batch_rule="non
 DEFAULTS = Options(weight_decay="constant", batch_rule="none")
 
 
-def sign_from(adam: Table) -> Table:
+def sign_from(adam: RuleTable) -> RuleTable:
     """The table for sign updates (Lion): those of Adam, which for large gradients has the same size per entry.
 
     Derived: both move every entry by about the learning rate whatever the gradient's size, and only Adam has an eps.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Exponents, Quantity, Source, Table
+from hptransfer.parameterization.rules import Exponents, Quantity, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEPTH,
@@ -64,7 +64,7 @@ _EPS_GRADIENT = tuple(
     for source in [gradient_of("Table 3, with the paper's batch and duration")]
 )
 
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     table(
         "complete-d-p",
         "adam",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Alpha, Exponents, Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEFAULTS,
@@ -143,7 +143,7 @@ _DEPTH_MUP_ADAM = table(
     residual=_HALF_BRANCH,
     remarks=_DEPTH_MUP_REMARKS,
 )
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     _DEPTH_MUP_ADAM,
     sign_from(_DEPTH_MUP_ADAM),
     table(

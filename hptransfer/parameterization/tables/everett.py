@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hptransfer.parameterization.rules import Exponents, Family, Quantity, Source, Table
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAFACTOR_REMARKS,
     ADAM_DEFAULTS,
@@ -25,10 +25,10 @@ from hptransfer.parameterization.tables.build import (
 
 # The order of the columns: embedding, hidden weight, hidden vector, outer vector, readout, readout bias.
 
-_OTHERS: tuple[Family, ...] = ("sgd", "adafactor")
+_OTHERS: tuple[OptimizerFamily, ...] = ("sgd", "adafactor")
 
 
-def _per_role(name: str, powers: dict[str, tuple[Exponents, ...]]) -> tuple[Table, ...]:
+def _per_role(name: str, powers: dict[str, tuple[Exponents, ...]]) -> tuple[RuleTable, ...]:
     rates = {
         family: row(
             Quantity.LEARNING_RATE, Source(EVERETT, f"{name}, full alignment", f"{label} exponents"), *powers[family]
@@ -95,4 +95,4 @@ _MEAN_FIELD = _per_role(
     },
 )
 
-TABLES: tuple[Table, ...] = (*_NTK, *_MEAN_FIELD)
+TABLES: tuple[RuleTable, ...] = (*_NTK, *_MEAN_FIELD)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Alpha, Exponents, Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables import depth, mup, spectral, standard
 from hptransfer.parameterization.tables.build import (
     DEPTH,
@@ -79,7 +79,7 @@ def _muon(
     residual: Rule | None = None,
     alpha: Alpha | None = None,
     remarks: tuple[str, ...] = (),
-) -> Table:
+) -> RuleTable:
     return table(
         name,
         "orthogonal",
@@ -95,7 +95,7 @@ def _muon(
 
 
 _HALF = replace(depth.BRANCH, exponents=DEPTH**-0.5, source=Source(depth.DEPTH_MUP, "Depth-muP", "branch multiplier"))
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     _muon("standard", standard.STANDARD_INIT, _rates(width=False), covers=frozenset()),
     _muon("mup", mup.MUP_INIT, _rates()),
     _muon("spectral", spectral.SPECTRAL_INIT, _rates()),

@@ -1,4 +1,4 @@
-"""muP for the width, in the form of Table 8 of Tensor Programs V; Tables 3 and 9 are gauges of it (gauge.py).
+"""muP for the width, in the form of Table 8 of Tensor Programs V; other forms are gauges of it (gauge.py).
 
 Every entry multiplies the value at the base size; m_in and m_out are the growth of a parameter's fan-in and fan-out.
 """
@@ -6,7 +6,7 @@ Every entry multiplies the value at the base size; m_in and m_out are the growth
 from __future__ import annotations
 
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Exponents, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Exponents, Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAFACTOR_REMARKS,
     ADAM_DEFAULTS,
@@ -99,7 +99,7 @@ MUP_ADAM = table(
     defaults=ADAM_DEFAULTS,
     remarks=_MUP_REMARKS,
 )
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     MUP_ADAM,
     sign_from(MUP_ADAM),
     table(

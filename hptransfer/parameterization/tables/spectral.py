@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hptransfer.parameterization.rules import Quantity, Source, Table
+from hptransfer.parameterization.rules import Quantity, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEFAULTS,
@@ -64,7 +64,7 @@ _ADAM = table(
     },
     defaults=ADAM_DEFAULTS,
 )
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     _ADAM,
     sign_from(_ADAM),
     table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Family, Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import OptimizerFamily, Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEFAULTS,
@@ -37,7 +37,7 @@ _SP_MULTIPLIER = same(Quantity.MULTIPLIER, Source(TP5, "Table 3", "no multiplier
 _SP_LR = same(Quantity.LEARNING_RATE, Source(TP5, "Table 3", "learning rate, SP values"), _SP_ROLES)
 _SP_DECAY = same(Quantity.WEIGHT_DECAY, Source(TP5, "Table 3", "the optimizer's one value in SP"), _SP_ROLES)
 _SP_EPS_GRADIENT = row(Quantity.EPS, gradient_of("SP"), OUT**-0.5, OUT**-0.5, OUT**-0.5, OUT**-0.5, ONE, ONE)
-_OTHERS: tuple[Family, ...] = ("sgd", "adafactor")
+_OTHERS: tuple[OptimizerFamily, ...] = ("sgd", "adafactor")
 _SP_REMARKS = (
     "one learning rate for all: its optimum falls with the width; muP-simple (arXiv 2309.14322) keeps this init and "
     "divides the matrices' rate by fan-in",
@@ -54,7 +54,7 @@ STANDARD_ADAM = table(
     covers=frozenset(),
     remarks=_SP_REMARKS,
 )
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     STANDARD_ADAM,
     sign_from(STANDARD_ADAM),
     *(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, Rule, Source, Table
+from hptransfer.parameterization.rules import Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables.build import (
     ADAM_DEFAULTS,
     DEPTH,
@@ -50,7 +48,7 @@ _BRANCH = Rule(
     Source(_CODE, "transformer_residual_scaling_rule", "both ratios 1, two branches per layer, stream not rescaled"),
 )
 
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[RuleTable, ...] = (
     table(
         "u-mup",
         "adam",
@@ -66,42 +64,6 @@ TABLES: tuple[Table, ...] = (
             "base-free: `learning_rate` is a weight's rate in units of its own std, near 1 rather than near 0.001",
             "unit-scaling also scales gradients in its backward pass, which no plan can do: with Adam that matters for "
             "eps only",
-            "residual_taus(...) gives the branch and stream weights of the paper's own residual form",
         ),
     ),
 )
-
-
-def residual_taus(
-    layers: int, *, residual_mult: float = 1.0, residual_attn_ratio: float = 1.0
-) -> Iterator[tuple[float, float]]:
-    """Weights (branch, stream) of every residual addition `branch * F(h) + stream * h` of a transformer, in order.
-
-    Attention and MLP branches alternate. With both ratios 1, the embedding, all attention and all MLP branches
-    contribute alike to the final stream, and in units of the embedding's stream every branch counts layers^-1/2, which
-    is what the table's branch multiplier is for models that add `h + F(h)`.
-
-    Args:
-        layers: transformer blocks, at least 1; each has two branches.
-        residual_mult: contribution of all branches relative to the embedding, positive.
-        residual_attn_ratio: contribution of attention relative to MLP branches, positive.
-
-    Yields:
-        One pair per branch, whose squares sum to 1.
-
-    Raises:
-        UsageError: a value out of range.
-    """
-    if layers < 1 or residual_mult <= 0 or residual_attn_ratio <= 0:
-        raise UsageError(
-            "`layers >= 1` and positive ratios must hold",
-            received=f"{layers}, {residual_mult:g}, {residual_attn_ratio:g}",
-        )
-    mlp = residual_mult * (2 / (1 + residual_attn_ratio**2)) ** 0.5
-    attention = residual_attn_ratio * mlp
-    stream = float(layers)  # variance of the embedding's part, in the units of the branches
-    for branch in range(2 * layers):
-        added = attention if branch % 2 == 0 else mlp
-        total = stream + added**2
-        yield added / total**0.5, (stream / total) ** 0.5
-        stream = total

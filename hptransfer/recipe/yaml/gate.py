@@ -37,7 +37,12 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an entry stands in the file: (line, column) of its key and of its value, both counted from 1."""
+    """Where an entry stands in the file: (line, column) of its key and of its value, both counted from 1.
+
+    Attributes:
+        key: (line, column) of the key, both from 1; for items of a list that of the item.
+        value: (line, column) of the value, both from 1.
+    """
 
     key: tuple[int, int]
     value: tuple[int, int]
@@ -60,12 +65,12 @@ class Document:
     unreadable: frozenset[KeyPath] = frozenset()
 
 
-def read_document(source: bytes, file: str) -> Document:
+def read_yaml(source: bytes, file: str) -> Document:
     """Read YAML bytes into plain data with positions.
 
     Args:
         source: the file's content; more than `source_text.MAX_BYTES` are refused.
-        file: name for messages.
+        file: name of the file, for messages alone; nothing is opened.
 
     Returns:
         The document. With faults its data is incomplete, but still good for finding further ones.

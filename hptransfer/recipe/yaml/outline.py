@@ -6,17 +6,18 @@ from collections.abc import Collection, Iterator
 from typing import get_args
 
 from hptransfer.hyperparameters import NAMES
+from hptransfer.recipe.registered import DATA_SOURCES
 from hptransfer.recipe.schema import (
+    DATA_SECTIONS,
+    OWN_KIND,
     FactoryModel,
     GptModel,
     HuggingFaceModel,
     MlpModel,
     Range,
     Recipe,
-    Section,
-    StdlibText,
-    TextFiles,
 )
+from hptransfer.recipe.sections import Section
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = NAMES
@@ -24,7 +25,7 @@ SEARCHABLE: tuple[str, ...] = NAMES
 #: sections whose keys depend on their `kind`
 KINDS: dict[str, dict[str, type[Section]]] = {
     "model": {"mlp": MlpModel, "gpt": GptModel, "factory": FactoryModel, "huggingface": HuggingFaceModel},
-    "data": {"stdlib-text": StdlibText, "text": TextFiles},
+    "data": dict(DATA_SECTIONS),
 }
 
 
@@ -63,12 +64,18 @@ def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
     for depth, part in enumerate(path):
         if depth == 0 and part in KINDS:
             kind = entry(data, (part, "kind"))
-            section = KINDS[part].get(kind) if isinstance(kind, str) else None
+            section = _section_of_kind(part, kind) if isinstance(kind, str) else None
         elif path[:2] == ("tune", "space"):
             return Range if len(path) == 3 else None
         else:
             section = _child(section, part) if section else None
     return section
+
+
+def _section_of_kind(name: str, kind: str) -> type[Section] | None:
+    if name == "data" and kind not in KINDS[name] and DATA_SOURCES.accepts(kind):
+        kind = OWN_KIND
+    return KINDS[name].get(kind)
 
 
 def _child(section: type[Section], key: str | int) -> type[Section] | None:
@@ -96,7 +103,7 @@ def value_type_at(path: KeyPath, data: Plain) -> str | None:
     return field.description if field else None
 
 
-def homes(key: str) -> tuple[str, ...]:
+def sections_with_key(key: str) -> tuple[str, ...]:
     """The sections that do have `key`, as a message names them: "`tune`", "`model` with `kind: gpt`"."""
     found = [f"`{name}`" for name, section in _sections("", Recipe) if name and key in section.model_fields]
     for name, variants in KINDS.items():

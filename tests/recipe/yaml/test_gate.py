@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.recipe.yaml.gate import Document, read_document
+from hptransfer.recipe.yaml.gate import Document, read_yaml
 from hptransfer.recipe.yaml.source_text import MAX_BYTES, MAX_FAULTS
 
 WORDS = st.text("abcdefg", min_size=1, max_size=6)
@@ -23,7 +23,7 @@ DATA = st.dictionaries(
 
 def read(text: str | bytes) -> Document:
     """What the gate makes of a text."""
-    return read_document(text.encode() if isinstance(text, str) else text, "r.yaml")
+    return read_yaml(text.encode() if isinstance(text, str) else text, "r.yaml")
 
 
 def places(document: Document) -> list[str]:

@@ -1,0 +1,132 @@
+"""recipe.json: the recipe that a run folder was last worked on with, and what determined its trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, ValidationError
+
+from hptransfer.artifacts.base import Artifact
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.applied_rules import RuleText
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.trials.identity import Identity
+from hptransfer.trials.legacy import legacy_experiment
+
+#: (section, key) -> its default, of keys that recipes of format 1 had and this version has not: at their default they
+#: said nothing
+_GONE: Mapping[tuple[str, str], Any] = {("tune", "early_stopping"): "none"}
+
+
+class RecipeSnapshot(Artifact):
+    """The content of recipe.json."""
+
+    FORMAT: ClassVar[int] = 2
+    WRITER: ClassVar[str] = "hptransfer tune"
+
+    file: str
+    """path of the user's recipe, absolute"""
+    recipe_hash: str
+    """sha256 (hex) of what evidence rests on in the recipe"""
+    fingerprint: str
+    """sha256 (hex) of the recipe's data at that time"""
+    recipe: Recipe
+    """as the last command worked with it"""
+    identity: str | None = None
+    """digest of rules, code, data, model and training, sha256 (hex); its first 8 digits end the names of studies; None
+    where version 0.1 wrote the file"""
+    trainer: str | None = None
+    """name and version of the trainer, for example "torch 1"; None where version 0.1 wrote the file"""
+    code: dict[str, str] = Field(default_factory=dict)
+    """sha256 (hex) of each local module of the user's own code, by its dotted name"""
+    rules: dict[str, dict[str, RuleText]] = Field(default_factory=dict)
+    """pattern of parameter names -> role -> quantity -> exponents of the size's multipliers"""
+
+    @classmethod
+    def of(cls, loaded: LoadedRecipe, identity: Identity) -> RecipeSnapshot:
+        """What is to be remembered of a session.
+
+        Args:
+            loaded: its recipe.
+            identity: of its trials.
+        """
+        return cls(
+            format=cls.FORMAT,
+            file=str(loaded.path.absolute()),
+            recipe_hash=loaded.hash,
+            fingerprint=identity.fingerprint,
+            recipe=loaded.recipe,
+            identity=identity.digest,
+            trainer=f"{identity.trainer.name} {identity.trainer.version}",
+            code=dict(identity.trainer.code),
+            rules=identity.rules(),
+        )
+
+    @property
+    def experiment(self) -> str | None:
+        """The digest whose first 8 digits end the names of the folder's studies; None where nobody knows it."""
+        return self.identity or legacy_experiment(self.recipe, self.fingerprint)
+
+
+def read_snapshot(path: Path) -> RecipeSnapshot | None:
+    """The recipe of a run folder; None where no command remembered one, or it cannot be read by this version.
+
+    Args:
+        path: of recipe.json.
+    """
+    try:
+        return load_snapshot(path)
+    except UsageError:
+        return None
+
+
+def load_snapshot(path: Path) -> RecipeSnapshot | None:
+    """As `read_snapshot`, but what cannot be read is named.
+
+    Args:
+        path: of recipe.json.
+
+    Raises:
+        UsageError: there is a file, and it is not one that this version or 0.1 wrote.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("format") != 1:
+        return RecipeSnapshot.parse(text, path)
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(_without_gone(content["recipe"])))
+        return RecipeSnapshot(
+            format=RecipeSnapshot.FORMAT,
+            file=str(content["file"]),
+            recipe_hash=str(content["recipe_hash"]),
+            fingerprint=str(content["fingerprint"]),
+            recipe=recipe,
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        said = str(error) if not isinstance(error, ValidationError) else _fault(error)
+        raise UsageError("a recipe.json of version 0.1 must hold a recipe", received=f"{path}: {said}") from None
+
+
+def _fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+
+
+def _without_gone(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: dict(section) if isinstance(section, Mapping) else section for name, section in recipe.items()}
+    for (section, key), default in _GONE.items():
+        fields = Recipe.model_fields[section].annotation
+        known = getattr(fields, "model_fields", {})
+        if isinstance(kept.get(section), dict) and key not in known and kept[section].get(key) == default:
+            del kept[section][key]
+    return kept

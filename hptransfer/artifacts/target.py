@@ -1,0 +1,217 @@
+"""`target.yaml`: the large run's configuration with its evidence. `scale` writes it; `load_plan` and `verify` read it.
+
+A pattern of a group of parameters is a regular expression that matches whole names; values of a group are final: those
+of this size, not of the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import yaml
+from pydantic import BaseModel, Field
+
+from hptransfer.artifacts.base import Artifact
+from hptransfer.parameterization.groups import ParameterGroup
+from hptransfer.sizes import Size
+
+_HEADER = """\
+# The configuration of one training run, written by `hptransfer scale`.
+#
+# parameters: one row per group of parameters. `pattern` is a regular expression that must match the whole name;
+#   `init_std`, `learning_rate` (the peak), `weight_decay` (torch's: the decay per step is learning_rate * weight_decay)
+#   and `eps` are final values for this size. `rules` and `sources` say where each comes from.
+# hyperparameters: the values at the base size, before any rule; warmup holds at every size. Multipliers of roles are
+#   in the rows below; those that are left out are 1.
+# optimizer_values: betas and momentum for this size.
+# verdict, extrapolation: what was measured, and how far this size lies beyond it.
+# prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
+#
+# In a training script (the schedule must multiply every group's learning rate by the same factor):
+#   plan = hptransfer.load_plan("target.yaml")
+#   plan.init_(model, seed=0)
+#   optimizer = {optimizer}
+#
+"""
+
+_FORCED = """\
+# FORCED: this file was written although the evidence does not support it.
+{reasons}
+#
+"""
+
+#: what the first version wrote as `format`; its content is that of format 1
+_FIRST = "hptransfer-target/1"
+
+
+_End = Annotated[float, Field(allow_inf_nan=True)] | None
+
+
+class _Record(BaseModel):
+    """A part of the file: unknown keys, loose types and numbers that are not finite are errors."""
+
+    model_config = Artifact.model_config | {"strict": True}
+
+
+class VerdictRecord(_Record):
+    """What the check found, and what speaks against writing the file."""
+
+    verdict: str | None
+    """TRANSFERS, DRIFTS or INCONCLUSIVE; null: never checked"""
+    sentence: str
+    forced: bool
+    """whether the file was written in spite of `objections`"""
+    objections: tuple[str, ...]
+    """why it should not have been written; empty unless forced"""
+    axes: tuple[Mapping[str, Any], ...]
+    """per checked axis what transfer.json says, with `sizes` as plain numbers"""
+
+
+class ExtrapolationRecord(_Record):
+    """How far the target lies beyond what was trained along one axis of size."""
+
+    axis: str
+    """width, depth, batch_size (examples per step) or tokens (predicted positions over the whole run)"""
+    target: int
+    """the target's value on the axis"""
+    checked_up_to: int | None
+    """the largest value that was trained; null: none"""
+    factor: float | None
+    """`target / checked_up_to`"""
+    sentence: str
+
+
+class TrainingRecord(_Record):
+    """What a trainer needs besides rows and hyperparameters."""
+
+    steps: int
+    """optimizer steps"""
+    batch_size: int
+    """examples per step"""
+    schedule: str
+    warmup: float
+    """fraction of the steps"""
+    clip: float | None
+    """global gradient norm; null: none"""
+
+
+class ProvenanceRecord(_Record):
+    """Where the values come from."""
+
+    written: str
+    """ISO 8601, UTC"""
+    versions: Mapping[str, str]
+    """of packages whose versions can change a run, when the file was written"""
+    recipe_hash: str
+    """sha256 (hex) of what evidence rests on in the recipe"""
+    identity: str = ""
+    """sha256 (hex) of the rules, code and data that the evidence was gathered under; empty: not known"""
+    data_fingerprint: str | None
+    """sha256 (hex) of the corpus"""
+    seeds: Mapping[str, int]
+    """first seed of the search; numbers of seeds of confirmation, check and coordinate check"""
+    tuned_at: Mapping[str, int] | None
+    """the proxy's size: width, depth, examples per step, tokens"""
+    intervals: Mapping[str, tuple[_End, _End]] | None
+    """tuned hyperparameter -> ends of its interval, own unit; null (at first: infinite) where it is open"""
+    tuned_with: Mapping[str, Any]
+    """provenance in tuned.yaml"""
+
+
+class SpentRecord(_Record):
+    """What search and check cost together, beside this run."""
+
+    trials: int
+    """finished ones"""
+    flops: float
+    seconds: float
+    """of training, summed over trials"""
+    target_flops: float | None
+    """of the target's run; null: not known"""
+    fraction_of_target: float | None
+    """`flops / target_flops`"""
+
+
+class TargetFile(Artifact):
+    """The content of `target.yaml`."""
+
+    model_config = Artifact.model_config | {"strict": True}
+
+    FORMAT: ClassVar[int] = 1
+    WRITER: ClassVar[str] = "hptransfer scale"
+
+    recipe: str
+    """its name"""
+    verdict: VerdictRecord
+    extrapolation: tuple[ExtrapolationRecord, ...]
+    parameterization: str
+    """name with its exponents, for example completep(alpha=1)"""
+    gauge: str
+    """where multipliers live; `plain`: none in `forward`"""
+    optimizer: str
+    base: Size
+    """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
+    size: Size
+    """of this run"""
+    hyperparameters: Mapping[str, float]
+    """values at the base size; multipliers of roles that are left out are 1"""
+    optimizer_values: Mapping[str, float] = Field(default_factory=dict)
+    """betas and momentum at this size"""
+    training: TrainingRecord
+    notes: tuple[str, ...]
+    """what a reader must know: choices among published rules, what no rule covers"""
+    parameters: tuple[ParameterGroup, ...]
+    provenance: ProvenanceRecord
+    prediction: Mapping[str, Any] | None = None
+    """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: none possible"""
+    spent: SpentRecord | None = None
+    """null: written before costs were counted"""
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Self:
+        """The content of the file's text; see `read`.
+
+        Args:
+            text: YAML with its header.
+            path: of the file, for messages.
+        """
+        return super().parse(text.replace(f"format: {_FIRST}", f"format: {cls.FORMAT}", 1), path)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content as plain data, in the order in which the file has it."""
+        data = self.model_dump(mode="json")
+        for row in data["parameters"]:
+            if row["optimizer"] is None:
+                del row["optimizer"]
+        return data
+
+    def to_yaml(self, optimizer: str) -> str:
+        """The file's text: a header that explains it, then YAML whose floats read back bit for bit.
+
+        Args:
+            optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
+        """
+        header = _HEADER.format(optimizer=optimizer)
+        if self.verdict.forced:
+            reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
+            header += _FORCED.format(reasons=reasons)
+        return header + yaml.dump(self.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every row out in full, so that each can be read and edited by itself."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Never use `&name` and `*name`."""
+        return True
+
+    def represent_sequence(
+        self, tag: str, sequence: Iterable[object], flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        """Shapes and other short lists of numbers go on one line."""
+        items = list(sequence)
+        short = all(isinstance(item, int | float) for item in items)
+        return super().represent_sequence(tag, items, flow_style=short or flow_style)

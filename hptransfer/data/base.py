@@ -1,0 +1,137 @@
+"""What a data source is, how text is split, and the fingerprint that names it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.recipe import registered
+from hptransfer.recipe.sections import DataSection
+from hptransfer.registry import Registry
+
+SEPARATOR = b"\0"  # between files: text does not contain it, so a model can learn where a file ends
+
+
+@dataclass(frozen=True, slots=True)
+class SplitText:
+    """The bytes of a recipe's data.
+
+    Attributes:
+        train: text on which trials train, UTF-8 or any other bytes.
+        validation: text on which all trials are evaluated.
+        fingerprint: sha256 (hex) of both parts; texts with one fingerprint give the same batches.
+    """
+
+    train: bytes
+    validation: bytes
+    fingerprint: str
+
+    @classmethod
+    def of(cls, train: bytes, validation: bytes) -> Self:
+        """Two parts with their fingerprint.
+
+        Args:
+            train: at least one window of context + 1 bytes.
+            validation: at least one such window too.
+        """
+        digest = hashlib.sha256()
+        for part in (train, validation):
+            digest.update(len(part).to_bytes(8, "big") + part)
+        return cls(train, validation, digest.hexdigest())
+
+
+class DataSource(Protocol):
+    """One kind of `data` section; a module of this folder also says in `section` what such a section holds.
+
+    A user's own source gets `OwnData`, whose `arguments` it checks itself.
+    """
+
+    def read(self, section: Any, root: Path, /) -> SplitText:
+        """The text, the same bytes whenever the section and what it names are the same.
+
+        Args:
+            section: the recipe's `data` section, a `DataSection`.
+            root: absolute path of the recipe's folder.
+
+        Raises:
+            UsageError: the section asks for what is not there.
+            OSError: a file cannot be read.
+        """
+
+
+DATA_SOURCES = cast("Registry[DataSource]", registered.DATA_SOURCES)
+
+
+def read_text(data: DataSection, root: Path) -> SplitText:
+    """Read the recipe's `data` section.
+
+    Args:
+        data: which source, and what it is asked for.
+        root: the recipe's folder, where paths start.
+
+    Raises:
+        UsageError: there is no such source, or it says that the section asks for what is not there.
+        MachineError: a file cannot be read, or the source needs what this machine lacks.
+    """
+    source = DATA_SOURCES.look_up(data.kind)
+    try:
+        text: object = source.read(data, root)
+    except HptransferError:
+        raise
+    except OSError as error:
+        raise MachineError("data files must be readable", received=str(error)) from error
+    except Exception as error:  # a user's own source may raise anything
+        raise UsageError(
+            "a data source must give text", received=f"{data.kind}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(text, SplitText):
+        raise UsageError("a data source must return a SplitText", received=f"{data.kind}: {type(text).__name__}")
+    return text
+
+
+def split_text(texts: Mapping[str, bytes], validation_fraction: float) -> SplitText:
+    """Two or more texts are split by name, a single one is cut; see `split`.
+
+    Args:
+        texts: contents of files by name, at least one.
+        validation_fraction: share of the files (of the bytes, where there is a single one) that validate, in (0, 1).
+    """
+    return SplitText.of(*split(texts, validation_fraction))
+
+
+def split(texts: Mapping[str, bytes], validation_fraction: float) -> tuple[bytes, bytes]:
+    """Training and validation text; both hold at least one file (one byte, where there is a single file).
+
+    Files whose names hash lowest validate, so the split depends on names only and not on their order. A single file's
+    tail validates.
+
+    Args:
+        texts: contents of files by name, at least one.
+        validation_fraction: share of the files (of the bytes, where there is a single one) that validate, in (0, 1).
+
+    Raises:
+        UsageError: a single file with fewer than two bytes.
+    """
+    if len(texts) > 1:
+        by_hash = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).digest())
+        count = min(max(1, round(validation_fraction * len(texts))), len(texts) - 1)
+        kept = set(by_hash[:count])
+        return (
+            _joined(text for name, text in texts.items() if name not in kept),
+            _joined(text for name, text in texts.items() if name in kept),
+        )
+    ((name, text),) = texts.items()
+    if len(text) < 2:
+        raise UsageError(
+            "data must hold text to train on and text to validate on", received=f"{len(text)} bytes, {name}"
+        )
+    cut = min(max(1, round((1 - validation_fraction) * len(text))), len(text) - 1)
+    return text[:cut], text[cut:]
+
+
+def _joined(texts: Iterable[bytes]) -> bytes:
+    return SEPARATOR.join(texts)

@@ -1,0 +1,63 @@
+"""The identity of a recipe's trials: rules, code and data brought together, for sessions, onlookers and `scale`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.data.base import read_text
+from hptransfer.engine.readings import Readings
+from hptransfer.errors import HptransferError
+from hptransfer.execution.pool import TaskPool
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.storage.run_folder import RunFolder
+from hptransfer.trainers.base import trainer_identity
+from hptransfer.trials.identity import Identity
+
+
+def identity_of(
+    recipe: Recipe, root: Path, fingerprint: str, pool: TaskPool | None, cache: Path | None, *, writable: bool = True
+) -> Identity:
+    """The identity of a recipe's trials.
+
+    Args:
+        recipe: gives model, data, training and parameterization.
+        root: the recipe's folder.
+        fingerprint: sha256 (hex) of its data.
+        pool: of idle workers that read the model where the cache does not have it; None reads it in this process.
+        cache: a JSON file of earlier readings; None remembers nothing.
+        writable: whether new readings are kept there.
+
+    Raises:
+        UsageError: trainer, local code or model cannot be read, or no source covers the recipe's rules.
+        MachineError: no worker could read the model.
+    """
+    readings = Readings(recipe, root, pool, cache, writable=writable)
+    return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
+
+
+def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
+    """The digest of rules, code and data as they are now, which evidence must carry to be used.
+
+    It imports torch where the run folder's cache does not have the model.
+
+    Args:
+        loaded: the recipe.
+        folder: its run folder; where the data are elsewhere, it says which they were.
+
+    Returns:
+        What `Session.identity.digest` is in a session of the same recipe, sha256 (hex).
+
+    Raises:
+        UsageError: the model or its code cannot be read, or the data are not here and the folder does not know them.
+    """
+    root = loaded.path.parent.absolute()
+    try:
+        fingerprint = read_text(loaded.recipe.data, root).fingerprint
+    except HptransferError:
+        snapshot = read_snapshot(folder.recipe)
+        if snapshot is None or snapshot.recipe.data != loaded.recipe.data:
+            raise
+        fingerprint = snapshot.fingerprint
+    return identity_of(loaded.recipe, root, fingerprint, None, folder.readings, writable=False).digest

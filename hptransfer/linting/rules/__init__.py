@@ -1,0 +1,1 @@
+"""Lint rules, a file per topic; each defines `RULES`, and nothing else lists them."""

@@ -1,0 +1,57 @@
+"""What weakens the evidence that a recipe can give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.errors import Finding
+from hptransfer.linting.base import FunctionRule
+from hptransfer.recipe.load import LoadedRecipe
+
+LADDER_SPAN = 8
+"""a width ladder that spans less shows little: drift hides in the noise of the optima"""
+SMALL_BASE = 64
+"""below it, widths are far from the limit the rules come from"""
+
+
+def _short_ladder(loaded: LoadedRecipe) -> Iterator[Finding]:
+    sizes = loaded.recipe.sizes
+    low, high = sizes.widths[0], sizes.widths[-1]
+    if high < LADDER_SPAN * low:
+        rule = f"a ladder of widths should span at least a factor of {LADDER_SPAN}"
+        received = f"{low} to {high}, a factor of {high / low:.3g}"
+        hint = f"add a width of {LADDER_SPAN * low} or more"
+        yield Finding(rule, received, hint, loaded.place(("sizes", "widths")))
+    for name in ("depths", "batch_sizes", "tokens"):
+        values: tuple[int, ...] = getattr(sizes, name)
+        if len(values) == 2:
+            what = name.replace("_", " ")
+            rule, received = f"a ladder of {what} should have at least 3 entries", f"{values[0]} and {values[1]}"
+            hint = f"add {'more tokens' if name == 'tokens' else f'a {what[:-1]}'}: two points cannot show curvature"
+            yield Finding(rule, received, hint, loaded.place(("sizes", name)))
+
+
+def _small_base(loaded: LoadedRecipe) -> Iterator[Finding]:
+    width = loaded.recipe.sizes.base.width
+    if width < SMALL_BASE:
+        rule = f"the base width should be at least {SMALL_BASE}"
+        hint = "small widths are far from the limit the rules come from, so their optimum misleads"
+        yield Finding(rule, str(width), hint, loaded.place(("sizes", "base", "width")))
+
+
+def _single_seed(loaded: LoadedRecipe) -> Iterator[Finding]:
+    seeds = loaded.recipe.check.seeds
+    if seeds < 2:
+        rule, hint = "the check should use at least 2 seeds", "one seed cannot tell drift from noise"
+        yield Finding(rule, str(seeds), hint, loaded.place(("check", "seeds")))
+
+
+RULES = (
+    FunctionRule(
+        "advice/short-ladder",
+        f"a ladder of widths spans at least a factor of {LADDER_SPAN}, any other has at least 3 sizes",
+        _short_ladder,
+    ),
+    FunctionRule("advice/small-base", f"the base width is at least {SMALL_BASE}", _small_base),
+    FunctionRule("advice/single-seed", "the check uses at least 2 seeds", _single_seed),
+)

@@ -1,0 +1,44 @@
+"""Hyperparameters that are set or searched to no purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.errors import Finding
+from hptransfer.hyperparameters import MULTIPLIERS
+from hptransfer.linting.base import FunctionRule
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.registered import unread
+from hptransfer.recipe.rules.training import NO_SUCH_PART
+
+_LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_learning_rate"))
+
+
+def _no_effect(loaded: LoadedRecipe) -> Iterator[Finding]:
+    training = loaded.recipe.training
+    for key in unread(training.optimizer):
+        if key in training.model_fields_set:
+            rule = f"`training.{key}` has no effect with {training.optimizer}"
+            place = loaded.place(("training", key))
+            yield Finding(rule, f"{getattr(training, key):g}", "delete the line", place)
+
+
+def _redundant(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """Searched hyperparameters that can be traded against each other without changing training."""
+    recipe = loaded.recipe
+    every = {"learning_rate", *_LEARNING_RATES} - NO_SUCH_PART.get(recipe.model.kind, {}).keys()
+    readout = {"output_multiplier", "readout_init", "readout_learning_rate"}
+    for together, left_out, why in (
+        (every, "hidden_learning_rate", "`learning_rate` times c is all learning-rate multipliers times c"),
+        (readout, "output_multiplier", "its c is `readout_init` times c and `readout_learning_rate` times c (adamw)"),
+    ):
+        if together <= recipe.tune.space.keys():
+            rule, names = "searched hyperparameters should not be redundant", ", ".join(sorted(together))
+            place = loaded.place(("tune", "space", left_out))
+            yield Finding(rule, names, f"leave `{left_out}` out: {why}", place)
+
+
+RULES = (
+    FunctionRule("advice/no-effect", "what `training` sets is read by the optimizer", _no_effect),
+    FunctionRule("advice/redundant", "no searched hyperparameter can be traded exactly against the others", _redundant),
+)

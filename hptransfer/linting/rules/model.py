@@ -1,0 +1,36 @@
+"""The model, built at base and target without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.errors import Finding, MachineError, UsageError
+from hptransfer.linting.base import FunctionRule
+from hptransfer.recipe.defaults import defaults
+from hptransfer.recipe.load import LoadedRecipe
+
+
+def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """What a plan of the target would ask for."""
+    from hptransfer.models.api import plan_recipe
+
+    recipe = loaded.recipe
+    target = recipe.sizes.target
+    size = recipe.size(target.width, target.depth, batch_size=target.batch_size, tokens=target.tokens)
+    try:
+        plan_recipe(recipe, size, defaults(recipe.training))
+    except (UsageError, MachineError) as error:
+        place = loaded.place(("model",))
+        for finding in error.findings:
+            yield Finding(finding.rule, finding.received, finding.hint, place)
+
+
+RULES = (
+    FunctionRule(
+        "recipe/model",
+        "the model can be built at base and target, and each of its parameters has a rule",
+        _cannot_be_planned,
+        level="error",
+        runs_code=True,
+    ),
+)

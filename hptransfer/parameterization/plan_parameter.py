@@ -1,0 +1,273 @@
+"""One row of a plan: a parameter's rules, brought into a gauge and multiplied out at a size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
+from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
+from hptransfer.parameterization.options import PER_STEP, Options
+from hptransfer.parameterization.planned import PlannedParameter
+from hptransfer.parameterization.role_multipliers import role_multipliers_of
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.rules import (
+    ABSOLUTE_SYMBOLS,
+    OPTION_OF,
+    SYMBOLS,
+    Exponents,
+    Quantity,
+    Rule,
+    RuleTable,
+    SizeRatios,
+)
+from hptransfer.parameterization.tables import TABLES
+from hptransfer.sizes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerTable:
+    """One table with what is needed to plan the parameters that follow it.
+
+    Attributes:
+        table: the rules, of one parameterization and optimizer family.
+        optimizer: name of the optimizer that trains these parameters.
+        base_values: value of each quantity at the base size.
+    """
+
+    table: RuleTable
+    optimizer: str
+    base_values: Mapping[Quantity, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What holds for every parameter of a plan; of the hyperparameters, multipliers of roles are read.
+
+    Attributes:
+        base: size at which every factor is 1.
+        size: size that is planned for.
+        alpha: exponent of residual branches; 0 where the table has none.
+        gauge: where multipliers live.
+        options: named choices among published rules, defaults filled in.
+        hyperparameters: base values by name; only multipliers of roles are read.
+    """
+
+    base: Size
+    size: Size
+    alpha: float
+    gauge: Gauge
+    options: Options
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+
+
+def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Parameter) -> PlannedParameter:
+    """The row of one parameter.
+
+    Args:
+        column: the rules that the parameter follows, with base values.
+        request: what holds for every parameter of the plan.
+        parameter: the parameter with its role and fans.
+
+    Raises:
+        UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.
+    """
+    table, alpha = column.table, request.alpha
+    rules = _rules_of(table, parameter, request.options)
+    exponents, sources = _scaled(table, rules, parameter, request.options)
+    theta = _theta(table, exponents, parameter, alpha, request.gauge)
+    if theta != _ONE:
+        _require_movable(table, exponents[Quantity.MULTIPLIER], parameter, request)
+        moved = exponents[Quantity.MULTIPLIER]
+        change = "absorbed" if request.gauge == "plain" else f"moved into gauge {request.gauge}"
+        note = f"; forward multiplier {moved.text(alpha, _symbols(table))} {change} ({sources[Quantity.MULTIPLIER]})"
+        sources = {quantity: source + note for quantity, source in sources.items()}
+        exponents = transform(exponents, table.family, theta)
+    multipliers = _multipliers(table, parameter, request)
+    factors = {quantity: power.factor(multipliers, alpha) for quantity, power in exponents.items()}
+    texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
+    if rules[Quantity.WEIGHT_DECAY].off:
+        factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
+    for quantity, by in _tuned(table, parameter, request).items():
+        for name, value in by if quantity in factors and texts[quantity] != "0" else ():
+            factors[quantity] *= value
+            texts[quantity] = f"{name} {texts[quantity]}".removesuffix(" 1")
+            sources[quantity] += f"; {name}, tuned"
+    values = {quantity: column.base_values[quantity] * factor for quantity, factor in factors.items()}
+    std = 1.0 if table.absolute and parameter.base_init_std is not None else parameter.base_init_std
+    return PlannedParameter(
+        parameter=parameter,
+        init_std=None if std is None else std * values[Quantity.INIT_STD],
+        learning_rate=values[Quantity.LEARNING_RATE],
+        weight_decay=values[Quantity.WEIGHT_DECAY],
+        eps=values.get(Quantity.EPS),
+        multiplier=values[Quantity.MULTIPLIER],
+        factors={quantity.value: factor for quantity, factor in factors.items()},
+        sources={quantity.value: source for quantity, source in sources.items()},
+        rules={quantity.value: text for quantity, text in texts.items()},
+        optimizer=column.optimizer,
+    )
+
+
+_ONE = Exponents()
+
+
+def _tuned(table: RuleTable, parameter: Parameter, request: PlanRequest) -> dict[Quantity, list[tuple[str, float]]]:
+    """The constants of the parameter's role, per quantity: their names, with powers, and values."""
+    tuned = role_multipliers_of(parameter, request.hyperparameters)
+    found = {quantity: [(by.name, by.value)] for quantity, by in tuned.items()}
+    rate = tuned.get(Quantity.LEARNING_RATE)
+    if rate is not None and request.options.weight_decay in PER_STEP:
+        # the decay per step is the same for every parameter, whatever its learning rate
+        found[Quantity.WEIGHT_DECAY] = [(f"{rate.name}^-1", 1 / rate.value)]
+    forward = tuned.get(Quantity.MULTIPLIER)
+    if forward is not None and request.gauge == "plain":
+        _require_absorbable(parameter, forward.name, forward.value, request.gauge)
+        del found[Quantity.MULTIPLIER]
+        for quantity, power in TRANSFORMATION[table.family].items():
+            if power and quantity is not Quantity.MULTIPLIER:
+                name = forward.name if power == -1 else f"{forward.name}^{-power}"
+                found.setdefault(quantity, []).append((name, forward.value**-power))
+    return found
+
+
+def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Gauge) -> None:
+    """Refuse a forward multiplier that no parameter can take: one of a shared weight, or of a gain."""
+    if parameter.role is Role.TIED_EMBEDDING:
+        raise UsageError(
+            "the readout's multiplier must stay in `forward` where the readout shares its weight with the embedding: "
+            "scaling the shared weight would scale the embedding too",
+            received=f"{parameter.name} {parameter.shape}, tied, gauge {gauge}",
+            hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
+            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "multipliers"; or untie the weights',
+        )
+    if parameter.init == "ones":
+        raise UsageError(
+            "a forward multiplier can be absorbed only by a parameter with a random or zero init",
+            received=f"{parameter.name} {parameter.shape}, initialised to ones",
+            hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
+        )
+
+
+def _symbols(table: RuleTable) -> Mapping[str, str]:
+    return ABSOLUTE_SYMBOLS if table.absolute else SYMBOLS
+
+
+def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -> SizeRatios:
+    """Ratios to the base; an absolute table counts width and depth from 1."""
+    base, size = request.base, request.size
+    base_in, base_out, base_width, base_depth = (
+        (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
+    )
+    layers = size.depth / base_depth
+    return SizeRatios(
+        fan_in=parameter.fan_in / base_in,
+        fan_out=parameter.fan_out / base_out,
+        larger=max(parameter.fan_in, parameter.fan_out) / max(base_in, base_out),
+        width=size.width / base_width,
+        depth=layers if parameter.in_block else 1.0,
+        layers=layers,
+        batch=size.batch_size / base.batch_size,
+        tokens=size.tokens / base.tokens,
+    )
+
+
+def _rules_of(table: RuleTable, parameter: Parameter, options: Options) -> dict[Quantity, Rule]:
+    """The table's rules for one parameter, all of them or an error."""
+    rules = table.rules_for(parameter.role, options)
+    missing = [quantity for quantity in Quantity if quantity not in rules and _has(table, quantity)]
+    if missing:
+        known = sorted(
+            {
+                name
+                for (name, family), of in TABLES.items()
+                if family == table.family and of.rules_for(parameter.role, of.defaults)
+            }
+        )
+        raise UsageError(
+            f"a rule for a {parameter.role.value} under `{table.name}` must have a source, and none is known for "
+            f"{', '.join(quantity.value for quantity in missing)}",
+            received=f"{parameter.name} {parameter.shape}",
+            hint=f"known under {', '.join(known) or 'no parameterization'} for this optimizer"
+            + (", or untie the weights" if parameter.role is Role.TIED_EMBEDDING else ""),
+        )
+    return rules
+
+
+def _has(table: RuleTable, quantity: Quantity) -> bool:
+    return table.family == "adam" or quantity is not Quantity.EPS
+
+
+def _scaled(
+    table: RuleTable, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
+) -> tuple[dict[Quantity, Exponents], dict[Quantity, str]]:
+    """Powers of one parameter with batch, duration and its residual branch, and their sources."""
+    exponents = with_batch_and_duration(
+        {quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options
+    )
+    for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
+        if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
+            exponents[quantity] = rules[quantity].exponents
+    if rules[Quantity.WEIGHT_DECAY].per_step:
+        exponents[Quantity.WEIGHT_DECAY] = (
+            rules[Quantity.WEIGHT_DECAY].exponents * exponents[Quantity.LEARNING_RATE] ** -1
+        )
+    sources = {
+        quantity: str(rule.source)
+        + ("" if rule.per_step else batch_and_duration_source(rule, exponents[quantity], table.family, options))
+        for quantity, rule in rules.items()
+    }
+    if table.residual is not None and parameter.writes_residual:
+        exponents[Quantity.MULTIPLIER] *= table.residual.exponents
+        sources[Quantity.MULTIPLIER] = str(table.residual.source)
+    return exponents, sources
+
+
+def _theta(
+    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, alpha: float, gauge: Gauge
+) -> Exponents:
+    """What moves the parameter into the gauge, where it can be moved."""
+    branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
+    theta = absorbed_factor(exponents, branch.at(alpha), parameter.role, gauge).at(alpha)
+    if parameter.init == "ones" and gauge != "plain":
+        return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
+    return theta
+
+
+def _require_movable(table: RuleTable, factor: Exponents, parameter: Parameter, request: PlanRequest) -> None:
+    """Refuse to move a forward multiplier that the parameter cannot take."""
+    value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
+    tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
+    if tuned is not None:
+        value, text = value * tuned.value, f"{tuned.name} {text}"
+    _require_absorbable(parameter, text, value, request.gauge)
+
+
+def exponents_of(
+    table: RuleTable, parameter: Parameter, alpha: float, gauge: Gauge, options: Options
+) -> dict[Quantity, Exponents | None]:
+    """The powers by which a plan scales each quantity of one parameter, at whatever size.
+
+    Args:
+        table: the parameterization, for the optimizer that trains this parameter.
+        parameter: with its role; its shape does not matter.
+        alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
+        gauge: where multipliers live.
+        options: named choices among published rules, defaults filled in.
+
+    Returns:
+        Powers by quantity, alpha put in; None for a weight decay that the rule switches off.
+
+    Raises:
+        UsageError: the table has no rule for the parameter's role.
+    """
+    rules = _rules_of(table, parameter, options)
+    exponents, _ = _scaled(table, rules, parameter, options)
+    theta = _theta(table, exponents, parameter, alpha, gauge)
+    moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
+    return {
+        quantity: None if rules[quantity].off else moved[quantity].at(alpha)
+        for quantity in Quantity
+        if quantity in moved
+    }

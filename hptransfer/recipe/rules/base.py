@@ -1,0 +1,174 @@
+"""What a rule across keys is, what it sees, and the registry of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from hptransfer.recipe.schema import (
+    MODEL,
+    Check,
+    Count,
+    Depth,
+    MlpModel,
+    Model,
+    ParameterizationChoice,
+    Range,
+    Shape,
+    Target,
+    Tokens,
+    Training,
+    Tune,
+    Width,
+)
+from hptransfer.recipe.yaml.gate import KeyPath, Plain
+from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
+from hptransfer.registry import Registry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken rule.
+
+    Attributes:
+        path: keys that lead to the value that most likely has to change.
+        rule: the rule as a sentence that names the keys of this recipe.
+        received: what the recipe says instead.
+        hint: what to write instead, or why the rule holds.
+        elsewhere: keys that lead to where it is reported when the recipe leaves `path` out.
+    """
+
+    path: KeyPath
+    rule: str
+    received: str
+    hint: str | None = None
+    elsewhere: KeyPath = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRule:
+    """A rule across keys.
+
+    Attributes:
+        code: stable identifier for CI formats, "recipe/" and words joined by hyphens.
+        sentence: what must hold, one line for the table of docs/lint.md.
+        check: yields each violation in the valid parts of a recipe.
+    """
+
+    code: str
+    sentence: str
+    check: Callable[[Draft], Iterator[Violation]]
+
+
+#: topic -> its rules
+RECIPE_RULES: Registry[tuple[RecipeRule, ...]] = Registry("recipe rule", "hptransfer.recipe.rules", "RULES")
+
+
+def recipe_rules() -> tuple[RecipeRule, ...]:
+    """All rules across keys, topic by topic."""
+    return tuple(rule for topic in RECIPE_RULES.names for rule in RECIPE_RULES.look_up(topic))
+
+
+def violations(draft: Draft) -> Iterator[tuple[RecipeRule, Violation]]:
+    """Every violation with the rule that is broken, topic by topic.
+
+    Args:
+        draft: the valid parts of a recipe.
+    """
+    for rule in recipe_rules():
+        for broken in rule.check(draft):
+            yield rule, broken
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
+
+    model: Model | None
+    training: Training | None
+    parameterization: ParameterizationChoice | None
+    base: Shape | None
+    proxy: Shape | None
+    widths: tuple[int, ...] | None
+    depths: tuple[int, ...] | None
+    batch_sizes: tuple[int, ...] | None
+    tokens: tuple[int, ...] | None
+    corner: bool
+    target: Target | None
+    space: dict[str, Range]
+    searched: frozenset[str]
+    tune: Tune | None
+    check: Check | None
+
+    @property
+    def tokens_per_example(self) -> int | None:
+        """Predicted positions in one example; None where the model is not valid."""
+        if self.model is None:
+            return None
+        return 1 if isinstance(self.model, MlpModel) else self.model.context
+
+    @property
+    def usual_tokens(self) -> int | None:
+        """Predicted positions of a run that says nothing else; None where the parts are not valid."""
+        if self.tokens_per_example is None or self.training is None:
+            return None
+        return self.training.steps * self.training.batch_size * self.tokens_per_example
+
+    @classmethod
+    def of(cls, data: Plain, faulty: Collection[KeyPath] = (), unknown: Collection[KeyPath] = ()) -> Draft:
+        """Reads the valid parts.
+
+        Args:
+            data: the recipe as plain data.
+            faulty: paths of the faults already found; parts they touch are left out.
+            unknown: paths of keys that the schema does not have; they alone are left out.
+        """
+        data = without(data, unknown)
+
+        def part(adapter: TypeAdapter[T], *path: str) -> T | None:
+            value = entry(data, path)
+            touched = any(fault[: len(path)] == path or path[: len(fault)] == fault for fault in faulty)
+            return None if touched or value is None else adapter.validate_python(value)
+
+        def absent(*path: str) -> bool:
+            return entry(data, path) is None and not any(fault == path[: len(fault)] for fault in faulty)
+
+        base = part(_SHAPE, "sizes", "base")
+        ranges = {name: part(_RANGE, "tune", "space", name) for name in SEARCHABLE}
+        space = entry(data, ("tune", "space"))
+        misnamed = any(path[:2] == ("tune", "space") for path in unknown)
+        return cls(
+            model=part(MODEL, "model"),
+            training=part(_TRAINING, "training"),
+            parameterization=part(_PARAMETERIZATION, "parameterization"),
+            base=base,
+            proxy=base if absent("sizes", "proxy") else part(_SHAPE, "sizes", "proxy"),
+            widths=part(_WIDTHS, "sizes", "widths"),
+            depths=() if absent("sizes", "depths") else part(_DEPTHS, "sizes", "depths"),
+            batch_sizes=() if absent("sizes", "batch_sizes") else part(_COUNTS, "sizes", "batch_sizes"),
+            tokens=() if absent("sizes", "tokens") else part(_TOKENS, "sizes", "tokens"),
+            corner=entry(data, ("sizes", "corner")) is True,
+            target=part(_TARGET, "sizes", "target"),
+            space={name: axis for name, axis in ranges.items() if axis is not None},
+            searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
+            tune=None if misnamed else part(_TUNE, "tune"),
+            check=Check() if absent("check") else part(_CHECK, "check"),
+        )
+
+
+_TRAINING = TypeAdapter(Training)
+_PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
+_SHAPE = TypeAdapter(Shape)
+_TARGET = TypeAdapter(Target)
+_WIDTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Width, ...])
+_DEPTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Depth, ...])
+_COUNTS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Count, ...])
+_TOKENS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Tokens, ...])
+_RANGE = TypeAdapter(Range)
+_CHECK = TypeAdapter(Check)
+_TUNE = TypeAdapter(Tune)

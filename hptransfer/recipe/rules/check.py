@@ -1,0 +1,102 @@
+"""Rules of the transfer check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from hptransfer.recipe import suggestion
+from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.recipe.schema import Check, MlpModel
+from hptransfer.recipe.yaml.gate import KeyPath
+from hptransfer.recipe.yaml.outline import SEARCHABLE
+
+#: a power of depth is fitted through them
+_FEWEST_DEPTHS = 3
+
+
+def _named(check: Check | None) -> Iterator[tuple[KeyPath, str]]:
+    """Every checked hyperparameter once, with the key that names it."""
+    for index, name in enumerate(check.checked if check else ()):
+        if check and name not in check.checked[:index]:
+            several = bool(check.hyperparameters)
+            yield ("check", "hyperparameters", index) if several else ("check", "hyperparameter"), name
+
+
+def _both_keys(draft: Draft) -> Iterator[Violation]:
+    check = draft.check
+    if check is not None and check.hyperparameters and "hyperparameter" in check.model_fields_set:
+        rule = "only one of `hyperparameter` and `hyperparameters` can be given"
+        yield Violation(("check", "hyperparameters"), rule, "both", "delete `hyperparameter`")
+
+
+def _repeated(draft: Draft) -> Iterator[Violation]:
+    names = draft.check.hyperparameters if draft.check else ()
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            path: KeyPath = ("check", "hyperparameters", index)
+            yield Violation(path, "`check.hyperparameters` must differ", name, "delete one")
+
+
+def _searched(draft: Draft) -> Iterator[Violation]:
+    for key, name in _named(draft.check):
+        if draft.searched and name not in draft.searched:
+            searched = sorted(draft.searched & set(SEARCHABLE))
+            hint = f"add `{name}` to `tune.space`"
+            if searched:
+                hint += f", or check one that is searched ({suggestion.hint(name, searched, 'searched')})"
+            received = f"{name}, but `tune.space` has {', '.join(sorted(draft.searched))}"
+            rule = f"`check.{key[1]}` must be in `tune.space`"
+            yield Violation(key, rule, received, hint, elsewhere=("tune", "space"))
+
+
+def _log_scale(draft: Draft) -> Iterator[Violation]:
+    for _, name in _named(draft.check):
+        axis = draft.space.get(name)
+        if axis is not None and axis.scale != "log":
+            rule = "the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves"
+            yield Violation(("tune", "space", name, "scale"), rule, f"{name}: {axis.scale}", "write `scale: log`")
+
+
+def _octaves(draft: Draft) -> Iterator[Violation]:
+    check = draft.check
+    if check is not None and check.octaves < check.spacing:
+        received = f"octaves={check.octaves:g}, spacing={check.spacing:g}"
+        hint = "the grid needs values on both sides"
+        yield Violation(("check", "octaves"), "`octaves >= spacing` must hold", received, hint)
+
+
+def _steps(draft: Draft) -> Iterator[Violation]:
+    steps = draft.check.coordinate.steps if draft.check else ()
+    if any(early >= late for early, late in pairwise(steps)):
+        received = f"[{', '.join(map(str, steps[:12]))}]"
+        yield Violation(("check", "coordinate", "steps"), "`check.coordinate.steps` must increase strictly", received)
+
+
+def _linearisation(draft: Draft) -> Iterator[Violation]:
+    """Laziness in depth is a slope over depths of blocks that add up."""
+    if draft.check is None or not draft.check.coordinate.linearisation:
+        return
+    place = ("check", "coordinate", "linearisation")
+    if isinstance(draft.model, MlpModel):
+        rule = "distance from linearisation is measured on residual blocks"
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+        rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
+        hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
+        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+
+
+RULES = (
+    RecipeRule(
+        "recipe/checked-by-two-keys", "one of `hyperparameter` and `hyperparameters` is given, not both", _both_keys
+    ),
+    RecipeRule("recipe/checked-twice", "`check.hyperparameters` differ", _repeated),
+    RecipeRule("recipe/checked-not-searched", "a checked hyperparameter is in `tune.space`", _searched),
+    RecipeRule("recipe/checked-not-logarithmic", "a checked hyperparameter is searched on a log scale", _log_scale),
+    RecipeRule(
+        "recipe/grid-too-narrow", "`octaves >= spacing`: the grid has values on both sides of the tuned one", _octaves
+    ),
+    RecipeRule("recipe/coordinate-steps", "`check.coordinate.steps` increase strictly", _steps),
+    RecipeRule("recipe/linearisation", "distance from linearisation has residual blocks and 3 depths", _linearisation),
+)

@@ -1,0 +1,48 @@
+"""Rules of the model's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.yaml.gate import KeyPath
+
+
+def _odd_head_dim(draft: Draft) -> Iterator[Violation]:
+    model = draft.model
+    if isinstance(model, GptModel) and model.positions == "rotary" and model.head_dim % 2:
+        hint = f"write {model.head_dim + 1}, or `positions: learned`"
+        rule = "`head_dim % 2 == 0` must hold for rotary positions"
+        yield Violation(("model", "head_dim"), rule, f"head_dim={model.head_dim}", hint)
+
+
+def _partial_head(draft: Draft) -> Iterator[Violation]:
+    if not isinstance(draft.model, GptModel):
+        return
+    head_dim = draft.model.head_dim
+    for path, width in _all_widths(draft):
+        if width % head_dim:
+            below, above = width - width % head_dim, width + head_dim - width % head_dim
+            hint = f"write {above}" + (f" or {below}" if below else "") + ", or change `model.head_dim`"
+            received = f"width={width}, head_dim={head_dim}"
+            yield Violation(path, "`width % head_dim == 0` must hold for gpt", received, hint)
+
+
+def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
+    if draft.base:
+        yield ("sizes", "base", "width"), draft.base.width
+    if draft.proxy and draft.proxy is not draft.base:
+        yield ("sizes", "proxy", "width"), draft.proxy.width
+    for index, width in enumerate(draft.widths or ()):
+        yield ("sizes", "widths", index), width
+    if draft.target:
+        yield ("sizes", "target", "width"), draft.target.width
+
+
+RULES = (
+    RecipeRule(
+        "recipe/odd-head-dim", "`head_dim` is even where positions are rotary: pairs of numbers turn", _odd_head_dim
+    ),
+    RecipeRule("recipe/partial-head", "`head_dim` divides every width of a gpt", _partial_head),
+)

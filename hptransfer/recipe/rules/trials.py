@@ -1,0 +1,54 @@
+"""Rules of how many trials and seeds a search has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+
+#: values around an optimum: a parabola and one more on each side
+FEWEST_ON_A_LINE = 5
+#: seeds after which an exact signed-rank test can call a value worse at the level 0.1: the smallest p is 2^-4
+FEWEST_PAIRS = 4
+
+
+def _one_at_a_time(draft: Draft) -> Iterator[Violation]:
+    tune = draft.tune
+    if tune is None or tune.order != "one-at-a-time" or len(tune.space) < 2:
+        return
+    fewest = FEWEST_ON_A_LINE * (tune.seeds or 1) * len(tune.space) + 1
+    if tune.trials < fewest:
+        rule = "`trials >= 5 * seeds * hyperparameters + 1` must hold for one at a time: a line each, then together"
+        received = f"trials={tune.trials}, {len(tune.space)} hyperparameters"
+        yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials", ("tune", "order"))
+
+
+def _seeds(draft: Draft) -> Iterator[Violation]:
+    tune = draft.tune
+    if tune is None or tune.seeds is None or len(tune.space) > 1:
+        return
+    fewest = FEWEST_ON_A_LINE * tune.seeds
+    if tune.trials < fewest:
+        rule = "`trials >= 5 * seeds` must hold: further seeds train the five values around the optimum"
+        received = f"trials={tune.trials}, seeds={tune.seeds}"
+        yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
+
+
+def _early_stopping(draft: Draft) -> Iterator[Violation]:
+    tune = draft.tune
+    if tune is not None and tune.early_stopping == "seeds" and (tune.seeds or 1) <= FEWEST_PAIRS:
+        rule = f"`seeds > {FEWEST_PAIRS}` must hold for `early_stopping: seeds`: no fewer show that a value is worse"
+        received = f"seeds={tune.seeds}" if tune.seeds is not None else "`tune.seeds` is missing"
+        hint = f"add `seeds: {2 * FEWEST_PAIRS}`, or delete `early_stopping`"
+        yield Violation(("tune", "early_stopping"), rule, received, hint)
+
+
+RULES = (
+    RecipeRule(
+        "recipe/trials-per-line", "one at a time has 5 values for each hyperparameter, and one more", _one_at_a_time
+    ),
+    RecipeRule("recipe/trials-per-seed", "each of `tune.seeds` trains the five values around the optimum", _seeds),
+    RecipeRule(
+        "recipe/seeds-of-early-stopping", "`early_stopping: seeds` has more than 4 seeds to compare", _early_stopping
+    ),
+)

@@ -1,0 +1,41 @@
+"""What sections of a recipe are made of, for those that are defined in the rooms which read them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+#: a value of a configuration or of a function's argument
+Setting = bool | int | float | str | None
+
+#: pydantic's error type of `refused`; `recipe/faults.py` explains it
+REFUSED = "refused"
+
+
+class Section(BaseModel):
+    """A mapping of the recipe: unknown keys, loose types and non-finite numbers are errors, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class DataSection(Section):
+    """What `data` sections have in common; each data source defines its own (`hptransfer/data`)."""
+
+    kind: str
+
+    def __hash__(self) -> int:
+        """By content, as equality is; sections may hold mappings."""
+        return hash(self.model_dump_json())
+
+
+def refused(code: str, rule: str, hint: str) -> PydanticCustomError:
+    """The exception by which a section's validator refuses a value; the message gets its place in the file.
+
+    Args:
+        code: stable identifier of the rule, a key of `recipe.faults.CODES`.
+        rule: what must hold, one sentence without a full stop.
+        hint: what the user can do about it.
+    """
+    return PydanticCustomError(REFUSED, "{rule}", {"code": code, "rule": rule, "hint": hint})

@@ -1,0 +1,66 @@
+"""For GitHub Actions: an annotation per finding, at its line of the recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hptransfer.errors import Finding, printable
+from hptransfer.linting.validate import Validation
+from hptransfer.report.findings.base import counted
+
+
+def render(results: Sequence[Validation]) -> Iterator[str]:
+    """Yields annotations, then a count: the runner shows only ten of each level per step, and says nothing of the rest.
+
+    Args:
+        results: one validation per recipe, in the order in which the recipes were named.
+    """
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    for result in results:
+        yield from (as_annotation(finding, root) for finding in result.errors)
+        yield from (as_annotation(finding, root, "warning") for finding in result.warnings)
+    yield counted(results)
+
+
+def as_annotation(finding: Finding, root: Path, level: str = "error") -> str:
+    """The finding as a workflow command of GitHub Actions.
+
+    Escapes as the runner unescapes them: `%`, CR and LF in the message; also `:` and `,` in properties.
+
+    Args:
+        finding: to be shown at its line of a pull request.
+        root: folder of the checked-out repository; a file below it is named relative to it.
+        level: the workflow command, "error" or "warning".
+    """
+    properties = {"title": finding.code}
+    if finding.place is not None:
+        properties = {"file": _relative(finding.place.file, root)}
+        if finding.place.line is not None:
+            properties["line"] = str(finding.place.line)
+        if finding.place.column is not None:
+            properties["col"] = str(finding.place.column)
+        properties["title"] = finding.code
+    parts = [finding.rule]
+    if finding.received is not None:
+        parts.append(f"received: {finding.received}")
+    if finding.hint is not None:
+        parts.append(f"hint: {finding.hint}")
+    listed = ",".join(f"{name}={_property(printable(value))}" for name, value in properties.items())
+    return f"::{level} {listed}::" + "%0A".join(_data(printable(part)) for part in parts)
+
+
+def _relative(file: str, root: Path) -> str:
+    try:
+        return Path(file).absolute().relative_to(root.absolute()).as_posix()
+    except ValueError:
+        return file
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,52 @@
+"""For programs: one JSON object with every recipe's hash and findings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from hptransfer.errors import Finding, Place
+from hptransfer.linting.validate import Validation
+from hptransfer.report.findings.base import count_errors, count_warnings
+
+
+def as_document(finding: Finding, level: str = "error") -> dict[str, str | int | None]:
+    """The finding as a JSON object with fixed keys.
+
+    Args:
+        finding: to be written; its excerpt is left out.
+        level: value of the key "level", "error" or "warning".
+    """
+    place = finding.place or Place("")
+    return {
+        "level": level,
+        "code": finding.code,
+        "rule": finding.rule,
+        "received": finding.received,
+        "hint": finding.hint,
+        "file": place.file or None,
+        "line": place.line,
+        "column": place.column,
+    }
+
+
+def render(results: Sequence[Validation]) -> Iterator[str]:
+    """Yields the whole document as one text.
+
+    Args:
+        results: one validation per recipe, in the order in which the recipes were named.
+    """
+    recipes = [
+        {
+            "recipe": result.reference,
+            "valid": not result.errors,
+            "hash": result.loaded.hash if result.loaded else None,
+            "findings": [
+                *(as_document(finding) for finding in result.errors),
+                *(as_document(finding, "warning") for finding in result.warnings),
+            ],
+        }
+        for result in results
+    ]
+    document = {"recipes": recipes, "errors": count_errors(results), "warnings": count_warnings(results)}
+    yield json.dumps(document, indent=2)

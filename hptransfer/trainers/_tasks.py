@@ -1,0 +1,77 @@
+"""What a worker process executes: one pool serves every kind of task, so switching costs no restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hptransfer.trainers._timing import time_steps
+from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
+from hptransfer.trainers.base import TRAINERS
+from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
+
+
+def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one model with the recipe's trainer.
+
+    Args:
+        payload: of a `TrialMessage`.
+
+    Returns:
+        The payload of a `TrialResult`.
+    """
+    message = TrialMessage.parse(payload)
+    return TRAINERS.look_up(message.recipe.training.trainer).run(message).payload()
+
+
+def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Count FLOPs on the meta device.
+
+    Args:
+        payload: of a `CostMessage`.
+
+    Returns:
+        "flops", one number per size.
+    """
+    from hptransfer.models.readings import count_flops
+
+    message = CostMessage.parse(payload)
+    return {"flops": count_flops(message.model, message.sizes)}
+
+
+def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a model's parameters and roles on the meta device.
+
+    Args:
+        payload: of a `ReadingsMessage`.
+
+    Returns:
+        "readings", what `read_sizes` returns.
+    """
+    from hptransfer.models.readings import read_sizes
+
+    message = ReadingsMessage.parse(payload)
+    return {"readings": read_sizes(message.model, message.base, message.sizes)}
+
+
+_TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "trial": run_trial,
+    "coordinates": run_coordinates,
+    "sharpness": run_sharpness,
+    "noise_scale": run_noise_scale,
+    "cost": count_costs,
+    "timing": time_steps,
+    "readings": read_models,
+}
+
+
+def prepare() -> None:
+    """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
+    import hptransfer.models.api
+    import hptransfer.models.readings
+    import hptransfer.training.loop  # noqa: F401  # imported for its effect
+
+
+def work(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the task that `payload["task"]` names, a key of `_TASKS`."""
+    return _TASKS[str(payload["task"])](payload)

@@ -1,0 +1,50 @@
+"""A few real training steps, timed in a worker: what a dry run extrapolates from."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
+from hptransfer.trials.messages import TIMED_STEPS, MeasurementMessage
+
+#: before them: the first ones allocate
+_WARM_UP = 3
+
+
+def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a few steps of one trial and evaluate two batches; an entry point of a worker.
+
+    Args:
+        payload: of a `MeasurementMessage`.
+
+    Returns:
+        "build" (seconds until the first step), "step" and "evaluation" (seconds each), "memory" (bytes, the most
+        that the process held).
+    """
+    from hptransfer.training.loop import evaluate, training_losses
+
+    message = MeasurementMessage.parse(payload)
+    spec = message.spec
+    started = time.perf_counter()
+    corpus = accepted_corpus(message)
+    module, groups = planned_model(spec)
+    settings = training_settings(spec)
+    built = time.perf_counter() - started
+    steps = training_losses(module, groups, corpus, replace(settings, steps=_WARM_UP + TIMED_STEPS), spec.seed)
+    for _ in islice(steps, _WARM_UP):
+        pass
+    started = time.perf_counter()
+    taken = sum(1 for _ in steps)
+    step = (time.perf_counter() - started) / taken
+    started = time.perf_counter()
+    evaluate(module, corpus, replace(settings, evaluation_batches=2))
+    evaluation = (time.perf_counter() - started) / 2
+    # kilobytes on Linux, bytes on macOS
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"build": built, "step": step, "evaluation": evaluation, "memory": largest}

@@ -1,0 +1,98 @@
+"""The contract of a trainer.
+
+Users add one by an entry point of the group `hptransfer.trainers`, or `module:attribute`; `hptransfer.testing.trainers`
+checks theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from hptransfer.recipe import registered
+from hptransfer.recipe.schema import Recipe
+from hptransfer.registry import Registry
+from hptransfer.trials.code import code_digests
+from hptransfer.trials.identity import TrainerIdentity
+from hptransfer.trials.messages import TrialMessage, TrialResult
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a trainer can do besides training.
+
+    Attributes:
+        streams_losses: whether its trials record a loss curve.
+        coordinates: whether it measures how far activations move, for the coordinate check.
+        processes: whether several processes may train one trial.
+        follows_rules: whether it trains the recipe's model by the parameterization's rules; the rules for each
+            parameter are then part of a trial's key.
+    """
+
+    streams_losses: bool = False
+    coordinates: bool = False
+    processes: bool = False
+    follows_rules: bool = False
+
+
+class Trainer(Protocol):
+    """Whoever trains."""
+
+    @property
+    def name(self) -> str:
+        """What keys and provenance call it."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same run may end with another loss: trials of the version before are then not reused."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do besides training."""
+
+    def identity(self, recipe: Recipe) -> Mapping[str, Any]:
+        """What determines its runs besides recipe, size, hyperparameters and seed.
+
+        Args:
+            recipe: that is trained.
+
+        Returns:
+            JSON-able data without measured or computed floats, so that machines agree.
+        """
+
+    def run(self, message: TrialMessage) -> TrialResult:
+        """Train one model in this process, or in processes of its own.
+
+        Args:
+            message: the run, and the key that the answer must carry.
+
+        Returns:
+            The finished trial, a diverged one included; or why it was refused.
+        """
+
+
+#: built-in trainers, those of installed packages, and `module:attribute`
+TRAINERS: Registry[Trainer] = cast("Registry[Trainer]", registered.TRAINERS)
+
+
+def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:
+    """Who trains a recipe's trials, with which of the user's own code.
+
+    Args:
+        recipe: names the trainer and the model.
+        root: the recipe's folder, where local modules are looked for too.
+
+    Raises:
+        UsageError: there is no such trainer, or local code cannot be read.
+    """
+    trainer = TRAINERS.look_up(recipe.training.trainer)
+    references = [name for name in (recipe.training.trainer, recipe.training.loss) if ":" in name]
+    if recipe.model.kind == "factory":
+        references.append(recipe.model.factory)
+    code: dict[str, str] = {}
+    for reference in references:
+        code |= code_digests(reference, root)
+    follows = trainer.capabilities.follows_rules
+    return TrainerIdentity(trainer.name, trainer.version, follows, dict(trainer.identity(recipe)), code)

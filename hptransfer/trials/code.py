@@ -1,0 +1,130 @@
+"""The user's own code as part of a trial's identity: digests of the modules that a factory's module imports.
+
+Found statically: nothing is imported or run. A module counts where its file lies neither in the standard library nor
+in site-packages, nor in this package. Comments, formatting and docstrings do not count, and the digest is the same on
+every version of Python that parses the file. What is imported by a computed name is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hptransfer.errors import UsageError
+
+_PACKAGE = __name__.partition(".")[0]
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def code_digests(reference: str, folder: Path) -> dict[str, str]:
+    """Sha256 (hex) of each local module that a reference leads to, by the module's dotted name.
+
+    Args:
+        reference: "module:attribute", as a recipe writes it; installed modules have no digest.
+        folder: the recipe's; modules are looked for in the working directory, on `sys.path`, and here.
+
+    Returns:
+        The digests in the order of the names; empty where the module is installed or cannot be found.
+
+    Raises:
+        UsageError: a module cannot be read or parsed.
+    """
+    places = _places(folder)
+    found: dict[str, str] = {}
+    waiting = [reference.partition(":")[0]]
+    while waiting:
+        name = waiting.pop()
+        for part in _with_parents(name):
+            if part in found:
+                continue
+            path = _file_of(part, places)
+            if path is None:
+                continue
+            tree = _parsed(path)
+            found[part] = hashlib.sha256(_canonical(tree).encode()).hexdigest()
+            waiting += _imported(tree, part, is_package=path.name == "__init__.py")
+    return dict(sorted(found.items()))
+
+
+def _places(folder: Path) -> list[Path]:
+    """Folders where local modules lie, in the order in which Python looks."""
+    excluded = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
+    excluded += [Path(path).resolve() for path in (*site.getsitepackages(), site.getusersitepackages())]
+    places: dict[Path, None] = {}
+    for entry in (Path.cwd(), *map(Path, sys.path), folder):
+        path = entry.resolve()
+        if path.is_dir() and path not in excluded and not any(part in _INSTALLED for part in path.parts):
+            places[path] = None
+    return list(places)
+
+
+def _with_parents(name: str) -> list[str]:
+    """A dotted name and the packages it lies in, whose code is run too, outermost first."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _file_of(name: str, places: Sequence[Path]) -> Path | None:
+    """The source file of a local module; None where it is installed, built in, without a file, or this package's."""
+    top = name.partition(".")[0]
+    if not name or top == _PACKAGE or top in sys.stdlib_module_names:
+        return None
+    for place in places:
+        path = place.joinpath(*name.split("."))
+        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if file.is_file() and not any(part in _INSTALLED for part in file.parts):
+                return file
+    return None
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=path.name)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError("the code that a recipe names must be readable Python", received=f"{path}: {error}") from None
+
+
+def _imported(tree: ast.Module, name: str, *, is_package: bool) -> Iterator[str]:
+    """Dotted names of what a module may import, wherever in it; of `from a import b` both a and a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = name.split(".")
+            above = parts[: len(parts) - node.level + is_package] if node.level else []
+            source = ".".join([*above, *((node.module or "").split(".") if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" if source else alias.name for alias in node.names if alias.name != "*")
+
+
+def _canonical(node: object) -> str:
+    """A syntax tree as text that neither positions, docstrings nor Python's version change.
+
+    `ast.dump` will not do: versions differ in which empty fields they print.
+    """
+    if isinstance(node, ast.AST):
+        fields = []
+        for name, value in ast.iter_fields(node):
+            content = _without_docstring(node, value) if name == "body" else value
+            if content is None or content == [] or name in ("type_comment", "kind", "type_ignores", "ctx"):
+                continue
+            fields.append(f"{name}={_canonical(content)}")
+        return f"{type(node).__name__}({','.join(fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_canonical, node))}]"
+    return f"{type(node).__name__}:{node!r}"
+
+
+def _without_docstring(node: ast.AST, body: object) -> object:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return body
+    if not isinstance(body, list):
+        return body
+    first = body[0] if body else None
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return body[1:] if is_text and isinstance(first.value.value, str) else body  # type: ignore[union-attr]  # is_text

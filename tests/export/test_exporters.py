@@ -1,0 +1,122 @@
+"""Every exporter passes the suite for users' exporters, and one from elsewhere is used end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hptransfer.cli.app import app
+from hptransfer.errors import UsageError
+from hptransfer.export._document import document
+from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.testing.exporters import ExporterConformance
+from tests.support.checked_folder import Folder
+from tests.support.own_exporter import EXPORTER
+from tests.support.plugins import install
+from tests.support.targets import GPT, planned, target_of
+
+
+class TestHptransfer(ExporterConformance):
+    """The exporter of target.yaml."""
+
+    name = "hptransfer"
+
+
+class TestOwn(ExporterConformance):
+    """An exporter from outside the package."""
+
+    name = "tests.support.own_exporter:EXPORTER"
+
+
+def test_every_exporter_is_under_the_suite() -> None:
+    """A new file needs its class above."""
+    assert set(EXPORTERS.built_in) == {"hptransfer"}
+
+
+def test_the_page_of_exporters_is_generated() -> None:
+    """docs/export.md equals what the exporters say now."""
+    page = Path(__file__).parents[2] / "docs/export.md"
+
+    assert page.read_text(encoding="utf-8") == document()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A checked recipe: a decoder under completep."""
+    return Folder(tmp_path)
+
+
+def scale(folder: Folder, *options: str) -> Result:
+    """Runs `scale` on it."""
+    return CliRunner().invoke(app, ["scale", str(folder.recipe), "--runs", str(folder.runs), *options])
+
+
+def test_a_users_exporter_writes_beside_the_target(folder: Folder) -> None:
+    """`--format module:attribute`: its file, planned in its gauge, and a line that says what the framework scales."""
+    name = "tests.support.own_exporter:EXPORTER"
+    result = scale(folder, "--format", f"hptransfer,{name}")
+    own = folder.runs / "tiny" / "export" / "tests.support.own_exporter-EXPORTER" / "conf" / "run.json"
+    content = json.loads(own.read_text())
+    target = folder.document()
+
+    assert result.exit_code == 0, result.output
+    assert content["gauge"] == "multipliers"
+    # Table 8 of Tensor Programs V: the readout's multiplier is 1 / m_in, here 16 / 64
+    assert content["multipliers"][r"readout\.weight"] == 0.25
+    assert content["learning_rate"] == target["hyperparameters"]["learning_rate"]
+    assert f"{own}: for {name}, which itself scales learning_rate" in result.stdout
+    same = folder.runs / "tiny" / "export" / "hptransfer" / "target.yaml"
+    assert same.read_text() == folder.target.read_text()
+
+
+def test_an_installed_exporter_has_a_name(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package's entry point is used as a built-in one is."""
+    source = "from tests.support.own_exporter import EXPORTER\n"
+    install(monkeypatch, tmp_path, "lab_export", source, {"hptransfer.exporters": {"lab": "lab_export:EXPORTER"}})
+
+    assert "lab" in EXPORTERS.names
+    assert scale(folder, "--format", "lab").exit_code == 0
+    assert (folder.runs / "tiny" / "export" / "lab" / "conf" / "run.json").exists()
+
+
+def test_an_unknown_format_writes_nothing(folder: Folder) -> None:
+    """The message lists what there is, with the nearest name."""
+    result = scale(folder, "--format", "hptransfr")
+
+    assert result.exit_code == 2
+    assert "the exporter must be one of hptransfer" in result.stderr
+    assert "did you mean `hptransfer`?" in result.stderr
+    assert not folder.target.exists()
+
+
+def test_what_a_format_cannot_hold_writes_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Init stds differ between the decoder's groups; a format with one for all is refused, the quantity named."""
+    monkeypatch.setattr(EXPORTER, "holds", frozenset())
+    result = scale(folder, "--format", "tests.support.own_exporter:EXPORTER")
+
+    assert result.exit_code == 2
+    assert "must be able to express `init_std` of each group of parameters" in result.stderr
+    assert not folder.target.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"../escaped.json": "x"}, "inside its own folder"),
+        ({"/etc/run.json": "x"}, "inside its own folder"),
+        ({}, "at least one file"),
+        (None, "must write every target"),
+    ],
+)
+def test_an_exporter_that_misbehaves_is_named(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str] | None, said: str
+) -> None:
+    """Paths outside its folder, no file, or an exception of its own are usage errors."""
+    monkeypatch.setattr(type(EXPORTER), "export", lambda self, target: files)
+
+    with pytest.raises(UsageError, match=said) as caught:
+        export_target("tests.support.own_exporter:EXPORTER", target_of(planned(GPT)))
+    assert "own_exporter" in str(caught.value.findings[0].received)

@@ -1,0 +1,182 @@
+"""Every file of lint rules passes the suite for users' rules, and rules from elsewhere run in `validate` alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hptransfer.cli.app import app
+from hptransfer.errors import UsageError
+from hptransfer.linting.base import LINT_RULES, LintRule
+from hptransfer.linting.document import document
+from hptransfer.linting.validate import validate
+from hptransfer.recipe.faults import CODES
+from hptransfer.recipe.rules.base import recipe_rules
+from hptransfer.testing.lint_rules import LintRuleConformance
+from tests.support.plugins import install
+from tests.support.recipe_texts import GPT, MLP, edited, faults
+
+ROOT = Path(__file__).parents[2]
+
+OWN = """\
+from hptransfer.errors import Finding
+from hptransfer.linting.base import FunctionRule
+
+def described(loaded):
+    if not loaded.recipe.description:
+        yield Finding("a recipe should have a description", "none", "say what it is for")
+
+RULES = (FunctionRule("house/described", "every recipe has a description", described, level="error"),)
+"""
+
+
+class TestEvidence(LintRuleConformance):
+    """The rules on what weakens evidence."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("evidence")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        return {
+            "advice/short-ladder": edited(MLP, ("[64, 128, 256, 512]", "[64, 128]")),
+            "advice/small-base": edited(MLP, ("width: 64", "width: 32"), ("[64,", "[32, 64,")),
+            "advice/single-seed": edited(MLP, ("tune:", "check: {seeds: 1}\ntune:")),
+        }
+
+
+class TestHyperparameters(LintRuleConformance):
+    """The rules on what is set or searched to no purpose."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("hyperparameters")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        readout = "".join(
+            f"\n    {name}: {{low: 0.1, high: 10}}"
+            for name in ("output_multiplier", "readout_init", "readout_learning_rate")
+        )
+        return {
+            "advice/no-effect": edited(MLP, ("steps: 100", "steps: 100\n  momentum: 0.5")),
+            "advice/redundant": edited(MLP, ("high: 1e-1}", "high: 1e-1}" + readout)),
+        }
+
+
+class TestFiles(LintRuleConformance):
+    """The rules on files."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("files")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        return {"recipe/no-data": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["none.txt"]}'))}
+
+
+class TestModel(LintRuleConformance):
+    """The rules on the model."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("model")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        return {"recipe/model": edited(MLP, ("{kind: mlp}", '{kind: factory, factory: "nowhere_at_all:build"}'))}
+
+
+def test_every_file_of_rules_is_under_the_suite() -> None:
+    """A new file needs its class above."""
+    assert set(LINT_RULES.built_in) == {"evidence", "hyperparameters", "files", "model"}
+
+
+def test_the_page_of_findings_is_generated_from_the_rules() -> None:
+    """docs/lint.md equals what the rules say now."""
+    assert (ROOT / "docs/lint.md").read_text(encoding="utf-8") == document()
+
+
+def test_codes_are_distinct() -> None:
+    """A code means one rule, whichever room the rule lives in."""
+    lint = [rule.code for topic in LINT_RULES.built_in for rule in LINT_RULES.look_up(topic)]
+    codes = [*CODES, *(rule.code for rule in recipe_rules()), *lint]
+
+    assert len(set(codes)) == len(codes)
+
+
+def test_every_code_of_the_reader_is_on_the_page() -> None:
+    """Codes that the sources of recipes and data write into findings are those that the page lists."""
+    paths = [*(ROOT / "hptransfer/recipe").rglob("*.py"), *(ROOT / "hptransfer/data").rglob("*.py")]
+    sources = [path.read_text("utf-8") for path in paths if "rules" not in path.parts]
+    without_list = [re.sub(r"^CODES = \{.*?^\}", "", source, flags=re.DOTALL | re.MULTILINE) for source in sources]
+    written = {code for source in without_list for code in re.findall(r'"(recipe/[a-z-]+)"', source)}
+
+    assert written == set(CODES)
+
+
+def test_a_broken_rule_has_its_own_code(tmp_path: Path) -> None:
+    """Two rules broken at once are two codes."""
+    found = faults(tmp_path, edited(GPT, ("[64, 128,", "[64, 129,"), ("width: 1024", "width: 32")))
+
+    assert [finding.code for finding in found] == ["recipe/partial-head", "recipe/small-target"]
+
+
+def test_an_installed_rule_runs_in_validate_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package's rule is an error of `validate`, with its code and at least the file; loading stays as it was."""
+    entries = {"hptransfer.lint_rules": {"house": "house_rules:RULES"}}
+    install(monkeypatch, tmp_path, "house_rules", OWN, entries)
+    (tmp_path / "r.yaml").write_text(MLP)
+    result = CliRunner().invoke(app, ["validate", str(tmp_path / "r.yaml"), "--format", "json"])
+
+    assert result.exit_code == 1
+    assert '"code": "house/described"' in result.stdout
+    assert f'"file": "{tmp_path / "r.yaml"}"' in result.stdout
+    assert faults(tmp_path, MLP) == ()
+
+
+def test_a_rule_of_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--rules module:attribute` finds the module in the current folder, as an installed command does not by itself."""
+    (tmp_path / "local_rules.py").write_text(OWN)
+    (tmp_path / "r.yaml").write_text(MLP)
+    monkeypatch.chdir(tmp_path)
+    plain = CliRunner().invoke(app, ["validate", "r.yaml"])
+    with_rules = CliRunner().invoke(app, ["validate", "r.yaml", "--rules", "local_rules:RULES"])
+
+    assert (plain.exit_code, with_rules.exit_code) == (0, 1)
+    assert "error: r.yaml: a recipe should have a description" in with_rules.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("RULES = 1 / 0", "must be importable"),
+        (
+            OWN.replace("if not loaded.recipe.description:", "if loaded.recipe.nothing:"),
+            "must check every valid recipe",
+        ),
+    ],
+)
+def test_a_rule_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str) -> None:
+    """A user's rule that raises is a usage error, not a defect of hptransfer."""
+    module = f"failing_rules_{len(source)}"
+    (tmp_path / f"{module}.py").write_text(source)
+    (tmp_path / "r.yaml").write_text(MLP)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(UsageError, match=said):
+        validate(str(tmp_path / "r.yaml"), rules=[f"{module}:RULES"])

@@ -1,0 +1,26 @@
+"""How far a target lies beyond what was trained."""
+
+from __future__ import annotations
+
+from hptransfer.scaling.extrapolation import extrapolation
+from hptransfer.sizes import Size
+from tests.support.targets import GPT, MLP, planned
+
+
+def test_extrapolation_says_what_is_theory() -> None:
+    """Each axis has its distance from what was trained, and says when nothing but theory covers it."""
+    made = planned(GPT, size=Size(256, 4, 16, 1600))
+    axes = {entry.axis: entry for entry in extrapolation(made, {"widths": [16, 32, 64], "depths": [2, 4]})}
+
+    assert (axes["width"].checked_up_to, axes["width"].factor) == (64, 4.0)
+    assert axes["width"].sentence == "width 256 lies 4 times beyond the largest trained (64): by theory alone"
+    assert axes["depth"].sentence == "depth 4 lies within what was trained (up to 4)"
+    assert axes["batch_size"].sentence.endswith("2 times that of the checked runs: no rule and no check cover it")
+    assert axes["tokens"].factor == 2.0
+
+
+def test_an_axis_without_rule_is_not_called_theory() -> None:
+    """Under mup a deeper target is covered by nothing."""
+    axes = {entry.axis: entry for entry in extrapolation(planned(MLP), {"widths": [16], "depths": [2]})}
+
+    assert axes["depth"].sentence.endswith("no rule and no check cover it")
