@@ -38,6 +38,15 @@ def test_it_writes_the_target_with_its_evidence(folder: Folder) -> None:
     assert document["training"]["steps"] == 5  # 10 steps of 4 examples are 5 of 8
 
 
+def test_what_was_spent_is_nothing_where_nobody_wrote_it_down(folder: Folder) -> None:
+    """Evidence of before has no costs: zero trials, not a number made up."""
+    folder.scale()
+    spent = folder.document()["spent"]
+
+    assert (spent["trials"], spent["flops"], spent["seconds"]) == (0, 0.0, 0.0)
+    assert spent["target_flops"] > 0
+
+
 def test_the_file_is_usable(folder: Folder) -> None:
     """load_plan reads it and its groups fit the recipe's model at the target."""
     folder.scale()

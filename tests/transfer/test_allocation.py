@@ -172,6 +172,17 @@ def test_an_open_end_is_extended_by_an_octave(low: float, high: float, beyond: i
     assert words == (f"extend to 2^{beyond / 2:g} at width 512",)
 
 
+def test_an_end_is_extended_once_in_a_round() -> None:
+    """What lies beyond is known once it was tried: the rest of the round goes elsewhere."""
+    sizes = {width: size(width, error=2.0 if width == 512 else 0.1, high=math.inf) for width in WIDTHS}
+    _, words = allocate([report(sizes)], LATTICE, lambda run: True, 12)
+
+    assert [word for word in words if word.startswith("extend") and word.endswith(" 512")] == [
+        "extend to 2^-6 at width 512"
+    ]
+    assert len(words) > 1
+
+
 def test_a_coarse_lattice_is_extended_by_one_step() -> None:
     """Where values lie two octaves apart, the next one is as near as can be."""
     sizes = {width: size(width, error=2.0, low=-math.inf, xs=(-10.0, -8.0, -6.0)) for width in WIDTHS}

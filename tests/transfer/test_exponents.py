@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.oracles import IsotropicSgd
+from tests.support.synthetic_ladders import ladder, moved
 
 ARRAYS = Path(__file__).parents[1] / "data/completep_linearization"
 DEPTHS = [2**k for k in range(1, 13)]
@@ -59,6 +61,20 @@ def test_no_rule_is_usable_where_the_exponent_changes() -> None:
     assert found.constant is False
     assert found.usable == ()
     assert "no rule of thumb" in found.sentence
+
+
+@pytest.mark.parametrize(("octaves", "rule"), [(0.0, "constant"), (0.5, "square root"), (1.0, "linear")])
+def test_a_rule_is_usable_where_the_optimum_follows_it(octaves: float, rule: str) -> None:
+    """Optima that move by 0, 1/2 or 1 octave per doubling of the batch: one rule each, and no other."""
+    grid = [-12 + 0.5 * step for step in range(17)]
+    trials = [
+        replace(t, size=Size(64, 2, t.size.width, 64_000))
+        for t in ladder([moved(octaves * k) for k in range(4)], xs=grid, noise=0.0005, seeds=3)
+    ]
+    found = measure_exponents(trials, axis="batch_size", hyperparameter="learning_rate")
+
+    assert found.usable == (rule,)
+    assert f"the {rule} rule is usable" in found.sentence
 
 
 def test_the_exponent_of_the_horizon_is_that_of_a_noisy_quadratic() -> None:

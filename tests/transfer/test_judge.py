@@ -206,6 +206,13 @@ def test_three_sizes_over_four_times_are_just_enough(widths: tuple[int, ...], ve
     assert _judge(ladder([parabola] * 3, widths, noise=0.0005, seeds=3)).verdict == verdict
 
 
+def test_one_size_has_no_drift() -> None:
+    """Nothing is known about it, and no number is made up."""
+    drift = _judge([t for t in ladder(_shifted(0.0), noise=0.001) if t.size.width == 64]).drift
+
+    assert (drift.estimate, drift.low, drift.high) == (0.0, -math.inf, math.inf)
+
+
 def test_a_single_seed_is_named_as_what_is_missing() -> None:
     """And only a single one."""
     said = "a single seed does not show how noisy the losses are"

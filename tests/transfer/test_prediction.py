@@ -135,6 +135,16 @@ def test_an_error_of_each_optimum_adds_to_the_scatter() -> None:
     assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.1096, abs=0.0005)
 
 
+def test_the_drifts_interval_grows_with_the_doublings_to_the_target() -> None:
+    """4.5 doublings from the middle of the ladder at +-0.05 each: 0.225 octaves, on top of the 0.049 of the middle."""
+    exact = tuple(replace(rung, spread=0.001) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, exact, Interval(0.0, -0.05, 0.05))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8).optimum
+
+    assert found.high - found.estimate == pytest.approx(math.hypot(0.225, 0.049), abs=0.001)
+    assert found.estimate - found.low == pytest.approx(math.hypot(0.225, 0.049), abs=0.001)
+
+
 def test_the_penalty_is_curvature_times_squared_octaves() -> None:
     """One octave off the optimum at 0.03 nats per squared octave; the ends follow from the optimum's interval."""
     facts = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), Interval(0.0, 0.0, 0.0))

@@ -126,3 +126,18 @@ def test_limits_are_named_where_they_apply_and_nowhere_else() -> None:
     assert [limit.split(",")[0] for limit in evidence_limits(ladder, growth=Interval(0.5, 0.3, 0.7))] == [
         "The larger the width"
     ]
+
+
+def test_the_drift_decides_the_number_of_seeds_by_its_distance_from_the_band() -> None:
+    """Half width 0.15 must fall to the 0.1 between +0.05 and the band's end: 1.5^2 times the two seeds, rounded up."""
+    advice = next_steps(_ladder(Interval(0.05, -0.1, 0.2), Interval(0, 0, 0.001)))
+
+    assert "about 5 seeds per value instead of 2" in advice.lower()
+
+
+def test_three_sizes_over_eight_times_are_no_reason_to_add_one() -> None:
+    """More seeds are."""
+    ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
+    three = replace(ladder, sizes=(ladder.sizes[0], *ladder.sizes[2:]))
+
+    assert "add " not in next_steps(three).lower()
