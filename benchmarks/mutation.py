@@ -54,7 +54,7 @@ TESTS = {
 ELSEWHERE = {
     "transfer/allocation": ("tests/checking/test_adaptive.py",),
     "transfer/prediction": ("tests/scaling/test_verify.py",),
-    "transfer/transfer_rate": ("tests/transfer/test_linear_networks.py",),
+    "transfer/verdict": ("tests/transfer/test_linear_networks.py",),
 }
 #: seconds after which a run of tests counts as caught in a loop
 _LONGEST = 180

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import source_tree
 from tests.support.source_tree import ROOT, circles, functions, imports, modules, short_argument_docs
 
 #: how many of each there may be; none where nothing stands here
@@ -21,6 +22,25 @@ TESTS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
 def length(name: str) -> int:
     """Lines of a module."""
     return len(modules()[name].read_text(encoding="utf-8").splitlines())
+
+
+def test_the_reading_of_sources_sees_what_it_is_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Negative control: a circle under TYPE_CHECKING and inside a function, and documentation of one word."""
+    sources = {
+        "hptransfer.left_of_circle": "if TYPE_CHECKING:\n    from hptransfer.right_of_circle import thing\n",
+        "hptransfer.right_of_circle": (
+            "def thing(size: int) -> None:\n"
+            '    """What it is.\n\n    Args:\n        size: where.\n        other: of more words than that.\n    """\n'
+            "    import hptransfer.left_of_circle\n"
+        ),
+    }
+    files = {name: tmp_path / f"{name}.py" for name in sources}
+    for name, text in sources.items():
+        files[name].write_text(text)
+    monkeypatch.setattr(source_tree, "modules", lambda: files)
+
+    assert circles() == [["hptransfer.left_of_circle", "hptransfer.right_of_circle"]]
+    assert short_argument_docs("hptransfer.right_of_circle") == ["hptransfer.right_of_circle:thing size: where."]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("hptransfer.commands.")])
