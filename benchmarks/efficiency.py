@@ -6,7 +6,8 @@ Every method searches the same landscapes (`landscapes.py`, one per seed, so met
 16, 32 and 64 trials by the true loss of what it recommends, which it never sees. Optuna's samplers run one trial at a
 time with their default arguments and recommend the best trial observed; a divergence is told as slightly worse than the
 worst finite loss, which suits them better than failing the trial. `auto` is what `tune` does with that many trials:
-rounds, further seeds and the fitted mean included.
+rounds, further seeds and the fitted mean included; `tune-gp` is the same with `tune.sampler: gp`, and so for every
+sampler of the package.
 """
 
 from __future__ import annotations
@@ -74,16 +75,18 @@ class Outcome:
 def search(cell: Cell, budgets: Sequence[int]) -> list[Outcome]:
     """Run one cell."""
     landscape = cell.landscape()
-    if cell.method == "auto":
-        return [auto(landscape, cell.seed, budget) for budget in budgets]
+    sampler = "auto" if cell.method == "auto" else cell.method.removeprefix("tune-")
+    if cell.method != sampler or sampler == "auto":
+        return [tuned(landscape, cell.seed, budget, sampler) for budget in budgets]
     return list(plain(landscape, cell.method, cell.seed, budgets))
 
 
-def auto(landscape: Landscape, seed: int, budget: int) -> Outcome:
-    """`tune` with so many trials."""
+def tuned(landscape: Landscape, seed: int, budget: int, sampler: str) -> Outcome:
+    """What `tune` recommends after so many trials with this `tune.sampler`."""
     started = time.process_time()
     space = landscape.space
-    rounds = Rounds(space, budget, first_seed=0 if not isinstance(landscape, Bowl) else seed)
+    first = 0 if not isinstance(landscape, Bowl) else seed
+    rounds = Rounds(space, budget, first_seed=first, sampler=sampler)
     asked: list[Decision] = []
     finished: list[Trial] = []
     while len(finished) < budget:

@@ -68,7 +68,9 @@ def goal(
     if missing:
         text += f" ({', '.join(missing)} not run)"
     reached = "" if not own or not best else ("yes" if share(own) >= others[best] else "no")
-    forecast = "" if case == "proxy" else f"{expected_power(Space(AXES[: int(case)]), 16, float(noise)).chance:.0%}"
+    forecast = (
+        "" if case == "proxy" else f"{expected_power(Space(AXES[: int(case)]), 16, GOAL, float(noise)).chance:.0%}"
+    )
     return f"{share(own):.0%}" if own else "", text, reached, forecast
 
 

@@ -172,6 +172,7 @@ def follow(way: Way, sizes: Sequence[tuple[int, int]], asked: argparse.Namespace
     if not asked.table:
         with open_session(str(way.recipe), folder / "runs", asked.workers) as session:
             result = tune(session)
+            result.write(session.folder.tuned)
             done["flops"], done["tuned"] = result.flops, dict(result.recommended)
             for width, depth in sizes:
                 of = session.loaded.recipe.size(width, depth)

@@ -1,4 +1,4 @@
-"""How long `check --results` takes on 100 and on 100,000 rows, as whole processes.
+"""How long `judge` takes on 100 and on 100,000 rows, as whole processes.
 
 `python benchmarks/judge_speed.py`; processor time decides, because the clock of a busy machine says little.
 """
@@ -53,7 +53,7 @@ def main() -> int:
         for rows, allowed in _ALLOWED.items():
             path = Path(folder) / f"{rows}.csv"
             write_table(path, rows)
-            used, wall = seconds([sys.executable, "-m", "hptransfer", "check", "--results", str(path), "--json"])
+            used, wall = seconds([sys.executable, "-m", "hptransfer", "judge", str(path), "--json"])
             worst |= used - empty > allowed
             print(
                 f"{rows:>7} rows  {used - empty:.2f} s of processor beyond an empty interpreter (allowed {allowed:g} s)"

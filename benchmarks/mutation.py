@@ -39,7 +39,6 @@ TESTS = {
         "tests/transfer/test_regret.py",
         "tests/transfer/test_judge.py",
         "tests/checking/test_oracle_tables.py",
-        "tests/report/test_json_documents.py",
         "tests/report/test_terminal.py",
         "tests/transfer/test_prediction.py",
         "tests/transfer/test_exponents.py",

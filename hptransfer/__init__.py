@@ -7,23 +7,41 @@ loaded on first use, so that `import hptransfer` needs neither torch nor optuna.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from hptransfer.models.api import plan
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
     from hptransfer.schedule import schedule_factor
+    from hptransfer.sizes import Size
+    from hptransfer.statistics.interval import Interval
+    from hptransfer.statistics.optimum import Optimum
+    from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
+    from hptransfer.transfer.judge import AxisReport, TransferReport, judge
+    from hptransfer.transfer.verdict import Verdict
+    from hptransfer.trials.trial import Trial, TrialState
 
 __all__ = [
+    "AxisReport",
+    "Interval",
+    "Optimum",
+    "Size",
+    "SizeEvidence",
+    "TransferCriteria",
+    "TransferReport",
+    "Trial",
+    "TrialState",
+    "Verdict",
     "__version__",
     "audit_clipping",
     "audit_eps",
     "audit_optimizer",
     "audit_scheduler",
     "eps_ratios",
+    "judge",
     "load_plan",
     "plan",
     "read_base_shapes",
@@ -31,17 +49,23 @@ __all__ = [
     "write_base_shapes",
 ]
 
-try:
-    __version__ = version("hptransfer")
-except PackageNotFoundError:  # running from a source tree that was never installed
-    __version__ = "0+unknown"
-
 _PUBLIC = {
+    "AxisReport": "hptransfer.transfer.judge",
+    "Interval": "hptransfer.statistics.interval",
+    "Optimum": "hptransfer.statistics.optimum",
+    "Size": "hptransfer.sizes",
+    "SizeEvidence": "hptransfer.transfer.criteria",
+    "TransferCriteria": "hptransfer.transfer.criteria",
+    "TransferReport": "hptransfer.transfer.judge",
+    "Trial": "hptransfer.trials.trial",
+    "TrialState": "hptransfer.trials.trial",
+    "Verdict": "hptransfer.transfer.verdict",
     "audit_clipping": "hptransfer.models.audit",
     "audit_eps": "hptransfer.models.audit",
     "audit_optimizer": "hptransfer.models.audit",
     "audit_scheduler": "hptransfer.models.audit",
     "eps_ratios": "hptransfer.models.audit",
+    "judge": "hptransfer.transfer.judge",
     "load_plan": "hptransfer.models.applied_plan",
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
@@ -51,6 +75,18 @@ _PUBLIC = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        globals()["__version__"] = _version()
+        return globals()["__version__"]
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'hptransfer' has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
+
+    try:
+        return version("hptransfer")
+    except PackageNotFoundError:  # running from a source tree that was never installed
+        return "0+unknown"

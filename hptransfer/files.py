@@ -16,7 +16,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     Args:
         path: its folder is created where missing.
-        text: the whole content.
+        text: the whole content of the file, written as UTF-8.
 
     Raises:
         UsageError: the path cannot be written.

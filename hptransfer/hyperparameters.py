@@ -50,7 +50,7 @@ def is_valid_log_coordinate(name: str, x: float) -> bool:
 
     Args:
         name: name of the hyperparameter.
-        x: the coordinate, octaves.
+        x: position on the log scale, octaves; any finite number.
     """
     return x <= 0 if name == "warmup" else x >= 0 or name not in AVERAGES
 
@@ -75,6 +75,6 @@ def from_log_coordinate(name: str, x: float) -> float:
 
     Args:
         name: name of the hyperparameter.
-        x: the coordinate, octaves.
+        x: position on the log scale, octaves; any finite number.
     """
     return float(1 - 2.0**-x if name in AVERAGES else 2.0**x)

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hptransfer.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Entry = TypeVar("Entry")
 
@@ -52,7 +54,7 @@ class Registry(Generic[Entry]):
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all entries, built-in ones first; nothing is imported."""
-        installed = () if self.group is None else sorted(entry_points(group=self.group).names)
+        installed = sorted(point.name for point in _entry_points(self.group))
         return (*self.built_in, *(name for name in installed if name not in self.built_in))
 
     def accepts(self, name: str) -> bool:
@@ -73,7 +75,7 @@ class Registry(Generic[Entry]):
             module = import_module(f"{self.package}.{name.replace('-', '_')}")
             entry: Entry = getattr(module, self.attribute)
             return entry
-        for point in () if self.group is None else entry_points(group=self.group):
+        for point in _entry_points(self.group):
             if point.name == name:
                 return self._imported(name, *point.value.partition(":")[::2])
         if self.group is not None and ":" in name:
@@ -108,6 +110,15 @@ def current_folder_first() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:
+    """Those of a group; none where there is no group."""
+    if group is None:
+        return ()
+    from importlib.metadata import entry_points  # slow to import, and help needs none
+
+    return tuple(entry_points(group=group))
 
 
 @cache

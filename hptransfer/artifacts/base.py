@@ -14,6 +14,14 @@ from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
 
 
+class Record(BaseModel):
+    """A section of a file: unknown keys, loose types and numbers that are not finite are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
 class Artifact(BaseModel):
     """A file that one command writes and others read.
 

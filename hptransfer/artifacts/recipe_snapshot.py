@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, ValidationError
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.applied_rules import RuleText
+from hptransfer.recipe.changes import without_removed_keys
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.legacy import legacy_experiment
-
-#: (section, key) -> its default, of keys that recipes of format 1 had and this version has not: at their default they
-#: said nothing
-_GONE: Mapping[tuple[str, str], Any] = {("tune", "early_stopping"): "none"}
 
 
 class RecipeSnapshot(Artifact):
@@ -104,7 +100,7 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
     if not isinstance(content, dict) or content.get("format") != 1:
         return RecipeSnapshot.parse(text, path)
     try:
-        recipe = Recipe.model_validate_json(json.dumps(_without_gone(content["recipe"])))
+        recipe = Recipe.model_validate_json(json.dumps(without_removed_keys(content["recipe"])))
         return RecipeSnapshot(
             format=RecipeSnapshot.FORMAT,
             file=str(content["file"]),
@@ -120,13 +116,3 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
 def _fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-
-
-def _without_gone(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: dict(section) if isinstance(section, Mapping) else section for name, section in recipe.items()}
-    for (section, key), default in _GONE.items():
-        fields = Recipe.model_fields[section].annotation
-        known = getattr(fields, "model_fields", {})
-        if isinstance(kept.get(section), dict) and key not in known and kept[section].get(key) == default:
-            del kept[section][key]
-    return kept

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.spent import Spent
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
 
@@ -27,7 +28,7 @@ _HEADER = """\
 #   in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
-# prediction: the loss this run should end with, written before it; `hptransfer check RECIPE --verify LOSS` compares.
+# prediction: the loss this run should end with, written before it; `hptransfer verify RECIPE LOSS` compares.
 #
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
@@ -120,20 +121,6 @@ class ProvenanceRecord(_Record):
     """provenance in tuned.yaml"""
 
 
-class SpentRecord(_Record):
-    """What search and check cost together, beside this run."""
-
-    trials: int
-    """finished ones"""
-    flops: float
-    seconds: float
-    """of training, summed over trials"""
-    target_flops: float | None
-    """of the target's run; null: not known"""
-    fraction_of_target: float | None
-    """`flops / target_flops`"""
-
-
 class TargetFile(Artifact):
     """The content of `target.yaml`."""
 
@@ -166,7 +153,7 @@ class TargetFile(Artifact):
     provenance: ProvenanceRecord
     prediction: Mapping[str, Any] | None = None
     """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: none possible"""
-    spent: SpentRecord | None = None
+    spent: Spent | None = None
     """null: written before costs were counted"""
 
     @classmethod

@@ -1,8 +1,8 @@
-"""The adaptive check: begin coarse, look, spend the next trials where they shrink the deciding interval most.
+"""The adaptive check: begin coarse, judge, spend the next trials where they shrink the deciding interval most.
 
-Looking again and again would find a settled verdict by luck more often than one look does. So a verdict settles only if
-two looks in a row agree on it, the second with a round of trials more; benchmarks/adaptive.py measures the error rates
-that this leaves.
+Repeated judgements reach a verdict by chance more often than a single one does. So a check ends with a verdict only
+where two judgements in a row agree on it, the second with a round of trials more; benchmarks/adaptive.py measures the
+error rates that remain.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hptransfer.transfer.slices import CORNER
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
 
-#: looks in a row that must agree before the verdict counts as settled
-AGREEING_LOOKS = 2
+#: judgements in a row that must agree before a check ends with a verdict
+AGREEING_ROUNDS = 2
 #: times the trials to begin with, where the recipe sets no limit
 DEFAULT_BUDGET = 3
 #: fewest trials per round; fewer would spend more time on looking than on training
@@ -33,10 +33,10 @@ class AxisSnapshot:
     """What one axis looked like after a round.
 
     Attributes:
-        axis: its name.
-        drift: octaves per doubling.
-        regret: relative, at the largest size.
-        verdict: at that time.
+        axis: name of the axis of size, or of the corner.
+        drift: octaves by which the optimum moves per doubling of the size.
+        regret: at the largest size, as a fraction of the loss at its optimum.
+        verdict: of the axis after the round.
     """
 
     axis: str
@@ -50,17 +50,17 @@ class Round:
     """What a round of trials bought; compare with the round before.
 
     Attributes:
-        trials: finished so far, divergences included.
-        spent: of them in this round.
+        trials: number that were finished so far, divergences included.
+        spent: number of them that were trained in this round.
         bought: what the round was spent on, in words.
-        looks: per axis, after the round.
-        verdict: over all axes.
+        axes: what each axis looked like after the round.
+        verdict: over all axes after the round.
     """
 
     trials: int
     spent: int
     bought: tuple[str, ...]
-    looks: tuple[AxisSnapshot, ...]
+    axes: tuple[AxisSnapshot, ...]
     verdict: Verdict
 
 
@@ -69,7 +69,7 @@ class AdaptiveResult:
     """All trials of a check and the way to them.
 
     Attributes:
-        trials: finished.
+        trials: all finished trials of the ladder, diverged ones included.
         rounds: the first is the coarse grid; none where a size never trained, or without refinement.
         ended: why no more trials were spent.
     """
@@ -85,9 +85,9 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
     Which trials come next depends on finished trials only, so a check that was killed takes the same way again.
 
     Args:
-        design: what to run.
+        design: sizes, grid and seeds of the ladder.
         run: trains the requests, or finds them where they were trained before.
-        workers: trials at a time; a round has twice as many, so that none waits long for the next look.
+        workers: trials at a time; a round has twice as many, so that none waits long for the next judgement.
     """
     trials = extend_grids_at_edges(design, run)
     sizes = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
@@ -125,14 +125,14 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
 
 
 def _round(trials: Sequence[Trial], spent: int, bought: tuple[str, ...], report: TransferReport) -> Round:
-    looks = tuple(AxisSnapshot(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
-    return Round(len(trials), spent, bought, looks, report.verdict)
+    axes = tuple(AxisSnapshot(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
+    return Round(len(trials), spent, bought, axes, report.verdict)
 
 
 def _ended(rounds: Sequence[Round], report: TransferReport, trials: int, budget: int) -> str:
     """Why to stop, or nothing."""
-    last = {each.verdict for each in rounds[-AGREEING_LOOKS:]}
-    if len(rounds) >= AGREEING_LOOKS and len(last) == 1 and report.verdict is not Verdict.INCONCLUSIVE:
+    last = {each.verdict for each in rounds[-AGREEING_ROUNDS:]}
+    if len(rounds) >= AGREEING_ROUNDS and len(last) == 1 and report.verdict is not Verdict.INCONCLUSIVE:
         return "settled"
     short = [axis.axis for axis in report.axes if axis.axis != CORNER and _too_short(axis)]
     if short and report.verdict is Verdict.INCONCLUSIVE:

@@ -36,7 +36,7 @@ class CheckDesign:
 
     Attributes:
         recipe: gives widths, depths, grid and seeds.
-        root: the recipe's folder.
+        root: folder of the recipe, where data patterns start.
         tuned: base-size value of every tuned hyperparameter.
         checked: the one that is varied; default: the first that the recipe checks.
     """
@@ -157,7 +157,7 @@ def extend_grids_at_edges(design: CheckDesign, run: Run) -> list[Trial]:
     """Run the shared grid at every size, then extend single sizes whose optimum lies on the edge of their grid.
 
     Args:
-        design: what to run.
+        design: sizes, grid and seeds of the ladder.
         run: trains the requests, or finds them where they were trained before.
 
     Returns:

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.design import CheckDesign
 from hptransfer.engine.forecast import PriorWork, WantedTrials
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.tuning.tuned_file import read_tuned
 
 
 def first_trials(recipe: Recipe, root: Path, tuned: Mapping[str, float]) -> list[TrialSpec]:
     """The trials that a check begins with: for every checked hyperparameter the shared grid at every size.
 
     Args:
-        recipe: whose check.
+        recipe: whose sizes, grid and seeds are checked.
         root: the recipe's folder, where data patterns start.
         tuned: base-size value of every tuned hyperparameter.
     """
@@ -32,7 +32,7 @@ def wanted_trials(prior: PriorWork) -> WantedTrials:
     """The trials that a check begins with; the proxy and the largest size are timed."""
     recipe, notes = prior.loaded.recipe, []
     if prior.folder.tuned.exists():
-        values = read_tuned(prior.folder.tuned, str(prior.loaded.path))["hyperparameters"]
+        values = read_tuned(prior.folder.tuned, str(prior.loaded.path)).hyperparameters
     else:
         values = defaults(recipe.training)
         notes.append("nothing is tuned yet: the grid is centred on the recipe's own value, and `tune` comes first")

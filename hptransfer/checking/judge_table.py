@@ -1,82 +1,150 @@
-"""`hptransfer check --results`: judges a table of finished runs, whoever trained them."""
+"""Judging a table of finished runs, whoever trained them: nothing is trained, printed or written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
-from hptransfer.errors import UsageError, printable
-from hptransfer.report.results import (
-    print_results,
-    results_document,
-)
+from hptransfer.errors import UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import judge_group
-from hptransfer.results_table.results import Group, Results, trials_from_table
-from hptransfer.results_table.table_slices import TableSlice
-from hptransfer.scaling.registered_prediction import describe_forecast
+from hptransfer.results_table.readers import read_table
+from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
+from hptransfer.results_table.table_slices import TableSlice, slice_table
+from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
 from hptransfer.transfer.slices import SizeAxis
+from hptransfer.transfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """One slice of the table with its judgement."""
+class JudgedGroup:
+    """The runs of one group, judged.
+
+    Attributes:
+        name: value of the group column; None where all rows are one group.
+        report: the judgement along the table's size.
+        exponents: local exponents of the optimum, where the size is batch or tokens; None elsewhere.
+        prediction: at the wanted target; None where none was asked for.
+    """
+
+    name: str | None
+    report: AxisReport
+    exponents: AxisExponents | None
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSlice:
+    """One hyperparameter of the table, judged on its own slice.
+
+    Attributes:
+        part: rows of the slice, and what is held still in them.
+        roles: which column means what.
+        results: what was counted and left out.
+        groups: the judgement of every group, in order of appearance.
+    """
 
     part: TableSlice
     roles: TableColumns
     results: Results
-    judged: list[tuple[str | None, AxisReport]]
+    groups: tuple[JudgedGroup, ...]
 
     @property
-    def moves(self) -> dict[str | None, AxisExponents]:
-        """Local exponents by group, where the size is batch or tokens."""
-        groups = self.results.groups
-        found = {group.name: _exponents(group, self.roles, self.results.axis) for group in groups}
-        return {name: moved for name, moved in found.items() if moved is not None}
+    def verdict(self) -> Verdict:
+        """Over all groups: any DRIFTS decides, then any INCONCLUSIVE."""
+        return Verdict.combine(group.report.verdict for group in self.groups)
 
-    def predictions(self, target: int | None) -> dict[str | None, Prediction]:
-        """By group, where a target was given."""
-        return {} if target is None else {name: _predicted(report, target) for name, report in self.judged}
-
-
-def _judge(part: TableSlice, asked: NamedColumns, conditions: Mapping[str, str], transferred: float | None) -> _Judged:
-    roles = infer_columns(part.table, asked)
-    found = trials_from_table(part.table, roles, conditions)
-    judged = [(group.name, judge_group(group, roles, found.axis, transferred=transferred)) for group in found.groups]
-    return _Judged(part, roles, found, judged)
+    @property
+    def sentence(self) -> str:
+        """The sentences of the groups that decided."""
+        decided = [(group.name, group.report.sentence) for group in self.groups if group.report.verdict is self.verdict]
+        return " ".join(sentence if name is None else f"{name}: {sentence}" for name, sentence in decided)
 
 
-def _document(source: str, each: _Judged, target: int | None) -> dict[str, Any]:
-    document = results_document(source, each.roles, each.results, each.judged, each.predictions(target), each.moves)
-    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+@dataclass(frozen=True, slots=True)
+class TableJudgement:
+    """A table of finished runs, judged.
+
+    Attributes:
+        source: path of the table, as the user named it.
+        slices: one per hyperparameter, at least one.
+    """
+
+    source: Path
+    slices: tuple[JudgedSlice, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Over all hyperparameters: any DRIFTS decides, then any INCONCLUSIVE."""
+        return Verdict.combine(each.verdict for each in self.slices)
 
 
-def _print(each: _Judged, target: int | None, *, several: bool) -> None:
-    console = Console(highlight=False)
-    if several:
-        held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
-        console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
-    print_results(each.judged, each.roles, console)
-    for name, moved in each.moves.items():
-        print("\nmeasured" + _of(name), moved.sentence)
-    for name, prediction in each.predictions(target).items():
-        print("\nprediction" + _of(name), describe_forecast(prediction))
+@dataclass(frozen=True, slots=True)
+class TableQuestion:
+    """What is asked of a table.
+
+    Attributes:
+        columns: of size, loss, seed and group as the user names them; None is to be inferred. The column of the
+            hyperparameter stands in `values`.
+        values: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on which
+            the others keep one combination of values.
+        where: column -> value that rows must have there.
+        transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
+        target: size to predict optimum and loss for; None for no prediction.
+        criteria: what counts as transfer; None for 0.15 octaves per doubling and 0.25% regret.
+    """
+
+    columns: NamedColumns = field(default_factory=NamedColumns)
+    values: Sequence[str] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    transferred: float | None = None
+    target: int | None = None
+    criteria: TransferCriteria | None = None
+
+    def __post_init__(self) -> None:
+        if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
+            raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
+        if self.transferred is not None and len(self.values) > 1:
+            raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 
 
-def _predicted(report: AxisReport, target: int) -> Prediction:
-    return predict(
-        [axis_facts_from_report(report)],
-        {report.axis: target},
-        hyperparameter=report.hyperparameter,
-        value=report.transferred,
-    )
+def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudgement:
+    """Judge a table of finished runs.
+
+    Args:
+        path: a .csv, .tsv, .jsonl, .json or .parquet file with a row per run.
+        question: which columns, rows and values; None infers all of it.
+
+    Raises:
+        UsageError: the table cannot be read or understood.
+        InconclusiveError: a size diverged at every value.
+    """
+    asked = question or TableQuestion()
+    table = read_table(path)
+    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
+    slices = slice_table(kept, asked.values, asked.columns.group)
+    return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
+
+
+def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
+    roles = infer_columns(part.table, replace(asked.columns, value=part.value))
+    results = trials_from_table(part.table, roles, asked.where)
+    groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
+    return JudgedSlice(part, roles, results, groups)
+
+
+def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:
+    report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
+    prediction = None
+    if asked.target is not None:
+        facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
+        prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
+    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction)
 
 
 def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
@@ -84,14 +152,3 @@ def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponen
     if roles.axis not in ("batch_size", "tokens") or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
         return None
     return measure_exponents(group.trials, axis=axis, hyperparameter=roles.hyperparameter)
-
-
-def _of(group: str | None) -> str:
-    return ":" if group is None else f", {printable(group)}:"
-
-
-def _condition(text: str) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not (equals and column.strip() and value.strip()):
-        raise UsageError("`--where` takes COLUMN=VALUE", received=text)
-    return column.strip(), value.strip()

@@ -1,3 +1,13 @@
-"""Cluster: studies in PostgreSQL that many machines share: queue, workers, leader, job scripts."""
+"""Cluster: studies that many machines share.
+
+stores      `open_store`: a store of trials by the scheme of its address
+postgres    addresses of servers, connections, and their faults in words
+study       a recipe's study on a server: its terms, its lock, its database
+queue       tasks that workers pull, each recorded once
+queue_pool  the queue behind the interface of a pool of processes
+worker      pulls tasks and trains them; `result_spool` keeps results until they are delivered
+leader      a worker that starts the coordinating command
+sbatch      Slurm array scripts of workers
+"""
 
 __all__ = ["leader", "postgres", "queue", "queue_pool", "sbatch", "stores", "study", "worker"]

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from hptransfer.checking.check import check
-from hptransfer.checking.forecast import wanted_trials
-from hptransfer.engine.forecast import forecast
-from hptransfer.engine.options import TrainingOptions
-from hptransfer.report.forecast import forecast_document, print_forecast
-from hptransfer.report.session import session_of
+from hptransfer.cli.options import DryRun
+from hptransfer.engine.options import TrainingCommand, TrainingOptions
 
 
-def check_command(options: TrainingOptions, *, sharpness: bool, noise_scale: bool = False, dry_run: bool) -> int:
-    """Check transfer of the tuned values and print the verdict.
-
-    Args:
-        options: of the command line.
-        sharpness: measure it whatever the recipe says.
-        noise_scale: the same.
-        dry_run: print what it would take instead.
+def check_command(
+    options: TrainingOptions,
+    *,
+    diagnostic: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Also make this diagnostic (docs/verdicts.md); repeatable.", show_default=False
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> int:
+    """Check that the tuned values transfer across width and depth.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
+    from rich.console import Console
+
+    from hptransfer.checking.check import check
+    from hptransfer.checking.forecast import wanted_trials
+    from hptransfer.engine.forecast import forecast
+    from hptransfer.report.check import CheckPrinter, save_check
+    from hptransfer.report.forecast import show_forecast
+    from hptransfer.report.session import session_of
+
     if dry_run:
-        found = forecast("check", options, wanted_trials)
-        if options.as_json:
-            print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
-        else:
-            print_forecast(found, Console(highlight=False))
-        return 0
+        return show_forecast(forecast(TrainingCommand.CHECK, options, wanted_trials), as_json=options.as_json)
     with session_of(options) as session:
-        result = check(
-            session,
-            options.recipe,
-            quiet=options.quiet,
-            show=not options.as_json,
-            sharpness=sharpness,
-            noise_scale=noise_scale,
-        )
+        console = Console(quiet=options.as_json, highlight=False)
+        printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
+        result = check(session, options.recipe, diagnostics=diagnostic or (), listener=printer)
+        save_check(result, session.folder)
+        session.announce("check", result.document)
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
     return result.report.verdict.exit_status

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically
@@ -12,14 +16,21 @@ from hptransfer.recipe.library import template as template_file
 from hptransfer.recipe.library import templates
 from hptransfer.recipe.suggestion import hint
 
+# typer takes choices as enumerations; this one is made of the files in the folder of templates
+if TYPE_CHECKING:
+    TemplateName: TypeAlias = str
+else:
+    TemplateName = StrEnum("Template", {name: name for name in templates()})
 
-def init_command(path: Path, template: str = "quickstart", force: bool = False) -> int:
-    """Write a recipe from a template; the recipe is named after its file, so that it gets a run folder of its own.
 
-    Args:
-        path: where to write it.
-        template: name of a template.
-        force: overwrite an existing file.
+def init_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="File to write.")] = Path("recipe.yaml"),
+    template: Annotated[TemplateName, typer.Option(help="What to start from.")] = "quickstart",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> int:
+    """Write a commented recipe.
+
+    It is named after its file, so that it gets a run folder of its own.
 
     Returns:
         0; everything else is an error.

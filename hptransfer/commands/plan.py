@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
+from hptransfer.cli.options import Depth, Json, RecipeArgument, Width
 from hptransfer.errors import UsageError
-from hptransfer.models.api import plan_recipe
-from hptransfer.parameterization.gauge import gauge_named
-from hptransfer.recipe.defaults import defaults
-from hptransfer.recipe.load import load_recipe
-from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
-from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
-from hptransfer.scaling.plan import wanted_size
 
 #: columns of a table that goes into a file or a pipe, where nothing wraps
 _PIPE_WIDTH = 240
 
 
 def plan_command(
-    recipe: str,
-    width: int | None,
-    depth: int | None,
-    full: bool,
-    as_json: bool,
-    as_markdown: bool = False,
-    gauge: str = "plain",
-    diff: tuple[str, str] | None = None,
+    recipe: RecipeArgument,
+    width: Width = None,
+    depth: Depth = None,
+    full: Annotated[bool, typer.Option("--full", help="One row per parameter, repeated blocks included.")] = False,
+    as_json: Json = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the result as Markdown.")] = False,
+    gauge: Annotated[
+        str,
+        typer.Option(
+            help="Where multipliers live: plain (none in forward), multipliers (Table 8 of Tensor Programs V), unit."
+        ),
+    ] = "plain",
+    diff: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="What changes between two parameterizations.", show_default=False),
+    ] = None,
 ) -> int:
-    """Print the plan of a recipe with the hyperparameters of its `training` section.
+    """Show what every parameter gets at a size, and by which rule.
 
-    Args:
-        recipe: path or name of a recipe.
-        width: default: the recipe's target.
-        depth: default: the recipe's target.
-        full: one row per parameter, instead of one per group of equal layers.
-        as_json: print JSON instead of a table.
-        as_markdown: print Markdown instead of a table.
-        gauge: where multipliers live, one of `gauge.GAUGES`; the column `forward` says what must stay there.
-        diff: names of two parameterizations to compare, instead of the recipe's plan.
+    The hyperparameters are those of the recipe's `training` section.
 
     Returns:
         0.
@@ -49,10 +44,19 @@ def plan_command(
         RecipeError: the recipe has faults.
         UsageError: the model does not exist at this size, or an option is not possible.
     """
+    from rich.console import Console
+
+    from hptransfer.models.api import plan_recipe
+    from hptransfer.parameterization.gauge import gauge_named
+    from hptransfer.recipe.defaults import defaults
+    from hptransfer.recipe.load import load_recipe
+    from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
+    from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
+
     if as_json and as_markdown:
         raise UsageError("only one of `--json` and `--markdown` can be printed", received="both")
     loaded = load_recipe(recipe)
-    size = wanted_size(loaded.recipe, width, depth)
+    size = loaded.recipe.target_size(width, depth)
     values = defaults(loaded.recipe.training)
     chosen = gauge_named(gauge)
     console = Console(file=sys.stdout)

@@ -5,24 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from hptransfer.cluster.stores import open_store
-from hptransfer.engine.run_lookup import locate
-from hptransfer.storage.base import BLOCKING_CAUSES, Experiment
-from hptransfer.storage.run_folder import RunFolder
+import typer
+
+from hptransfer.cli.options import Json, Reference, Runs, Storage
+from hptransfer.engine.options import DEFAULT_RUNS
+from hptransfer.trials.failure import BLOCKING_CAUSES
+
+# typer takes choices as enumerations; this one is made of the causes, as one word each
+if TYPE_CHECKING:
+    CauseName: TypeAlias = str
+else:
+    CauseName = StrEnum("Cause", {cause: cause.replace(" ", "-") for cause in BLOCKING_CAUSES})
 
 
-def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: bool, storage: str | None = None) -> int:
-    """Requeue failed trials; the next `tune`, `check` or `run` trains them where it still wants them.
-
-    Args:
-        reference: a recipe, or a run folder's path or name.
-        runs: the folder of run folders.
-        cause: "error", "out of memory", "timeout"; none for all of them.
-        as_json: print JSON instead of a sentence.
-        storage: address of a database, where the trials are there and not in the folder.
+def retry_command(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    cause: Annotated[
+        list[CauseName] | None, typer.Option(help="Only these; repeatable. Default: all.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> int:
+    """Requeue failed trials; the next tune, check or run trains them.
 
     Returns:
         0, also where there is nothing to requeue.
@@ -31,6 +39,11 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         UsageError: nothing was run there yet.
         MachineError: a process works in the folder, or coordinates the study.
     """
+    from hptransfer.cluster.stores import open_store
+    from hptransfer.engine.run_lookup import locate
+    from hptransfer.storage.base import Experiment
+    from hptransfer.storage.run_folder import RunFolder
+
     found = locate(reference, runs)
     recipe = found.recipe
     size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
@@ -39,7 +52,7 @@ def retry_command(reference: str, runs: Path, cause: Sequence[str], as_json: boo
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
         contextlib.closing(open_store(storage or folder.study, experiment)) as store,
     ):
-        requeued = store.requeue(cause or BLOCKING_CAUSES)
+        requeued = store.requeue([name.replace("-", " ") for name in cause] if cause else BLOCKING_CAUSES)
     counts = Counter(failed.cause for failed in requeued)
     if as_json:
         print(json.dumps({"requeued": [{"key": failed.key, "cause": failed.cause} for failed in requeued]}, indent=2))

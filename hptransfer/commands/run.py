@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
-from hptransfer.checking.check import check
+from hptransfer.cli.options import Force
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.files import write_atomically
-from hptransfer.report.json_documents import to_document
-from hptransfer.report.scale import describe_scaled
-from hptransfer.report.session import session_of
-from hptransfer.scaling.scale import scale
-from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.result import tuned_document
-from hptransfer.tuning.tune import print_tuned, tune
 
 
-def run_command(options: TrainingOptions, *, force: bool) -> int:
-    """Tune the proxy, check transfer and, if the verdict allows it, write the target's configuration.
-
-    Args:
-        options: of the command line.
-        force: write the target's configuration whatever the verdict; the file then says so.
+def run_command(options: TrainingOptions, *, force: Force = False) -> int:
+    """Tune, check and scale in one go; run again, it continues.
 
     Returns:
         The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
     """
+    from rich.console import Console
+
+    from hptransfer.artifacts.json_data import to_document
+    from hptransfer.checking.check import check
+    from hptransfer.report.check import CheckPrinter, save_check
+    from hptransfer.report.scale import describe_scaled
+    from hptransfer.report.session import session_of
+    from hptransfer.report.tune import print_tuned, tune_progress
+    from hptransfer.scaling.scale import scale
+    from hptransfer.transfer.verdict import Verdict
+    from hptransfer.tuning.tune import tune
+
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
-        tuned = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.announce("tune", tuned.model_dump(mode="json"))
         print_tuned(tuned, console, session.folder.tuned)
         console.print()
-        checked = check(session, options.recipe, quiet=options.quiet, show=not options.as_json)
+        printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
+        checked = check(session, options.recipe, listener=printer)
+        save_check(checked, session.folder)
+        session.announce("check", checked.document)
         verdict = checked.report.verdict
         target = None
         if force or verdict is Verdict.TRANSFERS:
@@ -46,7 +51,7 @@ def run_command(options: TrainingOptions, *, force: bool) -> int:
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
         document = {
-            "tuned": tuned_document(tuned),
+            "tuned": tuned.model_dump(mode="json"),
             "transfer": checked.document,
             "target": None if target is None else to_document(target.document),
         }

@@ -4,44 +4,43 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, Width
 from hptransfer.files import write_atomically
-from hptransfer.recipe.load import load_recipe
-from hptransfer.report.json_documents import to_document
-from hptransfer.report.scale import describe_scaled
-from hptransfer.scaling.plan import wanted_size
-from hptransfer.scaling.scale import scale
-from hptransfer.storage.run_folder import RunFolder
 
 
 def scale_command(
-    recipe: str,
-    runs: Path,
-    width: int | None,
-    depth: int | None,
-    batch_size: int | None,
-    tokens: int | None,
-    output: Path | None,
-    force: bool,
-    as_json: bool,
-    formats: Sequence[str] = (),
+    recipe: RecipeArgument,
+    runs: Runs = DEFAULT_RUNS,
+    width: Width = None,
+    depth: Depth = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples per step.", show_default=False)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Predicted positions over the whole run.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: target.yaml in the run folder.", show_default=False)
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="NAME[,NAME]",
+            help="Write it for other frameworks too, under export/; repeatable (docs/export.md).",
+            show_default=False,
+        ),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> int:
-    """Writes the target's configuration, or refuses where the evidence does not support it.
+    """Write the configuration of the large run.
 
-    Args:
-        recipe: path or name of a recipe.
-        runs: the folder of run folders, of which `runs/<name>/` holds what `tune` and `check` wrote.
-        width: of the target; None for the recipe's target, as for the three that follow.
-        depth: number of repeated layers of the target.
-        batch_size: examples per optimizer step.
-        tokens: predicted positions over the whole run.
-        output: file to write; None for `target.yaml` in the run folder.
-        force: write although the evidence does not support it; the file then says so.
-        as_json: print the file's content as JSON.
-        formats: names of exporters, or several in one text with commas between; each writes into a folder of its own
-            below `export/` beside the file.
+    Each format's files lie in a folder of their own below `export/`, in the folder of the configuration.
 
     Returns:
         0 when the files were written.
@@ -53,9 +52,15 @@ def scale_command(
         RefusedError: the check failed, is missing, or is of another recipe.
         InconclusiveError: the check came to no conclusion.
     """
+    from hptransfer.artifacts.json_data import to_document
+    from hptransfer.recipe.load import load_recipe
+    from hptransfer.report.scale import describe_scaled
+    from hptransfer.scaling.scale import scale
+    from hptransfer.storage.run_folder import RunFolder
+
     loaded = load_recipe(recipe)
-    size = wanted_size(loaded.recipe, width, depth, batch_size, tokens)
-    names = tuple(dict.fromkeys(name.strip() for each in formats for name in each.split(",")))
+    size = loaded.recipe.target_size(width, depth, batch_size, tokens)
+    names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
     folder = RunFolder(runs / loaded.recipe.name)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names)
     path = output or folder.target

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.sbatch import ArrayJob, array_script
-from hptransfer.files import write_atomically
-from hptransfer.recipe.load import load_recipe
-from hptransfer.storage.run_folder import RunFolder
+import typer
+
+from hptransfer.cli.options import Lease, RecipeArgument, Runs, SharedStorage
+from hptransfer.engine.options import DEFAULT_RUNS, TrainingCommand
 
 
 def slurm_command(
-    recipe: str,
-    storage: str | None,
-    runs: Path,
-    workers: int,
-    time: str,
-    cpus: int,
-    lead: str,
-    lease: float,
-    sbatch: Sequence[str],
-    output: Path | None,
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Workers, one per task of the array.")] = 16,
+    time: Annotated[str, typer.Option(metavar="LIMIT", help="Time limit of a task; it requeues itself.")] = "04:00:00",
+    cpus: Annotated[int, typer.Option(min=1, max=256, help="Processors, and threads, of a worker.")] = 1,
+    lead: Annotated[TrainingCommand, typer.Option(help="What the workers work on together.")] = TrainingCommand.RUN,
+    lease: Lease = 60.0,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Further option of sbatch; repeatable.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: array.sbatch in the run folder.", show_default=False)
+    ] = None,
 ) -> int:
-    """Write the script and say what to do with it.
+    """Write a Slurm array script of workers.
 
-    Args:
-        recipe: path or name of a recipe.
-        storage: address of the database; default: HPTRANSFER_STORAGE.
-        runs: the folder of run folders; every node must see it.
-        workers: tasks of the array.
-        time: limit of each.
-        cpus: threads of each.
-        lead: command that one of them coordinates with.
-        lease: seconds after which a silent worker's trial is given to another.
-        sbatch: further options of sbatch.
-        output: the file; default: `array.sbatch` in the run folder.
+    Every node must see the run folder.
 
     Returns:
         0.
@@ -45,6 +39,12 @@ def slurm_command(
     Raises:
         RecipeError, UsageError: it cannot be written.
     """
+    from hptransfer.cluster.postgres import find_address
+    from hptransfer.cluster.sbatch import ArrayJob, array_script
+    from hptransfer.files import write_atomically
+    from hptransfer.recipe.load import load_recipe
+    from hptransfer.storage.run_folder import RunFolder
+
     address = find_address(storage)
     loaded = load_recipe(recipe)
     folder = RunFolder(runs / loaded.recipe.name)
@@ -52,7 +52,7 @@ def slurm_command(
     arguments = {
         "--storage": str(address),
         "--runs": str(runs.absolute()),
-        "--lead": lead,
+        "--lead": str(lead),
         "--workers": str(workers),
         "--lease": f"{lease:g}",
     }
@@ -60,7 +60,7 @@ def slurm_command(
     command = [sys.executable, "-m", "hptransfer", "worker", str(loaded.path.absolute()), *pairs]
     name, log = loaded.recipe.name, str(folder.path)
     write_atomically(
-        script, array_script(ArrayJob(name, str(address), command, workers, time, cpus, log, tuple(sbatch)))
+        script, array_script(ArrayJob(name, str(address), command, workers, time, cpus, log, tuple(sbatch or ())))
     )
     print(f"written to {script}")
     print(f"next: `hptransfer study init {recipe} --storage '{address}'` once, then `sbatch {script}`")

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.live import Live
+import typer
 
-from hptransfer.checking.forecast import first_trials
-from hptransfer.engine.run_lookup import Located, locate
-from hptransfer.engine.status import Status, read_status
-from hptransfer.report.status import render_status, status_document
+from hptransfer.cli.options import Json, Reference, Runs
+from hptransfer.engine.options import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hptransfer.engine.run_lookup import Located
+    from hptransfer.engine.status import Status
 
 #: seconds between two readings of `--watch`
 INTERVAL = 2.0
 
 
-def status_command(reference: str, runs: Path, watch: bool, as_json: bool) -> int:
-    """Print the status, once or until nobody works there any more.
+def status_command(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    watch: Annotated[bool, typer.Option("--watch", help="Read again until nobody works there.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show how far a run is, who works on it and what failed.
 
-    Args:
-        reference: a recipe, or a run folder's path or name.
-        runs: the folder of run folders.
-        watch: read again every two seconds; Ctrl-C ends it.
-        as_json: print JSON; with `watch` one line per reading.
+    With `watch` it reads every two seconds, a line of JSON each with `as_json`; Ctrl-C ends it.
 
     Returns:
         0.
@@ -35,6 +39,8 @@ def status_command(reference: str, runs: Path, watch: bool, as_json: bool) -> in
         UsageError: nothing was run there yet.
         MachineError: the study cannot be read.
     """
+    from hptransfer.engine.run_lookup import locate
+
     found = locate(reference, runs)
     try:
         _show(found, watch, as_json)
@@ -45,6 +51,13 @@ def status_command(reference: str, runs: Path, watch: bool, as_json: bool) -> in
 
 
 def _show(found: Located, watch: bool, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from hptransfer.checking.forecast import first_trials
+    from hptransfer.engine.status import read_status
+    from hptransfer.report.status import render_status
+
     status = read_status(found, first_trials)
     console = Console(highlight=False)
     if as_json or not watch or not console.is_terminal:
@@ -62,6 +75,8 @@ def _show(found: Located, watch: bool, as_json: bool) -> None:
 
 
 def _print(status: Status, console: Console, as_json: bool, indent: int | None) -> None:
+    from hptransfer.report.status import render_status, status_document
+
     if as_json:
         print(json.dumps(status_document(status), indent=indent, allow_nan=False))
     else:

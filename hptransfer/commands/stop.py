@@ -6,24 +6,30 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from hptransfer.engine.run_lookup import locate
+import typer
+
+from hptransfer.cli.options import Quiet, Reference, Runs
+from hptransfer.engine.options import DEFAULT_RUNS
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.storage.run_folder import Owner, RunFolder, read_owner
 
-_INTERVAL = 0.2  # seconds between looks at whether it ended
+if TYPE_CHECKING:
+    from hptransfer.storage.run_folder import Owner, RunFolder
+
+_INTERVAL = 0.2  # seconds between two checks whether it ended
 
 
-def stop_command(reference: str, runs: Path, now: bool, wait: bool, quiet: bool) -> int:
-    """Ask the owner of a run folder to stop; the same command continues later.
+def stop_command(
+    reference: Reference,
+    runs: Runs = DEFAULT_RUNS,
+    now: Annotated[bool, typer.Option("--now", help="Interrupt running trials.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Ask the process that works in a run folder to finish; the same command continues later.
 
-    Args:
-        reference: a recipe, or a run folder's path or name.
-        runs: the folder of run folders.
-        now: do not wait for running trials: they are interrupted, and trained again later.
-        wait: return when it has ended.
-        quiet: print nothing to stderr.
+    With `now` it does not wait for running trials: they are interrupted, and trained again later.
 
     Returns:
         0, also where nothing runs.
@@ -32,6 +38,9 @@ def stop_command(reference: str, runs: Path, now: bool, wait: bool, quiet: bool)
         UsageError: nothing was run there yet; or `now` for a process of another machine.
         MachineError: the process may not be signalled.
     """
+    from hptransfer.engine.run_lookup import locate
+    from hptransfer.storage.run_folder import read_owner
+
     folder = locate(reference, runs).folder
     owner = read_owner(folder.path)
     if owner is None or owner.alive is False:
@@ -64,6 +73,8 @@ def _terminate(owner: Owner, folder: RunFolder) -> None:
 
 
 def _works(owner: Owner, folder: RunFolder) -> bool:
+    from hptransfer.storage.run_folder import read_owner
+
     found = read_owner(folder.path)
     return found is not None and found.alive is not False and found.pid == owner.pid
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from hptransfer.cluster.postgres import find_address
-from hptransfer.cluster.queue import TaskQueue
-from hptransfer.cluster.study import find_study, study_state
-from hptransfer.recipe.load import load_recipe
+from hptransfer.cli.options import Json, RecipeArgument, SharedStorage
 
 
-def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int:
-    """Print the state of a shared study; anybody who may read the database can ask.
+def study_status_command(recipe: RecipeArgument, storage: SharedStorage = None, as_json: Json = False) -> int:
+    """Show what waits, who works on what, and whether somebody coordinates.
 
-    Args:
-        recipe: path or name of a recipe; only its name matters, versions and data may differ.
-        storage: address of the database; default: HPTRANSFER_STORAGE.
-        as_json: print JSON instead of sentences.
+    Anybody who may read the database can ask. Of the recipe only its name matters: versions and data may differ.
 
     Returns:
         0.
@@ -25,6 +19,11 @@ def study_status_command(recipe: str, storage: str | None, as_json: bool) -> int
     Raises:
         UsageError: there is no such study.
     """
+    from hptransfer.cluster.postgres import find_address
+    from hptransfer.cluster.queue import TaskQueue
+    from hptransfer.cluster.study import find_study, study_state
+    from hptransfer.recipe.load import load_recipe
+
     address = find_address(storage)
     name = load_recipe(recipe).recipe.name
     study = find_study(address, name)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
-from rich.console import Console
-
-from hptransfer.engine.forecast import forecast
-from hptransfer.engine.options import TrainingOptions
-from hptransfer.report.forecast import forecast_document, print_forecast
-from hptransfer.report.session import session_of
-from hptransfer.tuning.forecast import wanted_trials
-from hptransfer.tuning.result import (
-    tuned_document,
-)
-from hptransfer.tuning.tune import print_tuned, tune
+from hptransfer.cli.options import DryRun
+from hptransfer.engine.options import TrainingCommand, TrainingOptions
 
 
-def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
-    """Search, confirm, write `tuned.yaml` and print the result; run again, it continues or prints what it found.
+def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
+    """Search hyperparameters on the proxy.
 
-    Args:
-        options: of the command line.
-        dry_run: print what it would take instead.
+    The recommendation is confirmed with fresh seeds and written to `tuned.yaml`; run again, it continues or prints what
+    it found.
 
     Returns:
         0 with a recommendation.
@@ -33,17 +21,24 @@ def tune_command(options: TrainingOptions, *, dry_run: bool) -> int:
         InconclusiveError: every trial diverged, or no recommendation held.
         KeyboardInterrupt: after Ctrl-C.
     """
+    from rich.console import Console
+
+    from hptransfer.engine.forecast import forecast
+    from hptransfer.report.forecast import show_forecast
+    from hptransfer.report.session import session_of
+    from hptransfer.report.tune import print_tuned, tune_progress
+    from hptransfer.tuning.forecast import wanted_trials
+    from hptransfer.tuning.tune import tune
+
     if dry_run:
-        found = forecast("tune", options, wanted_trials)
-        if options.as_json:
-            print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
-        else:
-            print_forecast(found, Console(highlight=False))
-        return 0
+        return show_forecast(forecast(TrainingCommand.TUNE, options, wanted_trials), as_json=options.as_json)
     with session_of(options) as session:
-        result = tune(session, quiet=options.quiet)
+        with tune_progress(session, quiet=options.quiet) as progress:
+            tuned = tune(session, progress)
+        tuned.write(session.folder.tuned)
+        session.announce("tune", tuned.model_dump(mode="json"))
     if options.as_json:
-        print(json.dumps(tuned_document(result), indent=2, allow_nan=False))
+        print(tuned.to_json(), end="")
     else:
-        print_tuned(result, Console(highlight=False), session.folder.tuned)
+        print_tuned(tuned, Console(highlight=False), session.folder.tuned)
     return 0

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from hptransfer.linting.validate import validate
+import typer
+
 from hptransfer.report.findings import FORMATS
+
+# typer takes choices as enumerations; this one is made of the registry's names
+if TYPE_CHECKING:
+    FormatName: TypeAlias = str
+else:
+    FormatName = StrEnum("Format", {name: name for name in FORMATS.names})
 
 
 def validate_command(
-    recipes: Sequence[str], output_format: str = "text", trust: bool = False, rules: Sequence[str] = ()
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
+    ],
+    output_format: Annotated[FormatName, typer.Option("--format", help="How to print findings.")] = "text",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Build the models too; runs the code that the recipes name.")
+    ] = False,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:ATTRIBUTE",
+            help="Lint rules of your own; repeatable (docs/lint.md).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
-    """Checks recipes and prints what was found to stdout.
-
-    Args:
-        recipes: paths or names of shipped recipes.
-        output_format: name of a format in `FORMATS`: "text" for people, "json" for programs, "github" for annotations
-            in a workflow.
-        trust: also build the models, which runs the code that recipes name.
-        rules: further topics of lint rules, `module:attribute` each.
+    """Check recipes without training.
 
     Returns:
         0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read.
@@ -26,8 +41,10 @@ def validate_command(
     Raises:
         UsageError: there is no such format, or rules of the user's own cannot be imported or fail.
     """
+    from hptransfer.linting.validate import validate
+
     render = FORMATS.look_up(output_format)
-    results = [validate(reference, trust=trust, rules=rules) for reference in recipes]
+    results = [validate(reference, trust=trust, rules=rules or ()) for reference in recipes]
     for line in render(results):
         print(line)
     if any(result.unavailable for result in results):

@@ -1,26 +1,26 @@
-"""`hptransfer check --verify`: was the registered prediction right?"""
+"""`hptransfer verify`: was the registered prediction right?"""
 
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
+from typing import Annotated
 
-from hptransfer.errors import InconclusiveError
-from hptransfer.scaling.registered_prediction import describe_ends
-from hptransfer.scaling.verify import INSIDE, OUTSIDE, _read_prediction, _target, finished_loss
-from hptransfer.transfer.prediction import registered
+import typer
+
+from hptransfer.cli.options import DEFAULT_RUNS, Json, RecipeArgument, Runs
 
 
-def verify_command(recipe: str, verify: str, runs: Path, as_json: bool) -> int:
-    """Compare a finished run of the target with what was predicted.
+def verify_command(
+    recipe: RecipeArgument,
+    finished: Annotated[
+        str, typer.Argument(metavar="LOSS|FILE", help="The final loss of the target's run, or a file with it.")
+    ],
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> int:
+    """Compare the target's finished run with the prediction that scale registered.
 
-    Args:
-        recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
-        verify: the run's final loss, or a file with it: a table with a loss column (the last step counts, or the mean
-            of several runs), or a JSON object.
-        runs: the folder of run folders.
-        as_json: print JSON.
+    The recipe may also be the `target.yaml` that holds the prediction.
 
     Returns:
         0 when the loss lies inside the predicted interval, 1 outside; a run that diverged lies outside.
@@ -29,20 +29,14 @@ def verify_command(recipe: str, verify: str, runs: Path, as_json: bool) -> int:
         UsageError: there is no prediction, it was edited, or the loss cannot be read.
         InconclusiveError: the prediction says nothing about the loss.
     """
-    path = _target(recipe, runs)
-    prediction = registered(_read_prediction(path))
-    if prediction["loss"] is None:
-        raise InconclusiveError(
-            "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
-        )
-    loss = finished_loss(verify)
-    low, high = prediction["loss"]["low"], prediction["loss"]["high"]
-    inside = math.isfinite(loss) and (low is None or low <= loss) and (high is None or loss <= high)
-    where = f"{path}, registered {prediction['written']}"
+    from hptransfer.report.prediction import describe_ends
+    from hptransfer.scaling.verify import verify
+
+    found = verify(recipe, finished, runs)
     if as_json:
-        found = {"inside": inside, "loss": loss if math.isfinite(loss) else None, "prediction": prediction}
-        print(json.dumps(found, indent=2, allow_nan=False))
+        print(json.dumps(found.document, indent=2, allow_nan=False))
     else:
-        word = "INSIDE" if inside else "OUTSIDE"
-        print(f"{word}: loss {loss:.5g}, predicted {describe_ends(prediction['loss'])} ({where})")
-    return INSIDE if inside else OUTSIDE
+        predicted, written = describe_ends(found.prediction["loss"]), found.prediction["written"]
+        word = "INSIDE" if found.inside else "OUTSIDE"
+        print(f"{word}: loss {found.loss:.5g}, predicted {predicted} ({found.path}, registered {written})")
+    return 0 if found.inside else 1

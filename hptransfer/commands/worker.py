@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from hptransfer.cluster.leader import Lead
-from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
-from hptransfer.cluster.study import join_study, terms_of
-from hptransfer.cluster.worker import NAME, WorkerLimits, work
-from hptransfer.data.base import read_text
-from hptransfer.engine.options import Launch
-from hptransfer.engine.process_launch import with_processes
-from hptransfer.recipe.load import load_recipe
-from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trials.messages import ENTRY
+import typer
+
+from hptransfer.cli.options import Lease, Quiet, RecipeArgument, Runs, SharedStorage
+from hptransfer.engine.options import DEFAULT_RUNS, Launch, TrainingCommand
 
 
 def worker_command(
-    recipe: str,
-    storage: str | None,
-    runs: Path,
+    recipe: RecipeArgument,
+    storage: SharedStorage = None,
+    runs: Runs = DEFAULT_RUNS,
     *,
-    max_trials: int | None,
-    idle_exit: float | None,
-    lease: float,
-    lead: str | None,
-    workers: int,
-    launcher: Literal["none", "torchrun"] | None,
-    processes: int | None,
-    quiet: bool,
+    max_trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop after as many trials.", show_default=False)
+    ] = None,
+    idle_exit: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after as long without work. Default: never.")
+    ] = None,
+    lease: Lease = 60.0,
+    lead: Annotated[
+        TrainingCommand | None,
+        typer.Option(help="Coordinate with this command whenever nobody does; stop when it ended.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="With --lead: trials in the queue at a time.")] = 4,
+    launch: Launch,
+    quiet: Quiet = False,
 ) -> int:
-    """Train trials until there is a reason to stop: a signal, no work for too long, or the study's command ended.
+    """Train trials of a shared study until there is nothing left to do.
 
-    Args:
-        recipe: path or name of a recipe, the same as everywhere else.
-        storage: address of the database; default: HPTRANSFER_STORAGE.
-        runs: the folder of run folders; results that could not be delivered wait there.
-        max_trials: stop after as many trials.
-        idle_exit: stop after as many seconds without work.
-        lease: seconds after which a silent worker's trial is given to another.
-        lead: command to coordinate the study with whenever nobody does: "tune", "check" or "run".
-        workers: with `lead`, trials in the queue at a time.
-        launcher: what starts the processes of a trial; see `Launch`.
-        processes: that train one trial together on this host.
-        quiet: say nothing but errors.
+    Results that could not be delivered wait in the run folder.
 
     Returns:
         0: it stopped by itself; 130, 143 after Ctrl-C or SIGTERM.
@@ -54,7 +42,17 @@ def worker_command(
         RecipeError, UsageError: it cannot join the study, or an option cannot be combined with the recipe.
         MachineError: the server was away for too long, or trials keep failing here.
     """
-    loaded = with_processes(load_recipe(recipe), Launch(launcher, processes))
+    from hptransfer.cluster.leader import Lead
+    from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
+    from hptransfer.cluster.study import join_study, terms_of
+    from hptransfer.cluster.worker import NAME, WorkerLimits, work
+    from hptransfer.data.base import read_text
+    from hptransfer.engine.process_launch import with_processes
+    from hptransfer.recipe.load import load_recipe
+    from hptransfer.storage.run_folder import RunFolder
+    from hptransfer.trials.messages import ENTRY
+
+    loaded = with_processes(load_recipe(recipe), launch)
     address = find_address(storage)
     limits = WorkerLimits(max_trials, idle_exit, lease)
 
@@ -65,6 +63,6 @@ def worker_command(
     fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
     terms = terms_of(loaded, fingerprint)
     study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
-    leading = None if lead is None else Lead(study, lead, recipe, runs, workers, say)
+    leading = None if lead is None else Lead(study, str(lead), recipe, runs, workers, say)
     folder = RunFolder(runs / loaded.recipe.name)
     return work(study, loaded, folder.path / "spool", limits, entry=ENTRY, say=say, leading=leading)

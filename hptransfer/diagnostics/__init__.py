@@ -1,3 +1,7 @@
-"""Diagnostics: what a check measures beside the verdict, one file each: measured, judged, shown."""
+"""Diagnostics: what a check measures in addition to the verdict; one file each, with all that is made of it.
 
-__all__ = ["collapse", "coordinate", "interactions", "linearization", "noise_scale", "sharpness", "update_scaling"]
+`base.py` says what a diagnostic is; the other modules without a leading underscore are the built-in ones, by name. A
+user's own is named `module:attribute` in `check.diagnostics`, or comes from an entry point of `hptransfer.diagnostics`.
+"""
+
+__all__ = ["base"]

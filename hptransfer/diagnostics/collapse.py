@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.diagnostics.base import Diagnostic, Facts, Line
 from hptransfer.errors import UsageError
 from hptransfer.statistics.laws import fit_power_law
 from hptransfer.trials.trial import Trial, TrialState
@@ -51,7 +53,7 @@ class RunCurve:
 
     Attributes:
         size: what the curves differ in.
-        seed: the run's seed.
+        seed: of initialisation and data order.
         progress: (m,) share of training done, increasing, ending at 1.
         loss: (m,) nats.
     """
@@ -73,7 +75,7 @@ class CollapseReport:
         within: (10,) relative standard deviation of the reducible loss over seeds, mean over sizes; None for one seed.
         ratio: median of between over within; None for one seed.
         curve: (10,) the common normalised curve.
-        outcome: what that means.
+        outcome: whether the curves fall onto one.
         sentence: the outcome in words.
         sensitivity: (floor, ratio or spread) for other floors: how much hangs on L0.
     """
@@ -112,7 +114,7 @@ def collapse_of(
     Args:
         trials: a check's; of each size those at the value nearest to the transferred one count.
         axis: the field of their size in which they differ.
-        hyperparameter: the checked one.
+        hyperparameter: name of the checked one.
         transferred: its value tuned at the proxy.
 
     Returns:
@@ -213,3 +215,29 @@ def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
     if ratio <= _FAILS:
         return CollapseOutcome.OPEN, f"{said}; more seeds would settle it"
     return CollapseOutcome.FAILS, f"{said}: look for wrong scaling, unequal relative durations or a wrong floor"
+
+
+class Collapse(Diagnostic[CollapseReport]):
+    """Whether the loss curves of the widths fall onto one, where three seeds at three widths allow it."""
+
+    always = True
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> CollapseReport | None:
+        """The curves of the widths at the value nearest to the transferred one; None where they are too few."""
+        widths = facts.ladders["width"]
+        return collapse_of(
+            [trial for trial in facts.trials if trial.size in widths],
+            axis="width",
+            hyperparameter=facts.hyperparameter,
+            transferred=facts.values[facts.hyperparameter],
+        )
+
+    def show(self, report: CollapseReport) -> Iterator[Line]:
+        """The outcome, and how much hangs on the irreducible loss."""
+        spread = ", ".join(f"{ratio:.2g} at {floor:.3g}" for floor, ratio in report.sensitivity)
+        yield Line(f"loss curves: {report.outcome.value}: {report.sentence}")
+        yield Line(f"with an irreducible loss of {report.floor:.3g} nats; by other floors: {spread}")
+        yield Line("")
+
+
+DIAGNOSTIC = Collapse()

@@ -12,16 +12,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.diagnostics.depth_position import Place, place_in_depth
-from hptransfer.diagnostics.diagnosis import Fault, diagnose
-from hptransfer.diagnostics.update_scaling import ParameterMeasurement, ParameterRow, parameter_rows
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
+from hptransfer.diagnostics._depth_position import Place, place_in_depth
+from hptransfer.diagnostics._diagnosis import Fault, diagnose
+from hptransfer.diagnostics._update_scaling import ParameterMeasurement, ParameterRow, parameter_rows, read_parameters
+from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
 
@@ -40,68 +42,6 @@ _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """How much one layer changed in one run.
-
-    Attributes:
-        size: width or depth of the model.
-        seed: of init and data.
-        step: optimizer steps taken, at least 1.
-        layer: module name, with the layer's index where layers repeat ("blocks.3.up").
-        kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits", "attention" (its logits).
-        change: RMS over probe batch and coordinates of h(step) - h(0); None or nan when not finite.
-        initial: RMS of h(0), by which changes are divided in depth; nan or 0 where it is not known.
-        random: of logits, RMS of what a readout of random weights, independent of training, would add to the change;
-            None where it is not known. It falls as width^-1/2 under muP.
-        summed: of attention logits, scale times head_dim; None for others.
-    """
-
-    size: int
-    seed: int
-    step: int
-    layer: str
-    kind: str
-    change: float | None
-    initial: float | None = None
-    random: float | None = None
-    summed: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CoordinateRow:
-    """One layer at one step.
-
-    Attributes:
-        layer: name of the layer.
-        kind: what the layer is.
-        step: optimizer steps taken.
-        slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
-        standard_error: of the slope, with Student's quantile for few residuals already in it (`slope.fit_slope`).
-        largest_pair: slope between the two largest sizes.
-        asymptotic: whether it agrees with the whole ladder's within 0.1.
-        judged: False where theory predicts no flat line: in depth before step 3, and see `places.Place`. Such rows are
-            shown, not judged.
-        verdict: HOLDS, FAILS or INCONCLUSIVE.
-        allowed: the slopes that theory gives, 0 to 0 but in depth: for layers whose place moves with it, and where the
-            activations at init still fall; the tolerance is added on both sides.
-        summed: of attention logits, power of size of scale times head_dim: 0 where they are divided by head_dim or
-            heads do not grow, 1/2 where they are divided by the square root of a head that grows; nan for others.
-    """
-
-    layer: str
-    kind: str
-    step: int
-    slope: float
-    standard_error: float
-    largest_pair: float
-    asymptotic: bool
-    judged: bool
-    verdict: RowVerdict
-    allowed: tuple[float, float] = (0.0, 0.0)
-    summed: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
 class CoordinateReport:
     """The coordinate check along one axis.
 
@@ -110,9 +50,9 @@ class CoordinateReport:
 
     Attributes:
         axis: "width" or "depth".
-        sizes: sizes measured, increasing.
-        seeds: number of seeds.
-        tolerance: allowed |slope|.
+        sizes: widths or depths that were measured, increasing.
+        seeds: number of seeds at every size.
+        tolerance: |slope| + 1.96 standard errors that is allowed.
         rows: per layer and step, sorted by name and step.
         verdict: any fault or judged FAILS decides, then any INCONCLUSIVE.
         sentence: the outcome in words, naming the parameters or layers at fault.
@@ -132,7 +72,12 @@ class CoordinateReport:
 
 
 def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iterator[Measurement]:
-    """The layers of one run as a worker returned it."""
+    """The layers of one run as a worker returned it.
+
+    Args:
+        run: with "size", "seed" and "layers".
+        axis: along which sizes are compared.
+    """
     for row in run["layers"]:
         yield Measurement(
             run["size"][axis],
@@ -158,7 +103,7 @@ def judge_coordinates(
 
     Args:
         measurements: every (size, seed, step, layer) once, in any order; layers that not every size has are left out.
-        axis: what `size` is.
+        axis: the one along which `size` is counted.
         tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
         parameters: the same runs' parameters and updates.
 
@@ -348,3 +293,101 @@ def _worst(rows: Iterable[CoordinateRow]) -> str:
     worst = {row.layer: row for row in sorted(rows, key=_excess)}
     named = [f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]]
     return ", ".join(named) + (f" and {len(worst) - 4} more" if len(worst) > 4 else "")
+
+
+class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
+    """A few steps at every size, then slopes of activation changes: cheap, and first; one report per axis."""
+
+    always = True
+    stage = Stage.BEFORE_LADDER
+    version = 3
+    rule = "the coordinate check must be able to train a few steps at every size"
+
+    def requests(self, facts: Facts) -> list[Request]:
+        """Every size of the check, with seeds and steps of `check.coordinate`."""
+        asked = facts.recipe.check.coordinate
+        options = {"steps": list(asked.steps)}
+        return [Request(facts.spec(size, seed), options) for size in facts.sizes for seed in range(asked.seeds)]
+
+    def measure(self, bench: Bench) -> dict[str, Any]:
+        """Layers and parameters after each of the steps; see `measure_coordinates`."""
+        from hptransfer.models.shape_reading import layer_kinds
+        from hptransfer.training.coordinates import measure_coordinates
+
+        module, groups = bench.model()
+        parameters = [row.parameter for row in bench.plan.rows]
+        kinds = None if bench.spec.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
+        steps = bench.options["steps"]
+        return measure_coordinates(
+            module, groups, bench.corpus, bench.settings, bench.spec.seed, steps, kinds, parameters
+        )
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
+        """One report per axis with at least two sizes, width first."""
+        axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
+        return tuple(self._judged(facts, axis, measured) for axis in axes if len(facts.ladders[axis]) > 1)
+
+    def _judged(
+        self, facts: Facts, axis: Literal["width", "depth"], measured: Sequence[Mapping[str, Any]]
+    ) -> CoordinateReport:
+        sizes = [asdict(size) for size in facts.ladders[axis]]
+        runs = [run for size in sizes for run in measured if run["size"] == size]
+        return judge_coordinates(
+            [layer for run in runs for layer in read_layers(run, axis)],
+            axis=axis,
+            tolerance=facts.recipe.check.coordinate.tolerance,
+            parameters=[parameter for run in runs for parameter in read_parameters(run, axis)],
+        )
+
+    def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:
+        """Per axis a table of slopes, parameters whose updates miss their rule, and the outcome."""
+        for each in report:
+            yield from _shown(each)
+
+
+def _shown(report: CoordinateReport) -> Iterator[Shown]:
+    sizes = ", ".join(str(size) for size in report.sizes)
+    title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
+    yield Line(title, "bold")
+    steps = sorted({row.step for row in report.rows})
+    cells = {(row.layer, row.kind, row.step): row for row in report.rows}
+    layers = dict.fromkeys((row.layer, row.kind) for row in report.rows)
+    rows = tuple((*layer, *(_slope(cells.get((*layer, step))) for step in steps)) for layer in layers)
+    yield Columns(("layer", "kind", *(f"step {step}" for step in steps)), rows, left=2)
+    yield Line(f"! beyond ±{report.tolerance:g}   ? not settled   ( ) shown, not judged", "dim")
+    if report.parameters:
+        yield _updates(report)
+    yield Line(report.sentence)
+    yield Line("")
+
+
+def _slope(row: CoordinateRow | None) -> str:
+    """One cell of the table; the mark behind the number is its verdict."""
+    if row is None:
+        return ""
+    if not row.judged:
+        return f"({row.slope:+.2f}) "
+    mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
+    return f"{row.slope:+.2f} ± {1.96 * row.standard_error:.2f}{mark}"
+
+
+def _updates(report: CoordinateReport) -> Shown:
+    """Parameters whose updates miss their rule's power of size; one line where none does."""
+    off = [row for row in report.parameters if row.verdict is RowVerdict.FAILS]
+    first = report.parameters[0]
+    steps = f"{first.step} step{'' if first.step == 1 else 's'}"
+    if not off:
+        count = len(report.parameters)
+        return Line(f"updates after {steps}: none of {count} parameters misses its rule's power of {report.axis}")
+    rows = tuple(
+        (
+            row.name,
+            f"{row.update.estimate:+.2f} ± {1.96 * row.update.standard_error:.2f}",
+            f"{row.expected_update:+.2g}",
+        )
+        for row in off
+    )
+    return Columns((f"update after {steps}", "slope", "expected"), rows)
+
+
+DIAGNOSTIC = CoordinateCheck()

@@ -10,15 +10,22 @@ other's own optimum moves. Beyond |r| = 1/2 the joint optimum may be more than t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.diagnostics.base import Diagnostic, Facts, Line, Stage
+from hptransfer.hyperparameters import log_name
+from hptransfer.search.space import Space
 from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.slices import on_slice
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +56,7 @@ class Interaction:
     """Two hyperparameters around the tuned point.
 
     Attributes:
-        first, second: their names.
+        first, second: names of the two, as octaves are counted of them.
         correlation: cross-curvature over the root of the product of the curvatures, in [-1, 1]; open where no run
             varies both.
         first_per_second: octaves by which the optimum of `first` moves per octave of `second`.
@@ -96,7 +103,7 @@ def find_interactions(
     """Every pair of hyperparameters, in the order of `names`; the order of the runs does not matter.
 
     Args:
-        names: of d hyperparameters.
+        names: of the d hyperparameters, in the order of the columns.
         points: (n, d), octaves.
         losses: (n,), nats; infinite where diverged, which is left out.
         centre: (d,) the tuned point, octaves; runs far above its loss count less.
@@ -195,3 +202,53 @@ def _signed(value: Interval) -> str:
     if not value.bounded:
         return f"{value.estimate:+.2f} (open)"
     return f"{value.estimate:+.2f} ({value.low:+.2f} to {value.high:+.2f})"
+
+
+class Interactions(Diagnostic[tuple[Interaction, ...]]):
+    """Every pair of searched hyperparameters on a log scale, from the search at the proxy, around the tuned point."""
+
+    always = True
+    stage = Stage.WITH_VERDICT
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[Interaction, ...]:
+        """The pairs; none with one searched hyperparameter."""
+        recipe = facts.recipe
+        space = Space.of(dict(recipe.tune.space.items()), recipe.check.spacing)
+        held = {name: value for name, value in facts.values.items() if name not in space.names}
+        trials = on_slice(facts.searched, held)
+        if len(space) < 2 or not trials:
+            return ()
+        return find_interactions(
+            [log_name(name) if axis.log else name for name, axis in zip(space.names, space, strict=True)],
+            np.array([space.point(trial.hyperparameters) for trial in trials]),
+            np.array([trial.loss for trial in trials]),
+            np.array(space.point(facts.values)),
+            seeds=[trial.seed for trial in trials],
+            reported=[log_name(axis.name) for axis in space if axis.log],
+        )
+
+    def show(self, report: tuple[Interaction, ...]) -> Iterator[Line]:
+        """One sentence per pair; nothing where one hyperparameter was searched."""
+        if not report:
+            return
+        yield Line("interactions at the proxy, from the search", "bold")
+        for pair in report:
+            yield Line(pair.sentence, "yellow" if pair.strength is Strength.STRONG else "", wraps=False)
+        yield Line("")
+
+    def document(self, report: tuple[Interaction, ...]) -> list[dict[str, Any]]:
+        """The pairs, each with its sentence."""
+        return [to_document(pair) | {"sentence": pair.sentence} for pair in report]
+
+    def limits(self, report: tuple[Interaction, ...], axis: AxisReport, facts: Facts) -> tuple[str, ...]:
+        """Strong interactions of the axis's hyperparameter with one that was tuned and not checked."""
+        checked = {log_name(name) for name in facts.checked}
+        return tuple(
+            f"{other} was tuned too but not checked; {pair.sentence}."
+            for pair in report
+            for name, other in ((pair.first, pair.second), (pair.second, pair.first))
+            if name == axis.hyperparameter and other not in checked and pair.strength is Strength.STRONG
+        )
+
+
+DIAGNOSTIC = Interactions()

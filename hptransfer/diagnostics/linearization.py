@@ -8,13 +8,14 @@ desideratum). Distances are near 1e-5: they must be computed in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Line, Request, Stage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
@@ -34,8 +35,8 @@ class LazinessReport:
     Attributes:
         slope: d log2(distance) / d log2(depth).
         verdict: HOLDS when features are learned at any depth, FAILS when training becomes lazy.
-        sentence: in words.
-        depths: increasing.
+        sentence: slope and outcome in words.
+        depths: numbers of layers, increasing.
         distances: median over seeds at each depth; nan where training was not finite.
     """
 
@@ -54,7 +55,7 @@ def judge_laziness(distances: Array, depths: Sequence[int]) -> LazinessReport:
 
     Args:
         distances: (seeds, depths), at least 0.
-        depths: increasing.
+        depths: numbers of layers, increasing.
 
     Raises:
         UsageError: too few depths or seeds, or distances that are no numbers or 0 for most seeds.
@@ -123,3 +124,43 @@ def _verdict(slope: Interval) -> tuple[RowVerdict, str]:
     if slope.high < BOUNDARY:
         return RowVerdict.FAILS, "deep networks train lazily, however well their activations behave"
     return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would settle whether training becomes lazy"
+
+
+class Linearization(Diagnostic[LazinessReport]):
+    """Distance of residual blocks from being linear in their own weights, over the ladder of depths, in float64."""
+
+    stage = Stage.BEFORE_LADDER
+    rule = "distance from linearisation must be measurable at every depth"
+
+    def requests(self, facts: Facts) -> list[Request]:
+        """Every depth, with the seeds of the coordinate check."""
+        seeds = range(facts.recipe.check.coordinate.seeds)
+        return [Request(facts.spec(size, seed)) for size in facts.ladders["depth"] for seed in seeds]
+
+    def measure(self, bench: Bench) -> dict[str, Any]:
+        """The distance of every block; see `measure_linearisation`."""
+        from hptransfer.models.shape_reading import layer_kinds
+        from hptransfer.training.coordinates import layer_kind
+        from hptransfer.training.linearisation import measure_linearisation
+
+        module, groups = bench.model()
+        own = bench.spec.recipe.model.kind in ("mlp", "gpt")
+        kinds = {} if own else layer_kinds([row.parameter for row in bench.plan.rows])
+        names = [name for name, _ in module.named_modules()] if own else list(kinds)
+        blocks = [name for name in names if (layer_kind(name) if own else kinds[name]) == "residual"]
+        distances = measure_linearisation(module, groups, bench.corpus, bench.settings, bench.spec.seed, blocks)
+        return {"linearisation": distances}
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> LazinessReport:
+        """The power of depth of the distance."""
+        return judge_linearisation(measured)
+
+    def show(self, report: LazinessReport) -> Iterator[Line]:
+        """The distance at every depth, and the outcome."""
+        numbers = zip(report.depths, report.distances, strict=True)
+        yield Line("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
+        yield Line(f"{report.verdict.value}: {report.sentence}")
+        yield Line("")
+
+
+DIAGNOSTIC = Linearization()

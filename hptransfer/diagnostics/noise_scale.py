@@ -9,16 +9,20 @@ of ratios is biased, and means nothing where |G|^2 came out negative.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
+from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Line, Request
 from hptransfer.errors import UsageError
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import student
+
+#: one seed would take its own path for training
+_FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class NoiseScaleRow:
 
     Attributes:
         progress: share of training done, in (0, 1].
-        simple: B_simple in examples.
+        simple: B_simple of the plain gradients, examples.
         adapted: the same for gradients in the optimizer's own metric: each entry times the root of its effective rate.
             It equals `simple` for SGD with one rate, and does not change with the gauge in which a plan is written.
     """
@@ -77,10 +81,10 @@ class NoiseScaleReport:
     """The noise scale along training, and where the batch lies that was trained with.
 
     Attributes:
-        batch_size: examples per step.
+        batch_size: number of examples per optimizer step.
         rows: by moment; empty where training was not finite.
         standing: of the batch: below or above the 95% intervals of all moments in both metrics, or open.
-        sentence: in words.
+        sentence: where the batch lies, in words.
     """
 
     batch_size: int
@@ -125,7 +129,7 @@ def judge_noise_scale(runs: Iterable[Mapping[str, Any]], batch_size: int) -> Noi
     Args:
         runs: each with "moments": per moment "progress", "small_batch", "big_batch" and "pairs", which holds "small",
             "big", "adapted_small" and "adapted_big"; none where training was not finite.
-        batch_size: examples per step.
+        batch_size: number of examples per optimizer step.
 
     Raises:
         UsageError: no runs.
@@ -189,3 +193,43 @@ _SAID = {
     BatchStanding.ABOVE: "above",
     BatchStanding.OPEN: "not told apart from",
 }
+
+
+class NoiseScale(Diagnostic[NoiseScaleReport]):
+    """The gradient noise scale while the proxy is trained once more per seed at the tuned values."""
+
+    rule = "the noise scale is measured while the proxy trains"
+
+    def requests(self, facts: Facts) -> list[Request]:
+        """The proxy with every seed of the check."""
+        seeds = range(max(_FEWEST_SEEDS, facts.recipe.check.seeds))
+        return [Request(facts.spec(facts.proxy, seed)) for seed in seeds]
+
+    def measure(self, bench: Bench) -> dict[str, Any]:
+        """Squared norms of gradients at two batch sizes along training; see `measure_noise_scale`."""
+        from hptransfer.training.noise_scale import measure_noise_scale
+
+        return measure_noise_scale(*bench.model(), bench.corpus, bench.settings, bench.spec.seed)
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> NoiseScaleReport:
+        """The noise scale along training, and where the proxy's batch lies."""
+        return judge_noise_scale(measured, facts.proxy.batch_size)
+
+    def show(self, report: NoiseScaleReport) -> Iterator[Line]:
+        """The noise scale at each moment, and where the batch lies."""
+        for row in report.rows:
+            yield Line(
+                f"gradient noise scale after {row.progress:.0%} of training: {_examples(row.adapted)} in the "
+                f"optimizer's metric, {_examples(row.simple)} plain"
+            )
+        yield Line(report.sentence)
+        yield Line("")
+
+
+def _examples(scale: Interval) -> str:
+    if not scale.bounded:
+        return f"{scale.low:.3g} examples or more"
+    return f"{scale.estimate:.3g} examples ({scale.low:.3g} to {scale.high:.3g})"
+
+
+DIAGNOSTIC = NoiseScale()

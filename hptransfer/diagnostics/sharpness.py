@@ -8,18 +8,21 @@ settles at the threshold; minibatches keep it below.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Line, Request
 from hptransfer.errors import UsageError
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict, fit_slope
 
 #: |slope| of log sharpness against log width, with its whole interval
 CONSISTENT = 0.05
+#: one seed has no error
+_FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,10 @@ class SharpnessRow:
     """One width.
 
     Attributes:
-        width: of the models.
+        width: of the models that were measured.
         sharpness: top eigenvalue times effective rate at the end of training, geometric mean over seeds; nan where a
             seed diverged.
-        ratio: of the threshold.
+        ratio: sharpness as a share of the threshold.
     """
 
     width: int
@@ -44,10 +47,10 @@ class SharpnessReport:
 
     Attributes:
         threshold: above it, a quadratic with a frozen preconditioner diverges.
-        rows: by width, increasing.
+        rows: one per width, increasing.
         slope: d log sharpness / d log width with its 95% interval.
         verdict: HOLDS when sharpness does not depend on width.
-        sentence: in words.
+        sentence: slope and outcome in words.
     """
 
     threshold: float
@@ -99,3 +102,38 @@ _SAID = {
     RowVerdict.FAILS: "the room for the learning rate changes with width",
     RowVerdict.INCONCLUSIVE: "more seeds or widths would settle whether it depends on width",
 }
+
+
+class Sharpness(Diagnostic[SharpnessReport]):
+    """Top eigenvalue of the Hessian at the tuned values; each width is trained once more per seed, without decay."""
+
+    rule = "sharpness is measured after training at every width"
+
+    def requests(self, facts: Facts) -> list[Request]:
+        """Every width with every seed of the check."""
+        seeds = range(max(_FEWEST_SEEDS, facts.recipe.check.seeds))
+        return [Request(facts.spec(size, seed)) for size in facts.ladders["width"] for seed in seeds]
+
+    def measure(self, bench: Bench) -> dict[str, Any]:
+        """The eigenvalue after training; see `measure_sharpness`."""
+        from hptransfer.training.sharpness import measure_sharpness
+
+        return measure_sharpness(*bench.model(), bench.corpus, bench.settings, bench.spec.seed)
+
+    def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> SharpnessReport:
+        """Sharpness against the threshold of the optimizer, with its values at the largest width."""
+        from hptransfer.trainers._torch_runs import training_settings
+        from hptransfer.training.optimizers.base import OPTIMIZERS
+
+        settings = training_settings(self.requests(facts)[-1].spec)
+        return judge_sharpness(measured, OPTIMIZERS.look_up(settings.optimizer).threshold(settings.optimizer_values))
+
+    def show(self, report: SharpnessReport) -> Iterator[Line]:
+        """Sharpness against its threshold at every width, and the outcome."""
+        shares = ", ".join(f"{row.sharpness:.3g} ({row.ratio:.0%}) at width {row.width}" for row in report.rows)
+        yield Line(f"sharpness x rate, and its share of the threshold {report.threshold:.3g}: {shares}")
+        yield Line(f"{report.verdict.value}: {report.sentence}")
+        yield Line("")
+
+
+DIAGNOSTIC = Sharpness()

@@ -6,6 +6,7 @@ __all__ = [
     "forecast",
     "measurement_cache",
     "options",
+    "prestart",
     "process_launch",
     "run_lookup",
     "scheduler",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from hptransfer.artifacts.spent import Spent
 from hptransfer.engine.measurement_cache import MeasurementCache
 from hptransfer.engine.readings import model_digest
 from hptransfer.errors import HptransferError, MachineError
@@ -19,44 +20,23 @@ from hptransfer.trials.messages import CostMessage
 from hptransfer.trials.trial import Trial
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What finished trials cost, beside the run they are for. Failed attempts and the coordinate check are not counted.
-
-    Attributes:
-        trials: finished, divergences included.
-        flops: floating point operations of their training.
-        seconds: of their training, summed over trials.
-        target_flops: of the target's run; None where it is not known.
-        fraction_of_target: `flops / target_flops`.
-    """
-
-    trials: int
-    flops: float
-    seconds: float
-    target_flops: float | None
-    fraction_of_target: float | None
-
-    @property
-    def sentence(self) -> str:
-        """One line for a person."""
-        spent = f"spent {self.flops:.2g} FLOPs in {self.trials} trials"
-        if self.fraction_of_target is None:
-            return f"{spent}; what the target's run costs is not known"
-        return f"{spent}: {percent(self.fraction_of_target)} of the target run's {self.target_flops:.2g}"
-
-
 def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
-    """The cost of these trials beside that of the target."""
+    """The cost of trials, and its share of the target's.
+
+    Args:
+        trials: finished trials, complete or diverged.
+        target_flops: floating point operations of the target's run; None where they are not known.
+    """
     counted = list(trials)
     flops = sum(trial.flops for trial in counted)
     fraction = flops / target_flops if target_flops else None
-    return Spent(len(counted), flops, sum(trial.seconds for trial in counted), target_flops, fraction)
-
-
-def percent(fraction: float) -> str:
-    """A fraction as people read it: 0.31%, 12%, 340%."""
-    return f"{100 * fraction:.2g}%" if fraction < 0.995 else f"{100 * fraction:.0f}%"
+    return Spent(
+        trials=len(counted),
+        flops=flops,
+        seconds=sum(trial.seconds for trial in counted),
+        target_flops=target_flops,
+        fraction_of_target=fraction,
+    )
 
 
 class Costs:

@@ -15,7 +15,7 @@ from hptransfer.data.base import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.identity import identity_of
-from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.options import TrainingCommand, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
@@ -26,7 +26,7 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trials.identity import Identity
-from hptransfer.trials.messages import ENTRY, TIMED_STEPS, MeasurementMessage
+from hptransfer.trials.messages import ENTRY, TIMED_STEPS, TimingMessage
 from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
@@ -118,7 +118,7 @@ class Forecast:
 
     Attributes:
         recipe: name of the recipe.
-        command: "tune" or "check".
+        command: the command that would train.
         sizes: trials of each size, the smallest first.
         workers: trials at a time.
         seconds: wall time for what is left.
@@ -134,7 +134,7 @@ class Forecast:
     """
 
     recipe: str
-    command: str
+    command: TrainingCommand
     sizes: tuple[SizeForecast, ...]
     workers: int
     seconds: float
@@ -160,12 +160,12 @@ class Forecast:
 
 
 def forecast(
-    command: str, options: TrainingOptions, wanted: Callable[[PriorWork], WantedTrials], entry: str = ENTRY
+    command: TrainingCommand, options: TrainingOptions, wanted: Callable[[PriorWork], WantedTrials], entry: str = ENTRY
 ) -> Forecast:
     """Says what a command would take: a few steps are timed at the proxy and, where sizes differ, at the largest.
 
     Args:
-        command: "tune" or "check".
+        command: the command that would train.
         options: of the command line.
         wanted: which trials the command would train.
         entry: "module:function" that a worker runs.
@@ -191,7 +191,7 @@ def forecast(
 
 
 def _forecast(
-    command: str, recipe: Recipe, wanted: WantedTrials, notes: tuple[str, ...], pool: WorkerPool, runs: Path
+    command: TrainingCommand, recipe: Recipe, wanted: WantedTrials, notes: tuple[str, ...], pool: WorkerPool, runs: Path
 ) -> Forecast:
     """Times a few steps in all workers at once, because they share the machine's memory; extrapolates by FLOPs."""
     costs = Costs(recipe, wanted.timed[0].root, pool, None)
@@ -224,7 +224,7 @@ def _forecast(
 
 def _time(request: TrialSpec, pool: WorkerPool, flops: float) -> Timing:
     for worker in range(pool.workers):
-        pool.submit(str(worker), MeasurementMessage.of("timing", request).payload())
+        pool.submit(str(worker), TimingMessage.of(request).payload())
     results = []
     for _ in range(pool.workers):
         outcome = pool.next_result()

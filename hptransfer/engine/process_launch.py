@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hptransfer.engine.options import Launch
+from hptransfer.engine.options import Launch, Launcher
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe
 
@@ -32,25 +32,25 @@ def with_processes(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
 
 def _processes(launch: Launch, own: int) -> int:
     match launch.launcher, launch.processes:
-        case "none", int() as asked if asked > 1:
+        case Launcher.NONE, int() as asked if asked > 1:
             raise UsageError(
                 "a trial of several processes needs a launcher",
                 received=f"--launcher none --processes {asked}",
                 hint="use `--launcher torchrun`, or leave `--launcher` out",
             )
-        case "torchrun", 1:
+        case Launcher.TORCHRUN, 1:
             raise UsageError(
                 "`--launcher torchrun` starts at least two processes for a trial",
                 received="--processes 1",
                 hint="leave both options out: one process needs no launcher",
             )
-        case "torchrun", None if own == 1:
+        case Launcher.TORCHRUN, None if own == 1:
             raise UsageError(
                 "`--launcher torchrun` must know how many processes to start for a trial",
                 received="neither `--processes` nor `training.processes` in the recipe",
                 hint="add `--processes 2`",
             )
-        case "none", None:
+        case Launcher.NONE, None:
             return 1
         case _, None:
             return own

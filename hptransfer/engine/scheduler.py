@@ -23,7 +23,7 @@ from hptransfer.trials.identity import Identity
 from hptransfer.trials.messages import TrialMessage, TrialResult
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Trial, TrialState
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0
@@ -84,9 +84,9 @@ def run_requests(
     for key, request in by_key.items():
         found, failed = store.find(key), store.blocking_failure(key)
         if found is not None:
-            on_event(_event("reused", request, found))
+            on_event(trial_event("reused", request, found))
         elif failed is not None:
-            on_event(_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
+            on_event(trial_event("left out", request, message=f"it failed before ({failed.cause}): {failed.message}"))
         else:
             missing.append((key, request))
     missing.sort(key=lambda pair: -relative_cost(pair[1].size))  # stable: equal sizes keep their order
@@ -155,7 +155,7 @@ class _Run:
         left = len(self.waiting) + len(self.running)
         if not left:
             return
-        finished = self._paid
+        finished = self.store.trials()
         _, wanted = self.waiting[0] if self.waiting else (None, next(iter(self.running.values())).request)
         spent = self.objection or self.meter.blocking_limit(finished, (), wanted.size)
         raise BudgetError(
@@ -165,17 +165,12 @@ class _Run:
             "command again: it continues",
         )
 
-    @property
-    def _paid(self) -> list[Trial]:
-        """Trials that the budget has paid for."""
-        return [*self.store.trials(), *self.store.stopped_trials()]
-
     def _hand_out(self) -> None:
         self.objection = None
         while self.waiting and len(self.running) < self.pool.workers:
             key, request = self.waiting[0]
             sizes = [attempt.request.size for attempt in self.running.values()]
-            self.objection = self.meter.blocking_limit(self._paid, sizes, request.size)
+            self.objection = self.meter.blocking_limit(self.store.trials(), sizes, request.size)
             if self.objection:
                 return
             self.waiting.popleft()
@@ -183,7 +178,7 @@ class _Run:
             self.running[key] = _Attempt(request, opened)
             message = TrialMessage.of(request, key, self.identity.fingerprint)
             self.pool.submit(key, message.payload())
-            self.on_event(_event("started", request))
+            self.on_event(trial_event("started", request))
 
     def _take(self, timeout: float) -> None:
         result = self.pool.next_result(timeout)
@@ -198,6 +193,8 @@ class _Run:
             answer = TrialResult.parse(result.value)
             self._require_same(answer, result.task_id, attempt.request)
             trial = answer.finished()
+            if trial.state is TrialState.STOPPED:
+                raise ValueError("it was stopped before its last step")
         except (UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"what the trial returned is no finished trial: {error}"
             self._fail(Failure(result.task_id, "error", message, seconds=result.seconds))
@@ -205,7 +202,7 @@ class _Run:
         self.store.finish(attempt.opened, trial)
         del self.running[result.task_id]
         self.policy.reset()
-        self.on_event(_event("finished", attempt.request, trial))
+        self.on_event(trial_event("finished", attempt.request, trial))
 
     def _require_same(self, answer: TrialResult, key: str, request: TrialSpec) -> None:
         """Refuses what was trained, or would have been trained, on something else."""
@@ -224,9 +221,9 @@ class _Run:
             self.kills[failure.task_id] = self.kills.get(failure.task_id, 0) + 1
             if self.kills[failure.task_id] < _MOST_KILLS:
                 self.waiting.appendleft((failure.task_id, attempt.request))
-                self.on_event(_event("retried", attempt.request, message=failure.message))
+                self.on_event(trial_event("retried", attempt.request, message=failure.message))
                 return
-        self.on_event(_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
+        self.on_event(trial_event("failed", attempt.request, message=f"{failure.cause}: {failure.message}"))
         self.policy.record(failure, attempt.request)
 
     def _stop_requested(self) -> bool:
@@ -242,6 +239,14 @@ class _Run:
             self._take(_HEARTBEAT)
 
 
-def _event(kind: EventKind, request: TrialSpec, trial: Trial | None = None, message: str = "") -> TrialEvent:
+def trial_event(kind: EventKind, request: TrialSpec, trial: Trial | None = None, message: str = "") -> TrialEvent:
+    """Something that happened to a trial.
+
+    Args:
+        kind: the word for what happened.
+        request: the trial that was wanted.
+        trial: its result, when there is one.
+        message: why it failed, one sentence.
+    """
     cost = relative_cost(request.size)
     return TrialEvent(kind, request.size, request.hyperparameters, request.seed, cost, trial, message)

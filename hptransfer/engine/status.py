@@ -180,7 +180,7 @@ def _steps(
 ) -> tuple[Step, ...]:
     recipe, points = found.recipe, {point_of(trial.trial) for trial in finished if trial.trial is not None}
     phases = Counter(trial.phase for trial in finished)
-    wanted = recipe.tune.trials - (tuned or {}).get("trials", {}).get("spared", 0)
+    wanted = recipe.tune.trials
     steps = [
         Step(Phase.SEARCH, min(phases[Phase.SEARCH], wanted), wanted),
         Step(Phase.CONFIRM, min(phases[Phase.CONFIRM], recipe.tune.confirm_seeds), recipe.tune.confirm_seeds),

@@ -65,7 +65,7 @@ def plan(
         roles: regular expression over full names -> role, where shapes and module types do not decide it.
         base_shapes: a mup `.bsh` file that says which axes grow, instead of comparing two widths.
         queries: regular expressions over full names: parameters of query projections, which take
-            `attention_multiplier` where neither keys are in the same matrix nor a norm stands behind it.
+            `attention_multiplier` where neither keys are in the same matrix nor a norm follows it.
         width: name of the function's width argument.
         depth: name of the function's depth argument.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.

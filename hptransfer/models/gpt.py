@@ -110,7 +110,7 @@ def rotary_angles(length: int, head_dim: int, like: Tensor) -> Tensor:
 
     Args:
         length: number of positions T, at least 1.
-        head_dim: K, even.
+        head_dim: K, numbers per head, even.
         like: a tensor of the wanted device and dtype.
 
     Returns:

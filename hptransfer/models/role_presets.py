@@ -56,7 +56,7 @@ class Preset:
             not decide.
         notes: what a plan of this family must say.
         queries: patterns of query projections whose output is a factor of attention logits; none where queries, keys
-            and values are one matrix, or a norm stands behind the projection.
+            and values are one matrix, or a norm follows the projection.
     """
 
     residual_writers: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ PRESETS: Mapping[str, Preset] = {
     "mistral": _LLAMA,
     "mixtral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": replace(_LLAMA, queries=()),  # a norm stands behind its queries
+    "qwen3": replace(_LLAMA, queries=()),  # a norm follows its queries
     "gpt2": _GPT2,
     "nanogpt": _GPT2,
     "gpt_neox": Preset(residual_writers=(_ANY + r"layers\.\d+\.(attention\.dense|mlp\.dense_4h_to_h)\.(weight|bias)",)),

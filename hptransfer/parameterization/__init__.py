@@ -11,15 +11,4 @@ Pure standard library. It is given names, shapes and roles, and returns a `Plan`
     document the reference page of all tables, docs/parameterizations.md
 """
 
-__all__ = [
-    "applied_rules",
-    "batch_and_duration",
-    "gauge",
-    "groups",
-    "options",
-    "plan",
-    "role_multipliers",
-    "roles",
-    "rules",
-    "tables",
-]
+__all__ = ["applied_rules", "gauge", "groups", "options", "plan", "role_multipliers", "roles", "rules", "tables"]

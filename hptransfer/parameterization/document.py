@@ -53,7 +53,7 @@ Every entry multiplies the value at the base size. `m_in` and `m_out` are the gr
 fan-out, `m_max` of the larger of its fans, `m_N` of the model's width, `m_L` of the depth, `m_B` of the examples per
 step, `m_D` of the tokens of the run. Depth enters for parameters inside residual blocks only. `alpha` is the exponent
 of residual branches. Weight decay is torch's: the decay per step is learning rate times weight decay. Numbers in
-brackets are sources, listed below each table; [how each is known](#sources) stands at the end.
+brackets are sources, listed below each table; [how each is known](#sources) is at the end.
 
 A parameter of a fixed size has m = 1 on that axis, so the same rules serve keys and values of a fixed number of heads
 (their rate follows the fan-in), experts (each with its own fans) and gains that heads share. Routers have their own
@@ -189,7 +189,7 @@ with `hidden_learning_rate`, except the readout's bias. With all learning-rate m
 of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. Under `independent` and
 `inverse` weight decay the decay per step stays what it is. In the gauge `plain` the last two are absorbed into init,
 learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where queries,
-keys and values are one matrix or a norm stands behind the query projection.
+keys and values are one matrix or a norm follows the query projection.
 """
 
 

@@ -87,7 +87,7 @@ def transform(
     """Multiply the forward multiplier by theta and let every other quantity follow, so that training is unchanged.
 
     Args:
-        exponents: powers per quantity.
+        exponents: quantity -> its powers of the size's ratios.
         family: family of the optimizer, which says how the quantities follow.
         theta: factor on the multiplier in `forward`.
     """

@@ -49,7 +49,7 @@ class PlanRequest:
         base: size at which every factor is 1.
         size: size that is planned for.
         alpha: exponent of residual branches; 0 where the table has none.
-        gauge: where multipliers live.
+        gauge: where multipliers live, one of `GAUGES`.
         options: named choices among published rules, defaults filled in.
         hyperparameters: base values by name; only multipliers of roles are read.
     """

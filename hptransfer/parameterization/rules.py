@@ -195,7 +195,7 @@ class RuleTable:
         rules: (role, quantity) -> rule; a role without rules is not known. For the family "orthogonal" only hidden
             weights have rules, all others follow the table of `Options.beside_muon`.
         choices: (quantity, choice of the option) -> role -> rule, which replaces the one in `rules`; `defaults` say
-            which choice stands there.
+            which choice that is.
         residual: multiplier of every residual branch; None where the table has no depth rule.
         alpha: range of the residual exponent; None where the table has none.
         covers: the axes of a size for which the table has rules.

@@ -20,6 +20,11 @@ class Effect(StrEnum):
     ANEW = "trains anew"
 
 
+#: keys of earlier versions -> what became of them
+REMOVED: Mapping[tuple[str, ...], str] = {
+    ("tune", "early_stopping"): "early_stopping was removed: measurements showed no gain (docs/search.md)"
+}
+
 #: longest prefix of a key -> effect; every key has one
 _EFFECTS = {
     "name": Effect.NONE,
@@ -51,6 +56,19 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.key}: {_shown(self.old)} -> {_shown(self.new)} ({self.effect})"
+
+
+def without_removed_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe that an earlier version wrote down, without the keys that are no more.
+
+    Args:
+        recipe: as JSON-able data, defaults written out.
+    """
+    gone = {name: {path[-1] for path in REMOVED if path[0] == name} for name, *_ in REMOVED}
+    return {
+        name: {key: value for key, value in section.items() if key not in gone[name]} if name in gone else section
+        for name, section in recipe.items()
+    }
 
 
 def changes(old: Recipe, new: Recipe) -> tuple[Change, ...]:

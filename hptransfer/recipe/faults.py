@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.changes import REMOVED
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
@@ -117,14 +118,27 @@ def _missing(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return f"`{dotted(path)}` must be given", hint, "recipe/missing-key"
 
 
+#: keys of earlier versions -> what is written instead
+_RENAMED: dict[KeyPath, str] = {
+    ("check", "sharpness"): "`diagnostics: [sharpness]` in `check`",
+    ("check", "noise_scale"): "`diagnostics: [noise-scale]` in `check`",
+    ("check", "coordinate", "linearisation"): "`diagnostics: [linearization]` in `check`",
+}
+
+
 def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     key, section = str(path[-1]), path[:-1]
+    removed = REMOVED.get(tuple(map(str, path)))
     inside = f"`{dotted(section)}`" if section else "a recipe"
+    if path in _RENAMED:
+        asked = entry(data, path) is True
+        hint = f"write {_RENAMED[path]}" if asked else f"delete the line; {_RENAMED[path]} would ask for it"
+        return f"`{key}` is not a key of {inside} any more", hint, "recipe/unknown-key"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
     if suggestion.closest(key, allowed) is None and (elsewhere := sections_with_key(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
-    return f"`{key}` is not a key of {inside}", hint, "recipe/unknown-key"
+    return f"`{key}` is not a key of {inside}", removed or hint, "recipe/unknown-key"
 
 
 def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

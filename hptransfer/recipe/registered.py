@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
+#: of `tune.sampler`; `hptransfer.search.base` says what a sampler is
+SAMPLERS: Registry[Any] = Registry("sampler", "hptransfer.search.samplers", "SAMPLER")
+
 #: pydantic's error type of an unknown name; `recipe/faults.py` explains it
 UNREGISTERED = "unregistered"
 
@@ -77,6 +80,9 @@ class HasSection(Protocol):
 
 
 OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
+DIAGNOSTICS: Registry[Any] = Registry(
+    "diagnostic", "hptransfer.diagnostics", "DIAGNOSTIC", group="hptransfer.diagnostics"
+)
 DATA_SOURCES: Registry[HasSection] = Registry(
     "data source", "hptransfer.data", "SOURCE", group="hptransfer.data_sources"
 )

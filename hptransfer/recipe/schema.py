@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
+from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
 from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import DATA_SOURCES, LOSSES, OPTIMIZERS, TRAINERS, registered
+from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
@@ -287,9 +288,6 @@ class Range(Section):
     """a log scale of beta1, beta2 and momentum is one of their horizon 1 / (1 - beta)"""
 
 
-SamplerName = Literal["auto", "random", "sobol", "tpe", "gp", "cmaes", "grid"]
-
-
 class Tune(Section):
     """The search on the proxy."""
 
@@ -308,11 +306,8 @@ class Tune(Section):
     `trials`; default 3 for one searched hyperparameter (where `trials` allows), 1 for more"""
     confirm_seeds: Annotated[int, Field(ge=1, le=100)] = 2
     """fresh seeds trained at the recommended values, besides `trials`"""
-    sampler: SamplerName = "auto"
+    sampler: Annotated[str, registered(SAMPLERS)] = "auto"
     """what chooses the next values (docs/search.md); the recommendation is always the minimum of a fitted mean"""
-    early_stopping: Literal["none", "asha", "seeds"] = "none"
-    """`asha` stops trials whose training loss is hopeless after a quarter and half of the run; `seeds` trains no
-    further seed at values that four or more seeds show to be clearly worse than the best (docs/search.md)"""
     enqueue: Annotated[tuple[dict[HyperparameterName, NonNegative], ...], Field(max_length=64, strict=False)] = ()
     """sets of values to try first, for example an earlier run's: one value for each searched hyperparameter"""
 
@@ -333,9 +328,6 @@ class CoordinateCheck(Section):
     seeds: Annotated[int, Field(ge=2, le=100)] = 3
     tolerance: Positive = 0.15
     """|slope| + 1.96 standard errors must stay below it"""
-    linearisation: bool = False
-    """also measure, in float64, how far residual blocks are from linear in their own weights, over `sizes.depths` (at
-    least 3, best from 4 layers on): it must not vanish with depth"""
 
 
 class Check(Section):
@@ -358,12 +350,11 @@ class Check(Section):
     """trials of an adaptive check in all; default: three times those it begins with"""
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
-    sharpness: bool = False
-    """also train every width once more at the tuned values, without decay, and compare the Hessian's top eigenvalue
-    with its threshold; `check --sharpness` asks for it once"""
-    noise_scale: bool = False
-    """also train the proxy once more at the tuned values and measure the gradient noise scale, to which the batch is
-    compared; `check --noise-scale` asks for it once"""
+    diagnostics: Annotated[tuple[Annotated[str, registered(DIAGNOSTICS)], ...], Field(max_length=32, strict=False)] = ()
+    """measured in addition, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
+    `noise-scale` (of gradients, the proxy trained once more), `linearization` (how far residual blocks are from linear
+    in their own weights, over at least 3 `sizes.depths`), or a `module:attribute` of one's own; `check --diagnostic`
+    asks for one once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:
@@ -428,6 +419,36 @@ class Recipe(Section):
         batch = batch_size or self.training.batch_size
         return Size(
             width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
+        )
+
+    def target_size(
+        self,
+        width: int | None = None,
+        depth: int | None = None,
+        batch_size: int | None = None,
+        tokens: int | None = None,
+    ) -> Size:
+        """The target with what the caller changes.
+
+        Args:
+            width: of the model; None for the recipe's target, as for the three that follow.
+            depth: number of repeated layers.
+            batch_size: examples per step.
+            tokens: predicted positions over the whole run.
+
+        Raises:
+            UsageError: a value below 1.
+        """
+        target = self.sizes.target
+        changed = {"width": width, "depth": depth, "batch_size": batch_size, "tokens": tokens}
+        for name, value in changed.items():
+            if value is not None and value < 1:
+                raise UsageError(f"`{name} >= 1` must hold", received=f"{name}={value}")
+        return self.size(
+            width or target.width,
+            depth or target.depth,
+            batch_size=batch_size or target.batch_size,
+            tokens=tokens or target.tokens,
         )
 
     def steps(self, size: Size) -> int:

@@ -1,19 +1,15 @@
 """Report: evidence and plans as terminal text, JSON and pictures."""
 
 __all__ = [
-    "adaptive",
-    "curves",
-    "diagnostics",
+    "check",
     "findings",
     "forecast",
-    "interactions",
-    "json_documents",
     "plan_diff",
     "plan_table",
-    "progress",
+    "prediction",
     "results",
     "scale",
     "session",
     "status",
-    "terminal",
+    "tune",
 ]

@@ -1,52 +1,38 @@
-"""What stands beside a verdict in the terminal: laziness in depth, sharpness over width, noise scale, loss curves."""
+"""What diagnostics found, in the terminal."""
 
 from __future__ import annotations
 
-from rich.console import Console  # noqa: TC002  # as in the other modules of report
+from typing import TYPE_CHECKING
 
-from hptransfer.diagnostics.collapse import CollapseReport
-from hptransfer.diagnostics.linearization import LazinessReport
-from hptransfer.diagnostics.noise_scale import NoiseScaleReport
-from hptransfer.diagnostics.sharpness import SharpnessReport
-from hptransfer.statistics.interval import Interval
+from rich.table import Table
+from rich.text import Text
 
+from hptransfer.diagnostics.base import Columns, Diagnosed, Line
+from hptransfer.report.plot import glyphs_of
 
-def print_laziness(report: LazinessReport | None, console: Console) -> None:
-    """Print how the distance from linearisation goes with depth; nothing where it was not measured."""
-    if report is None:
-        return
-    numbers = zip(report.depths, report.distances, strict=True)
-    console.print("linearisation: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in numbers))
-    console.print(f"{report.verdict.value}: {report.sentence}\n")
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def print_sharpness(report: SharpnessReport, console: Console) -> None:
-    """Print sharpness against its threshold at every width."""
-    shares = ", ".join(f"{row.sharpness:.3g} ({row.ratio:.0%}) at width {row.width}" for row in report.rows)
-    console.print(f"sharpness x rate, and its share of the threshold {report.threshold:.3g}: {shares}")
-    console.print(f"{report.verdict.value}: {report.sentence}\n")
+def print_diagnosed(diagnosed: Diagnosed, console: Console) -> None:
+    """Print lines and tables of one diagnostic; nothing where it had too little to judge.
+
+    Args:
+        diagnosed: lines and tables of one diagnostic.
+        console: where to print; plain ASCII where its encoding is not UTF-8.
+    """
+    plus_minus = glyphs_of(console).plus_minus
+    for shown in diagnosed.shown:
+        if isinstance(shown, Line):
+            console.print(Text(shown.text.replace("±", plus_minus), shown.style), soft_wrap=not shown.wraps)
+        else:
+            console.print(_table(shown, plus_minus))
 
 
-def print_noise_scale(report: NoiseScaleReport, console: Console) -> None:
-    """Print the noise scale along training, and where the batch lies."""
-    for row in report.rows:
-        console.print(
-            f"gradient noise scale after {row.progress:.0%} of training: {_examples(row.adapted)} in the optimizer's "
-            f"metric, {_examples(row.simple)} plain"
-        )
-    console.print(f"{report.sentence}\n")
-
-
-def _examples(scale: Interval) -> str:
-    if not scale.bounded:
-        return f"{scale.low:.3g} examples or more"
-    return f"{scale.estimate:.3g} examples ({scale.low:.3g} to {scale.high:.3g})"
-
-
-def print_collapse(report: CollapseReport | None, console: Console) -> None:
-    """Print whether the loss curves of the sizes fall onto one; nothing where seeds or curves are too few."""
-    if report is None:
-        return
-    spread = ", ".join(f"{ratio:.2g} at {floor:.3g}" for floor, ratio in report.sensitivity)
-    console.print(f"loss curves: {report.outcome.value}: {report.sentence}")
-    console.print(f"with an irreducible loss of {report.floor:.3g} nats; by other floors: {spread}\n")
+def _table(columns: Columns, plus_minus: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns.header):
+        table.add_column(name, justify="left" if index < columns.left else "right")
+    for row in columns.rows:
+        table.add_row(*(Text(cell.replace("±", plus_minus)) for cell in row))
+    return table

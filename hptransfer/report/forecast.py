@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-from hptransfer.engine.flops import percent
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.spent import percent
 from hptransfer.engine.forecast import Forecast
-from hptransfer.report.json_documents import to_document
 from hptransfer.report.progress import duration
 from hptransfer.trials.messages import TIMED_STEPS
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def forecast_document(found: Forecast) -> dict[str, Any]:
@@ -21,8 +20,22 @@ def forecast_document(found: Forecast) -> dict[str, Any]:
     return {**to_document(found), "trials": found.trials, "finished": found.finished}
 
 
+def show_forecast(found: Forecast, *, as_json: bool) -> int:
+    """Prints the forecast to stdout as a command does; the exit status 0.
+
+    Args:
+        found: what the command would take.
+        as_json: print JSON instead of a table and sentences.
+    """
+    if as_json:
+        print(json.dumps(forecast_document(found), indent=2, allow_nan=False))
+    else:
+        print_forecast(found, Console(highlight=False))
+    return 0
+
+
 def print_forecast(found: Forecast, console: Console) -> None:
-    """Prints the forecast; batch and tokens of a size are named where they differ from the proxy's."""
+    """Prints the forecast to a console; batch and tokens of a size are named where they differ from the proxy's."""
     table = Table(title=f"{found.recipe}: {found.command} (dry run)", title_justify="left", box=None, pad_edge=False)
     for column in ("size", "trials", "finished", "FLOPs each", "time each"):
         table.add_column(column, justify="left" if column == "size" else "right")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.text import Text
 
 from hptransfer.transfer.criteria import SizeEvidence
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: columns left of the plot: the labels of the vertical axis, or the sizes
 _MARGIN = 10
@@ -38,6 +42,11 @@ class Glyphs:
 UNICODE = Glyphs("●■▲◆○□△◇★☆", "·", "┊", "│", "└", "─", "├", "┤", "─", "◀", "▶", "✗", "±")
 ASCII = Glyphs("oxsd*+%#@&", ".", ":", "|", "+", "-", "[", "]", "-", "<", ">", "X", "+-")
 _COLOURS = ("magenta", "blue", "cyan", "green", "yellow", "red", "bright_black", "white", "bright_blue", "bright_red")
+
+
+def glyphs_of(console: Console) -> Glyphs:
+    """The characters that a console can show: ASCII where its encoding is not UTF-8."""
+    return UNICODE if console.encoding.lower().replace("-", "").startswith("utf") else ASCII
 
 
 def marker_of(index: int, glyphs: Glyphs) -> str:
@@ -85,7 +94,7 @@ def draw_curves(
         sizes: the ladder, at least one size.
         transferred: the transferred value in the hyperparameter's own unit; a vertical line.
         width: columns of the terminal, at least 40.
-        glyphs: the character set.
+        glyphs: characters that are drawn with.
     """
     canvas = _Canvas(sizes, math.log2(transferred), max(40, width), glyphs)
     for index, size in enumerate(sizes):

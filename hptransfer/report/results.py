@@ -2,98 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
 from hptransfer.errors import printable
-from hptransfer.report.json_documents import FORMAT, to_document
+from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
-from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.results import Results
-from hptransfer.results_table.table_slices import TableSlice
-from hptransfer.transfer.exponents import AxisExponents
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.prediction import Prediction, prediction_document
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.prediction import prediction_document
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Judged = Sequence[tuple[str | None, AxisReport]]
-Predictions = Mapping[str | None, Prediction]
-Moves = Mapping[str | None, AxisExponents]
+#: raised when a key of the document changes its meaning or goes away
+FORMAT = 1
 
 
-def describe_columns(roles: TableColumns, results: Results) -> Iterator[str]:
-    """What was inferred and decided about the table, one line each, safe to print."""
-    for sentence in roles.inferred:
-        yield f"inferred {printable(sentence)}"
-    for reason, count in results.dropped.items():
-        yield f"left out: {count} row{'' if count == 1 else 's'} {printable(reason)}"
-    for note in results.notes:
-        yield printable(note)
-    yield f"{results.used} runs count, {results.diverged} of them diverged"
+def describe_table(judgement: TableJudgement) -> Iterator[str]:
+    """What was inferred, decided and left out, one line each, safe to print."""
+    for each in judgement.slices:
+        part = each.part
+        if part.held:
+            held = " and ".join(f"{name} {value}" for name, value in part.held.items())
+            yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
+        for sentence in each.roles.inferred:
+            yield f"inferred {printable(sentence)}"
+        for reason, count in each.results.dropped.items():
+            yield f"left out: {count} row{'' if count == 1 else 's'} {printable(reason)}"
+        for note in each.results.notes:
+            yield printable(note)
+        yield f"{each.results.used} runs count, {each.results.diverged} of them diverged"
 
 
-def describe_slice(part: TableSlice) -> Iterator[str]:
-    """What was held still for one of several hyperparameters; nothing for a table with one."""
-    if part.held:
-        held = " and ".join(f"{name} {value}" for name, value in part.held.items())
-        yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
+def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
+    """Print each slice's groups with their tables and verdicts, then the overall verdict where there are several.
+
+    Args:
+        judgement: of every slice and group of the table.
+        console: where tables and sentences are printed.
+    """
+    several = len(judgement.slices) > 1
+    for each in judgement.slices:
+        if several:
+            held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
+            console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
+        _print_slice(each, console)
+    if several:
+        console.print(Text(f"overall: {judgement.verdict}"))
 
 
-def slices_document(source: str, verdict: Verdict, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Several hyperparameters: one document each, and the worst verdict overall."""
-    sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict.value)
-    return {
-        "format": FORMAT,
-        "source": source,
-        "verdict": verdict.value,
-        "sentence": sentence,
-        "slices": list(documents),
-    }
-
-
-def overall(judged: Judged) -> tuple[Verdict, str]:
-    """One verdict over all groups, with the sentences that decided it."""
-    verdict = Verdict.combine(report.verdict for _, report in judged)
-    decided = [(name, report.sentence) for name, report in judged if report.verdict is verdict]
-    return verdict, " ".join(sentence if name is None else f"{name}: {sentence}" for name, sentence in decided)
-
-
-def print_results(judged: Judged, roles: TableColumns, console: Console) -> None:
-    """Print each group's tables and verdict, then the overall verdict where there are several groups."""
-    for name, report in judged:
-        if name is not None:
-            console.print(Text(printable(f"{roles.group} {name}"), "bold underline"))
+def _print_slice(each: JudgedSlice, console: Console) -> None:
+    for group in each.groups:
+        if group.name is not None:
+            console.print(Text(printable(f"{each.roles.group} {group.name}"), "bold underline"))
+        report = group.report
         print_transfer(TransferReport((report,), report.verdict, report.sentence), console)
-    if len(judged) > 1:
-        for name, report in judged:
-            console.print(Text(printable(f"{name}: {report.verdict}")))
-        console.print(Text(printable(f"overall: {overall(judged)[0]}"), "bold"))
+    if len(each.groups) > 1:
+        for group in each.groups:
+            console.print(Text(printable(f"{group.name}: {group.report.verdict}")))
+        console.print(Text(printable(f"overall: {each.verdict}"), "bold"))
+    for group in each.groups:
+        if group.exponents is not None:
+            _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
+    for group in each.groups:
+        if group.prediction is not None:
+            _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
 
 
-def results_document(
-    source: str, roles: TableColumns, results: Results, judged: Judged, predictions: Predictions, moves: Moves
-) -> dict[str, Any]:
+def _print_long(text: str, console: Console) -> None:
+    console.print(Text(text), soft_wrap=True)
+
+
+def _of(group: JudgedGroup) -> str:
+    return ":" if group.name is None else f", {printable(group.name)}:"
+
+
+def table_document(judgement: TableJudgement) -> dict[str, Any]:
     """The judgement as JSON-able data; docs/results.md documents the keys.
 
     Args:
-        source: the file.
-        roles: which column meant what.
-        results: what was counted.
-        judged: (group, report) pairs.
-        predictions: by group, where a target was given.
-        moves: local exponents by group, where the size is batch or tokens.
+        judgement: of the table; with several hyperparameters there is a document for each, and the worst verdict.
     """
-    verdict, sentence = overall(judged)
-    return {
+    source, documents = str(judgement.source), [_document(each, judgement) for each in judgement.slices]
+    if len(documents) == 1:
+        return documents[0]
+    verdict = judgement.verdict.value
+    sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict)
+    return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+
+
+def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
+    results = each.results
+    document = {
         "format": FORMAT,
-        "source": source,
-        "columns": to_document(roles),
+        "source": str(judgement.source),
+        "columns": to_document(each.roles),
         "rows": {
             "read": results.rows,
             "used": results.used,
@@ -101,15 +109,20 @@ def results_document(
             "left_out": dict(results.dropped),
         },
         "notes": list(results.notes),
-        "verdict": verdict.value,
-        "sentence": sentence,
-        "groups": [
-            {"group": name, **_brief(report)}
-            | ({"prediction": prediction_document(predictions[name])} if name in predictions else {})
-            | ({"exponents": to_document(moves[name])} if name in moves else {})
-            for name, report in judged
-        ],
+        "verdict": each.verdict.value,
+        "sentence": each.sentence,
+        "groups": [_group_document(group) for group in each.groups],
     }
+    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+
+
+def _group_document(group: JudgedGroup) -> dict[str, Any]:
+    document = {"group": group.name, **_brief(group.report)}
+    if group.prediction is not None:
+        document["prediction"] = prediction_document(group.prediction)
+    if group.exponents is not None:
+        document["exponents"] = to_document(group.exponents)
+    return document
 
 
 def _brief(report: AxisReport) -> dict[str, Any]:

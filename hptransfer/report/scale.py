@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.engine.flops import Spent
 from hptransfer.export.base import EXPORTERS
-from hptransfer.scaling.registered_prediction import describe_prediction
+from hptransfer.report.prediction import describe_prediction
 
 
 def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
@@ -26,7 +25,7 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
         f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
         *(entry.sentence for entry in target.extrapolation),
         *([describe_prediction(target.prediction)] if target.prediction else []),
-        *([Spent(**target.spent.model_dump()).sentence] if target.spent else []),
+        *([target.spent.sentence] if target.spent else []),
         *(f"FORCED: {objection}" for objection in verdict.objections),
     ]
     return "\n".join(lines)

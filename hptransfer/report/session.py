@@ -32,5 +32,5 @@ def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Se
         on_change=options.on_change,
         say=say,
         storage=options.storage,
-        listeners=(partial(Tracking, options.log),),
+        listeners=(partial(Tracking, options.log or ()),),
     )

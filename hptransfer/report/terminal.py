@@ -1,18 +1,15 @@
-"""Evidence in the terminal: the table per size, the curves, drift and verdict; and the coordinate check."""
+"""The judgement of a ladder in the terminal: the table per size, the curves, drift and verdict."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.diagnostics.coordinate import CoordinateReport, CoordinateRow
-from hptransfer.report.plot import ASCII, UNICODE, Glyphs, colour_of, draw_curves, marker_of
+from hptransfer.report.plot import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, marker_of
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.verdict import Verdict, describe_speed, speed_of
@@ -23,21 +20,16 @@ _STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.I
 
 def print_transfer(report: TransferReport, console: Console) -> None:
     """Print every axis and the verdict; plain ASCII where the console's encoding is not UTF-8."""
-    console.print(render_transfer(report, width=console.width, glyphs=_glyphs(console)))
-
-
-def print_coordinates(reports: Sequence[CoordinateReport], console: Console) -> None:
-    """Print coordinate checks, one table per axis."""
-    console.print(Group(*(render_coordinates(report, glyphs=_glyphs(console)) for report in reports)))
+    console.print(render_transfer(report, width=console.width, glyphs=glyphs_of(console)))
 
 
 def render_transfer(report: TransferReport, *, width: int = 80, glyphs: Glyphs = UNICODE) -> Group:
     """The report as rich renderables.
 
     Args:
-        report: the judgement.
-        width: columns of the terminal.
-        glyphs: `plot.UNICODE` or `plot.ASCII`.
+        report: the judgement over all axes.
+        width: of the terminal, in columns.
+        glyphs: characters to draw with, `plot.UNICODE` or `plot.ASCII`.
     """
     parts = [render_axis(axis, width=width, glyphs=glyphs) for axis in report.axes]
     if len(report.axes) > 1:
@@ -89,54 +81,6 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     return found
 
 
-def render_coordinates(report: CoordinateReport, *, glyphs: Glyphs = UNICODE) -> Group:
-    """The coordinate check: slope of each layer's change per step, and the verdict."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    steps = sorted({row.step for row in report.rows})
-    table.add_column("layer")
-    table.add_column("kind")
-    for step in steps:
-        table.add_column(f"step {step}", justify="right")
-    cells = {(row.layer, row.kind, row.step): row for row in report.rows}
-    for layer, kind in dict.fromkeys((row.layer, row.kind) for row in report.rows):
-        table.add_row(layer, kind, *(_slope(cells.get((layer, kind, step)), glyphs) for step in steps))
-    sizes = ", ".join(str(size) for size in report.sizes)
-    title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
-    legend = f"! beyond {glyphs.plus_minus}{report.tolerance:g}   ? not settled   ( ) shown, not judged"
-    lines: list[Text | Table] = [Text(title, "bold"), table, Text(legend, "dim")]
-    if report.parameters:
-        lines.append(_updates(report, glyphs))
-    return Group(*lines, Text(report.sentence), Text(""))
-
-
-def _updates(report: CoordinateReport, glyphs: Glyphs) -> Text | Table:
-    """Parameters whose updates miss their rule's power of size; one line where none does."""
-    off = [row for row in report.parameters if row.verdict is RowVerdict.FAILS]
-    first = report.parameters[0]
-    steps = f"{first.step} step{'' if first.step == 1 else 's'}"
-    if not off:
-        count = len(report.parameters)
-        return Text(f"updates after {steps}: none of {count} parameters misses its rule's power of {report.axis}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"update after {steps}")
-    for name in ("slope", "expected"):
-        table.add_column(name, justify="right")
-    for row in off:
-        slope = f"{row.update.estimate:+.2f} {glyphs.plus_minus} {1.96 * row.update.standard_error:.2f}"
-        table.add_row(row.name, slope, f"{row.expected_update:+.2g}")
-    return table
-
-
-def _slope(row: CoordinateRow | None, glyphs: Glyphs) -> str:
-    """One cell of the coordinate table; the mark behind the number is its verdict."""
-    if row is None:
-        return ""
-    if not row.judged:
-        return f"({row.slope:+.2f}) "
-    mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
-    return f"{row.slope:+.2f} {glyphs.plus_minus} {1.96 * row.standard_error:.2f}{mark}"
-
-
 def _table(axis: AxisReport, glyphs: Glyphs) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", axis.axis, "optimum", "95% interval", "edge", "loss", "regret here"):
@@ -172,7 +116,3 @@ def _percent(size: SizeEvidence) -> str:
 
 def _verdict_line(verdict: Verdict, sentence: str) -> Text:
     return Text.assemble((verdict.value, _STYLE[verdict]), ": ", sentence)
-
-
-def _glyphs(console: Console) -> Glyphs:
-    return UNICODE if console.encoding.lower().replace("-", "").startswith("utf") else ASCII

@@ -1,7 +1,7 @@
 """Finished trials and results in the user's experiment tracker: each trial once, whatever is interrupted.
 
 What was logged is remembered in the run folder (`logged-<tracker>.txt`, a key per line), so a command that continues
-does not log a trial again. A tracker that fails is told once and left alone: it never ends a run.
+does not log a trial again. A tracker that fails is named once and left alone: it never ends a run.
 """
 
 from __future__ import annotations
@@ -9,20 +9,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
+from hptransfer.engine import options
 from hptransfer.errors import UsageError
+from hptransfer.registry import Registry
 from hptransfer.trials.trial import Trial, TrialState
-
-#: tracker -> (its module here, the package it needs)
-TRACKERS = {
-    "tensorboard": ("hptransfer.report.to_tensorboard", "tensorboard"),
-    "wandb": ("hptransfer.report.to_wandb", "wandb"),
-    "mlflow": ("hptransfer.report.to_mlflow", "mlflow"),
-}
 
 
 class Sink(Protocol):
@@ -38,14 +32,20 @@ class Sink(Protocol):
         """Write what is buffered."""
 
 
+#: opens a sink from the run folder and the recipe's name; a module of `report/trackers`, named as the package it needs
+OpenSink = Callable[[Path, str], Sink]
+
+TRACKERS = cast("Registry[OpenSink]", options.TRACKERS)
+
+
 class Tracking:
     """The trackers of one command.
 
     Args:
-        names: of trackers.
-        folder: the run folder.
-        recipe: its name.
-        warn: told when a tracker fails.
+        names: names of trackers, of `TRACKERS`.
+        folder: path of the run folder.
+        recipe: name of the recipe.
+        warn: called with a sentence when a tracker fails.
 
     Raises:
         UsageError: a tracker is unknown, or its package is not installed.
@@ -113,17 +113,13 @@ def final(trial: Trial) -> dict[str, float]:
 
 
 def _open(name: str, folder: Path, recipe: str) -> Sink:
-    if name not in TRACKERS:
-        raise UsageError(f"`--log` must be one of {', '.join(TRACKERS)}", received=name)
-    module, package = TRACKERS[name]
     try:
-        import_module(package)
+        open_sink = TRACKERS.look_up(name)
     except ImportError as error:
         raise UsageError(
-            f"{package} must be installed to log to it", received=str(error), hint=f"pip install 'hptransfer[{name}]'"
+            f"{name} must be installed to log to it", received=str(error), hint=f"pip install 'hptransfer[{name}]'"
         ) from error
-    sink: Sink = import_module(module).open_sink(folder, recipe)
-    return sink
+    return open_sink(folder, recipe)
 
 
 def _lines(path: Path) -> list[str]:

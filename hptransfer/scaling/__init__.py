@@ -1,3 +1,3 @@
 """Scaling: the plan of a size and the target's configuration, with its registered prediction."""
 
-__all__ = ["plan", "registered_prediction", "scale", "verify"]
+__all__ = ["scale", "verify"]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from hptransfer import __version__
-from hptransfer.artifacts.target import ProvenanceRecord, SpentRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.artifacts.spent import Spent
+from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.artifacts.transfer import TransferFile, read_transfer
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import identifying
@@ -21,16 +18,15 @@ from hptransfer.models.api import plan_recipe
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.extrapolation import extrapolation
-from hptransfer.scaling.plan import wanted_size
 from hptransfer.scaling.registered_prediction import registered_prediction
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tuned_file import read_tuned
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -79,11 +75,11 @@ def scale(
         RefusedError: the check failed, is missing, or is of another recipe, other rules, code or data.
         InconclusiveError: the check came to no conclusion.
     """
-    size = size or wanted_size(loaded.recipe, None, None, None, None)
+    size = size or loaded.recipe.target_size()
     _require_larger(loaded.recipe, size)
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
-    checked = _read_transfer(folder.transfer)
+    checked = read_transfer(folder.transfer)
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
@@ -106,46 +102,21 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _read_transfer(path: Path) -> dict[str, Any] | None:
-    """What `check` wrote; None without a check."""
-    text = _read(path)
-    if text is None:
-        return None
-    try:
-        checked = json.loads(text)
-    except ValueError:
-        checked = None
-    if not isinstance(checked, dict) or checked.get("verdict") not in set(Verdict):
-        raise UsageError("transfer.json must be what `hptransfer check` wrote", received=str(path))
-    return checked
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
-
-
-def _objections(
-    loaded: LoadedRecipe, tuned: Mapping[str, Any], checked: Mapping[str, Any] | None, identity: str
-) -> Iterator[str]:
+def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
-    if tuned.get("recipe_hash") != loaded.hash:
+    if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
-    elif _differs(tuned.get("identity"), identity):
+    elif _differs(tuned.identity, identity):
         yield "the hyperparameters were tuned under other rules, code or data"
     if checked is None:
         yield "transfer was never checked"
         return
-    if checked.get("recipe_hash") != loaded.hash:
+    if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
-    elif _differs(checked.get("identity"), identity):
+    elif _differs(checked.identity, identity):
         yield "transfer was checked under other rules, code or data"
-    if checked["verdict"] != Verdict.TRANSFERS:
-        yield f"the check says {checked['verdict']}: {checked.get('sentence', '')}"
+    if checked.verdict is not Verdict.TRANSFERS:
+        yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
 def _differs(gathered: str | None, current: str) -> bool:
@@ -153,13 +124,13 @@ def _differs(gathered: str | None, current: str) -> bool:
     return bool(gathered and current) and gathered != current
 
 
-def _refuse(objections: Sequence[str], checked: Mapping[str, Any] | None, recipe: str) -> None:
+def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
-    if len(objections) == 1 and checked is not None and checked["verdict"] == Verdict.INCONCLUSIVE:
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
         raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
-    if checked is not None and checked["verdict"] == Verdict.DRIFTS:
+    if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = "tune closer to the target's size or change the parameterization"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
@@ -167,14 +138,14 @@ def _refuse(objections: Sequence[str], checked: Mapping[str, Any] | None, recipe
 def _target(
     loaded: LoadedRecipe,
     size: Size,
-    tuned: Mapping[str, Any],
-    checked: Mapping[str, Any] | None,
+    tuned: Tuned,
+    checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
 ) -> TargetFile:
     recipe = loaded.recipe
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    found = checked or {}
+    found = {} if checked is None else checked.document
     reached = found.get("checked") or {}
     trained = {
         "widths": [recipe.proxy.width, *reached.get("widths", ())],
@@ -216,8 +187,8 @@ def _target(
     )
 
 
-def _values(tuned: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in tuned["hyperparameters"].items()}
+def _values(tuned: Tuned) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned.hyperparameters.items()}
 
 
 def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
@@ -243,16 +214,16 @@ def _in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     )
 
 
-def _spent(recipe: Recipe, size: Size, tuned: Mapping[str, Any], checked: Mapping[str, Any]) -> SpentRecord:
+def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: Mapping[str, Any]) -> Spent:
     """What tuning and checking cost, beside the run of this size."""
     from hptransfer.models.build import build_model
     from hptransfer.models.cost import training_flops
 
-    earlier = checked.get("spent") or tuned.get("spent") or {}  # the check's holds tuning as well
+    earlier = checked.get("spent") or tuned.spent.model_dump()  # the check's holds tuning as well
     module = build_model(recipe.model, size.width, size.depth, "meta")
     target = training_flops(module, size.tokens, recipe.model.context)
     flops = float(earlier.get("flops") or 0.0)
-    return SpentRecord(
+    return Spent(
         trials=int(earlier.get("trials") or 0),
         flops=flops,
         seconds=float(earlier.get("seconds") or 0.0),
@@ -267,27 +238,21 @@ def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
     return {**axis, "sizes": sizes}
 
 
-def _provenance(loaded: LoadedRecipe, tuned: Mapping[str, Any], identity: str) -> ProvenanceRecord:
-    recipe, earlier = loaded.recipe, tuned.get("provenance") or {}
-    versions = {"hptransfer": __version__, "python": platform.python_version()}
-    intervals = tuned.get("intervals")
+def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> ProvenanceRecord:
+    recipe, earlier = loaded.recipe, tuned.provenance
     return ProvenanceRecord(
         written=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions | {name: metadata.version(name) for name in _PACKAGES},
+        versions=versions(*_PACKAGES),
         recipe_hash=loaded.hash,
         identity=identity,
-        data_fingerprint=earlier.get("data"),
+        data_fingerprint=earlier.data,
         seeds={
             "search": recipe.tune.seed,
             "confirmation": recipe.tune.confirm_seeds,
             "check": recipe.check.seeds,
             "coordinate_check": recipe.check.coordinate.seeds,
         },
-        tuned_at=tuned.get("size"),
-        intervals=intervals and {name: (_end(low), _end(high)) for name, (low, high) in intervals.items()},
-        tuned_with=earlier,
+        tuned_at=asdict(tuned.size),
+        intervals=tuned.intervals,
+        tuned_with=earlier.model_dump(mode="json"),
     )
-
-
-def _end(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

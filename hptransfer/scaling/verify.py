@@ -1,25 +1,76 @@
-"""`hptransfer check --verify`: was the registered prediction right?"""
+"""Was the registered prediction right? A finished run of the target against the interval in `target.yaml`."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.table import column_numbers
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.transfer.prediction import registered
 
-INSIDE, OUTSIDE = 0, 1
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A finished run against what was predicted.
+
+    Attributes:
+        path: the file that holds the prediction.
+        prediction: as it was registered.
+        loss: of the finished run, nats; not finite where it diverged.
+        inside: whether the loss lies inside the predicted interval; a run that diverged lies outside.
+    """
+
+    path: Path
+    prediction: dict[str, Any]
+    loss: float
+    inside: bool
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The comparison as JSON-able data."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"inside": self.inside, "loss": loss, "prediction": self.prediction}
+
+
+def verify(recipe: str, finished: str, runs: Path) -> Verification:
+    """Compare a finished run of the target with what was predicted.
+
+    Args:
+        recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
+        finished: the run's final loss in nats, or a file with it; see `finished_loss`.
+        runs: the folder of run folders.
+
+    Raises:
+        UsageError: there is no prediction, it was edited, or the loss cannot be read.
+        InconclusiveError: the prediction says nothing about the loss.
+    """
+    path = _target(recipe, runs)
+    prediction = registered(_read_prediction(path))
+    if prediction["loss"] is None:
+        raise InconclusiveError(
+            "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
+        )
+    loss = finished_loss(finished)
+    low, high = prediction["loss"]["low"], prediction["loss"]["high"]
+    inside = math.isfinite(loss) and (low is None or low <= loss) and (high is None or loss <= high)
+    return Verification(path, prediction, loss, inside)
 
 
 def finished_loss(text: str) -> float:
-    """The final loss a user gives as a number or as a file.
+    """The final loss that a user gives as a number or as a file.
+
+    Args:
+        text: a number in nats; or a table with a loss column, of which the last step counts, or the mean of several
+            runs; or a JSON object.
 
     Raises:
         UsageError: it is neither, or the file holds no loss.
@@ -30,7 +81,7 @@ def finished_loss(text: str) -> float:
         pass
     path = Path(text)
     if not path.exists():
-        raise UsageError("`--verify` takes a loss or a file with one", received=text)
+        raise UsageError("a finished run is given as its loss or as a file with it", received=text)
     table = read_table(path)
     loss, missing = column_numbers(table, infer_loss(table))
     kept = [row for row in range(len(table)) if not missing[row]]

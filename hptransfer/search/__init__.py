@@ -1,3 +1,7 @@
-"""Search: which hyperparameters to try next, and what to recommend."""
+"""Search: which hyperparameters to try next, and what to recommend.
 
-__all__ = ["asha", "power", "recommendation", "rounds", "space"]
+`space` has the coordinates, `rounds` a whole search as a pure function, `base` what a sampler and a recommendation are,
+`samplers` one module each, `recommendation` the optimum by a fit, `power` what a budget can tell.
+"""
+
+__all__ = ["base", "power", "recommendation", "rounds", "space", "space_filling"]

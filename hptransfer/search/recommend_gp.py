@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.search.feasibility_model import stable_share
-from hptransfer.search.gp_posterior import plausible_surrogates
-from hptransfer.search.gp_thompson import draw_minima
-from hptransfer.search.recommendation import End, Recommendation
+from hptransfer.search.base import End, Recommendation
+from hptransfer.search.gp_posterior import draw_minima, plausible_surrogates
 from hptransfer.search.sampler_gp import cover, unit_points
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
-from hptransfer.statistics.optimum import PLATEAU
+from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate, stable_share
 from hptransfer.trials.trial import Trial
 
 #: share of an axis's range within which an optimum counts as lying on the bound
@@ -31,13 +28,14 @@ _STEEPER = 0.2
 _STABLE = 0.5
 
 
-def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) -> Recommendation:
+def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial, tolerance: float) -> Recommendation:
     """The lowest point of the fitted mean within what was sampled, with the spread of where it could lie.
 
     Args:
         space: two axes at least.
-        finished: with enough complete trials for a fit.
-        best: the one of lowest loss.
+        finished: complete and diverged trials, enough complete ones for a fit.
+        best: the trial of lowest loss.
+        tolerance: share of the best expected loss by which the loss may exceed it on the plateaus, positive.
     """
     ends = np.array([axis.ends for axis in space])
     x, losses = unit_points(space, finished)
@@ -60,7 +58,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) ->
     return Recommendation(
         values=values,
         intervals=intervals,
-        plateaus=_plateaus(space, surrogate, region, place, expected),
+        plateaus=_plateaus(space, surrogate, region, place, expected, tolerance),
         loss=expected,
         noise=surrogate.noise_nats,
         edges=edges,
@@ -69,7 +67,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial) ->
 
 
 def _interval(space: Space, x: Array, losses: Array, region: _Region) -> tuple[Array, Array]:
-    """Ends (d,) that hold 95% of the minima which the runs leave possible; a bound where they go on beyond the runs."""
+    """Ends (d,) that hold 95% of the minima drawn from the posterior; a bound where they go on beyond the runs."""
     rng = np.random.default_rng(0)
     octaves = [axis.ends[1] - axis.ends[0] if axis.name.endswith("learning_rate") else 0.0 for axis in space]
     surrogates = plausible_surrogates(x, losses, _STEEPER * np.array(octaves), _HYPOTHESES, rng)
@@ -112,15 +110,15 @@ def _bottom(surrogate: Surrogate, region: _Region) -> Array:
 
 
 def _plateaus(
-    space: Space, surrogate: Surrogate, region: _Region, place: Array, best: float
+    space: Space, surrogate: Surrogate, region: _Region, place: Array, best: float, tolerance: float
 ) -> dict[str, tuple[float, float]]:
-    """Along each axis through the recommended point: the values whose expected loss is within `PLATEAU` of its own."""
+    """Along each axis through the recommended point: values whose expected loss is within the tolerance of its own."""
     found = {}
     for index, axis in enumerate(space):
         steps = np.linspace(region.low[index], region.high[index], 257)
         line = np.repeat(place[None], len(steps), axis=0)
         line[:, index] = steps
-        good = surrogate.mean(line) <= best + PLATEAU * abs(best)
+        good = surrogate.mean(line) <= best + tolerance * abs(best)
         here = int(np.abs(steps - place[index]).argmin())
         bad = np.flatnonzero(~good)
         first, last = bad[bad < here].max(initial=-1) + 1, bad[bad > here].min(initial=len(steps)) - 1

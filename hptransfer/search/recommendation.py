@@ -1,90 +1,35 @@
-"""What a search recommends: the minimum of a fitted mean, not the luckiest trial."""
+"""What a search recommends: the minimum of a fitted mean, not the single trial of lowest loss."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Sequence
 
+from hptransfer.search.base import End, Recommendation
 from hptransfer.search.space import Axis, Space
-from hptransfer.statistics.optimum import estimate_optimum
+from hptransfer.statistics.optimum import PLATEAU, estimate_optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
 
-End = Literal["low", "high"]
 
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What to use, how sure that is, and what was best by luck.
-
-    Attributes:
-        values: recommended value of each searched hyperparameter.
-        intervals: its 95% interval in the hyperparameter's own unit; None at an end that the search leaves open.
-        plateaus: the values, the others held, whose expected loss is within 0.25% of the best: own unit,
-            clipped to what was sampled.
-        loss: expected loss there, nats.
-        noise: standard deviation of one run about its expected loss, nats; nan when it cannot be told.
-        edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
-        best: the finished trial of lowest loss.
-        origin: how the values were found where not by one fit over all runs, one sentence.
-    """
-
-    values: Mapping[str, float]
-    intervals: Mapping[str, tuple[float | None, float | None]]
-    plateaus: Mapping[str, tuple[float, float]]
-    loss: float
-    noise: float
-    edges: Mapping[str, End]
-    best: Trial
-    origin: str = ""
-
-    @property
-    def reason(self) -> str:
-        """Why the recommendation is not simply the best trial, one sentence."""
-        if self.origin:
-            return self.origin
-        if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
-            return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
-        luck = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
-        return (
-            f"{luck}, so the lowest loss is partly luck (what is recommended is expected "
-            f"{self.loss - self.best.loss:.2g} nats above it); the fitted mean uses all runs"
-        )
-
-
-def recommend(space: Space, finished: Sequence[Trial], stopped: Sequence[Trial] = ()) -> Recommendation | None:
+def recommend(space: Space, finished: Sequence[Trial], tolerance: float = PLATEAU) -> Recommendation | None:
     """The recommendation of a search; the order of `finished` does not matter.
 
     Args:
-        space: what was searched.
-        finished: complete and diverged trials.
-        stopped: early, for being worse: they are never fitted, but beyond one of them lies no optimum.
+        space: the searched hyperparameters with their bounds.
+        finished: complete and diverged trials of any seeds.
+        tolerance: share of the best expected loss by which the loss may exceed it on the plateaus, positive.
 
     Returns:
         None when no trial is complete.
     """
-    found = _recommend(space, finished)
-    if found is None or not stopped:
-        return found
-    edges = {}
-    for name, end in found.edges.items():
-        tried = [trial.hyperparameters[name] for trial in stopped]
-        beyond = any(value > found.values[name] if end == "high" else value < found.values[name] for value in tried)
-        if not beyond:
-            edges[name] = end
-    return replace(found, edges=edges)
-
-
-def _recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None:
     complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
     if not complete:
         return None
     finished = sorted(finished, key=lambda trial: (space.point(trial.hyperparameters), trial.key))
     best = min(complete, key=lambda trial: (trial.loss, trial.key))
     if len(space) == 1:
-        return _on_a_line(space.axes[0], finished, best)
+        return _on_a_line(space.axes[0], finished, best, tolerance)
     if len(complete) < max(4, len(space) + 2):
         values = {name: best.hyperparameters[name] for name in space.names}
         unknown = dict.fromkeys(space.names, (None, None))
@@ -92,7 +37,7 @@ def _recommend(space: Space, finished: Sequence[Trial]) -> Recommendation | None
         return Recommendation(values, unknown, alone, best.loss, math.nan, {}, best)
     from hptransfer.search.recommend_gp import recommend_in_volume  # its libraries take a second to import
 
-    return recommend_in_volume(space, finished, best)
+    return recommend_in_volume(space, finished, best, tolerance)
 
 
 def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
@@ -103,8 +48,8 @@ def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
     ]
 
 
-def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial) -> Recommendation:
-    optimum = estimate_optimum(line_points(axis, finished))
+def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: float) -> Recommendation:
+    optimum = estimate_optimum(line_points(axis, finished), tolerance=tolerance)
     # within the values that trained: the gap before a divergence may already belong to it
     trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
     value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from hptransfer.recipe.schema import SamplerName
-from hptransfer.search.sampler import central_values, propose, search_settings
-from hptransfer.search.seed_pruning import clearly_worse
+from hptransfer.errors import UsageError
+from hptransfer.search.base import SAMPLERS, Point
+from hptransfer.search.recommendation import line_points
+from hptransfer.search.sampler_1d import running_minimum
 from hptransfer.search.space import Space
+from hptransfer.search.space_filling import rounded
 from hptransfer.trials.trial import Trial, TrialState
 
 #: values around the optimum that further seeds train: a parabola and one more on each side
 STEADIED_VALUES = 5
 _MOST_DEFAULT_SEEDS = 3
-_ALONE = "the other values around the optimum are clearly worse, and a seed at one value alone tells nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,12 @@ class Decision:
     """A trial that a search decided on.
 
     Attributes:
-        values: of the searched hyperparameters.
-        seed: of initialisation and data order.
-        spared: why it is not trained; empty where it is.
+        values: value of each searched hyperparameter, in its own unit.
+        seed: seed of initialisation and data order.
     """
 
     values: Mapping[str, float]
     seed: int
-    spared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,21 @@ class Rounds:
     """What a search does next, as a function of what was decided and of what is finished; nothing else is remembered.
 
     Attributes:
-        space: what is searched.
-        trials: of the whole search.
-        first_seed: explores; the next ones are for the values around the optimum.
+        space: the searched hyperparameters with their bounds.
+        trials: number of trials of the whole search.
+        first_seed: the seed that explores; the next ones are for the values around the optimum.
         wanted_seeds: a recipe's `tune.seeds`; None for three where one hyperparameter is searched and
             the trials allow it.
-        sampler: a recipe's `tune.sampler`.
-        enqueued: a recipe's `tune.enqueue`.
-        sparing: whether seeds are spared at values that are clearly worse: `tune.early_stopping: seeds`.
+        sampler: name of a sampler, a recipe's `tune.sampler`.
+        enqueued: sets of values to try first, a recipe's `tune.enqueue`.
     """
 
     space: Space
     trials: int
     first_seed: int = 0
     wanted_seeds: int | None = None
-    sampler: SamplerName = "auto"
+    sampler: str = "auto"
     enqueued: Sequence[Mapping[str, float]] = ()
-    sparing: bool = False
 
     @property
     def seeds(self) -> range:
@@ -79,22 +77,27 @@ class Rounds:
     @property
     def settings(self) -> dict[str, Any]:
         """The search with every argument, as JSON-able data for the study and for `tuned.yaml`."""
-        chosen = search_settings(self.space, self.sampler, total=self.exploring)
-        return chosen | {"trials": self.trials, "seeds": list(self.seeds), "optuna": metadata.version("optuna")}
+        return {
+            "sampler": self.sampler,
+            "arguments": SAMPLERS.look_up(self.sampler).settings(self.space, self.exploring),
+            "exploring": self.exploring,
+            "trials": self.trials,
+            "seeds": list(self.seeds),
+            "optuna": metadata.version("optuna"),
+        }
 
     def decide(self, asked: Sequence[Decision], finished: Sequence[Trial], count: int) -> list[Decision]:
         """The next round.
 
         Args:
             asked: every decision so far, in order.
-            finished: results of those that have one.
-            count: trials wanted, at most those left; a spared one counts as well.
+            finished: complete and diverged trials of those decisions.
+            count: number of trials wanted, at most those left.
         """
-        spent = len(finished) + sum(bool(decision.spared) for decision in asked)
         explored = sum(trial.seed == self.first_seed for trial in finished)
         return (
             self._explore(asked, finished, min(count, self.exploring - explored))
-            or self._steady(asked, finished)[: self.trials - spent]
+            or self._steady(asked, finished)[: self.trials - len(finished)]
             or self._explore(asked, finished, count)
         )
 
@@ -118,25 +121,89 @@ class Rounds:
         """The next seed at the tried values around the optimum, on `check`'s grid, which reuses these trials."""
         if all(trial.state is TrialState.DIVERGED for trial in finished):
             return []
-        values = central_values(self.space, finished, STEADIED_VALUES)
+        values = _central_values(self.space, finished, STEADIED_VALUES)
         known = {(self._identity(decision.values), decision.seed) for decision in asked}
         for seed in self.seeds[1:]:
             fresh = [value for value in values if (self._identity(value), seed) not in known]
             if len(fresh) > len(values) // 2:  # a moved optimum does not start a seed again
-                return self._spare(fresh, seed, asked, finished)
+                return [Decision(value, seed) for value in fresh]
         return []
-
-    def _spare(
-        self, values: Sequence[Mapping[str, float]], seed: int, asked: Sequence[Decision], finished: Sequence[Trial]
-    ) -> list[Decision]:
-        """The values with this seed, without those that are clearly worse."""
-        worse = clearly_worse(self.space, finished) if self.sparing else {}
-        reasons = {each: found.reason for each, found in worse.items()}
-        decided = [Decision(value, seed, reasons.get(self._identity(value), "")) for value in values]
-        trained = [decision for decision in (*asked, *decided) if decision.seed == seed and not decision.spared]
-        if worse and len(trained) == 1:  # the seed's luck could not be told from the value's loss
-            return [replace(decision, spared=decision.spared or _ALONE) for decision in decided]
-        return decided
 
     def _identity(self, values: Mapping[str, float]) -> tuple[float, ...]:
         return tuple(float(values[name]) for name in self.space.names)
+
+
+def propose(
+    space: Space,
+    finished: Sequence[Trial],
+    asked: Sequence[Mapping[str, float]],
+    *,
+    count: int,
+    total: int,
+    seed: int,
+    sampler: str = "auto",
+    enqueued: Sequence[Mapping[str, float]] = (),
+) -> list[dict[str, float]]:
+    """Values to try next, a pure function of its arguments.
+
+    Args:
+        space: the searched hyperparameters with their bounds.
+        finished: complete and diverged trials so far.
+        asked: every set of values decided before, in order, whatever became of it; none is proposed again.
+        count: largest number of sets wanted, at least 1.
+        total: number of trials of the whole search.
+        seed: seed of the search, at least 0.
+        sampler: name of a sampler, a recipe's `tune.sampler`.
+        enqueued: sets to try before anything else, a recipe's `tune.enqueue`.
+
+    Returns:
+        Sets of values of the searched hyperparameters; none when every trial diverged or nothing new is left to try.
+
+    Raises:
+        UsageError: an enqueued value lies outside its range.
+    """
+    taken = [space.point(values) for values in asked]
+    known = {rounded(point) for point in taken}
+    chosen = [point for point in _enqueued(space, enqueued) if rounded(point) not in known][:count]
+    if not chosen:
+        chosen = SAMPLERS.look_up(sampler).propose(space, finished, taken, count=count, total=total, seed=seed)
+    return [space.values(point) for point in chosen]
+
+
+def _enqueued(space: Space, enqueued: Sequence[Mapping[str, float]]) -> list[Point]:
+    for values in enqueued:
+        if not space.contains(values):
+            received = ", ".join(f"{name}={value:g}" for name, value in values.items())
+            bounds = ", ".join(f"{axis.name} from {axis.low:g} to {axis.high:g}" for axis in space)
+            raise UsageError(
+                "enqueued values must lie within `tune.space`, one for each of its hyperparameters",
+                received=received,
+                hint=f"the space is {bounds}",
+            )
+    return [space.point(values) for values in enqueued]
+
+
+def _central_values(space: Space, finished: Sequence[Trial], count: int) -> list[dict[str, float]]:
+    """Values around the optimum, for further seeds.
+
+    Args:
+        space: the searched hyperparameters with their bounds.
+        finished: complete and diverged trials so far, not all diverged.
+        count: largest number of sets wanted.
+
+    Returns:
+        For one dimension, values on the lattice of `space.spacing` below any divergence, nearest to the optimum first;
+        for more, the sets of lowest loss.
+    """
+    complete = [trial for trial in finished if trial.state is TrialState.COMPLETE]
+    if len(space) > 1:
+        best = sorted(complete, key=lambda trial: (trial.loss, trial.key))
+        # a value comes once, however many of its seeds are among the best
+        distinct = dict.fromkeys(tuple(trial.hyperparameters[name] for name in space.names) for trial in best)
+        return [dict(zip(space.names, values, strict=True)) for values in list(distinct)[:count]]
+    axis = space.axes[0]
+    points = line_points(axis, finished)
+    centre = running_minimum(points)
+    wall = min((point.x for point in points if point.diverged and point.x > centre), default=math.inf)
+    lattice = [x for x in axis.lattice(space.spacing) if x < wall - 1e-6]
+    return [space.values((x,)) for x in sorted(lattice, key=lambda x: (abs(x - centre), x))[:count]]

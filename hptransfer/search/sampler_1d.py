@@ -32,12 +32,12 @@ def propose(
     """Coordinates to try next.
 
     Args:
-        axis: what is searched.
+        axis: the searched hyperparameter with its bounds.
         finished: results so far, x in the axis's coordinate.
         unavailable: coordinates decided before, whatever became of them; none is proposed again.
-        spacing: of `check`'s grid, octaves; all points are its multiples or halvings.
-        count: points wanted at most.
-        total: trials of the whole search, which decides how many are coarse.
+        spacing: step of `check`'s grid, octaves; all points are its multiples or halvings.
+        count: largest number of coordinates wanted.
+        total: number of trials of the whole search, which decides how many are coarse.
 
     Returns:
         Up to `count` coordinates; none when everything diverged, or the finest lattice is used up.

@@ -2,9 +2,9 @@
 
 Each later point is the one whose result is expected to lower the fitted mean at the recommended point most (the
 knowledge gradient: Frazier, Powell and Dayanik, "The Knowledge-Gradient Policy for Correlated Normal Beliefs", 2009),
-weighted by the probability that it trains. Expected improvement asks for the luckiest run instead, and noise makes
-luck. Points are pure functions of seed and results, so a search goes on after an interruption with the points it would
-have tried anyway.
+weighted by the probability that it trains. Expected improvement asks for the lowest single run instead, which is noise
+in part. Points are pure functions of seed and results, so a search goes on after an interruption with the points it
+would have tried anyway.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from hptransfer.search.feasibility_model import stable_share
+from hptransfer.search.base import Point
 from hptransfer.search.space import Space
 from hptransfer.search.space_filling import first_untaken, rounded, snap, sobol
-from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate
+from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate, stable_share
 from hptransfer.trials.trial import Trial, TrialState
-
-Point = tuple[float, ...]
 
 #: candidates: an even cover, and as many drawn about the four lowest means
 _COVER, _CENTRES = 192, 4
@@ -57,11 +55,11 @@ def propose(
 
     Args:
         space: two to four axes.
-        finished: results so far.
+        finished: complete and diverged trials so far.
         unavailable: points that were decided before, whatever became of them; none is proposed again.
-        count: points wanted.
-        total: trials of the whole search.
-        seed: of the search.
+        count: number of points wanted, at least 1.
+        total: number of trials of the whole search.
+        seed: seed of the search, at least 0.
     """
     start = first_untaken(sobol(space, start_count(len(space), total), seed), unavailable, count)
     if start:

@@ -23,9 +23,9 @@ class Axis:
     high one.
 
     Attributes:
-        name: of the hyperparameter.
-        low: smallest value.
-        high: largest value.
+        name: name of the hyperparameter.
+        low: smallest value that is tried, own unit.
+        high: largest value that is tried, own unit.
         log: whether the scale is logarithmic.
     """
 
@@ -85,7 +85,7 @@ class Space:
     """All searched hyperparameters, in the recipe's order.
 
     Attributes:
-        axes: at least one.
+        axes: one per searched hyperparameter, at least one.
         spacing: octaves between neighbours of the grid that `check` uses; the search meets it on common points.
     """
 

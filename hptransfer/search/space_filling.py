@@ -8,9 +8,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from hptransfer.search.base import Point
 from hptransfer.search.space import Space
-
-Point = tuple[float, ...]
 
 #: octaves; log-scaled values are tried at 2^(k/16), fine enough to cost nothing and coarse enough to read
 LATTICE = 1 / 16

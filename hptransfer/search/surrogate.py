@@ -1,4 +1,4 @@
-"""A small Gaussian process: the smooth mean of noisy losses over two to four hyperparameters.
+"""Small Gaussian processes over two to four hyperparameters: the smooth mean of noisy losses, and where runs train.
 
 A full quadratic with random coefficients, because losses are bowls in octaves, plus Matern 5/2 with one length per axis
 for what is no quadratic, plus white noise (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, eq.
@@ -6,6 +6,9 @@ for what is no quadratic, plus white noise (Rasmussen and Williams, "Gaussian Pr
 best are compressed, because how bad a bad point is says little about where the minimum lies, and a divergence counts as
 about as bad as the worst run that ended. Both choices, and the prior's numbers, were compared on the pilot seeds of
 benchmarks/efficiency.py.
+
+Where runs train is least-squares classification (the same book, section 6.5): labels of +1 and -1 are regressed on, and
+the posterior's share above zero is the probability.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
+from scipy.stats import norm
 
 Array = npt.NDArray[np.float64]
 
@@ -30,6 +34,11 @@ _BOWL_BOUNDS = (math.log(0.01), math.log(30.0))
 #: variance of the unknown overall level, and of a diverged run about the worst one that ended, same units
 LEVEL, _DIVERGED = 4.0, 0.25
 _JITTER = 1e-8
+#: of the ranges: how far one run's fate says something about its neighbours'
+_FATE_LENGTH = 0.35
+#: before any run, training is likelier than not
+_FATE_PRIOR = 0.3
+_FATE_NOISE, _SOFT = 0.02, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class Surrogate:
         rough: standard deviation of the Matern part.
         bowl: standard deviation of the quadratic's coefficients.
         noise: standard deviation of one run about the mean, near the best loss.
-        best: lowest loss, nats.
+        best: lowest loss of all runs, nats.
         offset: mean of the compressed losses, nats.
         scale: their standard deviation, nats.
         softness: losses are compressed above it, nats.
@@ -213,3 +222,22 @@ def matern(a: Array, b: Array, lengths: Array) -> Array:
     """Matern 5/2 correlation of (m, d) and (n, d) points."""
     distance = np.sqrt(5.0 * (((a[:, None, :] - b[None, :, :]) / lengths) ** 2).sum(-1))
     return np.asarray((1.0 + distance + distance**2 / 3.0) * np.exp(-distance))
+
+
+def stable_share(x: Array, trained: npt.NDArray[np.bool_], at: Array) -> Array:
+    """Probability in [0, 1] that runs at (m, d) points train.
+
+    Args:
+        x: (n, d) where runs ended, in the unit cube.
+        trained: (n,) whether each did so without diverging.
+        at: (m, d) points of the unit cube.
+    """
+    if trained.all():
+        return np.ones(len(at))
+    lengths = np.full(x.shape[1], _FATE_LENGTH)
+    labels = np.where(trained, 1.0, -1.0) - _FATE_PRIOR
+    factor = cho_factor(matern(x, x, lengths) + _FATE_NOISE * np.eye(len(x)), lower=True)
+    cross = matern(at, x, lengths)
+    mean = _FATE_PRIOR + cross @ cho_solve(factor, labels)
+    variance = 1.0 - (cross * cho_solve(factor, cross.T).T).sum(1)
+    return np.asarray(norm.cdf(mean / np.sqrt(np.maximum(variance, 0.0) + _SOFT)))

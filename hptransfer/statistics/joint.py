@@ -65,9 +65,9 @@ class Hypothesis(NamedTuple):
     Attributes:
         alignment: index into the alignments of the fit: where the sizes have their common part.
         likeness: index into the similarities of the fit.
-        compression: index into `COMPRESSIONS`.
-        order: index into `ORDERS`.
-        roughness: index into `ROUGHNESS`.
+        compression: index into the keys of `COMPRESSIONS`.
+        order: index into the keys of `ORDERS`.
+        roughness: index into the values of `ROUGHNESS`.
     """
 
     alignment: int

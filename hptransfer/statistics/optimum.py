@@ -68,17 +68,20 @@ class Optimum:
         return Interval(self.log2_value, self.low, self.high)
 
 
-def estimate_optimum(points: Sequence[Point], *, noise: float | None = None) -> Optimum:
+def estimate_optimum(points: Sequence[Point], *, noise: float | None = None, tolerance: float = PLATEAU) -> Optimum:
     """Estimate the optimum of one size on its own; several sizes are estimated better by `estimate_optima`.
 
     Args:
         points: finished runs, in any order; diverged ones bound the optimum from above.
         noise: standard deviation of one run in nats when it is known from elsewhere.
+        tolerance: share of the best loss by which the loss may exceed it on the plateau, positive.
 
     Raises:
         UsageError: nothing to estimate from.
     """
-    return estimate_optima([points], noise=noise)[0]
+    table = average_seeds(points)
+    (draws,) = sample_curves([table], noise=noise)
+    return summarise(table, draws, noise, tolerance=tolerance)
 
 
 def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = None) -> tuple[Optimum, ...]:

@@ -70,7 +70,7 @@ class SmoothSegment:
 
         Args:
             z: (..., n) means or curves on the compressed scale.
-            compression: index into `COMPRESSIONS`.
+            compression: index into the keys of `COMPRESSIONS`.
         """
         scale = list(COMPRESSIONS)[compression] * self.excess
         return self.floor + (z if math.isinf(scale) else scale * np.expm1(np.clip(z / scale, -30, 30)))
@@ -85,7 +85,7 @@ def kinked(x: Array, kink: float | None) -> Array:
     """(len(x), 2) columns (x - kink)+ and (x - kink)+^2, zero without a kink.
 
     Args:
-        x: (n,) log2 values.
+        x: (n,) log2 of the hyperparameter.
         kink: log2 value at which slope and bend change; None for nowhere.
     """
     right = np.zeros_like(x) if kink is None else np.maximum(x - kink, 0.0)
@@ -106,7 +106,7 @@ def trend(x: Array, centre: float) -> Array:
     """(len(x), 3) columns 1, u, u^2 with u = x - centre.
 
     Args:
-        x: (n,) log2 values.
+        x: (n,) log2 of the hyperparameter.
         centre: log2 value that u is counted from.
     """
     u = x - centre

@@ -40,7 +40,7 @@ def paths(order: int, u: Array, span: float, stream: int, part: slice) -> Array:
     Args:
         order: 2 or 3, the derivative that is white noise.
         u: (m,) positions between 0 and `span`.
-        span: largest position, positive.
+        span: largest position of the process, positive.
         stream: number of the random stream.
         part: which of the `DRAWS` draws of the stream.
     """

@@ -11,9 +11,6 @@ from hptransfer.sizes import Size
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
 
-#: causes that would repeat themselves: such a trial is not run again before `requeue`
-BLOCKING_CAUSES = ("error", "out of memory", "timeout")
-
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
@@ -77,14 +74,10 @@ class PlannedTrial:
     Attributes:
         hyperparameters: base-size values of every hyperparameter.
         seed: of initialisation and data order.
-        rungs: (step, limit) at which the trial is stopped when its training loss is higher.
-        spared: why it is not trained after all; empty where it is.
     """
 
     hyperparameters: Mapping[str, float]
     seed: int
-    rungs: tuple[tuple[int, float], ...] = ()
-    spared: str = ""
 
 
 class TrialStore(Protocol):
@@ -101,12 +94,6 @@ class TrialStore(Protocol):
 
     def find(self, key: str) -> Trial | None:
         """The finished trial with this key, whatever its experiment; None where there is none."""
-
-    def stopped(self, key: str) -> Trial | None:
-        """The record of a trial that a search stopped early; it is no result, and the same trial may be run whole."""
-
-    def stopped_trials(self) -> list[Trial]:
-        """Every trial of this experiment that was stopped early."""
 
     def trials(self, size: Size | None = None, phase: Phase | None = None) -> list[Trial]:
         """Finished trials of this experiment; those of one size in the order they were started.

@@ -23,8 +23,9 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.storage.base import BLOCKING_CAUSES, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.base import FailedTrial, OpenTrial, PlannedTrial
 from hptransfer.storage.database import Database, close_database
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to_dict
 
@@ -54,7 +55,6 @@ class OptunaStore:
         self._storage = database.open()
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, Phase, Trial]] = {}  # key -> (study, phase, trial)
-        self._stopped: dict[str, tuple[str, Phase, Trial]] = {}  # likewise
         self._failed: list[FailedTrial] = []
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer block
         with database.faults():
@@ -80,15 +80,6 @@ class OptunaStore:
         """The finished trial with this key."""
         found = self._finished.get(key)
         return None if found is None else found[2]
-
-    def stopped(self, key: str) -> Trial | None:
-        """The record of a trial that a search stopped early; it is no result, and the same trial may be run whole."""
-        found = self._stopped.get(key)
-        return None if found is None else found[2]
-
-    def stopped_trials(self) -> list[Trial]:
-        """Every trial of this experiment that was stopped early."""
-        return [trial for study, _, trial in self._stopped.values() if study.endswith(f"-{self._experiment[:8]}")]
 
     def trials(self, size: Size | None = None, phase: Phase | None = None) -> list[Trial]:
         """Finished trials of this experiment in the order they were started.
@@ -220,21 +211,15 @@ class OptunaStore:
         with self._database.faults():
             entries = self._storage.get_study_user_attrs(study).get("asked", [])
         return tuple(
-            PlannedTrial(
-                with_default_multipliers(entry["hyperparameters"]),
-                entry["seed"],
-                tuple((step, limit) for step, limit in entry.get("rungs", ())),
-                entry.get("spared", ""),
-            )
+            PlannedTrial(with_default_multipliers(entry["hyperparameters"]), entry["seed"])
             for entry in entries
+            if "spared" not in entry  # decided by 0.1 and never trained
         )
 
     def add_planned(self, size: Size, points: Iterable[PlannedTrial]) -> None:
         """Appends to what `planned` gives, so that an interrupted search goes on with the same points."""
         entries = [
             {"hyperparameters": dict(point.hyperparameters), "seed": point.seed}
-            | ({"rungs": [list(rung) for rung in point.rungs]} if point.rungs else {})
-            | ({"spared": point.spared} if point.spared else {})
             for point in (*self.planned(size), *points)
         ]
         with self._database.faults():
@@ -328,13 +313,12 @@ class OptunaStore:
         attributes = frozen.user_attrs
         if "key" not in attributes:  # somebody else's, for example added from a dashboard
             return
+        if frozen.state == OptunaState.PRUNED:  # 0.1 stopped it before its last step: no result
+            return
         phase = Phase(attributes["phase"])
         if frozen.state == OptunaState.COMPLETE:
             trial = _completed(trial_from_dict(attributes["trial"]))
             self._finished[trial.key] = (study, phase, trial)
-        elif frozen.state == OptunaState.PRUNED:
-            trial = _completed(trial_from_dict(attributes["trial"]))
-            self._stopped[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
             self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message, frozen.number))
@@ -345,19 +329,14 @@ class OptunaStore:
         """Ends a trial whose coordinator died: finished if its record was written, else free to be run again."""
         attributes, phase = frozen.user_attrs, Phase(frozen.user_attrs["phase"])
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
-        if "trial" in attributes:
-            self._complete(trial_id, study, phase, _completed(trial_from_dict(attributes["trial"])))
+        recorded = None if "trial" not in attributes else _completed(trial_from_dict(attributes["trial"]))
+        if recorded is not None and recorded.state is not TrialState.STOPPED:  # 0.1 could stop a trial before its end
+            self._complete(trial_id, study, phase, recorded)
             return
         failed = FailedTrial(attributes["key"], phase, study, "interrupted", "", frozen.number)
         self._fail(trial_id, failed)
 
     def _complete(self, trial_id: int, study: str, phase: Phase, trial: Trial) -> None:
-        if trial.state is TrialState.STOPPED:
-            self._storage.set_trial_user_attr(trial_id, "stopped", trial.provenance["stopped"])
-            self._storage.set_trial_intermediate_value(trial_id, *trial.curve[-1])
-            self._storage.set_trial_state_values(trial_id, OptunaState.PRUNED)
-            self._stopped[trial.key] = (study, phase, trial)
-            return
         value = trial.loss
         if trial.state is TrialState.DIVERGED:
             self._storage.set_trial_user_attr(trial_id, "diverged", True)

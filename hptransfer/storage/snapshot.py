@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
-from hptransfer.storage.base import BLOCKING_CAUSES
 from hptransfer.storage.database import SQLiteFile, close_database
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial, trial_from_dict
+from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
 
 #: seconds to wait while the owner writes
 _PATIENCE = 10.0
@@ -72,7 +72,7 @@ def read_trials(path: Path) -> list[SeenTrial]:
             study_id = storage.get_study_id_from_name(study.study_name)
             requeued = storage.get_study_user_attrs(study_id).get("requeued", [])
             for frozen in storage.get_all_trials(study_id, deepcopy=False):
-                if "key" in frozen.user_attrs:
+                if "key" in frozen.user_attrs and frozen.state != OptunaState.PRUNED:  # 0.1 stopped trials early
                     seen.append(_seen(study.study_name, frozen, frozen.number in requeued))
         return seen
 
@@ -85,6 +85,8 @@ def count_finished(path: Path) -> int:
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
     finished = attributes.get("trial")  # recorded, though Optuna's own state may still be missing
+    if finished is not None and finished["state"] == TrialState.STOPPED:  # by 0.1, which died before it told Optuna
+        finished = None
     cause = attributes.get("cause", "interrupted") if frozen.state == OptunaState.FAIL else None
     state = "running" if frozen.state == OptunaState.RUNNING else "failed"
     if finished is not None:

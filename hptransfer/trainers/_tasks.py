@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trainers._timing import time_steps
-from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
 
@@ -56,9 +56,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "trial": run_trial,
-    "coordinates": run_coordinates,
-    "sharpness": run_sharpness,
-    "noise_scale": run_noise_scale,
+    "diagnostic": run_diagnostic,
     "cost": count_costs,
     "timing": time_steps,
     "readings": read_models,

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
-from hptransfer.trials.messages import TIMED_STEPS, MeasurementMessage
+from hptransfer.trials.messages import TIMED_STEPS, TimingMessage
 
 #: before them: the first ones allocate
 _WARM_UP = 3
@@ -21,7 +21,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train a few steps of one trial and evaluate two batches; an entry point of a worker.
 
     Args:
-        payload: of a `MeasurementMessage`.
+        payload: of a `TimingMessage`.
 
     Returns:
         "build" (seconds until the first step), "step" and "evaluation" (seconds each), "memory" (bytes, the most
@@ -29,7 +29,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     from hptransfer.training.loop import evaluate, training_losses
 
-    message = MeasurementMessage.parse(payload)
+    message = TimingMessage.parse(payload)
     spec = message.spec
     started = time.perf_counter()
     corpus = accepted_corpus(message)

@@ -138,5 +138,5 @@ def _forward_derivatives(name: str) -> Iterator[None]:
         raise UsageError(
             "distance from linearisation needs the forward derivative of every operation in a residual block",
             received=f"{name}: {str(error).splitlines()[0]}",
-            hint="leave `check.coordinate.linearisation` out for this model",
+            hint="leave `linearization` out of `check.diagnostics` for this model",
         ) from error

@@ -10,15 +10,16 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from hptransfer.errors import UsageError
+from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.laws import FEWEST_SIZES, predict_loss
-from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.judge import AxisReport, TransferReport
 
 #: optima scatter about a line by this many octaves on top of their own errors (grid and seeds; statistics/drift.py)
 _SCATTER = 0.05
@@ -103,32 +104,6 @@ def axis_facts_from_report(report: AxisReport) -> AxisFacts:
     return AxisFacts(report.axis, report.reference, rungs, report.drift)
 
 
-def axis_facts_from_json(axis: Mapping[str, Any]) -> AxisFacts:
-    """The facts of one axis of `transfer.json`, with null for what is not finite.
-
-    Raises:
-        KeyError, TypeError: the document is of another version.
-    """
-    rungs = tuple(
-        Rung(
-            size=float(size["value"]),
-            optimum=float(size["optimum"]["log2_value"]),
-            spread=_or(size["optimum"]["standard_error"], math.inf),
-            best=float(size["optimum"]["loss"]["estimate"]),
-            loss=size["transferred_loss"]["estimate"],
-            curvature=_or(size["optimum"]["curvature"], math.nan),
-        )
-        for size in axis["sizes"]
-    )
-    drift = axis["drift"]
-    low, high = _or(drift["low"], -math.inf), _or(drift["high"], math.inf)
-    return AxisFacts(axis["axis"], axis["reference"], rungs, Interval(_or(drift["estimate"], 0.0), low, high))
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else float(value)
-
-
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -160,6 +135,30 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     elif penalty is not None:
         loss = _sum(loss, penalty)
     return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
+
+
+def predict_target(report: TransferReport, *, proxy: Size, target: Size) -> Prediction | None:
+    """What the first checked value is expected to cost at the target; None where the target is the proxy.
+
+    Args:
+        report: of a check.
+        proxy: size at which the value was tuned.
+        target: size to predict for.
+    """
+    first = report.axes[0]
+    axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
+    moved = moved_axes(proxy, target)
+    return predict(axes, moved, hyperparameter=first.hyperparameter, value=first.transferred) if moved else None
+
+
+def moved_axes(proxy: Size, target: Size) -> dict[str, float]:
+    """The target's value on every axis on which it is not the proxy's.
+
+    Args:
+        proxy: size at which a value was tuned.
+        target: size to predict for.
+    """
+    return {axis: value for axis, value in asdict(target).items() if value != getattr(proxy, axis)}
 
 
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:

@@ -35,7 +35,7 @@ def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
     """The trials whose other hyperparameters have the held values; names that a trial lacks do not exclude it.
 
     Args:
-        trials: finished runs.
+        trials: finished runs, diverged ones included.
         held: name of each other hyperparameter -> the value it must have.
     """
     return [

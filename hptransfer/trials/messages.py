@@ -7,7 +7,7 @@ trains it echoes the key, and refuses where the data it reads are not those that
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -118,53 +118,44 @@ class TrialMessage(SpecMessage):
         return cls(**_fields(spec, fingerprint), key=key)
 
 
-class CoordinatesMessage(SpecMessage):
-    """Measure how far activations and parameters move in the first steps of training."""
+class DiagnosticMessage(SpecMessage):
+    """Measure what a diagnostic asks for in one run; what its `measure` returns answers it, with "size" and "seed"."""
 
-    task: Literal["coordinates"] = "coordinates"
-    steps: tuple[int, ...]
-    """optimizer steps after which changes are measured, increasing, from 1 on"""
-    linearisation: bool = False
-    """whether to measure the distance from linearisation too"""
+    task: Literal["diagnostic"] = "diagnostic"
+    diagnostic: str
+    """name of the diagnostic, or `module:attribute`"""
+    options: dict[str, Any]
+    """JSON-able settings that determine the measurement in addition to the run"""
 
     @classmethod
     def of(
-        cls,
-        spec: TrialSpec,
-        fingerprint: str | None = None,
-        *,
-        steps: Sequence[int] | None = None,
-        linearisation: bool = False,
+        cls, diagnostic: str, spec: TrialSpec, fingerprint: str | None = None, options: Mapping[str, Any] | None = None
     ) -> Self:
         """The message about a run.
 
         Args:
-            spec: the run whose first steps are measured.
+            diagnostic: name of the diagnostic, or `module:attribute`.
+            spec: the run to measure in.
             fingerprint: sha256 (hex) of the coordinator's data; None accepts any.
-            steps: optimizer steps after which to measure; None takes those of the recipe's coordinate check.
-            linearisation: whether to measure the distance from linearisation too.
+            options: JSON-able settings of the measurement; None for none.
         """
-        chosen = spec.recipe.check.coordinate.steps if steps is None else steps
-        return cls(**_fields(spec, fingerprint), steps=tuple(chosen), linearisation=linearisation)
+        return cls(**_fields(spec, fingerprint), diagnostic=diagnostic, options=dict(options or {}))
 
 
-class MeasurementMessage(SpecMessage):
-    """Train one model and measure something on the way, or time its first steps."""
+class TimingMessage(SpecMessage):
+    """Time the first steps of one run."""
 
-    task: Literal["sharpness", "noise_scale", "timing"]
+    task: Literal["timing"] = "timing"
 
     @classmethod
-    def of(
-        cls, task: Literal["sharpness", "noise_scale", "timing"], spec: TrialSpec, fingerprint: str | None = None
-    ) -> Self:
+    def of(cls, spec: TrialSpec, fingerprint: str | None = None) -> Self:
         """The message about a run.
 
         Args:
-            task: what to measure.
-            spec: the run that is trained for it.
+            spec: the run whose first steps are timed.
             fingerprint: sha256 (hex) of the coordinator's data; None accepts any.
         """
-        return cls(**_fields(spec, fingerprint), task=task)
+        return cls(**_fields(spec, fingerprint))
 
 
 class CostMessage(Message):

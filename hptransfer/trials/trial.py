@@ -28,7 +28,7 @@ class Trial:
         size: width, depth, batch, tokens.
         hyperparameters: base-size values by name, before any rule scaled them.
         seed: seeds initialisation and data order.
-        state: complete or diverged, or stopped early by the search (never evidence); crashes are not trials.
+        state: complete or diverged, or stopped before its last step (never evidence); crashes are not trials.
         loss: final validation loss in nats per prediction; not finite exactly when diverged.
         curve: (step, training loss) pairs, at most a few hundred.
         flops: training cost, floating point operations (6 * parameters * tokens for matrices).

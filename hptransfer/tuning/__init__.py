@@ -1,3 +1,7 @@
-"""Tuning: the search on the proxy as a library, and what it found."""
+"""Tuning at the proxy: the search as a library.
 
-__all__ = ["forecast", "result", "tune", "tuned_file"]
+`tune.tune(session)` returns what is in `tuned.yaml` (`artifacts.tuned.Tuned`); `search` has the joint search and what a
+search strategy is, `one_at_a_time` the search along one axis after the other, `forecast` the trials that are wanted.
+"""
+
+__all__ = ["forecast", "tune"]

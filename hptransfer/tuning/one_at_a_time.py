@@ -11,85 +11,67 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hptransfer.engine.events import OnEvent
+from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults
-from hptransfer.search.recommendation import Recommendation, recommend
+from hptransfer.search.base import Recommendation
+from hptransfer.search.recommendation import recommend
 from hptransfer.search.space import Axis, Space
+from hptransfer.sizes import Size
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
-from hptransfer.tuning.result import Spared
-from hptransfer.tuning.tune import MOST_RECOMMENDATIONS, Part, Search
-
-if TYPE_CHECKING:
-    from hptransfer.engine.events import OnEvent
-    from hptransfer.engine.session import Session
-    from hptransfer.sizes import Size
+from hptransfer.tuning.search import MOST_RECOMMENDATIONS, Confirmed, Part, Search, search_space
 
 #: searched before all others, because their optimum depends on it most
 _FIRST = "learning_rate"
 
 
 class OneAtATime:
-    """A search along one axis after the other; the same interface as `Search`.
+    """A search along one axis after the other; see `SearchStrategy`.
 
     Args:
-        session: what is tuned.
-        size: where.
-        on_event: told of every trial.
+        session: the recipe, its trials and the workers.
+        size: the size that is trained.
+        on_event: called with every event of a trial.
     """
 
     def __init__(self, session: Session, size: Size, on_event: OnEvent) -> None:
-        self.session, self.size, self._on_event = session, size, on_event
-        self.recipe = session.loaded.recipe
-        self.space = Space.of(dict(self.recipe.tune.space.items()), self.recipe.check.spacing)
+        self._session, self._size, self._on_event = session, size, on_event
+        self._recipe = session.loaded.recipe
+        self.space = search_space(self._recipe)
         self._found: dict[str, Recommendation] = {}
         self._combined: list[Trial] = []
         self._settings: dict[str, Any] = {}
-        self.spared: list[Spared] = []
-        self.spared_trials = 0
 
     def run(self) -> list[Trial]:
-        """Trains every line, then the combination; the trials in the order they were decided, none twice.
-
-        Raises:
-            InconclusiveError: every trial of a line diverged.
-            MachineError: as many trials failed as were wanted.
-        """
+        """Every line in turn, then what was best along each, together."""
         trials: dict[str, Trial] = {}
         for axis, part in self._parts():
-            search = Search(self.session, self.size, self._on_event, part)
+            search = Search(self._session, self._size, self._on_event, part)
             self._settings[axis.name] = search.settings
             finished = search.run()
-            self.spared += search.spared
-            self.spared_trials += search.spared_trials
             trials |= {trial.key: trial for trial in finished}
-            recommendation = recommend(part.space, finished)
+            recommendation = recommend(part.space, finished, self._recipe.check.criteria.regret)
             if recommendation is not None:
                 self._found[axis.name] = recommendation
-        last = Search(self.session, self.size, self._on_event)
+        last = Search(self._session, self._size, self._on_event)
         self._combined = last.train([last.request(self.values, self.seeds.start)], Phase.SEARCH)
         trials |= {trial.key: trial for trial in self._combined}
         return list(trials.values())
 
-    def confirm(self, searched: Sequence[Trial]) -> tuple[Recommendation, list[Trial], list[Trial]]:
-        """Trains fresh seeds at the combination; where it diverges, at the best single values instead.
-
-        Returns:
-            The recommendation that held, its confirmation trials, and those of recommendations before it.
-
-        Raises:
-            InconclusiveError: no recommendation held.
-        """
-        search, superseded = Search(self.session, self.size, self._on_event), list[Trial]()
+    def confirm(self, searched: Sequence[Trial]) -> Confirmed:
+        """Where the combination diverges with a fresh seed, the single trials of lowest loss are confirmed instead."""
+        search, superseded = Search(self._session, self._size, self._on_event), list[Trial]()
         for values, loss in self._candidates(searched)[:MOST_RECOMMENDATIONS]:
             fresh = self.seeds.stop
-            seeds = range(fresh, fresh + self.recipe.tune.confirm_seeds)
+            seeds = range(fresh, fresh + self._recipe.tune.confirm_seeds)
             trials = search.train([search.request(values, seed) for seed in seeds], Phase.CONFIRM)
             if all(trial.state is TrialState.COMPLETE for trial in trials):
-                return self._recommendation(values, loss, searched), trials, superseded
+                return Confirmed(self._recommendation(values, loss, searched), trials, superseded)
             superseded += trials
         raise InconclusiveError(
             "a recommendation must train with fresh seeds without diverging",
@@ -100,8 +82,8 @@ class OneAtATime:
     @property
     def seeds(self) -> range:
         """Seeds of the search: the first explores, the others are for the values around each optimum."""
-        first = self.recipe.tune.seed
-        return range(first, first + (self.recipe.tune.seeds or 1))
+        first = self._recipe.tune.seed
+        return range(first, first + (self._recipe.tune.seeds or 1))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -111,18 +93,18 @@ class OneAtATime:
     @property
     def values(self) -> dict[str, float]:
         """What was best along each line, together; the recipe's own value where a line gave nothing."""
-        own = defaults(self.recipe.training)
+        own = defaults(self._recipe.training)
         return {name: self._found[name].values[name] if name in self._found else own[name] for name in self.space.names}
 
     def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
-        """A trial of this search; hyperparameters not given take the recipe's values."""
-        return TrialSpec(self.recipe, self.session.root, self.size, values, seed)
+        """Hyperparameters not given take the recipe's values."""
+        return TrialSpec(self._recipe, self._session.root, self._size, values, seed)
 
     def warnings(self) -> Iterator[str]:
         """What the combination shows of interactions; a difference below the criterion of regret counts as noise."""
         alone = min((found.loss for found in self._found.values()), default=None)
         together = min((trial.loss for trial in self._combined), default=None)
-        if alone is not None and together is not None and together > alone * (1 + self.recipe.check.criteria.regret):
+        if alone is not None and together is not None and together > alone * (1 + self._recipe.check.criteria.regret):
             yield (
                 f"the values that were best one at a time lose together ({together:.4f}, the best line alone "
                 f"{alone:.4f}): they interact, so search with `tune.order: joint`"
@@ -134,11 +116,11 @@ class OneAtATime:
         At a tried value the middle of a line is a trial that the first line has run already.
         """
         first, *others = sorted(self.space, key=lambda axis: axis.name != _FIRST)
-        seeds, share = len(self.seeds), (self.recipe.tune.trials - 1) // len(self.space)
-        yield first, Part(self._line(first), self.recipe.tune.trials - 1 - share * len(others), seeds)
+        seeds, share = len(self.seeds), (self._recipe.tune.trials - 1) // len(self.space)
+        yield first, Part(self._line(first), self._recipe.tune.trials - 1 - share * len(others), seeds)
         found = self._found.get(first.name)
         held = {} if found is None else {first.name: self._nearest_tried(first, found.values[first.name])}
-        own = defaults(self.recipe.training)
+        own = defaults(self._recipe.training)
         for axis in others:
             shared = bool(held) and axis.low <= own[axis.name] <= axis.high
             yield axis, Part(self._line(axis), share + shared, seeds, held)
@@ -147,10 +129,10 @@ class OneAtATime:
         return replace(self.space, axes=(axis,))
 
     def _nearest_tried(self, axis: Axis, value: float) -> float:
-        own = {name: at for name, at in defaults(self.recipe.training).items() if name != axis.name}
+        own = {name: at for name, at in defaults(self._recipe.training).items() if name != axis.name}
         tried = [
             trial.hyperparameters[axis.name]
-            for trial in self.session.store.trials(self.size)
+            for trial in self._session.store.trials(self._size)
             if trial.state is TrialState.COMPLETE
             and trial.seed == self.seeds.start
             and all(trial.hyperparameters[name] == at for name, at in own.items())

@@ -9,29 +9,34 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from hptransfer.checking.check import CheckResult, check
+from hptransfer.artifacts.transfer import read_transfer
+from hptransfer.checking.check import check
+from hptransfer.checking.result import CheckResult
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
+from hptransfer.report.check import render_check
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
 ROOT = Path(__file__).parents[2]
 
 
-def checked(tmp_path: Path, landscape: Mapping[str, Any], **options: Any) -> CheckResult:
+def checked(
+    tmp_path: Path, landscape: Mapping[str, Any], diagnostics: Sequence[str] = (), **options: Any
+) -> CheckResult:
     """Tunes and checks on a ladder."""
     with recipe_session(tmp_path / "runs", recipe_text(landscape, **options)) as session:
-        tune(session, quiet=True)
-        return check(session, "ladder.yaml", quiet=True, show=False)
+        tune_and_write(session)
+        return check_and_save(session, diagnostics=diagnostics)
 
 
 def test_an_optimum_that_stays_transfers(tmp_path: Path) -> None:
@@ -65,7 +70,7 @@ def test_rounds_are_recorded(tmp_path: Path) -> None:
 
     assert adaptive["ended"] == "settled"
     assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
-    assert all(each["looks"][0]["drift"]["low"] < 0 < each["looks"][0]["drift"]["high"] for each in adaptive["rounds"])
+    assert all(each["axes"][0]["drift"]["low"] < 0 < each["axes"][0]["drift"]["high"] for each in adaptive["rounds"])
     assert all(each["bought"] for each in adaptive["rounds"])
 
 
@@ -129,10 +134,10 @@ def test_check_trains_nothing_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
     text = recipe_text({"log": str(log)})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
-        first = check(session, "ladder.yaml", quiet=True, show=False)
+        tune_and_write(session)
+        first = check_and_save(session)
         trained = len(log.read_text().splitlines())
-        second = check(session, "ladder.yaml", quiet=True, show=False)
+        second = check_and_save(session)
 
     assert len(log.read_text().splitlines()) == trained
     assert second.document == first.document
@@ -145,17 +150,19 @@ def test_transfer_json_has_no_nan_and_says_what_was_checked(tmp_path: Path) -> N
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    document = json.loads(result.files[0].read_text(), parse_constant=refuse)
+    folder = tmp_path / "runs" / "ladder"
+    document = json.loads((folder / "transfer.json").read_text(), parse_constant=refuse)
     assert document["verdict"] == "DRIFTS"
     assert document["checked"] == {"widths": [64, 128, 256, 512], "depths": [2, 4, 8], "batch_sizes": [], "tokens": []}
-    assert [report["axis"] for report in document["coordinate"]] == ["width", "depth"]
-    assert all(path.stat().st_size > 0 for path in result.files)
+    assert [report["axis"] for report in document["diagnostics"]["coordinate"]] == ["width", "depth"]
+    assert all(path.stat().st_size > 0 for path in (folder / "figures").iterdir())
+    assert read_transfer(folder / "transfer.json") == result.evidence
 
 
 @pytest.mark.parametrize(("slope", "verdict"), [(0.0, RowVerdict.HOLDS), (0.9, RowVerdict.FAILS)])
 def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdict: RowVerdict) -> None:
     """Changes that grow as width^0.9 fail the coordinate check; constant ones pass."""
-    (report,) = checked(tmp_path, {"slope": slope}).coordinate
+    (report,) = checked(tmp_path, {"slope": slope}).diagnosed("coordinate")
 
     assert report.verdict is verdict
     assert report.rows
@@ -165,56 +172,108 @@ def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdic
 @pytest.mark.parametrize(("lazy", "verdict"), [(0.0, "HOLDS"), (-0.5, "FAILS")])
 def test_linearisation_is_judged_where_it_is_asked_for(tmp_path: Path, lazy: float, verdict: str) -> None:
     """Distances that fall as depth^-1/2 are lazy; without the recipe's word nothing is measured."""
-    asked = ", coordinate: {linearisation: true}"
-    result = checked(tmp_path, {"lazy": lazy}, depths="[2, 4, 8]", check=asked)
+    asked = ", diagnostics: [linearization]"
+    found = checked(tmp_path, {"lazy": lazy}, depths="[2, 4, 8]", check=asked).document["diagnostics"]
 
-    assert result.document["linearisation"]["verdict"] == verdict
-    assert result.document["linearisation"]["slope"]["estimate"] == pytest.approx(lazy)
-    assert result.document["linearisation"]["depths"] == [2, 4, 8]
-    assert result.document["sharpness"] is None
+    assert found["linearization"]["verdict"] == verdict
+    assert found["linearization"]["slope"]["estimate"] == pytest.approx(lazy)
+    assert found["linearization"]["depths"] == [2, 4, 8]
+    assert set(found) == {"coordinate", "linearization", "interactions", "collapse"}
 
 
 @pytest.mark.parametrize(("sharp", "verdict"), [(0.0, "HOLDS"), (0.7, "FAILS")])
 def test_sharpness_is_judged_where_it_is_asked_for(tmp_path: Path, sharp: float, verdict: str) -> None:
     """Over the ladder of widths, against Adam's 38 for beta1 = 0.9 (Cohen et al. 2207.14484); measured once."""
-    result = checked(tmp_path, {"sharp": sharp}, check=", sharpness: true")
-    found = result.document["sharpness"]
+    result = checked(tmp_path, {"sharp": sharp}, diagnostics=["sharpness"])
+    found = result.document["diagnostics"]["sharpness"]
 
     assert (found["verdict"], found["threshold"]) == (verdict, pytest.approx(38.0))
     assert [row["width"] for row in found["rows"]] == [64, 128, 256, 512]
     assert found["rows"][0]["ratio"] == pytest.approx(1 / 38, rel=0.01)
-    assert result.document["linearisation"] is None
 
 
 def test_the_noise_scale_is_judged_where_it_is_asked_for(tmp_path: Path) -> None:
-    """At the proxy's batch of 64 against a scale of 100 examples; otherwise it is null."""
-    found = checked(tmp_path, {}, check=", noise_scale: true").document["noise_scale"]
+    """At the proxy's batch of 64 against a scale of 100 examples; otherwise it is not measured."""
+    found = checked(tmp_path, {}, check=", diagnostics: [noise-scale]").document["diagnostics"]["noise-scale"]
 
     assert (found["batch_size"], found["standing"]) == (64, "below")
     assert found["rows"][0]["adapted"]["estimate"] == pytest.approx(100, rel=0.02)
-    assert checked(tmp_path / "not", {}).document["noise_scale"] is None
+    assert "noise-scale" not in checked(tmp_path / "not", {}).document["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("sharpnes", "did you mean `sharpness`"), ("linearization", "for example [4, 8, 16]")],
+)
+def test_a_diagnostic_that_cannot_be_made_is_refused_before_training(tmp_path: Path, name: str, said: str) -> None:
+    """What the command line asks for is held to the rules of the recipe."""
+    with recipe_session(tmp_path / "runs", recipe_text({})) as session:
+        tune_and_write(session)
+        with pytest.raises(UsageError) as error:
+            check_and_save(session, diagnostics=[name])
+
+    assert said in str(error.value.findings[0].hint)
+    assert not (tmp_path / "runs" / "ladder" / "measurements").exists()
+
+
+def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named as `module:attribute`: measured by workers once, judged, printed, and part of transfer.json."""
+    name = "tests.support.own_diagnostic:DIAGNOSTIC"
+    text = recipe_text({}, check=f', diagnostics: ["{name}"]')
+    with recipe_session(tmp_path / "runs", text) as session:
+        tune_and_write(session)
+        first = check_and_save(session, show=True)
+        kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.support*"))
+        measured = [path.read_text() for path in kept]
+        second = check_and_save(session)
+
+    assert first.document["diagnostics"][name] == {"sizes": [64, 128, 256, 512], "sum": 960 * 3}
+    assert "widths add up to 2880 ±0" in capsys.readouterr().out
+    assert second.document == first.document
+    assert [path.read_text() for path in kept] == measured != []
+
+
+def test_nothing_is_printed_and_no_result_written_by_the_library(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check` returns what it found; the same parts that a listener hears of are what is printed afterwards."""
+    with recipe_session(tmp_path / "runs", recipe_text({}, expect="TRANSFERS")) as session:
+        tune_and_write(session)
+        capsys.readouterr()
+        result = check(session, "ladder.yaml")
+        silent = capsys.readouterr()
+        assert not session.folder.transfer.exists()
+        check_and_save(session, show=True)
+        streamed = capsys.readouterr().out
+        render_check(result, Console(highlight=False))
+
+    assert (silent.out, silent.err) == ("", "")
+    assert capsys.readouterr().out == streamed
+    assert streamed.endswith("expected TRANSFERS: as expected\n")
 
 
 def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:
     """Three seeds at four widths, curves that differ in their end only; with two seeds there is nothing to compare."""
-    three = checked(tmp_path / "three", {"curves": True}, seeds=3)
-    two = checked(tmp_path / "two", {"curves": True}, seeds=2)
+    three = checked(tmp_path / "three", {"curves": True}, seeds=3).document["diagnostics"]["collapse"]
+    two = checked(tmp_path / "two", {"curves": True}, seeds=2).document["diagnostics"]["collapse"]
 
-    assert three.document["collapse"]["outcome"] in {"supercollapse", "collapse", "open", "fails"}
-    assert len(three.document["collapse"]["curve"]) == 10
-    assert len(three.document["collapse"]["sensitivity"]) == 3
-    assert two.document["collapse"] is None
+    assert three["outcome"] in {"supercollapse", "collapse", "open", "fails"}
+    assert len(three["curve"]) == 10
+    assert len(three["sensitivity"]) == 3
+    assert two is None
 
 
 def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None:
     """A size without a finite loss ends with a message about that size, not with a defect."""
     text = recipe_text({"log": str(tmp_path / "log")})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     blown = recipe_text({"wall": -20.0, "seconds": 0.0})
     (tmp_path / "runs" / "ladder" / "study.db").unlink()
     with recipe_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
-        check(session, "ladder.yaml", quiet=True, show=False)
+        check_and_save(session)
 
 
 def test_check_needs_tuned_values(tmp_path: Path) -> None:
@@ -223,7 +282,7 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
         recipe_session(tmp_path / "runs", recipe_text({})) as session,
         pytest.raises(UsageError, match="hyperparameters must be tuned first") as error,
     ):
-        check(session, "ladder.yaml", quiet=True, show=False)
+        check_and_save(session)
 
     assert error.value.findings[0].hint == "run `hptransfer tune ladder.yaml`"
 
@@ -231,11 +290,11 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
 def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:
     """Values tuned before the recipe was edited are not checked as if they were tuned with it."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     edited = recipe_text({}).replace("steps: 10", "steps: 11")
     runs = tmp_path / "runs"
     with recipe_session(runs, edited, on_change="new") as session, pytest.raises(UsageError, match="same recipe"):
-        check(session, "ladder.yaml", quiet=True, show=False)
+        check_and_save(session)
 
 
 def test_scale_follows_the_verdict(tmp_path: Path) -> None:
@@ -244,8 +303,8 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
         runs = tmp_path / name / "runs"
         runs.parent.mkdir()
         with recipe_session(runs, recipe_text({"drift": drift})) as session:
-            tune(session, quiet=True)
-            check(session, "ladder.yaml", quiet=True, show=False)
+            tune_and_write(session)
+            check_and_save(session)
             if drift == 0.0:
                 assert scale(session.loaded, session.folder, "ladder.yaml", force=False).text
                 continue
@@ -287,8 +346,8 @@ def test_sigkill_loses_and_repeats_nothing(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     with recipe_session(undisturbed / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
-        check(session, "ladder.yaml", quiet=True, show=False)
+        tune_and_write(session)
+        check_and_save(session)
         assert {trial.key for trial in session.store.trials()} == set(keys)
 
 
@@ -308,8 +367,8 @@ def test_the_transferred_value_is_what_tune_recommended(tmp_path: Path) -> None:
 def test_the_penalty_at_the_target_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A check ends with what its value is expected to cost at the target, extrapolated from the ladder."""
     with recipe_session(tmp_path / "runs", recipe_text({"drift": 0.0})) as session:
-        tune(session, quiet=True)
-        check(session, "ladder.yaml", quiet=True, show=True)
+        tune_and_write(session)
+        check_and_save(session, show=True)
     said = capsys.readouterr().out
     assert "prediction at width 1024" in said
     assert "above the best loss there" in said

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from hptransfer.checking.check import CheckResult, check
+from hptransfer.checking.result import CheckResult
 from hptransfer.transfer.verdict import Verdict
-from hptransfer.tuning.tune import tune
 from tests.support.ladder import recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
 READOUT = ", readout_learning_rate: {low: 0.0625, high: 16}"
 BOTH = ", hyperparameters: [learning_rate, readout_learning_rate]"
@@ -22,8 +21,8 @@ def checked(tmp_path: Path, landscape: Mapping[str, Any], check_: str = "", spac
     """Tunes two hyperparameters and checks on a ladder."""
     text = recipe_text(landscape, space=space, trials=16, check=check_)
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
-        return check(session, "ladder.yaml", quiet=True, show=False)
+        tune_and_write(session)
+        return check_and_save(session)
 
 
 def test_each_hyperparameter_has_its_verdict(tmp_path: Path) -> None:
@@ -36,14 +35,15 @@ def test_each_hyperparameter_has_its_verdict(tmp_path: Path) -> None:
     assert readout.drift.contains(0.5)
     assert result.report.verdict is Verdict.DRIFTS
     assert [each["verdict"] for each in result.document["hyperparameters"]] == ["TRANSFERS", "DRIFTS"]
-    assert {path.name for path in result.files} >= {"transfer-width.svg", "transfer-width-readout_learning_rate.svg"}
+    drawn = {path.name for path in (tmp_path / "runs" / "ladder" / "figures").iterdir()}
+    assert drawn >= {"transfer-width.svg", "transfer-width-readout_learning_rate.svg"}
 
 
 def test_an_interaction_with_what_is_not_checked_is_a_limit(tmp_path: Path) -> None:
     """With cross-curvature 0.8 of the curvatures the slice says so, with the number of octaves it moves by."""
     result = checked(tmp_path, {"cross": 0.08})  # curvatures are 0.1
 
-    (pair,) = result.document["interactions"]
+    (pair,) = result.document["diagnostics"]["interactions"]
     assert pair["strength"] == "strong"
     assert pair["correlation"]["low"] < 0.8 < pair["correlation"]["high"]
     assert pair["first_per_second"]["low"] < -0.8 < pair["first_per_second"]["high"]
@@ -55,7 +55,7 @@ def test_no_interaction_is_no_limit(tmp_path: Path) -> None:
     """Negative control: independent hyperparameters give a weak interaction, and no limit."""
     result = checked(tmp_path, {})
 
-    (pair,) = result.document["interactions"]
+    (pair,) = result.document["diagnostics"]["interactions"]
     assert pair["strength"] == "weak"
     assert not any("tuned too" in limit for limit in result.report.axes[0].limits)
 

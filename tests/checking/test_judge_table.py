@@ -1,4 +1,4 @@
-"""`check --results`: judges tables as people export them, and refuses clearly what it cannot judge."""
+"""`judge FILE`: judges tables as people export them, and refuses clearly what it cannot judge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def judge(tmp_path: Path) -> Judge:
     def call(content: str | bytes, *options: str, name: str = "runs.csv") -> Result:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return CliRunner().invoke(app, ["check", "--results", str(path), *options])
+        return CliRunner().invoke(app, ["judge", str(path), *options])
 
     return call
 
@@ -283,7 +283,7 @@ def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status
         (["--where", "depth=3"], "must name a column"),
         (["--transferred", "-1"], "`--transferred` must be positive"),
         (["--value-column", "loss"], "every column can have one meaning"),
-        (["recipe.yaml"], "give either a RECIPE or --results FILE"),
+        (["recipe.yaml"], "unexpected extra argument"),
     ],
 )
 def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
@@ -297,7 +297,7 @@ def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: st
 @pytest.mark.parametrize("name", ["missing.csv", "runs.xlsx", "."])
 def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     """A missing file, another format, a folder: exit status 2."""
-    assert CliRunner().invoke(app, ["check", "--results", str(tmp_path / name)]).exit_code == 2
+    assert CliRunner().invoke(app, ["judge", str(tmp_path / name)]).exit_code == 2
 
 
 def test_parquet_without_pyarrow_says_what_to_do(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +350,7 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(GOOD)
     code = (
-        "import sys; from hptransfer.commands.check_results import check_results_command as c\n"
+        "import sys; from hptransfer.commands.judge import judge_command as c\n"
         f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_column=(),"
         " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
         " as_json=True, quiet=True)\n"

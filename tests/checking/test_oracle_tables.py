@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parents[2] / "recipes" / "oracles"
 
 
 def judged(name: str) -> dict[str, Any]:
-    """The one group of `check --results` on a table."""
-    result = CliRunner().invoke(app, ["check", "--results", str(FOLDER / name), "--json", "--quiet"])
+    """The one group of `judge` on a table."""
+    result = CliRunner().invoke(app, ["judge", str(FOLDER / name), "--json", "--quiet"])
     group: dict[str, Any] = json.loads(result.stdout)["groups"][0]
     return group
 

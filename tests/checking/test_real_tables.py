@@ -15,7 +15,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 def test_gemstones_preflight() -> None:
     """Four shapes, one seed: the best rate falls from 5e-3 to 5e-4; the seed and the depths are named as limits."""
-    result = CliRunner().invoke(app, ["check", "--results", str(DATA / "gemstones/gemstones_preflight.csv"), "--json"])
+    result = CliRunner().invoke(app, ["judge", str(DATA / "gemstones/gemstones_preflight.csv"), "--json"])
     (group,) = json.loads(result.stdout)["groups"]
     limits = " ".join(group["limits"])
 
@@ -28,7 +28,7 @@ def test_gemstones_preflight() -> None:
 
 def test_the_olmo_ladder_has_no_sweep() -> None:
     """Without a swept hyperparameter there is nothing to transfer: refused by name, not guessed."""
-    result = CliRunner().invoke(app, ["check", "--results", str(DATA / "olmo_ladder/olmo_ladder_final.csv")])
+    result = CliRunner().invoke(app, ["judge", str(DATA / "olmo_ladder/olmo_ladder_final.csv")])
 
     assert result.exit_code == 2
     assert "the column of the value must be named" in result.stderr

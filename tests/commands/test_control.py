@@ -23,10 +23,9 @@ from hptransfer.engine.status import read_status
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
 from hptransfer.trials.phase import Phase
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.processes import until
-from tests.support.sessions import grid, in_database, recipe_session, start, trainings
+from tests.support.sessions import grid, in_database, recipe_session, start, trainings, tune_and_write
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -38,7 +37,7 @@ def test_the_status_of_a_finished_search(tmp_path: Path, capsys: pytest.CaptureF
     """Steps, counts, failures and results, as people and as programs read them; not a byte of the folder changes."""
     text = recipe_text({"wall": -4.0, "error": [-8.0]})
     with recipe_session(tmp_path / "runs", text) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     before = content(tmp_path / "runs")
 
     assert status_command(str(tmp_path / "recipe.yaml"), tmp_path / "runs", watch=True, as_json=False) == 0
@@ -62,7 +61,7 @@ def test_the_status_of_a_finished_search(tmp_path: Path, capsys: pytest.CaptureF
 def test_neither_status_nor_retry_loads_torch(tmp_path: Path, command: str) -> None:
     """Both answer from what is stored; importing torch takes longer than all the rest."""
     with recipe_session(tmp_path / "runs", recipe_text({"error": [-8.0]})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     program = (
         "import sys\n"
         "from hptransfer.cli.app import app\n"
@@ -113,7 +112,7 @@ def test_the_status_after_a_kill(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_half_done_write_is_read_around(tmp_path: Path) -> None:
     """A journal that a killed owner left beside the database is honoured in a copy, and left where it is."""
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     database = tmp_path / "runs" / "landscape" / "study.db"
     code = (
         "import os, sqlite3, sys\n"
@@ -145,7 +144,7 @@ def test_stop_lets_running_trials_end(tmp_path: Path) -> None:
     assert in_database(tmp_path, "FAIL") == in_database(tmp_path, "RUNNING") == []
     before = len(trainings(tmp_path))
     with recipe_session(tmp_path / "runs", recipe_text({"log": str(tmp_path / "log")})) as session:
-        assert tune(session, quiet=True).trials.finished == 12
+        assert tune_and_write(session).trials.finished == 12
     assert before < len(trainings(tmp_path)) == 14
 
 

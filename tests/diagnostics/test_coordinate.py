@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.coordinate import CoordinateReport, Measurement, judge_coordinates
+from hptransfer.diagnostics._coordinate_rows import Measurement
+from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates
 from hptransfer.errors import UsageError
 from hptransfer.statistics.slope import RowVerdict, fit_slope
 

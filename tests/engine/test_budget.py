@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
+from hptransfer.artifacts.spent import percent
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.budget import Limits, Meter, limits_of
-from hptransfer.engine.flops import percent, spent_on
+from hptransfer.engine.flops import spent_on
 from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import BudgetError, MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.recipe.schema import Budget
 from hptransfer.storage.base import FailedTrial
-from hptransfer.tuning.result import TuneResult
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 
-def tuned(tmp_path: Path, options: BudgetOptions, landscape: dict[str, Any] | None = None) -> TuneResult:
+def tuned(tmp_path: Path, options: BudgetOptions, landscape: dict[str, Any] | None = None) -> Tuned:
     """Tunes in tmp_path/runs; a second call continues there."""
     text = recipe_text((landscape or {}) | {"log": str(tmp_path / "log")})
     with recipe_session(tmp_path / "runs", text, options=options) as session:
-        return tune(session, quiet=True)
+        return tune_and_write(session)
 
 
 def trainings(tmp_path: Path) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.session import open_session
-from hptransfer.tuning.result import TuneResult
-from hptransfer.tuning.tune import tune
+from tests.support.sessions import tune_and_write
 
 RECIPE = """\
 name: tiny
@@ -24,13 +24,13 @@ tune:
 """
 
 
-def tuned(folder: Path, workers: int) -> tuple[TuneResult, dict[str, tuple[float, tuple[tuple[int, float], ...]]]]:
+def tuned(folder: Path, workers: int) -> tuple[Tuned, dict[str, tuple[float, tuple[tuple[int, float], ...]]]]:
     """Tunes in a folder of its own, in new processes; the result, and losses and curves by key."""
     folder.mkdir()
     (folder / "a.txt").write_text("def add(left, right):\n    return left + right\n" * 200)
     (folder / "recipe.yaml").write_text(RECIPE)
     with open_session(folder / "recipe.yaml", folder / "runs", workers) as session:
-        result = tune(session, quiet=True)
+        result = tune_and_write(session)
         return result, {trial.key: (trial.loss, trial.curve) for trial in session.store.trials()}
 
 

@@ -13,9 +13,8 @@ from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
-from tests.support.sessions import grid, recipe_session
+from tests.support.sessions import grid, recipe_session, tune_and_write
 
 MODEL = """\
 import torch
@@ -59,7 +58,7 @@ def test_equal_errors_stop_with_the_place_in_the_users_code(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with open_session("recipe.yaml", tmp_path / "runs", 1) as session, pytest.raises(UsageError) as stop:
-        tune(session, quiet=True)
+        tune_and_write(session)
     sys.modules.pop("wrong_model", None)
 
     text = as_text(stop.value.findings[0])

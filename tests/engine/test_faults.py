@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -20,6 +19,8 @@ import optuna
 import pytest
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.artifacts.transfer import read_transfer
+from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import FailurePolicy
@@ -28,14 +29,12 @@ from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
-from hptransfer.scaling.scale import _read_transfer
 from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.phase import Phase
-from hptransfer.tuning.tune import tune
-from hptransfer.tuning.tuned_file import read_tuned
 from tests.support.landscape import recipe_text, work
 from tests.support.pool_tasks import worker_pids
-from tests.support.sessions import grid, in_database, recipe_session, trainings
+from tests.support.sessions import grid, in_database, recipe_session, trainings, tune_and_write
+from tests.support.transfer_files import transfer_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -203,7 +202,7 @@ def test_points_that_a_stranger_enqueued_are_not_trained(tmp_path: Path) -> None
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/runs/landscape/study.db")
     study.enqueue_trial({"learning_rate": 5.0})
     with recipe_session(tmp_path / "runs", text) as session:
-        result = tune(session, quiet=True)
+        result = tune_and_write(session)
         rates = {trial.hyperparameters["learning_rate"] for trial in session.store.trials()}
 
     assert result.trials.finished == 8
@@ -229,7 +228,7 @@ def test_dashboards_beside_a_run_do_not_disturb_it(tmp_path: Path) -> None:
         session.run(grid(session)[:1], Phase.CHECK, lambda event: None)
         viewer = threading.Thread(target=look)
         viewer.start()
-        result = tune(session, quiet=True)
+        result = tune_and_write(session)
         ended.set()
         viewer.join()
 
@@ -258,12 +257,12 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
     """F24. Whatever part of a result is left, reading it ends in words; caches that are cut are made again."""
     answers: dict[str, set[int]] = defaultdict(set)
     with recipe_session(tmp_path / "runs", recipe_text({})) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         folder, recipe = session.folder, session.loaded.recipe
-        folder.transfer.write_text(json.dumps({"verdict": "TRANSFERS", "recipe_hash": "x", "sentence": "it holds"}))
+        folder.transfer.write_text(transfer_text())
         readers: dict[Path, Callable[[], object]] = {
             folder.tuned: lambda: read_tuned(folder.tuned, "landscape"),
-            folder.transfer: lambda: _read_transfer(folder.transfer),
+            folder.transfer: lambda: read_transfer(folder.transfer),
             folder.recipe: lambda: read_snapshot(folder.recipe),
             folder.costs: lambda: Costs(recipe, session.root, session.pool, folder.costs).of_target(),
         }
@@ -274,7 +273,7 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
                 answers[path.name].add(guarded(partial(status_of, read)))
             path.write_bytes(whole)
 
-    assert answers["tuned.yaml"] == {0, 2}  # cut behind the hyperparameters, those are still whole
+    assert answers["tuned.yaml"] == {2}
     assert answers["transfer.json"] == {2}
     assert answers["recipe.json"] == {1}  # not remembered
     assert answers["costs.json"] == {0}  # counted again

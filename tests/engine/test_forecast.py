@@ -57,7 +57,7 @@ def test_tune_is_counted_timed_and_compared_with_the_target(recipe: Path, capsys
 def test_check_is_counted_by_size(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The grid's values and seeds at each of four widths; the proxy and the largest size are timed; people read it."""
     options = TrainingOptions(str(recipe), recipe.parent / "runs", 1, launch=Launch(processes=2))
-    assert check_command(options, sharpness=False, dry_run=True) == 0
+    assert check_command(options, dry_run=True) == 0
 
     text = capsys.readouterr().out
     assert "trials: 32, 32 of them left" in text  # 4 values within an octave of 0.004, 2 seeds, 4 widths

@@ -13,8 +13,8 @@ from hptransfer.commands.plan import plan_command
 from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers._torch_runs import run_coordinates
-from hptransfer.trials.messages import CoordinatesMessage
+from hptransfer.trainers._bench import run_diagnostic
+from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import trained
 
@@ -74,7 +74,8 @@ def test_own_models_train(tmp_path: Path, model: str) -> None:
 
 def test_own_models_are_measured(tmp_path: Path) -> None:
     """A coordinate check finds embedding, hidden layers, branches, the stream and the logits by role."""
-    layers = run_coordinates(CoordinatesMessage.of(request(loaded(tmp_path, FACTORY))).payload())["layers"]
+    message = DiagnosticMessage.of("coordinate", request(loaded(tmp_path, FACTORY)), options={"steps": [1, 3, 10]})
+    layers = run_diagnostic(message.payload())["layers"]
 
     assert {layer["layer"]: layer["kind"] for layer in layers if ".1" not in layer["layer"][:7]} == {
         "table": "embedding",

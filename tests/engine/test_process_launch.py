@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.engine.options import Launch
+from hptransfer.engine.options import Launch, Launcher
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
@@ -36,10 +36,10 @@ def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:
         (1, Launch(processes=2), 2),
         (4, Launch(processes=2), 2),
         (4, Launch(processes=1), 1),
-        (1, Launch("torchrun", 3), 3),
-        (4, Launch("torchrun"), 4),
-        (4, Launch("none"), 1),
-        (4, Launch("none", 1), 1),
+        (1, Launch(Launcher.TORCHRUN, 3), 3),
+        (4, Launch(Launcher.TORCHRUN), 4),
+        (4, Launch(Launcher.NONE), 1),
+        (4, Launch(Launcher.NONE, 1), 1),
     ],
 )
 def test_the_command_line_goes_before_the_recipe(tmp_path: Path, own: int, launch: Launch, expected: int) -> None:
@@ -55,9 +55,9 @@ def test_the_command_line_goes_before_the_recipe(tmp_path: Path, own: int, launc
 @pytest.mark.parametrize(
     ("launch", "rule"),
     [
-        (Launch("none", 2), "needs a launcher"),
-        (Launch("torchrun", 1), "at least two processes"),
-        (Launch("torchrun"), "must know how many processes"),
+        (Launch(Launcher.NONE, 2), "needs a launcher"),
+        (Launch(Launcher.TORCHRUN, 1), "at least two processes"),
+        (Launch(Launcher.TORCHRUN), "must know how many processes"),
         (Launch(processes=17), r"--processes <= training\.batch_size"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,9 @@ from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
 from tests.support.recipe_texts import edited
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 
 def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list[str], int]:
@@ -22,7 +22,7 @@ def tuned(tmp_path: Path, *edits: tuple[str, str], **options: Any) -> tuple[list
     said: list[str] = []
     text = edited(recipe_text({"log": str(tmp_path / "log")}), *edits)
     with recipe_session(tmp_path / "runs", text, say=said.append, **options) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     return said, len((tmp_path / "log").read_text().splitlines())
 
 
@@ -114,7 +114,7 @@ def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some text\n" * 300)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     with open_session(tmp_path / "recipe.yaml", tmp_path / "runs", 1) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
     (tmp_path / "a.txt").write_text("other text\n" * 300)
 
     for choice, said in ((None, "data: "), ("keep", "their content is another now")):
@@ -124,3 +124,17 @@ def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
         ):
             pass
         assert said in as_text(refusal.value.findings[0])
+
+
+def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) -> None:
+    """0.1 wrote `tune.early_stopping` into every snapshot; its folders are still compared with the recipe."""
+    tuned(tmp_path)
+    snapshot = tmp_path / "runs" / "landscape" / "recipe.json"
+    content = json.loads(snapshot.read_text())
+    content["recipe"]["tune"]["early_stopping"] = "asha"
+    content["format"] = 1
+    snapshot.write_text(json.dumps(content))
+
+    said, _ = tuned(tmp_path, ("trials: 12", "trials: 14"))
+
+    assert said == ["the recipe changed: tune.trials: 12 -> 14 (trials that still fit are reused)"]

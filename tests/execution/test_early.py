@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
+from typer.testing import CliRunner
 
-from hptransfer.cli import app as module
+from hptransfer.cli.app import app
 from hptransfer.engine.prestart import start_workers
 from hptransfer.execution.early import start_early, take_early
 from hptransfer.execution.outcome import Success
@@ -95,17 +95,14 @@ def test_workers_start_early_only_where_they_will_be_needed(
     assert calls == ([3] if started else [])
 
 
-def test_a_faulty_recipe_starts_nothing_and_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_faulty_recipe_starts_nothing_and_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself reports the fault."""
     calls: list[int] = []
     monkeypatch.setattr("hptransfer.engine.prestart.start_early", lambda entry, workers: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text("name: 3\n")
 
-    with pytest.raises(typer.Exit) as ended:
-        module.tune(str(tmp_path / "recipe.yaml"), runs=tmp_path / "runs")
+    ended = CliRunner().invoke(app, ["tune", str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path / "runs")])
 
-    assert ended.value.exit_code == 2
+    assert ended.exit_code == 2
     assert calls == []
-    assert capsys.readouterr().err.count("`name` must be text") == 1
+    assert ended.stderr.count("`name` must be text") == 1

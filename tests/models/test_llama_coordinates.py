@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from hptransfer.data.stdlib_text import StdlibText
-from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, judge_coordinates
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
+from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.shape_reading import layer_kinds

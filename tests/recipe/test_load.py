@@ -150,11 +150,37 @@ FAULTS = [
         "trails: 3\ntune:",
         "11:1 `trails` is not a key of a recipe | None | keys of a recipe: `name`, `description`, `model`, `dat...",
     ),
+    (
+        "tune:",
+        "check: {sharpness: true}\ntune:",
+        "11:9 `sharpness` is not a key of `check` any more | None | write `diagnostics: [sharpness]` in `check`",
+    ),
+    (
+        "tune:",
+        "check: {coordinate: {linearisation: false}}\ntune:",
+        "11:22 `linearisation` is not a key of `check.coordinate` any more | None | delete the line; `diagn...",
+    ),
+    (
+        "tune:",
+        "check: {diagnostics: [noise_scale]}\ntune:",
+        "11:23 `check.diagnostics[0]` must be one of `collapse`, `coordinate`, `interactions`, `linearizat...",
+    ),
     ("tune:", "seed: 3\ntune:", "11:1 `seed` is not a key of a recipe | None | `seed` is a key of `tune`"),
     (
         "tune:",
         "tune:\n  trails: 3",
         "12:3 `trails` is not a key of `tune` | None | did you mean `trials`? keys of `tune`: `space`, `order`...",
+    ),
+    (
+        "tune:",
+        "tune:\n  sampler: sobl",
+        "12:12 `tune.sampler` must be one of `auto`, `cmaes`, `gp`, `grid`, `random`, `sobol`, `tpe` | "
+        '"sobl" (text) | did you mean `sobol`?',
+    ),
+    (
+        "tune:",
+        "tune:\n  early_stopping: asha",
+        "12:3 `early_stopping` is not a key of `tune` | None | early_stopping was removed: measurements showed ...",
     ),
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",

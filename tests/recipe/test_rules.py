@@ -145,16 +145,6 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
-        ("high: 1e-1}", "high: 1e-1}\n  early_stopping: seeds"),
-        ["14:19 `seeds > 4` must hold for `early_stopping: seeds`: no fewer show that a value is worse | `tune.see..."],
-    ),
-    (
-        MLP,
-        ("high: 1e-1}", "high: 1e-1}\n  seeds: 4\n  trials: 40\n  early_stopping: seeds"),
-        ["16:19 `seeds > 4` must hold for `early_stopping: seeds`: no fewer show that a value is worse | seeds=4 |..."],
-    ),
-    (
-        MLP,
         ("high: 1e-1}", "high: 1e-1}\n    hidden_init: {low: 0, high: 2, scale: linear}"),
         ["14:24 `low > 0` must hold for `hidden_init` | low=0, high=2 | write a small positive number, for examp..."],
     ),
@@ -215,13 +205,18 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         GPT,
-        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
-        ["2:37 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
+        ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
+        ["2:23 distance from linearisation needs at least 3 entries in `sizes.depths` | 0 depths | for example [4,..."],
     ),
     (
         MLP,
-        ("name: small", "name: small\ncheck: {coordinate: {linearisation: true}}"),
-        ["2:37 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+        ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
+        ["2:23 distance from linearisation is measured on residual blocks | a model of kind mlp | its layers do ..."],
+    ),
+    (
+        MLP,
+        ("name: small", "name: small\ncheck: {diagnostics: [sharpness, sharpness]}"),
+        ["2:34 `check.diagnostics` must differ | sharpness | delete one"],
     ),
 ]
 

@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.console import Console
 
-from hptransfer.diagnostics.coordinate import Measurement, judge_coordinates
-from hptransfer.report.terminal import print_coordinates, print_transfer
+from hptransfer.diagnostics._coordinate_rows import Measurement
+from hptransfer.diagnostics.base import Diagnosed
+from hptransfer.diagnostics.coordinate import judge_coordinates
+from hptransfer.report.diagnostics import print_diagnosed
+from hptransfer.report.terminal import print_transfer
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport, judge
 from tests.support.synthetic_ladders import ladder, parabola, raised
@@ -101,11 +104,15 @@ def test_the_coordinate_check_marks_the_layer_at_fault() -> None:
         for n in (64, 128, 256)
         for seed in range(3)
     ]
-    stream = io.StringIO()
-    print_coordinates([judge_coordinates(rows)], Console(file=stream, width=80, color_system=None))
+    found = Diagnosed.of("coordinate", (judge_coordinates(rows),))
+    stream, plain = io.StringIO(), io.TextIOWrapper(io.BytesIO(), "ascii")
+    print_diagnosed(found, Console(file=stream, width=80, color_system=None))
+    print_diagnosed(found, Console(file=plain, width=80, color_system=None))
     lines = stream.getvalue().splitlines()
     assert any(line.startswith("hidden.1") and "+1.00" in line and "!" in line for line in lines)
     assert not any(line.startswith("hidden.0") and "!" in line for line in lines)
+    plain.seek(0)
+    assert "+1.00 +- " in plain.read()
 
 
 def test_what_size_does_is_said(transfers: TransferReport) -> None:

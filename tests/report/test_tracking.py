@@ -79,12 +79,15 @@ def test_a_tracker_that_fails_is_left_alone(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "logged-wandb.txt").exists()
 
 
-@pytest.mark.parametrize("name", TRACKERS)
+@pytest.mark.parametrize("name", TRACKERS.names)
 def test_a_missing_package_is_named_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The hint is the command that installs it."""
-    monkeypatch.setitem(sys.modules, TRACKERS[name][1], None)
+    loaded = [each for each in sys.modules if each.startswith(f"{name}.")]
+    for module in (f"hptransfer.report.trackers.{name}", *loaded):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(UsageError, match="must be installed") as caught:
         Tracking([name], tmp_path, "mine")

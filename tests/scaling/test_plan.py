@@ -10,7 +10,6 @@ import pytest
 from hptransfer.commands.plan import plan_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
-from hptransfer.scaling.plan import wanted_size
 from tests.support.checked_folder import RECIPE
 
 
@@ -95,7 +94,7 @@ def test_sizes_start_at_one(recipe: str, change: dict[str, int]) -> None:
     options = {"width": None, "depth": None} | change
 
     with pytest.raises(UsageError, match=">= 1"):
-        wanted_size(load_recipe(recipe).recipe, **options)
+        load_recipe(recipe).recipe.target_size(**options)
 
 
 def test_markdown_is_a_table(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,9 @@
-"""`scale` registers a prediction; `check --verify` compares a finished run with it and refuses an edited one."""
+"""`scale` registers a prediction; `verify` compares a finished run with it and refuses an edited one."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,36 +12,21 @@ from typer.testing import CliRunner, Result
 from hptransfer.cli.app import app
 from hptransfer.transfer.prediction import digest
 from tests.support.checked_folder import Folder
-
-
-def rung(width: int) -> dict[str, Any]:
-    """What `check` writes about one width: loss 1.5 + 8 / sqrt(width), optimum 2^-5."""
-    loss = 1.5 + 8 / width**0.5
-    ends = {"estimate": loss, "low": loss - 0.01, "high": loss + 0.01, "bounded": True}
-    optimum = {"log2_value": -5.0, "standard_error": 0.1, "curvature": 0.03, "loss": ends}
-    return {"value": width, "optimum": optimum, "transferred_loss": ends}
-
-
-AXIS = {
-    "axis": "width",
-    "reference": 16,
-    "sizes": [rung(width) for width in (16, 32, 64, 128)],
-    "drift": {"estimate": 0.01, "low": -0.05, "high": 0.07, "bounded": True},
-}
+from tests.support.transfer_files import ladder_of
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """A recipe that was tuned and checked along width, with its target written."""
     folder = Folder(tmp_path)
-    folder.write_transfer(axes=[AXIS], hyperparameter="learning_rate", transferred=0.03125)
+    folder.write_transfer(ladder_of((16, 32, 64, 128)))  # 1.5 + 8 / sqrt(width)
     assert folder.scale(width=512, depth=2, batch_size=4) == 0
     return folder
 
 
 def verify(folder: Folder, loss: object, *options: str) -> Result:
-    """Run `check --verify`."""
-    arguments = ["check", str(folder.recipe), "--runs", str(folder.runs), "--verify", str(loss), *options]
+    """Run `verify`."""
+    arguments = ["verify", str(folder.recipe), str(loss), "--runs", str(folder.runs), *options]
     return CliRunner().invoke(app, arguments)
 
 
@@ -112,6 +96,6 @@ def test_without_a_prediction_there_is_nothing_to_verify(folder: Folder) -> None
 
 def test_the_target_itself_can_be_named(folder: Folder) -> None:
     """The file that holds the prediction is enough: the recipe may be elsewhere."""
-    result = CliRunner().invoke(app, ["check", str(folder.target), "--verify", "1.8536"])
+    result = CliRunner().invoke(app, ["verify", str(folder.target), "1.8536"])
 
     assert result.exit_code == 0

@@ -8,12 +8,27 @@ import math
 import optuna
 import pytest
 
-from hptransfer.search.optuna_samplers import ARGUMENTS, propose, values_for_optuna
+from hptransfer.search.base import SAMPLERS, Point
+from hptransfer.search.optuna_samplers import OptunaSampler, values_for_optuna
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.searches import LINE, PLANE, bowl, trial
 
-NAMES = sorted(ARGUMENTS)
+NAMES = ["cmaes", "gp", "random", "tpe"]
+
+
+def sampler(name: str) -> OptunaSampler:
+    """One of Optuna's, by name."""
+    found = SAMPLERS.look_up(name)
+    assert isinstance(found, OptunaSampler)
+    return found
+
+
+def propose(
+    name: str, space: Space, finished: list[Trial], taken: list[Point], *, count: int, seed: int
+) -> list[Point]:
+    """The next points of a search of 40 trials."""
+    return sampler(name).propose(space, finished, taken, count=count, total=40, seed=seed)
 
 
 def searched(name: str, space: Space, total: int, *, rounds: int = 4, wall: float = math.inf) -> list[Trial]:
@@ -31,12 +46,13 @@ def searched(name: str, space: Space, total: int, *, rounds: int = 4, wall: floa
 def test_arguments_are_optunas_and_have_its_defaults(name: str) -> None:
     """What is recorded is what Optuna 5 does when it is given nothing, so the search is the plain one."""
     kinds = {"random": "RandomSampler", "tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler"}
+    arguments = sampler(name).arguments
     signature = inspect.signature(getattr(optuna.samplers, kinds[name]).__init__)
-    defaults = {key: signature.parameters[key].default for key in ARGUMENTS[name]}
+    defaults = {key: signature.parameters[key].default for key in arguments}
 
     if name == "tpe":
         assert defaults.pop("multivariate") is None  # and None means True for one objective (Optuna 5.0.0, PR 6746)
-    assert defaults == {key: value for key, value in ARGUMENTS[name].items() if key in defaults}
+    assert defaults == {key: value for key, value in arguments.items() if key in defaults}
 
 
 @pytest.mark.parametrize("name", NAMES)

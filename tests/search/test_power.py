@@ -11,6 +11,8 @@ import pytest
 from hptransfer.search.power import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, expected_power
 from hptransfer.search.space import Axis, Space
 
+#: the recipe's default criterion of regret
+GOAL = 0.0025
 RATE = Axis("learning_rate", 2**-10, 2**-2, True)
 SPACE = Space((RATE, Axis("weight_decay", 2**-10, 2**-2, True), Axis("init_scale", 2**-3, 2**3, True)))
 
@@ -23,21 +25,21 @@ def test_the_spread_is_that_of_a_parabola_fit() -> None:
     simulated = float(np.std(-fits[1] / (2 * fits[0])))
     narrow = Space((Axis("learning_rate", 2**-8, 2**-4, True),))  # every run is within two octaves
 
-    assert expected_power(narrow, 41, 0.002).octaves * EFFICIENCY**0.5 == pytest.approx(simulated, rel=0.1)
+    assert (expected_power(narrow, 41, GOAL, 0.002).octaves or 0) * EFFICIENCY**0.5 == pytest.approx(simulated, rel=0.1)
 
 
 def test_more_trials_less_noise_and_fewer_dimensions_help() -> None:
     """The chance grows with each."""
-    base = expected_power(SPACE, 24, 0.005)
+    base = expected_power(SPACE, 24, GOAL, 0.005)
 
-    assert expected_power(SPACE, 48, 0.005).chance > base.chance
-    assert expected_power(SPACE, 24, 0.003).chance > base.chance
-    assert expected_power(Space((RATE,)), 24, 0.005).chance > base.chance
+    assert expected_power(SPACE, 48, GOAL, 0.005).chance > base.chance
+    assert expected_power(SPACE, 24, GOAL, 0.003).chance > base.chance
+    assert expected_power(Space((RATE,)), 24, GOAL, 0.005).chance > base.chance
 
 
 def test_fewer_trials_than_coefficients_are_hopeless() -> None:
     """Three hyperparameters need ten numbers; eight trials cannot give them."""
-    power = expected_power(SPACE, 8)
+    power = expected_power(SPACE, 8, GOAL)
 
     assert power.hopeless
     assert "cannot fix a bowl: 10 numbers" in power.sentence
@@ -45,18 +47,18 @@ def test_fewer_trials_than_coefficients_are_hopeless() -> None:
 
 def test_the_advice_is_enough() -> None:
     """Following it makes the budget hopeful."""
-    power = expected_power(SPACE, 12, 0.005)
+    power = expected_power(SPACE, 12, GOAL, 0.005)
 
     advised = re.search(r"`tune\.trials: (\d+)` would do", advice(SPACE, power))
 
     assert power.hopeless
     assert advised is not None
-    assert not expected_power(SPACE, int(advised[1]), 0.005).hopeless
+    assert not expected_power(SPACE, int(advised[1]), GOAL, 0.005).hopeless
 
 
 def test_a_default_search_is_not_called_hopeless() -> None:
     """Sixteen trials of one learning rate over ten octaves, noise 0.3%."""
-    assert not expected_power(Space((Axis("learning_rate", 2**-12, 2**-2, True),)), 16).hopeless
+    assert not expected_power(Space((Axis("learning_rate", 2**-12, 2**-2, True),)), 16, GOAL).hopeless
 
 
 @pytest.mark.parametrize(
@@ -70,4 +72,4 @@ def test_the_chance_is_what_searches_reached(dimensions: int, noise: float, meas
     names = ("learning_rate", "weight_decay", "init_scale", "multiplier")
     axes = tuple(Axis(name, *ends, True) for name, ends in zip(names, ranges, strict=True))
 
-    assert expected_power(Space(axes[:dimensions]), 16, noise).chance == pytest.approx(measured, abs=0.15)
+    assert expected_power(Space(axes[:dimensions]), 16, GOAL, noise).chance == pytest.approx(measured, abs=0.15)

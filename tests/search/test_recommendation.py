@@ -12,9 +12,9 @@ import pytest
 
 from hptransfer.recipe.schema import Range
 from hptransfer.search import recommend_gp
-from hptransfer.search.gp_thompson import draw_minima
+from hptransfer.search.gp_posterior import draw_minima
 from hptransfer.search.recommendation import recommend
-from hptransfer.search.sampler import propose
+from hptransfer.search.rounds import propose
 from hptransfer.search.space import Space
 from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
 from hptransfer.trials.trial import TrialState

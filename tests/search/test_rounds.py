@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import SamplerName
+from hptransfer.search.base import SAMPLERS
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial
 from tests.support.searches import LINE, PLANE, bowl, trial
-
-SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 
 
 def noisy(space: Space, decision: Decision) -> Trial:
@@ -45,9 +42,9 @@ def searched(rounds: Rounds, stop_after: int = 10**6) -> tuple[list[Decision], l
     return asked, finished
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
 @pytest.mark.parametrize("space", [LINE, PLANE], ids=["line", "plane"])
-def test_every_sampler_reaches_the_total_within_bounds(sampler: SamplerName, space: Space) -> None:
+def test_every_sampler_reaches_the_total_within_bounds(sampler: str, space: Space) -> None:
     """Twelve trials, no point twice for one seed; a grid may end earlier, at its last point."""
     asked, finished = searched(Rounds(space, 12, sampler=sampler))
 
@@ -56,8 +53,8 @@ def test_every_sampler_reaches_the_total_within_bounds(sampler: SamplerName, spa
     assert all(space.contains(decision.values) for decision in asked)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_resumed_search_is_the_uninterrupted_one(sampler: SamplerName) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
+def test_a_resumed_search_is_the_uninterrupted_one(sampler: str) -> None:
     """Points and recommendation are equal exactly, in the quasi-random phase and beyond it."""
     rounds = Rounds(PLANE, 10, sampler=sampler)
     whole, interrupted = searched(rounds), searched(rounds, stop_after=5)
@@ -66,8 +63,8 @@ def test_a_resumed_search_is_the_uninterrupted_one(sampler: SamplerName) -> None
     assert recommend(PLANE, interrupted[1]) == recommend(PLANE, whole[1])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_all_samplers_share_the_recommendation_by_model(sampler: SamplerName) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
+def test_all_samplers_share_the_recommendation_by_model(sampler: str) -> None:
     """Two axes, 24 trials, 0.3% noise: each recommends within one octave of the optimum's learning rate."""
     found = recommend(PLANE, searched(Rounds(PLANE, 24, sampler=sampler))[1])
 
@@ -75,8 +72,8 @@ def test_all_samplers_share_the_recommendation_by_model(sampler: SamplerName) ->
     assert math.log2(found.values["learning_rate"]) == pytest.approx(-6, abs=1)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_settings_are_complete_and_fit_into_json(sampler: SamplerName) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
+def test_settings_are_complete_and_fit_into_json(sampler: str) -> None:
     """Sampler, arguments, seeds and Optuna's version."""
     settings = Rounds(PLANE, 16, first_seed=7, sampler=sampler).settings
 
@@ -86,8 +83,8 @@ def test_settings_are_complete_and_fit_into_json(sampler: SamplerName) -> None:
     assert settings["optuna"].startswith("5.")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_divergence_everywhere_ends_the_search(sampler: SamplerName) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS.names)
+def test_divergence_everywhere_ends_the_search(sampler: str) -> None:
     """Twelve divergences of two hyperparameters are enough; the budget of 40 is not spent on more."""
     asked: list[Decision] = []
     finished: list[Trial] = []
@@ -144,3 +141,19 @@ def test_enqueued_values_outside_the_space_are_refused(values: dict[str, float])
     """Fault F21: Optuna runs x = 5 in [0, 1]; this says what the bounds are."""
     with pytest.raises(UsageError, match=r"within `tune\.space`"):
         Rounds(PLANE, 12, enqueued=[values]).decide([], [], 2)
+
+
+def test_in_two_dimensions_seeds_go_to_distinct_values() -> None:
+    """The sets of lowest loss, each once, though every one of them has several seeds among the best."""
+    rounds = Rounds(PLANE, 30, wanted_seeds=3)
+    points = [(-6.0 + 0.1 * k, 0.1 * k) for k in range(8)]
+    asked = [Decision(PLANE.values(point), seed) for point in points for seed in (0, 1)]
+    losses = {point: 2.0 + 0.1 * k for k, point in enumerate(points)}
+    finished = [
+        replace(trial(PLANE, points[k // 2], losses[points[k // 2]]), seed=k % 2, key=str(k)) for k in range(16)
+    ] + [replace(trial(PLANE, (-9.0, 0.0), 9.0), key=f"far{k}") for k in range(12)]
+
+    decided = rounds.decide(asked, finished, 4)
+
+    assert {decision.seed for decision in decided} == {2}
+    assert [decision.values for decision in decided] == [PLANE.values(point) for point in points[: len(decided)]]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cluster.stores import open_store
 from hptransfer.errors import MachineError, UsageError
@@ -22,9 +23,11 @@ from hptransfer.recipe.schema import Range
 from hptransfer.storage.base import Experiment, PlannedTrial, TrialStore
 from hptransfer.storage.database import SQLiteFile
 from hptransfer.storage.optuna_store import OptunaStore
+from hptransfer.storage.snapshot import read_trials
 from hptransfer.testing import stores as conformance
 from hptransfer.testing.stores import SIZE, TrialStoreConformance, make_trial, record
 from hptransfer.trials.phase import Phase
+from hptransfer.trials.trial import TrialState, trial_to_dict
 from tests.support.memory_store import Memory, MemoryStore
 
 EXPERIMENT, SPACE = conformance.EXPERIMENT.digest, conformance.EXPERIMENT.space
@@ -311,3 +314,27 @@ def test_zero_on_a_log_scale_is_in_the_record_alone(path: Path) -> None:
     ]
     with OptunaStore(SQLiteFile(path), EXPERIMENT, space) as store:
         assert [trial.hyperparameters["weight_decay"] for trial in store.trials()] == [0.0, 0.1]
+
+
+def test_trials_that_an_early_version_stopped_are_ignored(path: Path, store: OptunaStore) -> None:
+    """0.1 pruned trials (PRUNED, or recorded as stopped when it died) and decided on ones it never trained."""
+    stopped = replace(make_trial(), state=TrialState.STOPPED, loss=math.inf)
+    for key, state in (("k1", OptunaState.PRUNED), ("k2", None)):
+        opened = store.start(key, SIZE, stopped.hyperparameters, 3, Phase.SEARCH)
+        store._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(replace(stopped, key=key)))
+        if state is not None:
+            store._storage.set_trial_state_values(opened.trial_id, state)
+    (study,) = store._studies.values()
+    entries: list[dict[str, object]] = [
+        {"hyperparameters": {"learning_rate": 0.01}, "seed": 3, "rungs": [[5, 2.0]]},
+        {"hyperparameters": {"learning_rate": 0.02}, "seed": 4, "spared": "clearly worse"},
+    ]
+    store._storage.set_study_user_attr(study, "asked", entries)
+    store.close()
+
+    with reopened(path) as after:
+        assert after.trials() == []
+        assert [(failed.key, failed.cause) for failed in after.failures()] == [("k2", "interrupted")]
+        assert [planned.seed for planned in after.planned(SIZE)] == [3]
+        record(after, make_trial())
+    assert [seen.state for seen in read_trials(path)] == ["requeued", "finished"]

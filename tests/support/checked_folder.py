@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,9 @@ import yaml
 from hptransfer.commands.scale import scale_command
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
+from hptransfer.trials.trial import Trial
+from tests.support.transfer_files import ladder_of, transfer_text
+from tests.support.tuned_results import tuned_result
 
 if TYPE_CHECKING:
     import torch
@@ -44,27 +47,13 @@ class Folder:
 
     def write_tuned(self, **changes: object) -> None:
         """What tune writes."""
-        tuned = {
-            "recipe": "tiny",
-            "recipe_hash": self.hash,
-            "size": {"width": 16, "depth": 2},
-            "hyperparameters": {"learning_rate": 0.03125},
-            "intervals": {"learning_rate": [0.02, 0.05]},
-            "provenance": {"data": "f" * 64, "torch": "2.13.0"},
-        }
-        (self.runs / "tiny" / "tuned.yaml").write_text(yaml.safe_dump(tuned | changes))
+        tuned_result(**{"recipe_hash": self.hash} | changes).write(self.runs / "tiny" / "tuned.yaml")
 
-    def write_transfer(self, **changes: object) -> None:
-        """What check writes."""
-        transfer = {
-            "recipe": "tiny",
-            "recipe_hash": self.hash,
-            "verdict": "TRANSFERS",
-            "sentence": "learning_rate carries over.",
-            "axes": [{"axis": "width", "sizes": [{"value": 16, "optimum": 1}], "drift": {"estimate": 0.01}}],
-            "checked": {"widths": [16, 32], "depths": []},
-        }
-        (self.runs / "tiny" / "transfer.json").write_text(json.dumps(transfer | changes))
+    def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
+        """What check writes of a ladder, with changes to single keys."""
+        said = {"recipe_hash": self.hash, "verdict": "TRANSFERS", "sentence": "learning_rate carries over."}
+        text = transfer_text(trials or ladder_of((16, 32)), **said | changes)
+        (self.runs / "tiny" / "transfer.json").write_text(text)
 
     def scale(self, **options: object) -> int:
         """Run the command."""

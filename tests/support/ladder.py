@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.trials.messages import CoordinatesMessage, MeasurementMessage, SpecMessage, TrialMessage, TrialResult
+from hptransfer.trainers._bench import run_diagnostic
+from hptransfer.trials.messages import DiagnosticMessage, TrialMessage, TrialResult
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.landscape import without_training
@@ -65,31 +66,11 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     if (answer := without_training(payload)) is not None:
         return answer
     task = payload["task"]
-    kinds: dict[str, type[SpecMessage]] = {"trial": TrialMessage, "coordinates": CoordinatesMessage}
-    message = kinds.get(task, MeasurementMessage).parse(payload)
+    message = (DiagnosticMessage if task == "diagnostic" else TrialMessage).parse(payload)
     request = message.spec
     landscape = json.loads(request.recipe.description)
-    if task == "coordinates":
-        change = (request.size.width / 64) ** landscape.get("slope", 0.0) * (1 + 0.01 * request.seed)
-        layers = [
-            {"layer": layer, "kind": "hidden", "step": step, "change": change, "initial": 1.0}
-            for layer in ("readout", *(f"blocks.{block}" for block in range(request.size.depth)))
-            for step in payload["steps"]
-        ]
-        found: dict[str, Any] = {"size": payload["size"], "seed": request.seed, "layers": layers}
-        if payload["linearisation"]:
-            found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
-        return found
-    if task == "sharpness":
-        value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
-        return {"size": payload["size"], "seed": request.seed, "sharpness": value, "converged": True, "products": 9}
-    if task == "noise_scale":
-        # |G|^2 = 1 and tr S = 100, with a little luck per seed
-        luck = 1 + 0.01 * request.seed
-        pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
-        pair |= {f"adapted_{name}": value for name, value in pair.items()}
-        moments = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
-        return {"size": payload["size"], "seed": request.seed, "moments": moments}
+    if task == "diagnostic":
+        return measured(payload, request, landscape)
     time.sleep(landscape.get("seconds", 0.0))
     if "log" in landscape:
         with open(landscape["log"], "a", encoding="utf-8") as log:
@@ -101,6 +82,33 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     values = request.hyperparameters
     trial = Trial(payload["key"], request.size, values, request.seed, state, loss, curve, flops=1e6, seconds=0.1)
     return TrialResult.of(trial).payload()
+
+
+def measured(payload: Mapping[str, Any], request: TrialSpec, landscape: Mapping[str, Any]) -> dict[str, Any]:
+    """What a diagnostic's measurement would find."""
+    found: dict[str, Any] = {"size": payload["size"], "seed": request.seed}
+    match payload["diagnostic"]:
+        case "coordinate":
+            change = (request.size.width / 64) ** landscape.get("slope", 0.0) * (1 + 0.01 * request.seed)
+            found["layers"] = [
+                {"layer": layer, "kind": "hidden", "step": step, "change": change, "initial": 1.0}
+                for layer in ("readout", *(f"blocks.{block}" for block in range(request.size.depth)))
+                for step in payload["options"]["steps"]
+            ]
+        case "linearization":
+            found["linearisation"] = {"blocks.0": 0.01 * request.size.depth ** landscape["lazy"]}
+        case "sharpness":
+            value = (request.size.width / 64) ** landscape["sharp"] * (1 + 0.001 * request.seed)
+            found |= {"sharpness": value, "converged": True, "products": 9}
+        case "noise-scale":
+            # |G|^2 = 1 and tr S = 100, with a little luck per seed
+            luck = 1 + 0.01 * request.seed
+            pair = {"small": 1 + 100 / 16 * luck, "big": 1 + 100 / 128 * luck}
+            pair |= {f"adapted_{name}": value for name, value in pair.items()}
+            found["moments"] = [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": [pair]}]
+        case _:
+            return run_diagnostic(payload)
+    return found
 
 
 def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:

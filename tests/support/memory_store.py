@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hptransfer.sizes import Size
-from hptransfer.storage.base import BLOCKING_CAUSES, Experiment, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.base import Experiment, FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.trials.failure import BLOCKING_CAUSES
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
 
@@ -47,12 +48,6 @@ class MemoryStore:
     def find(self, key: str) -> Trial | None:
         """See `TrialStore`, as for all that follow."""
         return self._memory.finished[key][2] if key in self._memory.finished else None
-
-    def stopped(self, key: str) -> Trial | None:
-        return None
-
-    def stopped_trials(self) -> list[Trial]:
-        return []
 
     def trials(self, size: Size | None = None, phase: Phase | None = None) -> list[Trial]:
         return [

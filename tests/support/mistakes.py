@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn  # noqa: TC002  # annotations are read by dataclasses
 
+from hptransfer.diagnostics._update_scaling import read_parameters
 from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates, read_layers
-from hptransfer.diagnostics.update_scaling import read_parameters
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt, rotary_angles
 from hptransfer.models.mlp import Mlp

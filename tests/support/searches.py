@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from hptransfer.recipe.schema import Range
-from hptransfer.search.recommendation import Recommendation, recommend
-from hptransfer.search.sampler import propose
+from hptransfer.search.base import Recommendation
+from hptransfer.search.recommendation import recommend
+from hptransfer.search.rounds import propose
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState

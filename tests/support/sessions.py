@@ -6,16 +6,20 @@ import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+from rich.console import Console
 
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
+from hptransfer.checking.result import CheckResult
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.session import Session, open_session
 from hptransfer.recipe.load import load_recipe
+from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
@@ -31,6 +35,27 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
     entry = f"tests.support.{load_recipe(path).recipe.name}:work"
     with open_session(path, runs, workers, entry=entry, fingerprint=FINGERPRINT, **options) as session:
         yield session
+
+
+def check_and_save(session: Session, *, show: bool = False, diagnostics: Sequence[str] = ()) -> CheckResult:
+    """What `hptransfer check` does with an open session.
+
+    Args:
+        session: of a recipe that was tuned.
+        show: print parts to stdout as they become known.
+        diagnostics: names to be made besides those of the recipe.
+    """
+    printer = CheckPrinter(Console(quiet=not show, highlight=False), session.loaded.recipe.name, 2, quiet=True)
+    result = check(session, "ladder.yaml", diagnostics=diagnostics, listener=printer)
+    save_check(result, session.folder)
+    return result
+
+
+def tune_and_write(session: Session) -> Tuned:
+    """Tunes and writes tuned.yaml, as the command does."""
+    result = tune(session)
+    result.write(session.folder.tuned)
+    return result
 
 
 def grid(session: Session, seeds: int = 2) -> list[TrialSpec]:
@@ -53,10 +78,10 @@ def main(work: str, runs: str, text: str) -> int:
             if kind == "grid":
                 session.run(grid(session, int(seeds or 2)), Phase.CHECK, lambda event: None)
                 return 0
-            tune(session, quiet=True)
+            tune_and_write(session)
             if work == "tune":
                 return 0
-            return check(session, "recipe.yaml", quiet=True, show=False).report.verdict.exit_status
+            return check_and_save(session).report.verdict.exit_status
 
     return guarded(action)
 

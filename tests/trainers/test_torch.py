@@ -12,9 +12,9 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
+from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trainers._tasks import run_trial
-from hptransfer.trainers._torch_runs import run_coordinates, run_noise_scale, run_sharpness
-from hptransfer.trials.messages import CoordinatesMessage, MeasurementMessage, TrialMessage, TrialResult
+from hptransfer.trials.messages import DiagnosticMessage, TrialMessage, TrialResult
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState, trial_from_dict
 from tests.support.identities import trained
@@ -109,9 +109,16 @@ def gpt_recipe() -> Recipe:
     return Recipe.model_validate_json(json.dumps(document))
 
 
+def measured(diagnostic: str, asked: TrialSpec, **options: Any) -> dict[str, Any]:
+    """A worker's answer to a diagnostic, through JSON as between processes."""
+    payload = DiagnosticMessage.of(diagnostic, asked, options=options).payload()
+    answer: dict[str, Any] = through_json(run_diagnostic(through_json(payload)))
+    return answer
+
+
 def test_coordinates_of_every_layer_and_step() -> None:
-    """The coordinate check's payload measures each layer at the recipe's steps."""
-    answer = through_json(run_coordinates(through_json(CoordinatesMessage.of(request()).payload())))
+    """The coordinate check measures each layer at the steps of its options."""
+    answer = measured("coordinate", request(), steps=[1, 3, 10])
 
     assert (answer["size"]["width"], answer["seed"]) == (16, 0)
     assert {(row["layer"], row["step"]) for row in answer["layers"]} == {
@@ -121,7 +128,7 @@ def test_coordinates_of_every_layer_and_step() -> None:
 
 
 def test_linearisation_of_every_block() -> None:
-    """Where the payload asks for it, and of blocks that add to the stream only."""
+    """Of blocks that add to the stream only."""
     deep = recipe(
         model={"kind": "gpt", "context": 8, "head_dim": 8, "embedding": None},
         parameterization={"name": "completep"},
@@ -129,19 +136,15 @@ def test_linearisation_of_every_block() -> None:
     )
     asked = TrialSpec(deep, ROOT, deep.size(16, 2), {}, 0)
 
-    answer = through_json(run_coordinates(through_json(CoordinatesMessage.of(asked, linearisation=True).payload())))
+    answer = measured("linearization", asked)
 
     assert set(answer["linearisation"]) == {"blocks.0", "blocks.1"}
     assert all(value > 0 for value in answer["linearisation"].values())
-    assert "linearisation" not in run_coordinates(CoordinatesMessage.of(asked).payload())
 
 
 def test_sharpness_of_a_trained_model() -> None:
     """A positive number, the same for the same request."""
-    first, second = (
-        through_json(run_sharpness(through_json(MeasurementMessage.of("sharpness", request()).payload())))
-        for _ in range(2)
-    )
+    first, second = (measured("sharpness", request()) for _ in range(2))
 
     assert first == second
     assert first["sharpness"] > 0
@@ -150,10 +153,7 @@ def test_sharpness_of_a_trained_model() -> None:
 
 def test_noise_scale_of_a_trained_model() -> None:
     """Three moments of eight pairs at the request's batch, the same for the same request."""
-    first, second = (
-        through_json(run_noise_scale(through_json(MeasurementMessage.of("noise_scale", request()).payload())))
-        for _ in range(2)
-    )
+    first, second = (measured("noise-scale", request()) for _ in range(2))
 
     assert first == second
     assert [len(moment["pairs"]) for moment in first["moments"]] == [8, 8, 8]
@@ -179,7 +179,7 @@ def slope(parameterization: str, kind: str, step: int) -> float:
     for index, width in enumerate(widths.tolist()):
         for seed in (0, 1):
             asked = TrialSpec(wanted, ROOT, wanted.size(width, 3), {"learning_rate": 2.0**-6}, seed)
-            layers = run_coordinates(CoordinatesMessage.of(asked, steps=[step]).payload())["layers"]
+            layers = measured("coordinate", asked, steps=[step])["layers"]
             changes[index] += np.mean([math.log2(row["change"]) for row in layers if row["kind"] == kind])
     return float(np.polyfit(np.log2(widths), changes / 2, 1)[0])
 

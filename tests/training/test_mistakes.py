@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hptransfer.diagnostics.diagnosis import Cause
+from hptransfer.diagnostics._diagnosis import Cause
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.data import Corpus
 from tests.support.mistakes import CORRECT, FORWARD, MISTAKES, checked, runs

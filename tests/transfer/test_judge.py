@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hptransfer.artifacts.json_data import to_document
 from hptransfer.errors import UsageError
-from hptransfer.report.json_documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge, judge_axis

@@ -9,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.transfer import AxisRecord
 from hptransfer.errors import UsageError
-from hptransfer.report.json_documents import to_document
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.transfer.prediction import (
     AxisFacts,
     Rung,
-    axis_facts_from_json,
     axis_facts_from_report,
     predict,
     prediction_document,
@@ -80,10 +80,10 @@ def test_the_penalty_of_a_drift_is_foreseen() -> None:
 def test_facts_read_back_from_json_predict_the_same() -> None:
     """What `check` writes is enough: the prediction from transfer.json is that from the report."""
     fresh = report(0.0)
-    document = json.loads(json.dumps(to_document(fresh)))
+    stored = AxisRecord.model_validate_json(json.dumps(to_document(fresh)))
     one, other = (
         predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
-        for facts in (axis_facts_from_report(fresh), axis_facts_from_json(document))
+        for facts in (axis_facts_from_report(fresh), stored.facts())
     )
 
     assert prediction_document(one) == prediction_document(other)

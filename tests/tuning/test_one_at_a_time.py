@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.trial import Trial
-from hptransfer.tuning.result import TuneResult
-from hptransfer.tuning.tune import tune
 from tests.support.landscape import recipe_text
-from tests.support.sessions import recipe_session
+from tests.support.sessions import recipe_session, tune_and_write
 
 TWO = "learning_rate: {low: 0.0009765625, high: 0.25}\n    readout_learning_rate: {low: 0.0625, high: 16}"
 
@@ -22,13 +21,11 @@ TWO = "learning_rate: {low: 0.0009765625, high: 0.25}\n    readout_learning_rate
 THREE = TWO + "\n    readout_init: {low: 0.0625, high: 16}"
 
 
-def tuned(
-    tmp_path: Path, landscape: dict[str, Any], trials: int = 19, space: str = TWO
-) -> tuple[TuneResult, list[Trial]]:
+def tuned(tmp_path: Path, landscape: dict[str, Any], trials: int = 19, space: str = TWO) -> tuple[Tuned, list[Trial]]:
     """The result and all search trials; a second call continues the first."""
     text = recipe_text(landscape, trials=trials, space=space).replace("  space:", "  order: one-at-a-time\n  space:")
     with recipe_session(tmp_path / "runs", text) as session:
-        return tune(session, quiet=True), session.store.trials(phase=Phase.SEARCH)
+        return tune_and_write(session), session.store.trials(phase=Phase.SEARCH)
 
 
 def test_lines_find_an_optimum_without_interaction(tmp_path: Path) -> None:

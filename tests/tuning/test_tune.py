@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -16,27 +15,25 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from rich.console import Console
 
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
 from hptransfer.trials.phase import Phase
-from hptransfer.tuning.result import TuneResult, tuned_document
-from hptransfer.tuning.tune import Search, print_tuned, tune
-from hptransfer.tuning.tuned_file import read_tuned
+from hptransfer.tuning.search import Search
 from tests.support.landscape import recipe_text
 from tests.support.processes import wait_until_dead
-from tests.support.sessions import in_database, recipe_session, start, trainings
+from tests.support.sessions import in_database, recipe_session, start, trainings, tune_and_write
 
 TWO_AXES = (
     "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"  # optimum 2^-6, 0.01
 )
 
 
-def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> TuneResult:
+def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options: Any) -> Tuned:
     """Tunes in tmp_path/runs; a second call continues there."""
     landscape = landscape | {"log": str(tmp_path / "log")}
     with recipe_session(tmp_path / "runs", recipe_text(landscape, **options), workers) as session:
-        return tune(session, quiet=True)
+        return tune_and_write(session)
 
 
 def kill_after_trainings(process: subprocess.Popen[str], tmp_path: Path, count: int, seconds: float) -> None:
@@ -63,7 +60,7 @@ def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:
 def test_further_seeds_train_the_values_around_the_optimum(tmp_path: Path) -> None:
     """Of three seeds two train the five values of check's grid nearest to the optimum 2^-6, and only those."""
     with recipe_session(tmp_path / "runs", recipe_text({"noise": 0.01}, trials=20)) as session:
-        tune(session, quiet=True)
+        tune_and_write(session)
         trials = session.store.trials(phase=Phase.SEARCH)
 
     central = {-7.0, -6.5, -6.0, -5.5, -5.0}
@@ -86,11 +83,12 @@ def test_tuned_yaml_holds_the_result(tmp_path: Path) -> None:
     result = tuned(tmp_path, {})
     path = tmp_path / "runs" / "landscape" / "tuned.yaml"
 
-    assert yaml.safe_load(path.read_text()) == json.loads(json.dumps(tuned_document(result)))
+    assert yaml.safe_load(path.read_text()) == json.loads(result.to_json())
     read = read_tuned(path, "landscape")
-    assert read["hyperparameters"]["learning_rate"] == result.recommended["learning_rate"]
-    assert read["hyperparameters"]["beta2"] == 0.95
-    assert list(read)[:3] == ["recipe", "recipe_hash", "size"]
+    assert read == result
+    assert read.hyperparameters["learning_rate"] == result.recommended["learning_rate"]
+    assert read.hyperparameters["beta2"] == 0.95
+    assert list(yaml.safe_load(path.read_text()))[:4] == ["format", "recipe", "recipe_hash", "identity"]
 
 
 def test_a_finished_search_run_again_trains_nothing(tmp_path: Path) -> None:
@@ -307,19 +305,6 @@ def test_the_start_of_a_search_is_the_same_after_an_interruption(tmp_path: Path)
     assert all(a.hyperparameters != b.hyperparameters for a, b in itertools.combinations(points[0], 2))
 
 
-def test_what_is_printed_tells_recommendation_and_best_apart(tmp_path: Path) -> None:
-    """The table has both, the interval, and the reason."""
-    result = tuned(tmp_path, {"noise": 0.01})
-    console = Console(width=120, record=True, file=io.StringIO())
-    print_tuned(result, console, Path("tuned.yaml"))
-    text = console.export_text()
-
-    assert f"{result.recommended['learning_rate']:.4g}" in text
-    assert "best observed" in text
-    assert "partly luck" in text
-    assert "12 trials, 0 diverged, 0 failed" in text
-
-
 @pytest.mark.parametrize("sampler", ["random", "cmaes", "grid"])
 def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str) -> None:
     """The study and tuned.yaml name the sampler, its arguments, the seeds and Optuna's version."""
@@ -331,74 +316,3 @@ def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str
     assert result.search["sampler"] == sampler
     assert optuna.load_study(study_name=name, storage=storage).user_attrs["search"] == result.search
     assert math.log2(result.recommended["learning_rate"]) == pytest.approx(-6, abs=1)
-
-
-def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
-    landscape = {"log": str(tmp_path / "log")}
-    with recipe_session(tmp_path / "runs", recipe_text(landscape, space=TWO_AXES, trials=5)) as session:
-        result = tune(session)
-
-    said = capsys.readouterr().err
-    assert "cannot fix a bowl" in said.splitlines()[0]
-    assert any("cannot fix a bowl" in warning for warning in result.warnings)
-
-
-def test_early_stopping_is_recorded_and_never_recommended(tmp_path: Path) -> None:
-    """Trials that are hopeless at a rung end there: PRUNED for Optuna with the reason, part of the total, no result."""
-    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  early_stopping: asha"
-    result = tuned(tmp_path, {"curve": True}, space=space, trials=14)
-    (tmp_path / "whole").mkdir()
-    whole = tuned(tmp_path / "whole", {"curve": True}, trials=14)
-    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
-    (name,) = optuna.get_all_study_names(storage)
-    stopped = [t for t in optuna.load_study(study_name=name, storage=storage).trials if t.state.name == "PRUNED"]
-
-    assert result.trials.stopped == len(stopped) > 0
-    assert result.trials.finished + result.trials.stopped == 14
-    assert all("nats at this rung" in trial.user_attrs["stopped"] for trial in stopped)
-    assert result.recommended["learning_rate"] == pytest.approx(whole.recommended["learning_rate"], rel=0.1)
-    assert result.flops < whole.flops
-    assert tuned(tmp_path, {"curve": True}, space=space, trials=14) == result
-
-
-def test_spared_seeds_are_recorded_and_change_no_optimum(tmp_path: Path) -> None:
-    """Values that are clearly worse get no further seed: part of the total, with the reason in study and result."""
-    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  seeds: 7"
-    landscape = {"noise": 0.01, "optimum": -6.2}
-    (tmp_path / "whole").mkdir()
-    whole = tuned(tmp_path / "whole", landscape, space=space, trials=42)
-    result = tuned(tmp_path, landscape, space=f"{space}\n  early_stopping: seeds", trials=42)
-    storage = f"sqlite:///{tmp_path / 'runs' / 'landscape' / 'study.db'}"
-    (name,) = optuna.get_all_study_names(storage)
-    asked = optuna.load_study(study_name=name, storage=storage).user_attrs["asked"]
-    document = yaml.safe_load((tmp_path / "runs" / "landscape" / "tuned.yaml").read_text())
-
-    assert result.trials.finished + result.trials.spared == len(asked) == 42
-    assert result.trials.spared == sum("spared" in entry for entry in asked) > 0
-    assert len(set(trainings(tmp_path))) == len(trainings(tmp_path)) == result.trials.finished + 2
-    assert {spared.seed for spared in result.spared} <= {4, 5, 6}
-    assert "above that at learning_rate" in document["spared"][0]["reason"]
-    assert abs(math.log2(result.recommended["learning_rate"] / whole.recommended["learning_rate"])) < 0.1
-    assert result.flops < whole.flops
-    assert result.warnings == ()
-    assert tuned(tmp_path, landscape, space=f"{space}\n  early_stopping: seeds", trials=42) == result
-
-
-@pytest.mark.slow
-def test_spared_seeds_are_those_of_the_uninterrupted_search(tmp_path: Path) -> None:
-    """Ended by SIGKILL after seeds were spared, the search goes on with the same trials and ends with its result."""
-    space = "learning_rate: {low: 0.0009765625, high: 0.25}\n  seeds: 7\n  early_stopping: seeds"
-    landscape = {"noise": 0.01, "optimum": -6.2}
-    (tmp_path / "quiet").mkdir()
-    undisturbed = tuned(tmp_path / "quiet", landscape, space=space, trials=42)
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    process = start(killed, landscape | {"seconds": 0.05}, space=space, trials=42)
-    kill_after_trainings(process, killed, undisturbed.trials.finished - 3, 0.02)
-    process.communicate()
-    before = len(trainings(killed))
-
-    assert before < undisturbed.trials.finished
-    assert tuned(killed, landscape, space=space, trials=42) == undisturbed
-    assert set(trainings(killed)) == set(trainings(tmp_path / "quiet"))

@@ -4,4 +4,4 @@ A file per topic; each defines `RULES`, and nothing else lists them. What only w
 own, belong to `hptransfer.linting.rules`.
 """
 
-__all__ = ["base", "training", "trials"]
+__all__ = ["base", "training"]

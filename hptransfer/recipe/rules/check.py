@@ -73,14 +73,22 @@ def _steps(draft: Draft) -> Iterator[Violation]:
         yield Violation(("check", "coordinate", "steps"), "`check.coordinate.steps` must increase strictly", received)
 
 
-def _linearisation(draft: Draft) -> Iterator[Violation]:
+def _diagnostics(draft: Draft) -> Iterator[Violation]:
+    names = draft.check.diagnostics if draft.check else ()
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Violation(("check", "diagnostics", index), "`check.diagnostics` must differ", name, "delete one")
+
+
+def _linearization(draft: Draft) -> Iterator[Violation]:
     """Laziness in depth is a slope over depths of blocks that add up."""
-    if draft.check is None or not draft.check.coordinate.linearisation:
+    names = draft.check.diagnostics if draft.check else ()
+    if "linearization" not in names:
         return
-    place = ("check", "coordinate", "linearisation")
+    place: KeyPath = ("check", "diagnostics", names.index("linearization"))
     if isinstance(draft.model, MlpModel):
         rule = "distance from linearisation is measured on residual blocks"
-        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: delete the line")
+        yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: leave it out")
     elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
         rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
         hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
@@ -98,5 +106,6 @@ RULES = (
         "recipe/grid-too-narrow", "`octaves >= spacing`: the grid has values on both sides of the tuned one", _octaves
     ),
     RecipeRule("recipe/coordinate-steps", "`check.coordinate.steps` increase strictly", _steps),
-    RecipeRule("recipe/linearisation", "distance from linearisation has residual blocks and 3 depths", _linearisation),
+    RecipeRule("recipe/diagnostics", "`check.diagnostics` differ", _diagnostics),
+    RecipeRule("recipe/linearization", "distance from linearisation has residual blocks and 3 depths", _linearization),
 )

@@ -8,8 +8,6 @@ from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: values around an optimum: a parabola and one more on each side
 FEWEST_ON_A_LINE = 5
-#: seeds after which an exact signed-rank test can call a value worse at the level 0.1: the smallest p is 2^-4
-FEWEST_PAIRS = 4
 
 
 def _one_at_a_time(draft: Draft) -> Iterator[Violation]:
@@ -34,21 +32,9 @@ def _seeds(draft: Draft) -> Iterator[Violation]:
         yield Violation(("tune", "trials"), rule, received, f"use {fewest} trials or fewer seeds", ("tune", "seeds"))
 
 
-def _early_stopping(draft: Draft) -> Iterator[Violation]:
-    tune = draft.tune
-    if tune is not None and tune.early_stopping == "seeds" and (tune.seeds or 1) <= FEWEST_PAIRS:
-        rule = f"`seeds > {FEWEST_PAIRS}` must hold for `early_stopping: seeds`: no fewer show that a value is worse"
-        received = f"seeds={tune.seeds}" if tune.seeds is not None else "`tune.seeds` is missing"
-        hint = f"add `seeds: {2 * FEWEST_PAIRS}`, or delete `early_stopping`"
-        yield Violation(("tune", "early_stopping"), rule, received, hint)
-
-
 RULES = (
     RecipeRule(
         "recipe/trials-per-line", "one at a time has 5 values for each hyperparameter, and one more", _one_at_a_time
     ),
     RecipeRule("recipe/trials-per-seed", "each of `tune.seeds` trains the five values around the optimum", _seeds),
-    RecipeRule(
-        "recipe/seeds-of-early-stopping", "`early_stopping: seeds` has more than 4 seeds to compare", _early_stopping
-    ),
 )

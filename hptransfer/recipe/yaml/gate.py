@@ -37,7 +37,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an entry stands in the file: (line, column) of its key and of its value, both counted from 1.
+    """Where an entry is in the file: (line, column) of its key and of its value, both counted from 1.
 
     Attributes:
         key: (line, column) of the key, both from 1; for items of a list that of the item.
@@ -161,7 +161,7 @@ class _Reader:
             raise _StopReading
 
     def _node(self, event: Event, path: KeyPath, depth: int, key: tuple[int, int] | None) -> Plain:
-        """The value that starts with `event`, whose key (if any) stands at `key`."""
+        """The value that starts with `event`, whose key (if any) is at `key`."""
         here = _at(event)
         self.positions[path] = Position(key or here, here)
         self._count(here)

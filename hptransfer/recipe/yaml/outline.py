@@ -1,4 +1,4 @@
-"""The recipe's keys as data: which section stands at a path, what its keys are and mean, where a key belongs."""
+"""The recipe's keys as data: which section is at a path, what its keys are and mean, where a key belongs."""
 
 from __future__ import annotations
 

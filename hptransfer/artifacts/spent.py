@@ -1,0 +1,33 @@
+"""What training cost, compared with the run it is for: a section of several artifacts."""
+
+from __future__ import annotations
+
+from hptransfer.artifacts.base import Record
+
+
+class Spent(Record):
+    """What finished trials cost, and the run they are for. Failed attempts and the coordinate check do not count."""
+
+    trials: int
+    """number of finished trials, divergences included"""
+    flops: float
+    """floating point operations of their training"""
+    seconds: float
+    """wall time of their training, summed over trials"""
+    target_flops: float | None
+    """floating point operations of the target's run; null: not known"""
+    fraction_of_target: float | None
+    """`flops / target_flops`"""
+
+    @property
+    def sentence(self) -> str:
+        """One line for a person."""
+        spent = f"spent {self.flops:.2g} FLOPs in {self.trials} trials"
+        if self.fraction_of_target is None:
+            return f"{spent}; what the target's run costs is not known"
+        return f"{spent}: {percent(self.fraction_of_target)} of the target run's {self.target_flops:.2g}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction as people read it: 0.31%, 12%, 340%."""
+    return f"{100 * fraction:.2g}%" if fraction < 0.995 else f"{100 * fraction:.0f}%"

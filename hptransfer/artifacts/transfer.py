@@ -1,0 +1,374 @@
+"""`transfer.json`: what a check found. `check` writes it; `scale`, `status` and the registered prediction read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel
+
+from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.prediction import AxisFacts, Rung
+from hptransfer.transfer.verdict import Speed, Verdict
+
+
+class _Record(BaseModel):
+    """A part of the file: unknown keys and numbers that are not finite are errors."""
+
+    model_config = Artifact.model_config
+
+
+class IntervalRecord(_Record):
+    """An estimate with its 95% interval."""
+
+    estimate: float | None
+    """null: only a bound is known"""
+    low: float | None
+    """null: open"""
+    high: float | None
+    """null: open"""
+    bounded: bool
+    """whether both ends are known"""
+
+
+class OptimumRecord(_Record):
+    """The best value of the hyperparameter at one size."""
+
+    log2_value: float
+    """log2 of the hyperparameter"""
+    low: float | None
+    """log2; null: open"""
+    high: float | None
+    """log2; null: open"""
+    standard_error: float | None
+    """octaves; null: open on a side"""
+    edge: Literal["low", "high"] | None
+    """the end of the sampled region on which the lowest mean lies"""
+    loss: IntervalRecord
+    """at the optimum, nats"""
+    best_point: tuple[float, float | None]
+    """(log2 value, mean loss in nats) of the lowest seed mean"""
+    noise: float | None
+    """standard deviation of one run, nats"""
+    noise_from: Literal["seeds", "scatter", "given"]
+    curvature: float | None
+    """half the second derivative, nats per octave squared; null: no curve"""
+    cliff_distance: float | None
+    """octaves from the optimum up to the smallest value that diverged or lost half of the best loss; null: none did"""
+    plateau: tuple[float | None, float | None]
+    """log2 ends between which the loss stays within the allowed regret of the best"""
+    n_points: int
+    """runs, diverged ones included"""
+    n_seeds: int
+    value: float | None
+    """the optimum in the hyperparameter's own unit"""
+
+
+class RunRecord(_Record):
+    """One finished run."""
+
+    x: float
+    """log2 of the hyperparameter"""
+    seed: int
+    loss: float | None
+    """nats; null: diverged"""
+    diverged: bool
+    flops: float
+    """of the run; 0: not known"""
+
+
+class SizeRecord(_Record):
+    """One size of a ladder."""
+
+    value: int
+    """of the axis: a width, a depth, examples per batch, or predicted positions"""
+    optimum: OptimumRecord
+    best_loss: float | None
+    """lowest seed mean, nats"""
+    transferred_loss: IntervalRecord
+    """at the transferred value, nats"""
+    regret: IntervalRecord
+    """nats"""
+    relative_regret: IntervalRecord
+    """fraction of the loss at the optimum"""
+    octave_off: IntervalRecord
+    """what the worse of half and twice the optimum costs, fraction of the loss"""
+    spiked: tuple[float, ...]
+    """log2 values whose runs scatter far more than the others"""
+    measured: bool
+    """whether runs exist at the transferred value itself"""
+    points: tuple[RunRecord, ...]
+
+
+class CriteriaRecord(_Record):
+    """What was asked."""
+
+    drift: float
+    """octaves per doubling"""
+    regret: float
+    """fraction of the loss"""
+
+
+class AxisRecord(_Record):
+    """The judgement along one axis of size for one hyperparameter."""
+
+    axis: str
+    """width, depth, batch_size, tokens, or "width x depth" for the corner"""
+    hyperparameter: str
+    """the name that octaves are counted of: 1/(1 - beta2) for beta2"""
+    transferred: float
+    """the value tuned at the proxy, own unit"""
+    reference: int
+    """the proxy's value on the axis"""
+    criteria: CriteriaRecord
+    sizes: tuple[SizeRecord, ...]
+    """increasing"""
+    drift: IntervalRecord
+    """octaves per doubling"""
+    regret: IntervalRecord
+    """at the largest size, fraction of the loss"""
+    rho: IntervalRecord | None
+    """regret over the loss gained from the proxy to the largest size; null: no gain was seen"""
+    wider_is_not_worse: bool | None
+    """null: not settled"""
+    sensitivity_growth: IntervalRecord | None
+    """growth of `octave_off` per doubling: 0.2 is 20%"""
+    verdict: Verdict
+    sentence: str
+    limits: tuple[str, ...]
+    """what the evidence cannot show"""
+    would_settle: str | None
+    """what would settle an INCONCLUSIVE"""
+    speed: Speed | None
+    """what `rho` says"""
+
+    def facts(self) -> AxisFacts:
+        """What a prediction needs of this axis."""
+        rungs = tuple(
+            Rung(
+                size=float(size.value),
+                optimum=size.optimum.log2_value,
+                spread=_or(size.optimum.standard_error, math.inf),
+                best=_or(size.optimum.loss.estimate, math.nan),
+                loss=size.transferred_loss.estimate,
+                curvature=_or(size.optimum.curvature, math.nan),
+            )
+            for size in self.sizes
+        )
+        drift = self.drift
+        low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
+        return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high))
+
+
+class HyperparameterRecord(_Record):
+    """One checked hyperparameter over all axes of size."""
+
+    hyperparameter: str
+    transferred: float
+    """own unit"""
+    verdict: Verdict
+    sentence: str
+
+
+class CheckedRecord(_Record):
+    """Sizes of each ladder, increasing; empty where none was checked."""
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    """examples per step"""
+    tokens: tuple[int, ...]
+    """predicted positions over the whole run"""
+
+
+class SnapshotRecord(_Record):
+    """One axis after a round of trials."""
+
+    axis: str
+    drift: IntervalRecord
+    """octaves per doubling"""
+    regret: IntervalRecord
+    """at the largest size, fraction of the loss"""
+    verdict: Verdict
+
+
+class RoundRecord(_Record):
+    """What a round of an adaptive check bought."""
+
+    trials: int
+    """finished so far"""
+    spent: int
+    """of them in this round"""
+    bought: tuple[str, ...]
+    """what the round was spent on"""
+    axes: tuple[SnapshotRecord, ...]
+    """per axis, after the round"""
+    verdict: Verdict
+
+
+class AdaptiveRecord(_Record):
+    """The way to the trials of one hyperparameter."""
+
+    ended: str
+    """why no more trials were spent"""
+    rounds: tuple[RoundRecord, ...]
+    """none where the grid was fixed"""
+    others: Mapping[str, AdaptiveRecord] = {}
+    """of the further hyperparameters, by name"""
+
+
+class CheckProvenance(_Record):
+    """Where the evidence comes from."""
+
+    hptransfer: str
+    """version"""
+    python: str
+    """version"""
+    torch: tuple[str, ...]
+    """versions that trained"""
+    data: str
+    """sha256 of the corpus"""
+    seeds: int
+    """per value, to begin with"""
+    trials: int
+    diverged: int
+    flops: float
+    """of all trials of the check"""
+    seconds: float
+    """of training, summed over trials"""
+
+
+class SpentRecord(_Record):
+    """What finished trials cost, search and check together."""
+
+    trials: int
+    flops: float
+    seconds: float
+    """of training, summed over trials"""
+    target_flops: float | None
+    """of the target's run; null: not known"""
+    fraction_of_target: float | None
+    """`flops / target_flops`"""
+
+
+class TransferFile(Artifact):
+    """The content of `transfer.json`."""
+
+    FORMAT: ClassVar[int] = 2
+    WRITER: ClassVar[str] = "hptransfer check"
+
+    recipe: str
+    """its name"""
+    recipe_hash: str
+    """sha256 of what evidence rests on in the recipe"""
+    identity: str
+    """sha256 of what all trials of the recipe share: model, data, training, rules; empty where it is not known"""
+    verdict: Verdict
+    sentence: str
+    hyperparameter: str
+    """the first that was checked"""
+    transferred: float
+    """its value tuned at the proxy, own unit"""
+    hyperparameters: tuple[HyperparameterRecord, ...]
+    criteria: CriteriaRecord
+    checked: CheckedRecord
+    axes: tuple[AxisRecord, ...]
+    diagnostics: Mapping[str, Any]
+    """what each diagnostic found, by its name; null where there was too little to judge"""
+    adaptive: AdaptiveRecord
+    provenance: CheckProvenance
+    spent: SpentRecord
+
+    @classmethod
+    def of(
+        cls,
+        report: TransferReport,
+        *,
+        recipe: str,
+        recipe_hash: str,
+        identity: str,
+        diagnostics: Mapping[str, object],
+        adaptive: Mapping[str, object],
+        provenance: Mapping[str, object],
+        spent: object,
+    ) -> Self:
+        """The content for a judgement.
+
+        Args:
+            report: over all checked hyperparameters and axes.
+            recipe: name of the recipe.
+            recipe_hash: sha256 (hex) of what evidence rests on in the recipe.
+            identity: sha256 (hex) of what all trials share; empty where it is not known.
+            diagnostics: JSON-able document of each diagnostic, by name.
+            adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
+            provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
+            spent: what finished trials cost, with the fields of `SpentRecord`.
+        """
+        first = report.axes[0]
+        content = {
+            "format": cls.FORMAT,
+            "recipe": recipe,
+            "recipe_hash": recipe_hash,
+            "identity": identity,
+            "verdict": report.verdict,
+            "sentence": report.sentence,
+            "hyperparameter": first.hyperparameter,
+            "transferred": first.transferred,
+            "hyperparameters": [
+                _overall(name, report.axes) for name in dict.fromkeys(axis.hyperparameter for axis in report.axes)
+            ],
+            "criteria": first.criteria,
+            "checked": {
+                "widths": _checked(report.axes, "width"),
+                "depths": _checked(report.axes, "depth"),
+                "batch_sizes": _checked(report.axes, "batch_size"),
+                "tokens": _checked(report.axes, "tokens"),
+            },
+            "axes": report.axes,
+            "diagnostics": diagnostics,
+            "adaptive": adaptive,
+            "provenance": provenance,
+            "spent": spent,
+        }
+        return cls.model_validate(to_document(content))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content as JSON-able data."""
+        return self.model_dump(mode="json")
+
+
+def read_transfer(path: Path) -> TransferFile | None:
+    """What `check` wrote; None where nothing was checked.
+
+    Args:
+        path: of `transfer.json` in a run folder.
+
+    Raises:
+        UsageError: the file cannot be read, or is not what `check` writes.
+    """
+    try:
+        return TransferFile.read(path, missing=FileNotFoundError)
+    except FileNotFoundError:
+        return None
+
+
+def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, object]:
+    """One hyperparameter over all axes of size."""
+    own = [axis for axis in axes if axis.hyperparameter == name]
+    verdict = Verdict.combine(axis.verdict for axis in own)
+    sentence = " ".join(axis.sentence for axis in own if axis.verdict is verdict)
+    return {"hyperparameter": name, "transferred": own[0].transferred, "verdict": verdict, "sentence": sentence}
+
+
+def _checked(axes: Sequence[AxisReport], name: str) -> list[int]:
+    return sorted({size.value for axis in axes if axis.axis == name for size in axis.sizes})
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value

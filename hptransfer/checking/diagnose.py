@@ -1,0 +1,126 @@
+"""Making diagnostics: what they ask for is measured by workers, kept in the run folder, and judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hptransfer.checking.design import CheckDesign
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Diagnostic, Facts, Stage
+from hptransfer.engine.measurement_cache import measure
+from hptransfer.engine.session import Session
+from hptransfer.errors import UsageError
+from hptransfer.recipe.rules.base import Draft, violations
+from hptransfer.recipe.schema import Recipe
+from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.slices import AXES
+from hptransfer.trials.messages import DiagnosticMessage
+
+
+def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagnostic[Any]]:
+    """The diagnostics of a check by name: those that every check makes, the recipe's, and those asked for.
+
+    Args:
+        recipe: whose `check.diagnostics` are made.
+        asked: names from the command line.
+
+    Raises:
+        UsageError: a name is not known, or its diagnostic cannot be made for this recipe.
+    """
+    wanted = tuple(dict.fromkeys((*recipe.check.diagnostics, *asked)))
+    entries = {name: DIAGNOSTICS.look_up(name) for name in wanted}
+    check = recipe.check.model_copy(update={"diagnostics": wanted})
+    asked_for = recipe.model_copy(update={"check": check}).model_dump(mode="json")
+    for _, broken in violations(Draft.of(asked_for)):
+        if broken.path[:2] == ("check", "diagnostics"):
+            raise UsageError(broken.rule, received=broken.received, hint=broken.hint)
+    others = {name: DIAGNOSTICS.look_up(name) for name in DIAGNOSTICS.names if name not in wanted}
+    return {name: entry for name, entry in others.items() if entry.always} | entries
+
+
+def facts_of(design: CheckDesign) -> Facts:
+    """What a check knows before its ladder.
+
+    Args:
+        design: of the first hyperparameter that is checked.
+    """
+    return Facts(
+        recipe=design.recipe,
+        root=design.root,
+        values=design.held | {design.hyperparameter: design.tuned[design.hyperparameter]},
+        hyperparameter=design.hyperparameter,
+        checked=design.recipe.check.checked,
+        proxy=design.proxy,
+        ladders={axis: design.sizes(axis) for axis in AXES},
+        sizes=design.all_sizes(),
+    )
+
+
+def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Session) -> Diagnosed:
+    """Measure what is not kept yet, and judge all of it.
+
+    Args:
+        name: of the diagnostic, as it was looked up.
+        diagnostic: entry of the registry that asks, judges and shows.
+        facts: what the check knows at this stage.
+        session: whose idle workers measure, and in whose folder measurements are kept.
+
+    Raises:
+        MachineError: a worker could not measure.
+    """
+    requests = diagnostic.requests(facts)
+    payloads = {}
+    for request in requests:
+        options = json.dumps(dict(request.options), sort_keys=True, allow_nan=False)
+        determined = f"{session.key(request.spec)}:{name}:{diagnostic.version}:{options}"
+        message = DiagnosticMessage.of(name, request.spec, session.identity.fingerprint, request.options)
+        payloads[hashlib.sha256(determined.encode()).hexdigest()] = message.payload()
+    if not payloads:
+        return Diagnosed.of(name, diagnostic.judge(facts, ()))
+    folder = session.folder.path / "measurements"
+    folder.mkdir(exist_ok=True)
+    cache = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.json"
+    measured = measure(payloads, session.pool, cache, diagnostic.rule)
+    return Diagnosed.of(name, diagnostic.judge(facts, [measured[key] for key in payloads]))
+
+
+def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: Facts) -> TransferReport:
+    """The report with what diagnostics say that its axes cannot show.
+
+    Args:
+        report: over all hyperparameters and axes.
+        diagnosed: made with the verdict.
+        facts: what the check knows at this stage.
+    """
+    return replace(
+        report,
+        axes=tuple(
+            replace(
+                axis,
+                limits=(
+                    *axis.limits,
+                    *(
+                        limit
+                        for each in diagnosed
+                        if each.report is not None
+                        for limit in DIAGNOSTICS.look_up(each.name).limits(each.report, axis, facts)
+                    ),
+                ),
+            )
+            for axis in report.axes
+        ),
+    )
+
+
+def of_stage(diagnostics: dict[str, Diagnostic[Any]], stage: Stage) -> dict[str, Diagnostic[Any]]:
+    """Those that are made at one stage of a check, in their order.
+
+    Args:
+        diagnostics: entries of the registry by name.
+        stage: when they are made.
+    """
+    return {name: each for name, each in diagnostics.items() if each.stage is stage}

@@ -1,0 +1,132 @@
+"""What a check finds, part by part; who takes notice of the parts; and what `transfer.json` keeps of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hptransfer import __version__
+from hptransfer.artifacts.spent import Spent
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.checking.adaptive import AdaptiveResult
+from hptransfer.checking.design import CheckDesign
+from hptransfer.diagnostics.base import Diagnosed
+from hptransfer.engine.events import OnEvent
+from hptransfer.engine.session import Session
+from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.prediction import Prediction
+from hptransfer.transfer.verdict import Verdict
+from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the recipe expects, and what was found.
+
+    Attributes:
+        expected: name of the verdict in the recipe's `expect`.
+        found: the verdict of the check.
+    """
+
+    expected: str
+    found: Verdict
+
+
+#: what a check finds, in the order in which it finds it
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Prediction | Spent | Expectation
+
+
+class LadderProgress(Protocol):
+    """Takes notice of the trials of one ladder."""
+
+    @property
+    def on_event(self) -> OnEvent:
+        """Is called with every event of a trial."""
+
+    def expect(self, specs: Sequence[TrialSpec]) -> None:
+        """More trials will come than were announced."""
+
+
+class CheckListener(Protocol):
+    """Takes notice of a check while it runs."""
+
+    def part(self, part: CheckPart) -> None:
+        """Something is known that will not change any more."""
+
+    def ladder(self, design: CheckDesign, specs: Sequence[TrialSpec]) -> AbstractContextManager[LadderProgress]:
+        """A ladder begins with these trials; what is returned hears of them, and is closed at the ladder's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        report: the judgement over all hyperparameters and axes.
+        parts: everything that was found, in the order in which a person reads it.
+        evidence: the content of `transfer.json`.
+    """
+
+    report: TransferReport
+    parts: tuple[CheckPart, ...]
+    evidence: TransferFile
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The evidence as JSON-able data."""
+        return self.evidence.document
+
+    def diagnosed(self, name: str) -> Any:
+        """The report of a diagnostic; None where it was not made or had too little to judge."""
+        return next((each.report for each in self.parts if isinstance(each, Diagnosed) and each.name == name), None)
+
+
+def evidence_of(
+    session: Session, report: TransferReport, parts: Sequence[CheckPart], designs: Sequence[CheckDesign]
+) -> TransferFile:
+    """The content of `transfer.json`.
+
+    Args:
+        session: in which the check ran.
+        report: over all hyperparameters and axes.
+        parts: everything that was found, what was spent among it.
+        designs: of the ladders, in the order of their results.
+    """
+    ladders = [part for part in parts if isinstance(part, AdaptiveResult)]
+    (spent,) = (part for part in parts if isinstance(part, Spent))
+    return TransferFile.of(
+        report,
+        recipe=session.loaded.recipe.name,
+        recipe_hash=session.loaded.hash,
+        identity=session.identity.digest,
+        diagnostics={part.name: part.document for part in parts if isinstance(part, Diagnosed)},
+        adaptive=_rounds(designs, ladders),
+        provenance=_provenance(session, ladders),
+        spent=spent,
+    )
+
+
+def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
+    """What the rounds of each hyperparameter bought; those of the first stand by themselves."""
+    first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
+    names = (design.hyperparameter for design in designs[1:])
+    return first | {"others": dict(zip(names, others, strict=True))}
+
+
+def _provenance(session: Session, ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
+    trials = {trial.key: trial for ladder in ladders for trial in ladder.trials}.values()
+    return {
+        "hptransfer": __version__,
+        "python": platform.python_version(),
+        "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
+        "data": session.identity.fingerprint,
+        "seeds": session.loaded.recipe.check.seeds,
+        "trials": len(trials),
+        "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),
+        "flops": sum(trial.flops for trial in trials),
+        "seconds": sum(trial.seconds for trial in trials),
+    }

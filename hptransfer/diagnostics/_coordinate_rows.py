@@ -1,0 +1,70 @@
+"""Layers of a coordinate check: as measured in one run, and as judged over sizes and seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hptransfer.statistics.slope import RowVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How much one layer changed in one run.
+
+    Attributes:
+        size: width or depth of the model.
+        seed: of init and data.
+        step: optimizer steps taken, at least 1.
+        layer: module name, with the layer's index where layers repeat ("blocks.3.up").
+        kind: what the layer is: "embedding", "hidden", "branch", "residual", "logits", "attention" (its logits).
+        change: RMS over probe batch and coordinates of h(step) - h(0); None or nan when not finite.
+        initial: RMS of h(0), by which changes are divided in depth; nan or 0 where it is not known.
+        random: of logits, RMS of what a readout of random weights, independent of training, would add to the change;
+            None where it is not known. It falls as width^-1/2 under muP.
+        summed: of attention logits, scale times head_dim; None for others.
+    """
+
+    size: int
+    seed: int
+    step: int
+    layer: str
+    kind: str
+    change: float | None
+    initial: float | None = None
+    random: float | None = None
+    summed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateRow:
+    """One layer at one step.
+
+    Attributes:
+        layer: name of the layer.
+        kind: what the layer is.
+        step: number of optimizer steps that were taken.
+        slope: d log2 change / d log2 size, mean over seeds; nan when a change was not positive and finite.
+        standard_error: of the slope, with Student's quantile for few residuals already in it (`slope.fit_slope`).
+        largest_pair: slope between the two largest sizes.
+        asymptotic: whether it agrees with the whole ladder's within 0.1.
+        judged: False where theory predicts no flat line: in depth before step 3, and see `_depth_position.Place`. Such
+            rows are shown, not judged.
+        verdict: HOLDS, FAILS or INCONCLUSIVE.
+        allowed: the slopes that theory gives, 0 to 0 but in depth: for layers whose place moves with it, and where the
+            activations at init still fall; the tolerance is added on both sides.
+        summed: of attention logits, power of size of scale times head_dim: 0 where they are divided by head_dim or
+            heads do not grow, 1/2 where they are divided by the square root of a head that grows; nan for others.
+    """
+
+    layer: str
+    kind: str
+    step: int
+    slope: float
+    standard_error: float
+    largest_pair: float
+    asymptotic: bool
+    judged: bool
+    verdict: RowVerdict
+    allowed: tuple[float, float] = (0.0, 0.0)
+    summed: float = math.nan

@@ -1,0 +1,86 @@
+"""tuned.yaml: what is written is read again, and what `tune` did not write is refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hptransfer.artifacts.tuned import read_tuned
+from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import MULTIPLIERS
+from tests.support.tuned_results import tuned_result
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The file as plain data."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def refused(path: Path) -> UsageError:
+    """How reading the file ends."""
+    with pytest.raises(UsageError) as refusal:
+        read_tuned(path, "tiny.yaml")
+    return refusal.value
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Open ends, unknown losses and unusual names included; multipliers of 1 are left out and filled in again."""
+    path = tmp_path / "tuned.yaml"
+    values = {"learning_rate": 0.03125, "hidden_init": 0.5, "readout_init": 1.0}
+    result = tuned_result(recipe="2026-11-28", hyperparameters=values, intervals={"learning_rate": (None, 0.05)})
+    result.write(path)
+
+    assert read_tuned(path, "tiny.yaml") == result
+    assert document(path)["hyperparameters"] == {"learning_rate": 0.03125, "hidden_init": 0.5}
+    assert set(result.hyperparameters) == {"learning_rate", *MULTIPLIERS}
+    assert path.read_text(encoding="utf-8").startswith("# Written by `hptransfer tune`")
+
+
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
+    """The hint is the command with the user's own name of the recipe."""
+    (finding,) = refused(tmp_path / "tuned.yaml").findings
+
+    assert finding.rule == "hyperparameters must be tuned first"
+    assert finding.hint == "run `hptransfer tune tiny.yaml`"
+
+
+def test_a_file_of_another_format_says_what_to_do(tmp_path: Path) -> None:
+    """0.1 wrote no number."""
+    path = tmp_path / "tuned.yaml"
+    tuned_result().write(path)
+    content = document(path)
+    del content["format"]
+    path.write_text(yaml.safe_dump(content))
+    (finding,) = refused(path).findings
+
+    assert finding.rule == "tuned.yaml must have format 1"
+    assert finding.received == f"{path}: no format number"
+    assert finding.hint == "run `hptransfer tune` again: finished trials are reused"
+
+
+@pytest.mark.parametrize(
+    ("changes", "received"),
+    [
+        ({"hyperparameters": {}}, "hyperparameters: "),
+        ({"hyperparameters": {"learning_rate": "fast"}}, "hyperparameters.learning_rate: "),
+        ({"hyperparameters": {"learning_rate": float("nan")}}, "hyperparameters.learning_rate: "),
+        ({"hyperparameters": {"learning_rate": True}}, "hyperparameters.learning_rate: "),
+        ({"hyperparameters": {"speed": 1.0}}, "hyperparameters: `speed` is not a known hyperparameter"),
+        ({"expected_loss": float("inf")}, "expected_loss: "),
+        ({"size": {"width": 16, "depth": 2}}, "size.batch_size: "),
+        ({"nonsense": 1}, "nonsense: "),
+    ],
+)
+def test_wrong_content_is_refused_by_its_field(tmp_path: Path, changes: dict[str, Any], received: str) -> None:
+    """The message names the file, the field and what is wrong with it."""
+    path = tmp_path / "tuned.yaml"
+    tuned_result().write(path)
+    path.write_text(yaml.safe_dump(document(path) | changes))
+    (finding,) = refused(path).findings
+
+    assert finding.rule == "tuned.yaml must be what `hptransfer tune` wrote"
+    assert (finding.received or "").startswith(f"{path}: {received}")
