@@ -146,15 +146,15 @@ def test_the_drifts_interval_grows_with_the_doublings_to_the_target() -> None:
 
 
 def test_the_penalty_is_curvature_times_squared_octaves() -> None:
-    """One octave off the optimum at 0.03 nats per squared octave; the ends follow from the optimum's interval."""
+    """Two octaves off the optimum at 0.03 nats per squared octave; the ends follow from the optimum's interval."""
     facts = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), Interval(0.0, 0.0, 0.0))
-    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-7)
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-6)
     off = (found.optimum.high - found.optimum.low) / 2
 
     assert found.penalty is not None
-    assert found.penalty.estimate == pytest.approx(0.03)
-    assert found.penalty.low == pytest.approx(0.03 * (1 - off) ** 2)
-    assert found.penalty.high == pytest.approx(0.03 * (1 + off) ** 2)
+    assert found.penalty.estimate == pytest.approx(0.12)
+    assert found.penalty.low == pytest.approx(0.03 * (2 - off) ** 2)
+    assert found.penalty.high == pytest.approx(0.03 * (2 + off) ** 2)
 
 
 def test_an_open_drift_leaves_the_optimum_open() -> None:
