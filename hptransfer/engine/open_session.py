@@ -69,13 +69,13 @@ def open_session(
         written, loaded = loaded, with_processes(loaded, launch)
         here = stack.enter_context(WorkerPool(entry, workers if storage is None else 1, limits.trial))
         identity = identity_of(loaded.recipe, root, fingerprint, here, folder.readings)
-        name_changed_rules(folder, loaded, identity, say)
+        named = name_changed_rules(folder, loaded, identity, say)
         proxy = loaded.recipe.proxy
         size = loaded.recipe.size(proxy.width, proxy.depth)
         study = None if storage is None else join(storage, loaded, fingerprint)
         experiment = Experiment(loaded.recipe.name, identity.experiment, dict(loaded.recipe.tune.space.items()), size)
         store = stack.enter_context(contextlib.closing(open_store(storage or folder.study, experiment)))
-        adopt_legacy_trials(store, loaded.recipe, root, identity, say)
+        adopt_legacy_trials(store, loaded.recipe, root, identity, say, named=named)
         remember(folder, written, identity)
         heard = [stack.enter_context(listen(folder.path, loaded.recipe.name)) for listen in listeners]
         for listener in heard:

@@ -149,7 +149,7 @@ def _counted(found: Sequence[Change]) -> str:
     return f"{count[True]} {keys} on which trials depend"
 
 
-def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> None:
+def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> bool:
     """Says which rules, or which version of the trainer, leave finished trials unused though nothing else changed.
 
     Args:
@@ -157,15 +157,20 @@ def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identi
         loaded: the recipe as it is now.
         identity: of its trials.
         say: told one sentence.
+
+    Returns:
+        Whether there was something to say.
     """
     before = read_snapshot(folder.recipe)
     if before is None or before.identity in (None, identity.digest) or before.recipe_hash != loaded.hash:
-        return
+        return False
     trainer = f"{identity.trainer.name} {identity.trainer.version}"
     found = [] if before.trainer == trainer else [f"trainer: {before.trainer} -> {trainer}"]
     found += _changed_rules(before.rules, identity.rules())
-    if found and (count := count_finished(folder.study)):
+    count = count_finished(folder.study) if found else 0
+    if count:
         say(f"{count} finished trials follow other rules and are not used: {'; '.join(found)}")
+    return count > 0
 
 
 def _changed_rules(
