@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
@@ -24,7 +25,7 @@ def to_document(value: object) -> Any:
     hyperparameter's own unit, so that nothing is lost with the infinities.
 
     Args:
-        value: a dataclass, mapping, sequence, array, enum, string, number, boolean or None.
+        value: a dataclass, pydantic model, mapping, sequence, array, enum, string, number, boolean or None.
 
     Raises:
         TypeError: data of another type.
@@ -36,6 +37,8 @@ def to_document(value: object) -> Any:
             document = _fields(value) | {"value": _number(value.value)}
         case AxisReport():
             document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
+        case BaseModel():
+            document = to_document(value.model_dump())
         case Enum():
             document = value.value
         case None | str() | bool() | int():
