@@ -165,6 +165,7 @@ def test_coordinate_check_reports_the_slope(tmp_path: Path, slope: float, verdic
     (report,) = checked(tmp_path, {"slope": slope}).diagnosed("coordinate")
 
     assert report.verdict is verdict
+    assert report.rows
     assert all(row.slope == pytest.approx(slope) for row in report.rows)
 
 
@@ -215,7 +216,9 @@ def test_a_diagnostic_that_cannot_be_made_is_refused_before_training(tmp_path: P
     assert not (tmp_path / "runs" / "ladder" / "measurements").exists()
 
 
-def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Named as `module:attribute`: measured by workers once, judged, printed, and part of transfer.json."""
     name = "tests.support.own_diagnostic:DIAGNOSTIC"
     text = recipe_text({}, check=f', diagnostics: ["{name}"]')

@@ -11,6 +11,7 @@ import pytest
 
 from hptransfer.recipe import schema
 from hptransfer.recipe.registered import DATA_SOURCES
+from hptransfer.recipe.sections import Section
 from hptransfer.trials.identity import VERSION
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import identity
@@ -99,7 +100,7 @@ def computed() -> dict[str, Any]:
 
 def defaults() -> dict[str, dict[str, Any]]:
     """Defaults of every section whose fields are left out of keys where they are at them."""
-    sections = [
+    sections: list[type[Section]] = [
         schema.MlpModel,
         schema.GptModel,
         schema.FactoryModel,
