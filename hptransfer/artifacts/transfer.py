@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.spent import Spent
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Rung
@@ -243,19 +244,6 @@ class CheckProvenance(_Record):
     """of training, summed over trials"""
 
 
-class SpentRecord(_Record):
-    """What finished trials cost, search and check together."""
-
-    trials: int
-    flops: float
-    seconds: float
-    """of training, summed over trials"""
-    target_flops: float | None
-    """of the target's run; null: not known"""
-    fraction_of_target: float | None
-    """`flops / target_flops`"""
-
-
 class TransferFile(Artifact):
     """The content of `transfer.json`."""
 
@@ -282,7 +270,7 @@ class TransferFile(Artifact):
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord
     provenance: CheckProvenance
-    spent: SpentRecord
+    spent: Spent
 
     @classmethod
     def of(
@@ -295,7 +283,7 @@ class TransferFile(Artifact):
         diagnostics: Mapping[str, object],
         adaptive: Mapping[str, object],
         provenance: Mapping[str, object],
-        spent: object,
+        spent: Spent,
     ) -> Self:
         """The content for a judgement.
 
@@ -307,7 +295,7 @@ class TransferFile(Artifact):
             diagnostics: JSON-able document of each diagnostic, by name.
             adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
             provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
-            spent: what finished trials cost, with the fields of `SpentRecord`.
+            spent: what finished trials cost, and its share of the target's run.
         """
         first = report.axes[0]
         content = {
@@ -333,7 +321,7 @@ class TransferFile(Artifact):
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,
-            "spent": spent,
+            "spent": spent.model_dump(),
         }
         return cls.model_validate(to_document(content))
 
