@@ -95,7 +95,7 @@ def table(setting: Setting, number: int) -> Table:
     about = optima[0] if setting.tuned else (min(optima) + max(optima)) / 2
     steps = round((2 if setting.spacing < 1 else 3) / setting.spacing)
     off = TUNED_WITHIN * rng.standard_normal() if setting.tuned else setting.spacing * rng.uniform(-0.5, 0.5)
-    xs = about + off + setting.spacing * np.arange(-steps, steps + 1)
+    xs = np.asarray(about + off + setting.spacing * np.arange(-steps, steps + 1), dtype=np.float64)
     trials = []
     for rung, shift in enumerate(shifts):
         for seed in range(setting.seeds):

@@ -1,6 +1,6 @@
 """How many trials a search needs: `tune`'s own search against Optuna's samplers used plainly.
 
-Usage: python benchmarks/efficiency.py [--seeds 50] [--first 0] [--cases 1,2,3,4,proxy] [--jobs 2] [--out FILE]
+Usage: python -m benchmarks.efficiency [--seeds 50] [--first 0] [--cases 1,2,3,4,proxy] [--jobs 2] [--out FILE]
 
 Every method searches the same landscapes (`landscapes.py`, one per seed, so methods are paired) and is judged after 8,
 16, 32 and 64 trials by the true loss of what it recommends, which it never sees. Optuna's samplers run one trial at a
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from landscapes import Bowl, Landscape, ProxyLine
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 
+from benchmarks.landscapes import Bowl, Landscape, ProxyLine
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.sizes import Size
@@ -121,7 +121,9 @@ def plain(landscape: Landscape, method: str, seed: int, budgets: Sequence[int]) 
     warnings.simplefilter("ignore")
     started = time.process_time()
     study = optuna.create_study(sampler=PEERS[method](seed))
-    distributions = {axis.name: FloatDistribution(axis.low, axis.high, log=True) for axis in landscape.space}
+    distributions: dict[str, BaseDistribution] = {
+        axis.name: FloatDistribution(axis.low, axis.high, log=True) for axis in landscape.space
+    }
     losses: list[float] = []
     values: list[Mapping[str, float]] = []
     for number in range(1, max(budgets) + 1):

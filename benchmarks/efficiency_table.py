@@ -1,6 +1,6 @@
 """The tables of docs/benchmarks.md from what `efficiency.py` wrote.
 
-Usage: python benchmarks/efficiency_table.py FILE [FILE ...]
+Usage: python -m benchmarks.efficiency_table FILE [FILE ...]
 
 First, per landscape: whether auto after 16 trials is at least where the best of the others is after 32, and what `tune`
 would have forecast for it. Then, per landscape and method, after so many trials: share of seeds whose recommendation
@@ -17,9 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 
-from efficiency import PEERS
-from landscapes import AXES
-
+from benchmarks.efficiency import PEERS
+from benchmarks.landscapes import AXES
 from hptransfer.search.power import expected_power
 from hptransfer.search.space import Space
 

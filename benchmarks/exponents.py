@@ -8,8 +8,8 @@ The tests hold the same measurements against a tolerance; this prints the number
 from __future__ import annotations
 
 from hptransfer.parameterization.tables import TABLES
-from tests.parameterization.test_depth_exponents import WITH_DEPTH, exponent
-from tests.parameterization.test_exponents import FLAT, STEPS, step_exponents
+from tests.support.depth_exponents import WITH_DEPTH, exponent
+from tests.support.width_exponents import FLAT, STEPS, step_exponents
 
 
 def main() -> None:

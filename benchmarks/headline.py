@@ -24,8 +24,9 @@ from typing import Any
 
 import yaml
 
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.scheduler import run_requests
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.session import Session
 from hptransfer.models.applied_plan import load_plan
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
@@ -194,7 +195,8 @@ def final_runs(session: Session, values: Any, size: Size, seeds: int) -> list[Tr
 
 def check_target(session: Session, values: Any, size: Size, path: Path) -> None:
     """The file that `scale` writes holds what the final runs train with; nothing was checked, so it is forced."""
-    scale(session.loaded, session.folder, session.loaded.recipe.name, force=True, size=size, output=path)
+    made = scale(session.loaded, session.folder, session.loaded.recipe.name, force=True, size=size)
+    path.write_text(made.text, encoding="utf-8")
     trained = group_rows(planned(TrialSpec(session.loaded.recipe, session.root, size, values, FIRST_SEED)).rows)
     written = load_plan(path).groups
     for mine, theirs in zip(trained, written, strict=True):

@@ -140,7 +140,9 @@ def plain_loop(recipe: Path, points: list[list[float]], folder: Path) -> None:
         evaluation_batches=training.evaluation_batches,
     )
     study = optuna.create_study(storage=f"sqlite:///{folder}/plain.db")
-    space = {"learning_rate": optuna.distributions.FloatDistribution(2**-12, 2**-2, log=True)}
+    space: dict[str, optuna.distributions.BaseDistribution] = {
+        "learning_rate": optuna.distributions.FloatDistribution(2**-12, 2**-2, log=True)
+    }
     for learning_rate, seed, _ in points:
         study.enqueue_trial({"learning_rate": learning_rate})
         trial = study.ask(space)

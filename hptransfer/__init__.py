@@ -76,17 +76,9 @@ _PUBLIC = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        globals()["__version__"] = _version()
-        return globals()["__version__"]
+        from hptransfer.provenance import tool_version
+
+        return tool_version()
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'hptransfer' has no attribute {name!r}")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
-
-    try:
-        return version("hptransfer")
-    except PackageNotFoundError:  # running from a source tree that was never installed
-        return "0+unknown"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
+
+
+def tool_version() -> str:
+    """The version of this package as it is installed; "0+unknown" in a source tree that was never installed."""
+    return _version("hptransfer")
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -18,7 +22,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
+
     try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:  # a source tree that is not installed
+        return version(name)
+    except PackageNotFoundError:
         return "0+unknown"

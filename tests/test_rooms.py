@@ -1,49 +1,44 @@
-"""Rooms offer modules in their `__init__`; nothing outside a room imports another of its modules."""
+"""A folder's `__init__` is its table of contents: nothing else of it is imported from outside.
+
+`python -m tests.support.source_tree` prints the `__all__` that each folder's users need today; `--write` writes it.
+"""
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
-from pathlib import Path
-
 import pytest
 
-import hptransfer
-
-PACKAGE = Path(hptransfer.__file__).parent
-ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+from tests.support.source_tree import defined_in, entrances, imports, modules, offered, packages, wanted_from
 
 
-def offers(room: str) -> list[str] | None:
-    """What the room's `__init__` lists, None where it lists nothing."""
-    listed: list[str] | None = getattr(import_module(f"hptransfer.{room}"), "__all__", None)
-    return listed
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_enters_other_rooms_by_what_they_offer(name: str) -> None:
+    """An import from outside a folder names a module or folder that its `__all__` lists."""
+    refused = [
+        f"line {each.line}: {each.imported}"
+        for each in imports(name)
+        for package, inner in entrances(each)
+        if inner not in offered(package)
+    ]
+
+    assert refused == []
 
 
-def imported_from(room: str) -> set[tuple[str, str]]:
-    """(module of the room, file) of every import from outside the room."""
-    found = set()
-    for file in PACKAGE.rglob("*.py"):
-        inside = file.relative_to(PACKAGE).parts[0] == room
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and not inside and node.module:
-                parts = [*node.module.split("."), *(alias.name for alias in node.names)]
-                if parts[:2] == ["hptransfer", room]:
-                    found.add((parts[2], str(file.relative_to(PACKAGE))))
-    return found
+@pytest.mark.parametrize("package", packages())
+def test_what_a_room_offers_exists(package: str) -> None:
+    """A name in `__all__` that is no module of the folder is defined by its `__init__`."""
+    known = {name.removeprefix(f"{package}.") for name in modules()} | defined_in(package)
+
+    assert [name for name in offered(package) if name not in known] == []
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if offers(room) is not None])
-def test_what_is_imported_from_a_room_is_offered(room: str) -> None:
-    """A module that the room keeps for itself can change without anybody else noticing."""
-    offered = offers(room) or []
+@pytest.mark.parametrize("package", packages())
+def test_a_room_offers_no_module_that_nobody_takes(package: str) -> None:
+    """The table of contents is as short as can be; what users import (docs) is named in `FOR_USERS`."""
+    known = modules()
+    idle = [name for name in offered(package) if f"{package}.{name}" in known and name not in wanted_from(package)]
 
-    assert {(module, file) for module, file in imported_from(room) if module not in offered} == set()
+    assert [name for name in idle if f"{package}.{name}" not in FOR_USERS] == []
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if offers(room) is not None])
-def test_what_is_offered_exists(room: str) -> None:
-    """Every name of the list is a module of the room, or an attribute of its `__init__`."""
-    for name in offers(room) or []:
-        module = import_module(f"hptransfer.{room}")
-        assert hasattr(module, name) or import_module(f"hptransfer.{room}.{name}")
+#: modules that only users of the package import
+FOR_USERS: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
@@ -19,12 +20,12 @@ from hptransfer.transfer.verdict import speed_of
 def to_document(value: object) -> Any:
     """Turn a result, or any part of one, into JSON-able data.
 
-    Dataclasses become mappings in field order, enums their values, tuples lists; a number that is not finite becomes
-    null. An `Interval` also says whether both its ends are known, and an `Optimum` gives its value in the
-    hyperparameter's own unit, so that nothing is lost with the infinities.
+    Dataclasses and records become mappings in field order, enums their values, tuples lists; a number that is not
+    finite becomes null. An `Interval` also says whether both its ends are known, and an `Optimum` gives its value in
+    the hyperparameter's own unit, so that nothing is lost with the infinities.
 
     Args:
-        value: a dataclass, mapping, sequence, array, enum, string, number, boolean or None.
+        value: a dataclass, record, mapping, sequence, array, enum, string, number, boolean or None.
 
     Raises:
         TypeError: data of another type.
@@ -48,6 +49,8 @@ def to_document(value: object) -> Any:
             document = {str(key): to_document(item) for key, item in value.items()}
         case Sequence():
             document = [to_document(item) for item in value]
+        case BaseModel():
+            document = {name: to_document(item) for name, item in value}
         case _ if is_dataclass(value):
             document = _fields(value)
         case _:

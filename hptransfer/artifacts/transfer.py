@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel
-
-from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.spent import Spent
 from hptransfer.statistics.interval import Interval
@@ -18,13 +17,7 @@ from hptransfer.transfer.prediction import AxisFacts, Rung
 from hptransfer.transfer.verdict import Speed, Verdict
 
 
-class _Record(BaseModel):
-    """A part of the file: unknown keys and numbers that are not finite are errors."""
-
-    model_config = Artifact.model_config
-
-
-class IntervalRecord(_Record):
+class IntervalRecord(Record):
     """An estimate with its 95% interval."""
 
     estimate: float | None
@@ -37,7 +30,7 @@ class IntervalRecord(_Record):
     """whether both ends are known"""
 
 
-class OptimumRecord(_Record):
+class OptimumRecord(Record):
     """The best value of the hyperparameter at one size."""
 
     log2_value: float
@@ -70,7 +63,7 @@ class OptimumRecord(_Record):
     """the optimum in the hyperparameter's own unit"""
 
 
-class RunRecord(_Record):
+class RunRecord(Record):
     """One finished run."""
 
     x: float
@@ -83,7 +76,7 @@ class RunRecord(_Record):
     """of the run; 0: not known"""
 
 
-class SizeRecord(_Record):
+class SizeRecord(Record):
     """One size of a ladder."""
 
     value: int
@@ -106,7 +99,7 @@ class SizeRecord(_Record):
     points: tuple[RunRecord, ...]
 
 
-class CriteriaRecord(_Record):
+class CriteriaRecord(Record):
     """What was asked."""
 
     drift: float
@@ -115,7 +108,7 @@ class CriteriaRecord(_Record):
     """fraction of the loss"""
 
 
-class AxisRecord(_Record):
+class AxisRecord(Record):
     """The judgement along one axis of size for one hyperparameter."""
 
     axis: str
@@ -166,7 +159,7 @@ class AxisRecord(_Record):
         return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high))
 
 
-class HyperparameterRecord(_Record):
+class HyperparameterRecord(Record):
     """One checked hyperparameter over all axes of size."""
 
     hyperparameter: str
@@ -176,7 +169,7 @@ class HyperparameterRecord(_Record):
     sentence: str
 
 
-class CheckedRecord(_Record):
+class CheckedRecord(Record):
     """Sizes of each ladder, increasing; empty where none was checked."""
 
     widths: tuple[int, ...]
@@ -187,7 +180,7 @@ class CheckedRecord(_Record):
     """predicted positions over the whole run"""
 
 
-class SnapshotRecord(_Record):
+class SnapshotRecord(Record):
     """One axis after a round of trials."""
 
     axis: str
@@ -198,7 +191,7 @@ class SnapshotRecord(_Record):
     verdict: Verdict
 
 
-class RoundRecord(_Record):
+class RoundRecord(Record):
     """What a round of an adaptive check bought."""
 
     trials: int
@@ -212,7 +205,7 @@ class RoundRecord(_Record):
     verdict: Verdict
 
 
-class AdaptiveRecord(_Record):
+class AdaptiveRecord(Record):
     """The way to the trials of one hyperparameter."""
 
     ended: str
@@ -223,7 +216,7 @@ class AdaptiveRecord(_Record):
     """of the further hyperparameters, by name"""
 
 
-class CheckProvenance(_Record):
+class CheckProvenance(Record):
     """Where the evidence comes from."""
 
     hptransfer: str
@@ -295,7 +288,7 @@ class TransferFile(Artifact):
             diagnostics: JSON-able document of each diagnostic, by name.
             adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
             provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
-            spent: what finished trials cost, and its share of the target's run.
+            spent: what finished trials cost, search and check together.
         """
         first = report.axes[0]
         content = {
@@ -321,9 +314,10 @@ class TransferFile(Artifact):
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,
-            "spent": spent.model_dump(),
+            "spent": spent.model_dump(mode="json"),
         }
-        return cls.model_validate(to_document(content))
+        # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
+        return cls.model_validate_json(json.dumps(to_document(content)))
 
     @property
     def document(self) -> dict[str, Any]:

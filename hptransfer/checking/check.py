@@ -10,7 +10,7 @@ from typing import TypeVar
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
-from hptransfer.checking.diagnose import chosen_diagnostics, diagnose, facts_of, of_stage, with_limits
+from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
 from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import spent_on
@@ -44,13 +44,12 @@ def check(
     designs = [CheckDesign(recipe, session.root, tuned, each) for each in recipe.check.checked]
     parts = _Parts([], listener)
     facts = facts_of(designs[0])
-    for kind, each in of_stage(chosen, Stage.BEFORE_LADDER).items():
-        parts.add(diagnose(kind, each, facts, session))
-
+    for found in diagnose_all(of_stage(chosen, Stage.BEFORE_LADDER), facts, session):
+        parts.add(found)
     ladders = [parts.add(_run_ladder(session, design, listener)) for design in designs]
     facts = replace(facts, trials=ladders[0].trials, searched=session.store.trials(facts.proxy))
     reports = [design.judge(ladder.trials) for design, ladder in zip(designs, ladders, strict=True)]
-    judged = [diagnose(kind, each, facts, session) for kind, each in of_stage(chosen, Stage.WITH_VERDICT).items()]
+    judged = list(diagnose_all(of_stage(chosen, Stage.WITH_VERDICT), facts, session))
     report = parts.add(with_limits(combine_reports(reports), judged, facts))
     for found in judged:
         parts.add(found)
@@ -58,8 +57,8 @@ def check(
     if forecast is not None:
         parts.add(forecast)
 
-    for kind, each in of_stage(chosen, Stage.AFTER_VERDICT).items():
-        parts.add(diagnose(kind, each, facts, session))
+    for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
+        parts.add(found)
     parts.add(spent_on(session.store.trials(), session.costs.of_target()))
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
+from hptransfer.trainers.base import TRAINERS
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.slices import AXES
 from hptransfer.trials.messages import DiagnosticMessage
@@ -60,7 +61,7 @@ def facts_of(design: CheckDesign) -> Facts:
     )
 
 
-def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Session) -> Diagnosed:
+def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Session) -> Diagnosed | None:
     """Measure what is not kept yet, and judge all of it.
 
     Args:
@@ -69,10 +70,23 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
         facts: what the check knows at this stage.
         session: whose idle workers measure, and in whose folder measurements are kept.
 
+    Returns:
+        What was found; None where every check makes it and the recipe's trainer cannot be measured.
+
     Raises:
+        UsageError: the recipe's trainer cannot be measured, and the diagnostic was asked for.
         MachineError: a worker could not measure.
     """
     requests = diagnostic.requests(facts)
+    trainer = facts.recipe.training.trainer
+    if requests and not TRAINERS.look_up(trainer).capabilities.diagnostics:
+        if diagnostic.always:
+            return None
+        raise UsageError(
+            f"`{name}` must be able to measure the model while it trains",
+            received=f"training.trainer: {trainer}, which says that it cannot be measured",
+            hint="leave the diagnostic out, or use `trainer: torch`",
+        )
     payloads = {}
     for request in requests:
         options = json.dumps(dict(request.options), sort_keys=True, allow_nan=False)
@@ -86,6 +100,20 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     cache = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.json"
     measured = measure(payloads, session.pool, cache, diagnostic.rule)
     return Diagnosed.of(name, diagnostic.judge(facts, [measured[key] for key in payloads]))
+
+
+def diagnose_all(diagnostics: Mapping[str, Diagnostic[Any]], facts: Facts, session: Session) -> Iterator[Diagnosed]:
+    """What several diagnostics find, one after the other; see `diagnose`.
+
+    Args:
+        diagnostics: entries of the registry by name.
+        facts: what the check knows at this stage.
+        session: whose idle workers measure.
+    """
+    for name, diagnostic in diagnostics.items():
+        found = diagnose(name, diagnostic, facts, session)
+        if found is not None:
+            yield found
 
 
 def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: Facts) -> TransferReport:

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hptransfer import __version__
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
@@ -16,6 +15,7 @@ from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.events import OnEvent
 from hptransfer.engine.session import Session
+from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import Prediction
 from hptransfer.transfer.verdict import Verdict
@@ -120,7 +120,7 @@ def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -
 def _provenance(session: Session, ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
     trials = {trial.key: trial for ladder in ladders for trial in ladder.trials}.values()
     return {
-        "hptransfer": __version__,
+        "hptransfer": tool_version(),
         "python": platform.python_version(),
         "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
         "data": session.identity.fingerprint,

@@ -6,4 +6,4 @@ moved         spellings of earlier versions
 boundary      errors become text on stderr and an exit status
 """
 
-__all__ = ["app", "boundary", "options", "registration"]
+__all__ = ["app", "boundary", "options"]

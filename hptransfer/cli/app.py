@@ -47,9 +47,9 @@ _study = typer.Typer(help="Studies that many machines share.", no_args_is_help=T
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from hptransfer import __version__
+        from hptransfer.provenance import tool_version
 
-        typer.echo(f"hptransfer {__version__}")
+        typer.echo(f"hptransfer {tool_version()}")
         raise typer.Exit
 
 
@@ -66,7 +66,7 @@ def function_of(name: str) -> Callable[..., int]:
     """The function that declares a command.
 
     Args:
-        name: one of `COMMANDS`.
+        name: of the command, one of `COMMANDS`.
     """
     function: Callable[..., int] = getattr(import_module(f"hptransfer.commands.{name}"), f"{name}_command")
     return function

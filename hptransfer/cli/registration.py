@@ -23,7 +23,7 @@ def as_command(name: str, function: Callable[..., int]) -> Callable[..., None]:
     field becomes an option by the `typer.Option` in its annotation.
 
     Args:
-        name: of the command.
+        name: the word with which the command is called.
         function: the command; a first parameter of type `TrainingOptions` makes it one that trains.
     """
     signature = inspect.signature(function, eval_str=True)

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptransfer import __version__
 from hptransfer.errors import UsageError
+from hptransfer.provenance import tool_version
 
 #: seconds before the time limit at which a task stops and queues itself again
 NOTICE = 60
@@ -100,7 +100,7 @@ def array_script(job: ArrayJob) -> str:
         *(f"--{option}" for option in job.options),
     ]
     return _SCRIPT.format(
-        version=__version__,
+        version=tool_version(),
         name=job.name,
         tasks=job.tasks,
         address=job.address,

@@ -13,10 +13,10 @@ from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from hptransfer import __version__
 from hptransfer.cluster.postgres import Address, ServerAwayError, connect, fault, find_address, server_faults
 from hptransfer.cluster.queue import SCHEMA
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.provenance import tool_version
 from hptransfer.recipe.load import LoadedRecipe
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def terms_of(loaded: LoadedRecipe, fingerprint: str) -> StudyTerms:
         loaded: the recipe with its hash.
         fingerprint: of its data, sha256 (hex).
     """
-    return StudyTerms(__version__, loaded.hash, fingerprint, metadata.version("optuna"), metadata.version("torch"))
+    return StudyTerms(tool_version(), loaded.hash, fingerprint, metadata.version("optuna"), metadata.version("torch"))
 
 
 @dataclass(frozen=True, slots=True)

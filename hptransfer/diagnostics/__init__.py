@@ -3,3 +3,5 @@
 `base.py` says what a diagnostic is; the other modules without a leading underscore are the built-in ones, by name. A
 user's own is named `module:attribute` in `check.diagnostics`, or comes from an entry point of `hptransfer.diagnostics`.
 """
+
+__all__ = ["base"]

@@ -19,7 +19,13 @@ _TRAINER = ("torch", 1)
 
 
 def adopt_legacy_trials(
-    store: TrialStore, recipe: Recipe, root: Path, identity: Identity, say: Callable[[str], None]
+    store: TrialStore,
+    recipe: Recipe,
+    root: Path,
+    identity: Identity,
+    say: Callable[[str], None],
+    *,
+    named: bool = False,
 ) -> None:
     """Makes finished trials of version 0.1 visible under this version's keys, once; says how many, or why not.
 
@@ -29,6 +35,7 @@ def adopt_legacy_trials(
         root: the recipe's folder.
         identity: of this version's trials.
         say: told one sentence; nothing where 0.1 left no trials, or they were adopted before.
+        named: whether it was said before why finished trials are not used.
     """
     before = legacy_experiment(recipe, identity.fingerprint)
     waiting = 0 if before is None else store.count_unadopted(before)
@@ -36,7 +43,7 @@ def adopt_legacy_trials(
         return
     reason = _reason(recipe, identity)
     if reason is not None:
-        if not store.trials():
+        if not (named or store.trials()):
             say(f"{waiting} finished trials of version 0.1 are not used: {reason}")
         return
 

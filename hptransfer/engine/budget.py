@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import UsageError
 from hptransfer.execution.limits import UNLIMITED, TaskLimits
+from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.quantities import memory, seconds
-from hptransfer.recipe.schema import Budget
+from hptransfer.recipe.schema import Budget, Recipe
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial
 
@@ -106,3 +108,16 @@ class Meter:
                 share = f"{spent:.3g} of {limits.flops:.3g} FLOPs"
                 return f"{share}, and the next trial ({wanted.label}) needs {self._flops[wanted]:.3g}"
         return None
+
+
+def meter_of(limits: Limits, recipe: Recipe, root: Path, pool: TaskPool, cache: Path | None) -> Meter:
+    """A meter that asks workers for FLOPs.
+
+    Args:
+        limits: of the command.
+        recipe: gives the model.
+        root: the recipe's folder.
+        pool: of idle workers.
+        cache: a JSON file of earlier counts; None remembers nothing.
+    """
+    return Meter(limits, Costs(recipe, root, pool, cache))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from hptransfer.sizes import Size
@@ -54,7 +52,3 @@ class Listener(Protocol):
             name: of the step: "tune" or "check".
             document: the result as JSON-able data.
         """
-
-
-#: (run folder, recipe's name) -> a listener for as long as the session is open
-OpenListener = Callable[[Path, str], AbstractContextManager[Listener]]

@@ -135,7 +135,7 @@ class TrainingOptions:
         storage: address of a database whose workers train; None to train here.
         log: names of trackers that trials and results are logged to; None for no tracker.
         as_json: print the result as JSON.
-        quiet: print no progress.
+        quiet: print no progress to stderr, only the result.
     """
 
     recipe: RecipeArgument

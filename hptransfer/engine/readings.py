@@ -16,7 +16,7 @@ from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.code import code_digests
-from hptransfer.trials.identity import READING, ModelReading
+from hptransfer.trials.identity import READING, ParameterReading
 from hptransfer.trials.messages import ENTRY, ReadingsMessage
 
 #: whose versions may change what is read of a model
@@ -40,10 +40,10 @@ class Readings:
     ) -> None:
         self._recipe, self._root, self._pool = recipe, root, pool
         self._cache = MeasurementCache(path, writable=writable)
-        self._read: dict[tuple[int, int], ModelReading] = {}
+        self._read: dict[tuple[int, int], ParameterReading] = {}
         self._prefix: str | None = None
 
-    def at(self, width: int, depth: int) -> ModelReading:
+    def at(self, width: int, depth: int) -> ParameterReading:
         """What was read at a size.
 
         Args:
@@ -58,7 +58,7 @@ class Readings:
             self._fetch((width, depth))
         return self._read[width, depth]
 
-    def layers(self) -> ModelReading:
+    def layers(self) -> ParameterReading:
         """What was read at twice the base's depth; at the base's where the model has no layers that repeat.
 
         Raises:

@@ -38,12 +38,11 @@ def remember(folder: RunFolder, loaded: LoadedRecipe, identity: Identity) -> Non
 
 def reconcile_recipe(
     loaded: LoadedRecipe,
-    fingerprint: str,
+    fingerprint: str | None,
     folder: RunFolder,
-    finished: Callable[[], int],
     on_change: OnChange | None,
     say: Callable[[str], None],
-) -> LoadedRecipe:
+) -> tuple[LoadedRecipe, str]:
     """Compare the recipe with the one the folder remembers, and decide which of them holds.
 
     Differences that leave finished trials usable are said and accepted. Others are refused unless told which way: the
@@ -58,23 +57,24 @@ def reconcile_recipe(
         say: told of accepted differences.
 
     Returns:
-        The recipe to go on with, which the caller remembers.
+        The recipe to go on with, which the caller remembers, and the fingerprint of its data.
 
     Raises:
         UsageError: finished trials would not be used any more and nobody said that this is meant.
     """
+    fingerprint = fingerprint or _fingerprint(loaded)
     try:
         before = load_snapshot(folder.recipe)
     except UsageError as unreadable:
         say(f"what changed since {folder.path} was worked on is not known: {unreadable.findings[0].received}")
         before = None
     if before is None:
-        return loaded
+        return loaded, fingerprint
     found = _differences(before, loaded, fingerprint)
     if on_change == "keep" and found:
-        return _kept(before, loaded, fingerprint, found)
+        return _kept(before, loaded, fingerprint, found), before.fingerprint
     anew = any(change.effect is Effect.ANEW for change in found)
-    if on_change is None and anew and (count := finished()):
+    if on_change is None and anew and (count := count_finished(folder.study)):
         raise UsageError(
             "a recipe may change freely in what its finished trials do not depend on; in the rest only when told to",
             received=f"{_counted(found)} since {folder.path} was worked on, which holds {count} finished trials",
@@ -85,7 +85,11 @@ def reconcile_recipe(
     for change in found:
         if change.effect is not Effect.NONE:
             say(f"the recipe changed: {change}")
-    return loaded
+    return loaded, fingerprint
+
+
+def _fingerprint(loaded: LoadedRecipe) -> str:
+    return read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
 
 
 def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str) -> list[Change]:
@@ -117,7 +121,7 @@ def _code_text(digest: str | None) -> str | None:
 def _kept(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str, found: Sequence[Change]) -> LoadedRecipe:
     """The recipe as it was; the data it names must still be what they were."""
     if before.recipe.data != loaded.recipe.data:
-        fingerprint = read_text(before.recipe.data, loaded.path.parent.absolute()).fingerprint
+        fingerprint = _fingerprint(replace(loaded, recipe=before.recipe))
     if fingerprint != before.fingerprint:
         raise UsageError(
             "`--on-change keep` needs the data as they were",
@@ -145,7 +149,7 @@ def _counted(found: Sequence[Change]) -> str:
     return f"{count[True]} {keys} on which trials depend"
 
 
-def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> None:
+def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identity, say: Callable[[str], None]) -> bool:
     """Says which rules, or which version of the trainer, leave finished trials unused though nothing else changed.
 
     Args:
@@ -153,15 +157,20 @@ def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identi
         loaded: the recipe as it is now.
         identity: of its trials.
         say: told one sentence.
+
+    Returns:
+        Whether there was something to say.
     """
     before = read_snapshot(folder.recipe)
     if before is None or before.identity in (None, identity.digest) or before.recipe_hash != loaded.hash:
-        return
+        return False
     trainer = f"{identity.trainer.name} {identity.trainer.version}"
     found = [] if before.trainer == trainer else [f"trainer: {before.trainer} -> {trainer}"]
     found += _changed_rules(before.rules, identity.rules())
-    if found and (count := count_finished(folder.study)):
+    count = count_finished(folder.study) if found else 0
+    if count:
         say(f"{count} finished trials follow other rules and are not used: {'; '.join(found)}")
+    return count > 0
 
 
 def _changed_rules(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from hptransfer.artifacts.transfer import read_transfer
+from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.engine.run_lookup import Located
+from hptransfer.errors import UsageError
 from hptransfer.recipe.load import recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import Owner, read_owner
@@ -176,7 +176,7 @@ def read_status(found: Located, first_trials: FirstTrials) -> Status:
 
 
 def _steps(
-    found: Located, finished: Iterable[SeenTrial], tuned: dict[str, Any] | None, first_trials: FirstTrials
+    found: Located, finished: Iterable[SeenTrial], tuned: Tuned | None, first_trials: FirstTrials
 ) -> tuple[Step, ...]:
     recipe, points = found.recipe, {point_of(trial.trial) for trial in finished if trial.trial is not None}
     phases = Counter(trial.phase for trial in finished)
@@ -187,30 +187,27 @@ def _steps(
     ]
     if tuned is None:
         return (*steps, Step(Phase.CHECK, 0, None))
-    first = first_trials(recipe, Path(), tuned["hyperparameters"])
+    first = first_trials(recipe, Path(), tuned.hyperparameters)
     done = sum(request.point in points for request in first)
     return (*steps, Step(Phase.CHECK, done, len(first)))
 
 
-def _tuned(found: Located) -> dict[str, Any] | None:
+def _tuned(found: Located) -> Tuned | None:
     try:
-        tuned = yaml.safe_load(found.folder.tuned.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        tuned = read_tuned(found.folder.tuned, found.reference)
+    except UsageError:  # not tuned yet, or by another version
         return None
-    usable = isinstance(tuned, dict) and tuned.get("recipe_hash") == recipe_hash(found.recipe)
-    return tuned if usable else None
+    return tuned if tuned.recipe_hash == recipe_hash(found.recipe) else None
 
 
-def _results(found: Located, tuned: dict[str, Any] | None) -> Results:
+def _results(found: Located, tuned: Tuned | None) -> Results:
     verdict = None
-    try:
-        transfer = json.loads(found.folder.transfer.read_text(encoding="utf-8"))
-        if transfer["recipe_hash"] == recipe_hash(found.recipe):
-            verdict = str(transfer["verdict"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not checked yet
+    with contextlib.suppress(UsageError):  # another version's
+        transfer = read_transfer(found.folder.transfer)
+        if transfer is not None and transfer.recipe_hash == recipe_hash(found.recipe):
+            verdict = str(transfer.verdict)
     target = str(found.folder.target) if found.folder.target.exists() else None
-    return Results(None if tuned is None else dict(tuned["recommended"]), verdict, target)
+    return Results(None if tuned is None else tuned.recommended, verdict, target)
 
 
 def _sizes(seen: Sequence[SeenTrial]) -> dict[str, SizeStatus]:

@@ -2,3 +2,5 @@
 
 `EXPORTERS` is the registry, `export_target` calls one of them.
 """
+
+__all__ = ["base"]

@@ -7,6 +7,7 @@ applied_plan   a plan's initialisation and parameter groups for a module
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 cost           floating point operations of a training run
+readings       what a worker reads of a model for a coordinator without torch
 """
 
-__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "cost", "shape_reading"]
+__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "cost", "readings", "shape_reading"]

@@ -11,7 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
-from hptransfer.models.shape_reading import ModelReading, read_model, read_recipe_model
+from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
@@ -97,7 +97,7 @@ def plan_reading(
     parameterization: ParameterizationSpec,
     base: Size,
     size: Size,
-    reading: ModelReading,
+    reading: ModelParameters,
     hyperparameters: Mapping[str, float],
     *,
     optimizer: str,
@@ -193,7 +193,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
     )
 
 
-def _readout_notes(reading: ModelReading, output: float) -> Sequence[str]:
+def _readout_notes(reading: ModelParameters, output: float) -> Sequence[str]:
     if not reading.multiplied:
         return ()
     names = ", ".join(sorted(reading.multiplied))
@@ -209,7 +209,7 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelReading:
+def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelParameters:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):

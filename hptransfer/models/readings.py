@@ -11,7 +11,7 @@ from hptransfer.models.cost import training_flops
 from hptransfer.models.shape_reading import read_recipe_model
 from hptransfer.recipe.schema import Model
 from hptransfer.sizes import Size
-from hptransfer.trials.identity import READING, ModelReading
+from hptransfer.trials.identity import READING, ParameterReading
 
 
 def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, i
         sizes: width and depth of each model to read.
 
     Returns:
-        Per size {"reading": a `ModelReading` as JSON-able data}, or {"faults": findings as mappings of rule, received
+        Per size {"reading": a `ParameterReading` as plain data}, or {"faults": findings as mappings of rule, received
         and hint} where the model cannot be built or read there.
     """
     return [_read(model, base, size) for size in sizes]
@@ -35,7 +35,7 @@ def _read(model: Model, base: tuple[int, int], size: tuple[int, int]) -> dict[st
         reading = read_recipe_model(model, Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
     except UsageError as error:
         return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
-    return {"reading": READING.dump_python(ModelReading(reading.parameters, reading.multiplied), mode="json")}
+    return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}
 
 
 def count_flops(model: Model, sizes: Sequence[Size]) -> list[float]:

@@ -12,8 +12,8 @@ from mup.infshape import InfShape, zip_infshape
 
 from hptransfer.errors import UsageError
 from hptransfer.models.fans import ONE, Fans, base_dim, fans_of
-from hptransfer.models.role_presets import GivenRole
 from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.role_presets import GivenRole
 from hptransfer.parameterization.roles import Init, Parameter, Role
 
 if TYPE_CHECKING:

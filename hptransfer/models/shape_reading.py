@@ -21,8 +21,8 @@ from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import RoleInference, undecided
-from hptransfer.models.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
@@ -32,7 +32,7 @@ Builder = Callable[[int, int], nn.Module]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReading:
+class ModelParameters:
     """What was read of a model.
 
     Attributes:
@@ -49,7 +49,7 @@ class ModelReading:
     head_dims: tuple[int, int] | None = None
 
 
-def read_recipe_model(model: Model, base: Size, size: Size) -> ModelReading:
+def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
     """Read a recipe's model at a size, without allocating any parameter.
 
     Args:
@@ -90,7 +90,7 @@ def read_model(
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
-) -> ModelReading:
+) -> ModelParameters:
     """The parameters of any module at a size, without allocating any.
 
     Args:
@@ -141,7 +141,7 @@ def read_model(
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return ModelReading(parameters, multiplied, known.notes)
+    return ModelParameters(parameters, multiplied, known.notes)
 
 
 def _preset(name: str | None) -> Preset:

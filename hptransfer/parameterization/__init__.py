@@ -8,7 +8,20 @@ Pure standard library. It is given names, shapes and roles, and returns a `Plan`
     plan     `plan(...) -> Plan`, on plan_parameter, batch_and_duration, role_multipliers and notes
     planned  a plan as a value
     groups   rows of a plan under one pattern of names, and as Markdown
+    applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
+    role_multipliers  which parameters each tuned constant concerns
     document the reference page of all tables, docs/parameterizations.md
 """
 
-__all__ = ["gauge", "groups", "options", "plan", "planned", "roles", "rules", "tables"]
+__all__ = [
+    "applied_rules",
+    "gauge",
+    "groups",
+    "options",
+    "plan",
+    "role_multipliers",
+    "role_presets",
+    "roles",
+    "rules",
+    "tables",
+]

@@ -42,7 +42,7 @@ class Chosen:
 
     @classmethod
     def of(
-        cls, parameterization: ParameterizationSpec, optimizer: str, given: Options, tables: Tables = TABLES
+        cls, parameterization: ParameterizationSpec, optimizer: str, given: Options, tables: Tables | None = None
     ) -> Chosen:
         """Look up the tables and fill in what they decide.
 
@@ -50,13 +50,14 @@ class Chosen:
             parameterization: name and alpha; a recipe's `parameterization` section will do.
             optimizer: a name in `FAMILIES`.
             given: the choices that the user made.
-            tables: where to look; another version's may be given.
+            tables: another version's; None takes this one's.
 
         Raises:
             UsageError: no source covers this combination.
         """
         find_table(parameterization, optimizer)  # says what is known where this version does not know it
-        table = tables.get((parameterization.name, FAMILIES[optimizer]))
+        known = TABLES if tables is None else tables
+        table = known.get((parameterization.name, FAMILIES[optimizer]))
         if table is None:
             raise UsageError("the tables must cover the recipe", received=f"{parameterization.name}, {optimizer}")
         alpha = 0.0
@@ -64,7 +65,7 @@ class Chosen:
             alpha = table.alpha.default if parameterization.alpha is None else parameterization.alpha
         if table.family != "orthogonal":
             return cls(table, None, alpha, given.filled(table.defaults))
-        beside = tables[table.name, "sign" if given.beside_muon == "lion" else "adam"]
+        beside = known[table.name, "sign" if given.beside_muon == "lion" else "adam"]
         return cls(table, beside, alpha, given.filled(table.defaults.filled(beside.defaults)))
 
     def rules_of(self, parameter: Parameter, *, in_forward: bool = False) -> RuleText:

@@ -1,1 +1,15 @@
 """The recipe: what a user writes, typed, with every fault located (`file:line:column`)."""
+
+__all__ = [
+    "changes",
+    "defaults",
+    "faults",
+    "library",
+    "load",
+    "quantities",
+    "registered",
+    "rules",
+    "schema",
+    "sections",
+    "suggestion",
+]

@@ -44,9 +44,9 @@ class Change:
 
     Attributes:
         key: dotted path, for example "tune.trials".
-        old: value before, None where the key was missing.
-        new: value now, likewise.
-        effect: on finished trials.
+        old: value in the earlier recipe; None where it lacks the key.
+        new: value in the later recipe; None where it lacks the key.
+        effect: what becomes of trials that finished under the earlier recipe.
     """
 
     key: str
@@ -72,7 +72,12 @@ def without_removed_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(old: Recipe, new: Recipe) -> tuple[Change, ...]:
-    """Every key whose value differs, in the recipe's order; defaults count as written."""
+    """Every key whose value differs, in the recipe's order; defaults count as written.
+
+    Args:
+        old: the earlier recipe.
+        new: the later recipe, whose order of keys counts.
+    """
     before, after = _leaves(old.model_dump(mode="json")), _leaves(new.model_dump(mode="json"))
     keys = [*after, *(key for key in before if key not in after)]
     searched = {str(name) for name in old.tune.space if name in new.tune.space}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
+from hptransfer.parameterization.roles import Role
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.changes import REMOVED
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
-from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain
+from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain, Position
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ _TYPES = {
 
 
 def shown(value: Plain) -> str:
-    """A value as a message shows it: short, on one line, text in quotes."""
+    """A value as a message shows it: short, on one line, text in quotes.
+
+    Args:
+        value: a part of the recipe as plain data.
+    """
     if isinstance(value, dict):
         return f"a mapping with {len(value)} keys" if value else "an empty mapping"
     if isinstance(value, list):
@@ -64,10 +69,17 @@ def shown(value: Plain) -> str:
     return f"{text} (text)" if isinstance(value, str) else text
 
 
-def locate(document: Document, file: str, path: KeyPath, *, key: bool = False) -> Place:
-    """The position of the entry at `path`, or of the nearest section around it."""
+def locate(positions: Mapping[KeyPath, Position], file: str, path: KeyPath, *, key: bool = False) -> Place:
+    """The position of an entry, or of the nearest section around it where the recipe leaves the entry out.
+
+    Args:
+        positions: path of every entry -> its position.
+        file: path of the recipe, for messages.
+        path: keys and list indices that lead to the entry.
+        key: the position of the entry's key instead of its value's.
+    """
     for end in range(len(path), -1, -1):
-        position = document.positions.get(path[:end])
+        position = positions.get(path[:end])
         if position is not None:
             # what is missing inside a section is reported at the section's key
             line, column = position.key if key or end < len(path) else position.value
@@ -76,7 +88,13 @@ def locate(document: Document, file: str, path: KeyPath, *, key: bool = False) -
 
 
 def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: str) -> list[tuple[KeyPath, Finding]]:
-    """Findings for pydantic's errors, with the path of each; what lies in parts the gate refused is left out."""
+    """Findings for pydantic's errors, with the path of each; what lies in parts the gate refused is left out.
+
+    Args:
+        errors: as `ValidationError.errors()` gives them.
+        document: the recipe that was validated.
+        file: its path, for messages.
+    """
     found = []
     for error in errors:
         path, at_key = _path(error)
@@ -86,7 +104,7 @@ def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: st
         rule, hint, code = explain(error, path, document.data)
         missing = code == "recipe/missing-key"
         received = None if missing or at_key else shown(entry(document.data, path))
-        place = locate(document, file, path, key=at_key)
+        place = locate(document.positions, file, path, key=at_key)
         found.append((path, Finding(rule, received, hint, place, code)))
     return found
 
@@ -214,6 +232,12 @@ def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 
 def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    if path[:2] == ("model", "roles"):
+        roles = ", ".join(role for role in Role if role is not Role.TIED_EMBEDDING)
+        rule = f"`{dotted(path)}` must be one of {roles}; then, where needed, the axis summed over and the init"
+        return rule, "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`", "recipe/unknown-value"
+    if path == ("model", "config"):
+        return "`model.config` must hold only small letters, digits, `_` and `-`", "for example `llama`", "recipe/range"
     rule = f"`{dotted(path)}` must start with a letter or digit and hold only letters, digits, `.`, `_` and `-`"
     value = entry(data, path)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") if isinstance(value, str) else ""

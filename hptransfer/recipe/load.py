@@ -26,9 +26,9 @@ class LoadedRecipe:
     """A recipe and where it came from.
 
     Attributes:
-        recipe: validated.
+        recipe: the validated recipe, with its defaults filled in.
         path: its file, as it was referred to; `data.files` are relative to `path.parent`.
-        text: the file's content.
+        text: the whole text of the file.
         hash: sha256 (hex) of what evidence rests on (`recipe_hash`); comments and the target do not change it.
         positions: path of every entry -> its position in `text`.
     """
@@ -46,11 +46,7 @@ class LoadedRecipe:
             path: keys and list indices that lead to the entry, for example ("sizes", "widths", 0).
             value: the place of the entry's value instead of its key's.
         """
-        for end in range(len(path), -1, -1):
-            position = self.positions.get(path[:end])
-            if position is not None:
-                return Place(str(self.path), *(position.value if value and end == len(path) else position.key))
-        return Place(str(self.path))
+        return locate(self.positions, str(self.path), path, key=not value)
 
 
 class RecipeUnavailableError(RecipeError):
@@ -83,6 +79,9 @@ def recipe_hash(recipe: Recipe) -> str:
 
     Left out is what changes neither a trial nor a judgement: target, budget, processes, expectation and texts. So
     evidence once gathered serves any number of targets.
+
+    Args:
+        recipe: a valid recipe, with its defaults filled in.
     """
     content = recipe.model_dump(
         mode="json",
@@ -94,7 +93,10 @@ def recipe_hash(recipe: Recipe) -> str:
 
 
 def find_recipe(reference: str | Path) -> Path:
-    """The file a reference means.
+    """The file that a reference means.
+
+    Args:
+        reference: a path, or the name of a shipped recipe; a file of that name goes first.
 
     Raises:
         RecipeUnavailableError: there is none, or it is not a regular file.
@@ -154,7 +156,7 @@ def _content_findings(document: Document, file: str) -> list[Finding]:
     if () in document.unreadable:
         return []
     if not isinstance(document.data, dict):
-        place = locate(document, file, ())
+        place = locate(document.positions, file, ())
         return [
             Finding("a recipe must be a mapping (`key: value` lines)", "something else", None, place, "recipe/type")
         ]
@@ -168,7 +170,7 @@ def _content_findings(document: Document, file: str) -> list[Finding]:
     found = [finding for _, finding in located]
     for rule, broken in violations(Draft.of(document.data, faulty, unknown)):
         path = broken.path if broken.path in document.positions else broken.elsewhere or broken.path
-        place = locate(document, file, path)
+        place = locate(document.positions, file, path)
         found.append(Finding(broken.rule, broken.received, broken.hint, place, rule.code))
     return found
 

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
 from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered
@@ -21,8 +22,10 @@ from hptransfer.sizes import Size
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
+    PresetName: TypeAlias = str
 else:
     ParameterizationName = Literal[PARAMETERIZATIONS]
+    PresetName = Literal[tuple(FAMILIES)]
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -62,14 +65,7 @@ class GptModel(Section):
 
 
 #: `role[, fan-in AXIS][, normal|ones|zeros]`
-RoleText = Annotated[
-    str,
-    Field(
-        pattern=r"^(embedding|hidden weight|hidden vector|outer vector|readout|readout bias|router)"
-        r"(, fan-in [0-9])?(, (normal|ones|zeros))?$"
-    ),
-]
-PresetName = Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "gpt2", "nanogpt", "gpt_neox", "vit", "bert"]
+RoleText = Annotated[str, Field(pattern=ROLE_FORM)]
 
 
 class _OwnModel(Section):
@@ -415,7 +411,14 @@ class Recipe(Section):
         return self.sizes.proxy or self.sizes.base
 
     def size(self, width: int, depth: int, *, batch_size: int | None = None, tokens: int | None = None) -> Size:
-        """A size with the recipe's batch and duration where none is given."""
+        """A size with the recipe's batch and duration where none is given.
+
+        Args:
+            width: of the model, as its kind counts it.
+            depth: number of repeated layers.
+            batch_size: examples per step; None for the recipe's.
+            tokens: predicted positions over the whole run; None for the recipe's steps at the recipe's batch.
+        """
         batch = batch_size or self.training.batch_size
         return Size(
             width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
@@ -452,5 +455,9 @@ class Recipe(Section):
         )
 
     def steps(self, size: Size) -> int:
-        """Optimizer steps of a run of this size (at least 1)."""
+        """Optimizer steps of a run of a size, at least 1.
+
+        Args:
+            size: its examples per step and its tokens count.
+        """
         return max(1, round(size.tokens / (size.batch_size * self.predictions_per_example)))

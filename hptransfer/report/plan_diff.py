@@ -29,7 +29,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QuantityChange:
     """One quantity of a group of parameters in two plans; `ratio` is after / before, None where that has no meaning."""
 
     quantity: str
@@ -44,23 +44,23 @@ class Difference:
 
     Attributes:
         name: of the parameter, with * for the indices of layers that repeat.
-        count: number of parameters.
-        role: as `Role` says it.
+        count: how many parameters have this name.
+        role: value of their `Role`, for example "hidden weight".
         changes: what differs; empty where nothing does.
     """
 
     name: str
     count: int
     role: str
-    changes: tuple[Change, ...]
+    changes: tuple[QuantityChange, ...]
 
 
 def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
     """Compare two plans row by row; equal rows of layers that repeat become one difference.
 
     Args:
-        before: of some model.
-        after: of the same model at the same size.
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
 
     Returns:
         In the model's order, unchanged parameters included.
@@ -71,17 +71,17 @@ def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
     names = [[row.parameter.name for row in plan.rows] for plan in (before, after)]
     if names[0] != names[1]:
         raise UsageError("only plans of the same parameters can be compared", received=f"{before.size}, {after.size}")
-    counts: dict[tuple[str, str, tuple[Change, ...]], int] = {}
+    counts: dict[tuple[str, str, tuple[QuantityChange, ...]], int] = {}
     for old, new in zip(before.rows, after.rows, strict=True):
         key = (name_template(old.parameter.name), old.parameter.role.value, _changes(old, new))
         counts[key] = counts.get(key, 0) + 1
     return tuple(Difference(name, count, role, changes) for (name, role, changes), count in counts.items())
 
 
-def _changes(old: PlannedParameter, new: PlannedParameter) -> tuple[Change, ...]:
+def _changes(old: PlannedParameter, new: PlannedParameter) -> tuple[QuantityChange, ...]:
     pairs = [(quantity, getattr(old, quantity), getattr(new, quantity)) for quantity in _QUANTITIES]
     return tuple(
-        Change(quantity, before, after, None if not before or after is None else after / before)
+        QuantityChange(quantity, before, after, None if not before or after is None else after / before)
         for quantity, before, after in pairs
         if not _equal(before, after)
     )
@@ -94,7 +94,12 @@ def _equal(before: float | None, after: float | None) -> bool:
 
 
 def diff_document(before: Plan, after: Plan) -> dict[str, object]:
-    """The comparison as plain data, changed parameters only."""
+    """The comparison as plain data, changed parameters only.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     differences = diff_plans(before, after)
     return {
         "before": before.parameterization,
@@ -121,12 +126,22 @@ def diff_document(before: Plan, after: Plan) -> dict[str, object]:
 
 
 def new_notes(before: Plan, after: Plan) -> list[str]:
-    """What the second plan says and the first does not."""
+    """Notes that the second plan has and the first has not.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     return [note for note in after.notes if note not in before.notes]
 
 
 def diff_markdown(before: Plan, after: Plan) -> str:
-    """The comparison as a Markdown table."""
+    """The comparison as a Markdown table.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+    """
     headings, rows, unchanged = _cells(before, after)
     lines = [f"`{before.parameterization}` -> `{after.parameterization}`, {before.optimizer}, gauge {before.gauge}", ""]
     lines += [_line(headings), _line(["---"] * len(headings)), *map(_line, rows), "", unchanged]
@@ -138,7 +153,13 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def print_diff(before: Plan, after: Plan, console: Console) -> None:
-    """Print the comparison: changed parameters, how many are unchanged, new notes."""
+    """Prints the comparison: changed parameters, how many are unchanged, new notes.
+
+    Args:
+        before: a plan of some model.
+        after: another plan of the same model at the same size.
+        console: where to print; its width decides how cells are folded.
+    """
     headings, rows, unchanged = _cells(before, after)
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for index, heading in enumerate(headings):
@@ -172,7 +193,7 @@ def _cells(before: Plan, after: Plan) -> tuple[list[str], list[list[str]], str]:
     return headings, rows, f"{rest} {noun} not change"
 
 
-def _text(change: Change | None) -> str:
+def _text(change: QuantityChange | None) -> str:
     if change is None:
         return ""
     ratio = "" if change.ratio is None else f" (x{change.ratio:.4g})"

@@ -18,7 +18,12 @@ _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "w
 
 
 def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
-    """The plan as plain data; `full` keeps one row per parameter where layers repeat."""
+    """The plan as plain data.
+
+    Args:
+        plan: any plan.
+        full: one row per parameter, where layers repeat too.
+    """
     return {
         "parameterization": plan.parameterization,
         "gauge": plan.gauge,
@@ -32,13 +37,24 @@ def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
 
 
 def plan_as_markdown(plan: Plan, *, full: bool = False) -> str:
-    """The plan for a document or a pull request: heading, table, sources, notes."""
+    """The plan for a document or a pull request: heading, table, sources, notes.
+
+    Args:
+        plan: any plan.
+        full: one row per parameter, where layers repeat too.
+    """
     heading = _heading(plan).plain.replace("\n", "  \n")
     return f"{heading}\n\n{plan_markdown(group_rows(plan.rows, collapse=not full), plan.notes)}"
 
 
 def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
-    """Print the plan as a table, its sources and its notes."""
+    """Prints the plan as a table, its sources and its notes.
+
+    Args:
+        plan: any plan.
+        console: where to print; its width decides how cells are folded.
+        full: one row per parameter, where layers repeat too.
+    """
     groups = group_rows(plan.rows, collapse=not full)
     sources = _numbered(source for group in groups for source in _shown_sources(group))
     console.print(

@@ -6,8 +6,9 @@ import contextlib
 import sys
 from functools import partial
 
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.session import Session
 from hptransfer.errors import printable
 from hptransfer.report.tracking import Tracking
 

@@ -1,35 +1,22 @@
-"""The target's configuration, from what `tune` found and what `check` concluded."""
+"""The target's configuration, from what `tune` found and what `check` concluded, or a refusal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
 
-from hptransfer.artifacts.spent import Spent
-from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile, read_transfer
 from hptransfer.artifacts.tuned import Tuned, read_tuned
+from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
-from hptransfer.hyperparameters import identifying
-from hptransfer.models.api import plan_recipe
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
-from hptransfer.parameterization.plan import Plan
-from hptransfer.provenance import versions
-from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.extrapolation import extrapolation
-from hptransfer.scaling.registered_prediction import registered_prediction
+from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.verdict import Verdict
-
-#: packages whose versions can change a run
-_PACKAGES = ("torch", "numpy", "mup", "optuna")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,6 @@ def scale(
     force: bool,
     size: Size | None = None,
     formats: Sequence[str] = (),
-    identity: str = "",
 ) -> ScaleResult:
     """The configuration of one size, or a refusal.
 
@@ -66,8 +52,6 @@ def scale(
         force: go on although the evidence does not support it; the target then says so.
         size: width, depth, examples per step and tokens of the run; None for the recipe's target.
         formats: names of further exporters, as `--format` takes them.
-        identity: sha256 (hex) of the rules, code and data that hold now; evidence of another is refused. Empty where it
-            is not known.
 
     Raises:
         UsageError: nothing was tuned; the size is smaller than the base or cannot be built; a format is not known or
@@ -80,13 +64,15 @@ def scale(
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
+    carried = [tuned.identity, checked.identity if checked else None]
+    identity = identity_of_recipe(loaded, folder) if any(carried) else ""
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
-    target = _target(loaded, size, tuned, checked, objections, identity)
+    target = build_target(loaded, size, tuned, checked, objections, identity)
     text = export_target("hptransfer", target)["target.yaml"]
     exports = {
-        wanted: export_target(wanted, _in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
+        wanted: export_target(wanted, in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
     }
     return ScaleResult(target, text, exports)
 
@@ -133,126 +119,3 @@ def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str
     if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = "tune closer to the target's size or change the parameterization"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
-
-
-def _target(
-    loaded: LoadedRecipe,
-    size: Size,
-    tuned: Tuned,
-    checked: TransferFile | None,
-    objections: Sequence[str],
-    identity: str,
-) -> TargetFile:
-    recipe = loaded.recipe
-    plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    found = {} if checked is None else checked.document
-    reached = found.get("checked") or {}
-    trained = {
-        "widths": [recipe.proxy.width, *reached.get("widths", ())],
-        "depths": [recipe.proxy.depth, *reached.get("depths", ())],
-        "batch_sizes": [plan.base.batch_size, *reached.get("batch_sizes", ())],
-        "tokens": [plan.base.tokens, *reached.get("tokens", ())],
-    }
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    return TargetFile(
-        format=TargetFile.FORMAT,
-        recipe=recipe.name,
-        verdict=VerdictRecord(
-            verdict=found.get("verdict"),
-            sentence=found.get("sentence", "transfer was never checked"),
-            forced=bool(objections),
-            objections=tuple(objections),
-            axes=tuple(_brief(axis) for axis in found.get("axes", [])),
-        ),
-        extrapolation=tuple(extrapolation(plan, trained)),
-        parameterization=plan.parameterization,
-        gauge=plan.gauge,
-        optimizer=plan.optimizer,
-        base=plan.base,
-        size=plan.size,
-        hyperparameters=identifying(plan.hyperparameters),
-        optimizer_values=dict(plan.optimizer_values),
-        training=TrainingRecord(
-            steps=recipe.steps(size),
-            batch_size=size.batch_size,
-            schedule=recipe.training.schedule,
-            warmup=plan.hyperparameters["warmup"],
-            clip=recipe.training.clip,
-        ),
-        notes=tuple(plan.notes),
-        parameters=target_groups(plan),
-        provenance=_provenance(loaded, tuned, identity),
-        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
-        spent=_spent(recipe, size, tuned, found),
-    )
-
-
-def _values(tuned: Tuned) -> dict[str, float]:
-    return {name: float(value) for name, value in tuned.hyperparameters.items()}
-
-
-def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
-    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
-
-    Args:
-        plan: of the target, one row per parameter.
-    """
-    groups = []
-    for group in group_rows(plan.rows):
-        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
-        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
-    return tuple(groups)
-
-
-def _in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
-    """The same target with its multipliers elsewhere."""
-    if gauge == target.gauge:
-        return target
-    plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
-    return target.model_copy(
-        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
-    )
-
-
-def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: Mapping[str, Any]) -> Spent:
-    """What tuning and checking cost, beside the run of this size."""
-    from hptransfer.models.build import build_model
-    from hptransfer.models.cost import training_flops
-
-    earlier = checked.get("spent") or tuned.spent.model_dump()  # the check's holds tuning as well
-    module = build_model(recipe.model, size.width, size.depth, "meta")
-    target = training_flops(module, size.tokens, recipe.model.context)
-    flops = float(earlier.get("flops") or 0.0)
-    return Spent(
-        trials=int(earlier.get("trials") or 0),
-        flops=flops,
-        seconds=float(earlier.get("seconds") or 0.0),
-        target_flops=target,
-        fraction_of_target=flops / target,
-    )
-
-
-def _brief(axis: Mapping[str, Any]) -> dict[str, Any]:
-    """One axis of the check without the curves behind it: those stay in transfer.json."""
-    sizes = [size["value"] if isinstance(size, Mapping) else size for size in axis.get("sizes", ())]
-    return {**axis, "sizes": sizes}
-
-
-def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> ProvenanceRecord:
-    recipe, earlier = loaded.recipe, tuned.provenance
-    return ProvenanceRecord(
-        written=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(*_PACKAGES),
-        recipe_hash=loaded.hash,
-        identity=identity,
-        data_fingerprint=earlier.data,
-        seeds={
-            "search": recipe.tune.seed,
-            "confirmation": recipe.tune.confirm_seeds,
-            "check": recipe.check.seeds,
-            "coordinate_check": recipe.check.coordinate.seeds,
-        },
-        tuned_at=asdict(tuned.size),
-        intervals=tuned.intervals,
-        tuned_with=earlier.model_dump(mode="json"),
-    )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
@@ -54,7 +53,7 @@ def verify(recipe: str, finished: str, runs: Path) -> Verification:
         InconclusiveError: the prediction says nothing about the loss.
     """
     path = _target(recipe, runs)
-    prediction = registered(_read_prediction(path))
+    prediction = registered(TargetFile.read(path, missing=lambda: _missing(path)).prediction)
     if prediction["loss"] is None:
         raise InconclusiveError(
             "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
@@ -102,15 +101,9 @@ def _target(recipe: str, runs: Path) -> Path:
     return RunFolder(runs / load_recipe(recipe).recipe.name).target
 
 
-def _read_prediction(path: Path) -> Any:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            "a prediction must be registered before it can be verified",
-            received=f"no {path}",
-            hint="`hptransfer scale` writes it together with the target's configuration",
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError("target.yaml must be readable", received=f"{path}: {str(error)[:200]}") from None
-    return document.get("prediction") if isinstance(document, dict) else None
+def _missing(path: Path) -> UsageError:
+    return UsageError(
+        "a prediction must be registered before it can be verified",
+        received=f"no {path}",
+        hint="`hptransfer scale` writes it together with the target's configuration",
+    )

@@ -31,7 +31,7 @@ def make_trial(key: str = "k1", loss: float = 2.5, learning_rate: float = 0.01, 
     """A finished trial.
 
     Args:
-        key: identifies the trial.
+        key: text that identifies the trial.
         loss: nats; one that is not finite makes the trial diverged.
         learning_rate: base-size value of the learning rate.
         size: width, depth, batch and tokens of the run.
@@ -120,6 +120,22 @@ class TrialStoreConformance:
         with self.opened(place, replace(EXPERIMENT, digest="f" * 64)) as other:
             assert other.trials() == []
             assert other.find("k1") is not None
+
+    def test_trials_of_another_experiment_are_adopted_under_new_keys(self, place: Any) -> None:
+        """Once, where they have one; the other experiment keeps its own."""
+        with self.opened(place) as store:
+            for key in ("k1", "k2", "k3"):
+                record(store, make_trial(key), Phase.CHECK)
+        other = replace(EXPERIMENT, digest="f" * 64)
+        with self.opened(place, other) as store:
+            assert store.count_unadopted(EXPERIMENT.digest) == 3
+            assert store.adopt(EXPERIMENT.digest, lambda trial: {"k1": "n1", "k2": "n2"}.get(trial.key)) == (2, 1)
+
+        with self.opened(place, other) as store:
+            assert store.count_unadopted(EXPERIMENT.digest) == 0
+            assert [trial.key for trial in store.trials(phase=Phase.CHECK)] == ["n1", "n2"]
+            assert store.find("k1") == make_trial("k1")
+            assert store.find("n1") == make_trial("n1")
 
     def test_what_ran_when_the_owner_ended_is_interrupted(self, place: Any) -> None:
         """The attempt is a failure that blocks nothing, and its key is free."""

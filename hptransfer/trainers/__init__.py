@@ -2,3 +2,5 @@
 
 Private modules are what the built-in trainer is made of and what a worker process runs.
 """
+
+__all__ = ["_bench", "_torch_runs", "base"]

@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer import __version__
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import tool_version
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
@@ -24,7 +24,7 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.shape_reading import ModelReading
+    from hptransfer.models.shape_reading import ModelParameters
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
@@ -124,7 +124,7 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return {
-        "hptransfer": __version__,
+        "hptransfer": tool_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": "cpu",
@@ -158,7 +158,7 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
 
 
 @lru_cache(maxsize=64)
-def cached_reading(model: str, base: Size, size: Size) -> ModelReading:
+def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
     """What was read of a model's size, once per process.
 
     Args:

@@ -25,14 +25,14 @@ class Capabilities:
 
     Attributes:
         streams_losses: whether its trials record a loss curve.
-        coordinates: whether it measures how far activations move, for the coordinate check.
+        diagnostics: whether workers can build its models and measure in them (coordinate check, sharpness, ...).
         processes: whether several processes may train one trial.
         follows_rules: whether it trains the recipe's model by the parameterization's rules; the rules for each
             parameter are then part of a trial's key.
     """
 
     streams_losses: bool = False
-    coordinates: bool = False
+    diagnostics: bool = False
     processes: bool = False
     follows_rules: bool = False
 

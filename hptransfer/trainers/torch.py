@@ -22,7 +22,7 @@ class TorchTrainer:
 
     name = "torch"
     version = VERSION
-    capabilities = Capabilities(streams_losses=True, coordinates=True, processes=True, follows_rules=True)
+    capabilities = Capabilities(streams_losses=True, diagnostics=True, processes=True, follows_rules=True)
 
     def identity(self, recipe: Recipe) -> Mapping[str, Any]:
         """Nothing besides recipe, rules and version: versions of torch change losses by rounding alone."""

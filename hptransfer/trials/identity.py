@@ -38,7 +38,7 @@ _INIT = "rule"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReading:
+class ParameterReading:
     """What was read of a recipe's model at one size.
 
     Attributes:
@@ -51,13 +51,13 @@ class ModelReading:
 
 
 #: writes and reads a reading as JSON-able data
-READING: TypeAdapter[ModelReading] = TypeAdapter(ModelReading)
+READING: TypeAdapter[ParameterReading] = TypeAdapter(ParameterReading)
 
 
 class ModelReader(Protocol):
     """Reads the model of one recipe."""
 
-    def at(self, width: int, depth: int) -> ModelReading:
+    def at(self, width: int, depth: int) -> ParameterReading:
         """What is read at a size.
 
         Args:
@@ -65,7 +65,7 @@ class ModelReader(Protocol):
             depth: number of its repeated layers, at least 1.
         """
 
-    def layers(self) -> ModelReading:
+    def layers(self) -> ParameterReading:
         """What is read at the base's width, at a depth where every layer that repeats is there."""
 
 
@@ -141,9 +141,9 @@ class Identity:
             )
         return self._keys[point]
 
-    def reading(self) -> ModelReading:
+    def reading(self) -> ParameterReading:
         """The parameters of every layer of the model; none where the trainer follows no rules."""
-        return ModelReading(()) if self._chosen is None else self._reader.layers()
+        return ParameterReading(()) if self._chosen is None else self._reader.layers()
 
     def rules(self) -> dict[str, dict[str, RuleText]]:
         """The rules that apply, by pattern of parameter names and by role, for people and for comparison."""
@@ -185,7 +185,7 @@ class Identity:
             self._rules[shape] = digest({"rows": rows})
         return self._rules[shape]
 
-    def _applied(self, reading: ModelReading) -> list[tuple[Parameter, RuleText]]:
+    def _applied(self, reading: ParameterReading) -> list[tuple[Parameter, RuleText]]:
         chosen = self._chosen
         if chosen is None:
             return []

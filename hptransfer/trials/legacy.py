@@ -20,7 +20,7 @@ from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Alpha, Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
 from hptransfer.recipe.schema import Recipe
-from hptransfer.trials.identity import ModelReading, default_of, digest, options_of
+from hptransfer.trials.identity import ParameterReading, default_of, digest, options_of
 from hptransfer.trials.spec import TrialSpec
 
 _OWN: Mapping[str, Any] = {"context": 64, "preset": None, "residual_writers": [], "roles": {}}
@@ -128,7 +128,7 @@ def _frozen(
     return {name: present.get(name, default) for name, default in fields.items()}
 
 
-def changed_rules(recipe: Recipe, reading: ModelReading) -> tuple[str, ...]:
+def changed_rules(recipe: Recipe, reading: ParameterReading) -> tuple[str, ...]:
     """How the rules for a model differ from those of 0.1, one phrase each; empty where its trials still hold.
 
     Args:

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from hptransfer.cli.app import app
 
-DATA = Path(__file__).parents[3] / "shared/data"
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the shared measurements are not there")
+DATA = Path(__file__).parents[1] / "data"
 
 
 def test_gemstones_preflight() -> None:
@@ -20,7 +19,7 @@ def test_gemstones_preflight() -> None:
     (group,) = json.loads(result.stdout)["groups"]
     limits = " ".join(group["limits"])
 
-    assert result.exit_code in (1, 3)
+    assert result.exit_code == 1  # DRIFTS: a flank of blown-up runs, see docs/verdicts.md
     assert "One seed" in limits
     assert "depth changes along with width" in limits
     best = [2 ** size["optimum"]["best_point"][0] for size in group["sizes"]]

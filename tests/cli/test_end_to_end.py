@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from hptransfer.storage.snapshot import read_trials
-from tests.cluster.test_worker import trials_of
-from tests.commands.test_run import RECIPE, ROOT, hptransfer
+from tests.support.command_line import RECIPE, ROOT, hptransfer
+from tests.support.fleet import trials_of
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from hptransfer.commands.slurm import slurm_command
 from hptransfer.errors import UsageError
-from tests.cluster.test_worker import trials_of
+from tests.support.fleet import trials_of
 from tests.support.postgres import PASSWORD, with_password
 from tests.support.slurm import MISSING, Cluster, root, running_cluster
 

@@ -10,17 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 
 from hptransfer.cluster.queue import TaskQueue
 from hptransfer.cluster.study import join
 from hptransfer.commands.study_status import study_status_command
-from tests.support.fleet import Fleet, signal_with, until
+from tests.support.fleet import Fleet, signal_with, trials_of, until
 from tests.support.landscape import FINGERPRINT
-from tests.support.postgres import PASSWORD, Server, with_password
+from tests.support.postgres import PASSWORD, Server
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -31,21 +28,6 @@ def fleet(tmp_path: Path, database: str) -> Iterator[Fleet]:
     with Fleet(tmp_path, database, {"seconds": 0.05}) as fleet:
         fleet.init()
         yield fleet
-
-
-def trials_of(url: str) -> list[FrozenTrial]:
-    """All finished trials in a database, read as any Optuna user would."""
-    address = with_password(url).replace("postgresql://", "postgresql+psycopg://")
-    storage = optuna.storages.RDBStorage(address)
-    found = [
-        trial
-        for study in storage.get_all_studies()
-        for trial in storage.get_all_trials(study._study_id)
-        if trial.state == OptunaState.COMPLETE
-    ]
-    storage.remove_session()
-    storage.engine.dispose()
-    return found
 
 
 def recorded(fleet: Fleet) -> Counter[str]:

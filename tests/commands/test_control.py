@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,8 @@ from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
 from hptransfer.trials.phase import Phase
 from tests.support.landscape import recipe_text
-from tests.support.sessions import grid, recipe_session, tune_and_write
-from tests.tuning.test_tune import in_database, start, trainings
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Waits for a condition while the process lives."""
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+from tests.support.processes import until
+from tests.support.sessions import grid, in_database, recipe_session, start, trainings, tune_and_write
 
 
 def content(folder: Path) -> dict[str, bytes]:

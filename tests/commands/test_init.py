@@ -84,10 +84,15 @@ def test_templates_show_the_defaults(name: str) -> None:
     recipe = load_recipe(template(name)).recipe
     chosen = {"name", "description", "steps", "batch_size", "kind", "widths", "depths", "space", "alpha"}
 
-    for section, key in shown(recipe):
-        field = type(section).model_fields[key]
-        if not field.is_required() and key not in chosen and not isinstance(getattr(section, key), Section):
-            assert getattr(section, key) == field.default, key
+    fields = [(key, getattr(section, key), type(section).model_fields[key]) for section, key in shown(recipe)]
+    defaults = [
+        (key, value, field.default)
+        for key, value, field in fields
+        if not field.is_required() and key not in chosen and not isinstance(value, Section)
+    ]
+
+    assert defaults
+    assert [(key, value) for key, value, _ in defaults] == [(key, default) for key, _, default in defaults]
 
 
 def shown(section: Section) -> list[tuple[Section, str]]:

@@ -122,5 +122,5 @@ def test_mistakes_of_a_users_own_source_are_said(tmp_path: Path) -> None:
         ({}, "tests.support.own_data:listing", UsageError, "tests.support.own_data:listing: list"),
     ):
         with pytest.raises(error) as caught:
-            read_text(OwnData(kind=kind, arguments=arguments), tmp_path)
+            read_text(OwnData.model_validate({"kind": kind, "arguments": arguments}), tmp_path)
         assert received in str(caught.value.findings[0].received)

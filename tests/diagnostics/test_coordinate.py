@@ -9,18 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.coordinate import CoordinateReport, Measurement, RowVerdict, judge_coordinates
+from hptransfer.diagnostics._coordinate_rows import Measurement
+from hptransfer.diagnostics.coordinate import CoordinateReport, judge_coordinates
 from hptransfer.errors import UsageError
-from hptransfer.statistics.slope import fit_slope
+from hptransfer.statistics.slope import RowVerdict, fit_slope
 
 WIDTHS = (128, 256, 512, 1024, 2048)
 
 
 def _measured(
     slopes: dict[str, float],
-    sizes=WIDTHS,
+    sizes: tuple[int, ...] = WIDTHS,
     *,
-    steps=(1, 3, 10),
+    steps: tuple[int, ...] = (1, 3, 10),
     seeds: int = 3,
     scatter: float = 0.03,
     kind: str = "hidden",

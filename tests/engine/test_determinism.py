@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.engine.session import open_session
+from hptransfer.engine.open_session import open_session
 from tests.support.sessions import tune_and_write
 
 RECIPE = """\

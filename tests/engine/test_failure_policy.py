@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hptransfer.engine.events import TrialEvent
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
 from hptransfer.trials.phase import Phase

@@ -11,19 +11,20 @@ import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.cli.boundary import guarded
 from hptransfer.engine.budget import Limits, Meter
 from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.recipe_snapshot import read_snapshot
 from hptransfer.engine.scheduler import _Attempt, _Run
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
@@ -32,9 +33,8 @@ from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.phase import Phase
 from tests.support.landscape import recipe_text, work
 from tests.support.pool_tasks import worker_pids
-from tests.support.sessions import grid, recipe_session, tune_and_write
+from tests.support.sessions import grid, in_database, recipe_session, trainings, tune_and_write
 from tests.support.transfer_files import transfer_text
-from tests.tuning.test_tune import in_database, trainings
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +136,11 @@ def test_a_gpus_lack_of_memory_is_told_by_its_type() -> None:
     assert classify_exception("RuntimeError", "CUDA error: device-side assert triggered") == "error"
 
 
+def status_of(read: Callable[[], object]) -> int:
+    """What a command that only reads a file exits with."""
+    return 0 if read() is not None else 1
+
+
 def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
     """A run with one trial under way, and what its worker says."""
     (request, *_) = grid(session)
@@ -144,7 +149,7 @@ def a_result(session: Session, **changes: Any) -> tuple[_Run, Success]:
         session.store,
         session.pool,
         session.identity,
-        "check",
+        Phase.CHECK,
         lambda event: None,
         deque(),
         Meter(Limits()),
@@ -181,10 +186,11 @@ def test_a_diverged_loss_is_finished_and_worse_than_all(tmp_path: Path, loss: fl
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/runs/landscape/study.db")
 
     told = {trial.user_attrs.get("diverged", False): trial.value for trial in study.trials}
-    assert told[True] is not None
-    assert told[False] is not None
-    assert math.isfinite(told[True])
-    assert told[True] > told[False]
+    diverged, finished = told[True], told[False]
+    assert diverged is not None
+    assert finished is not None
+    assert math.isfinite(diverged)
+    assert diverged > finished
     assert not study.best_trial.user_attrs.get("diverged", False)
 
 
@@ -264,7 +270,7 @@ def test_files_cut_short_are_refused_or_made_anew(tmp_path: Path) -> None:
             whole = path.read_bytes()
             for cut in range(0, len(whole) - 2, max(1, len(whole) // 40)):
                 path.write_bytes(whole[:cut])
-                answers[path.name].add(guarded(lambda read=read: 0 if read() is not None else 1))
+                answers[path.name].add(guarded(partial(status_of, read)))
             path.write_bytes(whole)
 
     assert answers["tuned.yaml"] == {2}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.landscape import recipe_text
-from tests.tuning.test_tune import in_database, trainings
+from tests.support.sessions import in_database, trainings
 
 KILLS = 50
 SEEDS = 16

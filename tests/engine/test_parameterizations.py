@@ -65,7 +65,7 @@ def test_trials_take_the_betas_of_their_size(tmp_path: Path) -> None:
     request = TrialSpec(found, tmp_path, found.size(16, 2, batch_size=16, tokens=base.tokens), {}, 0)
     settings = training_settings(request)
 
-    assert (settings.beta1, settings.beta2) == (pytest.approx(0.6), pytest.approx(0.8))
+    assert (settings.beta1, settings.beta2) == pytest.approx((0.6, 0.8))
     # learning rate of an embedding times sqrt(m_B) = 2
     assert planned(request).rows[0].learning_rate == pytest.approx(0.02)
 

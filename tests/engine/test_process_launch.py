@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.engine.options import Launch
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.options import Launch, Launcher
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.engine.session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from tests.commands.test_run import RECIPE, ROOT, hptransfer
-from tests.execution.test_pool import wait_until_dead
+from tests.support.command_line import RECIPE, ROOT, hptransfer
 from tests.support.landscape import FINGERPRINT
-from tests.trainers.test_torchrun import _ranks
+from tests.support.processes import rank_pids, wait_until_dead
 
 
 def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:
@@ -37,10 +36,10 @@ def recipe(folder: Path, processes: int = 1) -> LoadedRecipe:
         (1, Launch(processes=2), 2),
         (4, Launch(processes=2), 2),
         (4, Launch(processes=1), 1),
-        (1, Launch("torchrun", 3), 3),
-        (4, Launch("torchrun"), 4),
-        (4, Launch("none"), 1),
-        (4, Launch("none", 1), 1),
+        (1, Launch(Launcher.TORCHRUN, 3), 3),
+        (4, Launch(Launcher.TORCHRUN), 4),
+        (4, Launch(Launcher.NONE), 1),
+        (4, Launch(Launcher.NONE, 1), 1),
     ],
 )
 def test_the_command_line_goes_before_the_recipe(tmp_path: Path, own: int, launch: Launch, expected: int) -> None:
@@ -56,9 +55,9 @@ def test_the_command_line_goes_before_the_recipe(tmp_path: Path, own: int, launc
 @pytest.mark.parametrize(
     ("launch", "rule"),
     [
-        (Launch("none", 2), "needs a launcher"),
-        (Launch("torchrun", 1), "at least two processes"),
-        (Launch("torchrun"), "must know how many processes"),
+        (Launch(Launcher.NONE, 2), "needs a launcher"),
+        (Launch(Launcher.TORCHRUN, 1), "at least two processes"),
+        (Launch(Launcher.TORCHRUN), "must know how many processes"),
         (Launch(processes=17), r"--processes <= training\.batch_size"),
     ],
 )
@@ -112,7 +111,7 @@ def test_torchrun_trains_what_the_command_line_asks_for(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    ranks = _ranks(2)
+    ranks = rank_pids(2)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 

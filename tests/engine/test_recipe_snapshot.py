@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from hptransfer.engine.recipe_snapshot import read_snapshot
-from hptransfer.engine.session import open_session
+from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.engine.open_session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
+from hptransfer.trials.legacy import legacy_experiment
 from tests.support.landscape import recipe_text
 from tests.support.recipe_texts import edited
 from tests.support.sessions import recipe_session, tune_and_write
@@ -124,6 +125,62 @@ def test_changed_data_are_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
         ):
             pass
         assert said in as_text(refusal.value.findings[0])
+
+
+OWN = ("model: {kind: mlp}", 'model: {kind: factory, factory: "own_blocks:build"}')
+
+
+def test_changed_code_is_a_change_that_cannot_be_kept(tmp_path: Path) -> None:
+    """A module that the factory imports: refused by its name, `new` trains anew, comments change nothing."""
+    (tmp_path / "own_blocks.py").write_text("import own_parts\n\ndef build(width, depth): ...\n")
+    (tmp_path / "own_parts.py").write_text("FACTOR = 4\n")
+    _, before = tuned(tmp_path, OWN)
+    (tmp_path / "own_parts.py").write_text("# four times the width\nFACTOR = 4\n")
+    assert tuned(tmp_path, OWN) == ([], before)
+
+    (tmp_path / "own_parts.py").write_text("FACTOR = 2\n")
+    for choice, said in ((None, "code of own_parts: "), ("keep", "the code as it was")):
+        with pytest.raises(UsageError) as refusal:
+            tuned(tmp_path, OWN, on_change=choice)
+        assert said in as_text(refusal.value.findings[0])
+    (sentence,), after = tuned(tmp_path, OWN, on_change="new")
+
+    assert after == 2 * before
+    assert sentence.startswith("the recipe changed: code of own_parts: ")
+
+
+def test_the_snapshot_names_what_determines_trials(tmp_path: Path) -> None:
+    """Digest, trainer and rules in exact powers, so that the next version can name a difference."""
+    with recipe_session(tmp_path / "runs", recipe_text({})) as session:
+        snapshot = read_snapshot(session.folder.recipe)
+
+    assert snapshot is not None
+    assert snapshot.experiment == snapshot.identity == session.identity.digest
+    assert snapshot.trainer == "torch 1"
+    assert snapshot.rules["layers.*"]["hidden weight"]["learning_rate"] == {"fan_in": "-1"}
+    assert snapshot.rules["layers.*"]["hidden weight"]["init_std"] == {"fan_in": "-1/2"}
+
+
+def test_a_snapshot_of_0_1_is_read(tmp_path: Path) -> None:
+    """Format 1, with a key at its default that recipes do not have any more; what it cannot say is left open."""
+    with recipe_session(tmp_path / "runs", recipe_text({})) as session:
+        path = session.folder.recipe
+    content = json.loads(path.read_text())
+    recipe = content["recipe"]
+    del recipe["training"]["trainer"]
+    recipe["tune"]["early_stopping"] = "none"
+    old = {name: content[name] for name in ("file", "recipe_hash", "fingerprint")} | {"format": 1, "recipe": recipe}
+    path.write_text(json.dumps(old))
+    snapshot = read_snapshot(path)
+
+    assert snapshot is not None
+    assert (snapshot.identity, snapshot.recipe.name) == (None, "landscape")
+    assert snapshot.experiment == legacy_experiment(snapshot.recipe, snapshot.fingerprint)
+
+    recipe["tune"]["novelty"] = 1
+    path.write_text(json.dumps(old))
+    assert read_snapshot(path) is None
+    assert tuned(tmp_path)[0][0].endswith("recipe.json: tune.novelty: Extra inputs are not permitted")
 
 
 def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) -> None:

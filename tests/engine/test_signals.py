@@ -16,11 +16,10 @@ from hptransfer.errors import Terminated
 from hptransfer.execution.signals import signals_noted
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trials.phase import Phase
-from tests.commands.test_control import until
-from tests.commands.test_run import RECIPE, ROOT, hptransfer
+from tests.support.command_line import RECIPE, ROOT, hptransfer
 from tests.support.landscape import recipe_text
-from tests.support.sessions import grid, recipe_session
-from tests.tuning.test_tune import in_database, start
+from tests.support.processes import until
+from tests.support.sessions import grid, in_database, recipe_session, start
 
 SLOW = RECIPE.replace("steps: 6,", "steps: 700,")
 

@@ -15,8 +15,8 @@ from hptransfer.engine.prestart import start_workers
 from hptransfer.execution.early import start_early, take_early
 from hptransfer.execution.outcome import Success
 from hptransfer.execution.pool import WorkerPool
-from tests.execution.test_pool import ENTRY, outcome_of, wait_until_dead
 from tests.support.pool_tasks import worker_pids
+from tests.support.processes import ENTRY, outcome_of, wait_until_dead
 from tests.support.recipe_texts import MLP
 
 

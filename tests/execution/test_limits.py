@@ -13,7 +13,7 @@ from hptransfer.execution.devices import gpu_of, visible_gpus
 from hptransfer.execution.limits import TaskLimits, group_memory, listed_memory
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
-from tests.execution.test_pool import ENTRY, outcome_of, wait_until_dead
+from tests.support.processes import ENTRY, outcome_of, wait_until_dead
 
 MB = 10**6
 

@@ -18,8 +18,7 @@ from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure, Success, classify_death
 from hptransfer.execution.pool import WorkerPool
 from tests.support.pool_tasks import worker_pids
-
-ENTRY = "tests.support.pool_tasks:run"
+from tests.support.processes import ENTRY, outcome_of, wait_until_dead
 
 
 @pytest.fixture
@@ -27,31 +26,6 @@ def pool() -> Iterator[WorkerPool]:
     """Two workers."""
     with WorkerPool(ENTRY, 2) as two:
         yield two
-
-
-def outcome_of(pool: WorkerPool, **payload: Any) -> Success | Failure:
-    """Runs one task to its end."""
-    pool.submit("task", payload)
-    result = pool.next_result(60)
-    assert result is not None
-    assert result.task_id == "task"
-    return result
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_until_dead(*pids: int) -> None:
-    """Waits until none of the processes is alive, 10 s at most."""
-    deadline = time.monotonic() + 10
-    while any(map(is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert [pid for pid in pids if is_alive(pid)] == []
 
 
 def test_every_task_is_answered_once(pool: WorkerPool) -> None:

@@ -13,7 +13,7 @@ from hptransfer.errors import UsageError
 from hptransfer.export._document import document
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.testing.exporters import ExporterConformance
-from tests.scaling.test_scale import Folder
+from tests.support.checked_folder import Folder
 from tests.support.own_exporter import EXPORTER
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of

@@ -104,7 +104,7 @@ def test_training_on_the_plan() -> None:
     for _ in range(10):
         loss = nn.functional.cross_entropy(module(tokens).flatten(0, 1), tokens.flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         scheduler.step()
         losses.append(loss.item())

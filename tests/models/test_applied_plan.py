@@ -39,7 +39,7 @@ def decoder(size: Size = TARGET) -> nn.Module:
 def initialised(seed: int | None, **values: float) -> dict[str, torch.Tensor]:
     """The decoder's parameters after init."""
     module = decoder()
-    AppliedPlan(planned(**values).rows).init_(module, seed)
+    AppliedPlan(planned(TARGET, "adamw", **values).rows).init_(module, seed)
     return {name: tensor.detach() for name, tensor in module.named_parameters()}
 
 

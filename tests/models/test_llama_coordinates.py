@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from hptransfer.data.stdlib_text import StdlibText
-from hptransfer.diagnostics.coordinate import CoordinateRow, Measurement, RowVerdict, judge_coordinates
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
+from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.shape_reading import layer_kinds
 from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.coordinates import measure_coordinates
 from hptransfer.training.data import Corpus, load_corpus
 from hptransfer.training.loop import TrainingSettings

@@ -248,7 +248,7 @@ def test_a_tied_readout_is_one_parameter() -> None:
 
     def build(width: int, depth: int) -> nn.Module:
         module = Named(embedding=nn.Embedding(16, width), readout=nn.Linear(width, 16, bias=False))
-        module.readout.weight = module.embedding.weight
+        module.readout.weight = module.embedding.weight  # type: ignore[union-attr]  # both are modules
         return module
 
     found = read(build)
@@ -262,7 +262,7 @@ def test_other_tied_weights_are_refused() -> None:
 
     def build(width: int, depth: int) -> nn.Module:
         module = Named(a=nn.Linear(width, width), b=nn.Linear(width, width))
-        module.b.weight = module.a.weight
+        module.b.weight = module.a.weight  # type: ignore[union-attr]  # both are modules
         return module
 
     assert refusal(build).findings[0].received == "a.weight and b.weight are one tensor"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -70,7 +70,7 @@ def test_deepcopy(planned: AppliedPlan, expected: Expected) -> None:
 
 def test_averaged_models(planned: AppliedPlan, expected: Expected) -> None:
     """EMA with AveragedModel (mup: infshape lost)."""
-    check(planned, AveragedModel(build(32, 2), multi_avg_fn=get_ema_multi_avg_fn(0.9)), expected)
+    check(planned, AveragedModel(build(32, 2), multi_avg_fn=get_ema_multi_avg_fn(0.9)), expected)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def test_state_dict(planned: AppliedPlan, expected: Expected) -> None:
@@ -104,7 +104,7 @@ def test_compiled_layers(planned: AppliedPlan, expected: Expected) -> None:
     module = build(32, 2)
     assert isinstance(module, Gpt)
     for index, block in enumerate(module.blocks):
-        module.blocks[index] = torch.compile(block, backend="eager")
+        module.blocks[index] = torch.compile(block, backend="eager")  # type: ignore[assignment]  # a module stays one
 
     check(planned, module, expected)
 
@@ -119,7 +119,7 @@ def test_compiled_training_step(planned: AppliedPlan) -> None:
         for _ in range(2):
             loss = nn.functional.cross_entropy(call(tokens).flatten(0, 1), tokens.flatten())
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
         return loss.item()
 
@@ -232,7 +232,7 @@ def shard(rank: int, port: int, folder: str) -> None:
     audited = audit_optimizer(optimizer, planned, module)
     tokens = torch.arange(16).view(2, 8)
     loss = nn.functional.cross_entropy(module(tokens).flatten(0, 1), tokens.flatten())
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     norm = planned.clip_grad_norm_(module, 1e-3)
     optimizer.step()
     result = {
@@ -252,13 +252,13 @@ def shard(rank: int, port: int, folder: str) -> None:
 
 def test_sharded_and_replicated(planned: AppliedPlan, expected: Expected, tmp_path: Path) -> None:
     """FSDP2 from the meta device and DDP on two gloo ranks (mup under FSDP2: attributes lost, asserts)."""
-    torch.multiprocessing.spawn(shard, (free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    multiprocessing.spawn(shard, (free_port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]  # torch leaves it untyped
     result = torch.load(tmp_path / "result.pt", weights_only=False)
     alone = build(32, 2)
     planned.init_(alone, seed=0)
     optimizer = torch.optim.AdamW(planned.param_groups(alone))
     tokens = torch.arange(16).view(2, 8)
-    nn.functional.cross_entropy(alone(tokens).flatten(0, 1), tokens.flatten()).backward()
+    nn.functional.cross_entropy(alone(tokens).flatten(0, 1), tokens.flatten()).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     norm = planned.clip_grad_norm_(alone, 1e-3)
     optimizer.step()
 

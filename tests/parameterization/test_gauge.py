@@ -11,24 +11,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
-from tests.support.gauge_training import Residual
+from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.reading import parameters_of, read_module
-
-STEPS = 50
-BASE = Size(8, 2, 16, 800)
-TARGET = Size(32, 8, 16, 800)  # width and depth multipliers 4
-WRITERS = (r"blocks\.\d+\.down\.(weight|bias)",)
 
 # (parameterization, readout multiplier 1/m_N, branch multiplier m_L^-alpha), from the tables with m_N = m_L = 4
 CASES = {
@@ -37,46 +30,12 @@ CASES = {
     "completep-half": (Parameterization("completep", 0.5), 0.25, 0.5),
 }
 
-# large enough for eps and decay to matter in every step
-HYPERPARAMETERS = {
-    "adamw": {"learning_rate": 0.02, "weight_decay": 0.5, "init_scale": 1.0, "eps": 0.01},
-    "sgd": {"learning_rate": 0.05, "weight_decay": 0.1, "init_scale": 1.0},
-}
-
 
 def residual_plan(name: str, optimizer: str, gauge: Gauge) -> Plan:
     """The plan of the residual network at the target."""
     parameters = read_module(Residual, BASE, TARGET, residual_writers=WRITERS)
     values = HYPERPARAMETERS[optimizer]
     return plan(CASES[name][0], BASE, TARGET, parameters, values, optimizer=optimizer, gauge=gauge)
-
-
-def losses(module: nn.Module, planned: Plan, inputs: Tensor, targets: Tensor) -> list[float]:
-    """Training losses of fixed batches, from the same draws for every plan."""
-    module.double()
-    applied = AppliedPlan.from_plan(planned)
-    applied.init_(module, seed=0)
-    optimizer: torch.optim.Optimizer
-    if planned.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(applied.param_groups(module), betas=(0.9, 0.95))
-    else:
-        optimizer = torch.optim.SGD(applied.param_groups(module), momentum=0.9)
-    seen = []
-    for input_, target in zip(inputs, targets, strict=True):
-        loss = functional.cross_entropy(module(input_).flatten(0, -2), target.flatten())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
-        seen.append(loss.item())
-    return seen
-
-
-def teacher() -> tuple[Tensor, Tensor]:
-    """Fixed batches: five classes decided by a random linear map of eight numbers."""
-    random = np.random.default_rng(0)
-    inputs = random.standard_normal((STEPS, 16, 8))
-    labels = (inputs @ random.standard_normal((8, 5))).argmax(-1)
-    return torch.from_numpy(inputs), torch.from_numpy(labels)
 
 
 @pytest.mark.parametrize("optimizer", HYPERPARAMETERS)

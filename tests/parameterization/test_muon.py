@@ -41,7 +41,7 @@ def step_size(shape: tuple[int, int], adjust: str) -> float:
         weight = nn.Parameter(torch.zeros(of))
         # a gradient with equal singular values: the orthogonal update is then the same for every shape, up to size
         weight.grad = torch.eye(*of)
-        torch.optim.Muon([weight], lr=1.0, weight_decay=0.0, adjust_lr_fn=how).step()
+        torch.optim.Muon([weight], lr=1.0, weight_decay=0.0, adjust_lr_fn=how).step()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return float(torch.linalg.matrix_norm(weight.detach(), 2))
 
     return moved(shape, adjust) / moved((8, 8), "original")

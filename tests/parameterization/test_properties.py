@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ def cases(draw: st.DrawFn, *, absolute: bool = False) -> Case:
     optimizer = draw(st.sampled_from([name for name, family in FAMILIES.items() if family == table.family]))
 
     def choice(quantity: Quantity) -> st.SearchStrategy[str | None]:
-        return st.none() | st.sampled_from(sorted(name for of, name in table.choices if of is quantity) or [None])
+        return st.sampled_from([None, *sorted(name for of, name in table.choices if of is quantity)])
 
     options = Options(
         weight_decay=draw(choice(Quantity.WEIGHT_DECAY)),  # type: ignore[arg-type]  # names of the table's own columns
@@ -47,7 +48,8 @@ def cases(draw: st.DrawFn, *, absolute: bool = False) -> Case:
         options = replace(options, eps="none")  # no gradient rule for routers there
     role = draw(st.sampled_from(sorted({role for role, _ in table.rules})))
     tied = role is Role.TIED_EMBEDDING
-    gauge = draw(st.just("multipliers") if tied else st.sampled_from(GAUGES))
+    gauges: tuple[Gauge, ...] = ("multipliers",) if tied else GAUGES
+    gauge = draw(st.sampled_from(gauges))
     low, high = (table.alpha.low, table.alpha.high) if table.alpha else (None, None)
     alpha = None if low is None else draw(st.none() | st.floats(low, high))
     return Parameterization(table.name, alpha), optimizer, options, gauge, role
@@ -110,11 +112,12 @@ def test_an_absolute_table_does_not_see_the_base(case: Case, size: Size, base: S
 def test_every_table_is_reached_by_an_optimizer(key: tuple[str, str]) -> None:
     """Each table plans all of its roles with each of its own choices."""
     table = TABLES[key]  # type: ignore[index]  # keys of TABLES
-    optimizer = {family: name for name, family in reversed(FAMILIES.items())}[table.family]
+    optimizer = {family: name for name, family in reversed([*FAMILIES.items()])}[table.family]
     roles = {role for role, _ in table.rules}
     rows = [growing(role, writes_residual=role is Role.HIDDEN_WEIGHT) for role in roles]
     for quantity, choice in table.choices:
         option = {"weight_decay": "weight_decay", "eps": "eps", "learning_rate": "muon_scale"}[quantity.value]
+        chosen: dict[str, Any] = {option: choice}
         planned = plan(
             Parameterization(table.name),
             Size(64, 2, 8, 800),
@@ -127,6 +130,7 @@ def test_every_table_is_reached_by_an_optimizer(key: tuple[str, str]) -> None:
             UNIT,
             optimizer=optimizer,
             gauge="multipliers",
-            options=Options(**{option: choice}),
+            options=Options(**chosen),
         )
+        assert planned.rows
         assert all(row.learning_rate > 0 for row in planned.rows)

@@ -88,7 +88,7 @@ def test_megatron_values() -> None:
         options=Options(eps="published", weight_decay="unscaled"),
     )
 
-    for row, (rate, eps, std) in zip(result.rows, MEGATRON.values(), strict=False):
+    for row, (rate, eps, std) in zip(result.rows[:-1], MEGATRON.values(), strict=True):
         assert (row.learning_rate, row.eps) == pytest.approx((rate, eps), rel=1e-12)
         assert row.init_std == (None if std is None else pytest.approx(std, rel=1e-12))
         assert row.weight_decay == 0.1
@@ -131,7 +131,7 @@ def test_the_plan_says_what_attention_needs() -> None:
 
 
 # nanoGPT-mup, branch completep, configure_optimizers: (lr_scale, weight decay factor) for m_N = 4, m_L = 16, alpha 1/2
-NANOGPT_COMPLETEP = {
+NANOGPT_COMPLETEP: Mapping[Role, tuple[float, float]] = {
     Role.EMBEDDING: (1, 1),
     Role.HIDDEN_VECTOR: (0.25, 1),  # m_L^(alpha-1); its decay is 0 in the code, as GPT-2's vectors have none
     Role.HIDDEN_WEIGHT: (0.0625, 4),  # m_L^(alpha-1) / m_N, decay * m_N
@@ -149,7 +149,7 @@ def test_nanogpt_completep_groups() -> None:
         options=Options(eps="published"),
     ).rows
 
-    for row, expected in zip(rows, NANOGPT_COMPLETEP.values(), strict=False):
+    for row, expected in zip(rows[:-1], NANOGPT_COMPLETEP.values(), strict=True):
         assert (row.learning_rate, row.weight_decay) == expected
         assert row.eps == 0.0625
 
@@ -187,7 +187,7 @@ def test_unit_scaling_numbers() -> None:
     """Learning rates and independent weight decay are those of unit-scaling's own test."""
     result = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="unit", values=UNIT | {"weight_decay": 0.1})
 
-    for row, rate in zip(result.rows, UNIT_SCALING.values(), strict=False):
+    for row, rate in zip(result.rows[:-1], UNIT_SCALING.values(), strict=True):
         assert row.learning_rate == pytest.approx(rate, rel=1e-12)
         assert row.weight_decay == pytest.approx(0.1 / rate, rel=1e-12)
         assert row.init_std in {None, 1.0}
@@ -220,7 +220,7 @@ def test_unit_scaling_itself_gives_our_groups() -> None:
     groups = scaled_parameters(tensors, lr_scale_func_adam, lr=1.0, weight_decay=0.1)
     ours = planned("u-mup", *unit_rows(), size=UNIT_SIZE, gauge="unit", values=UNIT | {"weight_decay": 0.1}).rows
 
-    for group, row in zip(groups, ours, strict=False):
+    for group, row in zip(groups, ours[:-1], strict=True):
         assert (row.learning_rate, row.weight_decay) == pytest.approx((group["lr"], group["weight_decay"]), rel=1e-12)
 
 

@@ -24,8 +24,7 @@ from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size
-from tests.parameterization.test_gauge import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, losses, teacher
-from tests.support.gauge_training import Residual
+from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.parameter_shapes import UNIT, growing, parameter
 from tests.support.reading import parameters_of, read_module
 
@@ -47,7 +46,7 @@ def planned(
     """The plan of a built-in model under muP from width 8 and depth 2, with unit base values."""
     base, size = Size(8, 2, 4, 800), Size(16, 2, 4, 800)
     parameters = parameters_of(model, base, size)
-    values = UNIT | multipliers
+    values = {**UNIT, **multipliers}
     return plan(MUP, base, size, parameters, values, optimizer="adamw", options=Options(**options))
 
 
@@ -184,7 +183,7 @@ def test_the_output_multiplier_is_mups() -> None:
     """The readout's output is that of microsoft/mup's MuReadout with `output_mult`, bias included."""
     from mup import MuReadout, set_base_shapes
 
-    def net(width: int) -> nn.Module:
+    def net(width: int) -> nn.Sequential:
         return nn.Sequential(nn.Linear(4, width), MuReadout(width, 3, output_mult=0.5))
 
     module = net(32)
@@ -197,6 +196,7 @@ def test_the_output_multiplier_is_mups() -> None:
     ).rows
     x = torch.randn(5, 32)
     readout = module[1]
+    assert isinstance(readout, MuReadout)
 
     expected = row.multiplier * functional.linear(x, readout.weight) + readout.bias
     assert torch.allclose(readout(x), expected, atol=1e-6)
@@ -208,8 +208,8 @@ class Attending(nn.Module):
     def __init__(self, multiplier: float) -> None:
         super().__init__()
         self.model = build_model(GPT, 16, 2)
-        for block in self.model.get_submodule("blocks"):
-            block.q.register_forward_hook(lambda _module, _input, output: multiplier * output)
+        for block in self.model.get_submodule("blocks").children():
+            block.get_submodule("q").register_forward_hook(lambda _module, _input, output: multiplier * output)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits."""
@@ -252,7 +252,7 @@ def test_multipliers_transfer(multipliers: dict[str, float], middle: int, last: 
         table = parameter(Role.EMBEDDING, fan_in=(1, 1), fan_out=(lengths[start], lengths[end]), name="table")
         query = replace(growing(Role.HIDDEN_WEIGHT, lengths[start], lengths[end]), name="q", scales_attention=True)
         others = [growing(role, lengths[start], lengths[end]) for role in roles]
-        values = UNIT | multipliers
+        values = {**UNIT, **multipliers}
         return list(plan(MUP, sizes[start], sizes[end], [table, query, *others], values, optimizer="adamw").rows)
 
     def values_of(row: Any) -> list[float]:

@@ -329,4 +329,5 @@ def test_other_errors_are_recipe_errors(tmp_path: Path) -> None:
         load_text(tmp_path, "a: 1\nb: 2\n")
 
     assert caught.value.exit_status == 2
+    assert caught.value.findings
     assert all(finding.place and finding.place.line for finding in caught.value.findings)

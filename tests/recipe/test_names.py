@@ -9,6 +9,8 @@ import pytest
 
 from hptransfer.parameterization import options
 from hptransfer.parameterization.options import CHOICES
+from hptransfer.parameterization.role_presets import FAMILIES
+from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import PARAMETERIZATIONS, TABLES
 from tests.support.recipe_texts import GPT, edited, faults
 
@@ -43,3 +45,33 @@ def test_an_unknown_parameterization_is_answered_with_the_list(tmp_path: Path) -
         f"`{name}`" for name in PARAMETERIZATIONS
     )
     assert (found.hint, found.code) == ("did you mean `completep`?", "recipe/unknown-value")
+
+
+OWN = GPT.replace(
+    "{kind: gpt, head_dim: 16}", "{kind: factory, factory: 'my:build', preset: PRESET, roles: {'blocks.*': ROLE}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("preset", "role", "clean"),
+    [
+        *((name, "readout", True) for name in FAMILIES),
+        *(("llama", f"'{role.value}, fan-in 1, zeros'", role is not Role.TIED_EMBEDDING) for role in Role),
+        ("gpt", "readout", False),
+        ("llama", "'readout, fan-in x'", False),
+        ("llama", "'readout, uniform'", False),
+    ],
+)
+def test_presets_and_roles_are_those_that_are_known(tmp_path: Path, preset: str, role: str, clean: bool) -> None:
+    """A family or a role that is added can be named; built-in models and tied embeddings are not named but read."""
+    text = OWN.replace("PRESET", preset).replace("ROLE", role)
+
+    assert (faults(tmp_path, text) == ()) == clean
+
+
+def test_a_role_that_does_not_exist_is_answered_with_the_roles(tmp_path: Path) -> None:
+    """The rule lists the roles, and not what a recipe's name may hold."""
+    (found,) = faults(tmp_path, OWN.replace("PRESET", "llama").replace("ROLE", "readot"))
+
+    assert found.rule.startswith("`model.roles.blocks.*` must be one of embedding, hidden weight, ")
+    assert found.code == "recipe/unknown-value"

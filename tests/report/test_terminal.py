@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Sequence
 
 import pytest
 from rich.console import Console
 
+from hptransfer.diagnostics._coordinate_rows import Measurement
 from hptransfer.diagnostics.base import Diagnosed
-from hptransfer.diagnostics.coordinate import Measurement, judge_coordinates
+from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.report.diagnostics import print_diagnosed
 from hptransfer.report.terminal import print_transfer
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport, judge
-from tests.support.synthetic_ladders import ladder, parabola
+from tests.support.synthetic_ladders import ladder, parabola, raised
 
 
-def _judged(losses) -> TransferReport:
+def _judged(losses: Sequence[Callable[[float], float]]) -> TransferReport:
     return judge(
         ladder(losses, noise=0.001),
         proxy=Size(64, 2, 64, 64_000),
@@ -123,7 +125,7 @@ def test_what_size_does_is_said(transfers: TransferReport) -> None:
 
 def test_a_larger_size_that_is_worse_is_said() -> None:
     """Negative control: losses that rise with size are a NO and a limit."""
-    worse = _judged([lambda x, k=k: parabola(x) + 0.3 * k for k in range(4)])
+    worse = _judged([raised(0.3 * k) for k in range(4)])
     text = " ".join(_printed(worse).split())
     assert "no larger width is worse: NO" in text
     assert "check for a scaling mistake" in text

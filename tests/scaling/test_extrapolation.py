@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hptransfer.scaling.extrapolation import extrapolation
+from hptransfer.scaling.target import extrapolation
 from hptransfer.sizes import Size
 from tests.support.targets import GPT, MLP, planned
 

@@ -10,21 +10,7 @@ import pytest
 from hptransfer.commands.plan import plan_command
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
-
-RECIPE = """\
-name: tiny
-model: {kind: gpt, context: 8, head_dim: 8}
-data: {kind: stdlib-text}
-training: {steps: 10, batch_size: 4, learning_rate: 0.01, weight_decay: 0.1}
-parameterization: {name: completep}
-sizes:
-  base: {width: 16, depth: 2}
-  widths: [16, 32]
-  target: {width: 64, depth: 8, batch_size: 8}
-tune:
-  space:
-    learning_rate: {low: 1.0e-3, high: 1.0e-1}
-"""
+from tests.support.checked_folder import RECIPE
 
 
 @pytest.fixture

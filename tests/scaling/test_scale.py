@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 import hptransfer
-from hptransfer.commands.scale import scale_command
+from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import GptModel
-from hptransfer.trials.trial import Trial
-from tests.scaling.test_plan import RECIPE
-from tests.support.transfer_files import ladder_of, transfer_text
-from tests.support.tuned_results import tuned_result
-
-if TYPE_CHECKING:
-    import torch
-
-
-class Folder:
-    """A recipe with a run folder that `tune` and `check` have filled."""
-
-    def __init__(self, path: Path) -> None:
-        self.recipe, self.runs = path / "tiny.yaml", path / "runs"
-        self.recipe.write_text(RECIPE)
-        self.hash = load_recipe(self.recipe).hash
-        (self.runs / "tiny").mkdir(parents=True)
-        self.write_tuned()
-        self.write_transfer()
-
-    def write_tuned(self, **changes: object) -> None:
-        """What tune writes."""
-        tuned_result(**{"recipe_hash": self.hash} | changes).write(self.runs / "tiny" / "tuned.yaml")
-
-    def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
-        """What check writes of a ladder, with changes to single keys."""
-        said = {"recipe_hash": self.hash, "verdict": "TRANSFERS", "sentence": "learning_rate carries over."}
-        text = transfer_text(trials or ladder_of((16, 32)), **said | changes)
-        (self.runs / "tiny" / "transfer.json").write_text(text)
-
-    def scale(self, **options: object) -> int:
-        """Run the command."""
-        names = ("width", "depth", "batch_size", "tokens", "output")
-        arguments = dict.fromkeys(names) | {"force": False, "as_json": False} | options
-        return scale_command(str(self.recipe), self.runs, **arguments)  # type: ignore[arg-type]  # options of one test
-
-    @property
-    def target(self) -> Path:
-        """The file the command writes."""
-        return self.runs / "tiny" / "target.yaml"
-
-    def model(self) -> torch.nn.Module:
-        """The recipe's model at the target."""
-        from hptransfer.models.build import build_model
-
-        return build_model(GptModel(kind="gpt", context=8, head_dim=8), 64, 8)
-
-    def document(self) -> dict[str, dict[str, object]]:
-        """The file's content."""
-        content: dict[str, dict[str, object]] = yaml.safe_load(self.target.read_text())
-        return content
+from hptransfer.storage.run_folder import RunFolder
+from tests.support.checked_folder import Folder
 
 
 @pytest.fixture
@@ -162,6 +112,18 @@ REFUSALS: dict[str, tuple[Callable[[Folder], None], type[HptransferError], int, 
         3,
         "Unclear.",
     ),
+    "tuned under other rules": (
+        lambda folder: folder.write_tuned(identity="0" * 64),
+        RefusedError,
+        1,
+        "the hyperparameters were tuned under other rules, code or data",
+    ),
+    "checked under other rules": (
+        lambda folder: folder.write_transfer(identity="0" * 64),
+        RefusedError,
+        1,
+        "transfer was checked under other rules, code or data",
+    ),
     "inconclusive and of another recipe": (
         lambda folder: folder.write_transfer(verdict="INCONCLUSIVE", recipe_hash="0"),
         RefusedError,
@@ -184,6 +146,16 @@ def test_it_refuses_without_evidence(folder: Folder, case: str) -> None:
     assert said in str(caught.value.findings[0].received)
     assert "--force" in str(caught.value.findings[0].hint)
     assert not folder.target.exists()
+
+
+def test_evidence_of_the_present_rules_code_and_data_is_used(folder: Folder) -> None:
+    """The digest of a session is what scale compares, and what it writes."""
+    now = identity_of_recipe(load_recipe(folder.recipe), RunFolder(folder.runs / "tiny"))
+    folder.write_tuned(identity=now)
+    folder.write_transfer(identity=now)
+
+    assert folder.scale() == 0
+    assert folder.document()["provenance"]["identity"] == now
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
 from hptransfer.transfer.prediction import digest
-from tests.scaling.test_scale import Folder
+from tests.support.checked_folder import Folder
 from tests.support.transfer_files import ladder_of
 
 
@@ -36,8 +36,8 @@ def test_scale_registers_a_prediction(folder: Folder) -> None:
 
     assert prediction["sha256"] == digest(prediction)
     assert str(prediction["written"]).startswith("20")
-    assert prediction["loss"]["low"] < 1.8536 < prediction["loss"]["high"]  # type: ignore[index]  # a mapping
-    assert prediction["optimum"]["low"] < 2.0**-5 < prediction["optimum"]["high"]  # type: ignore[index]  # a mapping
+    assert prediction["loss"]["low"] < 1.8536 < prediction["loss"]["high"]
+    assert prediction["optimum"]["low"] < 2.0**-5 < prediction["optimum"]["high"]
 
 
 @pytest.mark.parametrize(("loss", "status", "word"), [("1.8536", 0, "INSIDE"), ("2.5", 1, "OUTSIDE"),
@@ -68,7 +68,7 @@ def test_the_loss_can_come_from_a_file(folder: Folder, tmp_path: Path, name: str
 def test_an_edited_prediction_is_refused(folder: Folder) -> None:
     """Widening the interval afterwards is seen, even where the run would lie inside."""
     document = folder.document()
-    document["prediction"]["loss"]["high"] = 99.0  # type: ignore[index]  # a mapping
+    document["prediction"]["loss"]["high"] = 99.0
     folder.target.write_text(yaml.safe_dump(document))
     result = verify(folder, "2.5")
 

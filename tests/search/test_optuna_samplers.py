@@ -12,7 +12,7 @@ from hptransfer.search.base import SAMPLERS, Point
 from hptransfer.search.optuna_samplers import OptunaSampler, values_for_optuna
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
-from tests.search.test_recommendation import LINE, PLANE, trial
+from tests.support.searches import LINE, PLANE, bowl, trial
 
 NAMES = ["cmaes", "gp", "random", "tpe"]
 
@@ -29,11 +29,6 @@ def propose(
 ) -> list[Point]:
     """The next points of a search of 40 trials."""
     return sampler(name).propose(space, finished, taken, count=count, total=40, seed=seed)
-
-
-def bowl(point: tuple[float, ...]) -> float:
-    """A parabola with its minimum at 2^-6 and 1."""
-    return 2 + 0.1 * (point[0] + 6) ** 2 + sum(0.05 * x**2 for x in point[1:])
 
 
 def searched(name: str, space: Space, total: int, *, rounds: int = 4, wall: float = math.inf) -> list[Trial]:

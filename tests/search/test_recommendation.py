@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hptransfer.recipe.schema import Range
-from hptransfer.search.base import Recommendation
+from hptransfer.search import recommend_gp
+from hptransfer.search.gp_posterior import draw_minima
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import propose
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import fit_surrogate
-from hptransfer.sizes import Size
-from hptransfer.trials.trial import Trial, TrialState
-
-LINE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2)})
-PLANE = Space.of({"learning_rate": Range(low=2**-10, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
+from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
+from hptransfer.trials.trial import TrialState
+from tests.support.searches import LINE, PLANE, recommended, searched, trial
 
 WIDE = Space.of({"learning_rate": Range(low=2**-12, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
-
-
-def trial(space: Space, point: tuple[float, ...], loss: float) -> Trial:
-    """A finished trial; an infinite loss diverged."""
-    values = space.values(point)
-    state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.DIVERGED
-    return Trial(str(point), Size(64, 2, 32, 100), values, 0, state, loss)
-
-
-def searched(space: Space, loss: Callable[[tuple[float, ...]], float], total: int, seed: int = 0) -> list[Trial]:
-    """A whole search in rounds of four."""
-    finished: list[Trial] = []
-    while len(finished) < total:
-        asked = [done.hyperparameters for done in finished]
-        new = propose(space, finished, asked, count=min(4, total - len(finished)), total=total, seed=seed)
-        assert new
-        finished += [trial(space, space.point(values), loss(space.point(values))) for values in new]
-    return finished
-
-
-def recommended(space: Space, trials: list[Trial]) -> Recommendation:
-    """The recommendation, which must exist."""
-    found = recommend(space, trials)
-    assert found is not None
-    return found
 
 
 def test_a_parabola_gives_its_minimum() -> None:
@@ -141,7 +115,7 @@ def test_divergence_in_a_corner_does_not_trap_the_search() -> None:
 
 def test_the_quasi_random_start_is_a_function_of_the_seed() -> None:
     """Same seed, same points, whatever is finished; another seed, other points."""
-    kwargs = {"count": 8, "total": 24}
+    kwargs: dict[str, Any] = {"count": 8, "total": 24}
     first = propose(PLANE, [], [], seed=0, **kwargs)
 
     assert propose(PLANE, [], [], seed=0, **kwargs) == first
@@ -165,6 +139,44 @@ def test_a_surrogate_of_exact_values_passes_through_them() -> None:
     place = np.array([[0.42, 0.58]])
 
     assert fitted.mean(place)[0] == pytest.approx(2.0008, abs=0.01)
+
+
+def test_losses_far_above_the_best_do_not_move_the_bottom() -> None:
+    """A bowl of exact losses with its bottom at (0.42, 0.58); beyond 0.9 of one axis every loss is twice as high.
+
+    How bad a bad run is says little about where the minimum lies: it stays within half a step of the grid. Compressed
+    above half of the best loss only, the cliff bends the fitted mean and its minimum lies at 0.72.
+    """
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 6), np.linspace(0, 1, 6)), -1).reshape(-1, 2)
+    bowl = 2 + 0.3 * ((grid - [0.42, 0.58]) ** 2).sum(1) + np.where(grid[:, 0] > 0.9, 2.0, 0.0)
+    line = np.stack(np.meshgrid(np.linspace(0, 1, 101), np.linspace(0, 1, 101)), -1).reshape(-1, 2)
+    place = line[fit_surrogate(grid, bowl).mean(line).argmin()]
+
+    assert place == pytest.approx([0.42, 0.58], abs=0.1)
+
+
+def test_few_runs_leave_a_learning_rate_steeper_above_its_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine runs that are symmetric in both axes say nothing about which side is steeper; what is published stays.
+
+    An octave too much costs several times what one too little does ("Predictable Scale: Part I, Step Law", 2025). So
+    among the surrogates that are held possible the learning rate's axis is bent upwards, and the other axis either way.
+    """
+    drawn: list[Surrogate] = []
+    minima = draw_minima
+
+    def spied(surrogates: Sequence[Surrogate], *rest: Any) -> Array:
+        drawn.extend(surrogates)
+        return minima(surrogates, *rest)
+
+    monkeypatch.setattr(recommend_gp, "draw_minima", spied)
+    steps = (-4.0, 0.0, 4.0)
+    runs = [trial(PLANE, (x - 6, 0.75 * y), 2.5 + 0.02 * (x**2 + y**2)) for x in steps for y in steps]
+    recommended(PLANE, runs)
+    rate, other = np.mean([surrogate.bend for surrogate in drawn], axis=0)
+
+    # each octave resolves e^0.1 to e^0.3 times as finely as the one below it; the axis has eight
+    assert 0.1 < rate / 8 < 0.3
+    assert abs(other) < 0.75
 
 
 def test_an_interval_is_open_where_minima_lie_at_the_end_of_the_runs() -> None:

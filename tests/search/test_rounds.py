@@ -15,8 +15,7 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial
-from tests.search.test_optuna_samplers import bowl
-from tests.search.test_recommendation import LINE, PLANE, trial
+from tests.support.searches import LINE, PLANE, bowl, trial
 
 
 def noisy(space: Space, decision: Decision) -> Trial:
@@ -95,6 +94,31 @@ def test_divergence_everywhere_ends_the_search(sampler: str) -> None:
         finished += [trial(PLANE, PLANE.point(decision.values), math.inf) for decision in decided]
 
     assert len(finished) == 12
+
+
+@pytest.mark.parametrize(
+    ("moved", "seed", "values"),
+    [(1, 2, range(-1, 4)), (2, 2, range(5)), (3, 1, range(3, 6))],
+)
+def test_a_moved_optimum_does_not_start_a_seed_again(moved: int, seed: int, values: range) -> None:
+    """The second seed trained five values around the optimum, and its losses moved the optimum by some values.
+
+    While most of the five values around the new optimum have the seed, it goes on to the third seed, at the new five.
+    Once most of them are new, the second seed is trained at those that lack it.
+    """
+    rounds = Rounds(LINE, 27, wanted_seeds=3)
+    step = LINE.spacing
+    centre = -6 + step * moved
+    explored = [(x, 0) for x in LINE.axes[0].lattice(step)]
+    runs = [*explored, *((-6 + step * k, 1) for k in range(-2, 3))]
+    asked = [Decision(LINE.values((x,)), of) for x, of in runs]
+    finished = [replace(trial(LINE, (x,), 2 + 0.05 * (x - centre) ** 2), key=f"{x}-{of}", seed=of) for x, of in runs]
+    decided = rounds.decide(asked, finished, 5)
+
+    assert rounds.exploring == len(explored)
+    assert {decision.seed for decision in decided} == {seed}
+    places = sorted(math.log2(decision.values["learning_rate"]) for decision in decided)
+    assert places == pytest.approx([-6 + step * k for k in values])
 
 
 def test_enqueued_values_come_first() -> None:

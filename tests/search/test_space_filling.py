@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hptransfer.search.space import Axis, Space
 from hptransfer.search.space_filling import first_untaken, grid, grid_shape, sobol
-from tests.search.test_recommendation import LINE, PLANE
+from tests.support.searches import LINE, PLANE
 
 
 def test_sobol_points_are_evenly_spread() -> None:

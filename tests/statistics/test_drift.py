@@ -12,7 +12,7 @@ from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, average_seeds
 from tests.support.oracles import ShallowLinearNet, exact_optimum
-from tests.support.synthetic_ladders import GRID, parabola, sweep
+from tests.support.synthetic_ladders import GRID, moved, parabola, sweep
 
 _SPECTRUM = tuple(1 / k for k in range(1, 9))
 
@@ -24,9 +24,7 @@ def _drift(rows: dict[int, list[Point]]) -> Interval:
 
 def _parabolas(per_doubling: float, xs: tuple[float, ...] = GRID, *, noise: float = 0.001) -> Interval:
     rng = np.random.default_rng(0)
-    return _drift(
-        {64 * 2**k: sweep(lambda x, k=k: parabola(x - per_doubling * k), xs, noise=noise, rng=rng) for k in range(4)}
-    )
+    return _drift({64 * 2**k: sweep(moved(per_doubling * k), xs, noise=noise, rng=rng) for k in range(4)})
 
 
 @pytest.mark.parametrize("truth", [-0.5, 0.0, 0.1, 0.4])

@@ -12,7 +12,7 @@ from benchmarks.law_calibration import LAWS, coverage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.laws import fit_power_law, predict_loss
 
-OLMO = Path(__file__).parents[3] / "shared/data/olmo_ladder/olmo_ladder_final.csv"
+OLMO = Path(__file__).parents[1] / "data/olmo_ladder/olmo_ladder_final.csv"
 
 
 def test_an_exact_law_is_recovered() -> None:
@@ -50,13 +50,30 @@ def test_an_outlier_does_not_move_the_law() -> None:
     assert fit_power_law(sizes, losses).exponent == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("factor", [1.05, 1.2, 0.9])
+def test_how_far_an_outlier_is_off_hardly_matters(factor: float) -> None:
+    """Residuals count linearly beyond 0.1% (Hoffmann et al. 2203.15556, section 3.3), not with their square.
+
+    With squares the exponent is 0.467 for the size that is off by 20%, and 0.516 for the one off by -10%.
+    """
+    sizes = [2.0**k for k in range(6, 14)]
+    losses = [2 + 10 * x**-0.5 for x in sizes]
+    losses[5] *= factor
+
+    assert fit_power_law(sizes, losses).exponent == pytest.approx(0.5, abs=0.006)
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_intervals_cover_held_out_sizes_and_the_bootstrap_does_not(name: str) -> None:
-    """A fixed-seed cut of benchmarks/law_calibration.py: 90% of held-out runs at 8 times the ladder lie inside."""
+    """A fixed-seed cut of benchmarks/law_calibration.py: 90% of held-out runs at 8 times the ladder lie inside.
+
+    An interval that always holds says nothing: sizes that tell floors apart are believed, so half of it stays under 8%.
+    """
     found = coverage(LAWS[name], n_sizes=6, ratio=8, noise=0.001, ladders=30)
 
     assert found["covers"] >= 0.9
     assert found["bootstrap"] < 0.9
+    assert found["half_width"] < 8
 
 
 def test_an_interval_narrows_with_evidence() -> None:
@@ -85,7 +102,6 @@ def test_what_is_no_ladder_is_refused(sizes: list[float], losses: list[float]) -
         fit_power_law(sizes, losses)
 
 
-@pytest.mark.skipif(not OLMO.exists(), reason="the shared measurements are not there")
 def test_one_horizon_of_the_olmo_ladder() -> None:
     """Loss against parameters at one multiple of Chinchilla, from four sizes: the fifth lies inside, within 1%."""
     with OLMO.open() as file:

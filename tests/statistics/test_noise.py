@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hptransfer.statistics.noise import pooled_noise
-from hptransfer.statistics.seed_means import Point, average_seeds
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from tests.support.synthetic_ladders import GRID, parabola
 
 
-def _tables(levels: list[float], seeds: int, rng: int = 0):
+def _tables(levels: list[float], seeds: int, rng: int = 0) -> list[SeedMeans]:
     generator = np.random.default_rng(rng)
     return [
         average_seeds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from tests.support.synthetic_ladders import BEND, GRID, parabola, sweep
 _SPECTRUM = tuple(1 / k for k in range(1, 9))
 
 
-def _curve(losses, offset: float, spacing: float, octaves: float, *, around: float) -> list[Point]:
+def _curve(
+    losses: Callable[[Array], Array], offset: float, spacing: float, octaves: float, *, around: float
+) -> list[Point]:
     """A noise-free sweep of an oracle on a grid that misses its optimum by `offset` spacings."""
     steps = round(octaves / spacing)
     xs = around + spacing * (np.arange(-steps, steps + 1) + offset)
@@ -174,7 +177,7 @@ def test_units_of_the_loss_do_not_matter() -> None:
     )
 
 
-def _coverage(loss, spacing: float, seeds: int, noise: float, tables: int = 10) -> float:
+def _coverage(loss: Callable[[float], float], spacing: float, seeds: int, noise: float, tables: int = 10) -> float:
     rng = np.random.default_rng(0)
     steps = round((2 if spacing < 1 else 3) / spacing)
     found: list[Optimum] = []
@@ -195,7 +198,7 @@ def _coverage(loss, spacing: float, seeds: int, noise: float, tables: int = 10) 
     ],
     ids=["parabola", "divergence", "asymmetric"],
 )
-def test_intervals_cover(loss, noise: float, seeds: int) -> None:
+def test_intervals_cover(loss: Callable[[float], float], noise: float, seeds: int) -> None:
     """95% intervals cover on random grids; 40 intervals, so 0.85 is three standard errors below 0.95."""
     assert _coverage(loss, 0.5, seeds, noise) >= 0.85
 
@@ -212,7 +215,7 @@ def test_intervals_cover(loss, noise: float, seeds: int) -> None:
     ],
     ids=["near divergence", "jump", "wall"],
 )
-def test_intervals_cover_near_cliffs(loss, seeds: int, noise: float, spacing: float) -> None:
+def test_intervals_cover_near_cliffs(loss: Callable[[float], float], seeds: int, noise: float, spacing: float) -> None:
     """The same near cliffs, on coarser grids and up to 1% noise."""
     assert _coverage(loss, spacing, seeds, noise) >= 0.85
 

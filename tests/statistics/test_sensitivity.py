@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.support.synthetic_ladders import BEND, GRID, ladder
 
 
 def _judge(bends: tuple[float, ...], xs: tuple[float, ...] = GRID, end: float = math.inf) -> AxisReport:
-    def curve(bend: float):
+    def curve(bend: float) -> Callable[[float], float]:
         return lambda x: 3 + bend * (x + 8) ** 2 if x < end else math.inf
 
     trials = ladder([curve(bend) for bend in bends], xs=xs, seeds=3, noise=0.0005)

@@ -45,7 +45,7 @@ def test_correct_plans_are_told_by_three_seeds_and_five_widths() -> None:
 
     def alone(values: Array) -> bool:
         slopes = np.log2(values) @ (LOG_SIZE - 8) / 10
-        return abs(slopes.mean()) + 4.303 * slopes.std(ddof=1) / 3**0.5 <= 0.15
+        return bool(abs(slopes.mean()) + 4.303 * slopes.std(ddof=1) / 3**0.5 <= 0.15)
 
     assert share(correct, RowVerdict.HOLDS) >= 0.98
     assert share(wrong, RowVerdict.FAILS) >= 0.98

@@ -13,17 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
 from hptransfer.cli.boundary import guarded
 from hptransfer.cluster.postgres import find_address
 from hptransfer.cluster.queue_pool import run_through_restarts
 from hptransfer.cluster.study import create_study, join, terms_of
 from hptransfer.cluster.worker import WorkerLimits, work
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import BudgetOptions
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.session import Session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from tests.support.landscape import FINGERPRINT, recipe_text
+from tests.support.postgres import with_password
 
 
 def many(session: Session, count: int) -> list[TrialSpec]:
@@ -162,5 +168,21 @@ def main(role: str, recipe: str, runs: str, url: str, options: dict[str, Any]) -
     return guarded((lambda: run_through_restarts(coordinate)) if role == "coordinator" else pull)
 
 
+def trials_of(url: str) -> list[FrozenTrial]:
+    """All finished trials in a database, read as any Optuna user would."""
+    address = with_password(url).replace("postgresql://", "postgresql+psycopg://")
+    storage = optuna.storages.RDBStorage(address)
+    found = [
+        trial
+        for study in storage.get_all_studies()
+        for trial in storage.get_all_trials(study._study_id)
+        if trial.state == OptunaState.COMPLETE
+    ]
+    storage.remove_session()
+    storage.engine.dispose()
+    return found
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5], json.loads(sys.argv[5])))
+    _, _role, _recipe, _runs, _url, _options = sys.argv
+    sys.exit(main(_role, _recipe, _runs, _url, json.loads(_options)))

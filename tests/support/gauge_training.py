@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 from hptransfer.parameterization.rules import OptimizerFamily
+from hptransfer.sizes import Size
 
 OPTIMIZERS: Mapping[OptimizerFamily, str] = {
     "adam": "adamw",
@@ -100,3 +103,44 @@ def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim
         else:
             made.append(Lion(of))
     return made
+
+
+STEPS = 50
+BASE = Size(8, 2, 16, 800)
+TARGET = Size(32, 8, 16, 800)  # width and depth multipliers 4
+WRITERS = (r"blocks\.\d+\.down\.(weight|bias)",)
+
+
+# large enough for eps and decay to matter in every step
+HYPERPARAMETERS = {
+    "adamw": {"learning_rate": 0.02, "weight_decay": 0.5, "init_scale": 1.0, "eps": 0.01},
+    "sgd": {"learning_rate": 0.05, "weight_decay": 0.1, "init_scale": 1.0},
+}
+
+
+def losses(module: nn.Module, planned: Plan, inputs: Tensor, targets: Tensor) -> list[float]:
+    """Training losses of fixed batches, from the same draws for every plan."""
+    module.double()
+    applied = AppliedPlan.from_plan(planned)
+    applied.init_(module, seed=0)
+    optimizer: torch.optim.Optimizer
+    if planned.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(applied.param_groups(module), betas=(0.9, 0.95))
+    else:
+        optimizer = torch.optim.SGD(applied.param_groups(module), momentum=0.9)
+    seen = []
+    for input_, target in zip(inputs, targets, strict=True):
+        loss = functional.cross_entropy(module(input_).flatten(0, -2), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        seen.append(loss.item())
+    return seen
+
+
+def teacher() -> tuple[Tensor, Tensor]:
+    """Fixed batches: five classes decided by a random linear map of eight numbers."""
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((STEPS, 16, 8))
+    labels = (inputs @ random.standard_normal((8, 5))).argmax(-1)
+    return torch.from_numpy(inputs), torch.from_numpy(labels)

@@ -130,4 +130,4 @@ def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
     other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)
     other += math.log2((1 - request.hyperparameters["beta2"]) / 0.05)  # the optimum of beta2 is 0.95 at every width
     slope = 0.05 * other**2 + landscape.get("cross", 0.0) * (x - optimum) * other
-    return 2.0 + 0.05 * (x - optimum) ** 2 + slope + 0.3 / request.size.width**0.5 + noise
+    return float(2.0 + 0.05 * (x - optimum) ** 2 + slope + 0.3 / request.size.width**0.5 + noise)

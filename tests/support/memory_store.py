@@ -24,6 +24,7 @@ class Memory:
         failed: (digest, size, failure), in order.
         requeued: numbers of failures that block no more.
         planned: by digest and size.
+        adopted: pairs of digests, from one experiment to another.
     """
 
     finished: dict[str, tuple[str, Phase, Trial]] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Memory:
     failed: list[tuple[str, Size, FailedTrial]] = field(default_factory=list)
     requeued: set[int] = field(default_factory=set)
     planned: dict[tuple[str, Size], tuple[PlannedTrial, ...]] = field(default_factory=dict)
+    adopted: set[tuple[str, str]] = field(default_factory=set)
     attempts: int = 0
 
 
@@ -104,6 +106,8 @@ class MemoryStore:
         self._memory.planned[self._digest, size] = (*self.planned(size), *points)
 
     def count_unadopted(self, experiment: str) -> int:
+        if (experiment, self._digest) in self._memory.adopted:
+            return 0
         return sum(digest == experiment for digest, _, _ in self._memory.finished.values())
 
     def adopt(self, experiment: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
@@ -113,6 +117,7 @@ class MemoryStore:
             if key is not None:
                 self._memory.finished[key] = (self._digest, phase, replace(trial, key=key))
             left += digest == experiment and key is None
+        self._memory.adopted.add((experiment, self._digest))
         return len(self.trials()), left
 
     def describe(self, size: Size, attributes: Mapping[str, Any]) -> None:

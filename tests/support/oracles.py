@@ -58,7 +58,7 @@ class LinearRegressionSgd:
     @cached_property
     def spectrum(self) -> Array:
         """Eigenvalues of the features' covariance."""
-        return np.arange(1, self.width + 1) ** -self.decay
+        return np.asarray(np.arange(1, self.width + 1) ** -self.decay, dtype=float)
 
     @cached_property
     def initial(self) -> Array:
@@ -204,7 +204,7 @@ class DeepLinearStep:
 
         def losses(rates: Array) -> Array:
             now = np.repeat(h[0][:, None], len(rates), axis=1).astype(np.float32)  # n x rates x m
-            for w, b, before in zip(weights, backward, h, strict=False):
+            for w, b, before in zip(weights, backward, h[:-1], strict=True):
                 # the gradient of W_l is branch * b (sum_i error_i h_i)' / m: rank one
                 along = np.einsum("n,nrm->rm", before @ error / m, now) * rates[:, None] * branch**2
                 step = (w @ now.reshape(n, -1)).reshape(now.shape) - b[:, None, None] * along

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 from rich.console import Console
 
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
 from hptransfer.checking.result import CheckResult
 from hptransfer.cli.boundary import guarded
-from hptransfer.engine.session import Session, open_session
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.session import Session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.check import CheckPrinter, save_check
 from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.tuning.tune import tune
-from tests.support.landscape import FINGERPRINT
+from tests.support.landscape import FINGERPRINT, recipe_text
 
 
 @contextlib.contextmanager
@@ -81,6 +85,38 @@ def main(work: str, runs: str, text: str) -> int:
             return check_and_save(session).report.verdict.exit_status
 
     return guarded(action)
+
+
+def trainings(tmp_path: Path) -> list[str]:
+    """Keys of the trials that were trained to their end, in order."""
+    log = tmp_path / "log"
+    return log.read_text().split() if log.exists() else []
+
+
+def start(tmp_path: Path, landscape: dict[str, Any], work: str = "tune", **options: Any) -> subprocess.Popen[str]:
+    """Tunes or checks in another process."""
+    landscape = landscape | {"log": str(tmp_path / "log")}
+    command = [sys.executable, "-m", "tests.support.sessions", work, str(tmp_path / "runs")]
+    return subprocess.Popen([*command, recipe_text(landscape, **options)], stderr=subprocess.PIPE, text=True)
+
+
+def in_database(tmp_path: Path, state: str) -> list[str]:
+    """Keys of the trials with this state in a copy of the study, read by plain Optuna."""
+    database = tmp_path / "runs" / "landscape" / "study.db"
+    if not database.exists():
+        return []
+    copies = [tmp_path / f"copy.db{suffix}" for suffix in ("", "-journal")]
+    for copy, suffix in zip(copies, ("", "-journal"), strict=True):
+        copy.unlink(missing_ok=True)
+        if Path(f"{database}{suffix}").exists():
+            shutil.copy(f"{database}{suffix}", copy)
+    studies = optuna.get_all_study_names(f"sqlite:///{copies[0]}")
+    return [
+        trial.user_attrs["key"]
+        for name in studies
+        for trial in optuna.load_study(study_name=name, storage=f"sqlite:///{copies[0]}").trials
+        if trial.state.name == state
+    ]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,16 @@ def parabola(x: float) -> float:
     return 3 + BEND * (x + 8) ** 2
 
 
+def moved(octaves: float, base: Callable[[float], float] = parabola) -> Callable[[float], float]:
+    """The loss curve moved to larger values."""
+    return lambda x: base(x - octaves)
+
+
+def raised(nats: float, base: Callable[[float], float] = parabola) -> Callable[[float], float]:
+    """The loss curve moved up."""
+    return lambda x: base(x) + nats
+
+
 def sweep(
     loss: Callable[[float], float],
     xs: Iterable[float] = GRID,

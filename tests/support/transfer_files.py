@@ -50,7 +50,7 @@ def transfer_file(trials: Sequence[Trial] | None = None, *, value: float = 2.0**
         adaptive={"ended": "the grid was fixed beforehand", "rounds": []},
         provenance=counted
         | {"hptransfer": "0", "python": "3.11", "torch": ["2.13.0"], "data": "f" * 64, "seeds": 2, "diverged": 0},
-        spent=Spent(**counted, target_flops=1e15, fraction_of_target=1e-3),
+        spent=Spent(trials=len(trials), flops=1e12, seconds=60.0, target_flops=1e15, fraction_of_target=1e-3),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from hptransfer.trainers._torchrun import failure
 from hptransfer.trials.messages import ENTRY, TrialMessage
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import key
+from tests.support.processes import rank_pids
 
 RECIPE = """\
 name: together
@@ -110,11 +110,11 @@ def test_a_killed_process_costs_its_trial_and_the_next_one_runs(tmp_path: Path) 
     """SIGKILL of one of two: the trial fails as killed, nobody is left behind, the worker goes on."""
     with WorkerPool(ENTRY, 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
-        killer = threading.Thread(target=lambda: os.kill(_ranks(2)[0], signal.SIGKILL))
+        killer = threading.Thread(target=lambda: os.kill(rank_pids(2)[0], signal.SIGKILL))
         killer.start()
         killed = pool.next_result(120)
         killer.join()
-        left = _ranks(0)
+        left = rank_pids(0)
         pool.submit("short", payload(tmp_path, 2))
         done = pool.next_result(120)
 
@@ -130,27 +130,9 @@ def test_processes_do_not_outlive_their_worker(tmp_path: Path) -> None:
     with WorkerPool(ENTRY, 1) as pool:
         pool.submit("long", payload(tmp_path, 2, steps=100_000))
         pool.next_result(1)
-        _ranks(2)
+        rank_pids(2)
     deadline = time.monotonic() + 20
-    while _ranks(0) and time.monotonic() < deadline:
+    while rank_pids(0) and time.monotonic() < deadline:
         time.sleep(0.2)
 
-    assert _ranks(0) == []
-
-
-def _ranks(count: int) -> list[int]:
-    """Processes that train a share; waits until there are so many and they had time to begin."""
-    deadline = time.monotonic() + 60
-    while True:
-        listed = subprocess.run(["ps", "-eo", "pid,args"], check=True, capture_output=True, text=True).stdout
-        lines = [line.split(maxsplit=1) for line in listed.splitlines()[1:]]
-        found = [
-            int(pid)
-            for pid, args in lines
-            if "-m hptransfer.trainers._torchrun" in args and "torch.distributed" not in args
-        ]
-        if len(found) >= count or time.monotonic() > deadline:
-            if count:
-                time.sleep(5)
-            return found
-        time.sleep(0.2)
+    assert rank_pids(0) == []

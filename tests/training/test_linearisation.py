@@ -39,6 +39,9 @@ class Product(nn.Module):
 class Net(nn.Module):
     """One block between a fixed table and a fixed readout."""
 
+    table: Tensor
+    out: Tensor
+
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
@@ -102,7 +105,7 @@ class Custom(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The stream after the block."""
-        y: Tensor = _NoDerivative.apply(self.a * x)
+        y: Tensor = _NoDerivative.apply(self.a * x)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return x + y
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hptransfer.training import loop
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import (
     TrainingSettings,
@@ -110,7 +111,7 @@ def test_losses_equal_a_plain_torch_loop(corpus: Corpus) -> None:
         tokens = corpus.batch(0, step, 8, 4)
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(theirs(tokens[:, :4]), tokens[:, 4])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         expected.append(loss.item())
 
@@ -156,6 +157,22 @@ def test_a_huge_learning_rate_diverges(corpus: Corpus) -> None:
     assert outcome.loss == math.inf
     assert outcome.steps == 12
     assert all(math.isfinite(loss) for _, loss in outcome.curve)
+
+
+@pytest.mark.parametrize(
+    ("final", "state"),
+    [(2.02, TrialState.COMPLETE), (2.10, TrialState.DIVERGED), (2.80, TrialState.DIVERGED)],
+)
+def test_a_run_that_ends_above_its_start_is_diverged(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, final: float, state: TrialState
+) -> None:
+    """A run that learned nothing ends where it began, within the 2% by which two evaluations differ; 5% is no noise."""
+    losses = iter([2.0, final])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: next(losses))
+    outcome = run(corpus)
+
+    assert outcome.state is state
+    assert outcome.loss == (final if state is TrialState.COMPLETE else math.inf)
 
 
 def test_a_tiny_learning_rate_is_not_divergence(corpus: Corpus) -> None:
@@ -269,7 +286,7 @@ def test_curves_have_at_most_a_hundred_points(steps: int) -> None:
     assert len(curve) <= 100
     assert curve[-1][0] == steps
     ends = [0, *(end for end, _ in curve)]
-    total = sum(mean * (end - start) for (end, mean), start in zip(curve, ends, strict=False))
+    total = sum(mean * (end - start) for (end, mean), start in zip(curve, ends[:-1], strict=True))
     assert total == pytest.approx(steps * (steps - 1) / 2)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.coordinate import RowVerdict
 from hptransfer.diagnostics.linearization import judge_laziness, judge_linearisation
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.exponents import measure_exponents
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.oracles import IsotropicSgd
+from tests.support.synthetic_ladders import ladder, moved
 
-ARRAYS = Path(__file__).parents[3] / "shared/data/completep_linearization"
+ARRAYS = Path(__file__).parents[1] / "data/completep_linearization"
 DEPTHS = [2**k for k in range(1, 13)]
 
 
@@ -61,6 +63,20 @@ def test_no_rule_is_usable_where_the_exponent_changes() -> None:
     assert "no rule of thumb" in found.sentence
 
 
+@pytest.mark.parametrize(("octaves", "rule"), [(0.0, "constant"), (0.5, "square root"), (1.0, "linear")])
+def test_a_rule_is_usable_where_the_optimum_follows_it(octaves: float, rule: str) -> None:
+    """Optima that move by 0, 1/2 or 1 octave per doubling of the batch: one rule each, and no other."""
+    grid = [-12 + 0.5 * step for step in range(17)]
+    trials = [
+        replace(t, size=Size(64, 2, t.size.width, 64_000))
+        for t in ladder([moved(octaves * k) for k in range(4)], xs=grid, noise=0.0005, seeds=3)
+    ]
+    found = measure_exponents(trials, axis="batch_size", hyperparameter="learning_rate")
+
+    assert found.usable == (rule,)
+    assert f"the {rule} rule is usable" in found.sentence
+
+
 def test_the_exponent_of_the_horizon_is_that_of_a_noisy_quadratic() -> None:
     """O8: v <- (1 - rate)^2 v + rate^2 has its best constant rate at about ln(2T) / (2T): exponents -0.76 to -0.9.
 
@@ -88,6 +104,7 @@ def test_the_exponent_of_the_horizon_is_that_of_a_noisy_quadratic() -> None:
 
     found = measure_exponents(trials, axis="tokens", hyperparameter="learning_rate")
 
+    assert len(found.local) == len(best) - 1
     for step in found.local:
         exact = (best[int(step.high)] - best[int(step.low)]) / math.log2(step.high / step.low)
         assert -0.9 < exact < -0.76
@@ -119,7 +136,6 @@ def test_one_batch_size_has_no_exponent() -> None:
         measure_exponents(sweep((64,)), axis="batch_size", hyperparameter="learning_rate")
 
 
-@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
 @pytest.mark.parametrize(
     ("alpha", "slope", "verdict"), [("05", -0.454, RowVerdict.FAILS), ("1", -0.043, RowVerdict.HOLDS)]
 )
@@ -131,7 +147,6 @@ def test_published_distances_from_linearisation(alpha: str, slope: float, verdic
     assert report.verdict is verdict
 
 
-@pytest.mark.skipif(not ARRAYS.exists(), reason="the shared measurements are not there")
 def test_training_that_blows_up_is_not_judged() -> None:
     """With alpha 0 deep networks are NaN: refused, not called lazy."""
     with pytest.raises(UsageError, match="must be finite"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ FLOOR, GAIN, EXPONENT, CURVATURE = 1.5, 8.0, 0.5, 0.03
 def truth(width: int, x: float, drift: float) -> float:
     """Loss at log2 value x: a power law at the optimum, which starts at -8 and drifts, and a parabola about it."""
     best = -8 + drift * math.log2(width / 64)
-    return FLOOR + GAIN * width**-EXPONENT + CURVATURE * (x - best) ** 2
+    return float(FLOOR + GAIN * width**-EXPONENT + CURVATURE * (x - best) ** 2)
 
 
 def report(drift: float) -> AxisReport:
@@ -110,6 +111,50 @@ def test_two_axes_add_up() -> None:
     assert found.loss.estimate == pytest.approx(3 - 0.75 - 0.375, abs=0.02)
     assert found.loss.high - found.loss.low > alone.loss.high - alone.loss.low
     assert found.optimum.high - found.optimum.low > alone.optimum.high - alone.optimum.low
+
+
+def test_optima_that_are_known_exactly_still_scatter_about_their_line() -> None:
+    """Four optima, each known to 0.001 octaves, and no drift: their mean is known to 1.96 * 0.05 / sqrt(4) octaves.
+
+    Grid and seeds scatter optima about a line by 0.05 octaves, so a target's optimum is known to 0.049 and no better.
+    """
+    exact = tuple(replace(rung, spread=0.001) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, exact, Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.optimum.estimate == pytest.approx(-8)
+    assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.049, abs=0.001)
+
+
+def test_an_error_of_each_optimum_adds_to_the_scatter() -> None:
+    """Errors of 0.1 octaves and scatter of 0.05: 1.96 * sqrt(0.1^2 + 0.05^2) / sqrt(4) = 0.110 octaves."""
+    noisy = tuple(replace(rung, spread=0.1) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, noisy, Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert (found.optimum.high - found.optimum.low) / 2 == pytest.approx(0.1096, abs=0.0005)
+
+
+def test_the_drifts_interval_grows_with_the_doublings_to_the_target() -> None:
+    """4.5 doublings from the middle of the ladder at +-0.05 each: 0.225 octaves, on top of the 0.049 of the middle."""
+    exact = tuple(replace(rung, spread=0.001) for rung in rungs((64, 128, 256, 512), 8))
+    facts = AxisFacts("width", 64, exact, Interval(0.0, -0.05, 0.05))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8).optimum
+
+    assert found.high - found.estimate == pytest.approx(math.hypot(0.225, 0.049), abs=0.001)
+    assert found.estimate - found.low == pytest.approx(math.hypot(0.225, 0.049), abs=0.001)
+
+
+def test_the_penalty_is_curvature_times_squared_octaves() -> None:
+    """Two octaves off the optimum at 0.03 nats per squared octave; the ends follow from the optimum's interval."""
+    facts = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), Interval(0.0, 0.0, 0.0))
+    found = predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-6)
+    off = (found.optimum.high - found.optimum.low) / 2
+
+    assert found.penalty is not None
+    assert found.penalty.estimate == pytest.approx(0.12)
+    assert found.penalty.low == pytest.approx(0.03 * (2 - off) ** 2)
+    assert found.penalty.high == pytest.approx(0.03 * (2 + off) ** 2)
 
 
 def test_an_open_drift_leaves_the_optimum_open() -> None:

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.verdict import Speed, Verdict, speed_of
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> Non
 def test_axes_combine_to_the_worst(parts: list[str], whole: str) -> None:
     """Any DRIFTS decides, then any INCONCLUSIVE, whatever the order."""
     for order in itertools.permutations(parts):
-        assert Verdict.combine(Verdict(part) for part in order) is Verdict(whole)
+        assert Verdict.combine(Verdict[part] for part in order) is Verdict[whole]
 
 
 def test_a_verdict_is_its_word() -> None:
@@ -45,3 +46,24 @@ def test_a_sentence_needs_all_its_facts() -> None:
     """A missing number is an error of the caller, not a hole in the sentence."""
     with pytest.raises(KeyError):
         Verdict.TRANSFERS.sentence(subject="learning_rate", axis="width")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "speed"),
+    [
+        # docs/verdicts.md: at most 0.05, with an interval up to 0.1, is fast; above 0.25 is weak
+        (0.05, 0.0, 0.1, Speed.FAST),
+        (0.051, 0.0, 0.1, Speed.OPEN),
+        (0.05, 0.0, 0.11, Speed.OPEN),
+        (0.3, 0.25, 0.4, Speed.WEAK),
+        (0.3, 0.24, 0.4, Speed.OPEN),
+    ],
+)
+def test_the_ratio_has_a_name(estimate: float, low: float, high: float, speed: Speed) -> None:
+    """Both the estimate and the interval decide."""
+    assert speed_of(Interval(estimate, low, high)) is speed
+
+
+def test_a_ratio_that_is_not_known_has_none() -> None:
+    """Where nothing was gained there is no ratio."""
+    assert speed_of(None) is None

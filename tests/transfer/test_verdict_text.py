@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ _OPTIMUM = Optimum(
 
 
 def _ladder(
-    drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum
+    drift: Interval, regret: Interval, *, losses: tuple[float, ...] = (3.0, 2.9, 2.8, 2.7), **optimum: Any
 ) -> Ladder:
     sizes = tuple(
         SizeEvidence(64 * 2**step, _OPTIMUM, loss, regret, regret, regret, Interval(0.01, 0.005, 0.02), (), True, ())
@@ -56,7 +57,7 @@ _REGRETS = (
 
 @pytest.mark.parametrize(("drift", "regret"), list(product(_DRIFTS, _REGRETS)))
 @pytest.mark.parametrize("edge", [{}, {"edge": "low", "low": -_INF}, {"edge": "high", "high": _INF}])
-def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, object]) -> None:
+def test_every_open_verdict_gets_advice(drift: Interval, regret: Interval, edge: dict[str, Any]) -> None:
     """Open and infinite intervals once overflowed a number of seeds; there is a sentence for every one."""
     advice = next_steps(_ladder(drift, regret, **edge))
     assert advice.endswith(".")
@@ -96,3 +97,47 @@ def test_more_seeds_are_priced() -> None:
     points = tuple(Point(x, seed, 3.0, flops=1e9) for x in (-8.0, -7.0) for seed in range(2))
     priced = replace(ladder, sizes=tuple(replace(size, points=points) for size in ladder.sizes))
     assert next_steps(priced) == "About 8 seeds per value instead of 2 (48 more trials, 4.8e+10 FLOPs)."
+
+
+def test_the_regret_decides_the_number_of_seeds_where_it_is_what_is_open() -> None:
+    """Half width 0.15% must fall to the 0.1% between estimate and bound: 1.5^2 times the two seeds, rounded up."""
+    advice = next_steps(_ladder(Interval(0, -0.1, 0.1), Interval(0.0015, 0.0005, 0.0035)))
+
+    assert "about 5 seeds per value instead of 2" in advice.lower()
+
+
+def test_a_ladder_that_is_too_short_gets_another_size() -> None:
+    """Four sizes, but over 4x only."""
+    ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
+    short = tuple(replace(size, value=value) for size, value in zip(ladder.sizes, (64, 96, 128, 256), strict=True))
+    advice = next_steps(replace(ladder, sizes=short))
+
+    assert "add 1 size so that the ladder spans at least 8x in width" in advice.lower()
+
+
+def test_limits_are_named_where_they_apply_and_nowhere_else() -> None:
+    """A clean ladder over 8x has none; one without the proxy's runs, or that is less forgiving when large, says so."""
+    ladder = _ladder(Interval(0, -0.1, 0.1), Interval(0, 0, 0.001))
+    without = replace(ladder, reference=32)
+
+    assert evidence_limits(ladder) == ()
+    assert evidence_limits(ladder, growth=Interval(0.1, 0.05, 0.15)) == ()
+    assert evidence_limits(without) == ("The ladder has no runs at the proxy's own width 32.",)
+    assert [limit.split(",")[0] for limit in evidence_limits(ladder, growth=Interval(0.5, 0.3, 0.7))] == [
+        "The larger the width"
+    ]
+
+
+def test_the_drift_decides_the_number_of_seeds_by_its_distance_from_the_band() -> None:
+    """Half width 0.15 must fall to the 0.1 between +0.05 and the band's end: 1.5^2 times the two seeds, rounded up."""
+    advice = next_steps(_ladder(Interval(0.05, -0.1, 0.2), Interval(0, 0, 0.001)))
+
+    assert "about 5 seeds per value instead of 2" in advice.lower()
+
+
+def test_three_sizes_over_eight_times_are_no_reason_to_add_one() -> None:
+    """More seeds are."""
+    ladder = _ladder(Interval(0, -0.3, 0.3), Interval(0, 0, 0.001))
+    three = replace(ladder, sizes=(ladder.sizes[0], *ladder.sizes[2:]))
+
+    assert "add " not in next_steps(three).lower()

@@ -6,10 +6,8 @@ import itertools
 import json
 import math
 import random
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,9 @@ from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
 from hptransfer.trials.phase import Phase
 from hptransfer.tuning.search import Search
-from tests.execution.test_pool import wait_until_dead
 from tests.support.landscape import recipe_text
-from tests.support.sessions import recipe_session, tune_and_write
+from tests.support.processes import wait_until_dead
+from tests.support.sessions import in_database, recipe_session, start, trainings, tune_and_write
 
 TWO_AXES = (
     "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"  # optimum 2^-6, 0.01
@@ -38,44 +36,12 @@ def tuned(tmp_path: Path, landscape: dict[str, Any], workers: int = 2, **options
         return tune_and_write(session)
 
 
-def trainings(tmp_path: Path) -> list[str]:
-    """Keys of the trials that were trained to their end, in order."""
-    log = tmp_path / "log"
-    return log.read_text().split() if log.exists() else []
-
-
 def kill_after_trainings(process: subprocess.Popen[str], tmp_path: Path, count: int, seconds: float) -> None:
     """Kills the process `seconds` after the log holds more than `count` trainings, unless it ends before."""
     while len(trainings(tmp_path)) <= count and process.poll() is None:
         time.sleep(0.01)
     time.sleep(seconds)
     process.kill()
-
-
-def start(tmp_path: Path, landscape: dict[str, Any], work: str = "tune", **options: Any) -> subprocess.Popen[str]:
-    """Tunes or checks in another process."""
-    landscape = landscape | {"log": str(tmp_path / "log")}
-    command = [sys.executable, "-m", "tests.support.sessions", work, str(tmp_path / "runs")]
-    return subprocess.Popen([*command, recipe_text(landscape, **options)], stderr=subprocess.PIPE, text=True)
-
-
-def in_database(tmp_path: Path, state: str) -> list[str]:
-    """Keys of the trials with this state in a copy of the study, read by plain Optuna."""
-    database = tmp_path / "runs" / "landscape" / "study.db"
-    if not database.exists():
-        return []
-    copies = [tmp_path / f"copy.db{suffix}" for suffix in ("", "-journal")]
-    for copy, suffix in zip(copies, ("", "-journal"), strict=True):
-        copy.unlink(missing_ok=True)
-        if Path(f"{database}{suffix}").exists():
-            shutil.copy(f"{database}{suffix}", copy)
-    studies = optuna.get_all_study_names(f"sqlite:///{copies[0]}")
-    return [
-        trial.user_attrs["key"]
-        for name in studies
-        for trial in optuna.load_study(study_name=name, storage=f"sqlite:///{copies[0]}").trials
-        if trial.state.name == state
-    ]
 
 
 def test_the_optimum_of_a_parabola_is_found(tmp_path: Path) -> None:

@@ -7,30 +7,26 @@ from typing import get_args
 
 from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.registered import DATA_SOURCES
-from hptransfer.recipe.schema import (
-    DATA_SECTIONS,
-    OWN_KIND,
-    FactoryModel,
-    GptModel,
-    HuggingFaceModel,
-    MlpModel,
-    Range,
-    Recipe,
-)
+from hptransfer.recipe.schema import DATA_SECTIONS, OWN_KIND, Model, Range, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = NAMES
 
+_MODELS: tuple[type[Section], ...] = get_args(get_args(Model)[0])
 #: sections whose keys depend on their `kind`
 KINDS: dict[str, dict[str, type[Section]]] = {
-    "model": {"mlp": MlpModel, "gpt": GptModel, "factory": FactoryModel, "huggingface": HuggingFaceModel},
+    "model": {get_args(section.model_fields["kind"].annotation)[0]: section for section in _MODELS},
     "data": dict(DATA_SECTIONS),
 }
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as users write it: `sizes.widths[2]`."""
+    """A path as users write it: `sizes.widths[2]`.
+
+    Args:
+        path: keys and list indices from the top of the recipe; empty for the recipe itself.
+    """
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -38,7 +34,12 @@ def dotted(path: KeyPath) -> str:
 
 
 def entry(data: Plain, path: KeyPath) -> Plain:
-    """The value at `path`; None where there is none."""
+    """The value at `path`; None where there is none.
+
+    Args:
+        data: the recipe as plain data.
+        path: keys and list indices that lead to it from the top of the recipe.
+    """
     value = data
     for part in path:
         if isinstance(value, dict) and isinstance(part, str):
@@ -51,7 +52,13 @@ def entry(data: Plain, path: KeyPath) -> Plain:
 
 
 def without(data: Plain, paths: Collection[KeyPath], path: KeyPath = ()) -> Plain:
-    """A copy of `data` that lacks the entries at `paths`."""
+    """A copy of `data` that lacks the entries at `paths`.
+
+    Args:
+        data: the recipe as plain data.
+        paths: keys that lead to the mappings' entries to leave out.
+        path: where `data` itself stands in the recipe.
+    """
     if not isinstance(data, dict):
         return data
     kept = {key: value for key, value in data.items() if (*path, key) not in paths}
@@ -59,7 +66,12 @@ def without(data: Plain, paths: Collection[KeyPath], path: KeyPath = ()) -> Plai
 
 
 def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
-    """The section of the schema that belongs at `path`, given the recipe's data (a `kind` decides among variants)."""
+    """The section of the schema that belongs at `path`; None where the schema has none.
+
+    Args:
+        path: keys and list indices that lead to it from the top of the recipe.
+        data: the recipe as plain data, whose `kind` decides among variants.
+    """
     section: type[Section] | None = Recipe
     for depth, part in enumerate(path):
         if depth == 0 and part in KINDS:
@@ -89,7 +101,12 @@ def _child(section: type[Section], key: str | int) -> type[Section] | None:
 
 
 def keys_at(path: KeyPath, data: Plain) -> tuple[str, ...]:
-    """The keys allowed at `path`, in the schema's order; empty where the schema knows none."""
+    """The keys allowed at `path`, in the schema's order; empty where the schema knows none.
+
+    Args:
+        path: keys and list indices that lead to it from the top of the recipe.
+        data: the recipe as plain data, whose `kind` decides among variants.
+    """
     if path == ("tune", "space"):
         return SEARCHABLE
     section = section_at(path, data)
@@ -97,14 +114,23 @@ def keys_at(path: KeyPath, data: Plain) -> tuple[str, ...]:
 
 
 def value_type_at(path: KeyPath, data: Plain) -> str | None:
-    """One clause on what the key at `path` means, from the schema."""
+    """One clause on what the key at `path` means, from the schema.
+
+    Args:
+        path: keys and list indices that lead to it from the top of the recipe.
+        data: the recipe as plain data, whose `kind` decides among variants.
+    """
     section = section_at(path[:-1], data) if path else None
     field = section.model_fields.get(str(path[-1])) if section else None
     return field.description if field else None
 
 
 def sections_with_key(key: str) -> tuple[str, ...]:
-    """The sections that do have `key`, as a message names them: "`tune`", "`model` with `kind: gpt`"."""
+    """The sections that do have `key`, as a message names them: "`tune`", "`model` with `kind: gpt`".
+
+    Args:
+        key: name of a key, without the sections around it.
+    """
     found = [f"`{name}`" for name, section in _sections("", Recipe) if name and key in section.model_fields]
     for name, variants in KINDS.items():
         having = [kind for kind, section in variants.items() if key in section.model_fields]

@@ -13,7 +13,12 @@ MAX_FAULTS = 50
 
 
 def decode(source: bytes, file: str) -> tuple[str, list[Finding]]:
-    """The text of a recipe's bytes, or the faults that make it unreadable as a whole."""
+    """The text of a recipe's bytes, or the faults that make it unreadable as a whole.
+
+    Args:
+        source: the file's bytes; one more than `MAX_BYTES` says that there are too many.
+        file: path of the recipe, for messages.
+    """
 
     def fault(
         rule: str, received: str | None, hint: str, line: int | None = None, column: int | None = None
@@ -52,6 +57,9 @@ def forbidden(character: str) -> bool:
     """Whether a character is invisible and can change what a reader sees: controls, bidi marks, odd line breaks.
 
     Tab passes (YAML itself rejects it where it matters), and so do joiners, which scripts and emoji need.
+
+    Args:
+        character: one character of a recipe.
     """
     if character in "\t\n\r\u200c\u200d":
         return False

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import Init, Role
 
-_FORM = re.compile(r"(?P<role>[a-z ]+?)(?:, fan-in (?P<axis>\d+))?(?:, (?P<init>normal|ones|zeros))?", flags=re.ASCII)
+_REST = rf"(?:, fan-in (?P<axis>[0-9]+))?(?:, (?P<init>{'|'.join(get_args(Init))}))?"
+_FORM = re.compile(rf"(?P<role>[a-z ]+?){_REST}")
+#: form of a role in a recipe; which embeddings are tied is read from the model
+ROLE_FORM = rf"^({'|'.join(role for role in Role if role is not Role.TIED_EMBEDDING)}){_REST}$"
 _EXAMPLES = "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`"
 
 
@@ -29,7 +33,10 @@ class GivenRole:
 
 
 def parse_role(text: str) -> GivenRole:
-    """Read `role[, fan-in AXIS][, normal|ones|zeros]`.
+    """Reads a role as it is written in a recipe.
+
+    Args:
+        text: `role[, fan-in AXIS][, normal|ones|zeros]`.
 
     Raises:
         UsageError: another form, or no such role.
@@ -42,7 +49,7 @@ def parse_role(text: str) -> GivenRole:
             received=text,
             hint=_EXAMPLES,
         )
-    init: Init | None = {"normal": "normal", "ones": "ones", "zeros": "zeros"}.get(found["init"])  # type: ignore[assignment]  # the pattern allows no other
+    init = next((known for known in get_args(Init) if known == found["init"]), None)
     return GivenRole(Role(found["role"]), None if found["axis"] is None else int(found["axis"]), init)
 
 
@@ -101,11 +108,8 @@ _TOKEN_TABLES = {
     )
 }
 
-PRESETS: Mapping[str, Preset] = {
-    "mlp": Preset(),
-    "gpt": Preset(
-        residual_writers=(r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",), queries=(r"blocks\.\d+\.q\.weight",)
-    ),
+#: presets that a recipe or a caller can name
+FAMILIES: Mapping[str, Preset] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "mixtral": _LLAMA,
@@ -133,4 +137,12 @@ PRESETS: Mapping[str, Preset] = {
         ),
         queries=(_ANY + r"encoder\.layer\.\d+\.attention\.self\.query\.(weight|bias)",),
     ),
+}
+#: those, and the built-in models by their kind
+PRESETS: Mapping[str, Preset] = {
+    "mlp": Preset(),
+    "gpt": Preset(
+        residual_writers=(r"blocks\.\d+\.(attention_out|down)\.(weight|bias)",), queries=(r"blocks\.\d+\.q\.weight",)
+    ),
+    **FAMILIES,
 }

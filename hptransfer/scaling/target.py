@@ -1,0 +1,203 @@
+"""The content of `target.yaml`: the plan of the target with the evidence for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from hptransfer.artifacts.spent import Spent
+from hptransfer.artifacts.target import (
+    ExtrapolationRecord,
+    ProvenanceRecord,
+    TargetFile,
+    TrainingRecord,
+    VerdictRecord,
+)
+from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, TransferFile
+from hptransfer.artifacts.tuned import Tuned
+from hptransfer.hyperparameters import identifying
+from hptransfer.models.api import plan_recipe
+from hptransfer.models.build import build_model
+from hptransfer.models.cost import training_flops
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan
+from hptransfer.provenance import versions
+from hptransfer.recipe.defaults import defaults
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.registered_prediction import registered_prediction
+from hptransfer.sizes import Size
+
+#: packages whose versions can change a run
+_PACKAGES = ("torch", "numpy", "mup", "optuna")
+
+
+def build_target(
+    loaded: LoadedRecipe,
+    size: Size,
+    tuned: Tuned,
+    checked: TransferFile | None,
+    objections: Sequence[str],
+    identity: str,
+) -> TargetFile:
+    """The content of `target.yaml`, in the gauge `plain`.
+
+    Args:
+        loaded: the recipe, with the hash of what evidence rests on.
+        size: width, depth, examples per step and tokens of the run.
+        tuned: the content of `tuned.yaml`, with tuned values and where they come from.
+        checked: the content of `transfer.json`; None without a check.
+        objections: why the file should not be written; empty unless forced.
+        identity: sha256 (hex) of the rules, code and data that hold now; empty where it is not known.
+
+    Raises:
+        UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
+    """
+    recipe = loaded.recipe
+    plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
+    reached = checked.checked if checked else CheckedRecord(widths=(), depths=(), batch_sizes=(), tokens=())
+    trained = {
+        "widths": (recipe.proxy.width, *reached.widths),
+        "depths": (recipe.proxy.depth, *reached.depths),
+        "batch_sizes": (plan.base.batch_size, *reached.batch_sizes),
+        "tokens": (plan.base.tokens, *reached.tokens),
+    }
+    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    return TargetFile(
+        format=TargetFile.FORMAT,
+        recipe=recipe.name,
+        verdict=VerdictRecord(
+            verdict=checked.verdict.value if checked else None,
+            sentence=checked.sentence if checked else "transfer was never checked",
+            forced=bool(objections),
+            objections=tuple(objections),
+            axes=tuple(map(_brief, checked.axes)) if checked else (),
+        ),
+        extrapolation=tuple(extrapolation(plan, trained)),
+        parameterization=plan.parameterization,
+        gauge=plan.gauge,
+        optimizer=plan.optimizer,
+        base=plan.base,
+        size=plan.size,
+        hyperparameters=identifying(plan.hyperparameters),
+        optimizer_values=dict(plan.optimizer_values),
+        training=TrainingRecord(
+            steps=recipe.steps(size),
+            batch_size=size.batch_size,
+            schedule=recipe.training.schedule,
+            warmup=plan.hyperparameters["warmup"],
+            clip=recipe.training.clip,
+        ),
+        notes=tuple(plan.notes),
+        parameters=target_groups(plan),
+        provenance=_provenance(loaded, tuned, identity),
+        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
+        spent=_spent(recipe, size, tuned, checked),
+    )
+
+
+def _values(tuned: Tuned) -> dict[str, float]:
+    return {name: float(value) for name, value in tuned.hyperparameters.items()}
+
+
+def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
+    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
+    groups = []
+    for group in group_rows(plan.rows):
+        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
+        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
+    return tuple(groups)
+
+
+def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
+    """The same target with its multipliers elsewhere.
+
+    Args:
+        target: the content of `target.yaml`, in any gauge.
+        recipe: the recipe that the target is of.
+        gauge: where multipliers live in the result.
+    """
+    if gauge == target.gauge:
+        return target
+    plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
+    return target.model_copy(
+        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
+    )
+
+
+def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: TransferFile | None) -> Spent:
+    """What tuning and checking cost, beside the run of this size."""
+    earlier = checked.spent if checked else tuned.spent  # the check's holds tuning as well
+    target = training_flops(
+        build_model(recipe.model, size.width, size.depth, "meta"), size.tokens, recipe.model.context
+    )
+    return Spent(
+        trials=earlier.trials,
+        flops=earlier.flops,
+        seconds=earlier.seconds,
+        target_flops=target,
+        fraction_of_target=earlier.flops / target,
+    )
+
+
+def _brief(axis: AxisRecord) -> dict[str, Any]:
+    """One axis of the check without the curves behind it: those stay in transfer.json."""
+    return axis.model_dump(mode="json") | {"sizes": [size.value for size in axis.sizes]}
+
+
+def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> ProvenanceRecord:
+    recipe = loaded.recipe
+    return ProvenanceRecord(
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(*_PACKAGES),
+        recipe_hash=loaded.hash,
+        identity=identity,
+        data_fingerprint=tuned.provenance.data,
+        seeds={
+            "search": recipe.tune.seed,
+            "confirmation": recipe.tune.confirm_seeds,
+            "check": recipe.check.seeds,
+            "coordinate_check": recipe.check.coordinate.seeds,
+        },
+        tuned_at=asdict(tuned.size),
+        intervals=tuned.intervals,
+        tuned_with=tuned.provenance.model_dump(mode="json"),
+    )
+
+
+def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[ExtrapolationRecord]:
+    """How far the target lies beyond what was checked, one entry per axis of size.
+
+    Args:
+        plan: of the target, which knows its base and the axes that have rules.
+        checked: "widths", "depths", "batch_sizes" (examples per step) and "tokens" (of a run) that were trained.
+    """
+    base, size = plan.base, plan.size
+    for axis, reached, target in (
+        ("width", max(checked.get("widths", ()), default=None), size.width),
+        ("depth", max(checked.get("depths", ()), default=None), size.depth),
+        ("batch_size", max(checked.get("batch_sizes", ()), default=base.batch_size), size.batch_size),
+        ("tokens", max(checked.get("tokens", ()), default=base.tokens), size.tokens),
+    ):
+        factor = None if reached is None else target / reached
+        sentence = _sentence(axis, target, reached, factor, axis.removesuffix("_size") in plan.covers)
+        yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
+
+
+def _sentence(axis: str, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
+    subject = f"{axis.replace('_', ' ')} {target}"
+    unchecked = "by theory alone" if has_rule else "no rule and no check cover it"
+    if reached is None or factor is None:
+        return f"{subject} was not checked: {unchecked}"
+    if axis in {"batch_size", "tokens"} and factor != 1:
+        return f"{subject} is {factor:g} times that of the checked runs: {unchecked}"
+    if factor <= 1:
+        return f"{subject} lies within what was trained (up to {reached})"
+    return f"{subject} lies {factor:g} times beyond the largest trained ({reached}): {unchecked}"
