@@ -19,7 +19,7 @@ from statistics import fmean, median
 
 from benchmarks.efficiency import PEERS
 from benchmarks.landscapes import AXES
-from hptransfer.search.power import expected_power
+from hptransfer.search.rounds import expected_power
 from hptransfer.search.space import Space
 
 GOAL = 0.0025

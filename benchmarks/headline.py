@@ -7,7 +7,7 @@ Zero-shot: a proxy of width 64 is tuned (learning rate and one learning rate per
 rate: the proxy is tuned over its learning rate alone. All of it runs on the tool's own `tune`, trial store and workers,
 the direct search with a recipe's defaults; every way then trains the same fresh seeds at each size, which count as
 nobody's tuning. FOLDER keeps recipes and runs: a second call continues there, and `--table` only prints what is
-finished. FLOPs are the tool's own count (`models/cost.py`).
+finished. FLOPs are the tool's own count (`models/build.py`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
 from hptransfer.trainers._torch_runs import planned
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Phase, Trial
 from hptransfer.tuning.tune import tune
 
 #: seeds of the final runs; no search uses them

@@ -24,7 +24,7 @@ HyperparameterName = Literal[
 
 #: every value a trial needs, in the order they are shown; all are searchable
 NAMES: tuple[str, ...] = get_args(HyperparameterName)
-#: constants of one role each; 1 is as if they did not exist (`parameterization/role_multipliers.py`: what they cover)
+#: constants of one role each; 1 is as if they did not exist (`parameterization/roles.py`: what they cover)
 MULTIPLIERS: tuple[str, ...] = get_args(MultiplierName)
 #: averages of the form beta * old + (1 - beta) * new: equal steps are equal ratios of their horizon 1 / (1 - beta)
 AVERAGES = frozenset({"beta1", "beta2", "momentum"})

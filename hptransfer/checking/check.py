@@ -18,9 +18,8 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.prediction import predict_target
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 
 
 def check(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
-from hptransfer.results_table.group import judge_group
+from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
-from hptransfer.results_table.table_slices import TableSlice, slice_table
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport

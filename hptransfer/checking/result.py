@@ -13,7 +13,7 @@ from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.diagnostics.base import Diagnosed
-from hptransfer.engine.events import OnEvent
+from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport

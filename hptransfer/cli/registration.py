@@ -90,7 +90,7 @@ def _trained(name: str, function: Callable[..., int], values: dict[str, Any]) ->
             return run_through_restarts(lambda: function(**values))
         if not values.get("dry_run"):
             # before the command's modules: its workers load theirs, torch among them, at the same time
-            from hptransfer.engine.prestart import start_workers
+            from hptransfer.engine.process_launch import start_workers
 
             start_workers(name, options.recipe, options.runs, options.workers)
         return function(**values)

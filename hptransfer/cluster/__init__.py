@@ -10,4 +10,4 @@ leader      a worker that starts the coordinating command
 sbatch      Slurm array scripts of workers
 """
 
-__all__ = ["leader", "postgres", "queue", "queue_pool", "sbatch", "stores", "study", "worker"]
+__all__ = ["leader", "postgres", "queue", "queue_pool", "sbatch", "study", "worker"]

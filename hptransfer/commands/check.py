@@ -34,7 +34,7 @@ def check_command(
     from hptransfer.engine.forecast import forecast
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.session import session_of
+    from hptransfer.report.tracking import session_of
 
     if dry_run:
         return show_forecast(forecast(TrainingCommand.CHECK, options, wanted_trials), as_json=options.as_json)

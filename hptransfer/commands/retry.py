@@ -12,7 +12,7 @@ import typer
 
 from hptransfer.cli.options import Json, Reference, Runs, Storage
 from hptransfer.engine.options import DEFAULT_RUNS
-from hptransfer.trials.failure import BLOCKING_CAUSES
+from hptransfer.trials.trial import BLOCKING_CAUSES
 
 # typer takes choices as enumerations; this one is made of the causes, as one word each
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def retry_command(
         UsageError: nothing was run there yet.
         MachineError: a process works in the folder, or coordinates the study.
     """
-    from hptransfer.cluster.stores import open_store
+    from hptransfer.cluster.study import open_store
     from hptransfer.engine.run_lookup import locate
     from hptransfer.storage.base import Experiment
     from hptransfer.storage.run_folder import RunFolder

@@ -20,8 +20,8 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.checking.check import check
     from hptransfer.report.check import CheckPrinter, save_check
-    from hptransfer.report.scale import describe_scaled
-    from hptransfer.report.session import session_of
+    from hptransfer.report.prediction import describe_scaled
+    from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
     from hptransfer.transfer.verdict import Verdict

@@ -25,7 +25,7 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
 
     from hptransfer.engine.forecast import forecast
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.session import session_of
+    from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.tuning.forecast import wanted_trials
     from hptransfer.tuning.tune import tune

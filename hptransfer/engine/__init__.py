@@ -1,14 +1,12 @@
 """Engine: sessions that train trials within a budget and survive what goes wrong."""
 
 __all__ = [
-    "events",
     "flops",
     "forecast",
     "identity",
     "measurement_cache",
     "open_session",
     "options",
-    "prestart",
     "process_launch",
     "run_lookup",
     "scheduler",

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hptransfer.errors import HptransferError, MachineError, Place, UsageError
-from hptransfer.execution.frames import Frame, user_frames
-from hptransfer.execution.outcome import Failure, FailureStreak
+from hptransfer.execution.outcome import Failure, FailureStreak, Frame, user_frames
 from hptransfer.files import write_atomically
 from hptransfer.trials.spec import TrialSpec
 

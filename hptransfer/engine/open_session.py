@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.cluster.queue_pool import QueuePool
-from hptransfer.cluster.stores import open_store
-from hptransfer.cluster.study import join
+from hptransfer.cluster.study import join, open_store
 from hptransfer.engine.adoption import adopt_legacy_trials
 from hptransfer.engine.budget import limits_of, meter_of
 from hptransfer.engine.identity import identity_of

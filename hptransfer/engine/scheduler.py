@@ -6,11 +6,11 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from hptransfer.engine.budget import Limits, Meter
-from hptransfer.engine.events import EventKind, OnEvent, TrialEvent
 from hptransfer.engine.failure_policy import FailurePolicy
 from hptransfer.errors import BudgetError, HptransferError, MachineError, StoppedError, UsageError
 from hptransfer.execution.outcome import Failure, Success
@@ -21,9 +21,56 @@ from hptransfer.storage.base import OpenTrial, TrialStore
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.identity import Identity
 from hptransfer.trials.messages import TrialMessage, TrialResult
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
+
+# What happens to trials while a session works, and who hears of it.
+
+
+EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEvent:
+    """Something happened to a trial.
+
+    Attributes:
+        kind: "started", "finished" (trained just now), "reused" (trained before), "retried" (killed, runs again),
+            "failed", or "left out" (failed in an earlier run, not tried again).
+        size: width, depth, batch and tokens of the trial.
+        hyperparameters: base-size values by name.
+        seed: of initialisation and data order.
+        cost: relative cost of the trial, in any unit that is common to all.
+        trial: the result, when there is one.
+        message: why it failed.
+    """
+
+    kind: EventKind
+    size: Size
+    hyperparameters: Mapping[str, float]
+    seed: int
+    cost: float
+    trial: Trial | None = None
+    message: str = ""
+
+
+OnEvent = Callable[[TrialEvent], None]
+
+
+class Listener(Protocol):
+    """Hears of finished trials and of results, for example to log them elsewhere."""
+
+    def trials(self, trials: Iterable[Trial]) -> None:
+        """Trials that are finished; the same ones may come again."""
+
+    def result(self, name: str, document: Mapping[str, Any]) -> None:
+        """What a step found.
+
+        Args:
+            name: of the step: "tune" or "check".
+            document: the result as JSON-able data.
+        """
+
 
 #: seconds that running trials are given when the wall time of the budget is over
 GRACE = 5.0

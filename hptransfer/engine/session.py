@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.engine.budget import Meter
-from hptransfer.engine.events import Listener, OnEvent, TrialEvent
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.scheduler import run_requests
+from hptransfer.engine.scheduler import Listener, OnEvent, TrialEvent, run_requests
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.storage.base import TrialStore
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.identity import Identity
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Phase, Trial
 
 #: (run folder, recipe's name) -> a listener for as long as the session is open
 OpenListener = Callable[[Path, str], AbstractContextManager[Listener]]

@@ -17,9 +17,8 @@ from hptransfer.recipe.load import recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec, point_of
-from hptransfer.trials.trial import TrialState
+from hptransfer.trials.trial import Phase, TrialState
 
 #: the trials that a check begins with: of a recipe, its folder and the tuned base-size values by name
 FirstTrials = Callable[[Recipe, Path, Mapping[str, float]], Sequence[TrialSpec]]

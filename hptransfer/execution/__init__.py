@@ -9,4 +9,4 @@ frames   where in the user's code a task failed
 signals  what Ctrl-C and SIGTERM do
 """
 
-__all__ = ["early", "frames", "limits", "outcome", "pool", "signals", "worker"]
+__all__ = ["limits", "outcome", "pool", "signals", "worker"]

@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hptransfer.errors import MachineError
-from hptransfer.execution.devices import VISIBLE
-from hptransfer.execution.limits import MEMORY_INTERVAL, START_LIMIT, TaskLimits, group_memory, kernel_oom_kills
+from hptransfer.execution.limits import (
+    MEMORY_INTERVAL,
+    START_LIMIT,
+    VISIBLE,
+    TaskLimits,
+    group_memory,
+    kernel_oom_kills,
+)
 from hptransfer.execution.outcome import Failure, Success, classify_death
 
 _TAIL = 16_384  # bytes of stderr kept for the message of a crash

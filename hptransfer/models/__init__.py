@@ -10,4 +10,4 @@ cost           floating point operations of a training run
 readings       what a worker reads of a model for a coordinator without torch
 """
 
-__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "cost", "readings", "shape_reading"]
+__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "shape_reading"]

@@ -13,10 +13,10 @@ from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
 from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Recipe, Training

@@ -9,7 +9,7 @@ from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.factory import build_factory
-from hptransfer.models.gpt import Gpt
+from hptransfer.models.gpt import Block, Gpt
 from hptransfer.models.huggingface import build_huggingface
 from hptransfer.models.mlp import Mlp
 from hptransfer.recipe.schema import GptModel, Model
@@ -84,3 +84,35 @@ def check_heads(model: GptModel, width: int) -> None:
 def model_builder(model: Model) -> Callable[[int, int], nn.Module]:
     """`build_model` of one section as a function of width and depth, on the meta device."""
     return lambda width, depth: build_model(model, width, depth, device="meta")
+
+
+# What training costs, counted as the literature counts it.
+
+
+def training_flops(module: nn.Module, predictions: int, context: int) -> float:
+    """Floating point operations of a training run.
+
+    Per prediction 6 for each weight of a linear layer (2 forward, 4 backward; Kaplan et al., arXiv 2001.08361, table 1)
+    and 12 * width * context for each attention (PaLM, arXiv 2204.02311, appendix B; causality is not discounted).
+    Embedding look-ups, norms, the optimizer and, of models that are not built in, attention and stacked experts are not
+    counted.
+
+    Args:
+        module: a model, on any device.
+        predictions: predicted positions over the whole run.
+        context: length of the sequences that attention sees.
+
+    Returns:
+        The count.
+    """
+    weights = sum(_weights(layer) for layer in module.modules())
+    attention = sum(12 * layer.q.out_features * context for layer in module.modules() if isinstance(layer, Block))
+    return float((6 * weights + attention) * predictions)
+
+
+def _weights(layer: nn.Module) -> int:
+    """Weights of a linear layer, GPT-2's own kind in transformers included; 0 for other layers."""
+    if not (isinstance(layer, nn.Linear) or (type(layer).__name__ == "Conv1D" and hasattr(layer, "nf"))):
+        return 0
+    weight = layer.weight
+    return weight.numel() if isinstance(weight, nn.Parameter) else 0

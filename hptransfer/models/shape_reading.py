@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from mup.infshape import InfShape, zip_infshape
@@ -18,7 +19,7 @@ from mup.shape import get_shapes
 from torch import nn
 
 from hptransfer.errors import Finding, UsageError
-from hptransfer.models.build import model_builder
+from hptransfer.models.build import build_model, model_builder, training_flops
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import RoleInference, undecided
 from hptransfer.parameterization.groups import name_template
@@ -26,6 +27,7 @@ from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset,
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
+from hptransfer.trials.identity import READING, ParameterReading
 
 #: (width, depth) -> module; called under the meta device
 Builder = Callable[[int, int], nn.Module]
@@ -327,3 +329,42 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
         elif parameter.role is Role.READOUT and not parameter.in_block:
             kinds[module] = "logits"
     return kinds
+
+
+# What a worker reads of a recipe's model, for keys that a coordinator computes without torch; FLOPs likewise.
+
+
+def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Read a model's parameters and their roles at several sizes, on the meta device.
+
+    Args:
+        model: the recipe's section.
+        base: width and depth at which every factor of a rule is 1.
+        sizes: width and depth of each model to read.
+
+    Returns:
+        Per size {"reading": a `ParameterReading` as plain data}, or {"faults": findings as mappings of rule, received
+        and hint} where the model cannot be built or read there.
+    """
+    return [_read(model, base, size) for size in sizes]
+
+
+def _read(model: Model, base: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+    try:
+        # batch and tokens do not change a model
+        reading = read_recipe_model(model, Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
+    except UsageError as error:
+        return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
+    return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}
+
+
+def count_flops(model: Model, sizes: Sequence[Size]) -> list[float]:
+    """Floating point operations of one training run at each of several sizes, on the meta device.
+
+    Args:
+        model: the recipe's section.
+        sizes: width, depth and tokens of each run.
+    """
+    return [
+        training_flops(build_model(model, size.width, size.depth, "meta"), size.tokens, model.context) for size in sizes
+    ]

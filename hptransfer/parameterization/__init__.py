@@ -13,15 +13,4 @@ Pure standard library. It is given names, shapes and roles, and returns a `Plan`
     document the reference page of all tables, docs/parameterizations.md
 """
 
-__all__ = [
-    "applied_rules",
-    "gauge",
-    "groups",
-    "options",
-    "plan",
-    "role_multipliers",
-    "role_presets",
-    "roles",
-    "rules",
-    "tables",
-]
+__all__ = ["applied_rules", "gauge", "groups", "plan", "role_multipliers", "role_presets", "roles", "rules", "tables"]

@@ -8,10 +8,9 @@ from fractions import Fraction
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan_parameter import exponents_of
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Exponents, OptimizerFamily, RuleTable
+from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Options, RuleTable
 from hptransfer.parameterization.tables import FAMILIES, TABLES, ParameterizationSpec, find_table
 
 #: quantity -> multiplier -> exponent as an exact fraction, for example {"learning_rate": {"fan_in": "-1/2"}}; None

@@ -10,8 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.options import TOKEN_EXPONENTS, Options, explain_choice
-from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
+from hptransfer.parameterization.rules import (
+    TOKEN_EXPONENTS,
+    Exponents,
+    OptimizerFamily,
+    Options,
+    Quantity,
+    Rule,
+    RuleTable,
+    Source,
+    explain_choice,
+)
 from hptransfer.sizes import Size
 
 

@@ -12,10 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hptransfer.parameterization.batch_and_duration import BATCH_RULES
 from hptransfer.parameterization.gauge import TABLE_8, TRANSFORMATION
-from hptransfer.parameterization.options import CHOICES, TOKEN_EXPONENTS
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import ABSOLUTE_SYMBOLS, SYMBOLS, Exponents, Quantity, Rule, RuleTable
+from hptransfer.parameterization.rules import (
+    ABSOLUTE_SYMBOLS,
+    CHOICES,
+    SYMBOLS,
+    TOKEN_EXPONENTS,
+    Exponents,
+    Quantity,
+    Rule,
+    RuleTable,
+)
 from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
 
 #: paper or repository, as `Source.paper` says it -> how its rows came into the tables

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from hptransfer.parameterization.planned import PlannedParameter
+from hptransfer.parameterization.plan_parameter import PlannedParameter
 
 
 @dataclass(frozen=True, slots=True)

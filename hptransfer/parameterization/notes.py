@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
-from hptransfer.parameterization.options import explain_choice
-from hptransfer.parameterization.planned import Plan
+from hptransfer.parameterization.plan_parameter import Plan
 from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, RuleTable
+from hptransfer.parameterization.rules import Quantity, RuleTable, explain_choice
 
 SOURCE = "Tensor Programs V (arXiv 2203.03466), Definition 4.1, attention logits q k / d_head"
 

@@ -11,12 +11,16 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import covered_axes, optimizer_values
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.notes import plan_notes
-from hptransfer.parameterization.options import PER_STEP, Options
-from hptransfer.parameterization.plan_parameter import OptimizerTable, PlanRequest, plan_parameter
-from hptransfer.parameterization.planned import Plan, PlannedParameter
+from hptransfer.parameterization.plan_parameter import (
+    OptimizerTable,
+    Plan,
+    PlannedParameter,
+    PlanRequest,
+    plan_parameter,
+)
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import OPTION_OF, Quantity, RuleTable
+from hptransfer.parameterization.rules import OPTION_OF, PER_STEP, Options, Quantity, RuleTable
 from hptransfer.parameterization.tables import COUPLED_DECAY, TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size
 

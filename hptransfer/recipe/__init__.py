@@ -4,7 +4,6 @@ __all__ = [
     "changes",
     "defaults",
     "faults",
-    "library",
     "load",
     "quantities",
     "registered",

@@ -10,8 +10,8 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
-from hptransfer.parameterization.options import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
+from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered

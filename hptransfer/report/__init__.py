@@ -8,8 +8,7 @@ __all__ = [
     "plan_table",
     "prediction",
     "results",
-    "scale",
-    "session",
     "status",
+    "tracking",
     "tune",
 ]

@@ -20,10 +20,9 @@ from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
-from hptransfer.report.diagnostics import print_diagnosed
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.progress import Progress
-from hptransfer.report.terminal import print_transfer
+from hptransfer.report.terminal import print_diagnosed, print_transfer
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import Prediction

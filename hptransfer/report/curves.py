@@ -4,14 +4,190 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.report.plot import diverged_values, seed_means, tallest
+import numpy as np
+from rich.text import Text
+
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.verdict_text import describe_drift
+
+# Loss curves drawn with characters: one marker per size, and under the same axis where each size's optimum lies.
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: columns left of the plot: the labels of the vertical axis, or the sizes
+_MARGIN = 10
+_ROWS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters of a plot; sizes differ by marker, so colour carries no meaning of its own."""
+
+    markers: str
+    line: str
+    transferred: str
+    frame: str
+    corner: str
+    rule: str
+    low: str
+    high: str
+    bar: str
+    open_low: str
+    open_high: str
+    diverged: str
+    plus_minus: str
+
+
+UNICODE = Glyphs("●■▲◆○□△◇★☆", "·", "┊", "│", "└", "─", "├", "┤", "─", "◀", "▶", "✗", "±")
+ASCII = Glyphs("oxsd*+%#@&", ".", ":", "|", "+", "-", "[", "]", "-", "<", ">", "X", "+-")
+_COLOURS = ("magenta", "blue", "cyan", "green", "yellow", "red", "bright_black", "white", "bright_blue", "bright_red")
+
+
+def glyphs_of(console: Console) -> Glyphs:
+    """The characters that a console can show: ASCII where its encoding is not UTF-8."""
+    return UNICODE if console.encoding.lower().replace("-", "").startswith("utf") else ASCII
+
+
+def marker_of(index: int, glyphs: Glyphs) -> str:
+    """The marker of the size with this index; they repeat beyond ten sizes."""
+    return glyphs.markers[index % len(glyphs.markers)]
+
+
+def colour_of(index: int) -> str:
+    """The colour that goes with the marker, for terminals that have colours."""
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def seed_means(size: SizeEvidence) -> tuple[list[float], list[float]]:
+    """(x, mean loss) of the values at which every seed has a finite loss."""
+    by_x: dict[float, list[float]] = {}
+    for point in size.points:
+        by_x.setdefault(round(point.x, 9), []).append(math.inf if point.diverged else point.loss)
+    kept = {x: float(np.mean(losses)) for x, losses in sorted(by_x.items()) if all(map(math.isfinite, losses))}
+    return list(kept), list(kept.values())
+
+
+def tallest(size: SizeEvidence) -> float:
+    """How far above the best mean a plot needs to reach, nats: it shows the minimum and cuts steep flanks.
+
+    That is four times the excess of the fourth lowest mean: both ends of a parabola two octaves to each side.
+    """
+    loss = sorted(seed_means(size)[1])
+    return min(4 * (loss[min(3, len(loss) - 1)] - loss[0]), loss[-1] - loss[0]) or 0.01 * abs(loss[0]) or 1.0
+
+
+def diverged_values(size: SizeEvidence) -> list[float]:
+    """The x at which at least one seed diverged, increasing."""
+    return sorted({point.x for point in size.points if point.diverged})
+
+
+def draw_curves(
+    sizes: Sequence[SizeEvidence], transferred: float, *, width: int = 80, glyphs: Glyphs = UNICODE
+) -> Text:
+    """Draw excess loss against the hyperparameter, then one line per size with the optimum and its interval.
+
+    The vertical axis is the loss above each size's own best, in percent: curves of different sizes then share a floor,
+    and what differs is where their minima are. Values beyond the top are drawn on the top row.
+
+    Args:
+        sizes: the ladder, at least one size.
+        transferred: the transferred value in the hyperparameter's own unit; a vertical line.
+        width: columns of the terminal, at least 40.
+        glyphs: characters that are drawn with.
+    """
+    canvas = _Canvas(sizes, math.log2(transferred), max(40, width), glyphs)
+    for index, size in enumerate(sizes):
+        canvas.curve(index, size)
+    return Text("\n").join([*canvas.plot(), *canvas.axis(), *canvas.optima(sizes)])
+
+
+class _Canvas:
+    def __init__(self, sizes: Sequence[SizeEvidence], at: float, width: int, glyphs: Glyphs) -> None:
+        self.glyphs = glyphs
+        self.columns = width - _MARGIN - 2
+        tried = [point.x for size in sizes for point in size.points]
+        self.low, self.high = min([*tried, at]), max([*tried, at])
+        if self.low == self.high:
+            self.low, self.high = self.low - 1, self.high + 1
+        reach = [100 * tallest(size) / abs(min(seed_means(size)[1])) for size in sizes]
+        self.top = float(np.median(reach))
+        self.cells = [[(" ", "")] * self.columns for _ in range(_ROWS)]
+        self.at = self.column(at)
+        for row in self.cells:
+            row[self.at] = (glyphs.transferred, "dim")
+
+    def column(self, x: float) -> int:
+        return round((min(max(x, self.low), self.high) - self.low) / (self.high - self.low) * (self.columns - 1))
+
+    def row(self, excess: float) -> int:
+        return _ROWS - 1 - round(min(excess / self.top, 1.0) * (_ROWS - 1))
+
+    def curve(self, index: int, size: SizeEvidence) -> None:
+        """Dots between the seed means, then the means themselves, so that markers stay on top."""
+        x, excess = _excess(size)
+        for (x0, y0), (x1, y1) in zip(zip(x, excess, strict=True), list(zip(x, excess, strict=True))[1:], strict=False):
+            for column in range(self.column(x0) + 1, self.column(x1)):
+                share = (column - self.column(x0)) / (self.column(x1) - self.column(x0))
+                row = self.row(y0 + share * (y1 - y0))
+                if self.cells[row][column][0] in (" ", self.glyphs.transferred):
+                    self.cells[row][column] = (self.glyphs.line, colour_of(index))
+        for position, value in zip(x, excess, strict=True):
+            self.cells[self.row(value)][self.column(position)] = (marker_of(index, self.glyphs), colour_of(index))
+
+    def plot(self) -> Iterable[Text]:
+        for number, row in enumerate(self.cells):
+            label = ""
+            if number in (0, _ROWS // 2, _ROWS - 1):
+                label = f"+{self.top * (1 - number / (_ROWS - 1)):.2g}%"
+            line = Text(f"{label:>{_MARGIN - 1}} {self.glyphs.frame}")
+            for character, style in row:
+                line.append(character, style)
+            yield line
+
+    def axis(self) -> Iterable[Text]:
+        yield Text(" " * _MARGIN + self.glyphs.corner + self.glyphs.rule * self.columns)
+        labels = [" "] * (self.columns + 8)
+        ticks = np.linspace(self.low, self.high, 5)
+        for tick in ticks:
+            text = f"{2.0**tick:.2g}"
+            start = max(0, min(self.column(tick) - len(text) // 2, self.columns - len(text)))
+            labels[start : start + len(text)] = list(text)
+        yield Text(" " * (_MARGIN + 1) + "".join(labels).rstrip())
+
+    def optima(self, sizes: Sequence[SizeEvidence]) -> Iterable[Text]:
+        for index, size in enumerate(sizes):
+            cells = [" "] * self.columns
+            cells[self.at] = self.glyphs.transferred
+            optimum = size.optimum
+            start, end = self.column(optimum.low), self.column(optimum.high)
+            cells[start : end + 1] = [self.glyphs.bar] * (end + 1 - start)
+            cells[start] = self.glyphs.low if optimum.low >= self.low else self.glyphs.open_low
+            cells[end] = self.glyphs.high if optimum.high <= self.high else self.glyphs.open_high
+            for x in diverged_values(size):
+                cells[self.column(x)] = self.glyphs.diverged
+            # an arrow stays visible when the estimate is the end of the grid
+            first = 1 if optimum.low < self.low else 0
+            last = self.columns - (2 if optimum.high > self.high else 1)
+            cells[min(max(self.column(optimum.log2_value), first), last)] = marker_of(index, self.glyphs)
+            line = Text(f"{size.value:>{_MARGIN - 1}} {self.glyphs.frame}")
+            line.append("".join(cells), colour_of(index))
+            yield line
+
+
+def _excess(size: SizeEvidence) -> tuple[list[float], list[float]]:
+    """x, and loss above the size's best mean in percent of it."""
+    x, loss = seed_means(size)
+    best = min(loss)
+    return x, [100 * (value - best) / abs(best) for value in loss]
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

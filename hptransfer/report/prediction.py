@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.export.base import EXPORTERS
 from hptransfer.transfer.prediction import Prediction, prediction_document
 
 
@@ -44,3 +47,32 @@ def describe_forecast(prediction: Prediction) -> str:
             f"  above the best loss there, because the value is not the optimum: {describe_ends(document['penalty'])}"
         )
     return "\n".join([*lines, *(f"  {sentence}" for sentence in prediction.basis)])
+
+
+# What `scale` wrote, in a few lines.
+
+
+def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
+    """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
+
+    Args:
+        path: where target.yaml was written.
+        target: the content of that file.
+        exported: name of a further exporter -> paths of its files.
+    """
+    verdict, size = target.verdict, target.size
+    lines = [
+        f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
+        *(_exported(name, files) for name, files in (exported or {}).items()),
+        f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
+        *(entry.sentence for entry in target.extrapolation),
+        *([describe_prediction(target.prediction)] if target.prediction else []),
+        *([target.spent.sentence] if target.spent else []),
+        *(f"FORCED: {objection}" for objection in verdict.objections),
+    ]
+    return "\n".join(lines)
+
+
+def _exported(name: str, files: Sequence[Path]) -> str:
+    applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
+    return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hptransfer.engine.events import TrialEvent
+from hptransfer.engine.scheduler import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 

@@ -6,15 +6,20 @@ does not log a trial again. A tracker that fails is named once and left alone: i
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from hptransfer.engine import options
-from hptransfer.errors import UsageError
+from hptransfer.engine.open_session import open_session
+from hptransfer.engine.options import TrainingOptions
+from hptransfer.engine.session import Session
+from hptransfer.errors import UsageError, printable
 from hptransfer.registry import Registry
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -137,3 +142,30 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         ):
             yield f"{prefix}{name}", value
+
+
+# The session of a command: its trials are logged to the user's trackers, its remarks go to stderr.
+
+
+def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Session]:
+    """The session that the command line asks for; see `open_session`.
+
+    Args:
+        options: of the command line.
+    """
+
+    def say(sentence: str) -> None:
+        if not options.quiet:
+            print(printable(sentence), file=sys.stderr)
+
+    return open_session(
+        options.recipe,
+        options.runs,
+        options.workers,
+        options=options.budget,
+        launch=options.launch,
+        on_change=options.on_change,
+        say=say,
+        storage=options.storage,
+        listeners=(partial(Tracking, options.log or ()),),
+    )

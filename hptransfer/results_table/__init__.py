@@ -8,4 +8,4 @@ results       rows -> trials: what counts, what is left out and why, what must n
 group         one group of runs judged
 """
 
-__all__ = ["columns", "group", "readers", "results", "table", "table_slices"]
+__all__ = ["columns", "group", "readers", "results"]

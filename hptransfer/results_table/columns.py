@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.table import Cell, ResultTable, cell_text, distinct, is_missing
+from hptransfer.results_table.readers import Cell, ResultTable, cell_text, distinct, is_missing
 
 #: names of sizes by the axis they mean; the first axes are preferred where several vary together
 _SIZES = {

@@ -19,8 +19,7 @@ from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, TransferFil
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.build import build_model
-from hptransfer.models.cost import training_flops
+from hptransfer.models.build import build_model, training_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
@@ -28,7 +27,7 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.registered_prediction import registered_prediction
+from hptransfer.scaling.verify import registered_prediction
 from hptransfer.sizes import Size
 
 #: packages whose versions can change a run

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
-from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.table import column_numbers
+from hptransfer.results_table.readers import column_numbers, read_table
+from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.prediction import registered
+from hptransfer.transfer.prediction import moved_axes, predict, prediction_document, register, registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,26 @@ def _missing(path: Path) -> UsageError:
         received=f"no {path}",
         hint="`hptransfer scale` writes it together with the target's configuration",
     )
+
+
+# The registered prediction that goes into `target.yaml`.
+
+
+def registered_prediction(
+    checked: TransferFile | None, *, recipe: str, proxy: Size, size: Size
+) -> dict[str, Any] | None:
+    """Predict for a target from what `check` wrote, dated now; None where nothing was checked.
+
+    Args:
+        checked: the content of `transfer.json`; None without a check.
+        recipe: name of the recipe.
+        proxy: size at which the value was tuned.
+        size: the target to predict for.
+    """
+    if checked is None:
+        return None
+    axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
+    moved = moved_axes(proxy, size)
+    prediction = predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
+    content = {"recipe": recipe, "size": asdict(size), **prediction_document(prediction)}
+    return register(content, written=datetime.now(UTC).isoformat(timespec="seconds"))

@@ -4,4 +4,4 @@
 `samplers` one module each, `recommendation` the optimum by a fit, `power` what a budget can tell.
 """
 
-__all__ = ["base", "power", "recommendation", "rounds", "space", "space_filling"]
+__all__ = ["base", "recommendation", "rounds", "space", "space_filling"]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.noise import Noise
+from hptransfer.statistics.seed_means import Noise
 from hptransfer.statistics.smooth import (
     COMPRESSIONS,
     ORDERS,

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.noise import Noise
-from hptransfer.statistics.seed_means import SeedMeans
+from hptransfer.statistics.seed_means import Noise, SeedMeans
 from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
 
 Array = npt.NDArray[np.float64]

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Phase, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,7 @@ from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.base import FailedTrial, OpenTrial, PlannedTrial
 from hptransfer.storage.database import Database, close_database
-from hptransfer.trials.failure import BLOCKING_CAUSES
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial, TrialState, trial_from_dict, trial_to_dict
+from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, trial_from_dict, trial_to_dict
 
 #: nats; the value of a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0

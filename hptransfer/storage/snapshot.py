@@ -18,9 +18,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
 from hptransfer.storage.database import SQLiteFile, close_database
-from hptransfer.trials.failure import BLOCKING_CAUSES
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial, TrialState, trial_from_dict
+from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, trial_from_dict
 
 #: seconds to wait while the owner writes
 _PATIENCE = 10.0

@@ -10,8 +10,7 @@ from typing import get_args
 import pytest
 
 from hptransfer.linting.base import Level, LintRule
-from hptransfer.recipe.library import template
-from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.recipe.load import LoadedRecipe, load_recipe, template
 
 _CODE = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 

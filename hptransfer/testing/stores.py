@@ -19,8 +19,7 @@ from hptransfer.hyperparameters import with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.base import Experiment, FailedTrial, PlannedTrial, TrialStore
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 
 SIZE = Size(64, 2, 32, 1000)
 WIDE = Size(128, 2, 32, 1000)

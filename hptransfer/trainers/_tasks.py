@@ -33,7 +33,7 @@ def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         "flops", one number per size.
     """
-    from hptransfer.models.readings import count_flops
+    from hptransfer.models.shape_reading import count_flops
 
     message = CostMessage.parse(payload)
     return {"flops": count_flops(message.model, message.sizes)}
@@ -48,7 +48,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         "readings", what `read_sizes` returns.
     """
-    from hptransfer.models.readings import read_sizes
+    from hptransfer.models.shape_reading import read_sizes
 
     message = ReadingsMessage.parse(payload)
     return {"readings": read_sizes(message.model, message.base, message.sizes)}
@@ -66,7 +66,7 @@ _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 def prepare() -> None:
     """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
     import hptransfer.models.api
-    import hptransfer.models.readings
+    import hptransfer.models.shape_reading
     import hptransfer.training.loop  # noqa: F401  # imported for its effect
 
 

@@ -40,7 +40,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
     """
-    from hptransfer.models.cost import training_flops
+    from hptransfer.models.build import training_flops
     from hptransfer.training.loop import train
     from hptransfer.training.shard import WHOLE
 

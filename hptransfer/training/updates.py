@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hptransfer.parameterization.roles import Parameter
-from hptransfer.statistics.spectral import operator_size
+from hptransfer.statistics.slope import operator_size
 
 #: modules of transformers and of older GPT-2 code that keep their weight as (fan_in, fan_out)
 _TRANSPOSED = re.compile(r"Conv1D")

@@ -1,3 +1,3 @@
 """Trials: the record of one training run."""
 
-__all__ = ["code", "failure", "identity", "legacy", "messages", "phase", "spec", "trial"]
+__all__ = ["code", "identity", "legacy", "messages", "spec", "trial"]

@@ -19,9 +19,9 @@ from pydantic import BaseModel, TypeAdapter
 from hptransfer.hyperparameters import MULTIPLIERS, NAMES
 from hptransfer.parameterization.applied_rules import Chosen, RuleText
 from hptransfer.parameterization.groups import name_template
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.role_multipliers import multiplier_group
 from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.rules import Options
 from hptransfer.recipe.schema import Multipliers, Recipe, Training
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec

@@ -16,9 +16,17 @@ from typing import Any
 
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.applied_rules import Chosen, differences
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
+from hptransfer.parameterization.rules import (
+    Alpha,
+    Exponents,
+    OptimizerFamily,
+    Options,
+    Quantity,
+    Rule,
+    RuleTable,
+    Source,
+)
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.identity import ParameterReading, default_of, digest, options_of
 from hptransfer.trials.spec import TrialSpec

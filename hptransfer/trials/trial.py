@@ -83,3 +83,21 @@ def trial_from_dict(data: Mapping[str, Any]) -> Trial:
             "curve": tuple((int(step), float(loss)) for step, loss in data["curve"]),
         }
     )
+
+
+# Why a trial gave no result, and which reasons would come again.
+
+
+#: causes that would repeat themselves: such a trial is not run again before `hptransfer retry`
+BLOCKING_CAUSES = ("error", "out of memory", "timeout")
+
+
+# The steps of the journey that train trials.
+
+
+class Phase(StrEnum):
+    """What a trial was first trained for; each member is the word in the database and in messages."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+    CHECK = "check"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from hptransfer.engine.forecast import PriorWork, WantedTrials
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Phase
 
 
 def wanted_trials(prior: PriorWork) -> WantedTrials:

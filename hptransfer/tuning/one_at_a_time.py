@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.engine.events import OnEvent
+from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults
@@ -21,9 +21,8 @@ from hptransfer.search.base import Recommendation
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.space import Axis, Space
 from hptransfer.sizes import Size
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 from hptransfer.tuning.search import MOST_RECOMMENDATIONS, Confirmed, Part, Search, search_space
 
 #: searched before all others, because their optimum depends on it most

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hptransfer.engine.events import OnEvent
-from hptransfer.engine.scheduler import trial_event
+from hptransfer.engine.scheduler import OnEvent, trial_event
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, MachineError
 from hptransfer.recipe.schema import Recipe
@@ -18,9 +17,8 @@ from hptransfer.search.rounds import Decision, Rounds
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.storage.base import PlannedTrial
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 
 #: a recommendation that diverges on a fresh seed becomes evidence against itself, this many times
 MOST_RECOMMENDATIONS = 3

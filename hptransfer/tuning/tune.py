@@ -8,17 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Provenance, Seeds, TrialCount, Tuned
-from hptransfer.engine.events import OnEvent
 from hptransfer.engine.flops import spent_on
+from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.base import Recommendation
-from hptransfer.search.power import advice, expected_power
+from hptransfer.search.rounds import advice, expected_power
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 from hptransfer.tuning.one_at_a_time import OneAtATime
 from hptransfer.tuning.search import Confirmed, Search, SearchStrategy, search_space
 

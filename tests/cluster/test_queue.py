@@ -11,13 +11,13 @@ import pytest
 
 from hptransfer.cluster.postgres import Address, ServerAwayError, find_address
 from hptransfer.cluster.queue import MOST_LEASES, Claim, QueueCount, TaskQueue
-from hptransfer.cluster.stores import open_store
 from hptransfer.cluster.study import (
     SharedStudy,
     StudyTerms,
     coordinating_connection,
     create_study,
     join_study,
+    open_store,
     study_state,
 )
 from hptransfer.errors import MachineError, UsageError

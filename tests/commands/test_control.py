@@ -22,7 +22,7 @@ from hptransfer.engine.run_lookup import locate
 from hptransfer.engine.status import read_status
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.storage.run_folder import RunFolder, read_owner
-from hptransfer.trials.phase import Phase
+from hptransfer.trials.trial import Phase
 from tests.support.landscape import recipe_text
 from tests.support.processes import until
 from tests.support.sessions import grid, in_database, recipe_session, start, trainings, tune_and_write

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pytest
 
-from hptransfer.cluster.stores import open_store
+from hptransfer.cluster.study import open_store
 from hptransfer.engine.session import Session
 from hptransfer.parameterization import applied_rules
 from hptransfer.parameterization.roles import Role
@@ -20,9 +20,8 @@ from hptransfer.parameterization.tables import TABLES
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.base import Experiment, PlannedTrial, TrialStore
 from hptransfer.trials.legacy import legacy_experiment, legacy_key
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec, point_of
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import Phase, Trial, TrialState
 from tests.support.landscape import FINGERPRINT, recipe_text
 from tests.support.sessions import grid, recipe_session
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.engine.events import TrialEvent
 from hptransfer.engine.open_session import open_session
+from hptransfer.engine.scheduler import TrialEvent
 from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Phase
 from tests.support.landscape import recipe_text
 from tests.support.sessions import grid, recipe_session, tune_and_write
 

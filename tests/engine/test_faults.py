@@ -30,7 +30,7 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.execution.outcome import Failure, Success, classify_exception
 from hptransfer.trials.messages import TrialMessage
-from hptransfer.trials.phase import Phase
+from hptransfer.trials.trial import Phase
 from tests.support.landscape import recipe_text, work
 from tests.support.pool_tasks import worker_pids
 from tests.support.sessions import grid, in_database, recipe_session, trainings, tune_and_write

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from hptransfer.engine.events import TrialEvent
-from hptransfer.engine.scheduler import relative_cost, run_requests
+from hptransfer.engine.scheduler import TrialEvent, relative_cost, run_requests
 from hptransfer.engine.session import Session
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.sizes import Size
 from hptransfer.storage.base import Experiment
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Phase, Trial
 from tests.support.landscape import recipe_text
 from tests.support.memory_store import Memory, MemoryStore
 from tests.support.pool_tasks import worker_pids

@@ -15,7 +15,7 @@ import pytest
 from hptransfer.errors import Terminated
 from hptransfer.execution.signals import signals_noted
 from hptransfer.storage.snapshot import SeenTrial, read_trials
-from hptransfer.trials.phase import Phase
+from hptransfer.trials.trial import Phase
 from tests.support.command_line import RECIPE, ROOT, hptransfer
 from tests.support.landscape import recipe_text
 from tests.support.processes import until

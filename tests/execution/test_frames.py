@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from hptransfer.execution.frames import stacks, user_frames
+from hptransfer.execution.outcome import stacks, user_frames
 
 MODEL = """\
 import json

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.execution.devices import gpu_of, visible_gpus
-from hptransfer.execution.limits import TaskLimits, group_memory, listed_memory
+from hptransfer.execution.limits import TaskLimits, gpu_of, group_memory, listed_memory, visible_gpus
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from tests.support.processes import ENTRY, outcome_of, wait_until_dead

@@ -10,8 +10,7 @@ from typer.testing import CliRunner, Result
 
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
-from hptransfer.export._document import document
-from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.export.base import EXPORTERS, document, export_target
 from hptransfer.testing.exporters import ExporterConformance
 from tests.support.checked_folder import Folder
 from tests.support.own_exporter import EXPORTER

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
-from hptransfer.linting.base import LINT_RULES, LintRule
-from hptransfer.linting.document import document
+from hptransfer.linting.base import LINT_RULES, LintRule, document
 from hptransfer.linting.validate import validate
 from hptransfer.recipe.faults import CODES
 from hptransfer.recipe.rules.base import recipe_rules

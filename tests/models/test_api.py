@@ -12,7 +12,7 @@ import hptransfer
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt
-from hptransfer.parameterization.options import Options
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from hptransfer.errors import UsageError
-from hptransfer.models.build import build_model
-from hptransfer.models.cost import training_flops
+from hptransfer.models.build import build_model, training_flops
 from hptransfer.recipe.schema import GptModel, MlpModel
 
 MLP = MlpModel(kind="mlp")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.options import Options
-from hptransfer.parameterization.rules import OptimizerFamily
+from hptransfer.parameterization.rules import OptimizerFamily, Options
 from hptransfer.parameterization.tables import TABLES
 from tests.support.width_exponents import FLAT, MATRICES, STEPS, WIDTHS, planned, slopes, step_exponents, with_gradients
 

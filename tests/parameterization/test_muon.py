@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from hptransfer.parameterization.options import MuonScale, Options
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import MuonScale, Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hptransfer.parameterization.gauge import GAUGES, Gauge
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.parameterization.rules import Options, Quantity
 from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter

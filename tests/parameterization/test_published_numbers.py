@@ -9,9 +9,9 @@ import pytest
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.notes import attention_note, attention_scale
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter

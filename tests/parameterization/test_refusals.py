@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter

@@ -18,9 +18,9 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel, MlpModel
 from hptransfer.sizes import Size

@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
-from hptransfer.parameterization import options
-from hptransfer.parameterization.options import CHOICES
+from hptransfer.parameterization import rules as options
 from hptransfer.parameterization.role_presets import FAMILIES
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import CHOICES
 from hptransfer.parameterization.tables import PARAMETERIZATIONS, TABLES
 from tests.support.recipe_texts import GPT, edited, faults
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from hptransfer.engine.events import EventKind, TrialEvent
+from hptransfer.engine.scheduler import EventKind, TrialEvent
 from hptransfer.report.progress import Progress
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState

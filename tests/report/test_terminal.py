@@ -12,8 +12,7 @@ from rich.console import Console
 from hptransfer.diagnostics._coordinate_rows import Measurement
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.diagnostics.coordinate import judge_coordinates
-from hptransfer.report.diagnostics import print_diagnosed
-from hptransfer.report.terminal import print_transfer
+from hptransfer.report.terminal import print_diagnosed, print_transfer
 from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport, judge
 from tests.support.synthetic_ladders import ladder, parabola, raised

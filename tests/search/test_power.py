@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from hptransfer.search.power import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, expected_power
+from hptransfer.search.rounds import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, expected_power
 from hptransfer.search.space import Axis, Space
 
 #: the recipe's default criterion of regret

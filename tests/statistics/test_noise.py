@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hptransfer.statistics.noise import pooled_noise
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds, pooled_noise
 from tests.support.synthetic_ladders import GRID, parabola
 
 

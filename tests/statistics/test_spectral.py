@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hptransfer.statistics.spectral import operator_size, spectral_norm
+from hptransfer.statistics.slope import operator_size, spectral_norm
 
 
 def test_a_matrix_of_rank_one_is_exact() -> None:

@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
 
-from hptransfer.cluster.stores import open_store
+from hptransfer.cluster.study import open_store
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.recipe.schema import Range
@@ -26,8 +26,7 @@ from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.storage.snapshot import read_trials
 from hptransfer.testing import stores as conformance
 from hptransfer.testing.stores import SIZE, TrialStoreConformance, make_trial, record
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import TrialState, trial_to_dict
+from hptransfer.trials.trial import Phase, TrialState, trial_to_dict
 from tests.support.memory_store import Memory, MemoryStore
 
 EXPERIMENT, SPACE = conformance.EXPERIMENT.digest, conformance.EXPERIMENT.space

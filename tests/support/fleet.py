@@ -26,8 +26,8 @@ from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import BudgetOptions
 from hptransfer.engine.session import Session
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Phase
 from tests.support.landscape import FINGERPRINT, recipe_text
 from tests.support.postgres import with_password
 

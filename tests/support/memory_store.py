@@ -9,9 +9,7 @@ from typing import Any
 
 from hptransfer.sizes import Size
 from hptransfer.storage.base import Experiment, FailedTrial, OpenTrial, PlannedTrial
-from hptransfer.trials.failure import BLOCKING_CAUSES
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial
 
 
 @dataclass

@@ -21,8 +21,8 @@ from hptransfer.engine.open_session import open_session
 from hptransfer.engine.session import Session
 from hptransfer.recipe.load import load_recipe
 from hptransfer.report.check import CheckPrinter, save_check
-from hptransfer.trials.phase import Phase
 from hptransfer.trials.spec import TrialSpec
+from hptransfer.trials.trial import Phase
 from hptransfer.tuning.tune import tune
 from tests.support.landscape import FINGERPRINT, recipe_text
 

@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import Plan, plan
-from hptransfer.parameterization.rules import OptimizerFamily
+from hptransfer.parameterization.rules import OptimizerFamily, Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from tests.support.gauge_training import OPTIMIZERS, optimizers

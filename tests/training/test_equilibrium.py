@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.plan import plan
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.sizes import Size
 from hptransfer.training.data import Corpus

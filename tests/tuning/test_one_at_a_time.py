@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.trials.phase import Phase
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import Phase, Trial
 from tests.support.landscape import recipe_text
 from tests.support.sessions import recipe_session, tune_and_write
 

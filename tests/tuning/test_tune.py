@@ -18,7 +18,7 @@ import yaml
 
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
-from hptransfer.trials.phase import Phase
+from hptransfer.trials.trial import Phase
 from hptransfer.tuning.search import Search
 from tests.support.landscape import recipe_text
 from tests.support.processes import wait_until_dead

@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, OptimizerFamily, Quantity, Rule, RuleTable, Source
+from hptransfer.parameterization.rules import (
+    Alpha,
+    Exponents,
+    OptimizerFamily,
+    Options,
+    Quantity,
+    Rule,
+    RuleTable,
+    Source,
+)
 
 #: the columns of every row
 ROLES = (

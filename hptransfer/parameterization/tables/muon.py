@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hptransfer.parameterization.options import Options
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Alpha, Exponents, Quantity, Rule, RuleTable, Source
+from hptransfer.parameterization.rules import Alpha, Exponents, Options, Quantity, Rule, RuleTable, Source
 from hptransfer.parameterization.tables import depth, mup, spectral, standard
 from hptransfer.parameterization.tables.build import (
     DEPTH,

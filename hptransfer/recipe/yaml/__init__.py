@@ -6,4 +6,4 @@ scalars      plain scalars by YAML 1.2's core schema
 source_text  bytes -> text without invisible characters
 """
 
-__all__ = ["gate", "outline", "source_text"]
+__all__ = ["gate", "outline"]

@@ -7,6 +7,7 @@ merge keys are refused before they can expand or construct anything. Every fault
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,8 +26,121 @@ from yaml.events import (
 )
 
 from hptransfer.errors import Finding, Place
-from hptransfer.recipe.yaml.scalars import Scalar, plain_scalar
-from hptransfer.recipe.yaml.source_text import MAX_FAULTS, decode, forbidden
+
+# A recipe's bytes as text: bounded, UTF-8, and nothing in it that an editor does not show.
+
+
+MAX_BYTES = 64 * 1024
+MAX_FAULTS = 50
+"""a file with more is not a recipe; the rest is not listed"""
+
+
+def decode(source: bytes, file: str) -> tuple[str, list[Finding]]:
+    """The text of a recipe's bytes, or the faults that make it unreadable as a whole.
+
+    Args:
+        source: the file's bytes; one more than `MAX_BYTES` says that there are too many.
+        file: path of the recipe, for messages.
+    """
+
+    def fault(
+        rule: str, received: str | None, hint: str, line: int | None = None, column: int | None = None
+    ) -> Finding:
+        return Finding(rule, received, hint, Place(file, line, column), "recipe/text")
+
+    if len(source) > MAX_BYTES:
+        limit = f"a recipe must be at most {MAX_BYTES} bytes long"
+        return "", [fault(limit, None, "keep data out of the recipe: `data.files` names files")]
+    if source.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        rule = "a recipe must be UTF-8 without a byte order mark"
+        return "", [fault(rule, repr(source[:3]), "save the file as UTF-8 without BOM", 1, 1)]
+    try:
+        text = source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = source[: error.start].decode("utf-8")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        rule, received = "a recipe must be UTF-8", f"byte 0x{source[error.start]:02x}"
+        return "", [fault(rule, received, "save the file as UTF-8", line, column)]
+    found = [
+        fault(
+            "a recipe must not contain control or invisible characters",
+            f"U+{ord(character):04X} {unicodedata.name(character, '(control character)')}",
+            "delete it",
+            line,
+            column,
+        )
+        for line, row in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        for column, character in enumerate(row, 1)
+        if forbidden(character)
+    ]
+    return text, found[:MAX_FAULTS]
+
+
+def forbidden(character: str) -> bool:
+    """Whether a character is invisible and can change what a reader sees: controls, bidi marks, odd line breaks.
+
+    Tab passes (YAML itself rejects it where it matters), and so do joiners, which scripts and emoji need.
+
+    Args:
+        character: one character of a recipe.
+    """
+    if character in "\t\n\r\u200c\u200d":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in "\ufffe\uffff"
+
+
+# Plain YAML scalars by the core schema of YAML 1.2.2 (section 10.3.2), and nothing else.
+#
+# PyYAML resolves by YAML 1.1, where `1e-3` is text, `no` is false, `010` is eight, `1:30` is ninety and `1_000` a
+# number.
+
+
+Scalar = str | int | float | bool | None
+
+_WORDS: dict[str, bool | float | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_DECIMAL = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+MAX_DIGITS = 64
+"""longest number that is converted: Python's int() is quadratic and refuses more than 4300 digits"""
+
+
+def plain_scalar(text: str) -> Scalar:
+    """The value of an unquoted scalar.
+
+    Args:
+        text: the scalar as written, without surrounding space.
+
+    Returns:
+        None, a bool, an int, a float, or the text itself.
+
+    Raises:
+        ValueError: a number longer than `MAX_DIGITS` characters.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    for pattern, base in ((_DECIMAL, 10), (_OCTAL, 8), (_HEXADECIMAL, 16)):
+        if pattern.fullmatch(text):
+            return int(_bounded(text), base)
+    if _FLOAT.fullmatch(text):
+        return float(_bounded(text))
+    return text
+
+
+def _bounded(number: str) -> str:
+    if len(number) > MAX_DIGITS:
+        raise ValueError(f"a number must have at most {MAX_DIGITS} characters")
+    return number
+
 
 MAX_DEPTH = 16
 MAX_NODES = 5_000

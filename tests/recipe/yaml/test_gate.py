@@ -5,8 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptransfer.recipe.yaml.gate import Document, read_yaml
-from hptransfer.recipe.yaml.source_text import MAX_BYTES, MAX_FAULTS
+from hptransfer.recipe.yaml.gate import MAX_BYTES, MAX_FAULTS, Document, read_yaml
 
 WORDS = st.text("abcdefg", min_size=1, max_size=6)
 DATA = st.dictionaries(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hptransfer.recipe.yaml.scalars import MAX_DIGITS, plain_scalar
+from hptransfer.recipe.yaml.gate import MAX_DIGITS, plain_scalar
 
 # YAML 1.2.2, section 10.3.2, example 10.9 "Core Tag Resolution", and the table of regular expressions above it
 SPECIFICATION = [
