@@ -11,11 +11,11 @@ from typing import Literal
 from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, LADDERS, Size, SizeAxis
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
-from hptransfer.transfer.slices import AXES, SizeAxis, points_by_size
+from hptransfer.transfer.slices import points_by_size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -65,14 +65,7 @@ class CheckDesign:
 
     def sizes(self, axis: SizeAxis) -> tuple[Size, ...]:
         """Sizes along one axis through the proxy, increasing; empty where the recipe gives none."""
-        ladders = self.recipe.sizes
-        values = {
-            "width": ladders.widths,
-            "depth": ladders.depths,
-            "batch_size": ladders.batch_sizes,
-            "tokens": ladders.tokens,
-        }
-        return tuple(self.size_of(axis, value) for value in values[axis])
+        return tuple(self.size_of(axis, value) for value in getattr(self.recipe.sizes, LADDERS[axis]))
 
     @property
     def corner(self) -> Size | None:

@@ -70,8 +70,7 @@ class Costs:
 
     def of_target(self) -> float | None:
         """The count for the recipe's target; None where the model cannot be built at its size."""
-        target = self._recipe.sizes.target
-        size = self._recipe.size(target.width, target.depth, batch_size=target.batch_size, tokens=target.tokens)
+        size = self._recipe.target_size()
         try:
             return self.of([size])[size]
         except HptransferError:  # `scale` is where that is told; here it is one number less

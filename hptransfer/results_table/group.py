@@ -11,11 +11,12 @@ from hptransfer.errors import InconclusiveError, Place, UsageError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, is_missing
 from hptransfer.results_table.results import Group
+from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_axis
-from hptransfer.transfer.slices import SizeAxis, points_by_size
+from hptransfer.transfer.slices import points_by_size
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 

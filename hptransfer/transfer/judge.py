@@ -10,14 +10,14 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_cost, sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.transfer.slices import AXES, CORNER, SizeAxis, on_axis, on_slice, points_at_corner, points_by_size
+from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict import Verdict
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 from hptransfer.trials.trial import Trial
