@@ -10,5 +10,6 @@ __all__ = [
     "rules",
     "schema",
     "sections",
+    "shipped",
     "suggestion",
 ]

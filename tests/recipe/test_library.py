@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.recipe.load import load_recipe, shipped_recipes, template, templates
+from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.shipped import shipped_recipes, template, templates
 
 ROOT = Path(__file__).resolve().parents[2]
-LIST = "from hptransfer.recipe.load import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
+LIST = "from hptransfer.recipe.shipped import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
 
 
 @pytest.fixture(scope="module")
