@@ -38,6 +38,11 @@ class LoadedRecipe:
     hash: str
     positions: Mapping[KeyPath, Position] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def root(self) -> Path:
+        """The recipe's folder, absolute, where its data patterns start."""
+        return self.path.parent.absolute()
+
     def place(self, path: KeyPath, *, value: bool = False) -> Place:
         """Where an entry stands in the file, or the nearest section around it where the recipe leaves it out.
 
