@@ -55,7 +55,7 @@ class RunCurve:
         size: what the curves differ in.
         seed: of initialisation and data order.
         progress: (m,) share of training done, increasing, ending at 1.
-        loss: (m,) nats.
+        loss: (m,) training loss at each of these, nats.
     """
 
     size: float

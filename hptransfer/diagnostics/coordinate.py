@@ -49,7 +49,7 @@ class CoordinateReport:
     the ones between have no counterpart at another depth.
 
     Attributes:
-        axis: "width" or "depth".
+        axis: what the sizes differ in: "width" or "depth".
         sizes: widths or depths that were measured, increasing.
         seeds: number of seeds at every size.
         tolerance: |slope| + 1.96 standard errors that is allowed.

@@ -104,8 +104,8 @@ def find_interactions(
 
     Args:
         names: of the d hyperparameters, in the order of the columns.
-        points: (n, d), octaves.
-        losses: (n,), nats; infinite where diverged, which is left out.
+        points: (n, d) coordinates of the n runs, octaves.
+        losses: (n,) final loss of each run, nats; infinite where diverged, which is left out.
         centre: (d,) the tuned point, octaves; runs far above its loss count less.
         seeds: of the runs; offsets of a seed that are common to all its runs are removed. None: one seed.
         reported: names to report pairs of; the others are accounted for only. Default: all.

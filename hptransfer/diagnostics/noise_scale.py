@@ -132,7 +132,7 @@ def judge_noise_scale(runs: Iterable[Mapping[str, Any]], batch_size: int) -> Noi
         batch_size: number of examples per optimizer step.
 
     Raises:
-        UsageError: no runs.
+        UsageError: there are no runs.
     """
     listed = list(runs)
     if not listed:

@@ -31,7 +31,7 @@ def remember(folder: RunFolder, loaded: LoadedRecipe, identity: Identity) -> Non
     Args:
         folder: the run folder, locked.
         loaded: the recipe that it is worked on with.
-        identity: of its trials.
+        identity: what determines the recipe's trials now.
     """
     write_atomically(folder.recipe, RecipeSnapshot.of(loaded, identity).to_json())
 
@@ -155,8 +155,8 @@ def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identi
     Args:
         folder: with the remembered recipe.
         loaded: the recipe as it is now.
-        identity: of its trials.
-        say: told one sentence.
+        identity: what determines the recipe's trials now.
+        say: called with one sentence for the user.
 
     Returns:
         Whether there was something to say.

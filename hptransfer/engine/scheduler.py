@@ -26,7 +26,6 @@ from hptransfer.trials.trial import Phase, Trial, TrialState
 
 # What happens to trials while a session works, and who hears of it.
 
-
 EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
 
 
@@ -42,7 +41,7 @@ class TrialEvent:
         seed: of initialisation and data order.
         cost: relative cost of the trial, in any unit that is common to all.
         trial: the result, when there is one.
-        message: why it failed.
+        message: why it failed, one sentence; empty otherwise.
     """
 
     kind: EventKind
@@ -122,8 +121,8 @@ def run_requests(
         UsageError: `MOST_EQUAL_FAILURES` trials in a row failed with the same error.
         MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
         StoppedError: `hptransfer stop` asked for it.
-        KeyboardInterrupt: after Ctrl-C.
-        Terminated: after SIGTERM.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
+        Terminated: SIGTERM arrived; finished trials are kept.
     """
     keys = [identity.key(request) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))

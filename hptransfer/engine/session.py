@@ -28,12 +28,12 @@ class Session:
     """Everything a command needs to train trials of one recipe.
 
     Attributes:
-        loaded: the recipe.
+        loaded: the recipe with its file and hash.
         folder: its run folder, locked.
         identity: gives the trials' keys, and the digest that evidence carries.
-        store: finished trials.
+        store: the finished trials of its experiment.
         pool: workers; none is started before it is needed.
-        meter: of the budget.
+        meter: what the budget still allows.
         listeners: hear of finished trials and of results.
         counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """

@@ -102,7 +102,6 @@ def _require_held(name: str, exporter: Exporter, target: TargetFile) -> None:
 
 # The page of all exporters: `python -m hptransfer.export.base > docs/export.md`.
 
-
 _HEADER = """\
 # Exporters
 

@@ -74,7 +74,6 @@ LINT_RULES: Registry[tuple[LintRule, ...]] = Registry(
 
 # The page of all findings of `validate`: `python -m hptransfer.linting.base > docs/lint.md`.
 
-
 _HEADER = """\
 # Findings of `validate`
 

@@ -20,7 +20,6 @@ from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Position, 
 
 # The recipes that come with hptransfer, found from an installed wheel, an editable install and a checkout alike.
 
-
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -415,7 +415,7 @@ class Recipe(Section):
 
         Args:
             width: of the model, as its kind counts it.
-            depth: number of repeated layers.
+            depth: number of layers that repeat.
             batch_size: examples per step; None for the recipe's.
             tokens: predicted positions over the whole run; None for the recipe's steps at the recipe's batch.
         """
@@ -435,8 +435,8 @@ class Recipe(Section):
 
         Args:
             width: of the model; None for the recipe's target, as for the three that follow.
-            depth: number of repeated layers.
-            batch_size: examples per step.
+            depth: number of layers that repeat.
+            batch_size: examples per optimizer step.
             tokens: predicted positions over the whole run.
 
         Raises:

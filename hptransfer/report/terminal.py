@@ -1,9 +1,8 @@
-"""The judgement of a ladder in the terminal: the table per size, the curves, drift and verdict."""
+"""The judgement of a ladder in the terminal (the table per size, the curves, drift and verdict), and diagnostics."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -31,7 +30,7 @@ def render_transfer(report: TransferReport, *, width: int = 80, glyphs: Glyphs =
     Args:
         report: the judgement over all axes.
         width: of the terminal, in columns.
-        glyphs: characters to draw with, `plot.UNICODE` or `plot.ASCII`.
+        glyphs: characters to draw with, `curves.UNICODE` or `curves.ASCII`.
     """
     parts = [render_axis(axis, width=width, glyphs=glyphs) for axis in report.axes]
     if len(report.axes) > 1:
@@ -120,11 +119,7 @@ def _verdict_line(verdict: Verdict, sentence: str) -> Text:
     return Text.assemble((verdict.value, _STYLE[verdict]), ": ", sentence)
 
 
-# What diagnostics found, in the terminal.
-
-
-if TYPE_CHECKING:
-    from rich.console import Console
+# What diagnostics found.
 
 
 def print_diagnosed(diagnosed: Diagnosed, console: Console) -> None:

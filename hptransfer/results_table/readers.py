@@ -20,7 +20,6 @@ from hptransfer.errors import Place, UsageError
 
 # A table of finished runs as read from a file: named columns of raw cells, each row with its line in the file.
 
-
 Array = npt.NDArray[np.float64]
 Cell = str | float | bool | None
 

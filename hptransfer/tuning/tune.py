@@ -33,7 +33,7 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
         BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
         MachineError: as many trials failed as were wanted, or the database failed.
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     recipe = session.loaded.recipe
     size = proxy_size(recipe)
