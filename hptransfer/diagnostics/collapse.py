@@ -213,8 +213,8 @@ def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
         if ratio <= bound:
             return outcome, said
     if ratio <= _FAILS:
-        return CollapseOutcome.OPEN, f"{said}; more seeds would settle it"
-    return CollapseOutcome.FAILS, f"{said}: look for wrong scaling, unequal relative durations or a wrong floor"
+        return CollapseOutcome.OPEN, f"{said}; more seeds would decide it"
+    return CollapseOutcome.FAILS, f"{said}: check for wrong scaling, unequal relative durations or a wrong floor"
 
 
 class Collapse(Diagnostic[CollapseReport]):

@@ -88,7 +88,7 @@ class Interaction:
                 return f"{pair} interact: {moves}; slices of one alone can mislead"
             case Strength.WEAK:
                 return f"{pair} interact weakly: {moves}"
-        return f"whether {pair} interact is not settled: {moves}"
+        return f"whether {pair} interact is undecided: {moves}"
 
 
 def find_interactions(

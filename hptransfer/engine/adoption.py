@@ -34,7 +34,7 @@ def adopt_legacy_trials(
         recipe: as the session works with it.
         root: folder of the recipe, where data patterns start.
         identity: of this version's trials.
-        say: told one sentence; nothing where 0.1 left no trials, or they were adopted before.
+        say: called with one sentence; not at all where 0.1 left no trials, or they were adopted before.
         named: whether it was said before why finished trials are not used.
     """
     before = legacy_experiment(recipe, identity.fingerprint)

@@ -74,7 +74,7 @@ class Costs:
         size = self._recipe.size(target.width, target.depth, batch_size=target.batch_size, tokens=target.tokens)
         try:
             return self.of([size])[size]
-        except HptransferError:  # `scale` is where that is told; here it is one number less
+        except HptransferError:  # `scale` is where that is reported; here it is one number less
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Opening a session: the recipe is settled, its run folder locked, its trials found, and workers prepared."""
+"""Opening a session: the recipe is read, its run folder locked, its trials found, and workers prepared."""
 
 from __future__ import annotations
 

@@ -86,10 +86,10 @@ class Session:
         Args:
             requests: wanted trials; two with one key are one trial.
             phase: recorded with new trials.
-            on_event: told of every start, result and failure.
+            on_event: called with every start, result and failure.
         """
 
-        def told(event: TrialEvent) -> None:
+        def heard(event: TrialEvent) -> None:
             on_event(event)
             if event.trial is not None:
                 for listener in self.listeners:
@@ -101,7 +101,7 @@ class Session:
             self.pool,
             identity=self.identity,
             phase=phase,
-            on_event=told,
+            on_event=heard,
             meter=self.meter,
             folder=self.folder,
         )

@@ -100,6 +100,7 @@ _OWN = """
 A file of rules defines `RULES`, for example with `hptransfer.linting.base.FunctionRule`:
 
     from hptransfer.errors import Finding
+    from hptransfer.linting.base import FunctionRule
 
     def described(loaded):
         if not loaded.recipe.description:

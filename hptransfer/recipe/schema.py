@@ -169,7 +169,7 @@ class Multipliers(Section):
     readout_learning_rate: Positive = 1.0
     """multiple of `learning_rate` for the readout and its bias"""
     embedding_init: Positive = 1.0
-    """multiple of the init std, beside `init_scale`, of tables of embeddings"""
+    """multiple of the init std, in addition to `init_scale`, of tables of embeddings"""
     input_init: Positive = 1.0
     """of input layers"""
     hidden_init: Positive = 1.0
@@ -177,7 +177,7 @@ class Multipliers(Section):
     readout_init: Positive = 1.0
     """of the readout"""
     attention_multiplier: Positive = 1.0
-    """multiplies attention logits, beside 1/sqrt(head_dim)"""
+    """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
     output_multiplier: Positive = 1.0
     """multiplies the readout's product with its input, not its bias"""
 

@@ -19,7 +19,7 @@ from hptransfer.engine.scheduler import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 
-#: seconds between plain lines; failures and the last trial are always told
+#: seconds between plain lines; failures and the last trial are always shown
 _INTERVAL = 5.0
 
 

@@ -63,14 +63,14 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     lines += _size_effects(axis)
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
-    if axis.would_settle:
-        lines.append(Text(f"to settle it: {axis.would_settle}"))
+    if axis.would_decide:
+        lines.append(Text(f"to decide it: {axis.would_decide}"))
     return Group(*lines, Text(""))
 
 
 def _size_effects(axis: AxisReport) -> list[Text]:
     """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
-    answer = {True: "yes", False: "NO", None: "not settled"}[axis.wider_is_not_worse]
+    answer = {True: "yes", False: "NO", None: "undecided"}[axis.wider_is_not_worse]
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
     if axis.sensitivity_growth is not None:
         ends = ", ".join(

@@ -86,7 +86,7 @@ def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport
             *evidence_limits(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
             *limits,
         ),
-        would_settle=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
+        would_decide=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
     )
 
 

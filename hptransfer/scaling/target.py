@@ -132,7 +132,7 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
 
 
 def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: TransferFile | None) -> Spent:
-    """What tuning and checking cost, beside the run of this size."""
+    """What tuning and checking cost, compared with the run of this size."""
     earlier = checked.spent if checked else tuned.spent  # the check's holds tuning as well
     target = training_flops(
         build_model(recipe.model, size.width, size.depth, "meta"), size.tokens, recipe.model.context

@@ -273,7 +273,7 @@ def expected_power(
 
 
 def advice(space: Space, power: Power) -> str:
-    """What to do about a hopeless budget, one clause.
+    """What to do about a budget that will probably miss the goal, one clause.
 
     Args:
         space: the searched hyperparameters with their bounds.
