@@ -47,7 +47,7 @@ class CoordinateReport:
     the ones between have no counterpart at another depth.
 
     Attributes:
-        axis: "width" or "depth".
+        axis: what the sizes differ in: "width" or "depth".
         sizes: widths or depths that were measured, increasing.
         seeds: number of seeds at every size.
         tolerance: |slope| + 1.96 standard errors that is allowed.
@@ -238,7 +238,7 @@ def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: 
 
 
 def _drowned(m: Measurement) -> bool:
-    """Whether the random readout's share leaves nothing of the change: the rest is too small to be told from noise."""
+    """Whether the random readout's share leaves nothing of the change: the rest cannot be distinguished from noise."""
     return m.change is not None and m.random is not None and 0 < m.change <= m.random
 
 
@@ -276,8 +276,8 @@ def _sentence(
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    settle = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {settle} would tell{early}."
+    wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
 
 
 def _excess(row: CoordinateRow) -> float:
@@ -352,7 +352,7 @@ def _shown(report: CoordinateReport) -> Iterator[Shown]:
     layers = dict.fromkeys((row.layer, row.kind) for row in report.rows)
     rows = tuple((*layer, *(_slope(cells.get((*layer, step))) for step in steps)) for layer in layers)
     yield Columns(("layer", "kind", *(f"step {step}" for step in steps)), rows, left=2)
-    yield Line(f"! beyond ±{report.tolerance:g}   ? not settled   ( ) shown, not judged", "dim")
+    yield Line(f"! beyond ±{report.tolerance:g}   ? undecided   ( ) shown, not judged", "dim")
     if report.parameters:
         yield _updates(report)
     yield Line(report.sentence)
