@@ -17,14 +17,12 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics.base import Diagnostic, Facts, Line
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.laws import fit_power_law
 from hptransfer.trials.trial import Trial, TrialState
-
-Array = npt.NDArray[np.float64]
 
 #: shares of training at which curves are compared: before, they differ by warmup; at 1 they agree by construction
 _GRID = np.linspace(0.5, 0.95, 10)
@@ -55,7 +53,7 @@ class RunCurve:
         size: what the curves differ in.
         seed: of initialisation and data order.
         progress: (m,) share of training done, increasing, ending at 1.
-        loss: (m,) nats.
+        loss: (m,) training loss at each of these, nats.
     """
 
     size: float
@@ -213,8 +211,8 @@ def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
         if ratio <= bound:
             return outcome, said
     if ratio <= _FAILS:
-        return CollapseOutcome.OPEN, f"{said}; more seeds would settle it"
-    return CollapseOutcome.FAILS, f"{said}: look for wrong scaling, unequal relative durations or a wrong floor"
+        return CollapseOutcome.OPEN, f"{said}; more seeds would decide it"
+    return CollapseOutcome.FAILS, f"{said}: check for wrong scaling, unequal relative durations or a wrong floor"
 
 
 class Collapse(Diagnostic[CollapseReport]):

@@ -17,7 +17,6 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
@@ -25,9 +24,8 @@ from hptransfer.diagnostics._diagnosis import Fault, diagnose
 from hptransfer.diagnostics._update_scaling import ParameterMeasurement, ParameterRow, parameter_rows, read_parameters
 from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
-
-Array = npt.NDArray[np.float64]
 
 #: under CompleteP the first step's change falls with depth (0.13 to 0.03 from 2 to 64 layers in its own plot) and is
 #: flat by step 3 to 10, so depth is judged from this step on
@@ -49,7 +47,7 @@ class CoordinateReport:
     the ones between have no counterpart at another depth.
 
     Attributes:
-        axis: "width" or "depth".
+        axis: what the sizes differ in: "width" or "depth".
         sizes: widths or depths that were measured, increasing.
         seeds: number of seeds at every size.
         tolerance: |slope| + 1.96 standard errors that is allowed.
@@ -240,7 +238,7 @@ def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: 
 
 
 def _drowned(m: Measurement) -> bool:
-    """Whether the random readout's share leaves nothing of the change: the rest is too small to be told from noise."""
+    """Whether the random readout's share leaves nothing of the change: the rest cannot be distinguished from noise."""
     return m.change is not None and m.random is not None and 0 < m.change <= m.random
 
 
@@ -278,8 +276,8 @@ def _sentence(
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    settle = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {settle} would tell{early}."
+    wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
 
 
 def _excess(row: CoordinateRow) -> float:
@@ -354,7 +352,7 @@ def _shown(report: CoordinateReport) -> Iterator[Shown]:
     layers = dict.fromkeys((row.layer, row.kind) for row in report.rows)
     rows = tuple((*layer, *(_slope(cells.get((*layer, step))) for step in steps)) for layer in layers)
     yield Columns(("layer", "kind", *(f"step {step}" for step in steps)), rows, left=2)
-    yield Line(f"! beyond ±{report.tolerance:g}   ? not settled   ( ) shown, not judged", "dim")
+    yield Line(f"! beyond ±{report.tolerance:g}   ? undecided   ( ) shown, not judged", "dim")
     if report.parameters:
         yield _updates(report)
     yield Line(report.sentence)

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Line, Request, Stage
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
-
-Array = npt.NDArray[np.float64]
 
 #: halfway between a distance that stays and one that falls as L^-1/2
 BOUNDARY = -0.25
@@ -123,7 +121,7 @@ def _verdict(slope: Interval) -> tuple[RowVerdict, str]:
         return RowVerdict.HOLDS, "features are learned at any depth"
     if slope.high < BOUNDARY:
         return RowVerdict.FAILS, "deep networks train lazily, however well their activations behave"
-    return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would settle whether training becomes lazy"
+    return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would decide whether training becomes lazy"
 
 
 class Linearization(Diagnostic[LazinessReport]):

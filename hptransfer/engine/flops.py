@@ -28,23 +28,22 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
         target_flops: floating point operations of the target's run; None where they are not known.
     """
     counted = list(trials)
-    flops = sum(trial.flops for trial in counted)
-    fraction = flops / target_flops if target_flops else None
-    return Spent(
+    spent = Spent(
         trials=len(counted),
-        flops=flops,
+        flops=sum(trial.flops for trial in counted),
         seconds=sum(trial.seconds for trial in counted),
-        target_flops=target_flops,
-        fraction_of_target=fraction,
+        target_flops=None,
+        fraction_of_target=None,
     )
+    return spent.share_of(target_flops)
 
 
 class Costs:
     """FLOPs of one training run of each size.
 
     Args:
-        recipe: gives the model.
-        root: the recipe's folder.
+        recipe: gives the model whose FLOPs are counted.
+        root: folder of the recipe, where a model's module is looked for.
         pool: of idle workers whose entry is `messages.ENTRY`; one starts only for sizes not seen.
         cache: a JSON file of earlier counts, by content; written whole. None remembers nothing.
     """
@@ -73,7 +72,7 @@ class Costs:
         size = self._recipe.target_size()
         try:
             return self.of([size])[size]
-        except HptransferError:  # `scale` is where that is told; here it is one number less
+        except HptransferError:  # `scale` is where that is reported; here it is one number less
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:

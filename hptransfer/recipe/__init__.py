@@ -1,4 +1,16 @@
-"""The recipe: what a user writes, typed, with every fault located (`file:line:column`)."""
+"""The recipe: what a user writes, typed, with every fault located (`file:line:column`).
+
+schema      `Recipe` and its sections
+sections    what sections are made of that other rooms define
+registered  names in a recipe that a registry knows
+load        `load_recipe(reference)`: from a path or a shipped recipe's name, all faults at once
+rules       rules across keys, a file per topic
+faults      findings from what pydantic refused, each with its code
+changes     how two versions of a recipe differ, key by key
+defaults    hyperparameters as the `training` section gives them
+quantities  durations and amounts of memory with their units
+suggestion  what a mistyped word probably meant
+"""
 
 __all__ = [
     "changes",
@@ -10,5 +22,6 @@ __all__ = [
     "rules",
     "schema",
     "sections",
+    "shipped",
     "suggestion",
 ]

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
@@ -19,7 +18,7 @@ from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.build import build_model, training_flops
+from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
@@ -57,9 +56,8 @@ def build_target(
     """
     recipe = loaded.recipe
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     reached = checked.checked if checked else {}
-    trained = {LADDERS[axis]: (getattr(proxy, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
+    trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
@@ -88,8 +86,9 @@ def build_target(
         notes=tuple(plan.notes),
         parameters=target_groups(plan),
         provenance=_provenance(loaded, tuned, identity),
-        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
-        spent=_spent(recipe, size, tuned, checked),
+        prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
+        # the check's holds tuning as well
+        spent=(checked.spent if checked else tuned.spent).share_of(count_flops(recipe.model, [size])[0]),
     )
 
 
@@ -123,21 +122,6 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
     return target.model_copy(
         update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
-    )
-
-
-def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: TransferFile | None) -> Spent:
-    """What tuning and checking cost, beside the run of this size."""
-    earlier = checked.spent if checked else tuned.spent  # the check's holds tuning as well
-    target = training_flops(
-        build_model(recipe.model, size.width, size.depth, "meta"), size.tokens, recipe.model.context
-    )
-    return Spent(
-        trials=earlier.trials,
-        flops=earlier.flops,
-        seconds=earlier.seconds,
-        target_flops=target,
-        fraction_of_target=earlier.flops / target,
     )
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -284,7 +283,6 @@ def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) ->
 
 
 # How noisy one run is, before any curve is fitted: from seeds, pooled over sizes as far as sizes agree.
-
 
 #: seed noise before any data: 0.2% of the loss, worth this many degrees of freedom
 _PRIOR = 0.002

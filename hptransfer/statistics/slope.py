@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
 BEND = 0.1
@@ -145,7 +144,6 @@ def student(df: float) -> float:
 # A weight that maps fan_in numbers of order one to fan_out numbers of order one has spectral norm of order
 # sqrt(fan_out / fan_in), and so must its update (Yang, Simon, Bernstein, arXiv 2310.17813, condition 1). The quotient
 # needs no data, and for Adam's first step it shows a missing factor of width exactly.
-
 
 #: power iterations; an update of few directions is known to 1e-6 after them, pure noise to about 2% (below)
 ITERATIONS = 12

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
-from hptransfer.provenance import tool_version
+from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
@@ -34,7 +33,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     """Train one model in this process, or with several processes this one's share.
 
     Args:
-        message: the run.
+        message: the run, its key and the fingerprint of its data.
         shard: which of the processes this is; None for the only one.
 
     Returns:
@@ -123,14 +122,7 @@ def provenance(fingerprint: str) -> dict[str, str]:
     """What a reader needs to train the run again, besides its identity."""
     import torch
 
-    return {
-        "hptransfer": tool_version(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": "cpu",
-        "threads": str(torch.get_num_threads()),
-        "data": fingerprint,
-    }
+    return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
 
 
 def accepted_corpus(message: SpecMessage) -> Corpus:
@@ -164,7 +156,7 @@ def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
     Args:
         model: the recipe's section as JSON, because sections with mappings cannot be hashed.
         base: the size at which every factor of a rule is 1.
-        size: to read.
+        size: width, depth, batch and tokens of the model that is read.
     """
     from hptransfer.models.shape_reading import read_recipe_model
     from hptransfer.recipe.schema import MODEL

@@ -84,7 +84,7 @@ def legacy_key(spec: TrialSpec, fingerprint: str) -> str | None:
     """The key under which 0.1 kept a trial, sha256 (hex).
 
     Args:
-        spec: the trial.
+        spec: the trial, by a recipe of this version.
         fingerprint: sha256 (hex) of its data.
 
     Returns:
@@ -110,13 +110,12 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     if model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
         return None
     queries = list(getattr(recipe.model, "queries", ()))
-    base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
     return {
         "model": model | ({"queries": queries} if queries else {}),
         "data": data | {"fingerprint": fingerprint},
         "training": training,
         "parameterization": {"alpha": None} | choice,
-        "base": _size(base),
+        "base": _size(recipe.base_size),
     }
 
 
@@ -131,7 +130,7 @@ def _frozen(
     """A section with 0.1's fields, those missing now at its defaults; None where others are given.
 
     Args:
-        section: of a recipe.
+        section: one section of a recipe of this version.
         fields: 0.1's fields and their defaults; None for a kind that it did not have.
         apart: fields that 0.1 knew and treated otherwise.
     """

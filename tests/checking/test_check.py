@@ -65,13 +65,13 @@ def test_one_seed_never_transfers(tmp_path: Path) -> None:
 
 
 def test_rounds_are_recorded(tmp_path: Path) -> None:
-    """transfer.json says what each round bought: trials, drift interval, verdict, and why it ended."""
+    """transfer.json says what each round was spent on: trials, drift interval, verdict, and why it ended."""
     adaptive = checked(tmp_path, {"drift": 0.0}, check=", adaptive: true").document["adaptive"]
 
-    assert adaptive["ended"] == "settled"
+    assert adaptive["ended"] == "decided"
     assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
     assert all(each["axes"][0]["drift"]["low"] < 0 < each["axes"][0]["drift"]["high"] for each in adaptive["rounds"])
-    assert all(each["bought"] for each in adaptive["rounds"])
+    assert all(each["spent_on"] for each in adaptive["rounds"])
 
 
 def test_drift_along_depth_alone_is_a_drift(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_noise_scale_is_judged_where_it_is_asked_for(tmp_path: Path) -> None
     """At the proxy's batch of 64 against a scale of 100 examples; otherwise it is not measured."""
     found = checked(tmp_path, {}, check=", diagnostics: [noise-scale]").document["diagnostics"]["noise-scale"]
 
-    assert (found["batch_size"], found["standing"]) == (64, "below")
+    assert (found["batch_size"], found["position"]) == (64, "below")
     assert found["rows"][0]["adapted"]["estimate"] == pytest.approx(100, rel=0.02)
     assert "noise-scale" not in checked(tmp_path / "not", {}).document["diagnostics"]
 
@@ -220,12 +220,12 @@ def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Named as `module:attribute`: measured by workers once, judged, printed, and part of transfer.json."""
-    name = "tests.support.own_diagnostic:DIAGNOSTIC"
+    name = "tests.plugin.hptransfer_lab.diagnostic:DIAGNOSTIC"
     text = recipe_text({}, check=f', diagnostics: ["{name}"]')
     with recipe_session(tmp_path / "runs", text) as session:
         tune_and_write(session)
         first = check_and_save(session, show=True)
-        kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.support*"))
+        kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.plugin*"))
         measured = [path.read_text() for path in kept]
         second = check_and_save(session)
 
