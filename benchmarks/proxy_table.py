@@ -31,8 +31,8 @@ def main(folder: Path) -> None:
 def write(path: Path, names: Sequence[str], points: Iterable[tuple[float, ...]], seeds: range) -> None:
     """Train every point (log2 of each hyperparameter) with every seed."""
     loaded = load_recipe(_ROOT.parent / "recipes" / "quickstart.yaml")
-    recipe, root = loaded.recipe, loaded.path.parent.absolute()
-    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    recipe, root = loaded.recipe, loaded.root
+    size = recipe.proxy_size
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*(f"log2_{name}" for name in names), *(f"seed_{seed}" for seed in seeds)])

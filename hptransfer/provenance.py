@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from functools import cache
 
 
 def tool_version() -> str:
@@ -21,6 +22,7 @@ def versions(*packages: str) -> dict[str, str]:
     return found | {"python": platform.python_version(), "platform": sys.platform}
 
 
+@cache
 def _version(name: str) -> str:
     from importlib.metadata import PackageNotFoundError, version  # a third of the time that `--help` takes
 

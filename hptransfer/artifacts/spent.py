@@ -19,6 +19,15 @@ class Spent(Record):
     fraction_of_target: float | None
     """`flops / target_flops`"""
 
+    def share_of(self, target_flops: float | None) -> Spent:
+        """The same cost, compared with a run.
+
+        Args:
+            target_flops: floating point operations of that run; None where they are not known.
+        """
+        fraction = self.flops / target_flops if target_flops else None
+        return self.model_copy(update={"target_flops": target_flops, "fraction_of_target": fraction})
+
     @property
     def sentence(self) -> str:
         """One line for a person."""

@@ -61,7 +61,7 @@ class CheckDesign:
     @property
     def proxy(self) -> Size:
         """Where the transferred value was tuned."""
-        return self.recipe.size(self.recipe.proxy.width, self.recipe.proxy.depth)
+        return self.recipe.proxy_size
 
     def sizes(self, axis: SizeAxis) -> tuple[Size, ...]:
         """Sizes along one axis through the proxy, increasing; empty where the recipe gives none."""

@@ -36,11 +36,11 @@ def wanted_trials(prior: PriorWork) -> WantedTrials:
     else:
         values = defaults(recipe.training)
         notes.append("nothing is tuned yet: the grid is centred on the recipe's own value, and `tune` comes first")
-    first = first_trials(recipe, prior.root, values)
+    first = first_trials(recipe, prior.loaded.root, values)
     keys = {trial.key for trial in prior.finished}
     wanted: Counter[Size] = Counter(request.size for request in first)
     finished: Counter[Size] = Counter(request.size for request in first if prior.identity.key(request) in keys)
-    design = CheckDesign(recipe, prior.root, values)
+    design = CheckDesign(recipe, prior.loaded.root, values)
     middle = design.grid()[len(design.grid()) // 2]
     timed = dict.fromkeys((design.proxy, max(design.all_sizes(), key=_work)))
     notes.append("sizes whose optimum lies on the grid's edge train more values; the coordinate check is not counted")

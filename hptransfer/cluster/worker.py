@@ -106,7 +106,7 @@ class _Worker:
         self._study, self._limits, self._entry, self._say = study, limits, entry, say
         self._local = {
             "recipe": loaded.recipe.model_dump(mode="json"),
-            "root": str(loaded.path.parent.absolute()),
+            "root": str(loaded.root),
         }
         self._queue = TaskQueue(study.address, study.study_id)
         self._spool = Spool(spool, str(study.address), study.study_id)

@@ -12,8 +12,8 @@ import typer
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically
-from hptransfer.recipe.load import template as template_file
-from hptransfer.recipe.load import templates
+from hptransfer.recipe.shipped import template as template_file
+from hptransfer.recipe.shipped import templates
 from hptransfer.recipe.suggestion import hint
 
 # typer takes choices as enumerations; this one is made of the files in the folder of templates

@@ -46,8 +46,7 @@ def retry_command(
 
     found = locate(reference, runs)
     recipe = found.recipe
-    size = recipe.size(recipe.proxy.width, recipe.proxy.depth)
-    experiment = Experiment(recipe.name, found.experiment or "", dict(recipe.tune.space.items()), size)
+    experiment = Experiment(recipe.name, found.experiment or "", dict(recipe.tune.space.items()), recipe.proxy_size)
     with (
         RunFolder.open(found.folder.path.parent, found.folder.path.name) as folder,
         contextlib.closing(open_store(storage or folder.study, experiment)) as store,

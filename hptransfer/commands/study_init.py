@@ -32,7 +32,7 @@ def study_init_command(
 
     address = find_address(storage)
     loaded = load_recipe(recipe)
-    root = loaded.path.parent.absolute()
+    root = loaded.root
     terms = terms_of(loaded, read_text(loaded.recipe.data, root).fingerprint)
     new = create_study(address, loaded.recipe.name, terms, update=update)
     print(f"study {loaded.recipe.name} in {address}: {'ready' if new else 'was ready already'}")

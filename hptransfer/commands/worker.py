@@ -60,7 +60,7 @@ def worker_command(
         if not quiet:
             print(f"worker {NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
-    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
+    fingerprint = read_text(loaded.recipe.data, loaded.root).fingerprint
     terms = terms_of(loaded, fingerprint)
     study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
     leading = None if lead is None else Lead(study, str(lead), recipe, runs, workers, say)

@@ -17,14 +17,12 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics.base import Diagnostic, Facts, Line
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.laws import fit_power_law
 from hptransfer.trials.trial import Trial, TrialState
-
-Array = npt.NDArray[np.float64]
 
 #: shares of training at which curves are compared: before, they differ by warmup; at 1 they agree by construction
 _GRID = np.linspace(0.5, 0.95, 10)

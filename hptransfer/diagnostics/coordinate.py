@@ -17,7 +17,6 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
@@ -25,9 +24,8 @@ from hptransfer.diagnostics._diagnosis import Fault, diagnose
 from hptransfer.diagnostics._update_scaling import ParameterMeasurement, ParameterRow, parameter_rows, read_parameters
 from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
-
-Array = npt.NDArray[np.float64]
 
 #: under CompleteP the first step's change falls with depth (0.13 to 0.03 from 2 to 64 layers in its own plot) and is
 #: flat by step 3 to 10, so depth is judged from this step on

@@ -23,11 +23,10 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.diagnostics.base import Diagnostic, Facts, Line, Stage
 from hptransfer.hyperparameters import log_name
 from hptransfer.search.space import Space
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.slices import on_slice
-
-Array = npt.NDArray[np.float64]
 
 #: |correlation| from which a slice alone can mislead: the joint optimum is then up to twice as far away
 STRONG_FROM = 0.5

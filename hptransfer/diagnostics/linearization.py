@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Line, Request, Stage
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
-
-Array = npt.NDArray[np.float64]
 
 #: halfway between a distance that stays and one that falls as L^-1/2
 BOUNDARY = -0.25

@@ -28,15 +28,14 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
         target_flops: floating point operations of the target's run; None where they are not known.
     """
     counted = list(trials)
-    flops = sum(trial.flops for trial in counted)
-    fraction = flops / target_flops if target_flops else None
-    return Spent(
+    spent = Spent(
         trials=len(counted),
-        flops=flops,
+        flops=sum(trial.flops for trial in counted),
         seconds=sum(trial.seconds for trial in counted),
-        target_flops=target_flops,
-        fraction_of_target=fraction,
+        target_flops=None,
+        fraction_of_target=None,
     )
+    return spent.share_of(target_flops)
 
 
 class Costs:
@@ -70,8 +69,7 @@ class Costs:
 
     def of_target(self) -> float | None:
         """The count for the recipe's target; None where the model cannot be built at its size."""
-        target = self._recipe.sizes.target
-        size = self._recipe.size(target.width, target.depth, batch_size=target.batch_size, tokens=target.tokens)
+        size = self._recipe.target_size()
         try:
             return self.of([size])[size]
         except HptransferError:  # `scale` is where that is reported; here it is one number less

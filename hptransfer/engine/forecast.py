@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.data.base import read_text
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
 from hptransfer.engine.identity import identity_of
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.errors import MachineError
-from hptransfer.execution.outcome import Failure
+from hptransfer.engine.step_timing import Timing, time_steps
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
@@ -26,7 +24,7 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.storage.snapshot import SeenTrial, read_trials
 from hptransfer.trials.identity import Identity
-from hptransfer.trials.messages import ENTRY, TIMED_STEPS, TimingMessage
+from hptransfer.trials.messages import ENTRY
 from hptransfer.trials.spec import TrialSpec
 
 #: bytes that a finished trial adds to `study.db`, with a loss curve of 100 points; measured, Optuna 5.0, SQLite
@@ -51,11 +49,6 @@ class PriorWork:
     identity: Identity
     finished: tuple[SeenTrial, ...]
 
-    @property
-    def root(self) -> Path:
-        """Where the recipe's data patterns start."""
-        return self.loaded.path.parent.absolute()
-
 
 @dataclass(frozen=True, slots=True)
 class WantedTrials:
@@ -70,27 +63,6 @@ class WantedTrials:
     timed: tuple[TrialSpec, ...]
     counts: Mapping[Size, tuple[int, int]]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What a worker measured at one size, the slowest of those that ran at once.
-
-    Attributes:
-        size: that was trained for a few steps.
-        flops: of a whole trial.
-        build: seconds until the first step.
-        step: seconds per optimizer step.
-        evaluation: seconds per evaluation batch.
-        memory: bytes, the most that the process held.
-    """
-
-    size: Size
-    flops: float
-    build: float
-    step: float
-    evaluation: float
-    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +149,10 @@ def forecast(
     loaded = with_processes(load_recipe(options.recipe), options.launch)
     require_workers_here(options.launch, options.storage)
     limits = limits_of(loaded.recipe.budget, options.budget)
-    folder, root = RunFolder(options.runs / loaded.recipe.name), loaded.path.parent.absolute()
-    fingerprint = read_text(loaded.recipe.data, root).fingerprint
+    folder = RunFolder(options.runs / loaded.recipe.name)
     finished = tuple(trial for trial in read_trials(folder.study) if trial.state == "finished")
     with WorkerPool(entry, options.workers, limits.trial) as pool:
-        identity = identity_of(loaded.recipe, root, fingerprint, pool, folder.readings, writable=False)
+        identity = identity_of(loaded.recipe, loaded.root, None, pool, folder.readings, writable=False)
         trials = wanted(PriorWork(loaded, folder, identity, finished))
         notes = trials.notes
         if (processes := loaded.recipe.training.processes) > 1:
@@ -196,7 +167,7 @@ def _forecast(
     """Times a few steps in all workers at once, because they share the machine's memory; extrapolates by FLOPs."""
     costs = Costs(recipe, wanted.timed[0].root, pool, None)
     flops = costs.of([*wanted.counts, *(request.size for request in wanted.timed)])
-    timings = [_time(request, pool, flops[request.size]) for request in wanted.timed]
+    timings = [time_steps(request, pool, flops[request.size]) for request in wanted.timed]
     sizes = tuple(
         SizeForecast(size, count, finished, flops[size], _seconds(recipe, size, flops[size], timings))
         for size, (count, finished) in sorted(wanted.counts.items())
@@ -220,20 +191,6 @@ def _forecast(
         timed=tuple(timing.size for timing in timings),
         notes=notes,
     )
-
-
-def _time(request: TrialSpec, pool: WorkerPool, flops: float) -> Timing:
-    for worker in range(pool.workers):
-        pool.submit(str(worker), TimingMessage.of(request).payload())
-    results = []
-    for _ in range(pool.workers):
-        outcome = pool.next_result()
-        if outcome is None or isinstance(outcome, Failure):
-            said = "no worker answered" if outcome is None else f"{outcome.cause}: {outcome.message}"
-            raise MachineError(f"{TIMED_STEPS} steps must train at {request.size.label} to be timed", received=said)
-        results.append(outcome.value)
-    slowest = {name: max(result[name] for result in results) for name in ("build", "step", "evaluation", "memory")}
-    return Timing(request.size, flops, **slowest)
 
 
 def _seconds(recipe: Recipe, size: Size, flops: float, timings: Sequence[Timing]) -> float:

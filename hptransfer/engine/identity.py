@@ -17,22 +17,29 @@ from hptransfer.trials.identity import Identity
 
 
 def identity_of(
-    recipe: Recipe, root: Path, fingerprint: str, pool: TaskPool | None, cache: Path | None, *, writable: bool = True
+    recipe: Recipe,
+    root: Path,
+    fingerprint: str | None,
+    pool: TaskPool | None,
+    cache: Path | None,
+    *,
+    writable: bool = True,
 ) -> Identity:
     """The identity of a recipe's trials.
 
     Args:
         recipe: gives model, data, training and parameterization.
         root: folder of the recipe, where local modules are looked for too.
-        fingerprint: sha256 (hex) of its data.
+        fingerprint: sha256 (hex) of its data; None reads them.
         pool: of idle workers that read the model where the cache does not have it; None reads it in this process.
         cache: a JSON file of earlier readings; None remembers nothing.
         writable: whether new readings are kept there.
 
     Raises:
-        UsageError: trainer, local code or model cannot be read, or no source covers the recipe's rules.
+        UsageError: trainer, data, local code or model cannot be read, or no source covers the recipe's rules.
         MachineError: no worker could read the model.
     """
+    fingerprint = read_text(recipe.data, root).fingerprint if fingerprint is None else fingerprint
     readings = Readings(recipe, root, pool, cache, writable=writable)
     return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
 
@@ -52,7 +59,7 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
     Raises:
         UsageError: the model or its code cannot be read, or the data are not here and the folder does not know them.
     """
-    root = loaded.path.parent.absolute()
+    root = loaded.root
     try:
         fingerprint = read_text(loaded.recipe.data, root).fingerprint
     except HptransferError:

@@ -59,7 +59,6 @@ def open_session(
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
-    root = loaded.path.parent.absolute()
     limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
     with_processes(loaded, launch)  # before anything is locked or written
     require_workers_here(launch, storage)
@@ -67,19 +66,18 @@ def open_session(
         loaded, fingerprint = reconcile_recipe(loaded, fingerprint, folder, on_change, say)
         written, loaded = loaded, with_processes(loaded, launch)
         here = stack.enter_context(WorkerPool(entry, workers if storage is None else 1, limits.trial))
-        identity = identity_of(loaded.recipe, root, fingerprint, here, folder.readings)
+        identity = identity_of(loaded.recipe, loaded.root, fingerprint, here, folder.readings)
         named = name_changed_rules(folder, loaded, identity, say)
-        proxy = loaded.recipe.proxy
-        size = loaded.recipe.size(proxy.width, proxy.depth)
         study = None if storage is None else join(storage, loaded, fingerprint)
+        size = loaded.recipe.proxy_size
         experiment = Experiment(loaded.recipe.name, identity.experiment, dict(loaded.recipe.tune.space.items()), size)
         store = stack.enter_context(contextlib.closing(open_store(storage or folder.study, experiment)))
-        adopt_legacy_trials(store, loaded.recipe, root, identity, say, named=named)
+        adopt_legacy_trials(store, loaded.recipe, loaded.root, identity, say, named=named)
         remember(folder, written, identity)
         heard = [stack.enter_context(listen(folder.path, loaded.recipe.name)) for listen in listeners]
         for listener in heard:
             listener.trials(store.trials())
-        meter = meter_of(limits, loaded.recipe, root, here, folder.costs)
+        meter = meter_of(limits, loaded.recipe, loaded.root, here, folder.costs)
         if study is None:
             yield Session(loaded, folder, identity, store, here, meter, heard)
         else:

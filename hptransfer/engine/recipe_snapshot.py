@@ -89,7 +89,7 @@ def reconcile_recipe(
 
 
 def _fingerprint(loaded: LoadedRecipe) -> str:
-    return read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
+    return read_text(loaded.recipe.data, loaded.root).fingerprint
 
 
 def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str) -> list[Change]:
@@ -103,7 +103,7 @@ def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str)
 
 
 def _code(loaded: LoadedRecipe) -> Mapping[str, str]:
-    return trainer_identity(loaded.recipe, loaded.path.parent.absolute()).code
+    return trainer_identity(loaded.recipe, loaded.root).code
 
 
 def _changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Change]:

@@ -61,7 +61,7 @@ def locate(reference: str, runs: Path) -> Located:
         raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
-    fingerprint = read_text(loaded.recipe.data, loaded.path.parent.absolute()).fingerprint
+    fingerprint = read_text(loaded.recipe.data, loaded.root).fingerprint
     return Located(folder, loaded.recipe, fingerprint, legacy_experiment(loaded.recipe, fingerprint), reference)
 
 

@@ -50,7 +50,7 @@ class Session:
     @property
     def root(self) -> Path:
         """Where the recipe's data patterns start."""
-        return self.loaded.path.parent.absolute()
+        return self.loaded.root
 
     @property
     def fingerprint(self) -> str:

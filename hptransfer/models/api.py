@@ -166,7 +166,7 @@ def plan_recipe(
     Raises:
         UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
     """
-    base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
+    base = recipe.base_size
     reading = read_recipe_model(recipe.model, base, size)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(

@@ -20,12 +20,27 @@ class Effect(StrEnum):
     ANEW = "trains anew"
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What became of a key of an earlier version.
+
+    Attributes:
+        instead: what is written now, with its place; None where nothing replaces it.
+        reason: why nothing does, as a sentence; empty where something does.
+    """
+
+    instead: str | None = None
+    reason: str = ""
+
+
 #: keys of earlier versions -> what became of them
-REMOVED: Mapping[tuple[str, ...], str] = {
-    ("tune", "early_stopping"): "early_stopping was removed: measurements showed no gain (docs/search.md)",
-    ("check", "sharpness"): "list it in `check.diagnostics`",
-    ("check", "noise_scale"): "list it as `noise-scale` in `check.diagnostics`",
-    ("check", "coordinate", "linearisation"): "list it as `linearization` in `check.diagnostics`",
+REMOVED: Mapping[tuple[str, ...], Former] = {
+    ("tune", "early_stopping"): Former(
+        reason="early_stopping was removed: measurements showed no gain (docs/search.md)"
+    ),
+    ("check", "sharpness"): Former("`diagnostics: [sharpness]` in `check`"),
+    ("check", "noise_scale"): Former("`diagnostics: [noise-scale]` in `check`"),
+    ("check", "coordinate", "linearisation"): Former("`diagnostics: [linearization]` in `check`"),
 }
 
 #: longest prefix of a key -> effect; every key has one

@@ -136,27 +136,19 @@ def _missing(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return f"`{dotted(path)}` must be given", hint, "recipe/missing-key"
 
 
-#: keys of earlier versions -> what is written instead
-_RENAMED: dict[KeyPath, str] = {
-    ("check", "sharpness"): "`diagnostics: [sharpness]` in `check`",
-    ("check", "noise_scale"): "`diagnostics: [noise-scale]` in `check`",
-    ("check", "coordinate", "linearisation"): "`diagnostics: [linearization]` in `check`",
-}
-
-
 def _unknown_key(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     key, section = str(path[-1]), path[:-1]
-    removed = REMOVED.get(tuple(map(str, path)))
+    former = REMOVED.get(tuple(map(str, path)))
     inside = f"`{dotted(section)}`" if section else "a recipe"
-    if path in _RENAMED:
+    if former is not None and former.instead is not None:
         asked = entry(data, path) is True
-        hint = f"write {_RENAMED[path]}" if asked else f"delete the line; {_RENAMED[path]} would ask for it"
+        hint = f"write {former.instead}" if asked else f"delete the line; {former.instead} would ask for it"
         return f"`{key}` is not a key of {inside} any more", hint, "recipe/unknown-key"
     allowed = keys_at(section, data)
     hint = suggestion.hint(key, allowed, f"keys of {inside}")
     if suggestion.closest(key, allowed) is None and (elsewhere := sections_with_key(key)):
         hint = f"`{key}` is a key of " + " and of ".join(elsewhere)
-    return f"`{key}` is not a key of {inside}", removed or hint, "recipe/unknown-key"
+    return f"`{key}` is not a key of {inside}", former.reason if former else hint, "recipe/unknown-key"
 
 
 def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

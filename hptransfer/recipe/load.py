@@ -16,38 +16,8 @@ from hptransfer.recipe import suggestion
 from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.shipped import shipped_recipes
 from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Position, read_yaml
-
-# The recipes that come with hptransfer, found from an installed wheel, an editable install and a checkout alike.
-
-PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of every shipped recipe, sorted by name; the name is the file's without `.yaml`.
-
-    A wheel carries them inside the package (`hptransfer/recipes/`). A checkout, which is also what an editable install
-    points to, has them next to the package; `pyproject.toml` distinguishes a checkout from someone else's `recipes`.
-    """
-    checkout = PACKAGE.parent
-    folder = PACKAGE / "recipes"
-    if not folder.is_dir() and (checkout / "pyproject.toml").is_file():
-        folder = checkout / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def template(name: str) -> Path:
-    """The file of a commented recipe template, which `init` copies.
-
-    Args:
-        name: of the template, one of `templates()`: "quickstart", "gpt".
-    """
-    return Path(__file__).resolve().parent / "templates" / f"{name}.yaml"
-
-
-def templates() -> tuple[str, ...]:
-    """Names of the templates, sorted."""
-    return tuple(sorted(path.stem for path in template("any").parent.glob("*.yaml")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +37,11 @@ class LoadedRecipe:
     text: str
     hash: str
     positions: Mapping[KeyPath, Position] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def root(self) -> Path:
+        """The recipe's folder, absolute, where its data patterns start."""
+        return self.path.parent.absolute()
 
     def place(self, path: KeyPath, *, value: bool = False) -> Place:
         """Where an entry stands in the file, or the nearest section around it where the recipe leaves it out.

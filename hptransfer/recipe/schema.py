@@ -410,6 +410,16 @@ class Recipe(Section):
         """The shape that is tuned."""
         return self.sizes.proxy or self.sizes.base
 
+    @property
+    def proxy_size(self) -> Size:
+        """The size that is tuned, with the recipe's batch and duration."""
+        return self.size(self.proxy.width, self.proxy.depth)
+
+    @property
+    def base_size(self) -> Size:
+        """The size at which the hyperparameters hold as they are, with the recipe's batch and duration."""
+        return self.size(self.sizes.base.width, self.sizes.base.depth)
+
     def size(self, width: int, depth: int, *, batch_size: int | None = None, tokens: int | None = None) -> Size:
         """A size with the recipe's batch and duration where none is given.
 

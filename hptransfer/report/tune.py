@@ -11,7 +11,7 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.report.progress import Progress
-from hptransfer.tuning.tune import budget_warning, proxy_size
+from hptransfer.tuning.tune import budget_warning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ def tune_progress(session: Session, *, quiet: bool) -> Progress:
         quiet: whether to show nothing.
     """
     recipe = session.loaded.recipe
-    size, total = proxy_size(recipe), recipe.tune.trials + recipe.tune.confirm_seeds
+    size, total = recipe.proxy_size, recipe.tune.trials + recipe.tune.confirm_seeds
     names = tuple(str(name) for name in recipe.tune.space)
     cost, workers = total * relative_cost(size), session.pool.workers
     progress = Progress(f"tune {size.label}", total, cost, names=names, workers=workers, quiet=quiet)

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.statistics.arrays import Array
 
 # A table of finished runs as read from a file: named columns of raw cells, each row with its line in the file.
 
-Array = npt.NDArray[np.float64]
 Cell = str | float | bool | None
 
 #: what people, pandas and W&B write where there is nothing; "nan" is not among them: a loss can be that

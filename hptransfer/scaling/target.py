@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
@@ -19,7 +18,7 @@ from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, TransferFil
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.build import build_model, training_flops
+from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
@@ -64,7 +63,6 @@ def build_target(
         "batch_sizes": (plan.base.batch_size, *reached.batch_sizes),
         "tokens": (plan.base.tokens, *reached.tokens),
     }
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
@@ -93,8 +91,9 @@ def build_target(
         notes=tuple(plan.notes),
         parameters=target_groups(plan),
         provenance=_provenance(loaded, tuned, identity),
-        prediction=registered_prediction(checked, recipe=recipe.name, proxy=proxy, size=size),
-        spent=_spent(recipe, size, tuned, checked),
+        prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
+        # the check's holds tuning as well
+        spent=(checked.spent if checked else tuned.spent).share_of(count_flops(recipe.model, [size])[0]),
     )
 
 
@@ -128,21 +127,6 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
     return target.model_copy(
         update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
-    )
-
-
-def _spent(recipe: Recipe, size: Size, tuned: Tuned, checked: TransferFile | None) -> Spent:
-    """What tuning and checking cost, compared with the run of this size."""
-    earlier = checked.spent if checked else tuned.spent  # the check's holds tuning as well
-    target = training_flops(
-        build_model(recipe.model, size.width, size.depth, "meta"), size.tokens, recipe.model.context
-    )
-    return Spent(
-        trials=earlier.trials,
-        flops=earlier.flops,
-        seconds=earlier.seconds,
-        target_flops=target,
-        fraction_of_target=earlier.flops / target,
     )
 
 

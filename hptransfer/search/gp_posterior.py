@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve
 
-from hptransfer.search.surrogate import LEVEL, Array, Data, Surrogate, bent, matern, quadratic_features
+from hptransfer.search.surrogate import LEVEL, Data, Surrogate, bent, matern, quadratic_features
+from hptransfer.statistics.arrays import Array
 
 #: spread of the bends
 _BEND = 1.5

@@ -11,7 +11,8 @@ from hptransfer.search.base import End, Recommendation
 from hptransfer.search.gp_posterior import draw_minima, plausible_surrogates
 from hptransfer.search.sampler_gp import cover, unit_points
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate, stable_share
+from hptransfer.search.surrogate import Surrogate, fit_surrogate, stable_share
+from hptransfer.statistics.arrays import Array
 from hptransfer.trials.trial import Trial
 
 #: share of an axis's range within which an optimum counts as lying on the bound

@@ -20,7 +20,8 @@ from scipy.stats import qmc
 from hptransfer.search.base import Point
 from hptransfer.search.space import Space
 from hptransfer.search.space_filling import first_untaken, rounded, snap, sobol
-from hptransfer.search.surrogate import COMPRESSED_ABOVE, Array, Surrogate, fit_surrogate, stable_share
+from hptransfer.search.surrogate import COMPRESSED_ABOVE, Surrogate, fit_surrogate, stable_share
+from hptransfer.statistics.arrays import Array
 from hptransfer.trials.trial import Trial, TrialState
 
 #: candidates: an even cover, and as many drawn about the four lowest means

@@ -22,7 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: losses are compressed above this fraction of the best: e -> s * log(1 + e / s)
 COMPRESSED_ABOVE = 0.05

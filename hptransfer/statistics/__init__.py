@@ -8,6 +8,7 @@ drift       octaves by which the optimum moves per doubling of the size
 laws        loss against size, and predictions that allow for a law that bends
 slope       a power of size against a band; spectral norms of matrices
 interval    an estimate with its 95% interval
+arrays      the type of all arrays
 """
 
-__all__ = ["curve", "drift", "interval", "laws", "optimum", "seed_means", "slope"]
+__all__ = ["arrays", "curve", "drift", "interval", "laws", "optimum", "seed_means", "slope"]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.joint import Hypothesis, JointFit
 from hptransfer.statistics.seed_means import SeedMeans, pooled_noise, seed_effect_std
@@ -81,8 +82,6 @@ def growth_per_doubling(doublings: Sequence[float], costs: Sequence[Array]) -> I
     low, middle, high = (float(np.exp2(q) - 1) for q in np.quantile(arm @ logs, (0.025, 0.5, 0.975)))
     return Interval(middle, low, high)
 
-
-Array = npt.NDArray[np.float64]
 
 #: hypotheses this much less likely than the best are left out
 _NEGLIGIBLE = 0.02

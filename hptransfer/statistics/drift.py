@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.interval import Interval
-
-Array = npt.NDArray[np.float64]
 
 #: optima need not lie on a line: scatter about it in octaves, with prior weights (half-normal of scale 0.04)
 _SCATTER = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4])

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.seed_means import Noise
 from hptransfer.statistics.smooth import (
     COMPRESSIONS,
@@ -28,8 +29,6 @@ from hptransfer.statistics.smooth import (
     log_prior,
     trend,
 )
-
-Array = npt.NDArray[np.float64]
 
 
 class Similarity(NamedTuple):

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.errors import UsageError
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.wiener_process import covariance
 
@@ -124,8 +124,6 @@ def _quantiles(mean: Array, spread: Array, floors: Array, levels: Array, weight:
     low, middle, high = (float(np.interp(q, cumulative, run.ravel()[order])) for q in (0.025, 0.5, 0.975))
     return low, middle, high
 
-
-Array = npt.NDArray[np.float64]
 
 #: fewest sizes for a law with three parameters
 FEWEST_SIZES = 3

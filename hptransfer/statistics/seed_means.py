@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
-
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: the slope between the two largest sizes must agree with the whole ladder's within this to be called asymptotic
 BEND = 0.1

@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: squared roughness over squared noise (per octave to the power 2 * order - 1)
 ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 1.0)

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.seed_means import Noise, SeedMeans
 from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
-
-Array = npt.NDArray[np.float64]
 
 #: prior probability that a curve breaks off within the values that trained
 _EARLY = 0.15

@@ -8,9 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hptransfer.statistics.arrays import Array
 
 #: draws per posterior; quantiles at 2.5% are then good to about 7% of a standard deviation
 DRAWS = 1024

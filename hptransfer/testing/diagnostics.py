@@ -132,7 +132,7 @@ def facts_of_recipe(recipe: Recipe) -> Facts:
     Args:
         recipe: with a ladder of widths, and perhaps one of depths.
     """
-    proxy = recipe.size(recipe.proxy.width, recipe.proxy.depth)
+    proxy = recipe.proxy_size
     widths = tuple(recipe.size(width, proxy.depth) for width in recipe.sizes.widths)
     depths = tuple(recipe.size(proxy.width, depth) for depth in recipe.sizes.depths)
     sizes = tuple(dict.fromkeys((proxy, *widths, *depths)))

@@ -10,7 +10,8 @@ from typing import get_args
 import pytest
 
 from hptransfer.linting.base import Level, LintRule
-from hptransfer.recipe.load import LoadedRecipe, load_recipe, template
+from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.recipe.shipped import template
 
 _CODE = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 

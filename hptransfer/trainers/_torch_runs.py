@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
-from hptransfer.provenance import tool_version
+from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
@@ -123,14 +122,7 @@ def provenance(fingerprint: str) -> dict[str, str]:
     """What a reader needs to train the run again, besides its identity."""
     import torch
 
-    return {
-        "hptransfer": tool_version(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": "cpu",
-        "threads": str(torch.get_num_threads()),
-        "data": fingerprint,
-    }
+    return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
 
 
 def accepted_corpus(message: SpecMessage) -> Corpus:

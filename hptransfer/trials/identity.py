@@ -101,8 +101,7 @@ class Identity:
     def __init__(self, recipe: Recipe, fingerprint: str, trainer: TrainerIdentity, reader: ModelReader) -> None:
         self.fingerprint, self.trainer = fingerprint, trainer
         self._recipe, self._reader = recipe, reader
-        base = recipe.sizes.base
-        self._base = recipe.size(base.width, base.depth)
+        self._base = recipe.base_size
         self._chosen: Chosen | None = None
         if trainer.follows_rules:
             self._chosen = Chosen.of(recipe.parameterization, recipe.training.optimizer, options_of(recipe))

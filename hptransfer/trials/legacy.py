@@ -109,13 +109,12 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     if model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
         return None
     queries = list(getattr(recipe.model, "queries", ()))
-    base = recipe.size(recipe.sizes.base.width, recipe.sizes.base.depth)
     return {
         "model": model | ({"queries": queries} if queries else {}),
         "data": data | {"fingerprint": fingerprint},
         "training": training,
         "parameterization": {"alpha": None} | choice,
-        "base": asdict(base),
+        "base": asdict(recipe.base_size),
     }
 
 

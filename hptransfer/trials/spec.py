@@ -47,7 +47,7 @@ class TrialSpec:
     @property
     def base(self) -> Size:
         """The size at which the hyperparameters hold as they are."""
-        return self.recipe.size(self.recipe.sizes.base.width, self.recipe.sizes.base.depth)
+        return self.recipe.base_size
 
     @property
     def point(self) -> Point:

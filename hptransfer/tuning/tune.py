@@ -36,16 +36,11 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
         KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     recipe = session.loaded.recipe
-    size = proxy_size(recipe)
+    size = recipe.proxy_size
     is_joint = recipe.tune.order == "joint" or len(recipe.tune.space) == 1
     strategy: SearchStrategy = (Search if is_joint else OneAtATime)(session, size, on_event)
     searched = strategy.run()
     return _tuned(session, size, strategy, searched, strategy.confirm(searched))
-
-
-def proxy_size(recipe: Recipe) -> Size:
-    """The size that is tuned."""
-    return recipe.size(recipe.proxy.width, recipe.proxy.depth)
 
 
 def budget_warning(recipe: Recipe) -> str | None:

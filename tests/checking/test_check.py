@@ -220,12 +220,12 @@ def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Named as `module:attribute`: measured by workers once, judged, printed, and part of transfer.json."""
-    name = "tests.support.own_diagnostic:DIAGNOSTIC"
+    name = "tests.plugin.hptransfer_lab.diagnostic:DIAGNOSTIC"
     text = recipe_text({}, check=f', diagnostics: ["{name}"]')
     with recipe_session(tmp_path / "runs", text) as session:
         tune_and_write(session)
         first = check_and_save(session, show=True)
-        kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.support*"))
+        kept = list((tmp_path / "runs" / "ladder" / "measurements").glob("tests.plugin*"))
         measured = [path.read_text() for path in kept]
         second = check_and_save(session)
 

@@ -9,9 +9,10 @@ import yaml
 from hptransfer.commands.init import init_command
 from hptransfer.errors import UsageError
 from hptransfer.linting.validate import validate
-from hptransfer.recipe.load import load_recipe, template, templates
+from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.sections import Section
+from hptransfer.recipe.shipped import template, templates
 from hptransfer.recipe.yaml.outline import KINDS, keys_at
 
 

@@ -16,7 +16,7 @@ from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import trained
 from tests.support.recipe_texts import MLP, edited, load_text
 
-OWN = "tests.support.own_data:repeated"
+OWN = "tests.plugin.hptransfer_lab.data:SOURCE"
 
 
 class TestStdlibText(DataSourceConformance):

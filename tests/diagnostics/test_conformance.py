@@ -9,7 +9,7 @@ import pytest
 from hptransfer.diagnostics.base import DIAGNOSTICS
 from hptransfer.errors import RecipeError
 from hptransfer.testing.diagnostics import DiagnosticConformance
-from tests.support import own_diagnostic
+from tests.plugin.hptransfer_lab.diagnostic import DIAGNOSTIC
 from tests.support.recipe_texts import MLP, load_text
 
 
@@ -52,7 +52,7 @@ class TestSharpness(DiagnosticConformance):
 class TestOneOfOnesOwn(DiagnosticConformance):
     """A diagnostic that is no part of the package."""
 
-    name = "tests.support.own_diagnostic:DIAGNOSTIC"
+    name = "tests.plugin.hptransfer_lab.diagnostic:DIAGNOSTIC"
 
 
 def test_every_built_in_diagnostic_has_its_suite() -> None:
@@ -76,7 +76,7 @@ def test_an_installed_package_adds_a_diagnostic(tmp_path: Path, monkeypatch: pyt
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
     (installed / "entry_points.txt").write_text(
-        "[hptransfer.diagnostics]\nwidth-sum = tests.support.own_diagnostic:DIAGNOSTIC\n"
+        "[hptransfer.diagnostics]\nwidth-sum = tests.plugin.hptransfer_lab.diagnostic:DIAGNOSTIC\n"
     )
     text = f"{MLP}\ncheck: {{diagnostics: [width-sum]}}\n"
     with pytest.raises(RecipeError, match="must be one of"):
@@ -84,4 +84,4 @@ def test_an_installed_package_adds_a_diagnostic(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(tmp_path / "site")
 
     assert load_text(tmp_path, text).recipe.check.diagnostics == ("width-sum",)
-    assert DIAGNOSTICS.look_up("width-sum") is own_diagnostic.DIAGNOSTIC
+    assert DIAGNOSTICS.look_up("width-sum") is DIAGNOSTIC

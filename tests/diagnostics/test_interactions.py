@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from hptransfer.diagnostics.interactions import Array, Interaction, Strength, find_interactions
+from hptransfer.diagnostics.interactions import Interaction, Strength, find_interactions
+from hptransfer.statistics.arrays import Array
 
 
 def joint_search(

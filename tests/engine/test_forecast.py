@@ -9,8 +9,9 @@ import pytest
 
 from hptransfer.commands.check import check_command
 from hptransfer.commands.tune import tune_command
-from hptransfer.engine.forecast import SizeForecast, Timing, _seconds, _wall
+from hptransfer.engine.forecast import SizeForecast, _seconds, _wall
 from hptransfer.engine.options import Launch, TrainingOptions
+from hptransfer.engine.step_timing import Timing
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 

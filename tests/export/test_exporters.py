@@ -12,8 +12,8 @@ from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
 from hptransfer.testing.exporters import ExporterConformance
+from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
-from tests.support.own_exporter import EXPORTER
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
@@ -27,7 +27,7 @@ class TestHptransfer(ExporterConformance):
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
-    name = "tests.support.own_exporter:EXPORTER"
+    name = "tests.plugin.hptransfer_lab.exporter:EXPORTER"
 
 
 def test_every_exporter_is_under_the_suite() -> None:
@@ -55,9 +55,9 @@ def scale(folder: Folder, *options: str) -> Result:
 
 def test_a_users_exporter_writes_beside_the_target(folder: Folder) -> None:
     """`--format module:attribute`: its file, planned in its gauge, and a line that says what the framework scales."""
-    name = "tests.support.own_exporter:EXPORTER"
+    name = "tests.plugin.hptransfer_lab.exporter:EXPORTER"
     result = scale(folder, "--format", f"hptransfer,{name}")
-    own = folder.runs / "tiny" / "export" / "tests.support.own_exporter-EXPORTER" / "conf" / "run.json"
+    own = folder.runs / "tiny" / "export" / "tests.plugin.hptransfer_lab.exporter-EXPORTER" / "conf" / "run.json"
     content = json.loads(own.read_text())
     target = folder.document()
 
@@ -73,7 +73,7 @@ def test_a_users_exporter_writes_beside_the_target(folder: Folder) -> None:
 
 def test_an_installed_exporter_has_a_name(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package's entry point is used as a built-in one is."""
-    source = "from tests.support.own_exporter import EXPORTER\n"
+    source = "from tests.plugin.hptransfer_lab.exporter import EXPORTER\n"
     install(monkeypatch, tmp_path, "lab_export", source, {"hptransfer.exporters": {"lab": "lab_export:EXPORTER"}})
 
     assert "lab" in EXPORTERS.names
@@ -94,7 +94,7 @@ def test_an_unknown_format_writes_nothing(folder: Folder) -> None:
 def test_what_a_format_cannot_hold_writes_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Init stds differ between the decoder's groups; a format with one for all is refused, the quantity named."""
     monkeypatch.setattr(EXPORTER, "holds", frozenset())
-    result = scale(folder, "--format", "tests.support.own_exporter:EXPORTER")
+    result = scale(folder, "--format", "tests.plugin.hptransfer_lab.exporter:EXPORTER")
 
     assert result.exit_code == 2
     assert "must be able to express `init_std` of each group of parameters" in result.stderr
@@ -117,5 +117,5 @@ def test_an_exporter_that_misbehaves_is_named(
     monkeypatch.setattr(type(EXPORTER), "export", lambda self, target: files)
 
     with pytest.raises(UsageError, match=said) as caught:
-        export_target("tests.support.own_exporter:EXPORTER", target_of(planned(GPT)))
-    assert "own_exporter" in str(caught.value.findings[0].received)
+        export_target("tests.plugin.hptransfer_lab.exporter:EXPORTER", target_of(planned(GPT)))
+    assert "hptransfer_lab.exporter" in str(caught.value.findings[0].received)

@@ -4,20 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from hptransfer.recipe.load import load_recipe, shipped_recipes, template, templates
+from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.shipped import shipped_recipes, template, templates
 
 ROOT = Path(__file__).resolve().parents[2]
-#: libraries are found last, and `.pth` files of this environment (an editable install of hptransfer) not at all
-LIST = (
-    f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); "
-    "from hptransfer.recipe.load import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
-)
+LIST = "from hptransfer.recipe.shipped import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,7 @@ def build(checkout: Path, kind: str, out: Path) -> Path:
 
 
 def listed(code: str, folder: Path, **environment: str) -> str:
-    """What a fresh interpreter prints, which does not know this checkout (-S)."""
+    """What a fresh interpreter prints, which knows neither this checkout nor any installed package (-S)."""
     clean = {"PATH": os.environ["PATH"], **environment}
     command = [sys.executable, "-S", "-c", code]
     return subprocess.run(command, cwd=folder, env=clean, check=True, stdout=subprocess.PIPE, text=True).stdout

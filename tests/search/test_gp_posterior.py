@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hptransfer.search.gp_posterior import Functions, draw_minima, plausible_surrogates
-from hptransfer.search.surrogate import Array, fit_surrogate
+from hptransfer.search.surrogate import fit_surrogate
+from hptransfer.statistics.arrays import Array
 
 
 def noisy_bowl(count: int, noise: float, seed: int = 0) -> tuple[Array, Array]:

@@ -16,7 +16,8 @@ from hptransfer.search.gp_posterior import draw_minima
 from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import propose
 from hptransfer.search.space import Space
-from hptransfer.search.surrogate import Array, Surrogate, fit_surrogate
+from hptransfer.search.surrogate import Surrogate, fit_surrogate
+from hptransfer.statistics.arrays import Array
 from hptransfer.trials.trial import TrialState
 from tests.support.searches import LINE, PLANE, recommended, searched, trial
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hptransfer.statistics.slope import Array, RowVerdict, fit_slope, student, unevenness_of
+from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.slope import RowVerdict, fit_slope, student, unevenness_of
 
 LOG_SIZE = np.arange(6.0, 11.0)
 

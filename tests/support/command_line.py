@@ -28,12 +28,19 @@ check: {octaves: 1.0, coordinate: {seeds: 2}}
 """
 
 
-def hptransfer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a child process, as a user calls it."""
+def hptransfer(folder: Path, *arguments: str, installed: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line in a child process, as a user calls it.
+
+    Args:
+        folder: in which it is called.
+        arguments: words after `hptransfer`.
+        installed: a folder of further installed packages.
+    """
+    path = os.pathsep.join(map(str, (ROOT, *([installed] if installed else []))))
     return subprocess.run(
         [sys.executable, "-m", "hptransfer", *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        env=os.environ | {"PYTHONPATH": path, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         check=False,

@@ -18,15 +18,4 @@ def brier(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
     return loss
 
 
-class Scaled:
-    """Cross-entropy of the next byte in bits."""
-
-    unit = "bits"
-
-    def __call__(self, module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
-        """Log base 2."""
-        return functional.cross_entropy(module(tokens_BxC1[:, :-1]), tokens_BxC1[:, -1]) / 0.6931471805599453
-
-
-in_bits = Scaled()
 not_a_loss = "text"

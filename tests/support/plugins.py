@@ -1,7 +1,9 @@
-"""Installed packages that add entries to registries: a module and its metadata in a folder on the path."""
+"""Installed packages that add entries to registries: modules and their metadata in a folder on the path."""
 
 from __future__ import annotations
 
+import shutil
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +25,29 @@ def install(
         entries: entry-point group -> name -> "module:attribute".
     """
     (folder / f"{module}.py").write_text(source, "utf-8")
-    metadata = folder / f"{module}-1.0.dist-info"
+    _describe(folder, module, "1.0", entries)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def install_project(project: Path, folder: Path) -> None:
+    """Installs a project as an installer does, without one: its package, and metadata from its `pyproject.toml`.
+
+    Args:
+        project: its folder, in which the package of its name lies.
+        folder: where installed packages go.
+    """
+    content = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    package = content["name"].replace("-", "_")
+    shutil.copytree(project / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    _describe(folder, package, content["version"], content["entry-points"])
+
+
+def _describe(folder: Path, name: str, version: str, entries: Mapping[str, Mapping[str, str]]) -> None:
+    """Writes what `importlib.metadata` reads of an installed package."""
+    metadata = folder / f"{name}-{version}.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", "utf-8")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", "utf-8")
     lines = [
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in of.items()) for group, of in entries.items()
     ]
     (metadata / "entry_points.txt").write_text("\n".join(lines), "utf-8")
-    monkeypatch.syspath_prepend(str(folder))

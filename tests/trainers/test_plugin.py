@@ -16,7 +16,7 @@ from hptransfer.trials.spec import TrialSpec
 from tests.support.sessions import check_and_save, tune_and_write
 from tests.support.tiny import recipe
 
-OWN = "tests.support.plugin_trainer:TRAINER"
+OWN = "tests.plugin.hptransfer_lab.trainer:TRAINER"
 RECIPE = f"""\
 name: valley
 model: {{kind: mlp}}

@@ -16,8 +16,10 @@ from tests.support import identities
 from tests.support.recipe_texts import MLP, edited, load_text
 
 OWN = "tests.support.own_losses:brier"
+BITS = "tests.plugin.hptransfer_lab.loss:LOSS"
+DATA = "tests.plugin.hptransfer_lab.data:SOURCE"
 
-for _name in (*LOSSES.built_in, OWN, "tests.support.own_losses:in_bits"):
+for _name in (*LOSSES.built_in, OWN, BITS):
     _class = f"Test_{_name.rpartition(':')[2].replace('-', '_')}"
     globals()[_class] = type(_class, (LossConformance,), {"name": _name})
 del LossConformance
@@ -50,7 +52,7 @@ def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: py
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
     (installed / "entry_points.txt").write_text(
-        f"[hptransfer.losses]\nbrier = {OWN}\n[hptransfer.data_sources]\nrepeated = tests.support.own_data:repeated\n"
+        f"[hptransfer.losses]\nbrier = {OWN}\n[hptransfer.data_sources]\nrepeated = {DATA}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     (tmp_path / "more.txt").write_text("")
@@ -66,7 +68,7 @@ def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: py
 
 def test_a_loss_in_bits_is_that_in_nats_by_log_2(tmp_path: Path) -> None:
     """Adam's steps do not see a factor on the loss (but for eps): the same run, in another unit."""
-    bits, nats = (float(str(trained(tmp_path, loss)["loss"])) for loss in ("tests.support.own_losses:in_bits", None))
+    bits, nats = (float(str(trained(tmp_path, loss)["loss"])) for loss in (BITS, None))
 
     assert bits == pytest.approx(nats / math.log(2), rel=1e-3)
 
@@ -74,7 +76,7 @@ def test_a_loss_in_bits_is_that_in_nats_by_log_2(tmp_path: Path) -> None:
 def test_a_function_without_a_unit_has_the_losss_own() -> None:
     """Nothing is called nats that may be something else."""
     assert find_loss(OWN).unit == NO_UNIT
-    assert find_loss("tests.support.own_losses:in_bits").unit == "bits"
+    assert find_loss(BITS).unit == "bits"
     assert find_loss("next-token").unit == "nats"
 
 

@@ -34,7 +34,7 @@ def test_what_determines_a_run_is_in_its_key() -> None:
         request(recipe(data={"validation_fraction": 0.2})),
         request(recipe(training={"schedule": "cosine"})),
         request(recipe(training={"clip": 1.0})),
-        request(recipe(training={"trainer": "tests.support.plugin_trainer:TRAINER"})),
+        request(recipe(training={"trainer": "tests.plugin.hptransfer_lab.trainer:TRAINER"})),
         request(recipe(training={"evaluation_batches": 3})),
         request(recipe(training={"steps": 6})),
         request(recipe(parameterization={"name": "standard"})),

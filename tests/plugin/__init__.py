@@ -1,0 +1,1 @@
+"""A project that adds an entry of each kind to hptransfer from outside."""

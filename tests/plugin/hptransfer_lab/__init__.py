@@ -1,0 +1,1 @@
+"""One trainer, exporter, data source, loss, diagnostic and set of lint rules, a module each."""
