@@ -21,6 +21,7 @@ from hptransfer.statistics.arrays import Array
 
 # A table of finished runs as read from a file: named columns of raw cells, each row with its line in the file.
 
+
 Cell = str | float | bool | None
 
 #: what people, pandas and W&B write where there is nothing; "nan" is not among them: a loss can be that
