@@ -4,6 +4,7 @@ schema      `Recipe` and its sections
 sections    what sections are made of that other rooms define
 registered  names in a recipe that a registry knows
 load        `load_recipe(reference)`: from a path or a shipped recipe's name, all faults at once
+shipped     the recipes and templates that come with the package
 rules       rules across keys, a file per topic
 faults      findings from what pydantic refused, each with its code
 changes     how two versions of a recipe differ, key by key
