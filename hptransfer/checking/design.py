@@ -134,13 +134,12 @@ class CheckDesign:
 
     def judge(self, trials: Sequence[Trial]) -> TransferReport:
         """The judgement of these trials by the recipe's criteria."""
-        criteria = self.recipe.check.criteria
         return judge(
             self.in_octaves(trials),
             proxy=self.proxy,
             hyperparameter=log_name(self.hyperparameter),
             transferred=2.0 ** log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter]),
-            criteria=TransferCriteria(criteria.drift, criteria.regret),
+            criteria=TransferCriteria(**self.recipe.check.criteria.model_dump()),
             corner=self.corner,
             held=self.held,
         )

@@ -95,7 +95,7 @@ class TableQuestion:
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to predict optimum and loss for; None for no prediction.
-        criteria: what counts as transfer; None for 0.15 octaves per doubling and 0.25% regret.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)

@@ -64,7 +64,7 @@ class Chosen:
             alpha = table.alpha.default if parameterization.alpha is None else parameterization.alpha
         if table.family != "orthogonal":
             return cls(table, None, alpha, given.filled(table.defaults))
-        beside = known[table.name, "sign" if given.beside_muon == "lion" else "adam"]
+        beside = known[table.name, FAMILIES[given.beside_muon or "adamw"]]
         return cls(table, beside, alpha, given.filled(table.defaults.filled(beside.defaults)))
 
     def rules_of(self, parameter: Parameter, *, in_forward: bool = False) -> RuleText:

@@ -21,7 +21,7 @@ from hptransfer.parameterization.plan_parameter import (
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import OPTION_OF, PER_STEP, Options, Quantity, RuleTable
-from hptransfer.parameterization.tables import COUPLED_DECAY, TABLES, ParameterizationSpec, find_table
+from hptransfer.parameterization.tables import COUPLED_DECAY, FAMILIES, TABLES, ParameterizationSpec, find_table
 from hptransfer.sizes import Size
 
 __all__ = ["NEEDED", "Plan", "PlannedParameter", "plan"]
@@ -102,7 +102,7 @@ def _other_table(table: RuleTable, given: Options) -> RuleTable | None:
     """The table of what Muon does not train."""
     if table.family != "orthogonal":
         return None
-    return TABLES[table.name, "sign" if given.beside_muon == "lion" else "adam"]
+    return TABLES[table.name, FAMILIES[given.beside_muon or "adamw"]]
 
 
 def _column(main: OptimizerTable, others: OptimizerTable | None, parameter: Parameter) -> OptimizerTable:

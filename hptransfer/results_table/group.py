@@ -36,7 +36,7 @@ def judge_group(
         roles: names of the size and the hyperparameter.
         axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: bounds on drift and regret; default those of `TransferCriteria`.
 
     Raises:
         InconclusiveError: a size diverged at every value.

@@ -107,7 +107,7 @@ def judge(
         proxy: where `transferred` was tuned; an axis is judged on the sizes that differ from it along that axis only.
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: bounds on drift and regret; default those of `TransferCriteria`.
         axes: default: every axis with at least two sizes.
         corner: a size that differs from the proxy in width and depth; what the value costs there is judged as well.
         held: values of the other hyperparameters; trials with others are left out.
@@ -165,7 +165,7 @@ def judge_axis(
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy, positive.
         reference: the proxy's value on the axis.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: bounds on drift and regret; default those of `TransferCriteria`.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Raises:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 
+from hptransfer.recipe.schema import Expect
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.verdict import Speed, Verdict, speed_of
 
@@ -18,6 +20,11 @@ from hptransfer.transfer.verdict import Speed, Verdict, speed_of
 def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> None:
     """0 it holds, 1 it does not hold, 3 inconclusive."""
     assert verdict.exit_status == status
+
+
+def test_a_recipe_can_expect_each_verdict() -> None:
+    """The recipe's room lies below this one, so its key has the names once more: they are these."""
+    assert get_args(Expect.model_fields["verdict"].annotation) == tuple(verdict.value for verdict in Verdict)
 
 
 @pytest.mark.parametrize(
