@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,26 +97,17 @@ def planned(spec: TrialSpec) -> Plan:
 
 
 def training_settings(spec: TrialSpec) -> TrainingSettings:
-    """What the loop needs besides the parameter groups."""
+    """What the loop needs besides the parameter groups: values of the spec, and keys of `training` by their names."""
     from hptransfer.training.loop import TrainingSettings
 
     training = spec.recipe.training
     values = {**spec.hyperparameters, **planned(spec).optimizer_values}  # betas follow batch and duration
-    return TrainingSettings(
-        steps=spec.recipe.steps(spec.size),
-        batch_size=spec.size.batch_size,
-        context=spec.recipe.model.context,
-        optimizer=training.optimizer,
-        loss=training.loss,
-        beta1=values["beta1"],
-        beta2=values["beta2"],
-        momentum=values["momentum"],
-        schedule=training.schedule,
-        warmup=values["warmup"],
-        clip=training.clip,
-        evaluation_batches=training.evaluation_batches,
-        evaluation_size=training.batch_size,
-    )
+    names = {field.name for field in fields(TrainingSettings)}
+    given: dict[str, Any] = {name: getattr(training, name) for name in names & type(training).model_fields.keys()}
+    at_size: dict[str, Any] = {name: values[name] for name in names & values.keys()}
+    run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
+    context, examples = spec.recipe.model.context, training.batch_size
+    return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
 
 
 def provenance(fingerprint: str) -> dict[str, str]:
