@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from hptransfer.errors import UsageError
+
+#: what a size is made of, in this order
+SizeAxis = Literal["width", "depth", "batch_size", "tokens"]
+AXES: tuple[SizeAxis, ...] = get_args(SizeAxis)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,7 +29,7 @@ class Size:
     tokens: int
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "batch_size", "tokens"):
+        for name in AXES:
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name} >= 1` must hold for a size", received=f"{name}={getattr(self, name)}")
 

@@ -11,11 +11,11 @@ from typing import Literal
 from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
-from hptransfer.transfer.slices import AXES, SizeAxis, points_by_size
+from hptransfer.transfer.slices import points_by_size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 

@@ -16,9 +16,9 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import AXES
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.slices import AXES
 from hptransfer.trials.messages import DiagnosticMessage
 
 

@@ -12,12 +12,12 @@ from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_c
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
+from hptransfer.sizes import SizeAxis
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.transfer.slices import SizeAxis
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class TableQuestion:
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to predict optimum and loss for; None for no prediction.
-        criteria: what counts as transfer; None for 0.15 octaves per doubling and 0.25% regret.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)

@@ -12,10 +12,9 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry
-from hptransfer.sizes import Size
+from hptransfer.sizes import Size, SizeAxis
 from hptransfer.trainers._bench import Bench
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.slices import SizeAxis
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 

@@ -11,13 +11,14 @@ from hptransfer.errors import InconclusiveError, Place, UsageError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, is_missing
 from hptransfer.results_table.results import Group
+from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_axis
-from hptransfer.transfer.slices import SizeAxis, points_by_size
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.slices import points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
+from hptransfer.verdict import Verdict
 
 
 def judge_group(
@@ -35,7 +36,7 @@ def judge_group(
         roles: names of the size and the hyperparameter.
         axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
 
     Raises:
         InconclusiveError: a size diverged at every value.

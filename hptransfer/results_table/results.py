@@ -14,8 +14,7 @@ import numpy as np
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
-from hptransfer.sizes import Size
-from hptransfer.transfer.slices import AXES, SizeAxis
+from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.trials.trial import Trial, TrialState
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished

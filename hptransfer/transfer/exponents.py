@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hptransfer.errors import UsageError
+from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum, estimate_optima
 from hptransfer.transfer.judge import judge_axis
-from hptransfer.transfer.slices import SizeAxis, points_by_size
+from hptransfer.transfer.slices import points_by_size
 from hptransfer.trials.trial import Trial
 
 #: rules of thumb: exponent and half-width of the band within which the rule costs little

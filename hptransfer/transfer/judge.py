@@ -10,17 +10,17 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_cost, sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
-from hptransfer.transfer.slices import AXES, CORNER, SizeAxis, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 from hptransfer.trials.trial import Trial
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def judge(
         proxy: where `transferred` was tuned; an axis is judged on the sizes that differ from it along that axis only.
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         axes: default: every axis with at least two sizes.
         corner: a size that differs from the proxy in width and depth; what the value costs there is judged as well.
         held: values of the other hyperparameters; trials with others are left out.
@@ -165,7 +165,7 @@ def judge_axis(
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy, positive.
         reference: the proxy's value on the axis.
-        criteria: default 0.15 octaves per doubling and 0.25% regret.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Raises:

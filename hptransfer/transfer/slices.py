@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
 
 from hptransfer.errors import UsageError
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
 
-SizeAxis = Literal["width", "depth", "batch_size", "tokens"]
-AXES: tuple[SizeAxis, ...] = ("width", "depth", "batch_size", "tokens")
 #: what a corner of width and depth is called where axes are named
 CORNER = "width x depth"
 #: relative difference below which two hyperparameter values are the same

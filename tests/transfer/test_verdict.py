@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.verdict import Speed, Verdict, speed_of
+from hptransfer.transfer.speed import Speed, speed_of
+from hptransfer.verdict import Verdict
 
 
 @pytest.mark.parametrize(
