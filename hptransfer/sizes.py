@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from hptransfer.errors import UsageError
 
-#: what a size is made of, in this order
+#: an axis of sizes, a field of `Size`
 SizeAxis = Literal["width", "depth", "batch_size", "tokens"]
+#: every axis, in the order in which they are shown
 AXES: tuple[SizeAxis, ...] = get_args(SizeAxis)
+#: axes of the model, which a recipe's shapes give; the others are axes of the run, which its `training` gives
+MODEL_AXES: tuple[SizeAxis, ...] = ("width", "depth")
+#: axis -> key of a recipe's `sizes`, and of what was checked, that lists the values of its ladder
+LADDERS: Mapping[SizeAxis, str] = MappingProxyType({axis: f"{axis.removesuffix('s')}s" for axis in AXES})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,3 +49,12 @@ class Size:
         """The label with batch and tokens where they are not the usual ones, for example `w128-d2-b256-t1000000`."""
         batch = "" if self.batch_size == usual.batch_size else f"-b{self.batch_size}"
         return self.label + batch + ("" if self.tokens == usual.tokens else f"-t{self.tokens}")
+
+
+def rule_name(axis: SizeAxis) -> str:
+    """What rules call an axis: "batch" for "batch_size", any other by its own name.
+
+    Args:
+        axis: field of a size.
+    """
+    return axis.removesuffix("_size")
