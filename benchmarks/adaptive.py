@@ -2,7 +2,7 @@
 
     python benchmarks/adaptive.py [tables per setting, default 200]
 
-Every table is checked by `commands.climbing.climb` with a trainer that draws losses: a parabola with a cubic term about
+Every table is checked by `run_adaptive` with a trainer that draws losses: a parabola with a cubic term about
 an optimum that moves by a known drift per doubling, per-seed offsets common to all values (as common random numbers
 give), independent noise per run; beyond `wall` octaves above its optimum a run diverges. Printed per setting: how often
 each verdict came out, the share of drift intervals that hold the truth at the end, and trials against the fixed grid of
@@ -105,8 +105,8 @@ def main(tables: int) -> None:
                 ladder = Ladder(table, drift, noise, wall)
                 transferred = 2.0 ** (-6.0 + ladder.offset)
                 design = CheckDesign(recipe(adaptive), Path(), {"learning_rate": transferred})
-                climbed = run_adaptive(design, ladder.run, workers=2)
-                (axis,) = design.judge(climbed.trials).axes
+                result = run_adaptive(design, ladder.run, workers=2)
+                (axis,) = design.judge(result.trials).axes
                 verdicts[axis.verdict] += 1
                 covered += axis.drift.contains(drift)
                 trained += ladder.trained

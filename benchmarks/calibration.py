@@ -4,7 +4,7 @@
 
 A table of runs is a ladder of four sizes, 8x in all, on one grid with a random offset: half octaves over +-2, or
 octaves over +-3. Its losses follow one of the laws of `calibration_laws`, moved by a drift of 0, 0.1 or 0.3 octaves
-per doubling. Every seed has luck of its own, 0.3% of the loss at all values of a size alike; every run has noise.
+per doubling. Every seed has an effect of its own, 0.3% of the loss at all values of a size alike; every run has noise.
 
 Three tables: the share of 95% intervals that hold the exact optimum, and the exact drift, per setting (noise, seeds,
 grid, with and without a cliff, equal and unequal noise), all laws of a kind taking turns; the same for every law by
@@ -37,7 +37,7 @@ SEEDS = (1, 2, 5)
 #: (noise, seeds) at which every law is looked at by itself
 LAW_BY_LAW = ((0.003, 2), (0.01, 5))
 SPACINGS = (0.5, 1.0)
-LUCK = 0.003
+SEED_EFFECT = 0.003
 #: standard deviation of a search's recommendation about the proxy's optimum, octaves (docs/benchmarks.md: the median
 #: error of a search with the default recipe's proxy is 0.08 to 0.10)
 TUNED_WITHIN = 0.13
@@ -100,9 +100,9 @@ def table(setting: Setting, number: int) -> Table:
     for rung, shift in enumerate(shifts):
         for seed in range(setting.seeds):
             expected = law.losses(xs - shift, min(rung, RUNGS - 1), 1_000 * number + seed)
-            luck = LUCK * rng.standard_normal()
+            seed_effect = SEED_EFFECT * rng.standard_normal()
             noise = setting.noise * setting.levels[rung] * rng.standard_normal(len(xs))
-            losses = np.where(np.isfinite(expected), expected, 0.0) * (1 - GAIN * rung) * (1 + luck + noise)
+            losses = np.where(np.isfinite(expected), expected, 0.0) * (1 - GAIN * rung) * (1 + seed_effect + noise)
             for x, expectation, loss in zip(xs, expected, losses, strict=True):
                 state = TrialState.COMPLETE if math.isfinite(expectation) else TrialState.DIVERGED
                 final = float(loss) if state is TrialState.COMPLETE else math.inf

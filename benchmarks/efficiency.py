@@ -4,7 +4,7 @@ Usage: python -m benchmarks.efficiency [--seeds 50] [--first 0] [--cases 1,2,3,4
 
 Every method searches the same landscapes (`landscapes.py`, one per seed, so methods are paired) and is judged after 8,
 16, 32 and 64 trials by the true loss of what it recommends, which it never sees. Optuna's samplers run one trial at a
-time with their default arguments and recommend the best trial observed; a divergence is told as slightly worse than the
+time with their default arguments and recommend the best trial observed; a divergence counts as slightly worse than the
 worst finite loss, which suits them better than failing the trial. `auto` is what `tune` does with that many trials:
 rounds, further seeds and the fitted mean included; `tune-gp` is the same with `tune.sampler: gp`, and so for every
 sampler of the package.

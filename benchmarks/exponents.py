@@ -1,4 +1,4 @@
-"""Print the measured width and depth exponents of one optimizer step for every table, beside theory.
+"""Print the measured width and depth exponents of one optimizer step for every table, next to theory.
 
     python -m benchmarks.exponents
 

@@ -113,7 +113,7 @@ class RefusedError(HptransferError):
 
 
 class InconclusiveError(HptransferError):
-    """It was checked and the evidence settles nothing, so the tool does not go on (exit status 3)."""
+    """It was checked and the evidence decides nothing, so the tool does not go on (exit status 3)."""
 
     exit_status = 3
 

@@ -38,7 +38,7 @@ class Verdict(StrEnum):
     INCONCLUSIVE = (
         "INCONCLUSIVE",
         3,
-        "It is not settled whether {subject} tuned at {axis} {reference} carries over to {axis} {largest}: {reason}.",
+        "It is undecided whether {subject} tuned at {axis} {reference} carries over to {axis} {largest}: {reason}.",
     )
 
     def sentence(self, **facts: str | int) -> str:

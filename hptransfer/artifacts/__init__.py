@@ -1,6 +1,13 @@
 """Artifacts: the files that one command writes and another reads, typed, each with a format number.
 
 One module per file: its pydantic model, its writer and its reader. Nothing else in the package parses these files.
+
+tuned            `tuned.yaml`: what a search found
+transfer         `transfer.json`: what a check found
+target           `target.yaml`: the configuration of the large run with its evidence
+recipe_snapshot  `recipe.json`: the recipe that a run folder was last worked on with
+spent            what training cost, a section of several files
+json_data        results as plain JSON data
 """
 
 __all__ = ["json_data", "recipe_snapshot", "spent", "target", "transfer", "tuned"]

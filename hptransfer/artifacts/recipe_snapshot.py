@@ -47,8 +47,8 @@ class RecipeSnapshot(Artifact):
         """What is to be remembered of a session.
 
         Args:
-            loaded: its recipe.
-            identity: of its trials.
+            loaded: the recipe that is worked on.
+            identity: what determines the recipe's trials.
         """
         return cls(
             format=cls.FORMAT,
@@ -72,7 +72,7 @@ def read_snapshot(path: Path) -> RecipeSnapshot | None:
     """The recipe of a run folder; None where no command remembered one, or it cannot be read by this version.
 
     Args:
-        path: of recipe.json.
+        path: file `recipe.json` of a run folder.
     """
     try:
         return load_snapshot(path)
@@ -84,7 +84,7 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
     """As `read_snapshot`, but what cannot be read is named.
 
     Args:
-        path: of recipe.json.
+        path: file `recipe.json` of a run folder.
 
     Raises:
         UsageError: there is a file, and it is not one that this version or 0.1 wrote.

@@ -152,7 +152,7 @@ class TargetFile(Artifact):
     parameters: tuple[ParameterGroup, ...]
     provenance: ProvenanceRecord
     prediction: Mapping[str, Any] | None = None
-    """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: none possible"""
+    """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: no check"""
     spent: Spent | None = None
     """null: written before costs were counted"""
 

@@ -130,15 +130,15 @@ class AxisRecord(Record):
     rho: IntervalRecord | None
     """regret over the loss gained from the proxy to the largest size; null: no gain was seen"""
     wider_is_not_worse: bool | None
-    """null: not settled"""
+    """null: undecided"""
     sensitivity_growth: IntervalRecord | None
     """growth of `octave_off` per doubling: 0.2 is 20%"""
     verdict: Verdict
     sentence: str
     limits: tuple[str, ...]
     """what the evidence cannot show"""
-    would_settle: str | None
-    """what would settle an INCONCLUSIVE"""
+    would_decide: str | None
+    """what would decide an INCONCLUSIVE, one sentence; null otherwise"""
     speed: Speed | None
     """what `rho` says"""
 
@@ -193,14 +193,14 @@ class SnapshotRecord(Record):
 
 
 class RoundRecord(Record):
-    """What a round of an adaptive check bought."""
+    """What a round of an adaptive check was spent on, and what was known after it."""
 
     trials: int
     """finished so far"""
     spent: int
     """of them in this round"""
-    bought: tuple[str, ...]
-    """what the round was spent on"""
+    spent_on: tuple[str, ...]
+    """what the trials of the round were for, a phrase each"""
     axes: tuple[SnapshotRecord, ...]
     """per axis, after the round"""
     verdict: Verdict

@@ -28,8 +28,8 @@ _HEADER = """\
 
 NoiseSource = Literal["assumed", "measured"]
 
-#: below this probability of reaching the goal a budget is called hopeless
-_HOPELESS = 0.5
+#: a budget with a smaller probability of reaching the goal is expected to miss it
+_LIKELY = 0.5
 
 
 def quadratic_terms(dimensions: int) -> int:
@@ -93,9 +93,9 @@ class Power(Record):
     """probability that the recommendation loses at most `goal`"""
 
     @property
-    def hopeless(self) -> bool:
+    def misses_goal(self) -> bool:
         """Whether the budget will more likely than not miss the goal."""
-        return self.chance < _HOPELESS
+        return self.chance < _LIKELY
 
     @property
     def sentence(self) -> str:

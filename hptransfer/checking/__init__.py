@@ -1,3 +1,11 @@
-"""Checking: the ladder, its design, and the check as a library."""
+"""Checking: whether tuned values carry over to larger sizes, as a library that prints and writes nothing.
+
+check        `check(session, ...) -> CheckResult`: diagnostics, ladders and verdict
+design       which trials a check begins with, and the slice that is judged
+adaptive     further trials in rounds, where they shrink the deciding interval most
+result       what a check finds, part by part, and who listens
+judge_table  `judge_table(path, question)`: a table of finished runs, judged
+forecast     which trials a check wants, for forecasts and for `status`
+"""
 
 __all__ = ["adaptive", "check", "design", "forecast", "judge_table", "result"]

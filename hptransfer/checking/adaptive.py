@@ -47,19 +47,19 @@ class AxisSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round of trials bought; compare with the round before.
+    """What a round of trials was spent on, and what was known after it; compare with the round before.
 
     Attributes:
         trials: number that were finished so far, divergences included.
         spent: number of them that were trained in this round.
-        bought: what the round was spent on, in words.
+        spent_on: what the trials of the round were for, a phrase each.
         axes: what each axis looked like after the round.
         verdict: over all axes after the round.
     """
 
     trials: int
     spent: int
-    bought: tuple[str, ...]
+    spent_on: tuple[str, ...]
     axes: tuple[AxisSnapshot, ...]
     verdict: Verdict
 
@@ -80,7 +80,7 @@ class AdaptiveResult:
 
 
 def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> AdaptiveResult:
-    """Run the check's trials; with `check.adaptive` until the verdict is settled or the budget is spent.
+    """Run the check's trials; with `check.adaptive` until the verdict is decided or the budget is spent.
 
     Which trials come next depends on finished trials only, so a check that was killed takes the same way again.
 
@@ -124,19 +124,19 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
         rounds.append(_round(trials, len(new), words, report))
 
 
-def _round(trials: Sequence[Trial], spent: int, bought: tuple[str, ...], report: TransferReport) -> Round:
+def _round(trials: Sequence[Trial], spent: int, spent_on: tuple[str, ...], report: TransferReport) -> Round:
     axes = tuple(AxisSnapshot(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
-    return Round(len(trials), spent, bought, axes, report.verdict)
+    return Round(len(trials), spent, spent_on, axes, report.verdict)
 
 
 def _ended(rounds: Sequence[Round], report: TransferReport, trials: int, budget: int) -> str:
     """Why to stop, or nothing."""
     last = {each.verdict for each in rounds[-AGREEING_ROUNDS:]}
     if len(rounds) >= AGREEING_ROUNDS and len(last) == 1 and report.verdict is not Verdict.INCONCLUSIVE:
-        return "settled"
+        return "decided"
     short = [axis.axis for axis in report.axes if axis.axis != CORNER and _too_short(axis)]
     if short and report.verdict is Verdict.INCONCLUSIVE:
-        return f"the ladder in {' and '.join(short)} is too short for any number of trials to settle it"
+        return f"the ladder in {' and '.join(short)} is too short for any number of trials to decide it"
     return "the budget is spent" if trials >= budget else ""
 
 

@@ -111,7 +111,7 @@ def evidence_of(
 
 
 def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
-    """What the rounds of each hyperparameter bought; those of the first stand by themselves."""
+    """What the rounds of each hyperparameter were spent on; those of the first stand by themselves."""
     first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
     names = (design.hyperparameter for design in designs[1:])
     return first | {"others": dict(zip(names, others, strict=True))}

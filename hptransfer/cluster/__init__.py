@@ -1,8 +1,8 @@
-"""Cluster: studies that many machines share.
+"""Cluster: studies that many machines share, on a PostgreSQL server.
 
-stores      `open_store`: a store of trials by the scheme of its address
+study       a recipe's study on a server: its terms, its lock, its database; `open_store`: trials by the scheme of an
+            address
 postgres    addresses of servers, connections, and their faults in words
-study       a recipe's study on a server: its terms, its lock, its database
 queue       tasks that workers pull, each recorded once
 queue_pool  the queue behind the interface of a pool of processes
 worker      pulls tasks and trains them; `result_spool` keeps results until they are delivered

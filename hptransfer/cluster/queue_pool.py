@@ -36,7 +36,7 @@ class QueuePool:
         limits: of each task, enforced by the worker that takes it.
 
     Raises:
-        ServerAwayError: in every method.
+        ServerAwayError: the server cannot be reached; any method may raise it.
     """
 
     def __init__(self, study: SharedStudy, workers: int, limits: TaskLimits = UNLIMITED) -> None:

@@ -54,7 +54,7 @@ class ArrayJob:
     """What to ask Slurm for.
 
     Attributes:
-        name: the recipe's name.
+        name: the recipe's name, which is the study's.
         address: of the database, without a password.
         command: what each task runs.
         tasks: number of workers, one per task of the array.

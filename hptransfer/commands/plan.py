@@ -41,7 +41,7 @@ def plan_command(
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: the model does not exist at this size, or an option is not possible.
+        UsageError: the model does not exist at this size, or an option does not apply to it.
     """
     from rich.console import Console
 

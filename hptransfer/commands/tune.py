@@ -19,7 +19,7 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
         RecipeError, UsageError, MachineError: it could not be run.
         BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     from rich.console import Console
 

@@ -1,6 +1,7 @@
 """Sources of training text, read without torch: one file each; users add theirs by entry point or `module:attribute`.
 
-`base` reads whatever a recipe's `data` section names; `training.data` makes batches of it.
+base  what a data source is; reads whatever a recipe's `data` section names
+text  the user's own files: `data.kind: text`
 """
 
 __all__ = ["base", "text"]

@@ -100,7 +100,7 @@ class ParameterRow:
 
 
 def read_parameters(run: Mapping[str, Any], axis: Axis) -> Iterator[ParameterMeasurement]:
-    """The parameters of one run as a worker returned it; none where it did not look at them."""
+    """The parameters of one run as a worker returned it; none where it did not measure them."""
     fields = ("step", "name", "kind", "fan_in", "fan_out", "update", "initial", "decay", "kept", "in_block")
     for row in run.get("parameters", ()):
         yield ParameterMeasurement(

@@ -53,7 +53,7 @@ class RunCurve:
         size: what the curves differ in.
         seed: of initialisation and data order.
         progress: (m,) share of training done, increasing, ending at 1.
-        loss: (m,) nats.
+        loss: (m,) training loss at each of these, nats.
     """
 
     size: float
@@ -211,8 +211,8 @@ def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
         if ratio <= bound:
             return outcome, said
     if ratio <= _FAILS:
-        return CollapseOutcome.OPEN, f"{said}; more seeds would settle it"
-    return CollapseOutcome.FAILS, f"{said}: look for wrong scaling, unequal relative durations or a wrong floor"
+        return CollapseOutcome.OPEN, f"{said}; more seeds would decide it"
+    return CollapseOutcome.FAILS, f"{said}: check for wrong scaling, unequal relative durations or a wrong floor"
 
 
 class Collapse(Diagnostic[CollapseReport]):

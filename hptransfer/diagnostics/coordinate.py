@@ -14,14 +14,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
-from hptransfer.diagnostics._update_scaling import ParameterMeasurement, ParameterRow, parameter_rows, read_parameters
+from hptransfer.diagnostics._update_scaling import (
+    Axis,
+    ParameterMeasurement,
+    ParameterRow,
+    parameter_rows,
+    read_parameters,
+)
 from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
@@ -47,7 +53,7 @@ class CoordinateReport:
     the ones between have no counterpart at another depth.
 
     Attributes:
-        axis: "width" or "depth".
+        axis: what the sizes differ in: "width" or "depth".
         sizes: widths or depths that were measured, increasing.
         seeds: number of seeds at every size.
         tolerance: |slope| + 1.96 standard errors that is allowed.
@@ -58,7 +64,7 @@ class CoordinateReport:
         faults: the parameter groups that are wrong, each with its repair.
     """
 
-    axis: Literal["width", "depth"]
+    axis: Axis
     sizes: tuple[int, ...]
     seeds: int
     tolerance: float
@@ -69,7 +75,7 @@ class CoordinateReport:
     faults: tuple[Fault, ...] = ()
 
 
-def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iterator[Measurement]:
+def read_layers(run: Mapping[str, Any], axis: Axis) -> Iterator[Measurement]:
     """The layers of one run as a worker returned it.
 
     Args:
@@ -93,7 +99,7 @@ def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iter
 def judge_coordinates(
     measurements: Sequence[Measurement],
     *,
-    axis: Literal["width", "depth"] = "width",
+    axis: Axis = "width",
     tolerance: float = TOLERANCE,
     parameters: Sequence[ParameterMeasurement] = (),
 ) -> CoordinateReport:
@@ -238,7 +244,7 @@ def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: 
 
 
 def _drowned(m: Measurement) -> bool:
-    """Whether the random readout's share leaves nothing of the change: the rest is too small to be told from noise."""
+    """Whether the random readout's share leaves nothing of the change: the rest cannot be distinguished from noise."""
     return m.change is not None and m.random is not None and 0 < m.change <= m.random
 
 
@@ -276,8 +282,8 @@ def _sentence(
     named = _worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
-    settle = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {settle} would tell{early}."
+    wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
 
 
 def _excess(row: CoordinateRow) -> float:
@@ -322,12 +328,10 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
         """One report per axis with at least two sizes, width first."""
-        axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
+        axes: tuple[Axis, ...] = ("width", "depth")
         return tuple(self._judged(facts, axis, measured) for axis in axes if len(facts.ladders[axis]) > 1)
 
-    def _judged(
-        self, facts: Facts, axis: Literal["width", "depth"], measured: Sequence[Mapping[str, Any]]
-    ) -> CoordinateReport:
+    def _judged(self, facts: Facts, axis: Axis, measured: Sequence[Mapping[str, Any]]) -> CoordinateReport:
         sizes = [asdict(size) for size in facts.ladders[axis]]
         runs = [run for size in sizes for run in measured if run["size"] == size]
         return judge_coordinates(
@@ -352,7 +356,7 @@ def _shown(report: CoordinateReport) -> Iterator[Shown]:
     layers = dict.fromkeys((row.layer, row.kind) for row in report.rows)
     rows = tuple((*layer, *(_slope(cells.get((*layer, step))) for step in steps)) for layer in layers)
     yield Columns(("layer", "kind", *(f"step {step}" for step in steps)), rows, left=2)
-    yield Line(f"! beyond ±{report.tolerance:g}   ? not settled   ( ) shown, not judged", "dim")
+    yield Line(f"! beyond ±{report.tolerance:g}   ? undecided   ( ) shown, not judged", "dim")
     if report.parameters:
         yield _updates(report)
     yield Line(report.sentence)

@@ -87,7 +87,7 @@ class Interaction:
                 return f"{pair} interact: {moves}; slices of one alone can mislead"
             case Strength.WEAK:
                 return f"{pair} interact weakly: {moves}"
-        return f"whether {pair} interact is not settled: {moves}"
+        return f"whether {pair} interact is undecided: {moves}"
 
 
 def find_interactions(
@@ -103,8 +103,8 @@ def find_interactions(
 
     Args:
         names: of the d hyperparameters, in the order of the columns.
-        points: (n, d), octaves.
-        losses: (n,), nats; infinite where diverged, which is left out.
+        points: (n, d) coordinates of the n runs, octaves.
+        losses: (n,) final loss of each run, nats; infinite where diverged, which is left out.
         centre: (d,) the tuned point, octaves; runs far above its loss count less.
         seeds: of the runs; offsets of a seed that are common to all its runs are removed. None: one seed.
         reported: names to report pairs of; the others are accounted for only. Default: all.

@@ -121,7 +121,7 @@ def _verdict(slope: Interval) -> tuple[RowVerdict, str]:
         return RowVerdict.HOLDS, "features are learned at any depth"
     if slope.high < BOUNDARY:
         return RowVerdict.FAILS, "deep networks train lazily, however well their activations behave"
-    return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would settle whether training becomes lazy"
+    return RowVerdict.INCONCLUSIVE, "more seeds or deeper networks would decide whether training becomes lazy"
 
 
 class Linearization(Diagnostic[LazinessReport]):

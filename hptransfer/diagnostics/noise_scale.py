@@ -52,7 +52,7 @@ class GradientPair:
         return (self.small - self.big) / (1 / self.small_batch - 1 / self.big_batch)
 
 
-class BatchStanding(StrEnum):
+class BatchPosition(StrEnum):
     """Where a batch lies."""
 
     BELOW = "below"
@@ -83,13 +83,13 @@ class NoiseScaleReport:
     Attributes:
         batch_size: number of examples per optimizer step.
         rows: by moment; empty where training was not finite.
-        standing: of the batch: below or above the 95% intervals of all moments in both metrics, or open.
+        position: of the batch: below or above the 95% intervals of all moments in both metrics, or open.
         sentence: where the batch lies, in words.
     """
 
     batch_size: int
     rows: tuple[NoiseScaleRow, ...]
-    standing: BatchStanding
+    position: BatchPosition
     sentence: str
 
 
@@ -100,7 +100,7 @@ def noise_scale(pairs: Sequence[GradientPair]) -> Interval:
         pairs: independent, at least two.
 
     Returns:
-        Ends within [0, inf]; the upper one is infinite where |G|^2 cannot be told from zero.
+        Ends within [0, inf]; the upper one is infinite where |G|^2 cannot be distinguished from zero.
 
     Raises:
         UsageError: fewer than two pairs, or norms that are not finite.
@@ -132,14 +132,14 @@ def judge_noise_scale(runs: Iterable[Mapping[str, Any]], batch_size: int) -> Noi
         batch_size: number of examples per optimizer step.
 
     Raises:
-        UsageError: no runs.
+        UsageError: there are no runs.
     """
     listed = list(runs)
     if not listed:
         raise UsageError("the noise scale is judged from runs", received="none")
     if any(not run["moments"] for run in listed):
         said = "the noise scale is not known: training was not finite."
-        return NoiseScaleReport(batch_size, (), BatchStanding.OPEN, said)
+        return NoiseScaleReport(batch_size, (), BatchPosition.OPEN, said)
     rows = []
     for moments in zip(*(run["moments"] for run in listed), strict=True):
         plain, adapted = (
@@ -154,17 +154,17 @@ def judge_noise_scale(runs: Iterable[Mapping[str, Any]], batch_size: int) -> Noi
     # which moment and which metric sets the critical batch is not known: what is said holds for all of them
     scales = [scale for row in rows for scale in (row.simple, row.adapted)]
     low, high = min(scale.low for scale in scales), max(scale.high for scale in scales)
-    standing = BatchStanding.OPEN
+    position = BatchPosition.OPEN
     if low > batch_size:
-        standing = BatchStanding.BELOW
+        position = BatchPosition.BELOW
     elif high < batch_size:
-        standing = BatchStanding.ABOVE
-    return NoiseScaleReport(batch_size, tuple(rows), standing, _sentence(batch_size, low, high, standing))
+        position = BatchPosition.ABOVE
+    return NoiseScaleReport(batch_size, tuple(rows), position, _sentence(batch_size, low, high, position))
 
 
-def _sentence(batch: int, low: float, high: float, standing: BatchStanding) -> str:
+def _sentence(batch: int, low: float, high: float, position: BatchPosition) -> str:
     known = f"{low:.3g} to {high:.3g}" if math.isfinite(high) else f"{low:.3g} or more"
-    return f"batch {batch} is {_SAID[standing]} the gradient noise scale, {known} examples{_trade(batch, low, high)}."
+    return f"batch {batch} is {_SAID[position]} the gradient noise scale, {known} examples{_trade(batch, low, high)}."
 
 
 def _trade(batch: int, low: float, high: float) -> str:
@@ -189,9 +189,9 @@ def _percent(ends: Sequence[float]) -> str:
 
 
 _SAID = {
-    BatchStanding.BELOW: "below",
-    BatchStanding.ABOVE: "above",
-    BatchStanding.OPEN: "not told apart from",
+    BatchPosition.BELOW: "below",
+    BatchPosition.ABOVE: "above",
+    BatchPosition.OPEN: "not distinguishable from",
 }
 
 

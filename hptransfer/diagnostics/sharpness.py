@@ -100,7 +100,7 @@ def judge_sharpness(runs: Iterable[Mapping[str, Any]], limit: float) -> Sharpnes
 _SAID = {
     RowVerdict.HOLDS: "every width is as far from instability",
     RowVerdict.FAILS: "the room for the learning rate changes with width",
-    RowVerdict.INCONCLUSIVE: "more seeds or widths would settle whether it depends on width",
+    RowVerdict.INCONCLUSIVE: "more seeds or widths would decide whether it depends on width",
 }
 
 

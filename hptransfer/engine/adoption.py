@@ -32,9 +32,9 @@ def adopt_legacy_trials(
     Args:
         store: of this version's experiment, in the folder or database where 0.1 may have worked.
         recipe: as the session works with it.
-        root: the recipe's folder.
+        root: folder of the recipe, where data patterns start.
         identity: of this version's trials.
-        say: told one sentence; nothing where 0.1 left no trials, or they were adopted before.
+        say: called with one sentence; not at all where 0.1 left no trials, or they were adopted before.
         named: whether it was said before why finished trials are not used.
     """
     before = legacy_experiment(recipe, identity.fingerprint)

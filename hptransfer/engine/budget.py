@@ -114,10 +114,10 @@ def meter_of(limits: Limits, recipe: Recipe, root: Path, pool: TaskPool, cache: 
     """A meter that asks workers for FLOPs.
 
     Args:
-        limits: of the command.
-        recipe: gives the model.
-        root: the recipe's folder.
-        pool: of idle workers.
+        limits: what the command may use in all.
+        recipe: gives the model whose FLOPs are counted.
+        root: folder of the recipe, where a model's module is looked for.
+        pool: idle workers that count FLOPs.
         cache: a JSON file of earlier counts; None remembers nothing.
     """
     return Meter(limits, Costs(recipe, root, pool, cache))

@@ -41,7 +41,7 @@ class FailurePolicy:
         """
         saved = None if self._folder is None else save_failure(self._folder, failure, request)
         if self._in_a_row.add(failure):
-            raise _hopeless(failure, saved, self._recipe)
+            raise _stopped_by_failures(failure, saved, self._recipe)
 
 
 def save_failure(folder: Path, failure: Failure, request: TrialSpec) -> Path:
@@ -59,7 +59,7 @@ def save_failure(folder: Path, failure: Failure, request: TrialSpec) -> Path:
     return path
 
 
-def _hopeless(failure: Failure, saved: Path | None, recipe: str) -> HptransferError:
+def _stopped_by_failures(failure: Failure, saved: Path | None, recipe: str) -> HptransferError:
     rule = f"trials must be able to run, but {MOST_EQUAL_FAILURES} in a row failed alike ({failure.cause})"
     whole = "" if saved is None else f"all that is known: {saved}; "
     again = f"then `hptransfer retry {recipe}` and the same command again; finished trials are kept"

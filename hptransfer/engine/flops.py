@@ -42,8 +42,8 @@ class Costs:
     """FLOPs of one training run of each size.
 
     Args:
-        recipe: gives the model.
-        root: the recipe's folder.
+        recipe: gives the model whose FLOPs are counted.
+        root: folder of the recipe, where a model's module is looked for.
         pool: of idle workers whose entry is `messages.ENTRY`; one starts only for sizes not seen.
         cache: a JSON file of earlier counts, by content; written whole. None remembers nothing.
     """
@@ -72,7 +72,7 @@ class Costs:
         size = self._recipe.target_size()
         try:
             return self.of([size])[size]
-        except HptransferError:  # `scale` is where that is told; here it is one number less
+        except HptransferError:  # `scale` is where that is reported; here it is one number less
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:

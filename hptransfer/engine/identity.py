@@ -29,7 +29,7 @@ def identity_of(
 
     Args:
         recipe: gives model, data, training and parameterization.
-        root: the recipe's folder.
+        root: folder of the recipe, where local modules are looked for too.
         fingerprint: sha256 (hex) of its data; None reads them.
         pool: of idle workers that read the model where the cache does not have it; None reads it in this process.
         cache: a JSON file of earlier readings; None remembers nothing.
@@ -50,7 +50,7 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
     It imports torch where the run folder's cache does not have the model.
 
     Args:
-        loaded: the recipe.
+        loaded: the recipe with its file.
         folder: its run folder; where the data are elsewhere, it says which they were.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Opening a session: the recipe is settled, its run folder locked, its trials found, and workers prepared."""
+"""Opening a session: the recipe is read, its run folder locked, its trials found, and workers prepared."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def open_session(
         options: what the command line says about the budget.
         launch: what it says about a trial's processes.
         on_change: what to do where the recipe is not that of the folder's finished trials; see `reconcile_recipe`.
-        say: told what changed.
-        entry: "module:function" that trains.
+        say: called with each sentence on what changed.
+        entry: "module:function" that a worker runs with every message.
         fingerprint: of the data; None reads them.
         storage: address of a database where workers elsewhere meet; None to train here, trials in the folder.
         listeners: opened with the run folder; they hear of all trials, those of earlier commands too.

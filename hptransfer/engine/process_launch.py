@@ -1,4 +1,4 @@
-"""How many processes train one trial: what the command line says, over the recipe's `training.processes`."""
+"""How many processes train one trial (the command line's word, over the recipe's); and workers that start early."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def model_digest(recipe: Recipe, root: Path) -> str:
     """Sha256 (hex) of what a reading of a recipe's model, or a count of its FLOPs, depends on besides the size.
 
     Args:
-        recipe: gives the model.
+        recipe: gives the model that is read.
         root: its folder, where a factory's modules are looked for too.
     """
     code = code_digests(recipe.model.factory, root) if recipe.model.kind == "factory" else {}

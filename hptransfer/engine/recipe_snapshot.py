@@ -31,7 +31,7 @@ def remember(folder: RunFolder, loaded: LoadedRecipe, identity: Identity) -> Non
     Args:
         folder: the run folder, locked.
         loaded: the recipe that it is worked on with.
-        identity: of its trials.
+        identity: what determines the recipe's trials now.
     """
     write_atomically(folder.recipe, RecipeSnapshot.of(loaded, identity).to_json())
 
@@ -45,7 +45,7 @@ def reconcile_recipe(
 ) -> tuple[LoadedRecipe, str]:
     """Compare the recipe with the one the folder remembers, and decide which of them holds.
 
-    Differences that leave finished trials usable are said and accepted. Others are refused unless told which way: the
+    Differences that leave finished trials usable are said and accepted. Others are refused unless `on_change` decides:
     studies are named by content, so nothing would be lost, but trials that were paid for would silently be unused.
 
     Args:
@@ -54,7 +54,7 @@ def reconcile_recipe(
         folder: with the remembered recipe.
         finished: counts the trials in the folder's database; asked only where it matters.
         on_change: what the user decided; None refuses where trials would be left unused.
-        say: told of accepted differences.
+        say: called with a sentence on accepted differences.
 
     Returns:
         The recipe to go on with, which the caller remembers, and the fingerprint of its data.
@@ -76,7 +76,7 @@ def reconcile_recipe(
     anew = any(change.effect is Effect.ANEW for change in found)
     if on_change is None and anew and (count := count_finished(folder.study)):
         raise UsageError(
-            "a recipe may change freely in what its finished trials do not depend on; in the rest only when told to",
+            "a recipe may change freely in what its finished trials do not depend on; else only with `--on-change`",
             received=f"{_counted(found)} since {folder.path} was worked on, which holds {count} finished trials",
             hint=_HINT,
             place=Place(str(loaded.path)),
@@ -155,8 +155,8 @@ def name_changed_rules(folder: RunFolder, loaded: LoadedRecipe, identity: Identi
     Args:
         folder: with the remembered recipe.
         loaded: the recipe as it is now.
-        identity: of its trials.
-        say: told one sentence.
+        identity: what determines the recipe's trials now.
+        say: called with one sentence for the user.
 
     Returns:
         Whether there was something to say.

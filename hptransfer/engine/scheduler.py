@@ -26,7 +26,6 @@ from hptransfer.trials.trial import Phase, Trial, TrialState
 
 # What happens to trials while a session works, and who hears of it.
 
-
 EventKind = Literal["started", "finished", "reused", "retried", "failed", "left out"]
 
 
@@ -42,7 +41,7 @@ class TrialEvent:
         seed: of initialisation and data order.
         cost: relative cost of the trial, in any unit that is common to all.
         trial: the result, when there is one.
-        message: why it failed.
+        message: why it failed, one sentence; empty otherwise.
     """
 
     kind: EventKind
@@ -76,13 +75,13 @@ class Listener(Protocol):
 GRACE = 5.0
 #: a trial killed from outside runs once more; other failures would repeat themselves
 _MOST_KILLS = 2
-_HEARTBEAT = 0.2  # seconds between looks at Ctrl-C
+_HEARTBEAT = 0.2  # seconds between checks for Ctrl-C
 
 
 def relative_cost(size: Size) -> float:
     """What a trial of this size costs compared with others of the same recipe: width^2 * depth * tokens.
 
-    The width's square stands for the matrices; 64 is added because embeddings and overhead do not shrink with width.
+    The matrices cost the width's square; 64 is added because embeddings and overhead do not shrink with width.
     """
     return float((size.width + 64) ** 2 * size.depth * size.tokens)
 
@@ -110,9 +109,9 @@ def run_requests(
         pool: idle workers whose entry trains a payload.
         identity: gives the trials' keys.
         phase: recorded with new trials.
-        on_event: told of every start, result and failure.
+        on_event: called with every start, result and failure.
         meter: of the budget; None is no limit.
-        folder: where failures are written whole, and requests to stop are left; None looks for neither.
+        folder: where failures are written whole, and requests to stop are left; None for neither.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -122,8 +121,8 @@ def run_requests(
         UsageError: `MOST_EQUAL_FAILURES` trials in a row failed with the same error.
         MachineError: they failed for lack of memory, were killed or timed out; or the database failed.
         StoppedError: `hptransfer stop` asked for it.
-        KeyboardInterrupt: after Ctrl-C.
-        Terminated: after SIGTERM.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
+        Terminated: SIGTERM arrived; finished trials are kept.
     """
     keys = [identity.key(request) for request in requests]
     by_key = dict(zip(keys, requests, strict=True))
@@ -189,7 +188,7 @@ class _Run:
                 for attempt in self.running.values():
                     with contextlib.suppress(HptransferError):  # the database may be what failed
                         self.store.abandon(attempt.opened, "interrupted")
-        signals.raise_if_signalled()  # it may have arrived after the last look
+        signals.raise_if_signalled()  # it may have arrived after the last check
         if signals.asked:
             raise KeyboardInterrupt
         if asked_to_stop:

@@ -28,12 +28,12 @@ class Session:
     """Everything a command needs to train trials of one recipe.
 
     Attributes:
-        loaded: the recipe.
+        loaded: the recipe with its file and hash.
         folder: its run folder, locked.
         identity: gives the trials' keys, and the digest that evidence carries.
-        store: finished trials.
+        store: the finished trials of its experiment.
         pool: workers; none is started before it is needed.
-        meter: of the budget.
+        meter: what the budget still allows.
         listeners: hear of finished trials and of results.
         counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
     """
@@ -86,10 +86,10 @@ class Session:
         Args:
             requests: wanted trials; two with one key are one trial.
             phase: recorded with new trials.
-            on_event: told of every start, result and failure.
+            on_event: called with every start, result and failure.
         """
 
-        def told(event: TrialEvent) -> None:
+        def heard(event: TrialEvent) -> None:
             on_event(event)
             if event.trial is not None:
                 for listener in self.listeners:
@@ -101,7 +101,7 @@ class Session:
             self.pool,
             identity=self.identity,
             phase=phase,
-            on_event=told,
+            on_event=heard,
             meter=self.meter,
             folder=self.folder,
         )

@@ -1,11 +1,9 @@
 """Execution: tasks in worker processes, whatever they do.
 
-pool     a pool of persistent processes; `child` is its side of one, `worker` the process's own
-outcome  how a task ended, and failures in a row
-limits   time and memory of a task's process group
-devices  which GPU a process sees
-early    workers that start while their command still loads
-frames   where in the user's code a task failed
+pool     a pool of persistent processes, which may start early; `child` is its side of one process
+worker   the process's own side
+outcome  how a task ended, and where in the user's code it failed
+limits   time and memory of a task's process group; which GPU it sees
 signals  what Ctrl-C and SIGTERM do
 """
 

@@ -1,4 +1,4 @@
-"""What one task may take: time and memory, of its whole process group."""
+"""What one task may take: time and memory, of its whole process group, and which GPU."""
 
 from __future__ import annotations
 
@@ -84,7 +84,6 @@ def _resident(pid: int) -> int:
 
 
 # Which GPU a worker sees: one each, in turn.
-
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 

@@ -1,4 +1,4 @@
-"""How a task ended: a value, or one of four causes that decide whether it is worth trying again."""
+"""How a task ended: a value, or one of four causes that decide whether to try again; and where it failed."""
 
 from __future__ import annotations
 
@@ -149,7 +149,6 @@ def _signal_name(number: int) -> str:
 
 
 # Where in the user's code a task failed, read from a Python traceback or from what faulthandler wrote in a crash.
-
 
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+),? in (?P<function>.+)$')
 _CRASH = "most recent call first"

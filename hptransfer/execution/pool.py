@@ -22,7 +22,6 @@ from hptransfer.execution.outcome import Failure, Success
 # The pool of the same entry takes them over. A command that ends without one leaves nothing behind: a worker whose
 # coordinator is gone ends by itself.
 
-
 _started: dict[str, list[Child]] = {}
 
 

@@ -36,7 +36,7 @@ class Interruption:
         """To be called where it is safe to stop.
 
         Raises:
-            Terminated: SIGTERM arrived.
+            Terminated: SIGTERM arrived since it began.
         """
         if self.terminated:
             raise Terminated
@@ -68,7 +68,7 @@ class FirstSignal:
         """To be called where it is safe to stop.
 
         Raises:
-            SignalledError: a signal arrived.
+            SignalledError: a signal arrived since it began.
         """
         if self.number:
             raise SignalledError(self.number)

@@ -1,6 +1,6 @@
 """Exporters: the target's configuration in the form that a framework reads; a file per framework.
 
-`EXPORTERS` is the registry, `export_target` calls one of them.
+base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls one of them
 """
 
 __all__ = ["base"]

@@ -1,6 +1,7 @@
 """Linting: recipes checked without training.
 
-`validate` checks one recipe; `LINT_RULES` is the registry of what it runs on a recipe that could be read.
+validate  `validate(reference)`: every finding about one recipe
+base      `LINT_RULES`: what it runs on a recipe that could be read, a file per topic in `rules/`
 """
 
 __all__ = ["base", "validate"]

@@ -74,7 +74,6 @@ LINT_RULES: Registry[tuple[LintRule, ...]] = Registry(
 
 # The page of all findings of `validate`: `python -m hptransfer.linting.base > docs/lint.md`.
 
-
 _HEADER = """\
 # Findings of `validate`
 
@@ -101,6 +100,7 @@ _OWN = """
 A file of rules defines `RULES`, for example with `hptransfer.linting.base.FunctionRule`:
 
     from hptransfer.errors import Finding
+    from hptransfer.linting.base import FunctionRule
 
     def described(loaded):
         if not loaded.recipe.description:

@@ -1,13 +1,11 @@
 """Models: plain PyTorch, reading which parameters a model has and what each is for, and applying a plan to it.
 
 api            `hptransfer.plan`: from a model that nobody changed to an applied plan
-build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface)
+build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface), and its FLOPs
 shape_reading  the parameters of a model with their roles, from shapes at several sizes
 applied_plan   a plan's initialisation and parameter groups for a module
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
-cost           floating point operations of a training run
-readings       what a worker reads of a model for a coordinator without torch
 """
 
 __all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "shape_reading"]

@@ -1,4 +1,4 @@
-"""From the recipe's `model` section and a shape to a module."""
+"""From the recipe's `model` section and a shape to a module, and what training it costs."""
 
 from __future__ import annotations
 

@@ -338,7 +338,7 @@ def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, i
     """Read a model's parameters and their roles at several sizes, on the meta device.
 
     Args:
-        model: the recipe's section.
+        model: the recipe's `model` section.
         base: width and depth at which every factor of a rule is 1.
         sizes: width and depth of each model to read.
 
@@ -362,7 +362,7 @@ def count_flops(model: Model, sizes: Sequence[Size]) -> list[float]:
     """Floating point operations of one training run at each of several sizes, on the meta device.
 
     Args:
-        model: the recipe's section.
+        model: the recipe's `model` section.
         sizes: width, depth and tokens of each run.
     """
     return [

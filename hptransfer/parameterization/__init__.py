@@ -2,15 +2,15 @@
 
 Pure standard library. It is given names, shapes and roles, and returns a `Plan`.
 
-    roles    what a parameter is for
-    rules    what a rule is; tables: the published ones, one module per paper; options: where they disagree
-    gauge    where multipliers live: in `forward`, or in init and optimizer
-    plan     `plan(...) -> Plan`, on plan_parameter, batch_and_duration, role_multipliers and notes
-    planned  a plan as a value
-    groups   rows of a plan under one pattern of names, and as Markdown
-    applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
-    role_multipliers  which parameters each tuned constant concerns
-    document the reference page of all tables, docs/parameterizations.md
+roles             what a parameter is for
+role_presets      roles by name, for families of models
+rules             what a rule is, and the named choices where published rules disagree
+tables            the published rules, one module per paper
+gauge             where multipliers live: in `forward`, or in init and optimizer
+plan              `plan(...) -> Plan`, made of `plan_parameter`, `batch_and_duration` and `notes`
+role_multipliers  which parameters each tuned constant concerns
+groups            rows of a plan under one pattern of names, and as Markdown
+applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
 """
 
 __all__ = ["applied_rules", "gauge", "groups", "plan", "role_multipliers", "role_presets", "roles", "rules", "tables"]

@@ -96,9 +96,9 @@ def differences(
     """What changed between two versions of the tables for the roles of a model, one phrase each.
 
     Args:
-        before: of the older version.
-        now: of this version.
-        parameters: the model's, with their roles.
+        before: table and options that the older version chose.
+        now: table and options that this version chooses.
+        parameters: all parameters of the model, with their roles.
         multiplied: names of those whose module multiplies in `forward` by itself.
 
     Returns:

@@ -68,7 +68,7 @@ def batch_rule(family: OptimizerFamily, options: Options) -> BatchRule:
         options: named choices, defaults filled in.
 
     Raises:
-        UsageError: none is known.
+        UsageError: no source is known for the choice.
     """
     if options.batch_rule in {None, "none"}:
         return _KEPT

@@ -129,7 +129,7 @@ def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
     """Every choice must be one that a table knows.
 
     Raises:
-        UsageError: it is not.
+        UsageError: a table does not know the choice.
     """
     for table, (quantity, option) in itertools.product(tables, OPTION_OF.items()):
         known = [choice for of, choice in table.choices if of is quantity]
@@ -164,7 +164,7 @@ def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> N
     """Weight decay must be decoupled from the gradient's normalisation.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the optimizer couples them, and weight decay is not 0.
     """
     if optimizer in COUPLED_DECAY and hyperparameters.get("weight_decay", 0) > 0:
         raise UsageError(
@@ -185,7 +185,7 @@ def require_branches(table: RuleTable, base: Size, size: Size, parameters: Itera
         parameters: all parameters of the model.
 
     Raises:
-        UsageError: there are none.
+        UsageError: the depth grows and no parameter writes a residual stream.
     """
     same_depth = base.depth == size.depth
     if table.residual is None or same_depth or any(parameter.writes_residual for parameter in parameters):

@@ -1,4 +1,4 @@
-"""One row of a plan: a parameter's rules, brought into a gauge and multiplied out at a size."""
+"""A plan as a value, and its rows: a parameter's rules, brought into a gauge and multiplied out at a size."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from hptransfer.parameterization.rules import (
 )
 from hptransfer.parameterization.tables import TABLES
 from hptransfer.sizes import Size
-
-# A plan as a value: every parameter's init, learning rate, weight decay and eps at a size, and why.
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +316,7 @@ def exponents_of(
         table: the parameterization, for the optimizer that trains this parameter.
         parameter: with its role; its shape does not matter.
         alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
-        gauge: where multipliers live.
+        gauge: where multipliers live: "plain", "multipliers" or "unit".
         options: named choices among published rules, defaults filled in.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a rule is: (role, quantity) -> powers of the size's multipliers, with the place it was published."""
+"""What a rule is: (role, quantity) -> powers of the size's multipliers, with the place it was published; `Options`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Literal
 from hptransfer.parameterization.roles import Role
 
 # Where published implementations disagree, the choice has a name; a plan prints it and what else exists.
-
 
 WeightDecay = Literal["unscaled", "constant", "independent", "sqrt", "inverse"]
 Eps = Literal["gradient", "published", "none"]

@@ -1,4 +1,17 @@
-"""The recipe: what a user writes, typed, with every fault located (`file:line:column`)."""
+"""The recipe: what a user writes, typed, with every fault located (`file:line:column`).
+
+schema      `Recipe` and its sections
+sections    what sections are made of that other rooms define
+registered  names in a recipe that a registry knows
+load        `load_recipe(reference)`: from a path or a shipped recipe's name, all faults at once
+shipped     the recipes and templates that come with the package
+rules       rules across keys, a file per topic
+faults      findings from what pydantic refused, each with its code
+changes     how two versions of a recipe differ, key by key
+defaults    hyperparameters as the `training` section gives them
+quantities  durations and amounts of memory with their units
+suggestion  what a mistyped word probably meant
+"""
 
 __all__ = [
     "changes",

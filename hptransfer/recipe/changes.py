@@ -95,7 +95,7 @@ def changes(old: Recipe, new: Recipe) -> tuple[Change, ...]:
     """Every key whose value differs, in the recipe's order; defaults count as written.
 
     Args:
-        old: the earlier recipe.
+        old: the recipe as it was before.
         new: the later recipe, whose order of keys counts.
     """
     before, after = _leaves(old.model_dump(mode="json")), _leaves(new.model_dump(mode="json"))

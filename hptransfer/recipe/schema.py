@@ -172,7 +172,7 @@ class Multipliers(Section):
     readout_learning_rate: Positive = 1.0
     """multiple of `learning_rate` for the readout and its bias"""
     embedding_init: Positive = 1.0
-    """multiple of the init std, beside `init_scale`, of tables of embeddings"""
+    """multiple of the init std, in addition to `init_scale`, of tables of embeddings"""
     input_init: Positive = 1.0
     """of input layers"""
     hidden_init: Positive = 1.0
@@ -180,7 +180,7 @@ class Multipliers(Section):
     readout_init: Positive = 1.0
     """of the readout"""
     attention_multiplier: Positive = 1.0
-    """multiplies attention logits, beside 1/sqrt(head_dim)"""
+    """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
     output_multiplier: Positive = 1.0
     """multiplies the readout's product with its input, not its bias"""
 
@@ -428,7 +428,7 @@ class Recipe(Section):
 
         Args:
             width: of the model, as its kind counts it.
-            depth: number of repeated layers.
+            depth: number of layers that repeat.
             batch_size: examples per step; None for the recipe's.
             tokens: predicted positions over the whole run; None for the recipe's steps at the recipe's batch.
         """
@@ -448,8 +448,8 @@ class Recipe(Section):
 
         Args:
             width: of the model; None for the recipe's target, as for the three that follow.
-            depth: number of repeated layers.
-            batch_size: examples per step.
+            depth: number of layers that repeat.
+            batch_size: examples per optimizer step.
             tokens: predicted positions over the whole run.
 
         Raises:

@@ -14,7 +14,7 @@ def shipped_recipes() -> dict[str, Path]:
     """Name -> file of every shipped recipe, sorted by name; the name is the file's without `.yaml`.
 
     A wheel carries them inside the package (`hptransfer/recipes/`). A checkout, which is also what an editable install
-    points to, has them beside the package; `pyproject.toml` tells a checkout from someone else's `recipes`.
+    points to, has them next to the package; `pyproject.toml` distinguishes a checkout from someone else's `recipes`.
     """
     checkout = _PACKAGE.parent
     folder = _PACKAGE / "recipes"

@@ -1,4 +1,16 @@
-"""Report: evidence and plans as terminal text, JSON and pictures."""
+"""Report: evidence and plans as terminal text, JSON and pictures; nothing here trains or judges.
+
+tune        a search and its recommendation
+check       a check, part by part; its figures and `transfer.json`
+results     the judgement of a table of runs
+prediction  what was predicted, and what `scale` wrote
+plan_table  a plan in the terminal and as JSON
+plan_diff   two plans side by side
+forecast    what a command would take
+status      how far a run is
+findings    findings about recipes, a file per format
+tracking    `session_of(options)`: a session whose trials and results go to the user's trackers too
+"""
 
 __all__ = [
     "check",

@@ -174,7 +174,7 @@ def rounds_table(rounds: Sequence[Round]) -> Table:
                 f"{_end(axis.drift.low)} to {_end(axis.drift.high)}",
                 "open" if math.isinf(high) else f"{high:.2%}",
                 axis.verdict.value,
-                "" if place else ", ".join(dict.fromkeys(each.bought)),
+                "" if place else ", ".join(dict.fromkeys(each.spent_on)),
             )
     return table
 

@@ -1,4 +1,4 @@
-"""The loss curves as a figure: PNG for people, SVG for documents."""
+"""The loss curves as a figure (PNG for people, SVG for documents), and drawn with characters in the terminal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.verdict_text import describe_drift
 
-# Loss curves drawn with characters: one marker per size, and under the same axis where each size's optimum lies.
-
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+# Loss curves drawn with characters: one marker per size, and under the same axis where each size's optimum lies.
 
 #: columns left of the plot: the labels of the vertical axis, or the sizes
 _MARGIN = 10

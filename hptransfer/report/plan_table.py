@@ -21,7 +21,7 @@ def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
     """The plan as plain data.
 
     Args:
-        plan: any plan.
+        plan: what is shown, in any gauge.
         full: one row per parameter, where layers repeat too.
     """
     return {
@@ -40,7 +40,7 @@ def plan_as_markdown(plan: Plan, *, full: bool = False) -> str:
     """The plan for a document or a pull request: heading, table, sources, notes.
 
     Args:
-        plan: any plan.
+        plan: what is shown, in any gauge.
         full: one row per parameter, where layers repeat too.
     """
     heading = _heading(plan).plain.replace("\n", "  \n")
@@ -51,7 +51,7 @@ def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
     """Prints the plan as a table, its sources and its notes.
 
     Args:
-        plan: any plan.
+        plan: what is shown, in any gauge.
         console: where to print; its width decides how cells are folded.
         full: one row per parameter, where layers repeat too.
     """

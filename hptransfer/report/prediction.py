@@ -1,4 +1,4 @@
-"""Predictions in words: before they are registered, and as they stand in `target.yaml`."""
+"""Predictions in words, before they are registered and as `target.yaml` has them; and what `scale` wrote."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from hptransfer.engine.scheduler import TrialEvent
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
 
-#: seconds between plain lines; failures and the last trial are always told
+#: seconds between plain lines; failures and the last trial are always shown
 _INTERVAL = 5.0
 
 
@@ -32,7 +32,7 @@ class Progress:
         total_cost: their cost, in the unit of `TrialEvent.cost`; the time left is weighted by it.
         names: hyperparameters to show with a trial.
         workers: trials at a time.
-        quiet: show nothing.
+        quiet: whether nothing is shown at all.
         usual: sizes are named by width and depth, and by batch and tokens where they are not this one's.
         stream: where to write; stderr by default.
     """

@@ -1,9 +1,8 @@
-"""The judgement of a ladder in the terminal: the table per size, the curves, drift and verdict."""
+"""The judgement of a ladder in the terminal (the table per size, the curves, drift and verdict), and diagnostics."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -32,7 +31,7 @@ def render_transfer(report: TransferReport, *, width: int = 80, glyphs: Glyphs =
     Args:
         report: the judgement over all axes.
         width: of the terminal, in columns.
-        glyphs: characters to draw with, `plot.UNICODE` or `plot.ASCII`.
+        glyphs: characters to draw with, `curves.UNICODE` or `curves.ASCII`.
     """
     parts = [render_axis(axis, width=width, glyphs=glyphs) for axis in report.axes]
     if len(report.axes) > 1:
@@ -65,14 +64,14 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     lines += _size_effects(axis)
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
-    if axis.would_settle:
-        lines.append(Text(f"to settle it: {axis.would_settle}"))
+    if axis.would_decide:
+        lines.append(Text(f"to decide it: {axis.would_decide}"))
     return Group(*lines, Text(""))
 
 
 def _size_effects(axis: AxisReport) -> list[Text]:
     """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
-    answer = {True: "yes", False: "NO", None: "not settled"}[axis.wider_is_not_worse]
+    answer = {True: "yes", False: "NO", None: "undecided"}[axis.wider_is_not_worse]
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
     if axis.sensitivity_growth is not None:
         ends = ", ".join(
@@ -121,11 +120,7 @@ def _verdict_line(verdict: Verdict, sentence: str) -> Text:
     return Text.assemble((verdict.value, _STYLE[verdict]), ": ", sentence)
 
 
-# What diagnostics found, in the terminal.
-
-
-if TYPE_CHECKING:
-    from rich.console import Console
+# What diagnostics found.
 
 
 def print_diagnosed(diagnosed: Diagnosed, console: Console) -> None:

@@ -87,7 +87,7 @@ def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport
             *evidence_limits(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
             *limits,
         ),
-        would_settle=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
+        would_decide=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
@@ -95,7 +95,6 @@ def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport
 #
 # A slice varies one hyperparameter while the others keep one combination of values; rows off every slice are left out.
 # A table without such lines, as a random search makes it, cannot be judged by slices and is refused.
-
 
 #: values that a slice must vary over at some size; fewer have no curve
 _FEWEST_VALUES = 3

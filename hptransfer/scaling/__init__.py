@@ -1,3 +1,7 @@
-"""Scaling: the plan of a size and the target's configuration, with its registered prediction."""
+"""Scaling: the target's configuration with its registered prediction, as a library that writes nothing.
+
+scale   `scale(loaded, folder, ...)`: the target and its exports, or a refusal; `target` makes the content
+verify  a finished run against the registered prediction
+"""
 
 __all__ = ["scale", "verify"]

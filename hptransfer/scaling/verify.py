@@ -1,4 +1,7 @@
-"""Was the registered prediction right? A finished run of the target against the interval in `target.yaml`."""
+"""Was the registered prediction right? A finished run of the target against the interval in `target.yaml`.
+
+The prediction that is registered there is made here too, from what `check` wrote.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 """Search: which hyperparameters to try next, and what to recommend.
 
-`space` has the coordinates, `rounds` a whole search as a pure function, `base` what a sampler and a recommendation are,
-`samplers` one module each, `recommendation` the optimum by a fit, `power` what a budget can tell.
+space           the searched hyperparameters, and the coordinate in which equal steps mean equal effects
+rounds          `Rounds`: a whole search as a pure function; what a budget can tell
+base            what a sampler and a recommendation are; `samplers/` has one module per sampler
+recommendation  the optimum by a fit, with its interval
+space_filling   points known before the first result: Sobol and a grid
 """
 
 __all__ = ["base", "recommendation", "rounds", "space", "space_filling"]

@@ -101,8 +101,8 @@ class Recommendation:
             return self.origin
         if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
             return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
-        luck = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
+        scatter = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
         return (
-            f"{luck}, so the lowest loss is partly luck (what is recommended is expected "
+            f"{scatter}, so the lowest loss is partly chance (what is recommended is expected "
             f"{self.loss - self.best.loss:.2g} nats above it); the fitted mean uses all runs"
         )

@@ -221,7 +221,6 @@ def _central_values(space: Space, finished: Sequence[Trial], count: int) -> list
 # not know that it is one, gets a share of that information, `EFFICIENCY`, and sees the bowl's shape as scatter too,
 # `MISFIT`: both from pilot seeds of benchmarks/efficiency.py.
 
-
 #: of one run, as a fraction of the loss, where nothing was measured: typical of small proxies (docs/benchmarks.md)
 ASSUMED_NOISE = 0.003
 #: loss lost one octave from the optimum, as a fraction: median of published learning-rate sweeps
@@ -274,7 +273,7 @@ def expected_power(
 
 
 def advice(space: Space, power: Power) -> str:
-    """What to do about a hopeless budget, one clause.
+    """What to do about a budget that will probably miss the goal, one clause.
 
     Args:
         space: the searched hyperparameters with their bounds.

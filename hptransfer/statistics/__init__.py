@@ -1,14 +1,14 @@
 """Statistics: from losses at values and seeds to optima, drifts and laws, with intervals that cover. Pure functions.
 
-seed_means   runs of one size -> seed means with their noise
-curve        all sizes' loss curves as a posterior, on joint, smooth, stability_edge and wiener_process; what a value
-             that is wrong by an octave costs
-optimum      where the best value lies at a size, from these curves
-drift        octaves by which the optimum moves per doubling of the size
-laws         loss against size, and predictions that allow for a law that bends
-slope        a power of size against a band; spectral norms of matrices
-interval     an estimate with its 95% interval
-arrays       the type of all arrays
+seed_means  runs of one size -> seed means with their noise, pooled over sizes
+curve       all sizes' loss curves as a posterior, and what a value that is wrong by an octave costs; made of `joint`,
+            `smooth`, `stability_edge` and `wiener_process`
+optimum     where the best value lies at a size, from these curves
+drift       octaves by which the optimum moves per doubling of the size
+laws        loss against size, and predictions that allow for a law that bends
+slope       a power of size against a band; spectral norms of matrices
+interval    an estimate with its 95% interval
+arrays      the type of all arrays
 """
 
 __all__ = ["arrays", "curve", "drift", "interval", "laws", "optimum", "seed_means", "slope"]

@@ -28,7 +28,6 @@ from hptransfer.statistics.wiener_process import DRAWS
 # The question is that of Wortsman et al. (arXiv 2309.14322), who average the loss over a fixed range of learning rates.
 # Here the range moves with the optimum, so that a drift is not counted twice.
 
-
 #: a cost this small, as a fraction of the loss, is no cost: ratios of smaller ones are noise
 _LEAST = 1e-6
 

@@ -30,7 +30,6 @@ from hptransfer.statistics.wiener_process import covariance
 # References: Wahba, "Spline models for observational data" (1990), chapter 1; the floor as what wrecks extrapolation:
 # OLMo ladder, where 0.14, 1.5 and 2.0 nats fit equally well.
 
-
 #: share of the largest size's loss that size still could remove
 _REDUCIBLE = np.geomspace(0.01, 1.0, 33)
 #: standard deviation of the exponent's change per square root of an e-fold, as a share of the exponent

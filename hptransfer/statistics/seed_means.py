@@ -284,7 +284,6 @@ def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) ->
 
 # How noisy one run is, before any curve is fitted: from seeds, pooled over sizes as far as sizes agree.
 
-
 #: seed noise before any data: 0.2% of the loss, worth this many degrees of freedom
 _PRIOR = 0.002
 _PRIOR_DF = 2.0

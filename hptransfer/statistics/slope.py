@@ -145,7 +145,6 @@ def student(df: float) -> float:
 # sqrt(fan_out / fan_in), and so must its update (Yang, Simon, Bernstein, arXiv 2310.17813, condition 1). The quotient
 # needs no data, and for Adam's first step it shows a missing factor of width exactly.
 
-
 #: power iterations; an update of few directions is known to 1e-6 after them, pure noise to about 2% (below)
 ITERATIONS = 12
 

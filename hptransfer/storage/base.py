@@ -124,7 +124,7 @@ class TrialStore(Protocol):
 
         Args:
             key: sha256 (hex), as `Trial.key`.
-            size: of the run.
+            size: width, depth, batch and tokens of the run.
             hyperparameters: base-size values by name.
             seed: of initialisation and data order, at least 0.
             phase: what the trial is run for.

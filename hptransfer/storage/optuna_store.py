@@ -135,8 +135,8 @@ class OptunaStore:
         """Records that a trial runs.
 
         Args:
-            key: as `Trial.key`.
-            size: of the run.
+            key: the trial's key, sha256 (hex).
+            size: width, depth, batch and tokens of the run.
             hyperparameters: base-size values by name.
             seed: of initialisation and data order, at least 0.
             phase: what the trial is run for.

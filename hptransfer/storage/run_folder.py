@@ -39,7 +39,7 @@ class RunFolder:
 
         Args:
             runs: the folder of all run folders.
-            name: the recipe's name.
+            name: the recipe's name, which the folder has too.
 
         Raises:
             UsageError: the folder cannot be created or written.

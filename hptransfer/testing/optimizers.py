@@ -21,7 +21,7 @@ _OTHERS = {"beta1": 0.5, "beta2": 0.5, "momentum": 0.5}
 
 
 class _Plan:
-    """Stands for the plan in the line that constructs an optimizer."""
+    """Takes the place of the plan in the line that constructs an optimizer."""
 
     def __init__(self, groups: list[dict[str, Any]]) -> None:
         self.groups = groups

@@ -67,7 +67,7 @@ class TrialStoreConformance:
 
         Args:
             place: what the fixture `place` gave; opened again, it holds what was stored there before.
-            experiment: whose trials.
+            experiment: which trials it holds, and how studies are named.
         """
         raise NotImplementedError
 

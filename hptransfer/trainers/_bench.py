@@ -67,7 +67,7 @@ def run_diagnostic(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Measure what a diagnostic asked for; an entry point of a worker.
 
     Args:
-        payload: of a `DiagnosticMessage`.
+        payload: JSON-able data of a `DiagnosticMessage`.
 
     Returns:
         "size", "seed" and what the diagnostic's `measure` returns.

@@ -15,7 +15,7 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train one model with the recipe's trainer.
 
     Args:
-        payload: of a `TrialMessage`.
+        payload: JSON-able data of a `TrialMessage`.
 
     Returns:
         The payload of a `TrialResult`.
@@ -28,7 +28,7 @@ def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Count FLOPs on the meta device.
 
     Args:
-        payload: of a `CostMessage`.
+        payload: JSON-able data of a `CostMessage`.
 
     Returns:
         "flops", one number per size.
@@ -43,7 +43,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Read a model's parameters and roles on the meta device.
 
     Args:
-        payload: of a `ReadingsMessage`.
+        payload: JSON-able data of a `ReadingsMessage`.
 
     Returns:
         "readings", what `read_sizes` returns.

@@ -21,7 +21,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train a few steps of one trial and evaluate two batches; an entry point of a worker.
 
     Args:
-        payload: of a `TimingMessage`.
+        payload: JSON-able data of a `TimingMessage`.
 
     Returns:
         "build" (seconds until the first step), "step" and "evaluation" (seconds each), "memory" (bytes, the most

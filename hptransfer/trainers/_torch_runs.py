@@ -33,7 +33,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     """Train one model in this process, or with several processes this one's share.
 
     Args:
-        message: the run.
+        message: the run, its key and the fingerprint of its data.
         shard: which of the processes this is; None for the only one.
 
     Returns:
@@ -156,7 +156,7 @@ def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
     Args:
         model: the recipe's section as JSON, because sections with mappings cannot be hashed.
         base: the size at which every factor of a rule is 1.
-        size: to read.
+        size: width, depth, batch and tokens of the model that is read.
     """
     from hptransfer.models.shape_reading import read_recipe_model
     from hptransfer.recipe.schema import MODEL

@@ -30,7 +30,7 @@ def run_processes(message: TrialMessage, processes: int) -> TrialResult:
     """Train one model with several processes on this machine.
 
     Args:
-        message: the run.
+        message: the run, its key and the fingerprint of its data.
         processes: how many train it together, at least 2.
 
     Returns:

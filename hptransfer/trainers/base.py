@@ -56,7 +56,7 @@ class Trainer(Protocol):
         """What determines its runs besides recipe, size, hyperparameters and seed.
 
         Args:
-            recipe: that is trained.
+            recipe: what its runs are described by.
 
         Returns:
             JSON-able data without measured or computed floats, so that machines agree.

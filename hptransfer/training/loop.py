@@ -188,7 +188,7 @@ def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shar
     """Mean validation loss, over the same windows for every trial.
 
     Args:
-        module: as for `train`.
+        module: the model that is evaluated; it is put into evaluation mode.
         corpus: source of the validation batches.
         settings: the loss, and how many batches of how many examples.
         shard: which part of every batch this process takes.

@@ -44,7 +44,7 @@ class AxisReport:
         verdict: what the evidence says: TRANSFERS, DRIFTS or INCONCLUSIVE.
         sentence: the outcome in words.
         limits: what the evidence cannot show, one sentence each.
-        would_settle: what would decide an INCONCLUSIVE verdict, as a sentence; None for the other verdicts.
+        would_decide: what would decide an INCONCLUSIVE verdict, as a sentence; None for the other verdicts.
     """
 
     axis: str
@@ -61,7 +61,7 @@ class AxisReport:
     verdict: Verdict
     sentence: str
     limits: tuple[str, ...]
-    would_settle: str | None
+    would_decide: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _report(
         verdict=verdict,
         sentence=sentence_of(ladder, verdict),
         limits=evidence_limits(ladder, worse=not_worse is False, growth=growth),
-        would_settle=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
+        would_decide=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 

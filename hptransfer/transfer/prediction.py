@@ -141,7 +141,7 @@ def predict_target(report: TransferReport, *, proxy: Size, target: Size) -> Pred
     """What the first checked value is expected to cost at the target; None where the target is the proxy.
 
     Args:
-        report: of a check.
+        report: the judgement of a check.
         proxy: size at which the value was tuned.
         target: size to predict for.
     """

@@ -74,7 +74,7 @@ class TrainerIdentity:
     """What determines how a run is trained.
 
     Attributes:
-        name: of the trainer.
+        name: what keys and provenance call the trainer.
         version: raised by its author whenever the same run may end with another loss.
         follows_rules: whether it trains the recipe's model by the rules for its parameters.
         parts: whatever else determines its runs, JSON-able.
@@ -257,7 +257,7 @@ def default_of(name: str) -> float:
     """The schema's default of a hyperparameter.
 
     Args:
-        name: one of `hyperparameters.NAMES`.
+        name: name of a hyperparameter, one of `hyperparameters.NAMES`.
     """
     section = Multipliers if name in MULTIPLIERS else Training
     return float(section.model_fields[name].default)

@@ -83,7 +83,7 @@ def legacy_key(spec: TrialSpec, fingerprint: str) -> str | None:
     """The key under which 0.1 kept a trial, sha256 (hex).
 
     Args:
-        spec: the trial.
+        spec: the trial, by a recipe of this version.
         fingerprint: sha256 (hex) of its data.
 
     Returns:
@@ -124,7 +124,7 @@ def _frozen(
     """A section with 0.1's fields, those missing now at its defaults; None where others are given.
 
     Args:
-        section: of a recipe.
+        section: one section of a recipe of this version.
         fields: 0.1's fields and their defaults; None for a kind that it did not have.
         apart: fields that 0.1 knew and treated otherwise.
     """

@@ -214,7 +214,7 @@ def refusal(message: SpecMessage, found: str) -> str | None:
     """Why a task must not be done with the data that a worker found; None where it may.
 
     Args:
-        message: of the coordinator.
+        message: the task, with the fingerprint of the coordinator's data.
         found: sha256 (hex) of the worker's data.
     """
     if message.fingerprint in (None, found):

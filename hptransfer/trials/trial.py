@@ -1,4 +1,4 @@
-"""One finished training run as an immutable record, whatever trained it."""
+"""One finished training run as an immutable record, whatever trained it; why a trial was run, and why one failed."""
 
 from __future__ import annotations
 
@@ -85,14 +85,8 @@ def trial_from_dict(data: Mapping[str, Any]) -> Trial:
     )
 
 
-# Why a trial gave no result, and which reasons would come again.
-
-
 #: causes that would repeat themselves: such a trial is not run again before `hptransfer retry`
 BLOCKING_CAUSES = ("error", "out of memory", "timeout")
-
-
-# The steps of the journey that train trials.
 
 
 class Phase(StrEnum):

@@ -1,7 +1,7 @@
-"""Tuning at the proxy: the search as a library.
+"""Tuning at the proxy: the search as a library that prints and writes nothing.
 
-`tune.tune(session)` returns what is in `tuned.yaml` (`artifacts.tuned.Tuned`); `search` has the joint search and what a
-search strategy is, `one_at_a_time` the search along one axis after the other, `forecast` the trials that are wanted.
+tune      `tune(session) -> Tuned`, on `search` (all hyperparameters at once) or `one_at_a_time`
+forecast  the trials that tuning wants, for forecasts and for `status`
 """
 
 __all__ = ["forecast", "tune"]

@@ -64,7 +64,7 @@ class SearchStrategy(Protocol):
             Finished trials in the order they were decided, none twice.
 
         Raises:
-            InconclusiveError: every trial diverged.
+            InconclusiveError: every trial of the search diverged.
             MachineError: as many trials failed as were wanted.
         """
         ...
@@ -76,7 +76,7 @@ class SearchStrategy(Protocol):
             searched: finished trials of the search.
 
         Raises:
-            InconclusiveError: no recommendation held.
+            InconclusiveError: every recommendation diverged on a fresh seed.
         """
         ...
 

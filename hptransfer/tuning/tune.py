@@ -33,7 +33,7 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
         BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
         MachineError: as many trials failed as were wanted, or the database failed.
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     recipe = session.loaded.recipe
     size = recipe.proxy_size
@@ -45,11 +45,11 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
 
 def budget_warning(recipe: Recipe) -> str | None:
     """What must be said of `tune.trials` before they are spent, one sentence; None where they can be enough."""
-    return _hopeless(recipe, _power(recipe, None))
+    return _budget_warning(recipe, _power(recipe, None))
 
 
-def _hopeless(recipe: Recipe, power: Power) -> str | None:
-    return f"{power.sentence}; {advice(_fitted(recipe)[0], power)}" if power.hopeless else None
+def _budget_warning(recipe: Recipe, power: Power) -> str | None:
+    return f"{power.sentence}; {advice(_fitted(recipe)[0], power)}" if power.misses_goal else None
 
 
 def _power(recipe: Recipe, found: Recommendation | None) -> Power:
@@ -130,11 +130,11 @@ def _warnings(
                 f"the optimum of {axis.name} lies at the {end} end of its range: widen "
                 f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
             )
-    hopeless = _hopeless(recipe, power)
-    if hopeless is not None:
-        yield hopeless
+    warning = _budget_warning(recipe, power)
+    if warning is not None:
+        yield warning
     if len(searched) < recipe.tune.trials:
-        yield f"only {len(searched)} trials could be told apart within the bounds"
+        yield f"only {len(searched)} trials differ within the bounds"
     if len(confirmed.trials) < recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"
     yield from strategy.warnings()

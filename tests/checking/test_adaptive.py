@@ -34,7 +34,7 @@ def test_a_clear_case_settles_in_fewer_trials_than_the_grid(drift: float, verdic
     """Half an octave of spacing costs 64 trials at once; from octaves on, the verdict is there with under 50."""
     result = climbed(Ladder(0, drift, 0.002))
 
-    assert result.ended == "settled"
+    assert result.ended == "decided"
     assert result.rounds[-1].verdict is verdict
     assert len(result.trials) < 50
 

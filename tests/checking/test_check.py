@@ -65,13 +65,13 @@ def test_one_seed_never_transfers(tmp_path: Path) -> None:
 
 
 def test_rounds_are_recorded(tmp_path: Path) -> None:
-    """transfer.json says what each round bought: trials, drift interval, verdict, and why it ended."""
+    """transfer.json says what each round was spent on: trials, drift interval, verdict, and why it ended."""
     adaptive = checked(tmp_path, {"drift": 0.0}, check=", adaptive: true").document["adaptive"]
 
-    assert adaptive["ended"] == "settled"
+    assert adaptive["ended"] == "decided"
     assert [each["verdict"] for each in adaptive["rounds"][-2:]] == ["TRANSFERS", "TRANSFERS"]
     assert all(each["axes"][0]["drift"]["low"] < 0 < each["axes"][0]["drift"]["high"] for each in adaptive["rounds"])
-    assert all(each["bought"] for each in adaptive["rounds"])
+    assert all(each["spent_on"] for each in adaptive["rounds"])
 
 
 def test_drift_along_depth_alone_is_a_drift(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_noise_scale_is_judged_where_it_is_asked_for(tmp_path: Path) -> None
     """At the proxy's batch of 64 against a scale of 100 examples; otherwise it is not measured."""
     found = checked(tmp_path, {}, check=", diagnostics: [noise-scale]").document["diagnostics"]["noise-scale"]
 
-    assert (found["batch_size"], found["standing"]) == (64, "below")
+    assert (found["batch_size"], found["position"]) == (64, "below")
     assert found["rows"][0]["adapted"]["estimate"] == pytest.approx(100, rel=0.02)
     assert "noise-scale" not in checked(tmp_path / "not", {}).document["diagnostics"]
 
@@ -302,7 +302,7 @@ def test_scale_follows_the_verdict(tmp_path: Path) -> None:
     for name, drift in (("stays", 0.0), ("moves", -0.9)):
         runs = tmp_path / name / "runs"
         runs.parent.mkdir()
-        with recipe_session(runs, recipe_text({"drift": drift})) as session:
+        with recipe_session(runs, recipe_text({"drift": drift}), fingerprint=None) as session:  # scale reads the data
             tune_and_write(session)
             check_and_save(session)
             if drift == 0.0:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.noise_scale import BatchStanding, GradientPair, judge_noise_scale, noise_scale
+from hptransfer.diagnostics.noise_scale import BatchPosition, GradientPair, judge_noise_scale, noise_scale
 from hptransfer.errors import UsageError
 from tests.support.oracles import RegressionGradients
 
@@ -79,12 +79,12 @@ def run(seed: int, scale: float) -> dict[str, Any]:
     return {"moments": [{"progress": 1.0, "small_batch": 16, "big_batch": 128, "pairs": pairs}]}
 
 
-@pytest.mark.parametrize(("scale", "standing"), [(200.0, "below"), (2.0, "above"), (16.0, "open")])
-def test_the_batch_is_placed(scale: float, standing: str) -> None:
+@pytest.mark.parametrize(("scale", "position"), [(200.0, "below"), (2.0, "above"), (16.0, "open")])
+def test_the_batch_is_placed(scale: float, position: str) -> None:
     """A batch of 16 against scales of 200, 2 and 16 examples."""
     report = judge_noise_scale([run(1, scale), run(2, scale)], 16)
 
-    assert report.standing is BatchStanding(standing)
+    assert report.position is BatchPosition(position)
     assert report.rows[0].adapted.estimate == pytest.approx(scale)
     assert report.rows[0].simple.estimate == pytest.approx(scale)
 
@@ -103,7 +103,7 @@ def test_a_batch_within_the_scales_of_training_is_open() -> None:
 
     report = judge_noise_scale(runs, 16)
 
-    assert report.standing is BatchStanding.OPEN
+    assert report.position is BatchPosition.OPEN
     assert "10% to 48% fewer steps" in report.sentence
 
 
@@ -111,6 +111,6 @@ def test_training_that_blew_up_has_no_noise_scale() -> None:
     """One seed without moments is enough."""
     report = judge_noise_scale([run(1, 2.0), {"moments": []}], 16)
 
-    assert report.standing is BatchStanding.OPEN
+    assert report.position is BatchPosition.OPEN
     assert report.rows == ()
     assert "not finite" in report.sentence

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.shipped import shipped_recipes, template, templates
 
 ROOT = Path(__file__).resolve().parents[2]
-LIST = "from hptransfer.recipe.shipped import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
+#: libraries are found last, and `.pth` files of this environment (an editable install of hptransfer) not at all
+LIST = (
+    f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); "
+    "from hptransfer.recipe.shipped import shipped_recipes; print(*shipped_recipes().items(), sep='\\n')"
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def build(checkout: Path, kind: str, out: Path) -> Path:
 
 
 def listed(code: str, folder: Path, **environment: str) -> str:
-    """What a fresh interpreter prints, which knows neither this checkout nor any installed package (-S)."""
+    """What a fresh interpreter prints, which does not know this checkout (-S)."""
     clean = {"PATH": os.environ["PATH"], **environment}
     command = [sys.executable, "-S", "-c", code]
     return subprocess.run(command, cwd=folder, env=clean, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -106,7 +106,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP,
         ("512]", "512]\n  corner: true"),
-        ["10:11 `sizes.corner` needs a ladder of depths beside the one of widths | no `sizes.depths` | add `si..."],
+        ["10:11 `sizes.corner` needs a ladder of depths as well as one of widths | no `sizes.depths` | add `si..."],
     ),
     (
         MLP,

@@ -91,7 +91,7 @@ def test_limits_are_printed() -> None:
     )
     text = _printed(report)
     assert "limit: The ladder spans 2x in width" in text
-    assert "to settle it:" in text
+    assert "to decide it:" in text
     assert text.index("limit:") < text.index("INCONCLUSIVE:")
 
 

@@ -36,7 +36,7 @@ def test_recommendation_and_best_are_told_apart(tmp_path: Path) -> None:
 
     assert f"{result.recommended['learning_rate']:.4g}" in text
     assert "best observed" in text
-    assert "partly luck" in text
+    assert "partly chance" in text
     assert "12 trials, 0 diverged, 0 failed" in text
 
 
@@ -63,7 +63,9 @@ def test_numbers_of_the_file_are_printed() -> None:
     ]
 
 
-def test_a_hopeless_budget_is_said_before_it_is_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_budget_that_will_miss_the_goal_is_said_before_it_is_spent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Five trials of two hyperparameters cannot fix a bowl: said on stderr first, and again in the result."""
     space = "learning_rate: {low: 0.0009765625, high: 0.25}\n    weight_decay: {low: 0.0001, high: 1.0}"
     text = recipe_text({}, space=space, trials=5)

@@ -37,11 +37,11 @@ def test_more_trials_less_noise_and_fewer_dimensions_help() -> None:
     assert expected_power(Space((RATE,)), 24, GOAL, 0.005).chance > base.chance
 
 
-def test_fewer_trials_than_coefficients_are_hopeless() -> None:
+def test_fewer_trials_than_coefficients_miss_the_goal() -> None:
     """Three hyperparameters need ten numbers; eight trials cannot give them."""
     power = expected_power(SPACE, 8, GOAL)
 
-    assert power.hopeless
+    assert power.misses_goal
     assert "cannot fix a bowl: 10 numbers" in power.sentence
 
 
@@ -51,14 +51,14 @@ def test_the_advice_is_enough() -> None:
 
     advised = re.search(r"`tune\.trials: (\d+)` would do", advice(SPACE, power))
 
-    assert power.hopeless
+    assert power.misses_goal
     assert advised is not None
-    assert not expected_power(SPACE, int(advised[1]), GOAL, 0.005).hopeless
+    assert not expected_power(SPACE, int(advised[1]), GOAL, 0.005).misses_goal
 
 
-def test_a_default_search_is_not_called_hopeless() -> None:
+def test_a_default_search_is_expected_to_reach_the_goal() -> None:
     """Sixteen trials of one learning rate over ten octaves, noise 0.3%."""
-    assert not expected_power(Space((Axis("learning_rate", 2**-12, 2**-2, True),)), 16, GOAL).hopeless
+    assert not expected_power(Space((Axis("learning_rate", 2**-12, 2**-2, True),)), 16, GOAL).misses_goal
 
 
 @pytest.mark.parametrize(

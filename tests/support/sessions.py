@@ -34,7 +34,8 @@ def recipe_session(runs: Path, text: str, workers: int = 2, **options: Any) -> I
     path = runs.parent / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     entry = f"tests.support.{load_recipe(path).recipe.name}:work"
-    with open_session(path, runs, workers, entry=entry, fingerprint=FINGERPRINT, **options) as session:
+    options.setdefault("fingerprint", FINGERPRINT)
+    with open_session(path, runs, workers, entry=entry, **options) as session:
         yield session
 
 

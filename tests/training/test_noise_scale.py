@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.diagnostics.noise_scale import BatchStanding, judge_noise_scale
+from hptransfer.diagnostics.noise_scale import BatchPosition, judge_noise_scale
 from hptransfer.training.data import Corpus
 from hptransfer.training.loop import TrainingSettings, training_losses
 from hptransfer.training.noise_scale import MOMENTS, measure_noise_scale
@@ -50,7 +50,7 @@ def test_the_noise_scale_of_frequencies_is_exact(corpus: Corpus) -> None:
     assert scale.contains(truth)
     assert (scale.high - scale.low) / 2 < 0.25 * truth
     assert report.rows[-1].adapted.estimate == pytest.approx(scale.estimate, rel=1e-4)
-    assert report.standing is BatchStanding.BELOW
+    assert report.position is BatchPosition.BELOW
 
 
 def test_it_is_measured_along_training_and_leaves_it_alone(corpus: Corpus) -> None:

@@ -78,7 +78,7 @@ def report(
         verdict=verdict,
         sentence="",
         limits=(),
-        would_settle=None,
+        would_decide=None,
     )
 
 

@@ -80,21 +80,21 @@ def test_half_an_octave_per_doubling_drifts(per_doubling: float) -> None:
     report = _judge(ladder(_shifted(per_doubling), noise=0.001))
     assert report.verdict is Verdict.DRIFTS
     assert "does not carry over" in report.sentence
-    assert report.would_settle is None
+    assert report.would_decide is None
 
 
 def test_a_drift_on_the_bound_is_inconclusive() -> None:
     """0.15 octaves per doubling lies neither inside nor outside +-0.15."""
     report = _judge(ladder(_shifted(0.15), noise=0.002))
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert report.would_settle
+    assert report.would_decide
 
 
 def test_noise_makes_no_verdict() -> None:
     """At 2% noise nothing is settled, and the report says what would settle it."""
     report = _judge(ladder(_shifted(0.0), noise=0.02))
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert report.would_settle
+    assert report.would_decide
 
 
 def test_one_seed_never_transfers() -> None:
@@ -148,7 +148,7 @@ def test_edges_are_named() -> None:
     report = _judge(ladder(_shifted(0.2), xs=GRID[:5], noise=0.001))
     assert any("largest value tried" in limit for limit in report.limits)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert report.would_settle == "Extend the grid to larger values at width 64, 128, 256, 512."
+    assert report.would_decide == "Extend the grid to larger values at width 64, 128, 256, 512."
 
 
 def test_a_cliff_close_to_the_optimum_is_named() -> None:

@@ -13,7 +13,7 @@ from hptransfer.verdict import Verdict
 
 @pytest.mark.parametrize(
     ("verdict", "status"),
-    # the exit statuses promised in docs/architecture.md
+    # the exit statuses promised in docs/exit-status.md
     [(Verdict.TRANSFERS, 0), (Verdict.DRIFTS, 1), (Verdict.INCONCLUSIVE, 3)],
 )
 def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> None:

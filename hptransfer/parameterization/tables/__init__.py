@@ -112,7 +112,7 @@ def table_beside(
     """The table of what Muon does not train; None where one optimizer trains everything.
 
     Args:
-        table: of the matrices.
+        table: the rules of the matrices.
         options: with the optimizer of the rest, AdamW where they do not say it.
         tables: all of a version.
     """

@@ -65,7 +65,7 @@ def _tokens(draft: Draft) -> Iterator[Violation]:
 
 def _corner(draft: Draft) -> Iterator[Violation]:
     if draft.corner and draft.depths == ():
-        rule = "`sizes.corner` needs a ladder of depths beside the one of widths"
+        rule = "`sizes.corner` needs a ladder of depths as well as one of widths"
         hint = "add `sizes.depths`, or leave `corner` out"
         yield Violation(("sizes", "corner"), rule, "no `sizes.depths`", hint)
 

@@ -29,7 +29,6 @@ from hptransfer.errors import Finding, Place
 
 # A recipe's bytes as text: bounded, UTF-8, and nothing in it that an editor does not show.
 
-
 MAX_BYTES = 64 * 1024
 MAX_FAULTS = 50
 """a file with more is not a recipe; the rest is not listed"""
@@ -93,7 +92,6 @@ def forbidden(character: str) -> bool:
 #
 # PyYAML resolves by YAML 1.1, where `1e-3` is text, `no` is false, `010` is eight, `1:30` is ninety and `1_000` a
 # number.
-
 
 Scalar = str | int | float | bool | None
 

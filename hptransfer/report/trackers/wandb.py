@@ -12,7 +12,7 @@ from hptransfer.trials.trial import Trial
 
 
 class WandbSink:
-    """Runs are told by the trial's key, so that logging one again continues it."""
+    """Runs are known by the trial's key, so that logging one again continues it."""
 
     def __init__(self, folder: Path, recipe: str) -> None:
         self._place = {"project": f"hptransfer-{recipe}", "dir": str(folder), "reinit": "create_new"}
