@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.spent import Spent
+from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Rung
@@ -170,17 +171,6 @@ class HyperparameterRecord(Record):
     sentence: str
 
 
-class CheckedRecord(Record):
-    """Sizes of each ladder, increasing; empty where none was checked."""
-
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    batch_sizes: tuple[int, ...]
-    """examples per step"""
-    tokens: tuple[int, ...]
-    """predicted positions over the whole run"""
-
-
 class SnapshotRecord(Record):
     """One axis after a round of trials."""
 
@@ -258,7 +248,8 @@ class TransferFile(Artifact):
     """its value tuned at the proxy, own unit"""
     hyperparameters: tuple[HyperparameterRecord, ...]
     criteria: CriteriaRecord
-    checked: CheckedRecord
+    checked: dict[str, tuple[int, ...]]
+    """key of a ladder in the recipe's `sizes` -> its values, increasing; empty where the ladder was not checked"""
     axes: tuple[AxisRecord, ...]
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
@@ -305,12 +296,7 @@ class TransferFile(Artifact):
                 _overall(name, report.axes) for name in dict.fromkeys(axis.hyperparameter for axis in report.axes)
             ],
             "criteria": first.criteria,
-            "checked": {
-                "widths": _checked(report.axes, "width"),
-                "depths": _checked(report.axes, "depth"),
-                "batch_sizes": _checked(report.axes, "batch_size"),
-                "tokens": _checked(report.axes, "tokens"),
-            },
+            "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
             "diagnostics": diagnostics,
             "adaptive": adaptive,

@@ -11,7 +11,7 @@ from typing import Literal
 from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
-from hptransfer.sizes import AXES, Size, SizeAxis
+from hptransfer.sizes import AXES, LADDERS, Size, SizeAxis
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
@@ -65,14 +65,7 @@ class CheckDesign:
 
     def sizes(self, axis: SizeAxis) -> tuple[Size, ...]:
         """Sizes along one axis through the proxy, increasing; empty where the recipe gives none."""
-        ladders = self.recipe.sizes
-        values = {
-            "width": ladders.widths,
-            "depth": ladders.depths,
-            "batch_size": ladders.batch_sizes,
-            "tokens": ladders.tokens,
-        }
-        return tuple(self.size_of(axis, value) for value in values[axis])
+        return tuple(self.size_of(axis, value) for value in getattr(self.recipe.sizes, LADDERS[axis]))
 
     @property
     def corner(self) -> Size | None:
@@ -141,13 +134,12 @@ class CheckDesign:
 
     def judge(self, trials: Sequence[Trial]) -> TransferReport:
         """The judgement of these trials by the recipe's criteria."""
-        criteria = self.recipe.check.criteria
         return judge(
             self.in_octaves(trials),
             proxy=self.proxy,
             hyperparameter=log_name(self.hyperparameter),
             transferred=2.0 ** log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter]),
-            criteria=TransferCriteria(criteria.drift, criteria.regret),
+            criteria=TransferCriteria(**self.recipe.check.criteria.model_dump()),
             corner=self.corner,
             held=self.held,
         )

@@ -12,7 +12,7 @@ from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_c
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
-from hptransfer.sizes import SizeAxis
+from hptransfer.sizes import MODEL_AXES, SizeAxis
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
@@ -148,6 +148,6 @@ def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: Tabl
 
 def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
     """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
-    if roles.axis not in ("batch_size", "tokens") or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
+    if axis != roles.axis or axis in MODEL_AXES or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
         return None
     return measure_exponents(group.trials, axis=axis, hyperparameter=roles.hyperparameter)

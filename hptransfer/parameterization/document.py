@@ -25,6 +25,7 @@ from hptransfer.parameterization.rules import (
     RuleTable,
 )
 from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
+from hptransfer.sizes import AXES, rule_name
 
 #: paper or repository, as `Source.paper` says it -> how its rows came into the tables
 PROVENANCE: Mapping[str, str] = {
@@ -113,7 +114,7 @@ def _known(names: Sequence[str]) -> Iterator[str]:
 
 def _covers(name: str) -> str:
     axes = next(table.covers for (of, _), table in TABLES.items() if of == name)
-    return ", ".join(axis for axis in ("width", "depth", "batch", "tokens") if axis in axes) or "none"
+    return ", ".join(name for name in map(rule_name, AXES) if name in axes) or "none"
 
 
 def _options() -> Iterator[str]:

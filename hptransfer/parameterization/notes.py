@@ -11,6 +11,7 @@ from hptransfer.parameterization.plan_parameter import Plan
 from hptransfer.parameterization.role_multipliers import multiplier_notes
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity, RuleTable, explain_choice
+from hptransfer.sizes import AXES, rule_name
 
 SOURCE = "Tensor Programs V (arXiv 2203.03466), Definition 4.1, attention logits q k / d_head"
 
@@ -68,12 +69,7 @@ def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None =
 
 def _uncovered(plan: Plan) -> Iterator[str]:
     base, size = plan.base, plan.size
-    changed = {
-        "width": (base.width, size.width),
-        "depth": (base.depth, size.depth),
-        "batch": (base.batch_size, size.batch_size),
-        "tokens": (base.tokens, size.tokens),
-    }
+    changed = {rule_name(axis): (getattr(base, axis), getattr(size, axis)) for axis in AXES}
     name = plan.parameterization.partition("(")[0]
     for axis, (low, high) in changed.items():
         if low != high and axis not in plan.covers:

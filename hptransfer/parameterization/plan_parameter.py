@@ -23,7 +23,7 @@ from hptransfer.parameterization.rules import (
     SizeRatios,
 )
 from hptransfer.parameterization.tables import TABLES
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, MODEL_AXES, Size, rule_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +224,7 @@ def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -
         (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
     )
     layers = size.depth / base_depth
+    run_axes = (axis for axis in AXES if axis not in MODEL_AXES and rule_name(axis) in SYMBOLS)
     return SizeRatios(
         fan_in=parameter.fan_in / base_in,
         fan_out=parameter.fan_out / base_out,
@@ -231,8 +232,7 @@ def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -
         width=size.width / base_width,
         depth=layers if parameter.in_block else 1.0,
         layers=layers,
-        batch=size.batch_size / base.batch_size,
-        tokens=size.tokens / base.tokens,
+        **{rule_name(axis): getattr(size, axis) / getattr(base, axis) for axis in run_axes},
     )
 
 

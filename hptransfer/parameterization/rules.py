@@ -16,6 +16,7 @@ Eps = Literal["gradient", "published", "none"]
 BatchRuleName = Literal["sde", "linear", "none"]
 Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
+BesideMuon = Literal["adamw", "lion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Options:
     batch_rule: BatchRuleName | None = None
     betas: Betas | None = None
     muon_scale: MuonScale | None = None
-    beside_muon: Literal["adamw", "lion"] | None = None
+    beside_muon: BesideMuon | None = None
 
     def filled(self, defaults: Options) -> Options:
         """These choices, with defaults where none was made."""

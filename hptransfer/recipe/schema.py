@@ -203,7 +203,7 @@ class Training(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Positive = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """of SGD; AdamW does not use it"""
+    """of optimizers with a velocity, such as SGD; others do not use it"""
     init_scale: Positive = 1.0
     """multiplies every random init std"""
     multipliers: Multipliers = Multipliers()
@@ -350,10 +350,8 @@ class Check(Section):
     criteria: Criteria = Criteria()
     coordinate: CoordinateCheck = CoordinateCheck()
     diagnostics: Annotated[tuple[Annotated[str, registered(DIAGNOSTICS)], ...], Field(max_length=32, strict=False)] = ()
-    """measured in addition, on request: `sharpness` (the Hessian's top eigenvalue, every width trained once more),
-    `noise-scale` (of gradients, the proxy trained once more), `linearization` (how far residual blocks are from linear
-    in their own weights, over at least 3 `sizes.depths`), or a `module:attribute` of one's own; `check --diagnostic`
-    asks for one once"""
+    """measured in addition, on request (docs/verdicts.md): a diagnostic's name, or a `module:attribute` of one's own;
+    `check --diagnostic` asks for one once"""
 
     @property
     def checked(self) -> tuple[HyperparameterName, ...]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from hptransfer.hyperparameters import identifying
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown, readable
 from hptransfer.parameterization.plan import Plan
+from hptransfer.sizes import AXES, rule_name
 
 #: quantity -> its short name in the column of rules
 _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}
@@ -64,15 +65,8 @@ def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
 
 def _heading(plan: Plan) -> Text:
     base, size = plan.base, plan.size
-    axes = "  ".join(
-        f"{name} {low} -> {high} (x{high / low:g})"
-        for name, low, high in (
-            ("width", base.width, size.width),
-            ("depth", base.depth, size.depth),
-            ("batch", base.batch_size, size.batch_size),
-            ("tokens", base.tokens, size.tokens),
-        )
-    )
+    ends = ((rule_name(axis), getattr(base, axis), getattr(size, axis)) for axis in AXES)
+    axes = "  ".join(f"{name} {low} -> {high} (x{high / low:g})" for name, low, high in ends)
     values = "  ".join(f"{name} {value:g}" for name, value in identifying(plan.hyperparameters).items())
     return Text(f"{plan.parameterization}, {plan.optimizer}, gauge {plan.gauge}\n{axes}\nbase values: {values}")
 

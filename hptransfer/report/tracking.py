@@ -10,6 +10,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -106,9 +107,7 @@ class Tracking:
 
 def numbers(trial: Trial) -> dict[str, float | int | str]:
     """What determines a trial, as trackers list it; the final loss where it is finite."""
-    size = trial.size
-    sizes = {"width": size.width, "depth": size.depth, "batch_size": size.batch_size, "tokens": size.tokens}
-    return {**trial.hyperparameters, **sizes, "seed": trial.seed, "state": trial.state.value}
+    return {**trial.hyperparameters, **asdict(trial.size), "seed": trial.seed, "state": trial.state.value}
 
 
 def final(trial: Trial) -> dict[str, float]:

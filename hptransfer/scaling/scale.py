@@ -14,7 +14,7 @@ from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import build_target, in_gauge
-from hptransfer.sizes import Size
+from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.verdict import Verdict
 
@@ -79,7 +79,8 @@ def scale(
 
 def _require_larger(recipe: Recipe, size: Size) -> None:
     base = recipe.sizes.base
-    for axis, low, high in (("width", base.width, size.width), ("depth", base.depth, size.depth)):
+    for axis in MODEL_AXES:
+        low, high = getattr(base, axis), getattr(size, axis)
         if high < low:
             raise UsageError(
                 f"`target.{axis} >= base.{axis}` must hold",

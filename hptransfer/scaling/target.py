@@ -14,7 +14,7 @@ from hptransfer.artifacts.target import (
     TrainingRecord,
     VerdictRecord,
 )
-from hptransfer.artifacts.transfer import AxisRecord, CheckedRecord, TransferFile
+from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
@@ -27,7 +27,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.verify import registered_prediction
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -56,13 +56,8 @@ def build_target(
     """
     recipe = loaded.recipe
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
-    reached = checked.checked if checked else CheckedRecord(widths=(), depths=(), batch_sizes=(), tokens=())
-    trained = {
-        "widths": (recipe.proxy.width, *reached.widths),
-        "depths": (recipe.proxy.depth, *reached.depths),
-        "batch_sizes": (plan.base.batch_size, *reached.batch_sizes),
-        "tokens": (plan.base.tokens, *reached.tokens),
-    }
+    reached = checked.checked if checked else {}
+    trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
@@ -160,26 +155,22 @@ def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[
 
     Args:
         plan: of the target, which knows its base and the axes that have rules.
-        checked: "widths", "depths", "batch_sizes" (examples per step) and "tokens" (of a run) that were trained.
+        checked: what was trained of each ladder, by its key in `LADDERS`; a run that says nothing is the base's.
     """
-    base, size = plan.base, plan.size
-    for axis, reached, target in (
-        ("width", max(checked.get("widths", ()), default=None), size.width),
-        ("depth", max(checked.get("depths", ()), default=None), size.depth),
-        ("batch_size", max(checked.get("batch_sizes", ()), default=base.batch_size), size.batch_size),
-        ("tokens", max(checked.get("tokens", ()), default=base.tokens), size.tokens),
-    ):
+    for axis in AXES:
+        usual = None if axis in MODEL_AXES else getattr(plan.base, axis)
+        reached, target = max(checked.get(LADDERS[axis], ()), default=usual), getattr(plan.size, axis)
         factor = None if reached is None else target / reached
-        sentence = _sentence(axis, target, reached, factor, axis.removesuffix("_size") in plan.covers)
+        sentence = _sentence(axis, target, reached, factor, rule_name(axis) in plan.covers)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
 
 
-def _sentence(axis: str, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
+def _sentence(axis: SizeAxis, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
     subject = f"{axis.replace('_', ' ')} {target}"
     unchecked = "by theory alone" if has_rule else "no rule and no check cover it"
     if reached is None or factor is None:
         return f"{subject} was not checked: {unchecked}"
-    if axis in {"batch_size", "tokens"} and factor != 1:
+    if axis not in MODEL_AXES and factor != 1:
         return f"{subject} is {factor:g} times that of the checked runs: {unchecked}"
     if factor <= 1:
         return f"{subject} lies within what was trained (up to {reached})"

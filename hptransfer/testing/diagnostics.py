@@ -14,7 +14,7 @@ import pytest
 from hptransfer.diagnostics.base import DIAGNOSTICS, Columns, Diagnosed, Diagnostic, Facts, Line, Request, Stage
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
-from hptransfer.sizes import Size
+from hptransfer.sizes import AXES, Size
 from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.trial import Trial, TrialState
@@ -158,7 +158,7 @@ def facts_of_recipe(recipe: Recipe) -> Facts:
         hyperparameter=named,
         checked=recipe.check.checked,
         proxy=proxy,
-        ladders={"width": widths, "depth": depths, "batch_size": (), "tokens": ()},
+        ladders=dict.fromkeys(AXES, ()) | {"width": widths, "depth": depths},
         sizes=sizes,
         trials=ladder,
         searched=searched,

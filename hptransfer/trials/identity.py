@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from pydantic import BaseModel, TypeAdapter
@@ -133,7 +133,7 @@ class Identity:
                 {
                     "experiment": self.experiment,
                     "rules": self._rules_at(spec.size),
-                    "size": asdict(spec.size),
+                    "size": _size(spec.size),
                     "hyperparameters": _changed(spec.hyperparameters),
                     "seed": spec.seed,
                 }
@@ -160,7 +160,7 @@ class Identity:
             "data": {**_given(recipe.data), "fingerprint": self.fingerprint},
             "training": recipe.training.model_dump(mode="json", exclude_defaults=True, exclude=set(_CARRIED_ELSEWHERE)),
             "parameterization": given,
-            "base": asdict(self._base),
+            "base": _size(self._base),
             "trainer": {"name": self.trainer.name, "version": self.trainer.version, **self.trainer.parts},
         }
         if self._chosen is not None:
@@ -218,6 +218,11 @@ def _canonical(data: Any) -> str:
 def _given(section: BaseModel) -> dict[str, Any]:
     """A section with what differs from its defaults, and always its kind."""
     return {**section.model_dump(mode="json", exclude_defaults=True), "kind": getattr(section, "kind", None)}
+
+
+def _size(size: Size) -> dict[str, int]:
+    """A size without axes at their defaults."""
+    return {axis.name: getattr(size, axis.name) for axis in fields(size) if getattr(size, axis.name) != axis.default}
 
 
 def _filled(given: Mapping[str, Any], chosen: Chosen) -> dict[str, Any]:

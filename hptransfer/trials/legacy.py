@@ -28,6 +28,7 @@ from hptransfer.parameterization.rules import (
     Source,
 )
 from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import Size
 from hptransfer.trials.identity import ParameterReading, default_of, digest, options_of
 from hptransfer.trials.spec import TrialSpec
 
@@ -97,7 +98,7 @@ def legacy_key(spec: TrialSpec, fingerprint: str) -> str | None:
     }
     if shared is None or not values.keys() <= {*_HYPERPARAMETERS, *MULTIPLIERS}:
         return None
-    return digest(shared | {"size": asdict(spec.size), "hyperparameters": values, "seed": spec.seed})
+    return digest(shared | {"size": _size(spec.size), "hyperparameters": values, "seed": spec.seed})
 
 
 def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
@@ -114,8 +115,13 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
         "data": data | {"fingerprint": fingerprint},
         "training": training,
         "parameterization": {"alpha": None} | choice,
-        "base": asdict(recipe.base_size),
+        "base": _size(recipe.base_size),
     }
+
+
+def _size(size: Size) -> dict[str, int]:
+    """A size in the fields that 0.1 knew."""
+    return {name: getattr(size, name) for name in ("width", "depth", "batch_size", "tokens")}
 
 
 def _frozen(

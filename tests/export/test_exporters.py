@@ -86,7 +86,7 @@ def test_an_unknown_format_writes_nothing(folder: Folder) -> None:
     result = scale(folder, "--format", "hptransfr")
 
     assert result.exit_code == 2
-    assert "the exporter must be one of hptransfer" in result.stderr
+    assert f"the exporter must be one of {', '.join(EXPORTERS.names)}" in result.stderr
     assert "did you mean `hptransfer`?" in result.stderr
     assert not folder.target.exists()
 

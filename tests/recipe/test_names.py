@@ -23,6 +23,7 @@ from tests.support.recipe_texts import GPT, edited, faults
         ("batch_rule", options.BatchRuleName),
         ("betas", options.Betas),
         ("muon_scale", options.MuonScale),
+        ("beside_muon", options.BesideMuon),
     ],
 )
 def test_every_choice_is_explained(option: str, literal: object) -> None:

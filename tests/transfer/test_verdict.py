@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 
+from hptransfer.recipe.schema import Expect
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.speed import Speed, speed_of
 from hptransfer.verdict import Verdict
@@ -19,6 +21,11 @@ from hptransfer.verdict import Verdict
 def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> None:
     """0 it holds, 1 it does not hold, 3 inconclusive."""
     assert verdict.exit_status == status
+
+
+def test_a_recipe_can_expect_each_verdict() -> None:
+    """The recipe's room lies below this one, so its key has the names once more: they are these."""
+    assert get_args(Expect.model_fields["verdict"].annotation) == tuple(verdict.value for verdict in Verdict)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hptransfer.errors import Finding
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.sizes import AXES, LADDERS
 
 LADDER_SPAN = 8
 """a width ladder that spans less shows little: drift hides in the noise of the optima"""
@@ -22,7 +23,7 @@ def _short_ladder(loaded: LoadedRecipe) -> Iterator[Finding]:
         received = f"{low} to {high}, a factor of {high / low:.3g}"
         hint = f"add a width of {LADDER_SPAN * low} or more"
         yield Finding(rule, received, hint, loaded.place(("sizes", "widths")))
-    for name in ("depths", "batch_sizes", "tokens"):
+    for name in (LADDERS[axis] for axis in AXES if axis != "width"):
         values: tuple[int, ...] = getattr(sizes, name)
         if len(values) == 2:
             what = name.replace("_", " ")

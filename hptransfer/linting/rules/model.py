@@ -15,10 +15,8 @@ def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
     from hptransfer.models.api import plan_recipe
 
     recipe = loaded.recipe
-    target = recipe.sizes.target
-    size = recipe.size(target.width, target.depth, batch_size=target.batch_size, tokens=target.tokens)
     try:
-        plan_recipe(recipe, size, defaults(recipe.training))
+        plan_recipe(recipe, recipe.target_size(), defaults(recipe.training))
     except (UsageError, MachineError) as error:
         place = loaded.place(("model",))
         for finding in error.findings:

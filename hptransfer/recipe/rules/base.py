@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
-    Count,
-    Depth,
     MlpModel,
     Model,
     ParameterizationChoice,
     Range,
     Shape,
+    Sizes,
     Target,
-    Tokens,
     Training,
     Tune,
-    Width,
 )
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
 from hptransfer.registry import Registry
+from hptransfer.sizes import LADDERS, MODEL_AXES, SizeAxis
 
 T = TypeVar("T")
 
@@ -94,10 +92,7 @@ class Draft:
     parameterization: ParameterizationChoice | None
     base: Shape | None
     proxy: Shape | None
-    widths: tuple[int, ...] | None
-    depths: tuple[int, ...] | None
-    batch_sizes: tuple[int, ...] | None
-    tokens: tuple[int, ...] | None
+    ladders: Mapping[SizeAxis, tuple[int, ...] | None]
     corner: bool
     target: Target | None
     space: dict[str, Range]
@@ -118,6 +113,17 @@ class Draft:
         if self.tokens_per_example is None or self.training is None:
             return None
         return self.training.steps * self.training.batch_size * self.tokens_per_example
+
+    def at_proxy(self, axis: SizeAxis) -> int | None:
+        """The proxy's own value; None where the part that gives it is not valid.
+
+        Args:
+            axis: field of a size.
+        """
+        if axis == "tokens":
+            return self.usual_tokens
+        section = self.proxy if axis in MODEL_AXES else self.training
+        return None if section is None else int(getattr(section, axis))
 
     @classmethod
     def of(cls, data: Plain, faulty: Collection[KeyPath] = (), unknown: Collection[KeyPath] = ()) -> Draft:
@@ -148,10 +154,10 @@ class Draft:
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
             proxy=base if absent("sizes", "proxy") else part(_SHAPE, "sizes", "proxy"),
-            widths=part(_WIDTHS, "sizes", "widths"),
-            depths=() if absent("sizes", "depths") else part(_DEPTHS, "sizes", "depths"),
-            batch_sizes=() if absent("sizes", "batch_sizes") else part(_COUNTS, "sizes", "batch_sizes"),
-            tokens=() if absent("sizes", "tokens") else part(_TOKENS, "sizes", "tokens"),
+            ladders={
+                axis: () if axis != "width" and absent("sizes", key) else part(_LADDERS[axis], "sizes", key)
+                for axis, key in LADDERS.items()
+            },
             corner=entry(data, ("sizes", "corner")) is True,
             target=part(_TARGET, "sizes", "target"),
             space={name: axis for name, axis in ranges.items() if axis is not None},
@@ -165,10 +171,9 @@ _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)
 _TARGET = TypeAdapter(Target)
-_WIDTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Width, ...])
-_DEPTHS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Depth, ...])
-_COUNTS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Count, ...])
-_TOKENS: TypeAdapter[tuple[int, ...]] = TypeAdapter(tuple[Tokens, ...])
+_LADDERS: Mapping[SizeAxis, TypeAdapter[tuple[int, ...]]] = {
+    axis: TypeAdapter(cast("Any", Sizes.model_fields[key].annotation)) for axis, key in LADDERS.items()
+}
 _RANGE = TypeAdapter(Range)
 _CHECK = TypeAdapter(Check)
 _TUNE = TypeAdapter(Tune)

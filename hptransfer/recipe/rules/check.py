@@ -89,10 +89,10 @@ def _linearization(draft: Draft) -> Iterator[Violation]:
     if isinstance(draft.model, MlpModel):
         rule = "distance from linearisation is measured on residual blocks"
         yield Violation(place, rule, "a model of kind mlp", "its layers do not add up: leave it out")
-    elif draft.depths is not None and len(draft.depths) < _FEWEST_DEPTHS:
+    elif (depths := draft.ladders["depth"]) is not None and len(depths) < _FEWEST_DEPTHS:
         rule = f"distance from linearisation needs at least {_FEWEST_DEPTHS} entries in `sizes.depths`"
         hint = "for example [4, 8, 16]; below depth 4 what attention and MLP of one block do to each other dominates"
-        yield Violation(place, rule, f"{len(draft.depths)} depths", hint, elsewhere=("sizes", "depths"))
+        yield Violation(place, rule, f"{len(depths)} depths", hint, elsewhere=("sizes", "depths"))
 
 
 RULES = (

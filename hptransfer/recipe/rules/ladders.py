@@ -6,18 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.sizes import AXES, LADDERS, SizeAxis
 
 
-def _ladders(draft: Draft) -> Iterator[tuple[str, tuple[int, ...], int | None]]:
-    """Key, values and the proxy's own value of each ladder that is given; None where that is not valid."""
-    for name, values, at_proxy in (
-        ("widths", draft.widths, draft.proxy.width if draft.proxy else None),
-        ("depths", draft.depths, draft.proxy.depth if draft.proxy else None),
-        ("batch_sizes", draft.batch_sizes, draft.training.batch_size if draft.training else None),
-        ("tokens", draft.tokens, draft.usual_tokens),
-    ):
-        if values:
-            yield name, values, at_proxy
+def _ladders(draft: Draft) -> Iterator[tuple[SizeAxis, str, tuple[int, ...]]]:
+    """Axis, key and values of each ladder that is given."""
+    for axis in AXES:
+        if values := draft.ladders[axis]:
+            yield axis, LADDERS[axis], values
 
 
 def _listed(values: Sequence[int]) -> str:
@@ -29,7 +25,7 @@ def _increases(values: Sequence[int]) -> bool:
 
 
 def _order(draft: Draft) -> Iterator[Violation]:
-    for name, values, _ in _ladders(draft):
+    for _, name, values in _ladders(draft):
         if not _increases(values):
             ordered = ", ".join(str(value) for value in sorted(set(values))[:12])
             rule = f"`sizes.{name}` must increase strictly"
@@ -38,33 +34,35 @@ def _order(draft: Draft) -> Iterator[Violation]:
 
 def _length(draft: Draft) -> Iterator[Violation]:
     hint = "add larger ones: a ladder that spans at least a factor of 8 shows whether the optimum moves"
-    for name, values, _ in _ladders(draft):
+    for _, name, values in _ladders(draft):
         if len(values) < 2:
             rule = f"`sizes.{name}` must have at least 2 entries"
             yield Violation(("sizes", name), rule, _listed(values), hint)
 
 
 def _proxy(draft: Draft) -> Iterator[Violation]:
-    for name, values, at_proxy in _ladders(draft):
+    for axis, name, values in _ladders(draft):
+        at_proxy = draft.at_proxy(axis)
         if at_proxy and at_proxy not in values:
-            what = "tokens" if name == "tokens" else name[:-1].replace("_", " ")
+            what = axis.replace("_", " ")
             rule = f"`sizes.{name}` must contain the proxy's {what}"
             received = f"{_listed(values)}; the proxy's is {at_proxy}"
             yield Violation(("sizes", name), rule, received, f"add {at_proxy}: drift is measured from the proxy")
 
 
 def _tokens(draft: Draft) -> Iterator[Violation]:
-    if draft.tokens and draft.tokens_per_example and draft.training:
+    tokens = draft.ladders["tokens"]
+    if tokens and draft.tokens_per_example and draft.training:
         step = draft.training.batch_size * draft.tokens_per_example
-        if draft.tokens[0] < step:
+        if tokens[0] < step:
             rule = "`sizes.tokens` must be enough for one optimizer step each"
-            received = f"{draft.tokens[0]}, one step takes {step}"
+            received = f"{tokens[0]}, one step takes {step}"
             hint = "tokens count predicted positions over the whole run"
             yield Violation(("sizes", "tokens"), rule, received, hint)
 
 
 def _corner(draft: Draft) -> Iterator[Violation]:
-    if draft.corner and draft.depths == ():
+    if draft.corner and draft.ladders["depth"] == ():
         rule = "`sizes.corner` needs a ladder of depths as well as one of widths"
         hint = "add `sizes.depths`, or leave `corner` out"
         yield Violation(("sizes", "corner"), rule, "no `sizes.depths`", hint)

@@ -34,7 +34,7 @@ def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
         yield ("sizes", "base", "width"), draft.base.width
     if draft.proxy and draft.proxy is not draft.base:
         yield ("sizes", "proxy", "width"), draft.proxy.width
-    for index, width in enumerate(draft.widths or ()):
+    for index, width in enumerate(draft.ladders["width"] or ()):
         yield ("sizes", "widths", index), width
     if draft.target:
         yield ("sizes", "target", "width"), draft.target.width

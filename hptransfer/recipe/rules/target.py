@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.sizes import MODEL_AXES
 
 
 def _larger(draft: Draft) -> Iterator[Violation]:
@@ -13,7 +14,7 @@ def _larger(draft: Draft) -> Iterator[Violation]:
         return
     others = [("base", draft.base)] + ([("proxy", draft.proxy)] if draft.proxy is not draft.base else [])
     for name, shape in others:
-        for axis in ("width", "depth") if shape else ():
+        for axis in MODEL_AXES if shape else ():
             mine, theirs = getattr(target, axis), getattr(shape, axis)
             if mine < theirs:
                 rule = f"`target.{axis} >= {name}.{axis}` must hold"
