@@ -24,9 +24,9 @@ import numpy as np
 from hptransfer.checking.adaptive import run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.recipe.schema import Recipe
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.verdict import Verdict
 
 LOSS, CURVATURE, SKEW = 2.0, 0.03, 0.004
 #: (octaves above the optimum at which runs diverge, drift per doubling, share of the loss that one run scatters by)

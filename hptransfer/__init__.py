@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hptransfer.statistics.optimum import Optimum
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
-    from hptransfer.transfer.verdict import Verdict
     from hptransfer.trials.trial import Trial, TrialState
+    from hptransfer.verdict import Verdict
 
 __all__ = [
     "AxisReport",
@@ -59,7 +59,7 @@ _PUBLIC = {
     "TransferReport": "hptransfer.transfer.judge",
     "Trial": "hptransfer.trials.trial",
     "TrialState": "hptransfer.trials.trial",
-    "Verdict": "hptransfer.transfer.verdict",
+    "Verdict": "hptransfer.verdict",
     "audit_clipping": "hptransfer.models.audit",
     "audit_eps": "hptransfer.models.audit",
     "audit_optimizer": "hptransfer.models.audit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def test_every_public_name_is_loaded_and_listed() -> None:
     """`__all__`, the lazy table and the type checker's imports name the same things."""
     assert sorted({*hptransfer._PUBLIC, "__version__"}) == sorted(hptransfer.__all__)
     assert all(getattr(hptransfer, name) is not None for name in hptransfer.__all__)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """Neither torch nor optuna, and nothing else that takes a moment."""
+    heavy = ("torch", "optuna", "numpy", "scipy", "pydantic", "yaml", "typer")
+    code = f"import sys, hptransfer; print([name for name in {heavy} if name in sys.modules])"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 class TestDiagnosticOfThePage(DiagnosticConformance):

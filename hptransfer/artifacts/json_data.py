@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.verdict import speed_of
+from hptransfer.transfer.speed import speed_of
 
 
 def to_document(value: object) -> Any:

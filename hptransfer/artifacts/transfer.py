@@ -15,7 +15,8 @@ from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Rung
-from hptransfer.transfer.verdict import Speed, Verdict
+from hptransfer.transfer.speed import Speed
+from hptransfer.verdict import Verdict
 
 
 class IntervalRecord(Record):

@@ -17,8 +17,8 @@ from hptransfer.transfer.allocation import Lattice, TrialProposal, allocate
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.verdict import Verdict
 
 #: judgements in a row that must agree before a check ends with a verdict
 AGREEING_ROUNDS = 2

@@ -17,7 +17,7 @@ from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

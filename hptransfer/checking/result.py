@@ -18,9 +18,9 @@ from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import Prediction
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import typer
 
 from hptransfer.cli.options import Depth, Json, RecipeArgument, Width
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import GAUGES, gauge_named
 
 #: columns of a table that goes into a file or a pipe, where nothing wraps
 _PIPE_WIDTH = 240
@@ -24,9 +25,7 @@ def plan_command(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the result as Markdown.")] = False,
     gauge: Annotated[
         str,
-        typer.Option(
-            help="Where multipliers live: plain (none in forward), multipliers (Table 8 of Tensor Programs V), unit."
-        ),
+        typer.Option(help="Where multipliers live. " + "; ".join(map(": ".join, GAUGES.items())) + "."),
     ] = "plain",
     diff: Annotated[
         tuple[str, str] | None,
@@ -47,7 +46,6 @@ def plan_command(
     from rich.console import Console
 
     from hptransfer.models.api import plan_recipe
-    from hptransfer.parameterization.gauge import gauge_named
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff

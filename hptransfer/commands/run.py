@@ -24,8 +24,8 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
-    from hptransfer.transfer.verdict import Verdict
     from hptransfer.tuning.tune import tune
+    from hptransfer.verdict import Verdict
 
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:

@@ -14,14 +14,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
-from hptransfer.diagnostics._update_scaling import ParameterMeasurement, ParameterRow, parameter_rows, read_parameters
+from hptransfer.diagnostics._update_scaling import (
+    Axis,
+    ParameterMeasurement,
+    ParameterRow,
+    parameter_rows,
+    read_parameters,
+)
 from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
@@ -58,7 +64,7 @@ class CoordinateReport:
         faults: the parameter groups that are wrong, each with its repair.
     """
 
-    axis: Literal["width", "depth"]
+    axis: Axis
     sizes: tuple[int, ...]
     seeds: int
     tolerance: float
@@ -69,7 +75,7 @@ class CoordinateReport:
     faults: tuple[Fault, ...] = ()
 
 
-def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iterator[Measurement]:
+def read_layers(run: Mapping[str, Any], axis: Axis) -> Iterator[Measurement]:
     """The layers of one run as a worker returned it.
 
     Args:
@@ -93,7 +99,7 @@ def read_layers(run: Mapping[str, Any], axis: Literal["width", "depth"]) -> Iter
 def judge_coordinates(
     measurements: Sequence[Measurement],
     *,
-    axis: Literal["width", "depth"] = "width",
+    axis: Axis = "width",
     tolerance: float = TOLERANCE,
     parameters: Sequence[ParameterMeasurement] = (),
 ) -> CoordinateReport:
@@ -322,12 +328,10 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
         """One report per axis with at least two sizes, width first."""
-        axes: tuple[Literal["width", "depth"], ...] = ("width", "depth")
+        axes: tuple[Axis, ...] = ("width", "depth")
         return tuple(self._judged(facts, axis, measured) for axis in axes if len(facts.ladders[axis]) > 1)
 
-    def _judged(
-        self, facts: Facts, axis: Literal["width", "depth"], measured: Sequence[Mapping[str, Any]]
-    ) -> CoordinateReport:
+    def _judged(self, facts: Facts, axis: Axis, measured: Sequence[Mapping[str, Any]]) -> CoordinateReport:
         sizes = [asdict(size) for size in facts.ladders[axis]]
         runs = [run for size in sizes for run in measured if run["size"] == size]
         return judge_coordinates(

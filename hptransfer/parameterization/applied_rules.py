@@ -11,7 +11,7 @@ from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan_parameter import exponents_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Options, RuleTable
-from hptransfer.parameterization.tables import FAMILIES, TABLES, ParameterizationSpec, find_table
+from hptransfer.parameterization.tables import FAMILIES, TABLES, ParameterizationSpec, find_table, table_beside
 
 #: quantity -> multiplier -> exponent as an exact fraction, for example {"learning_rate": {"fan_in": "-1/2"}}; None
 #: where the rule switches the quantity off
@@ -62,9 +62,9 @@ class Chosen:
         alpha = 0.0
         if table.alpha is not None:
             alpha = table.alpha.default if parameterization.alpha is None else parameterization.alpha
-        if table.family != "orthogonal":
+        beside = table_beside(table, given, known)
+        if beside is None:
             return cls(table, None, alpha, given.filled(table.defaults))
-        beside = known[table.name, FAMILIES[given.beside_muon or "adamw"]]
         return cls(table, beside, alpha, given.filled(table.defaults.filled(beside.defaults)))
 
     def rules_of(self, parameter: Parameter, *, in_forward: bool = False) -> RuleText:

@@ -20,16 +20,19 @@ eps2 of a weight's size, which would have to be divided by theta.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quantity
 
-#: "plain": nothing in `forward`; "multipliers": the form of Tensor Programs V's Table 8, with the readout's and the
-#: residual branches' multipliers in `forward`; "unit": every init std keeps its base value
 Gauge = Literal["plain", "multipliers", "unit"]
-GAUGES: tuple[Gauge, ...] = get_args(Gauge)
+#: where the multipliers of each gauge live
+GAUGES: Mapping[Gauge, str] = {
+    "plain": "none in forward",
+    "multipliers": "the readout's and the residual branches' in forward, as in Table 8 of Tensor Programs V",
+    "unit": "in forward, so that every init std keeps its base value",
+}
 #: names of version 0.1 that are still read
 _FORMER: Mapping[str, Gauge] = {"table8": "multipliers", "table3": "plain"}
 

@@ -21,7 +21,7 @@ from hptransfer.parameterization.plan_parameter import (
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import OPTION_OF, PER_STEP, Options, Quantity, RuleTable
-from hptransfer.parameterization.tables import COUPLED_DECAY, FAMILIES, TABLES, ParameterizationSpec, find_table
+from hptransfer.parameterization.tables import COUPLED_DECAY, ParameterizationSpec, find_table, table_beside
 from hptransfer.sizes import Size
 
 __all__ = ["NEEDED", "Plan", "PlannedParameter", "plan"]
@@ -67,7 +67,7 @@ def plan(
     table, alpha = find_table(parameterization, optimizer)
     gauge = gauge_named(gauge)
     given = options or Options()
-    other = _other_table(table, given)
+    other = table_beside(table, given)
     chosen = given.filled(table.defaults if other is None else table.defaults.filled(other.defaults))
     tables = [table] if other is None else [table, other]
     require_known(tables, chosen)
@@ -96,13 +96,6 @@ def plan(
         optimizer_values=optimizer_values(other or table, chosen, base, size, hyperparameters),
     )
     return replace(result, notes=tuple(plan_notes(result, table, head_dims)))
-
-
-def _other_table(table: RuleTable, given: Options) -> RuleTable | None:
-    """The table of what Muon does not train."""
-    if table.family != "orthogonal":
-        return None
-    return TABLES[table.name, FAMILIES[given.beside_muon or "adamw"]]
 
 
 def _column(main: OptimizerTable, others: OptimizerTable | None, parameter: Parameter) -> OptimizerTable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import NEGLIGIBLE_COST, HyperparameterName
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
@@ -18,14 +18,17 @@ from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTI
 from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.schedule import Schedule
 from hptransfer.sizes import Size
+from hptransfer.verdict import Verdict
 
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
     PresetName: TypeAlias = str
+    VerdictName: TypeAlias = str
 else:
     ParameterizationName = Literal[PARAMETERIZATIONS]
     PresetName = Literal[tuple(FAMILIES)]
+    VerdictName = Literal[tuple(verdict.value for verdict in Verdict)]
 
 # Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -311,7 +314,7 @@ class Tune(Section):
 class Criteria(Section):
     """What counts as transfer; both must hold (reference: docs/verdicts.md)."""
 
-    drift: Positive = 0.15
+    drift: Positive = NEGLIGIBLE_DRIFT
     """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
     regret: Positive = NEGLIGIBLE_COST
     """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
@@ -379,7 +382,7 @@ class Budget(Section):
 class Expect(Section):
     """What CI holds the recipe to."""
 
-    verdict: Literal["TRANSFERS", "DRIFTS", "INCONCLUSIVE"]
+    verdict: VerdictName
 
 
 class Recipe(Section):

@@ -13,8 +13,9 @@ from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, gl
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.verdict import Verdict, describe_speed, speed_of
+from hptransfer.transfer.speed import describe_speed, speed_of
 from hptransfer.transfer.verdict_text import describe_drift, describe_growth, describe_regret
+from hptransfer.verdict import Verdict
 
 _STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 

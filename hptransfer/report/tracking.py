@@ -149,13 +149,14 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 def session_of(options: TrainingOptions) -> contextlib.AbstractContextManager[Session]:
     """The session that the command line asks for; see `open_session`.
 
+    What becomes of finished trials is said with `--quiet` too: nothing is trained again in silence.
+
     Args:
         options: of the command line.
     """
 
     def say(sentence: str) -> None:
-        if not options.quiet:
-            print(printable(sentence), file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
 
     return open_session(
         options.recipe,

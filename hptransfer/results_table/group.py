@@ -17,8 +17,8 @@ from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import Ladder, TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.transfer.slices import points_by_size
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
+from hptransfer.verdict import Verdict
 
 
 def judge_group(
@@ -36,7 +36,7 @@ def judge_group(
         roles: names of the size and the hyperparameter.
         axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.
-        criteria: bounds on drift and regret; default those of `TransferCriteria`.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
 
     Raises:
         InconclusiveError: a size diverged at every value.

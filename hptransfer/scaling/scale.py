@@ -16,7 +16,7 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

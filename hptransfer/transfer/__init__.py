@@ -3,11 +3,11 @@
 slices        which trials bear on one hyperparameter along one axis of size
 criteria      bounds on drift and regret, and what is known at each size
 judge         the judgement: `judge(trials, ...) -> TransferReport`
-verdict       TRANSFERS, DRIFTS, INCONCLUSIVE; whether transfer is fast
+speed         whether transfer is fast, or only weak
 verdict_text  the sentences of a verdict, its limits and the next steps
 prediction    optimum and loss at a target, registered before it is trained
 exponents     how the optimum moves with batch and tokens
 allocation    the next runs that shrink the deciding interval most
 """
 
-__all__ = ["allocation", "criteria", "exponents", "judge", "prediction", "slices", "verdict", "verdict_text"]
+__all__ = ["allocation", "criteria", "exponents", "judge", "prediction", "slices", "speed", "verdict_text"]

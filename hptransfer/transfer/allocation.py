@@ -18,7 +18,7 @@ import numpy as np
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 #: octaves around an optimum within which runs inform it
 REACH = 1.0

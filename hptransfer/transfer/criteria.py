@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import NEGLIGIBLE_COST
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
@@ -26,7 +26,7 @@ class TransferCriteria:
         regret: loss lost at the largest size by using the proxy's value, as a fraction of that size's best loss.
     """
 
-    drift: float = 0.15
+    drift: float = NEGLIGIBLE_DRIFT
     regret: float = NEGLIGIBLE_COST
 
     def __post_init__(self) -> None:

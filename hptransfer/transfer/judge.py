@@ -18,9 +18,9 @@ from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 from hptransfer.trials.trial import Trial
+from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def judge(
         proxy: where `transferred` was tuned; an axis is judged on the sizes that differ from it along that axis only.
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy.
-        criteria: bounds on drift and regret; default those of `TransferCriteria`.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         axes: default: every axis with at least two sizes.
         corner: a size that differs from the proxy in width and depth; what the value costs there is judged as well.
         held: values of the other hyperparameters; trials with others are left out.
@@ -165,7 +165,7 @@ def judge_axis(
         hyperparameter: the one that is judged.
         transferred: its value tuned at the proxy, positive.
         reference: the proxy's value on the axis.
-        criteria: bounds on drift and regret; default those of `TransferCriteria`.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Raises:

@@ -6,7 +6,7 @@ import math
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Ladder, SizeEvidence
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
 _LADDER = 8.0

@@ -13,7 +13,7 @@ from benchmarks.adaptive import Ladder, recipe
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.recipe.schema import Recipe
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 
 def edited(**check: Any) -> Recipe:

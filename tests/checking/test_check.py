@@ -23,7 +23,7 @@ from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.report.check import render_check
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 from tests.support.ladder import recipe_text
 from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hptransfer.checking.result import CheckResult
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 from tests.support.ladder import recipe_text
 from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 

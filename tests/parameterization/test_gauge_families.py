@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -60,6 +61,11 @@ def residual_plan(key: tuple[str, OptimizerFamily], gauge: Gauge) -> Plan:
         parameters = tuple(replace(parameter, in_block=False) for parameter in parameters)
     values = VALUES | TUNED
     return plan(Parameterization(key[0]), BASE, TARGET, parameters, values, optimizer=OPTIMIZERS[key[1]], gauge=gauge)
+
+
+def test_every_gauge_says_where_its_multipliers_live() -> None:
+    """The type's names are the mapping's."""
+    assert tuple(GAUGES) == get_args(Gauge)
 
 
 @pytest.mark.parametrize("key", TABLES, ids="-".join)

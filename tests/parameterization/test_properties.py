@@ -47,7 +47,7 @@ def cases(draw: st.DrawFn, *, absolute: bool = False) -> Case:
         options = replace(options, eps="none")  # no gradient rule for routers there
     role = draw(st.sampled_from(sorted({role for role, _ in table.rules})))
     tied = role is Role.TIED_EMBEDDING
-    gauges: tuple[Gauge, ...] = ("multipliers",) if tied else GAUGES
+    gauges: tuple[Gauge, ...] = ("multipliers",) if tied else tuple(GAUGES)
     gauge = draw(st.sampled_from(gauges))
     low, high = (table.alpha.low, table.alpha.high) if table.alpha else (None, None)
     alpha = None if low is None else draw(st.none() | st.floats(low, high))

@@ -13,7 +13,7 @@ from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.allocation import Lattice, TrialProposal, _rung, allocate
 from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.verdict import Verdict
+from hptransfer.verdict import Verdict
 
 LATTICE = Lattice(spacing=0.5, seeds=2)
 WIDTHS = (64, 128, 256, 512)

@@ -18,8 +18,8 @@ from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge, judge_axis
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial
+from hptransfer.verdict import Verdict
 from tests.support.oracles import LinearRegressionSgd, exact_optimum
 from tests.support.synthetic_ladders import BEND, GRID, ladder, moved, parabola, trial
 

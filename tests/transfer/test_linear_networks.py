@@ -14,7 +14,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point, average_seeds
 from hptransfer.transfer.judge import judge_axis
-from hptransfer.transfer.verdict import Speed, speed_of
+from hptransfer.transfer.speed import Speed, speed_of
 from tests.support.oracles import DeepLinearStep, LinearRegressionSgd, ShallowLinearNet, exact_optimum
 from tests.support.synthetic_ladders import trial
 

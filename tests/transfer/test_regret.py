@@ -17,8 +17,8 @@ import pytest
 from hptransfer.sizes import Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge, judge_axis
-from hptransfer.transfer.verdict import Verdict
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.verdict import Verdict
 from tests.support.synthetic_ladders import BEND, ladder, moved, parabola
 
 #: losses (nats per byte) of the trials that `hptransfer run recipes/gpt.yaml` trained for its two ladders

@@ -9,7 +9,8 @@ import pytest
 
 from hptransfer.recipe.schema import Expect
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.verdict import Speed, Verdict, speed_of
+from hptransfer.transfer.speed import Speed, speed_of
+from hptransfer.verdict import Verdict
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.rules import OptimizerFamily, RuleTable
+from hptransfer.parameterization.rules import OptimizerFamily, Options, RuleTable
 from hptransfer.parameterization.tables import complete_d_p, depth, everett, muon, mup, spectral, standard, u_mup
 
 #: (name, optimizer family) -> table
@@ -104,6 +104,19 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, f
             received=f"alpha={alpha:g}",
         )
     return table, alpha
+
+
+def table_beside(
+    table: RuleTable, options: Options, tables: Mapping[tuple[str, OptimizerFamily], RuleTable] = TABLES
+) -> RuleTable | None:
+    """The table of what Muon does not train; None where one optimizer trains everything.
+
+    Args:
+        table: the rules of the matrices.
+        options: with the optimizer of the rest, AdamW where they do not say it.
+        tables: all of a version.
+    """
+    return tables[table.name, FAMILIES[options.beside_muon or "adamw"]] if table.family == "orthogonal" else None
 
 
 def _unknown(name: str, optimizer: str, family: OptimizerFamily) -> UsageError:
