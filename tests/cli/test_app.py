@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -15,9 +15,7 @@ from typer.testing import CliRunner, Result
 from hptransfer.cli import app as module
 from hptransfer.cli.app import app, function_of
 from hptransfer.cli.registration import as_command
-from hptransfer.commands.plan import plan_command
 from hptransfer.engine.options import BudgetOptions, Launch, Launcher, OnChange, TrainingCommand, TrainingOptions
-from hptransfer.parameterization.gauge import GAUGES
 from tests.support.recipe_texts import GPT, MLP, edited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,13 +176,6 @@ def test_a_new_option_of_training_is_a_field() -> None:
     assert "Do it." in text
     assert "How fast." in text
     assert "Returns" not in text
-
-
-def test_help_explains_every_gauge() -> None:
-    """The option's help has the gauges in words; it is written by hand, so that help loads no tables."""
-    hints = get_type_hints(plan_command, include_extras=True)["gauge"].__metadata__[0].help
-
-    assert all(f"{gauge} (" in hints or f"{gauge}." in hints for gauge in GAUGES)
 
 
 def test_workers_default_to_the_processors() -> None:
