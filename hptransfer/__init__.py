@@ -74,6 +74,10 @@ _PUBLIC = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> object:
     if name == "__version__":
         from hptransfer.provenance import tool_version

@@ -94,11 +94,27 @@ class Registry(Generic[Entry]):
                 entry: Entry = getattr(import_module(module), attribute)
             return entry
         except Exception as error:  # the user's module may raise anything while it is imported
+            article = "an" if self.kind[0] in "aeiou" else "a"
             raise UsageError(
-                f"a {self.kind} of one's own must be importable",
+                f"{article} {self.kind} of one's own must be importable",
                 received=f"{name}: {type(error).__name__}: {error}",
-                hint="run the command in the folder of the module, or install it",
+                hint=self._repair(error, module, attribute),
             ) from error
+
+    @staticmethod
+    def _repair(error: Exception, module: str, attribute: str) -> str:
+        """What to do where a module is not found, lacks the attribute, or fails while it is imported."""
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name is not None
+            and f"{module}.".startswith(f"{error.name}.")
+        ):
+            return "run the command in the folder of the module, or install it"
+        if isinstance(error, AttributeError) and module in sys.modules:
+            public = [each for each in vars(sys.modules[module]) if not each.startswith("_")]
+            near = get_close_matches(attribute, public, 1)
+            return f"did you mean `{module}:{near[0]}`?" if near else f"define `{attribute}` in {module}"
+        return f"correct {module}: `python -c 'import {module}'` shows where it fails"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,22 @@ def test_a_path_that_cannot_be_imported_is_a_users_error() -> None:
     """The message names what was asked for."""
     with pytest.raises(UsageError, match="must be importable"):
         OPEN.look_up("hptransfer_nowhere:thing")
+
+
+def test_the_repair_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that is not there, one without the attribute, and one that fails have different repairs."""
+    (tmp_path / "own_entries.py").write_text("EXPORTER = 1\n")
+    (tmp_path / "broken_entries.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def hint(name: str) -> str | None:
+        with pytest.raises(UsageError) as caught:
+            OPEN.look_up(name)
+        return caught.value.findings[0].hint
+
+    assert hint("nowhere_entries:X") == "run the command in the folder of the module, or install it"
+    assert hint("own_entries:EXPORTR") == "did you mean `own_entries:EXPORTER`?"
+    assert hint("own_entries:SOMETHING") == "define `SOMETHING` in own_entries"
+    assert hint("broken_entries:X") == (
+        "correct broken_entries: `python -c 'import broken_entries'` shows where it fails"
+    )

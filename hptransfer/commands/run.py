@@ -19,6 +19,7 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
 
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.checking.check import check
+    from hptransfer.checking.diagnose import chosen_diagnostics
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.prediction import describe_scaled
     from hptransfer.report.tracking import session_of
@@ -29,6 +30,7 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
 
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
+        chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained
         with tune_progress(session, quiet=options.quiet) as progress:
             tuned = tune(session, progress)
         tuned.write(session.folder.tuned)
@@ -47,7 +49,9 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
             target = scaled.target
             console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
-            console.print(f"no target.yaml: a {verdict} verdict does not support one (--force writes it all the same)")
+            console.print(
+                f"no target.yaml: the verdict {verdict} does not support one (--force writes it all the same)"
+            )
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
         document = {

@@ -23,6 +23,7 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
     """
     from rich.console import Console
 
+    from hptransfer.checking.diagnose import chosen_diagnostics
     from hptransfer.engine.forecast import forecast
     from hptransfer.report.forecast import show_forecast
     from hptransfer.report.tracking import session_of
@@ -33,6 +34,7 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
     if dry_run:
         return show_forecast(forecast(TrainingCommand.TUNE, options, wanted_trials), as_json=options.as_json)
     with session_of(options) as session:
+        chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained
         with tune_progress(session, quiet=options.quiet) as progress:
             tuned = tune(session, progress)
         tuned.write(session.folder.tuned)

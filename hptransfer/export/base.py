@@ -96,7 +96,8 @@ def _require_held(name: str, exporter: Exporter, target: TargetFile) -> None:
             raise UsageError(
                 f"{name} must be able to express `{quantity.value}` of each group of parameters",
                 received=f"{other}: {values[other]!r}, which is not {whose}",
-                hint="choose another format, or a parameterization whose rules leave it alone",
+                hint=f"choose another format; an exporter of your own that writes it for each group has "
+                f"`Quantity.{quantity.name}` in `holds`",
             )
 
 
@@ -123,19 +124,23 @@ A file that defines `EXPORTER`, for example
     import json
     from hptransfer.parameterization.rules import Quantity
 
-    class Rates:
-        \"\"\"Learning rates by pattern, for a trainer that scales nothing itself.\"\"\"
+    class Groups:
+        \"\"\"Every value by pattern of parameter names, for a trainer that scales nothing itself.\"\"\"
 
         gauge = "plain"
         applies = frozenset()
-        holds = frozenset({Quantity.LEARNING_RATE})
+        holds = frozenset(Quantity)
 
         def export(self, target):
-            rates = {group.pattern: group.learning_rate for group in target.parameters}
-            return {"rates.json": json.dumps({"steps": target.training.steps, "rates": rates}, indent=2)}
+            groups = {
+                group.pattern: {quantity.value: getattr(group, quantity.value) for quantity in Quantity}
+                for group in target.parameters
+            }
+            return {"groups.json": json.dumps({"steps": target.training.steps, "groups": groups}, indent=2)}
 
-    EXPORTER = Rates()
+    EXPORTER = Groups()
 
+What a format gives once for all groups is left out of `holds`; a target whose groups differ in it is then refused.
 `hptransfer scale recipe.yaml --format my_export:EXPORTER` uses it; an installed package that names it in the
 entry-point group `hptransfer.exporters` gives it a name. `target` is a `hptransfer.artifacts.target.TargetFile`, whose
 fields say their units. `hptransfer.testing.exporters.ExporterConformance` is the test suite for exporters. In

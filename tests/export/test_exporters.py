@@ -17,6 +17,8 @@ from tests.support.checked_folder import Folder
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
+PAGE = Path(__file__).parents[2] / "docs/export.md"
+
 
 class TestHptransfer(ExporterConformance):
     """The exporter of target.yaml."""
@@ -37,9 +39,7 @@ def test_every_exporter_is_under_the_suite() -> None:
 
 def test_the_page_of_exporters_is_generated() -> None:
     """docs/export.md equals what the exporters say now."""
-    page = Path(__file__).parents[2] / "docs/export.md"
-
-    assert page.read_text(encoding="utf-8") == document()
+    assert PAGE.read_text(encoding="utf-8") == document()
 
 
 @pytest.fixture
@@ -51,6 +51,25 @@ def folder(tmp_path: Path) -> Folder:
 def scale(folder: Folder, *options: str) -> Result:
     """Runs `scale` on it."""
     return CliRunner().invoke(app, ["scale", str(folder.recipe), "--runs", str(folder.runs), *options])
+
+
+def test_the_exporter_of_the_page_runs_as_it_stands(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who copies the example gets a file with every group's values."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    first = lines.index("    import json")
+    last = lines.index("    EXPORTER = Groups()")
+    (tmp_path / "page_export.py").write_text("\n".join(line[4:] for line in lines[first : last + 1]) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    result = scale(folder, "--format", "page_export:EXPORTER")
+    assert result.exit_code == 0, result.output
+    (written,) = (folder.runs / "tiny" / "export").rglob("groups.json")
+    groups = json.loads(written.read_text())["groups"]
+    assert {pattern: values["learning_rate"] for pattern, values in groups.items()} == {
+        row["pattern"]: row["learning_rate"] for row in folder.document()["parameters"]
+    }
 
 
 def test_a_users_exporter_writes_beside_the_target(folder: Folder) -> None:
