@@ -22,6 +22,11 @@ def write_atomically(path: Path, text: str) -> None:
         UsageError: the path cannot be written.
         MachineError: the disk is full or fails.
     """
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise UsageError(
+            "results are written to a regular file", received=f"{path} is {kind}", hint="name another file"
+        )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with located_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -62,6 +62,17 @@ class Registry(Generic[Entry]):
         # packages are searched for entry points last, because that takes a tenth of a second
         return name in self.built_in or (self.group is not None and (":" in name or name in self.names))
 
+    def reference(self, name: str) -> str | None:
+        """Where a user's entry is defined, as `module:attribute`; None for built-in entries and unknown names.
+
+        Args:
+            name: of a built-in entry, of an entry point, or `module:attribute`.
+        """
+        if name in self.built_in:
+            return None
+        points = (point.value for point in _entry_points(self.group) if point.name == name)
+        return next(points, name if ":" in name else None)
+
     def look_up(self, name: str) -> Entry:
         """The entry of a name.
 

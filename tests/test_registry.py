@@ -10,6 +10,7 @@ import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.registry import Registry
+from tests.support.plugins import install
 
 #: the tables of the parameterization room serve as a folder that is known to hold several modules
 FOLDER = Registry[object]("table", "hptransfer.parameterization.tables", "__name__")
@@ -76,3 +77,13 @@ def test_the_repair_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
     assert hint("broken_entries:X") == (
         "correct broken_entries: `python -c 'import broken_entries'` shows where it fails"
     )
+
+
+def test_an_entry_points_reference_is_where_it_is_defined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the code behind an installed name counts as the code behind a path does."""
+    entries = {"hptransfer.tests.nothing": {"mine": "own_entries:EXPORTER"}}
+    install(monkeypatch, tmp_path, "own_entries", "EXPORTER = 1\n", entries)
+
+    assert OPEN.reference("mine") == "own_entries:EXPORTER"
+    assert OPEN.reference("math:pi") == "math:pi"
+    assert OPEN.reference("mup") is None

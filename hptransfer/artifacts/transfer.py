@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
@@ -117,7 +119,7 @@ class AxisRecord(Record):
     """width, depth, batch_size, tokens, or "width x depth" for the corner"""
     hyperparameter: str
     """the name that octaves are counted of: 1/(1 - beta2) for beta2"""
-    transferred: float
+    transferred: Annotated[float, Field(gt=0)]
     """the value tuned at the proxy, own unit"""
     reference: int
     """the proxy's value on the axis"""
@@ -165,7 +167,7 @@ class HyperparameterRecord(Record):
     """One checked hyperparameter over all axes of size."""
 
     hyperparameter: str
-    transferred: float
+    transferred: Annotated[float, Field(gt=0)]
     """own unit"""
     verdict: Verdict
     sentence: str
@@ -244,13 +246,13 @@ class TransferFile(Artifact):
     sentence: str
     hyperparameter: str
     """the first that was checked"""
-    transferred: float
+    transferred: Annotated[float, Field(gt=0)]
     """its value tuned at the proxy, own unit"""
-    hyperparameters: tuple[HyperparameterRecord, ...]
+    hyperparameters: Annotated[tuple[HyperparameterRecord, ...], Field(min_length=1)]
     criteria: CriteriaRecord
     checked: dict[str, tuple[int, ...]]
     """key of a ladder in the recipe's `sizes` -> its values, increasing; empty where the ladder was not checked"""
-    axes: tuple[AxisRecord, ...]
+    axes: Annotated[tuple[AxisRecord, ...], Field(min_length=1)]
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord

@@ -49,6 +49,7 @@ _EFFECTS = {
     "description": Effect.NONE,
     "budget": Effect.NONE,
     "expect": Effect.NONE,
+    "training.processes": Effect.NONE,  # the loss stays the same up to rounding
     "sizes.target": Effect.NONE,
     "sizes": Effect.REUSE,  # of a ladder and a proxy: a trial's key has its own size
     "tune": Effect.REUSE,

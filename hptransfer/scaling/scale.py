@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import build_target, in_gauge
@@ -64,8 +66,7 @@ def scale(
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
-    carried = [tuned.identity, checked.identity if checked else None]
-    identity = identity_of_recipe(loaded, folder) if any(carried) else ""
+    identity = identity_of_recipe(loaded, folder)
     objections = tuple(_objections(loaded, tuned, checked, identity))
     if objections and not force:
         _refuse(objections, checked, name)
@@ -93,22 +94,34 @@ def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None
     """Why the target should not be written; none when the check supports it."""
     if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
-    elif _differs(tuned.identity, identity):
+    elif tuned.identity != identity:
         yield "the hyperparameters were tuned under other rules, code or data"
+    if missing := [name for name in loaded.recipe.tune.space if name not in tuned.hyperparameters]:
+        yield f"tuned.yaml lacks {', '.join(missing)}"
     if checked is None:
         yield "transfer was never checked"
         return
     if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
-    elif _differs(checked.identity, identity):
+    elif checked.identity != identity:
         yield "transfer was checked under other rules, code or data"
+    yield from _other_values(tuned, checked)
     if checked.verdict is not Verdict.TRANSFERS:
         yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
-def _differs(gathered: str | None, current: str) -> bool:
-    """Whether evidence was gathered under another identity; one that is not known is taken for the same."""
-    return bool(gathered and current) and gathered != current
+def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
+    """Values that were tuned are those that were checked."""
+    for each in checked.hyperparameters:
+        # a check compares averages by their horizon, 1 / (1 - beta)
+        name = next((name for name in NAMES if each.hyperparameter in (name, log_name(name))), None)
+        value = None if name is None else tuned.hyperparameters.get(name)
+        if name is None or value is None:
+            yield f"transfer was checked for {each.hyperparameter}, which tuned.yaml does not have"
+            continue
+        carried = value if each.hyperparameter == name else 2.0 ** log_coordinate(name, value)
+        if not math.isclose(carried, each.transferred, rel_tol=1e-9):
+            yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
 
 
 def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str) -> None:

@@ -88,7 +88,8 @@ def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:
         UsageError: there is no such trainer, or local code cannot be read.
     """
     trainer = TRAINERS.look_up(recipe.training.trainer)
-    references = [name for name in (recipe.training.trainer, recipe.training.loss) if ":" in name]
+    named = (TRAINERS.reference(recipe.training.trainer), registered.LOSSES.reference(recipe.training.loss))
+    references = [reference for reference in named if reference is not None]
     if recipe.model.kind == "factory":
         references.append(recipe.model.factory)
     code: dict[str, str] = {}

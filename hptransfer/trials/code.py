@@ -45,9 +45,11 @@ def code_digests(reference: str, folder: Path) -> dict[str, str]:
             path = _file_of(part, places)
             if path is None:
                 continue
-            tree = _parsed(path)
-            found[part] = hashlib.sha256(_canonical(tree).encode()).hexdigest()
-            waiting += _imported(tree, part, is_package=path.name == "__init__.py")
+            tree, is_package = _parsed(path), path.name == "__init__.py"
+            found[part] = hashlib.sha256(_text_of(tree, path)).hexdigest()
+            waiting += _imported(tree, part, is_package=is_package)
+            if is_package:  # `from package import *` imports the modules that its `__all__` names
+                waiting += [f"{part}.{name}" for name in _offered(tree)]
     return dict(sorted(found.items()))
 
 
@@ -72,7 +74,7 @@ def _with_parents(name: str) -> list[str]:
 def _file_of(name: str, places: Sequence[Path]) -> Path | None:
     """The source file of a local module; None where it is installed, built in, without a file, or this package's."""
     top = name.partition(".")[0]
-    if not name or top == _PACKAGE or top in sys.stdlib_module_names:
+    if not name or top == _PACKAGE:
         return None
     for place in places:
         path = place.joinpath(*name.split("."))
@@ -100,6 +102,27 @@ def _imported(tree: ast.Module, name: str, *, is_package: bool) -> Iterator[str]
             source = ".".join([*above, *((node.module or "").split(".") if node.module else [])])
             yield source
             yield from (f"{source}.{alias.name}" if source else alias.name for alias in node.names if alias.name != "*")
+
+
+def _offered(tree: ast.Module) -> list[str]:
+    """Names in a module's `__all__`, where it is written out."""
+    assigned = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id == "__all__"
+    )
+    elements = (each for value in assigned if isinstance(value, ast.List | ast.Tuple) for each in value.elts)
+    return [each.value for each in elements if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def _text_of(tree: ast.Module, path: Path) -> bytes:
+    """What is digested of a module: its syntax, or the file as it is where expressions nest too deeply to be walked."""
+    try:
+        return _canonical(tree).encode()
+    except RecursionError:
+        return path.read_bytes()
 
 
 def _canonical(node: object) -> str:

@@ -16,6 +16,7 @@ from tests.support.recipe_texts import GPT, MLP, edited, load_text
         ("steps: 100", "steps: 200", "training.steps", Effect.ANEW),
         ("steps: 100", "steps: 100\n  weight_decay: 0.1", "training.weight_decay", Effect.ANEW),
         ("steps: 100", "steps: 100\n  learning_rate: 0.1", "training.learning_rate", Effect.NONE),
+        ("steps: 100", "steps: 100\n  processes: 2", "training.processes", Effect.NONE),
         ("{kind: mlp}", "{kind: mlp, norm: none}", "model.norm", Effect.ANEW),
         ("{name: mup}", "{name: standard}", "parameterization.name", Effect.ANEW),
         ("base: {width: 64, depth: 2}", "base: {width: 64, depth: 3}", "sizes.base.depth", Effect.ANEW),

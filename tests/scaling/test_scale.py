@@ -16,6 +16,7 @@ from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, 
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
 from tests.support.checked_folder import Folder
+from tests.support.tuned_results import tuned_result
 
 
 @pytest.fixture
@@ -96,6 +97,12 @@ def no_check(folder: Folder) -> None:
     (folder.runs / "tiny" / "transfer.json").unlink()
 
 
+def without_identity(folder: Folder) -> None:
+    """Evidence from which the identity was removed is no way around it."""
+    folder.write_tuned(identity="")
+    folder.write_transfer(identity="")
+
+
 REFUSALS: dict[str, tuple[Callable[[Folder], None], type[HptransferError], int, str]] = {
     "drifts": (
         lambda folder: folder.write_transfer(verdict="DRIFTS", sentence="It drifts."),
@@ -117,6 +124,18 @@ REFUSALS: dict[str, tuple[Callable[[Folder], None], type[HptransferError], int, 
         RefusedError,
         1,
         "the hyperparameters were tuned under other rules, code or data",
+    ),
+    "tuned under rules that are not said": (
+        without_identity,
+        RefusedError,
+        1,
+        "the hyperparameters were tuned under other rules, code or data",
+    ),
+    "another value than was checked": (
+        lambda folder: folder.write_tuned(hyperparameters={**tuned_result().hyperparameters, "learning_rate": 0.02}),
+        RefusedError,
+        1,
+        "transfer was checked at learning_rate 0.03125, but 0.02 is tuned",
     ),
     "checked under other rules": (
         lambda folder: folder.write_transfer(identity="0" * 64),

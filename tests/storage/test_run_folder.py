@@ -180,3 +180,13 @@ def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can be written"):
         RunFolder.open(tmp_path, "run")
     assert precious.read_text() == "content"
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """What is no regular file is refused: renaming over it would destroy it."""
+    pipe = tmp_path / "out"
+    os.mkfifo(pipe)
+
+    with pytest.raises(UsageError, match="regular file"):
+        write_atomically(pipe, "text")
+    assert pipe.is_fifo()

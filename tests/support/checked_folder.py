@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from hptransfer.commands.scale import scale_command
+from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import GptModel
+from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.trial import Trial
 from tests.support.transfer_files import ladder_of, transfer_text
 from tests.support.tuned_results import tuned_result
@@ -34,6 +38,15 @@ tune:
 """
 
 
+@cache
+def identity_of_tiny() -> str:
+    """The digest that evidence for the recipe carries, computed once per process."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "tiny.yaml")
+        path.write_text(RECIPE)
+        return identity_of_recipe(load_recipe(path), RunFolder(Path(folder, "runs")))
+
+
 class Folder:
     """A recipe with a run folder that `tune` and `check` have filled."""
 
@@ -42,16 +55,19 @@ class Folder:
         self.recipe.write_text(RECIPE)
         self.hash = load_recipe(self.recipe).hash
         (self.runs / "tiny").mkdir(parents=True)
+        self.identity = identity_of_tiny()
         self.write_tuned()
         self.write_transfer()
 
     def write_tuned(self, **changes: object) -> None:
         """What tune writes."""
-        tuned_result(**{"recipe_hash": self.hash, "identity": ""} | changes).write(self.runs / "tiny" / "tuned.yaml")
+        tuned_result(**{"recipe_hash": self.hash, "identity": self.identity} | changes).write(
+            self.runs / "tiny" / "tuned.yaml"
+        )
 
     def write_transfer(self, trials: Sequence[Trial] | None = None, **changes: object) -> None:
         """What check writes of a ladder, with changes to single keys."""
-        said = {"recipe_hash": self.hash, "identity": "", "verdict": "TRANSFERS"}
+        said = {"recipe_hash": self.hash, "identity": self.identity, "verdict": "TRANSFERS"}
         said |= {"sentence": "learning_rate carries over."}
         text = transfer_text(trials or ladder_of((16, 32)), **said | changes)
         (self.runs / "tiny" / "transfer.json").write_text(text)

@@ -87,3 +87,28 @@ def test_code_that_does_not_parse_is_a_usage_error(folder: Path) -> None:
         code_digests("model:build", folder)
 
     assert "late.py" in str(caught.value.findings[0].received)
+
+
+def test_what_a_package_offers_counts(folder: Path) -> None:
+    """`from parts import *` imports the modules that `__all__` names."""
+    (folder / "parts" / "__init__.py").write_text('__all__ = ["extra"]\n')
+    (folder / "parts" / "extra.py").write_text("X = 1\n")
+
+    assert "parts.extra" in code_digests("model:build", folder)
+
+
+def test_a_local_module_with_a_name_of_the_standard_library_counts(folder: Path) -> None:
+    """Python takes the file of the recipe's folder first."""
+    (folder / "late.py").write_text("import this\n")
+    (folder / "this.py").write_text("X = 1\n")
+
+    assert "this" in code_digests("model:build", folder)
+
+
+def test_code_that_nests_too_deeply_is_digested_as_it_stands(folder: Path) -> None:
+    """An expression of two thousand terms is no fault of the user's."""
+    (folder / "late.py").write_text(f"X = {' + '.join(['1'] * 2000)}\n")
+    before = code_digests("model:build", folder)["late"]
+    (folder / "late.py").write_text(f"X = {' + '.join(['1'] * 2001)}\n")
+
+    assert code_digests("model:build", folder)["late"] != before
