@@ -22,6 +22,25 @@ class Record(BaseModel):
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: no command writes them, and a few nested ones are more data than fits in memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node of the text.
+
+        Args:
+            parent: the node it lies in; None at the root.
+            index: its place in there.
+
+        Raises:
+            YAMLError: it is an alias.
+        """
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of its stubs
+            raise yaml.YAMLError(f"line {mark.line + 1}: an alias (`*name`), which no command writes")
+        return super().compose_node(parent, index)
+
+
 class Artifact(BaseModel):
     """A file that one command writes and others read.
 
@@ -69,7 +88,7 @@ class Artifact(BaseModel):
         """
         rule = f"{path.name} must be what `{cls.WRITER}` wrote"
         try:
-            data: Any = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            data: Any = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506 - a safe one
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise UsageError(rule, received=f"{path}: {str(error).splitlines()[0][:200]}") from None
         found = data.get("format") if isinstance(data, dict) else None
@@ -81,7 +100,7 @@ class Artifact(BaseModel):
             )
         try:
             return cls.model_validate_json(json.dumps(data))
-        except (ValidationError, ValueError, TypeError) as error:  # a date is YAML, but no JSON
+        except (ValueError, TypeError, RecursionError) as error:  # a date is YAML, but no JSON
             raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
 
     def to_json(self) -> str:

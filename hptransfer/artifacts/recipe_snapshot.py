@@ -91,15 +91,19 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError("a recipe.json must be text", received=f"{path}: {error}") from None
     except OSError:
         return None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("format") != 1:
         return RecipeSnapshot.parse(text, path)
     try:
+        if not isinstance(content["recipe"], dict):
+            raise TypeError("recipe: it must be a mapping")
         recipe = Recipe.model_validate_json(json.dumps(without_removed_keys(content["recipe"])))
         return RecipeSnapshot(
             format=RecipeSnapshot.FORMAT,
@@ -108,7 +112,7 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
             fingerprint=str(content["fingerprint"]),
             recipe=recipe,
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         said = str(error) if not isinstance(error, ValidationError) else _fault(error)
         raise UsageError("a recipe.json of version 0.1 must hold a recipe", received=f"{path}: {said}") from None
 

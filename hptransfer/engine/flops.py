@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hptransfer.artifacts.spent import Spent
 from hptransfer.engine.measurement_cache import MeasurementCache
@@ -38,6 +40,11 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
     return spent.share_of(target_flops)
 
 
+def _is_count(_: str, value: Any) -> bool:
+    """Whether a value of the cache may be a number of operations."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 class Costs:
     """FLOPs of one training run of each size.
 
@@ -64,7 +71,9 @@ class Costs:
         """
         keys = {size: self._key(size) for size in sizes}
         by_key = {key: size for size, key in keys.items()}
-        known = self._cache.fill(keys.values(), lambda missing: self._count([by_key[key] for key in missing]))
+        known = self._cache.fill(
+            keys.values(), lambda missing: self._count([by_key[key] for key in missing]), _is_count
+        )
         return {size: known[key] for size, key in keys.items()}
 
     def of_target(self) -> float | None:

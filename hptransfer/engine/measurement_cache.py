@@ -25,15 +25,22 @@ class MeasurementCache:
     def __init__(self, path: Path | None, *, writable: bool = True) -> None:
         self._path, self._writable = path, writable
 
-    def fill(self, keys: Iterable[str], measure: Callable[[Sequence[str]], Mapping[str, Any]]) -> dict[str, Any]:
+    def fill(
+        self,
+        keys: Iterable[str],
+        measure: Callable[[Sequence[str]], Mapping[str, Any]],
+        valid: Callable[[str, Any], bool],
+    ) -> dict[str, Any]:
         """The results of all keys.
 
         Args:
             keys: hashes of what is wanted.
             measure: gives the results of those that are not in the file; it is not called where all are.
+            valid: whether what the file holds under a key may be a result of it; else it is measured again.
         """
         wanted = tuple(dict.fromkeys(keys))
         known = self._read()
+        known = {key: value for key, value in known.items() if key not in wanted or valid(key, value)}
         missing = [key for key in wanted if key not in known]
         if missing:
             found = measure(missing)
@@ -47,7 +54,7 @@ class MeasurementCache:
             return {}
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # a cache: what cannot be read is measured again
+        except (OSError, ValueError, RecursionError):  # a cache: what cannot be read is measured again
             return {}
         return known if isinstance(known, dict) else {}
 
@@ -58,7 +65,8 @@ def measure(
     """What workers return for each payload, from the cache where it is there.
 
     Args:
-        payloads: by a hash of what determines the result, small sizes first; each with "size" for messages.
+        payloads: by a hash of what determines the result, small sizes first; each with the "size" and "seed" that
+            the result names too.
         pool: of idle workers, whose entry is `messages.ENTRY`.
         cache: a JSON file of earlier results; written whole.
         what: the rule that a failure breaks ("the coordinate check must be able to ...").
@@ -81,4 +89,7 @@ def measure(
             found[outcome.task_id] = outcome.value
         return found
 
-    return MeasurementCache(cache).fill(payloads, missing)
+    def valid(key: str, value: Any) -> bool:
+        return isinstance(value, dict) and all(value.get(name) == payloads[key][name] for name in ("size", "seed"))
+
+    return MeasurementCache(cache).fill(payloads, missing, valid)

@@ -10,6 +10,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hptransfer.engine.measurement_cache import MeasurementCache
 from hptransfer.errors import Finding, MachineError, UsageError
 from hptransfer.execution.outcome import Failure
@@ -66,16 +68,17 @@ class Readings:
             MachineError: no worker could do it.
         """
         base = self._recipe.sizes.base
+        shape = (base.width, 0)
 
         def read(missing: Sequence[str]) -> dict[str, Any]:
             answers = self._ask([(base.width, 2 * base.depth), (base.width, base.depth)])
             readable = [answer["reading"] for answer in answers if "reading" in answer]
             if not readable:
                 raise _unreadable(answers[0]["faults"])
-            return {missing[0]: readable[0]}
+            return {missing[0]: _kept(shape, readable[0])}
 
-        (data,) = self._cache.fill([self._key((base.width, 0))], read).values()
-        return READING.validate_python(data)
+        (data,) = self._cache.fill([self._key(shape)], read, lambda _, value: _is_reading(value, shape)).values()
+        return READING.validate_python(data["reading"])
 
     def _fetch(self, wanted: tuple[int, int]) -> None:
         """Read a size, and the recipe's others with it: one worker is asked once."""
@@ -93,13 +96,13 @@ class Readings:
                 if "faults" in answer:
                     faults[key] = answer["faults"]
                 else:
-                    found[key] = answer["reading"]
+                    found[key] = _kept(by_key[key], answer["reading"])
             return found
 
-        known = self._cache.fill(keys.values(), read)
+        known = self._cache.fill(keys.values(), read, lambda key, value: _is_reading(value, by_key[key]))
         if keys[wanted] in faults:
             raise _unreadable(faults[keys[wanted]])
-        self._read |= {by_key[key]: READING.validate_python(data) for key, data in known.items()}
+        self._read |= {by_key[key]: READING.validate_python(data["reading"]) for key, data in known.items()}
 
     def _shapes(self) -> list[tuple[int, int]]:
         """Every shape that the recipe's keys need, as far as it says."""
@@ -129,6 +132,21 @@ class Readings:
             base = self._recipe.sizes.base
             self._prefix = f"{model_digest(self._recipe, self._root)}:{base.width}x{base.depth}"
         return hashlib.sha256(f"{self._prefix}:{shape[0]}x{shape[1]}".encode()).hexdigest()
+
+
+def _kept(shape: tuple[int, int], reading: Any) -> dict[str, Any]:
+    """A reading as the cache keeps it, with its width and its depth: 0 where that is the one that shows every layer."""
+    return {"width": shape[0], "depth": shape[1], "reading": reading}
+
+
+def _is_reading(value: Any, shape: tuple[int, int]) -> bool:
+    """Whether a value of the cache is what `_kept` made of a reading for this width and depth."""
+    if not isinstance(value, dict) or (value.get("width"), value.get("depth")) != shape:
+        return False
+    try:
+        return bool(READING.validate_python(value.get("reading")).parameters)
+    except ValidationError:
+        return False
 
 
 def _unreadable(faults: Sequence[Mapping[str, Any]]) -> UsageError:

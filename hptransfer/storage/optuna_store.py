@@ -25,7 +25,7 @@ from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.base import FailedTrial, OpenTrial, PlannedTrial
 from hptransfer.storage.database import Database, close_database
-from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, trial_from_dict, trial_to_dict
+from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, recorded_trial, trial_to_dict
 
 #: nats; the value of a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
@@ -264,10 +264,10 @@ class OptunaStore:
 
     def _adopt_study(self, study: str, new_key: Callable[[Trial], str | None]) -> tuple[int, int]:
         trials = self._storage.get_all_trials(self._studies[study], deepcopy=True)
-        records = [trial_from_dict(each.user_attrs["trial"]) for each in trials if "trial" in each.user_attrs]
-        if not records:
+        first = next(filter(None, (recorded_trial(each.user_attrs) for each in trials)), None)
+        if first is None:
             return 0, 0
-        name, size, left = self._here(study), records[0].size, 0
+        name, size, left = self._here(study), first.size, 0
         attributes = self._storage.get_study_user_attrs(self._studies[study])
         requeued = attributes.get("requeued", [])
         here = self._study_id(name, size)
@@ -315,8 +315,9 @@ class OptunaStore:
             return
         phase = Phase(attributes["phase"])
         if frozen.state == OptunaState.COMPLETE:
-            trial = _completed(trial_from_dict(attributes["trial"]))
-            self._finished[trial.key] = (study, phase, trial)
+            trial = _recorded(attributes)
+            if trial is not None:  # else it is damaged: no result, and free to be run again
+                self._finished[trial.key] = (study, phase, trial)
         elif frozen.state == OptunaState.FAIL:
             cause, message = attributes.get("cause", "interrupted"), attributes.get("message", "")
             self._failed.append(FailedTrial(attributes["key"], phase, study, cause, message, frozen.number))
@@ -327,7 +328,7 @@ class OptunaStore:
         """Ends a trial whose coordinator died: finished if its record was written, else free to be run again."""
         attributes, phase = frozen.user_attrs, Phase(frozen.user_attrs["phase"])
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._studies[study], frozen.number)
-        recorded = None if "trial" not in attributes else _completed(trial_from_dict(attributes["trial"]))
+        recorded = _recorded(attributes)
         if recorded is not None and recorded.state is not TrialState.STOPPED:  # 0.1 could stop a trial before its end
             self._complete(trial_id, study, phase, recorded)
             return
@@ -380,13 +381,14 @@ def _record_of(frozen: FrozenTrial, size: Size) -> Trial | None:
     """What identifies an attempt, a failed one too, whose size is that of its study; None where it is not recorded."""
     attributes = frozen.user_attrs
     if "trial" in attributes:
-        return _completed(trial_from_dict(attributes["trial"]))
+        return _recorded(attributes)
     if "hyperparameters" not in attributes or "seed" not in attributes:
         return None
     values = with_default_multipliers(attributes["hyperparameters"])
     return Trial(attributes["key"], size, values, attributes["seed"], TrialState.DIVERGED, math.inf)
 
 
-def _completed(trial: Trial) -> Trial:
-    """A record as it would be written now: it may be older than some multipliers."""
-    return replace(trial, hyperparameters=with_default_multipliers(trial.hyperparameters))
+def _recorded(attributes: Mapping[str, Any]) -> Trial | None:
+    """An attempt's record as it would be written now, for it may be older than some multipliers; None without one."""
+    trial = recorded_trial(attributes)
+    return None if trial is None else replace(trial, hyperparameters=with_default_multipliers(trial.hyperparameters))

@@ -18,7 +18,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
 from hptransfer.storage.database import SQLiteFile, close_database
-from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, trial_from_dict
+from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, recorded_trial
 
 #: seconds to wait while the owner writes
 _PATIENCE = 10.0
@@ -70,8 +70,11 @@ def read_trials(path: Path) -> list[SeenTrial]:
             study_id = storage.get_study_id_from_name(study.study_name)
             requeued = storage.get_study_user_attrs(study_id).get("requeued", [])
             for frozen in storage.get_all_trials(study_id, deepcopy=False):
-                if "key" in frozen.user_attrs and frozen.state != OptunaState.PRUNED:  # 0.1 stopped trials early
-                    seen.append(_seen(study.study_name, frozen, frozen.number in requeued))
+                if "key" not in frozen.user_attrs or frozen.state == OptunaState.PRUNED:  # 0.1 stopped trials early
+                    continue
+                if frozen.state == OptunaState.COMPLETE and recorded_trial(frozen.user_attrs) is None:
+                    continue  # its record is damaged: no result
+                seen.append(_seen(study.study_name, frozen, frozen.number in requeued))
         return seen
 
 
@@ -82,8 +85,8 @@ def count_finished(path: Path) -> int:
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
-    finished = attributes.get("trial")  # recorded, though Optuna's own state may still be missing
-    if finished is not None and finished["state"] == TrialState.STOPPED:  # by 0.1, which died before it told Optuna
+    finished = recorded_trial(attributes)  # recorded, though Optuna's own state may still be missing
+    if finished is not None and finished.state is TrialState.STOPPED:  # by 0.1, which died before it told Optuna
         finished = None
     cause = attributes.get("cause", "interrupted") if frozen.state == OptunaState.FAIL else None
     state = "running" if frozen.state == OptunaState.RUNNING else "failed"
@@ -98,7 +101,7 @@ def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
         state=state,
         seed=attributes.get("seed", -1),
         hyperparameters=attributes.get("hyperparameters", {}),
-        trial=None if finished is None else trial_from_dict(finished),
+        trial=finished,
         cause=cause,
         message=attributes.get("message", ""),
         started=attributes.get("started"),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
 
 
@@ -83,6 +84,27 @@ def trial_from_dict(data: Mapping[str, Any]) -> Trial:
             "curve": tuple((int(step), float(loss)) for step, loss in data["curve"]),
         }
     )
+
+
+def recorded_trial(attributes: Mapping[str, Any]) -> Trial | None:
+    """The record among what a database keeps of an attempt; None where there is none, or it is damaged.
+
+    Args:
+        attributes: of the attempt, as the database has them; the record is under "trial".
+    """
+    try:
+        trial = trial_from_dict(attributes["trial"])
+        size, values = asdict(trial.size).values(), dict(trial.hyperparameters)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, UsageError):
+        return None
+    numbers = (*values.values(), trial.loss, trial.flops, trial.seconds)
+    sound = (
+        isinstance(trial.key, str)
+        and all(type(number) is int for number in (*size, trial.seed))
+        and all(type(number) in (int, float) for number in numbers)
+        and isinstance(trial.provenance, Mapping)
+    )
+    return trial if sound else None
 
 
 #: causes that would repeat themselves: such a trial is not run again before `hptransfer retry`

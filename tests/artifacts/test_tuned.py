@@ -84,3 +84,14 @@ def test_wrong_content_is_refused_by_its_field(tmp_path: Path, changes: dict[str
 
     assert finding.rule == "tuned.yaml must be what `hptransfer tune` wrote"
     assert (finding.received or "").startswith(f"{path}: {received}")
+
+
+def test_aliases_are_refused(tmp_path: Path) -> None:
+    """A few lines of them are more data than fits in memory; `tune` writes none."""
+    path = tmp_path / "tuned.yaml"
+    bomb = ["a0: &a0 [1, 1]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+    path.write_text("\n".join(bomb))
+    (finding,) = refused(path).findings
+
+    assert finding.rule == "tuned.yaml must be what `hptransfer tune` wrote"
+    assert "line 2: an alias" in str(finding.received)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from hptransfer.parameterization.rules import Exponents, Quantity
 from hptransfer.parameterization.tables import TABLES
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.base import Experiment, PlannedTrial, TrialStore
+from hptransfer.storage.snapshot import count_finished
 from hptransfer.trials.legacy import legacy_experiment, legacy_key
 from hptransfer.trials.spec import TrialSpec, point_of
 from hptransfer.trials.trial import Phase, Trial, TrialState
@@ -85,6 +87,30 @@ def test_trials_of_0_1_are_reused_and_said_once(tmp_path: Path, wanted: list[Tri
 
     assert trainings(tmp_path) == 0
     assert said == ["9 finished trials of version 0.1 are reused: its rules for this model are the same"]
+
+
+@pytest.mark.parametrize("record", ["5", "null", "[]", '{"x": 1}', '{"key": "a", "size": {}}'])
+def test_a_damaged_record_is_not_used(tmp_path: Path, wanted: list[TrialSpec], record: str) -> None:
+    """It is counted among those that are left, and trained again; `status` passes over it."""
+    text = recipe_text({"log": str(tmp_path / "log")})
+    left_by_0_1(tmp_path, text, wanted)
+    path = tmp_path / "runs" / "landscape" / "study.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = ? WHERE trial_user_attribute_id = "
+            "(SELECT MIN(trial_user_attribute_id) FROM trial_user_attributes WHERE key = 'trial')",
+            (record,),
+        )
+    said: list[str] = []
+    with recipe_session(tmp_path / "runs", text, say=said.append) as session:
+        assert len(session.store.trials()) == 8
+        session.run(at(session), Phase.CHECK, lambda event: None)
+        assert len(session.store.trials()) == 9
+
+    assert trainings(tmp_path) == 1
+    assert "8 finished trials of version 0.1 are reused" in said[0]
+    assert "; 1 are not used" in said[0]
+    assert count_finished(path) == 9
 
 
 def test_an_interrupted_adoption_goes_on(tmp_path: Path, wanted: list[TrialSpec]) -> None:

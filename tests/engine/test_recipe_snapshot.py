@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.artifacts.recipe_snapshot import read_snapshot
+from hptransfer.artifacts.recipe_snapshot import load_snapshot, read_snapshot
 from hptransfer.engine.open_session import open_session
 from hptransfer.errors import UsageError
 from hptransfer.report.findings import as_text
@@ -195,3 +195,29 @@ def test_keys_that_were_removed_are_left_out_of_older_snapshots(tmp_path: Path) 
     said, _ = tuned(tmp_path, ("trials: 12", "trials: 14"))
 
     assert said == ["the recipe changed: tune.trials: 12 -> 14 (trials that still fit are reused)"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe{}",
+        b'{"format": 1, "recipe": [1]}',
+        b'{"format": 1, "recipe": "text", "file": 5}',
+        b'{"format": 1, "recipe": {"sizes": [1]}}',
+        b'{"format": 1}',
+        b'{"format": 2, "recipe": 5}',
+        b"[" * 100_000,
+        b'{"format": 1, "recipe": ' + b'{"a": ' * 900 + b"1" + b"}" * 901,
+        b'{"format": 1, "recipe": {"name": "\\ud800"}}',
+        b"garbage",
+    ],
+    ids=["encoding", "list", "text", "section", "nothing", "format 2", "deep", "deep mapping", "surrogate", "garbage"],
+)
+def test_a_damaged_snapshot_is_an_unreadable_one(tmp_path: Path, content: bytes) -> None:
+    """Never a defect: the next command says that it cannot know what changed."""
+    path = tmp_path / "recipe.json"
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError):
+        load_snapshot(path)
+    assert read_snapshot(path) is None
