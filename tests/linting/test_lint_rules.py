@@ -188,7 +188,7 @@ def test_a_rule_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("5", "int, which is no tuple of rules"),
         ("None", "NoneType, which is no tuple of rules"),
         ("(RULE, 5)", "entry 2: 5 has no `code`"),
-        ("(replace(RULE, level='fatal'),)", "entry 1: level 'fatal' of house/described, which is none of error"),
+        (
             "(replace(RULE, level='fatal'),)",
             "entry 1: level 'fatal' of house/described, which is none of error, warning",
         ),
