@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import HptransferError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,12 +39,15 @@ class Registry(Generic[Entry]):
         package: dotted name of the folder whose modules are the built-in entries.
         attribute: name of what each module defines.
         group: entry-point group in which installed packages add entries; None where users add none.
+        fault: says of a user's entry, which may be anything, what it lacks to be one of this kind; None where it lacks
+            nothing.
     """
 
     kind: str
     package: str
     attribute: str
     group: str | None = None
+    fault: Callable[[Any], str | None] = lambda entry: None
 
     @property
     def built_in(self) -> tuple[str, ...]:
@@ -80,7 +83,7 @@ class Registry(Generic[Entry]):
             name: of a built-in entry, of an entry point, or `module:attribute` where users may add entries.
 
         Raises:
-            UsageError: there is no such entry, or it cannot be imported.
+            UsageError: there is no such entry, it cannot be imported, or it is not one of this kind.
         """
         if name in self.built_in:
             module = import_module(f"{self.package}.{name.replace('-', '_')}")
@@ -100,20 +103,32 @@ class Registry(Generic[Entry]):
         )
 
     def _imported(self, name: str, module: str, attribute: str) -> Entry:
+        entry = self._found(name, module, attribute)
+        rule = f"{self._one} of one's own must be one in form"
+        with users_code(rule, name):
+            fault = self.fault(entry)
+        if fault is not None:
+            raise UsageError(rule, received=f"{name}: {fault}")
+        return entry
+
+    @property
+    def _one(self) -> str:
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
+    def _found(self, name: str, module: str, attribute: str) -> Entry:
         try:
             with current_folder_first():
                 entry: Entry = getattr(import_module(module), attribute)
             return entry
-        except Exception as error:  # the user's module may raise anything while it is imported
-            article = "an" if self.kind[0] in "aeiou" else "a"
+        except (Exception, SystemExit) as error:  # the user's module may raise anything while it is imported
             raise UsageError(
-                f"{article} {self.kind} of one's own must be importable",
+                f"{self._one} of one's own must be importable",
                 received=f"{name}: {type(error).__name__}: {error}",
                 hint=self._repair(error, module, attribute),
             ) from error
 
     @staticmethod
-    def _repair(error: Exception, module: str, attribute: str) -> str:
+    def _repair(error: BaseException, module: str, attribute: str) -> str:
         """What to do where a module is not found, lacks the attribute, or fails while it is imported."""
         if (
             isinstance(error, ModuleNotFoundError)
@@ -126,6 +141,28 @@ class Registry(Generic[Entry]):
             near = get_close_matches(attribute, public, 1)
             return f"did you mean `{module}:{near[0]}`?" if near else f"define `{attribute}` in {module}"
         return f"correct {module}: `python -c 'import {module}'` shows where it fails"
+
+
+@contextmanager
+def users_code(rule: str, whose: str, *, own: bool = True) -> Iterator[None]:
+    """Around a call into code that a user gave: whatever it raises, `sys.exit()` too, is the user's to correct.
+
+    Args:
+        rule: what the call must do.
+        whose: code is called, as the user named it.
+        own: whether it is the user's; False lets what is raised pass, for a failure of ours is a defect.
+
+    Raises:
+        UsageError: the code raised something that is no error of hptransfer.
+    """
+    try:
+        yield
+    except HptransferError:
+        raise
+    except (Exception, SystemExit) as error:
+        if not own:
+            raise
+        raise UsageError(rule, received=f"{whose}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import UsageError
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
+from hptransfer.registry import users_code
 from hptransfer.sizes import AXES
 from hptransfer.trainers.base import TRAINERS
-from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.trials.messages import DiagnosticMessage
 
 
@@ -77,7 +78,9 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
         UsageError: the recipe's trainer cannot be measured, and the diagnostic was asked for.
         MachineError: a worker could not measure.
     """
-    requests = diagnostic.requests(facts)
+    own = name not in DIAGNOSTICS.built_in
+    with users_code("a diagnostic must say what it measures", name, own=own):
+        requests = tuple(diagnostic.requests(facts))
     trainer = facts.recipe.training.trainer
     if requests and not TRAINERS.look_up(trainer).capabilities.diagnostics:
         if diagnostic.always:
@@ -94,12 +97,22 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
         message = DiagnosticMessage.of(name, request.spec, session.identity.fingerprint, request.options)
         payloads[hashlib.sha256(determined.encode()).hexdigest()] = message.payload()
     if not payloads:
-        return Diagnosed.of(name, diagnostic.judge(facts, ()))
+        return _judged(name, diagnostic, facts, ())
     folder = session.folder.path / "measurements"
     folder.mkdir(exist_ok=True)
     cache = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.json"
     measured = measure(payloads, session.pool, cache, diagnostic.rule)
-    return Diagnosed.of(name, diagnostic.judge(facts, [measured[key] for key in payloads]))
+    return _judged(name, diagnostic, facts, [measured[key] for key in payloads])
+
+
+def _judged(name: str, diagnostic: Diagnostic[Any], facts: Facts, measured: Sequence[Mapping[str, Any]]) -> Diagnosed:
+    with users_code("a diagnostic must judge what it measured", name, own=name not in DIAGNOSTICS.built_in):
+        return Diagnosed.of(name, diagnostic.judge(facts, measured))
+
+
+def _limits(name: str, report: Any, axis: AxisReport, facts: Facts) -> tuple[str, ...]:
+    with users_code("a diagnostic must say what an axis cannot show", name, own=name not in DIAGNOSTICS.built_in):
+        return tuple(DIAGNOSTICS.look_up(name).limits(report, axis, facts))
 
 
 def diagnose_all(diagnostics: Mapping[str, Diagnostic[Any]], facts: Facts, session: Session) -> Iterator[Diagnosed]:
@@ -135,7 +148,7 @@ def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: F
                         limit
                         for each in diagnosed
                         if each.report is not None
-                        for limit in DIAGNOSTICS.look_up(each.name).limits(each.report, axis, facts)
+                        for limit in _limits(each.name, each.report, axis, facts)
                     ),
                 ),
             )

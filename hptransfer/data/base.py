@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
-from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe import registered
 from hptransfer.recipe.sections import DataSection
-from hptransfer.registry import Registry
+from hptransfer.registry import Registry, users_code
 
 SEPARATOR = b"\0"  # between files: text does not contain it, so a model can learn where a file ends
 
@@ -78,16 +78,11 @@ def read_text(data: DataSection, root: Path) -> SplitText:
         MachineError: a file cannot be read, or the source needs what this machine lacks.
     """
     source = DATA_SOURCES.look_up(data.kind)
-    try:
-        text: object = source.read(data, root)
-    except HptransferError:
-        raise
-    except OSError as error:
-        raise MachineError("data files must be readable", received=str(error)) from error
-    except Exception as error:  # a user's own source may raise anything
-        raise UsageError(
-            "a data source must give text", received=f"{data.kind}: {type(error).__name__}: {error}"
-        ) from error
+    with users_code("a data source must give text", data.kind):
+        try:
+            text: object = source.read(data, root)
+        except OSError as error:
+            raise MachineError("data files must be readable", received=str(error)) from error
     if not isinstance(text, SplitText):
         raise UsageError("a data source must return a SplitText", received=f"{data.kind}: {type(text).__name__}")
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
-from hptransfer.registry import Registry
+from hptransfer.registry import Registry, users_code
 from hptransfer.sizes import Size, SizeAxis
 from hptransfer.trainers._bench import Bench
 from hptransfer.transfer.judge import AxisReport
@@ -174,8 +174,20 @@ class Diagnostic(Protocol[Report]):
         return ()
 
 
+def _fault(entry: Any) -> str | None:
+    """What an object lacks to be a diagnostic; None where it lacks nothing."""
+    if isinstance(entry, type):
+        return f"a class; name an object of it, `DIAGNOSTIC = {entry.__name__}()`"
+    for name, kind in (("always", bool), ("stage", Stage), ("version", int), ("rule", str)):
+        if not isinstance(getattr(entry, name, None), kind):
+            return f"an object of type {type(entry).__name__} whose `{name}` is no {kind.__name__}"
+    functions = ("requests", "measure", "judge", "show", "document", "limits")
+    missing = [name for name in functions if not callable(getattr(entry, name, None))]
+    return f"an object of type {type(entry).__name__} without a function `{missing[0]}`" if missing else None
+
+
 #: all diagnostics, by name
-DIAGNOSTICS: Registry[Diagnostic[Any]] = registered.DIAGNOSTICS
+DIAGNOSTICS: Registry[Diagnostic[Any]] = replace(registered.DIAGNOSTICS, fault=_fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +217,5 @@ class Diagnosed:
         if report is None:
             return cls(name, None, (), None)
         diagnostic = DIAGNOSTICS.look_up(name)
-        return cls(name, report, tuple(diagnostic.show(report)), diagnostic.document(report))
+        with users_code("a diagnostic must show every report", name, own=name not in DIAGNOSTICS.built_in):
+            return cls(name, report, tuple(diagnostic.show(report)), diagnostic.document(report))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from inspect import getdoc
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import HptransferError, UsageError
-from hptransfer.parameterization.gauge import Gauge
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.rules import Quantity
-from hptransfer.registry import Registry
+from hptransfer.registry import Registry, users_code
 
 
 class Exporter(Protocol):
@@ -44,7 +44,25 @@ class Exporter(Protocol):
         """
 
 
-EXPORTERS: Registry[Exporter] = Registry("exporter", "hptransfer.export", "EXPORTER", group="hptransfer.exporters")
+def _fault(entry: Any) -> str | None:
+    """What an object lacks to be an exporter; None where it lacks nothing."""
+    if isinstance(entry, type):
+        return f"a class; name an object of it, `EXPORTER = {entry.__name__}()`"
+    missing = [name for name in ("gauge", "applies", "holds", "export") if not hasattr(entry, name)]
+    if missing:
+        return f"an object of type {type(entry).__name__} without `{missing[0]}`"
+    if not isinstance(entry.gauge, str) or entry.gauge not in GAUGES:
+        return f"gauge {entry.gauge!r}, which is none of {', '.join(GAUGES)}"
+    for name in ("applies", "holds"):
+        value = getattr(entry, name)
+        if not isinstance(value, Set) or not all(isinstance(each, Quantity) for each in value):
+            return f"{name} {value!r}, which is no set of `hptransfer.parameterization.rules.Quantity`"
+    return None if callable(entry.export) else "an `export` that cannot be called"
+
+
+EXPORTERS: Registry[Exporter] = Registry(
+    "exporter", "hptransfer.export", "EXPORTER", group="hptransfer.exporters", fault=_fault
+)
 
 
 def export_target(name: str, target: TargetFile) -> dict[str, str]:
@@ -62,24 +80,33 @@ def export_target(name: str, target: TargetFile) -> dict[str, str]:
     """
     exporter = EXPORTERS.look_up(name)
     _require_held(name, exporter, target)
-    try:
+    rule = "an exporter must write every target that its framework can express"
+    with users_code(rule, name, own=name not in EXPORTERS.built_in):
         files = dict(exporter.export(target))
-    except HptransferError:
-        raise
-    except Exception as error:  # a user's exporter may raise anything; one of ours is a defect, with its traceback
-        if name in EXPORTERS.built_in:
-            raise
-        received = f"{name}: {type(error).__name__}: {error}"
-        raise UsageError(
-            "an exporter must write every target that its framework can express", received=received
-        ) from error
-    for path in files:
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise UsageError("an exporter must name files inside its own folder", received=f"{name}: {path!r}")
+    _require_writable(name, files)
+    return files
+
+
+def _require_writable(name: str, files: Mapping[Any, Any]) -> None:
+    """Whatever an exporter returned must be files in its folder, all of which can be written."""
     if not files:
         raise UsageError("an exporter must write at least one file", received=name)
-    return files
+    for path, text in files.items():
+        if not (_is_text(path) and _is_text(text)):
+            received = f"{name}: {path!r}: {type(text).__name__}"
+            raise UsageError("an exporter must return texts, which UTF-8 can express, by path", received=received)
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
+            raise UsageError("an exporter must name files inside its own folder", received=f"{name}: {path!r}")
+    paths = [PurePosixPath(path) for path in files]
+    for path in paths:
+        if paths.count(path) > 1 or any(path in other.parents for other in paths):
+            received = f"{name}: {str(path)!r}, which is another file's path or folder too"
+            raise UsageError("an exporter must give each file a path of its own", received=received)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == value.encode(errors="ignore").decode()
 
 
 def _require_held(name: str, exporter: Exporter, target: TargetFile) -> None:

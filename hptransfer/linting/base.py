@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from hptransfer.errors import Finding
 from hptransfer.recipe.faults import CODES
@@ -66,9 +66,30 @@ class FunctionRule:
     runs_code: bool = False
 
 
+def _fault(entry: Any) -> str | None:
+    """What an object lacks to be a tuple of lint rules; None where it lacks nothing."""
+    if not isinstance(entry, tuple | list):
+        return f"{type(entry).__name__}, which is no tuple of rules"
+    faults = (f"entry {place}: {said}" for place, rule in enumerate(entry, 1) if (said := _fault_of_rule(rule)))
+    return next(faults, None)
+
+
+def _fault_of_rule(rule: Any) -> str | None:
+    parts = {"code": str, "sentence": str, "level": str, "runs_code": bool}
+    missing = [name for name in (*parts, "check") if not hasattr(rule, name)]
+    if isinstance(rule, type) or missing:
+        return f"{rule!r} has no `{missing[0]}`" if missing else f"{rule!r} is a class; name an object of it"
+    for name, kind in parts.items():
+        if not isinstance(getattr(rule, name), kind):
+            return f"{name} {getattr(rule, name)!r}, which is no {kind.__name__}"
+    if rule.level not in get_args(Level):
+        return f"level {rule.level!r} of {rule.code}, which is none of {', '.join(get_args(Level))}"
+    return None if callable(rule.check) else f"the `check` of {rule.code} cannot be called"
+
+
 #: topic -> its rules, a file each
 LINT_RULES: Registry[tuple[LintRule, ...]] = Registry(
-    "set of lint rules", "hptransfer.linting.rules", "RULES", group="hptransfer.lint_rules"
+    "set of lint rules", "hptransfer.linting.rules", "RULES", group="hptransfer.lint_rules", fault=_fault
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hptransfer.errors import Finding, HptransferError, Place, RecipeError, UsageError
+from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.linting.base import LINT_RULES, LintRule
 from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
+from hptransfer.registry import users_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,7 @@ def validate(reference: str, *, trust: bool = False, rules: Sequence[str] = ()) 
 
 def _checked(rule: LintRule, loaded: LoadedRecipe, topic: str) -> Iterator[Finding]:
     """The rule's findings, each with the rule's code and at least the recipe's file as its place."""
-    try:
+    own = topic not in LINT_RULES.built_in
+    with users_code("a lint rule must check every valid recipe", f"{rule.code} of {topic}", own=own):
         for finding in rule.check(loaded):
             yield replace(finding, code=rule.code, place=finding.place or Place(str(loaded.path)))
-    except HptransferError:
-        raise
-    except Exception as error:  # a user's function may raise anything; one of ours is a defect, with its traceback
-        if topic in LINT_RULES.built_in:
-            raise
-        received = f"{rule.code} of {topic}: {type(error).__name__}: {error}"
-        raise UsageError("a lint rule must check every valid recipe", received=received) from error

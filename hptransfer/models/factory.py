@@ -26,7 +26,7 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
     with current_folder_first():
         try:
             found: object = importlib.import_module(module_name)
-        except Exception as error:  # the user's module may raise anything while it is imported
+        except (Exception, SystemExit) as error:  # the user's module may raise anything while it is imported
             raise UsageError(
                 "the factory's module must be importable",
                 received=f"{module_name}: {type(error).__name__}: {error}",
@@ -54,7 +54,7 @@ def build_factory(model: FactoryModel, width: int, depth: int) -> nn.Module:
     arguments = {**model.arguments, model.width_argument: width, model.depth_argument: depth}
     try:
         built = function(**arguments)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(
             "the factory must build a model at every size",
             received=f"{model.factory} at {model.width_argument}={width}, {model.depth_argument}={depth}: "

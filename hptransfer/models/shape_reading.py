@@ -170,7 +170,7 @@ def _built(build: Builder, width: int, depth: int) -> nn.Module:
         module = build(width, depth)
     except UsageError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(
             "the model must exist at the base size, at twice its width and depth, and at the size planned",
             received=f"width {width}, depth {depth}: {type(error).__name__}: {error}",

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ from rich.console import Console
 
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.checking.check import check
+from hptransfer.checking.diagnose import diagnose
 from hptransfer.checking.result import CheckResult
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnostic
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
+from hptransfer.registry import Registry
 from hptransfer.report.check import render_check
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.slope import RowVerdict
@@ -214,6 +218,51 @@ def test_a_diagnostic_that_cannot_be_made_is_refused_before_training(tmp_path: P
 
     assert said in str(error.value.findings[0].hint)
     assert not (tmp_path / "runs" / "ladder" / "measurements").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("DIAGNOSTIC = 5", "type int whose `always` is no bool"),
+        ("DIAGNOSTIC = Own", "a class; name an object of it"),
+        ("DIAGNOSTIC = Own()\nDIAGNOSTIC.stage = 'late'", "type Own whose `stage` is no Stage"),
+        ("DIAGNOSTIC = Own()\nDIAGNOSTIC.show = None", "type Own without a function `show`"),
+        ("exit()", "SystemExit"),
+    ],
+)
+def test_what_is_no_diagnostic_is_refused_when_it_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
+) -> None:
+    """Before anything is trained; with what is wrong with it."""
+    head = "from sys import exit\nfrom hptransfer.diagnostics.base import Diagnostic\nclass Own(Diagnostic): pass\n"
+    (tmp_path / "odd_diagnostic.py").write_text(f"{head}{source}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_diagnostic", raising=False)
+
+    with pytest.raises(UsageError) as error:
+        DIAGNOSTICS.look_up("odd_diagnostic:DIAGNOSTIC")
+    assert said in str(error.value.findings[0].received)
+
+
+@pytest.mark.parametrize("function", ["requests", "judge", "show", "document"])
+def test_a_diagnostic_that_exits_is_a_users_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """Whichever of its functions does."""
+    diagnostic = type(
+        "Own",
+        (Diagnostic,),
+        {"judge": lambda self, facts, measured: 1, "show": lambda self, report: (), function: lambda *_: sys.exit()},
+    )()
+    monkeypatch.setattr(Registry, "look_up", lambda self, name: diagnostic)
+
+    with pytest.raises(UsageError, match="a diagnostic must"):
+        diagnose("own:X", diagnostic, SimpleNamespace(recipe=recipe_facts()), None)  # type: ignore[arg-type]
+
+
+def recipe_facts() -> SimpleNamespace:
+    """As much of a recipe as a diagnostic without measurements is asked for."""
+    return SimpleNamespace(training=SimpleNamespace(trainer="torch"))
 
 
 def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(

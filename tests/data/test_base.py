@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.data.base import read_text, split
+from hptransfer.data.base import DATA_SOURCES, SplitText, read_text, split
 from hptransfer.data.stdlib_text import StdlibText, stdlib_files
 from hptransfer.data.text import TextFiles
 from hptransfer.errors import MachineError, UsageError
@@ -158,3 +158,15 @@ def test_reading_text_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("raised", [SystemExit(0), ValueError("no luck")])
+def test_whatever_a_source_raises_is_a_users_error(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> None:
+    """`sys.exit()` would end the command in silence."""
+
+    def read(*_: object) -> SplitText:
+        raise raised
+
+    monkeypatch.setattr(DATA_SOURCES.look_up("text"), "read", read, raising=False)
+    with pytest.raises(UsageError, match="must give text"):
+        read_text(text("*.txt"), Path())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -127,10 +129,17 @@ def test_what_a_format_cannot_hold_writes_nothing(folder: Folder, monkeypatch: p
         ({"/etc/run.json": "x"}, "inside its own folder"),
         ({}, "at least one file"),
         (None, "must write every target"),
+        ({"a\0b": "x"}, "inside its own folder"),
+        ({5: "x"}, "must return texts"),
+        ({"a": 5}, "must return texts"),
+        ({"a": "\ud800"}, "must return texts"),
+        ({"a": "x", "a/b": "x"}, "a path of its own"),
+        ({"a/b": "x", "a": "x"}, "a path of its own"),
+        ({"a": "x", "./a": "x"}, "a path of its own"),
     ],
 )
 def test_an_exporter_that_misbehaves_is_named(
-    monkeypatch: pytest.MonkeyPatch, files: dict[str, str] | None, said: str
+    monkeypatch: pytest.MonkeyPatch, files: dict[Any, Any] | None, said: str
 ) -> None:
     """Paths outside its folder, no file, or an exception of its own are usage errors."""
     monkeypatch.setattr(type(EXPORTER), "export", lambda self, target: files)
@@ -138,3 +147,33 @@ def test_an_exporter_that_misbehaves_is_named(
     with pytest.raises(UsageError, match=said) as caught:
         export_target("tests.plugin.hptransfer_lab.exporter:EXPORTER", target_of(planned(GPT)))
     assert "hptransfer_lab.exporter" in str(caught.value.findings[0].received)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("EXPORTER = 5", "type int without `gauge`"),
+        ("EXPORTER = None", "type NoneType without `gauge`"),
+        ("def EXPORTER(): pass", "type function without `gauge`"),
+        ("class EXPORTER: pass", "a class; name an object of it"),
+        ("EXPORTER = Own()\nEXPORTER.holds = 5", "holds 5, which is no set"),
+        ("EXPORTER = Own()\nEXPORTER.gauge = 'odd'", "gauge 'odd', which is none of plain"),
+        ("EXPORTER = Own()\nEXPORTER.export = 5", "an `export` that cannot be called"),
+        ("import sys; sys.exit()", "SystemExit"),
+        ("EXPORTER = Own()", "SystemExit"),
+    ],
+)
+def test_what_is_no_exporter_writes_nothing(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
+) -> None:
+    """An object of another kind, and `sys.exit()` at import or in `export`: exit status 2 and what is wrong."""
+    own = "class Own:\n    gauge, applies, holds = 'plain', frozenset(), frozenset(Quantity)\n"
+    own = f"from hptransfer.parameterization.rules import Quantity\n{own}"
+    (tmp_path / "no_exporter.py").write_text(f"{own}    def export(self, target): raise SystemExit\n{source}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "no_exporter", raising=False)
+    result = scale(folder, "--format", "no_exporter:EXPORTER")
+
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert not folder.target.exists()

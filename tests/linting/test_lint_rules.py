@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -179,3 +180,32 @@ def test_a_rule_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(UsageError, match=said):
         validate(str(tmp_path / "r.yaml"), rules=[f"{module}:RULES"])
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("5", "int, which is no tuple of rules"),
+        ("None", "NoneType, which is no tuple of rules"),
+        ("(RULE, 5)", "entry 2: 5 has no `code`"),
+        (
+            "(replace(RULE, level='fatal'),)",
+            "entry 1: level 'fatal' of house/described, which is none of error, warning",
+        ),
+        ("(replace(RULE, code=5),)", "entry 1: code 5, which is no str"),
+        ("(replace(RULE, check=5),)", "entry 1: the `check` of house/described cannot be called"),
+        ("(replace(RULE, check=lambda loaded: exit()),)", "house/described of odd_rules:RULES: SystemExit"),
+        ("exit()", "odd_rules:RULES: SystemExit"),
+    ],
+)
+def test_what_are_no_rules_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: str, said: str) -> None:
+    """The entry and what is wrong with it; `exit()` in a rule does not end the command in silence."""
+    head = "from dataclasses import replace\nfrom sys import exit\n"
+    (tmp_path / "odd_rules.py").write_text(f"{head}{OWN}(RULE,) = RULES\nRULES = {rules}\n")
+    (tmp_path / "recipe.yaml").write_text(MLP)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_rules", raising=False)
+
+    with pytest.raises(UsageError) as caught:
+        validate(str(tmp_path / "recipe.yaml"), rules=["odd_rules:RULES"])
+    assert said in str(caught.value.findings[0].received)
