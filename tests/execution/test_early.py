@@ -57,7 +57,7 @@ def test_a_command_that_ends_without_a_pool_leaves_no_worker() -> None:
         "import sys\n"
         "from hptransfer.execution import pool\n"
         f"pool.start_early({ENTRY!r}, 2)\n"
-        "print(*(child.pid for child in early._started[sys.argv[1]]), flush=True)\n"
+        "print(*(child.pid for child in pool._started[sys.argv[1]]), flush=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, ENTRY], capture_output=True, text=True, check=True)
 
