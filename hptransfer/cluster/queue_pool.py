@@ -46,6 +46,7 @@ class QueuePool:
         self._queue = TaskQueue(study.address, study.study_id)
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._queued: set[str] = set()
+        self._unlimited: set[str] = set()
         self._limits = limits
 
     def __enter__(self) -> Self:
@@ -56,8 +57,16 @@ class QueuePool:
     ) -> None:
         self.close()
 
-    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
-        """Queues a task; one that was done before is answered at once, whoever asked for it then."""
+    def submit(self, task_id: str, payload: dict[str, Any], *, limited: bool = True) -> None:
+        """Queues a task; one that was done before is answered at once, whoever asked for it then.
+
+        Args:
+            task_id: returned with the result.
+            payload: what JSON can carry.
+            limited: whether the pool's limits hold for it.
+        """
+        if not limited:
+            self._unlimited.add(task_id)
         self._waiting.append((task_id, {name: value for name, value in payload.items() if name not in LOCAL}))
         self._hand_out()
 
@@ -94,6 +103,6 @@ class QueuePool:
     def _hand_out(self) -> None:
         while self._waiting and len(self._queued) < self.workers:
             task_id, payload = self._waiting[0]
-            self._queue.submit(task_id, payload, self._limits)
+            self._queue.submit(task_id, payload, UNLIMITED if task_id in self._unlimited else self._limits)
             self._queued.add(task_id)
             self._waiting.popleft()

@@ -118,7 +118,7 @@ class Readings:
             module, _, function = ENTRY.partition(":")
             answer = getattr(import_module(module), function)(message.payload())
         else:
-            self._pool.submit("readings", message.payload())
+            self._pool.submit("readings", message.payload(), limited=False)
             outcome = self._pool.next_result()
             if outcome is None or isinstance(outcome, Failure):
                 said = "no worker answered" if outcome is None else f"{outcome.cause}: {outcome.message}"

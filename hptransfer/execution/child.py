@@ -102,6 +102,11 @@ class Child:
             raise AssertionError("the child was started with pipes")
         return process.stdout, process.stderr
 
+    @property
+    def task_id(self) -> str | None:
+        """The task it works on; None while it is idle."""
+        return self._task_id
+
     def send(self, task_id: str, payload: dict[str, Any]) -> None:
         """Hands over one task; a process that just died is noticed by `outcome`, not here."""
         line = json.dumps({"id": task_id, "payload": payload}).encode() + b"\n"

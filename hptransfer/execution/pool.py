@@ -47,7 +47,7 @@ class TaskPool(Protocol):
 
     workers: int
 
-    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+    def submit(self, task_id: str, payload: dict[str, Any], *, limited: bool = True) -> None:
         """Queues a task."""
 
     def next_result(self, timeout: float | None = None) -> Success | Failure | None:
@@ -76,6 +76,7 @@ class WorkerPool:
             raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
         self.workers = workers
         self._entry, self._limits = entry, limits
+        self._unlimited: set[str] = set()
         self._gpus = visible_gpus(os.environ)
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._children: list[Child] = []
@@ -97,13 +98,16 @@ class WorkerPool:
         """Tasks submitted whose result was not yet taken."""
         return len(self._waiting) + sum(child.busy for child in self._children) + len(self._results)
 
-    def submit(self, task_id: str, payload: dict[str, Any]) -> None:
+    def submit(self, task_id: str, payload: dict[str, Any], *, limited: bool = True) -> None:
         """Queues a task; it starts at once where a worker is free.
 
         Args:
             task_id: returned with the result.
             payload: what JSON can carry.
+            limited: whether the pool's limits hold for it, which are those of a trial.
         """
+        if not limited:
+            self._unlimited.add(task_id)
         self._waiting.append((task_id, payload))
         self._hand_out()
 
@@ -142,8 +146,9 @@ class WorkerPool:
 
     def _collect(self) -> None:
         for child in tuple(self._children):
-            result = child.outcome(self._limits)
+            result = child.outcome(UNLIMITED if child.task_id in self._unlimited else self._limits)
             if result is not None:
+                self._unlimited.discard(result.task_id)
                 self._results.append(result)
             # what a failed task leaves behind (leaks, a GPU's state after an error) must not meet the next one
             if isinstance(result, Failure) or (not child.busy and not child.alive):

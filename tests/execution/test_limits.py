@@ -58,6 +58,19 @@ def test_the_start_of_a_worker_does_not_count_as_time_of_its_task() -> None:
     assert isinstance(result, Success)
 
 
+def test_what_is_no_trial_is_not_limited() -> None:
+    """A task that reads a model may take longer than a trial is allowed."""
+    with WorkerPool(ENTRY, 1, TaskLimits(seconds=0.2)) as pool:
+        pool.submit("readings", {"do": "gpu", "seconds": 0.6}, limited=False)
+        first = pool.next_result(60)
+        pool.submit("readings", {"do": "gpu", "seconds": 30.0})
+        second = pool.next_result(60)
+
+    assert isinstance(first, Success)
+    assert isinstance(second, Failure)
+    assert second.cause == "timeout"
+
+
 def test_a_failed_task_gets_a_fresh_process() -> None:
     """What an error leaves behind (leaks, a GPU's state) does not meet the next task."""
     with WorkerPool(ENTRY, 1) as pool:
