@@ -28,7 +28,7 @@ class _Pool:
     def __init__(self, value: Any) -> None:
         self.value, self.tasks = value, list[str]()
 
-    def submit(self, task_id: str, payload: Mapping[str, Any]) -> None:
+    def submit(self, task_id: str, payload: Mapping[str, Any], *, limited: bool = True) -> None:
         """Take a task."""
         self.tasks.append(task_id)
 
