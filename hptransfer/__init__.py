@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
+    from hptransfer.training.optim import AdamH, Lion, Muon, MuonH
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
     from hptransfer.trials.trial import Trial, TrialState
     from hptransfer.verdict import Verdict
 
 __all__ = [
+    "AdamH",
     "AxisReport",
     "Interval",
+    "Lion",
+    "Muon",
+    "MuonH",
     "Optimum",
     "Size",
     "SizeEvidence",
@@ -50,8 +55,12 @@ __all__ = [
 ]
 
 _PUBLIC = {
+    "AdamH": "hptransfer.training.optim",
     "AxisReport": "hptransfer.transfer.judge",
     "Interval": "hptransfer.statistics.interval",
+    "Lion": "hptransfer.training.optim",
+    "Muon": "hptransfer.training.optim",
+    "MuonH": "hptransfer.training.optim",
     "Optimum": "hptransfer.statistics.optimum",
     "Size": "hptransfer.sizes",
     "SizeEvidence": "hptransfer.transfer.criteria",

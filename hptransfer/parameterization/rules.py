@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Literal
@@ -17,6 +17,8 @@ BatchRuleName = Literal["sde", "linear", "none"]
 Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
 BesideMuon = Literal["adamw", "lion"]
+#: those of torch.optim.Muon, which recipes train with
+TorchMuonScale = Literal["original", "match_rms_adamw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,16 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+#: choice of `muon_scale` -> the factor of (outputs, inputs) that the optimizer multiplies a learning rate with
+SHAPE_FACTORS: Mapping[str, Callable[[int, int], float]] = {
+    "original": lambda fan_out, fan_in: max(1.0, fan_out / fan_in) ** 0.5,
+    "match_rms_adamw": lambda fan_out, fan_in: 0.2 * max(fan_out, fan_in) ** 0.5,
+    "spectral": lambda fan_out, fan_in: (fan_out / fan_in) ** 0.5,
+    "none": lambda fan_out, fan_in: 1.0,
+}
+#: choices of `muon_scale` that torch.optim.Muon applies, by the names of its `adjust_lr_fn`
+IN_TORCH: frozenset[str] = frozenset({"original", "match_rms_adamw"})
+
 #: published exponents x of learning_rate * m_D^-x at a fixed batch; they disagree
 TOKEN_EXPONENTS: Mapping[str, str] = {
     "0.5": "Complete(d)P (arXiv 2512.22382)",
@@ -122,8 +134,15 @@ def explain_choice(option: str, chosen: str, known: Collection[str]) -> str:
 
 #: optimizers that share one set of rules. "adam" normalises the gradient entry by entry, "sign" takes its sign,
 #: "sgd" follows its size, "orthogonal" takes its matrix's polar factor (Muon), "adafactor" moves a weight relative to
-#: its own size
-OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
+#: its own size; on a sphere a matrix keeps its norm and moves relative to it, along Adam's direction ("sphere", AdamH)
+#: or the polar factor ("orthogonal-sphere", MuonH)
+OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor", "sphere", "orthogonal-sphere"]
+#: those that train hidden weights and leave embeddings, readouts and vectors to another optimizer
+HIDDEN_ONLY: frozenset[OptimizerFamily] = frozenset({"orthogonal", "sphere", "orthogonal-sphere"})
+#: those that keep a matrix's norm, so that nothing can decay and nothing can start at zero
+ON_SPHERE: frozenset[OptimizerFamily] = frozenset({"sphere", "orthogonal-sphere"})
+#: those whose steps depend on an eps that is compared with the gradient
+WITH_EPS: frozenset[OptimizerFamily] = frozenset({"adam", "sphere"})
 
 #: the names in which rules are printed
 SYMBOLS = {
@@ -302,8 +321,8 @@ class RuleTable:
     Attributes:
         name: name of the parameterization in recipes.
         family: the optimizers it is for.
-        rules: (role, quantity) -> rule; a role without rules is not known. For the family "orthogonal" only hidden
-            weights have rules, all others follow the table of `Options.beside_muon`.
+        rules: (role, quantity) -> rule; a role without rules is not known. For the families in `HIDDEN_ONLY` only
+            hidden weights have rules, all others follow the table of AdamW or of `Options.beside_muon`.
         choices: (quantity, choice of the option) -> role -> rule, which replaces the one in `rules`; `defaults` say
             which choice that is.
         residual: multiplier of every residual branch; None where the table has no depth rule.

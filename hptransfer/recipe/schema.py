@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
-from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered
@@ -183,6 +183,9 @@ class Multipliers(Section):
     """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
     output_multiplier: Positive = 1.0
     """multiplies the readout's product with its input, not its bias"""
+    adam_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for what AdamW trains where muon, adamh or muonh train the hidden weights: the ratio
+    of the two rates"""
 
 
 class Training(Section):
@@ -239,6 +242,9 @@ class ParameterizationChoice(Section):
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
     betas: Betas | None = None
     """how Adam's betas follow batch and duration where the batch rule moves them"""
+    muon_scale: TorchMuonScale | None = None
+    """muon: the factor of a matrix's shape by which torch's Muon multiplies its rate, torch's `adjust_lr_fn`; the rule
+    of the rate goes with it; default: original"""
 
 
 class Shape(Section):

@@ -76,6 +76,7 @@ def build_target(
         size=plan.size,
         hyperparameters=identifying(plan.hyperparameters),
         optimizer_values=dict(plan.optimizer_values),
+        muon_scale=plan.options.muon_scale,
         training=TrainingRecord(
             steps=recipe.steps(size),
             batch_size=size.batch_size,

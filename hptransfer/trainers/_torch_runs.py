@@ -73,9 +73,8 @@ def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
 
-    rows = planned(spec).rows
     module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
-    applied = AppliedPlan(rows)
+    applied = AppliedPlan.from_plan(planned(spec))
     applied.init_(module, spec.seed)
     return module, applied.param_groups(module)
 

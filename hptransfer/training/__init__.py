@@ -11,4 +11,15 @@ noise_scale    squared gradient norms at two batch sizes
 linearisation  distance of every block from linear training
 """
 
-__all__ = ["coordinates", "data", "linearisation", "loop", "losses", "noise_scale", "optimizers", "shard", "sharpness"]
+__all__ = [
+    "coordinates",
+    "data",
+    "linearisation",
+    "loop",
+    "losses",
+    "noise_scale",
+    "optim",
+    "optimizers",
+    "shard",
+    "sharpness",
+]

@@ -75,8 +75,27 @@ def test_muon_with_the_size_of_adam() -> None:
     assert wrong[1] == pytest.approx(0.5, abs=TOLERANCE)
 
 
+def test_muonh_needs_gradients_whose_rank_grows() -> None:
+    """A gradient of 64 examples has 64 directions at most; their share of a wider matrix's norm is not spread out."""
+    few, many = (step_exponents("mup", "orthogonal-sphere", examples=examples)[1] for examples in (64, 2048))
+
+    assert few == pytest.approx(0.5, abs=TOLERANCE)
+    assert many == pytest.approx(0.0, abs=TOLERANCE)
+
+
 # MuAdam(impl=torch.optim.Muon) divides Muon's rate by the width; ezmup gives Adam SGD's rate
-@pytest.mark.parametrize(("family", "power"), [("orthogonal", -1.0), ("adam", 1.0), ("sgd", 0.5)])
+@pytest.mark.parametrize(
+    ("family", "power"),
+    [
+        ("orthogonal", -1.0),
+        ("adam", 1.0),
+        ("sgd", 0.5),
+        ("sign", 0.5),
+        ("adafactor", 0.5),
+        ("sphere", 0.5),
+        ("orthogonal-sphere", -0.5),
+    ],
+)
 def test_a_wrong_rate_is_seen(family: OptimizerFamily, power: float) -> None:
     """Negative control: a rate that is off by a power of the width lies outside the tolerance by that power."""
     found = step_exponents("mup", family, rate=lambda width: (width / WIDTHS[0]) ** power)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Options, Quantity
+from hptransfer.parameterization.rules import ON_SPHERE, Options, Quantity
 from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter
@@ -71,10 +71,11 @@ def factors(case: Case, base: Size, size: Size, row: Parameter) -> dict[str, flo
 @settings(deadline=None, max_examples=200)
 @given(cases(), LENGTHS, LENGTHS, SIZES)
 def test_every_factor_is_one_at_base(case: Case, fan_in: int, fan_out: int, size: Size) -> None:
-    """At the base size nothing is scaled, exactly; only the choice `sqrt` turns decay off, at every size."""
+    """At the base size nothing is scaled, exactly; on a sphere, and for some under `sqrt`, nothing ever decays."""
     found = factors(case, size, size, one(case[-1], (fan_in, fan_in), (fan_out, fan_out)))
 
-    if case[2].weight_decay == "sqrt" and case[-1] is not Role.HIDDEN_WEIGHT:
+    on_sphere = FAMILIES[case[1]] in ON_SPHERE
+    if on_sphere or (case[2].weight_decay == "sqrt" and case[-1] is not Role.HIDDEN_WEIGHT):
         assert found.pop("weight_decay") == 0.0
     assert set(found.values()) == {1.0}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.parameterization.tables import TABLES
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: parameterizations with a residual exponent to choose
@@ -33,10 +34,38 @@ def _branches(draft: Draft) -> Iterator[Violation]:
         yield Violation(("parameterization", "name"), rule, f"{choice.name} with mlp", hint)
 
 
+def _combination(draft: Draft) -> Iterator[Violation]:
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or training.optimizer not in FAMILIES:
+        return
+    if (choice.name, FAMILIES[training.optimizer]) not in TABLES:
+        try:
+            find_table(Parameterization(choice.name), training.optimizer)
+        except UsageError as error:
+            (found,) = error.findings
+            place, elsewhere = ("training", "optimizer"), ("parameterization", "name")
+            yield Violation(place, found.rule, found.received or "", found.hint, elsewhere)
+
+
+def _muon_scale(draft: Draft) -> Iterator[Violation]:
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or choice.muon_scale is None:
+        return
+    if FAMILIES.get(training.optimizer) != "orthogonal":
+        rule, received = "`muon_scale` belongs to muon only", f"optimizer={training.optimizer}"
+        yield Violation(("parameterization", "muon_scale"), rule, received, "delete `muon_scale`")
+
+
 RULES = (
     RecipeRule(
         "recipe/alpha-not-used", "`alpha` is given only where the parameterization has a residual exponent", _alpha
     ),
+    RecipeRule(
+        "recipe/no-source",
+        "the parameterization with the optimizer is one for which a source of rules is known",
+        _combination,
+    ),
+    RecipeRule("recipe/muon-scale-not-used", "`muon_scale` is given only with muon", _muon_scale),
     RecipeRule(
         "recipe/no-residual-blocks", "a parameterization of residual branches has a model with branches", _branches
     ),
