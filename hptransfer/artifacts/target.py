@@ -147,7 +147,7 @@ class TargetFile(Artifact):
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
     muon_scale: str | None = None
-    """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below (torch's `adjust_lr_fn`)"""
+    """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
     training: TrainingRecord
     notes: tuple[str, ...]
     """what a reader must know: choices among published rules, what no rule covers"""

@@ -183,8 +183,8 @@ init std at its base value, as u-muP does.
 _LIMITS = """\
 On a sphere (AdamH, MuonH) the learning rate is relative to a matrix's norm, so the init's scale takes the multiplier
 and the rate stays. Not unchanged: clipping by the global gradient norm, which compares gradients of all weights;
-Adafactor's floor of a weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight with the embedding. Then
-it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
+Adafactor's floor of a weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight
+with the embedding. Then it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
 """
 _ATTENTION = """\
 ## Attention
@@ -199,12 +199,12 @@ _ROLE_MULTIPLIERS = """\
 A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, with the
 learning rate, and transfer by the rules of what they multiply (Everett et al., arXiv 2407.05872; u-muP, arXiv
 2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
-with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that
-of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. `adam_learning_rate` is no
-role's: where Muon, AdamH or MuonH train the hidden weights, it multiplies the rate of everything else. Under `independent` and
-`inverse` weight decay the decay per step stays what it is. In the gauge `plain` the two of `forward` are absorbed into init,
-learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where queries,
-keys and values are one matrix or a norm follows the query projection.
+with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers of roles equal to c, training
+is that of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`.
+`adam_learning_rate` is no role's: where Muon, AdamH or MuonH train the hidden weights, it multiplies the rate of
+everything else. Under `independent` and `inverse` weight decay the decay per step stays what it is. In the gauge
+`plain` the two of `forward` are absorbed into init, learning rate, weight decay and eps; a tied readout's must stay in
+`forward`, and so must attention's where queries, keys and values are one matrix or a norm follows the query projection.
 """
 
 

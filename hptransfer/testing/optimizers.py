@@ -127,7 +127,7 @@ class OptimizerConformance:
         pairs = [(group, parameter) for group in built.param_groups for parameter in group["params"]]
         before = [parameter.detach().clone() for _, parameter in pairs]
         for _, parameter in pairs:
-            (parameter**2).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            (parameter**2).sum().backward()
         built.step()
         for (group, parameter), old in zip(pairs, before, strict=True):
             assert parameter.grad is not None
@@ -213,7 +213,7 @@ def trained(
         ).sum()
         for parameter in (vector, matrix):
             loss = loss + (noise * torch.randn(parameter.shape, generator=generator) * parameter).sum()
-        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        loss.backward()
         built.step()
     return [*vector.detach().tolist(), *matrix.detach().flatten().tolist()]
 

@@ -75,11 +75,11 @@ class _WithAdamW(torch.optim.Optimizer):
     def __init__(self, params: Groups, values: Mapping[str, Mapping[str, Any]]) -> None:
         groups = [dict(group) for group in params]
         for group in groups:
-            name = group.get("optimizer")
+            name = str(group.get("optimizer"))
             if name not in values:
                 raise UsageError(
                     f"each group must say under `optimizer` who trains it, {' or '.join(values)}",
-                    received=str(name),
+                    received=name,
                     hint="take the groups from `plan.param_groups(model)` of a plan for this optimizer",
                 )
             for key, value in values[name].items():
@@ -213,7 +213,7 @@ class _Sphere(torch.optim.Optimizer):
 
 
 def _norm(weight: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(weight)
+    norm: Tensor = torch.linalg.vector_norm(weight)
     if norm <= _TINY:
         raise UsageError(
             "a weight that keeps its norm must not start at zero",
@@ -278,7 +278,8 @@ def polar_factor(matrix: Tensor) -> Tensor:
     for _ in range(_ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    factor: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return factor
 
 
 def _evaluated(closure: Callable[[], float] | None) -> float | None:

@@ -149,8 +149,8 @@ FAULTS = [
     (
         "steps: 100",
         "steps: 100\n  multipliers: {adam_learning_rate: 0.5}",
-        "6:37 `adam_learning_rate` must multiply something in the model | 0.5; adamw trains all parameters | delete the "
-        "line",
+        "6:37 `adam_learning_rate` must multiply something in the model | 0.5; adamw trains all parameters | delete "
+        "the line",
     ),
     (
         "steps: 100",

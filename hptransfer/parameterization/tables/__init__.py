@@ -59,8 +59,8 @@ COUPLED_DECAY = frozenset({"adam", "rmsprop", "adagrad"})
 WITHOUT_RULES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
         ("soap", "shampoo"),
-        "rules exist (arXiv 2512.05620) but were not read in the paper, and accounts of SOAP's disagree: Adam's 1/fan_in, "
-        "or sqrt(fan_out/fan_in) as Muon's; muon is the nearest optimizer with a known rule",
+        "rules exist (arXiv 2512.05620) but were not read in the paper, and accounts of SOAP's disagree: 1/fan_in as "
+        "Adam's, or sqrt(fan_out/fan_in) as Muon's; muon is the nearest optimizer with a known rule",
     )
 )
 
