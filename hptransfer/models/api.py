@@ -191,6 +191,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
         batch_rule=choice.batch_rule,
         betas=choice.betas,
         muon_scale=choice.muon_scale,
+        update_rank=choice.update_rank,
     )
 
 

@@ -23,6 +23,7 @@ from hptransfer.parameterization.rules import (
     Quantity,
     Rule,
     RuleTable,
+    option_of,
 )
 from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
 from hptransfer.sizes import AXES, rule_name
@@ -255,11 +256,8 @@ def _cell(rule: Rule, table: RuleTable, sources: dict[str, int]) -> str:
 def _table_notes(table: RuleTable, sources: dict[str, int]) -> Iterator[str]:
     if table.residual is not None:
         yield f"Residual branches: {_cell(table.residual, table, sources)} in forward.\n"
-    for quantity, option in (
-        (Quantity.LEARNING_RATE, "muon_scale"),
-        (Quantity.WEIGHT_DECAY, "weight_decay"),
-        (Quantity.EPS, "eps"),
-    ):
+    for quantity in (Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY, Quantity.EPS):
+        option = option_of(quantity, table.family)
         choices = {choice: column for (of, choice), column in table.choices.items() if of is quantity}
         default = getattr(table.defaults, option)
         if not choices.keys() - {default}:

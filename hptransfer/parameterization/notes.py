@@ -102,6 +102,8 @@ def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
             "learning rates of hidden weights are relative: a step moves a matrix by that share of its norm, which it "
             "keeps. Weight decay cannot change it, so it acts on what AdamW trains alone"
         )
+        if known := _known(table, Quantity.LEARNING_RATE):
+            yield f"the rank of updates is {explain_choice('update_rank', str(options.update_rank), known)}"
     if table.family in HIDDEN_ONLY and plan.hyperparameters.get(RATE_RATIO, 1.0) == 1:
         others = options.beside_muon or "adamw"
         yield f"parameters that {plan.optimizer} does not train take the same base learning rate with {others}"

@@ -23,12 +23,13 @@ from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     HIDDEN_ONLY,
     ON_SPHERE,
-    OPTION_OF,
     PER_STEP,
     WITH_EPS,
+    OptimizerFamily,
     Options,
     Quantity,
     RuleTable,
+    option_of,
 )
 from hptransfer.parameterization.tables import COUPLED_DECAY, ParameterizationSpec, find_table, table_beside
 from hptransfer.sizes import Size
@@ -140,7 +141,9 @@ def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
     Raises:
         UsageError: a table does not know the choice.
     """
-    for table, (quantity, option) in itertools.product(tables, OPTION_OF.items()):
+    quantities = (Quantity.WEIGHT_DECAY, Quantity.EPS, Quantity.LEARNING_RATE)
+    for table, quantity in itertools.product(tables, quantities):
+        option = option_of(quantity, table.family)
         known = [choice for of, choice in table.choices if of is quantity]
         choice = getattr(chosen, option)
         if known and choice not in known:
@@ -151,7 +154,13 @@ def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
             )
 
 
-_NEEDS = (("eps", "adam"), ("betas", "adam"), ("muon_scale", "orthogonal"), ("beside_muon", "orthogonal"))
+_NEEDS: Mapping[str, frozenset[OptimizerFamily]] = {
+    "eps": WITH_EPS,
+    "betas": WITH_EPS,
+    "muon_scale": frozenset({"orthogonal"}),
+    "beside_muon": frozenset({"orthogonal"}),
+    "update_rank": ON_SPHERE,
+}
 
 
 def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
@@ -161,10 +170,10 @@ def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
         UsageError: it would have no effect.
     """
     families = [table.family for table in tables]
-    for option, needed in _NEEDS:
-        if getattr(given, option) is not None and needed not in families:
+    for option, needed in _NEEDS.items():
+        if getattr(given, option) is not None and needed.isdisjoint(families):
             raise UsageError(
-                f"`{option}` must be left out where no parameter follows the family {needed}",
+                f"`{option}` must be left out where no parameter follows the family {' or '.join(sorted(needed))}",
                 received=f"{option}={getattr(given, option)} with {' and '.join(families)}",
             )
 

@@ -12,7 +12,6 @@ from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multip
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
-    OPTION_OF,
     PER_STEP,
     SYMBOLS,
     WITH_EPS,
@@ -276,8 +275,11 @@ def _scaled(
     exponents = with_batch_and_duration(
         {quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options
     )
-    for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
-        if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
+    for quantity, chosen, unmoved in (
+        (Quantity.WEIGHT_DECAY, options.weight_decay, "unscaled"),
+        (Quantity.EPS, options.eps, "none"),
+    ):
+        if quantity in exponents and chosen == unmoved:
             exponents[quantity] = rules[quantity].exponents
     if rules[Quantity.WEIGHT_DECAY].per_step:
         exponents[Quantity.WEIGHT_DECAY] = (

@@ -17,6 +17,7 @@ BatchRuleName = Literal["sde", "linear", "none"]
 Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
 BesideMuon = Literal["adamw", "lion"]
+UpdateRank = Literal["full", "fixed"]
 #: those of torch.optim.Muon, which recipes train with
 TorchMuonScale = Literal["original", "match_rms_adamw"]
 
@@ -34,6 +35,7 @@ class Options:
         betas: how Adam's betas follow batch and duration, where the batch rule moves them.
         muon_scale: the factor of a matrix's shape that the Muon implementation in use applies by itself.
         beside_muon: optimizer of embeddings, readouts and vectors where Muon trains the matrices.
+        update_rank: on a sphere (AdamH, MuonH), in how many directions an update moves a matrix as the width grows.
     """
 
     weight_decay: WeightDecay | None = None
@@ -43,6 +45,7 @@ class Options:
     betas: Betas | None = None
     muon_scale: MuonScale | None = None
     beside_muon: BesideMuon | None = None
+    update_rank: UpdateRank | None = None
 
     def filled(self, defaults: Options) -> Options:
         """These choices, with defaults where none was made."""
@@ -98,6 +101,12 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "adamw": "embeddings, readouts and vectors follow the Adam table",
         "lion": "embeddings, readouts and vectors follow the sign table; dion scales a Lion readout by 1/sqrt(fan_in) "
         "instead",
+    },
+    "update_rank": {
+        "full": "an update of one norm is spread over min(fan_in, fan_out) directions, so one relative rate serves "
+        "every width (Hyperball, HyperP, marin); it needs gradients whose rank grows with the width",
+        "fixed": "the directions in which an update moves do not grow with the width, as in the limit of a fixed "
+        "batch (full alignment), so the relative rate falls as m_in^-0.5 (derived)",
     },
 }
 
@@ -348,10 +357,20 @@ class RuleTable:
         """The rules of a role under resolved options; empty where the table knows none."""
         rules = {quantity: rule for (of, quantity), rule in self.rules.items() if of is role}
         for (quantity, choice), column in self.choices.items():
-            if choice == getattr(options, OPTION_OF[quantity]) and role in column:
+            if choice == getattr(options, option_of(quantity, self.family)) and role in column:
                 rules[quantity] = column[role]
         return rules
 
 
-#: the option that chooses among a quantity's rules
-OPTION_OF = {Quantity.WEIGHT_DECAY: "weight_decay", Quantity.EPS: "eps", Quantity.LEARNING_RATE: "muon_scale"}
+_OPTION_OF = {Quantity.WEIGHT_DECAY: "weight_decay", Quantity.EPS: "eps", Quantity.LEARNING_RATE: "muon_scale"}
+
+
+def option_of(quantity: Quantity, family: OptimizerFamily) -> str:
+    """The option that chooses among a quantity's rules.
+
+    Args:
+        quantity: one for which tables have choices.
+        family: of the table.
+    """
+    on_sphere = quantity is Quantity.LEARNING_RATE and family in ON_SPHERE
+    return "update_rank" if on_sphere else _OPTION_OF[quantity]

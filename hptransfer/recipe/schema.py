@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
-from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, WeightDecay
+from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, TRAINERS, registered
@@ -245,6 +245,9 @@ class ParameterizationChoice(Section):
     muon_scale: TorchMuonScale | None = None
     """muon: the factor of a matrix's shape by which torch's Muon multiplies its rate, torch's `adjust_lr_fn`; the rule
     of the rate goes with it; default: original"""
+    update_rank: UpdateRank | None = None
+    """adamh, muonh: whether updates move a matrix in as many directions as it has, or in a fixed number; default: fixed
+    for adamh, full for muonh"""
 
 
 class Shape(Section):

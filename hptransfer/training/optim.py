@@ -277,7 +277,8 @@ def polar_factor(matrix: Tensor) -> Tensor:
     x = x / torch.linalg.vector_norm(x).clamp_min(1e-7)
     for _ in range(_ITERATIONS):
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        # fused, because bfloat16 rounds every intermediate result
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     factor: Tensor = (x.T if tall else x).to(matrix.dtype)
     return factor
 

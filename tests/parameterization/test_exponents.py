@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import OptimizerFamily, Options
+from hptransfer.parameterization.rules import OptimizerFamily, Options, UpdateRank
 from hptransfer.parameterization.tables import TABLES
 from tests.support.width_exponents import FLAT, MATRICES, STEPS, WIDTHS, planned, slopes, step_exponents, with_gradients
 
@@ -75,12 +75,26 @@ def test_muon_with_the_size_of_adam() -> None:
     assert wrong[1] == pytest.approx(0.5, abs=TOLERANCE)
 
 
-def test_muonh_needs_gradients_whose_rank_grows() -> None:
-    """A gradient of 64 examples has 64 directions at most; their share of a wider matrix's norm is not spread out."""
-    few, many = (step_exponents("mup", "orthogonal-sphere", examples=examples)[1] for examples in (64, 2048))
+# theory: 0 where the rule is that of the rank which gradients have, else the difference of the rules, 1/2; a batch of
+# 64 examples has 64 directions at most, and the signs of Adam's first step are aligned in any batch
+@pytest.mark.parametrize(
+    ("family", "examples", "rank", "power"),
+    [
+        ("orthogonal-sphere", 2048, "full", 0.0),
+        ("orthogonal-sphere", 64, "full", 0.5),
+        ("orthogonal-sphere", 64, "fixed", 0.0),
+        ("orthogonal-sphere", 2048, "fixed", -0.5),
+        ("sphere", 64, "fixed", 0.0),
+        ("sphere", 64, "full", 0.5),
+    ],
+)
+def test_rates_on_a_sphere_follow_the_rank_of_updates(
+    family: OptimizerFamily, examples: int, rank: UpdateRank, power: float
+) -> None:
+    """Hyperball's one relative rate needs gradients whose rank grows with the width; else the rate falls."""
+    found = step_exponents("mup", family, Options(update_rank=rank), examples=examples)
 
-    assert few == pytest.approx(0.5, abs=TOLERANCE)
-    assert many == pytest.approx(0.0, abs=TOLERANCE)
+    assert found[1] == pytest.approx(power, abs=TOLERANCE)
 
 
 # MuAdam(impl=torch.optim.Muon) divides Muon's rate by the width; ezmup gives Adam SGD's rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.rules import ON_SPHERE
 from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
@@ -47,13 +48,21 @@ def _combination(draft: Draft) -> Iterator[Violation]:
             yield Violation(place, found.rule, found.received or "", found.hint, elsewhere)
 
 
-def _muon_scale(draft: Draft) -> Iterator[Violation]:
+#: option -> the optimizers that it belongs to
+_OPTIMIZERS_OF = {
+    "muon_scale": [name for name, family in FAMILIES.items() if family == "orthogonal"],
+    "update_rank": [name for name, family in FAMILIES.items() if family in ON_SPHERE],
+}
+
+
+def _of_other_optimizers(draft: Draft) -> Iterator[Violation]:
     choice, training = draft.parameterization, draft.training
-    if choice is None or training is None or choice.muon_scale is None:
+    if choice is None or training is None:
         return
-    if FAMILIES.get(training.optimizer) != "orthogonal":
-        rule, received = "`muon_scale` belongs to muon only", f"optimizer={training.optimizer}"
-        yield Violation(("parameterization", "muon_scale"), rule, received, "delete `muon_scale`")
+    for option, optimizers in _OPTIMIZERS_OF.items():
+        if getattr(choice, option) is not None and training.optimizer not in optimizers:
+            rule, received = f"`{option}` belongs to {' and '.join(optimizers)} only", f"optimizer={training.optimizer}"
+            yield Violation(("parameterization", option), rule, received, f"delete `{option}`")
 
 
 RULES = (
@@ -65,7 +74,11 @@ RULES = (
         "the parameterization with the optimizer is one for which a source of rules is known",
         _combination,
     ),
-    RecipeRule("recipe/muon-scale-not-used", "`muon_scale` is given only with muon", _muon_scale),
+    RecipeRule(
+        "recipe/option-of-others",
+        "`muon_scale` is given only with muon, `update_rank` only with adamh and muonh",
+        _of_other_optimizers,
+    ),
     RecipeRule(
         "recipe/no-residual-blocks", "a parameterization of residual branches has a model with branches", _branches
     ),
