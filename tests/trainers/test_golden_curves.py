@@ -23,7 +23,7 @@ from tests.support.tiny import recipe
 GOLDEN = Path(__file__).with_name("golden_curves.json")
 CORPUS = Path(__file__).with_name("golden_corpus")
 TOLERANCE = 1e-4
-#: polar factors are computed in bfloat16, whose rounding differs between processors: by up to 2e-4 of these losses
+#: polar factors are computed in bfloat16, whose rounding differs between processors: by 1e-4 of these losses
 #: where oneDNN was switched off or kept to AVX2
 TOLERANCES = {"muon": 1e-3, "muonh": 1e-3}
 MODELS: dict[str, dict[str, Any]] = {
