@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.rules import ON_SPHERE
-from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization, find_table
+from hptransfer.parameterization.tables import FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: parameterizations with a residual exponent to choose
@@ -37,9 +37,9 @@ def _branches(draft: Draft) -> Iterator[Violation]:
 
 def _combination(draft: Draft) -> Iterator[Violation]:
     choice, training = draft.parameterization, draft.training
-    if choice is None or training is None or training.optimizer not in FAMILIES:
+    if choice is None or training is None or choice.name == MEASURED:
         return
-    if (choice.name, FAMILIES[training.optimizer]) not in TABLES:
+    if (choice.name, FAMILIES.get(training.optimizer)) not in TABLES:
         try:
             find_table(Parameterization(choice.name), training.optimizer)
         except UsageError as error:
