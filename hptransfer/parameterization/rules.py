@@ -370,7 +370,7 @@ def option_of(quantity: Quantity, family: OptimizerFamily) -> str:
 
     Args:
         quantity: one for which tables have choices.
-        family: of the table.
+        family: family of the table's optimizer.
     """
     on_sphere = quantity is Quantity.LEARNING_RATE and family in ON_SPHERE
     return "update_rank" if on_sphere else _OPTION_OF[quantity]

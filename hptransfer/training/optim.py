@@ -227,7 +227,7 @@ def adam_direction(gradient: Tensor, state: dict[str, Any], group: Mapping[str, 
     """Adam's update without the learning rate (arXiv 1412.6980, Algorithm 1).
 
     Args:
-        gradient: of one weight.
+        gradient: the loss's gradient for one weight, any shape.
         state: what is kept of the weight; averages are in it after the first call.
         group: of the weight, with "betas" and "eps".
 
@@ -249,7 +249,7 @@ def polar_direction(gradient: Tensor, state: dict[str, Any], group: Mapping[str,
     """Muon's update without the learning rate.
 
     Args:
-        gradient: of one matrix.
+        gradient: the loss's gradient for one matrix, rows x columns.
         state: what is kept of the matrix; the momentum is in it after the first call.
         group: of the matrix, with "momentum".
 
@@ -269,7 +269,7 @@ def polar_factor(matrix: Tensor) -> Tensor:
     has it (Keller Jordan, kellerjordan.github.io/posts/muon).
 
     Args:
-        matrix: of two axes.
+        matrix: rows x columns, any type of float.
     """
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
