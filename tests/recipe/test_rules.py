@@ -184,9 +184,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor"),
         ("{name: mup}", "{name: u-mup}"),
-        [
-            "6:14 a rule for `u-mup` with `adafactor` must have a source, and none is known | u-mup, adafactor | known f..."
-        ],
+        ["6:14 a rule for `u-mup` with `adafactor` must have a source, and none is known | u-mup, adafactor | k..."],
     ),
     (
         MLP,

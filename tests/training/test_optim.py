@@ -103,7 +103,8 @@ def on_sphere(weight: Tensor, direction: Tensor, rate: float) -> Tensor:
     """Hyperball's step (arXiv 2606.16899): norm |W| kept, an update of norm rate * |W|."""
     radius = weight.norm()
     moved = weight - rate * direction / direction.norm() * radius
-    return moved / moved.norm() * radius
+    kept: Tensor = moved / moved.norm() * radius
+    return kept
 
 
 def test_adamh_by_hand() -> None:
