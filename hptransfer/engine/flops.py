@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.spent import Spent
 from hptransfer.engine.measurement_cache import MeasurementCache
-from hptransfer.engine.readings import model_digest
+from hptransfer.engine.readings import cost_digest
 from hptransfer.errors import HptransferError, MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
-from hptransfer.trials.messages import CostMessage
+from hptransfer.trials.messages import ENTRY, CostMessage
+from hptransfer.trials.run_cost import RUN_COSTS, RunCost
 from hptransfer.trials.trial import Trial
 
 
@@ -40,9 +44,78 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
     return spent.share_of(target_flops)
 
 
+def target_tokens_note(recipe: Recipe, parameters: int | None = None) -> str | None:
+    """A sentence where the target trains only as long as the proxy, so that shares of its cost mislead; else None.
+
+    Args:
+        recipe: whose target is compared.
+        parameters: number of the target's parameters, for the hint; None where it is not known.
+    """
+    target = recipe.target_size()
+    if recipe.sizes.target.tokens is not None or target.tokens != recipe.proxy_size.tokens:
+        return None
+    tokens = 20 * parameters if parameters else 1_000_000_000
+    example = "20 per parameter" if parameters else "for example"
+    return (
+        f"the recipe gives the target no tokens of its own, so it is counted with the proxy's {target.tokens:,}, and "
+        f"shares are of a run that short; set `sizes.target.tokens`, {example}: `tokens: {tokens}`"
+    )
+
+
 def _is_count(_: str, value: Any) -> bool:
     """Whether a value of the cache may be a number of operations."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def run_flops(recipe: Recipe, size: Size) -> float:
+    """FLOPs of one run, counted in this process, which imports torch for it.
+
+    Args:
+        recipe: gives the model and the loss.
+        size: width, depth, batch and tokens of the run.
+
+    Raises:
+        UsageError: the model cannot be built at this size.
+    """
+    (flops,) = _counted(CostMessage(recipe=recipe, sizes=(size,)))["flops"]
+    return float(flops)
+
+
+def run_costs(recipe: Recipe, sizes: Sequence[Size], examples: int | None = None) -> dict[Size, RunCost]:
+    """FLOPs and memory of one run of each size, counted in this process, which imports torch for it.
+
+    Args:
+        recipe: gives model, loss, optimizer and parameterization.
+        sizes: width, depth, batch and tokens of each run.
+        examples: that go through the model at once; None: the whole batch.
+
+    Raises:
+        UsageError: the model cannot be built at one of the sizes.
+    """
+    wanted = tuple(dict.fromkeys(sizes))
+    answer = _counted(CostMessage(recipe=recipe, sizes=wanted, memory=True, examples=examples))
+    costs = RUN_COSTS.validate_json(json.dumps(answer["costs"]))
+    return {cost.size: cost for cost in costs}
+
+
+def _counted(message: CostMessage) -> Mapping[str, Any]:
+    """What a worker would answer, from this process."""
+    module, _, function = ENTRY.partition(":")
+    with _collector_paused():
+        answer: Mapping[str, Any] = getattr(import_module(module), function)(message.payload())
+    return answer
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Looks for no garbage meanwhile: importing torch and transformers makes none, and takes a quarter less time."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 class Costs:
@@ -85,7 +158,7 @@ class Costs:
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:
-        self._pool.submit("cost", CostMessage(model=self._recipe.model, sizes=tuple(sizes)).payload(), limited=False)
+        self._pool.submit("cost", CostMessage(recipe=self._recipe, sizes=tuple(sizes)).payload(), limited=False)
         outcome = self._pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else outcome.message
@@ -95,5 +168,5 @@ class Costs:
 
     def _key(self, size: Size) -> str:
         if self._prefix is None:
-            self._prefix = model_digest(self._recipe, self._root)
+            self._prefix = cost_digest(self._recipe, self._root)
         return hashlib.sha256(f"{self._prefix}:{json.dumps(asdict(size))}".encode()).hexdigest()

@@ -16,9 +16,9 @@ from hptransfer.artifacts.target import (
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
+from hptransfer.engine.flops import run_flops
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
@@ -88,7 +88,7 @@ def build_target(
         provenance=_provenance(loaded, tuned, identity),
         prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
         # the check's holds tuning as well
-        spent=(checked.spent if checked else tuned.spent).share_of(count_flops(recipe.model, [size])[0]),
+        spent=(checked.spent if checked else tuned.spent).share_of(run_flops(recipe, size)),
     )
 
 

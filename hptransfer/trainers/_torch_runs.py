@@ -40,7 +40,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
     """
-    from hptransfer.models.build import training_flops
+    from hptransfer.trainers._flops import run_flops
     from hptransfer.training.loop import train
     from hptransfer.training.shard import WHOLE
 
@@ -52,7 +52,6 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     module, groups = planned_model(spec)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
-    cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
     trial = Trial(
         key=message.key,
         size=spec.size,
@@ -61,7 +60,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         state=outcome.state,
         loss=outcome.loss,
         curve=outcome.curve,
-        flops=cost * outcome.steps / settings.steps,
+        flops=run_flops(spec.recipe, spec.size) * outcome.steps / settings.steps,
         seconds=outcome.seconds,
         provenance=provenance(corpus.fingerprint),
     )

@@ -159,13 +159,20 @@ class TimingMessage(SpecMessage):
 
 
 class CostMessage(Message):
-    """Count the FLOPs of one training run at each of several sizes; the answer's "flops" has one number per size."""
+    """Count what one run of each of several sizes costs.
+
+    The answer's "flops" has one number per size; where `memory` is asked for, its "costs" has one `RunCost` per size.
+    """
 
     task: Literal["cost"] = "cost"
-    model: Model
-    """the recipe's `model` section"""
+    recipe: Recipe
+    """gives model, loss, optimizer and parameterization"""
     sizes: tuple[Size, ...]
     """width, depth, batch and tokens of each run"""
+    memory: bool = False
+    """whether memory is counted too"""
+    examples: int | None = None
+    """that go through the model at once; None: the whole batch"""
 
 
 class ReadingsMessage(Message):
