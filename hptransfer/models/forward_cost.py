@@ -57,7 +57,13 @@ def forward_cost(module: nn.Module, run: Callable[[], Tensor]) -> ForwardCost:
         return tensor
 
     counter = _Operations()
-    with _FusedAttention(), counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    # what the model makes on the way, such as positions, is made on its device
+    with (
+        torch.device("meta"),
+        _FusedAttention(),
+        counter,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
         run()
     sizes = (tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)
     return ForwardCost(float(counter.flops), sum(sizes))
@@ -111,6 +117,8 @@ class _Attention(torch.autograd.Function):
         repeats = q_BxHxTxK.shape[-3] // k_BxHxSxK.shape[-3] if q_BxHxTxK.ndim > 2 else 1
         keys, values = (x.repeat_interleave(repeats, -3) if repeats > 1 else x for x in (k_BxHxSxK, v_BxHxSxK))
         out_BxHxTxK = (q_BxHxTxK @ keys.transpose(-1, -2)) @ values
+        if out_BxHxTxK.ndim > 2:  # fused kernels write heads side by side, so joining them needs no copy
+            out_BxHxTxK = out_BxHxTxK.transpose(-2, -3).contiguous().transpose(-2, -3)
         logarithms_BxHxT = q_BxHxTxK.new_empty(q_BxHxTxK.shape[:-1], dtype=torch.float32)
         given = (q_BxHxTxK, k_BxHxSxK, v_BxHxSxK, out_BxHxTxK, logarithms_BxHxT)
         ctx.save_for_backward(*given, *(() if mask is None else (mask,)))
@@ -134,7 +142,7 @@ def state_bytes(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     counts: dict[Tensor, int] = {}
-    with FakeTensorMode():
+    with FakeTensorMode(), _AnyNumber():
         chosen = []
         for group in groups:
             examples: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
@@ -150,6 +158,23 @@ def state_bytes(
         optimizer = build(chosen)
         optimizer.step()
         return sum(counts.get(tensor, 1) * _bytes(state) for tensor, state in optimizer.state.items())
+
+
+class _AnyNumber(TorchFunctionMode):
+    """Tensors without content say 1 where a number is asked for: the shapes of a state do not depend on it."""
+
+    _ANSWERS: Mapping[Any, object] = {
+        Tensor.item: 1.0,
+        Tensor.__float__: 1.0,
+        Tensor.__int__: 1,
+        Tensor.__bool__: True,
+    }
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Called by torch in place of `func`."""
+        return self._ANSWERS[func] if func in self._ANSWERS else func(*args, **dict(kwargs or {}))
 
 
 def _bytes(state: Any) -> int:
