@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from hptransfer.cli.options import DryRun, Force, TimeSteps
-from hptransfer.engine.options import TrainingCommand, TrainingOptions
+from hptransfer.engine.options import TrainingOptions
 from hptransfer.files import write_atomically
 
 
@@ -22,21 +22,18 @@ def run_command(
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.checking.check import check
     from hptransfer.checking.diagnose import chosen_diagnostics
-    from hptransfer.checking.forecast import wanted_trials as of_check
-    from hptransfer.engine.forecast import both, forecast
+    from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
     from hptransfer.report.prediction import describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
-    from hptransfer.tuning.forecast import wanted_trials as of_tune
     from hptransfer.tuning.tune import tune
     from hptransfer.verdict import Verdict
 
     if dry_run or time_steps:
-        found = forecast(TrainingCommand.RUN, options, both(of_tune, of_check), time_steps=time_steps)
-        return show_forecast(found, as_json=options.as_json)
+        return show_forecast(forecast_run(options, time_steps=time_steps), as_json=options.as_json)
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
         chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained

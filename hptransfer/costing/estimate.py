@@ -7,17 +7,19 @@ The coordinate check trains `max(steps)` steps at every size and seed and looks 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import most_trials
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.forecast import first_trials, work
+from hptransfer.costing.known import finished_trials, tuned_values
 from hptransfer.engine.flops import run_costs, target_tokens_note
 from hptransfer.engine.throughput import Throughput, achieved, given
+from hptransfer.errors import UsageError
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
@@ -25,7 +27,9 @@ from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.run_cost import RunCost
-from hptransfer.trials.trial import Trial
+
+#: a size's label, and a positive number
+_PARAMETERS = re.compile(r"(w\d+-d\d+)=(\d+(?:\.\d+)?(?:e\+?\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,8 @@ class CostRow:
     """One line of the table; None where a number is not known.
 
     Attributes:
-        name: what is run.
-        trials: number of runs.
+        name: what is run, as the table's first column.
+        trials: number of runs that are trained.
         tokens: predicted positions of all of them.
         flops: floating point operations of all of them.
         of_target: their FLOPs over the target's; where no FLOPs are known, their tokens over the target's.
@@ -84,7 +88,12 @@ class _Part:
 
 
 def estimate_costs(
-    loaded: LoadedRecipe, runs: Path, *, flops_per_second: float | None = None, examples: int | None = None
+    loaded: LoadedRecipe,
+    runs: Path,
+    *,
+    flops_per_second: float | None = None,
+    examples: int | None = None,
+    parameters: Mapping[str, int] | None = None,
 ) -> CostEstimate:
     """What the steps of a recipe take.
 
@@ -94,20 +103,21 @@ def estimate_costs(
             check's grid lies; nothing is written.
         flops_per_second: FLOPs per second of every run; None takes those of finished trials.
         examples: that go through the model at once; None: the whole batch.
+        parameters: number of parameters by label of a size, for models that the trainer builds.
 
     Raises:
         UsageError: an option cannot be used, or the model cannot be built at one of the sizes.
         MachineError: the run folder's trials cannot be read.
     """
     recipe, folder = loaded.recipe, RunFolder(runs / loaded.recipe.name)
-    speed = achieved(_finished(folder)) if flops_per_second is None else given(flops_per_second)
-    tuned = _tuned(loaded, folder)
+    speed = achieved(finished_trials(folder)) if flops_per_second is None else given(flops_per_second)
+    tuned = tuned_values(loaded, folder)
     target = recipe.target_size()
     parts = tuple(_parts(recipe, loaded.root, tuned))
     trials = recipe.tune.trials + recipe.tune.confirm_seeds
     there = _Part("tuning there", trials, {target: trials})
     run = _Part(f"target {target.label}", 1, {target: 1})
-    costs = run_costs(recipe, [size for part in (*parts, run) for size in part.runs], examples)
+    costs = run_costs(recipe, [size for part in (*parts, run) for size in part.runs], examples, parameters)
     comparison = _Comparison(costs, speed, run, there)
     return CostEstimate(
         recipe=recipe.name,
@@ -119,21 +129,23 @@ def estimate_costs(
     )
 
 
-def _finished(folder: RunFolder) -> list[Trial]:
-    """Finished trials, where there are any; asking for them imports optuna."""
-    if not folder.study.exists():
-        return []
-    from hptransfer.storage.snapshot import read_trials
+def parse_parameters(texts: Iterable[str]) -> dict[str, int]:
+    """Numbers of parameters by label of a size.
 
-    return [seen.trial for seen in read_trials(folder.study) if seen.trial is not None]
+    Args:
+        texts: as the command line gives them, for example `w64-d2=41000` or `w4096-d32=6.7e9`.
 
-
-def _tuned(loaded: LoadedRecipe, folder: RunFolder) -> dict[str, float] | None:
-    """Tuned base-size values of this version of the recipe; None where nothing is tuned yet."""
-    if not folder.tuned.exists():
-        return None
-    tuned = read_tuned(folder.tuned, str(loaded.path))
-    return dict(tuned.hyperparameters) if tuned.recipe_hash == loaded.hash else None
+    Raises:
+        UsageError: one is not of that form.
+    """
+    found = {}
+    for text in texts:
+        form = _PARAMETERS.fullmatch(text)
+        count = float(form[2]) if form else 0.0
+        if form is None or not 1 <= count < math.inf:
+            raise UsageError("`--parameters` must be a size and a number", received=text, hint="as w64-d2=41000")
+        found[form[1]] = round(count)
+    return found
 
 
 def _parts(recipe: Recipe, root: Path, tuned: Mapping[str, float] | None) -> Iterator[_Part]:

@@ -25,6 +25,9 @@ from hptransfer.trials.messages import ENTRY, CostMessage
 from hptransfer.trials.run_cost import RUN_COSTS, RunCost
 from hptransfer.trials.trial import Trial
 
+#: kinds of models that are built here, so that their operations can be counted
+BUILT_HERE = ("mlp", "gpt", "factory", "huggingface")
+
 
 def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
     """The cost of trials, and its share of the target's.
@@ -67,8 +70,8 @@ def _is_count(_: str, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def run_flops(recipe: Recipe, size: Size) -> float:
-    """FLOPs of one run, counted in this process, which imports torch for it.
+def run_flops(recipe: Recipe, size: Size) -> float | None:
+    """FLOPs of one run, counted in this process, which imports torch for it; None where the trainer builds the model.
 
     Args:
         recipe: gives the model and the loss.
@@ -77,25 +80,54 @@ def run_flops(recipe: Recipe, size: Size) -> float:
     Raises:
         UsageError: the model cannot be built at this size.
     """
+    if recipe.model.kind not in BUILT_HERE:
+        return None
     (flops,) = _counted(CostMessage(recipe=recipe, sizes=(size,)))["flops"]
     return float(flops)
 
 
-def run_costs(recipe: Recipe, sizes: Sequence[Size], examples: int | None = None) -> dict[Size, RunCost]:
+def run_costs(
+    recipe: Recipe,
+    sizes: Sequence[Size],
+    examples: int | None = None,
+    parameters: Mapping[str, int] | None = None,
+) -> dict[Size, RunCost]:
     """FLOPs and memory of one run of each size, counted in this process, which imports torch for it.
 
     Args:
         recipe: gives model, loss, optimizer and parameterization.
         sizes: width, depth, batch and tokens of each run.
         examples: that go through the model at once; None: the whole batch.
+        parameters: number of parameters by label of a size, for models that the trainer builds; FLOPs are then 6 per
+            parameter and token (Kaplan et al., arXiv 2001.08361), and without it not known.
 
     Raises:
         UsageError: the model cannot be built at one of the sizes.
     """
     wanted = tuple(dict.fromkeys(sizes))
+    if recipe.model.kind not in BUILT_HERE:
+        return {size: _declared(size, examples, (parameters or {}).get(size.label)) for size in wanted}
     answer = _counted(CostMessage(recipe=recipe, sizes=wanted, memory=True, examples=examples))
     costs = RUN_COSTS.validate_json(json.dumps(answer["costs"]))
     return {cost.size: cost for cost in costs}
+
+
+def _declared(size: Size, examples: int | None, parameters: int | None) -> RunCost:
+    """What is known of a run whose trainer builds the model."""
+    note = "the trainer builds the model: its memory is not known"
+    if parameters is not None:
+        note = f"{note}, and FLOPs are 6 for each parameter and token"
+    return RunCost(
+        size=size,
+        flops=None if parameters is None else 6.0 * parameters * size.tokens,
+        parameters=parameters,
+        weights=None,
+        gradients=None,
+        optimizer=None,
+        activations=None,
+        examples=min(size.batch_size, examples or size.batch_size),
+        notes=(note,),
+    )
 
 
 def _counted(message: CostMessage) -> Mapping[str, Any]:

@@ -17,16 +17,13 @@ from hptransfer.engine.flops import run_costs, target_tokens_note
 from hptransfer.engine.identity import identity_of
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
-from hptransfer.engine.step_timing import Timing
-from hptransfer.engine.step_timing import time_steps as time_steps_of
+from hptransfer.engine.step_timing import Timing, seconds_of_a_trial, time_all
 from hptransfer.engine.throughput import achieved
-from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.identity import Identity
-from hptransfer.trials.messages import ENTRY
 from hptransfer.trials.run_cost import RunCost
 from hptransfer.trials.spec import TrialSpec
 
@@ -145,7 +142,6 @@ def forecast(
     wanted: Callable[[PriorWork], WantedTrials],
     *,
     time_steps: bool = False,
-    entry: str = ENTRY,
 ) -> Forecast:
     """Says what a command would take: by arithmetic, with the speed that finished trials achieved.
 
@@ -154,7 +150,6 @@ def forecast(
         options: of the command line.
         wanted: which trials the command would train.
         time_steps: also train a few steps at the proxy and, where sizes differ, at the largest, for time and memory.
-        entry: "module:function" that a worker runs.
 
     Raises:
         RecipeError, UsageError: the recipe, its data or an option cannot be used.
@@ -170,10 +165,9 @@ def forecast(
     plain = _forecast(command, loaded.recipe, trials, finished, options)
     if not time_steps:
         return plain
-    with WorkerPool(entry, options.workers, limits.trial) as pool:
-        costs = run_costs(loaded.recipe, [request.size for request in trials.timed])
-        timings = [time_steps_of(request, pool, costs[request.size].flops or 0.0) for request in trials.timed]
-    return _timed(plain, loaded.recipe, timings)
+    costs = run_costs(loaded.recipe, [request.size for request in trials.timed])
+    flops = {size: cost.flops or 0.0 for size, cost in costs.items()}
+    return _timed(plain, loaded.recipe, time_all(trials.timed, flops, options.workers, limits.trial))
 
 
 def both(*wanted: Callable[[PriorWork], WantedTrials]) -> Callable[[PriorWork], WantedTrials]:
@@ -260,7 +254,7 @@ def _sum(sizes: Sequence[SizeForecast], *, left_only: bool) -> float | None:
 def _timed(plain: Forecast, recipe: Recipe, timings: Sequence[Timing]) -> Forecast:
     """Time and memory from real steps, which all workers took at once, because they share the machine's memory."""
     sizes = tuple(
-        replace(size, seconds=_seconds(recipe, size.size, size.flops or 0.0, timings)) for size in plain.sizes
+        replace(size, seconds=seconds_of_a_trial(recipe, size.size, size.flops or 0.0, timings)) for size in plain.sizes
     )
     left = plain.trials - plain.finished
     notes = plain.notes
@@ -275,26 +269,6 @@ def _timed(plain: Forecast, recipe: Recipe, timings: Sequence[Timing]) -> Foreca
         timed=tuple(timing.size for timing in timings),
         notes=notes,
     )
-
-
-def _seconds(recipe: Recipe, size: Size, flops: float, timings: Sequence[Timing]) -> float:
-    """Wall time of one trial.
-
-    Seconds per step and per evaluation batch are a line in FLOPs through the timed sizes; with one size timed they are
-    proportional to FLOPs, which is too much for larger sizes, whose steps are more than overhead.
-    """
-    steps = recipe.steps(size)
-    first, last = timings[0], timings[-1]
-    per_step = flops / steps
-
-    def at(small: float, large: float) -> float:
-        low, high = first.flops / recipe.steps(first.size), last.flops / recipe.steps(last.size)
-        if high <= low:
-            return small * per_step / low
-        return max(0.0, small + (large - small) * (per_step - low) / (high - low))
-
-    evaluation = at(first.evaluation, last.evaluation) * (recipe.training.evaluation_batches + 2)
-    return at(first.build, last.build) + steps * at(first.step, last.step) + evaluation
 
 
 def _wall(sizes: Sequence[SizeForecast], workers: int) -> float | None:

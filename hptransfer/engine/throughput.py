@@ -43,7 +43,7 @@ def given(flops_per_second: float) -> Throughput:
     """A rate that a person gives, for every size.
 
     Args:
-        flops_per_second: positive and finite.
+        flops_per_second: of every run, positive and finite.
 
     Raises:
         UsageError: it is not.

@@ -46,7 +46,7 @@ def print_cost(found: CostEstimate, console: Console) -> None:
 
     Args:
         found: what the journey costs.
-        console: where to print.
+        console: where it is printed, at any width.
     """
     console.print(Text(found.recipe))
     _print_shares(found, console)
@@ -75,7 +75,7 @@ def print_whole(header: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
     Args:
         header: two lines for each column; a line of empty ones is left out.
         rows: cells of as many columns, the first aligned to the left, the others to the right.
-        console: where to print.
+        console: where it is printed, at any width.
     """
     above = [line for line in zip(*header, strict=True) if any(line)]
     lines = [*above, *rows]
@@ -137,7 +137,7 @@ def time_text(seconds: float) -> str:
     """A time as people read it, in seconds with decimals up to days.
 
     Args:
-        seconds: at least 0.
+        seconds: any time, at least 0.
     """
     if seconds < 60:
         return f"{seconds:.2g} s"

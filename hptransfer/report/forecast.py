@@ -40,7 +40,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
 
     Args:
         found: what the command would take.
-        console: where to print.
+        console: where it is printed, at any width.
     """
     console.print(f"{found.recipe}: {found.command} (dry run)")
     header = [("", name) for name in ("size", "trials", "finished", "FLOPs each", "time each")]

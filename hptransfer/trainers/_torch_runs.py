@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Data
@@ -17,6 +16,7 @@ from hptransfer.trials.messages import (
     TrialMessage,
     TrialResult,
     refusal,
+    require_same_data,
 )
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
@@ -126,9 +126,7 @@ def accepted_corpus(message: SpecMessage) -> Corpus:
         UsageError: the data here are not the coordinator's.
     """
     corpus = cached_corpus(message.recipe.data, message.root)
-    refused = refusal(message, corpus.fingerprint)
-    if refused is not None:
-        raise UsageError("data must stay the same while a command works", received=refused)
+    require_same_data(message, corpus.fingerprint)
     return corpus
 
 

@@ -227,3 +227,18 @@ def refusal(message: SpecMessage, found: str) -> str | None:
     if message.fingerprint in (None, found):
         return None
     return f"the data here are {found[:8]} (content), the coordinator's {str(message.fingerprint)[:8]}"
+
+
+def require_same_data(message: SpecMessage, found: str) -> None:
+    """See `refusal`, for tasks that answer with a measurement.
+
+    Args:
+        message: the task, with the fingerprint of the coordinator's data.
+        found: sha256 (hex) of the worker's data.
+
+    Raises:
+        UsageError: the data are not the coordinator's.
+    """
+    refused = refusal(message, found)
+    if refused is not None:
+        raise UsageError("data must stay the same while a command works", received=refused)

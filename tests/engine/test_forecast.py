@@ -10,9 +10,9 @@ import pytest
 from hptransfer.commands.check import check_command
 from hptransfer.commands.run import run_command
 from hptransfer.commands.tune import tune_command
-from hptransfer.engine.forecast import SizeForecast, _seconds, _wall
+from hptransfer.engine.forecast import SizeForecast, _wall
 from hptransfer.engine.options import Launch, TrainingOptions
-from hptransfer.engine.step_timing import Timing
+from hptransfer.engine.step_timing import Timing, seconds_of_a_trial
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 
@@ -106,8 +106,8 @@ def test_seconds_are_a_line_through_the_timed_sizes(recipe: Path) -> None:
     size = loaded.size(16, 2)
     small, large = Timing(size, 40.0, 0.0, 0.001, 0.0, 1), Timing(size, 160.0, 0.0, 0.004, 0.0, 1)
 
-    assert _seconds(loaded, size, 80.0, [small, large]) == pytest.approx(40 * 0.002)
-    assert _seconds(loaded, size, 80.0, [small]) == pytest.approx(40 * 0.002)
+    assert seconds_of_a_trial(loaded, size, 80.0, [small, large]) == pytest.approx(40 * 0.002)
+    assert seconds_of_a_trial(loaded, size, 80.0, [small]) == pytest.approx(40 * 0.002)
 
 
 def test_wall_time_follows_the_free_worker() -> None:
