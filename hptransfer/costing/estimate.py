@@ -117,7 +117,7 @@ def estimate_costs(
     trials = recipe.tune.trials + recipe.tune.confirm_seeds
     there = _Part("tuning there", trials, {target: trials})
     run = _Part(f"target {target.label}", 1, {target: 1})
-    costs = run_costs(recipe, [size for part in (*parts, run) for size in part.runs], examples, parameters)
+    costs = run_costs(recipe, loaded.root, [size for part in (*parts, run) for size in part.runs], examples, parameters)
     comparison = _Comparison(costs, speed, run, there)
     return CostEstimate(
         recipe=recipe.name,
@@ -158,7 +158,7 @@ def _parts(recipe: Recipe, root: Path, tuned: Mapping[str, float] | None) -> Ite
     ]
     values = defaults(recipe.training) | dict(tuned or {})
     designs = [CheckDesign(recipe, root, values, name) for name in recipe.check.checked]
-    if TRAINERS.look_up(recipe.training.trainer).capabilities.diagnostics:
+    if TRAINERS.look_up(recipe.trainer.name).capabilities.diagnostics:
         steps.append(_coordinate_check(recipe, designs[0].all_sizes()))
     first = Counter(trial.size for trial in first_trials(recipe, root, values))
     steps += [_Part(f"check {size.label_relative_to(proxy)}", count, {size: count}) for size, count in first.items()]

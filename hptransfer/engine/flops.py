@@ -25,9 +25,6 @@ from hptransfer.trials.messages import ENTRY, CostMessage
 from hptransfer.trials.run_cost import RUN_COSTS, RunCost
 from hptransfer.trials.trial import Trial
 
-#: kinds of models that are built here, so that their operations can be counted
-BUILT_HERE = ("mlp", "gpt", "factory", "huggingface")
-
 
 def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
     """The cost of trials, and its share of the target's.
@@ -70,24 +67,26 @@ def _is_count(_: str, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def run_flops(recipe: Recipe, size: Size) -> float | None:
+def run_flops(recipe: Recipe, root: Path, size: Size) -> float | None:
     """FLOPs of one run, counted in this process, which imports torch for it; None where the trainer builds the model.
 
     Args:
         recipe: gives the model and the loss.
+        root: the recipe's folder, where modules are looked for too.
         size: width, depth, batch and tokens of the run.
 
     Raises:
         UsageError: the model cannot be built at this size.
     """
-    if recipe.model.kind not in BUILT_HERE:
+    if recipe.model.kind == "external":
         return None
-    (flops,) = _counted(CostMessage(recipe=recipe, sizes=(size,)))["flops"]
+    (flops,) = _counted(CostMessage(recipe=recipe, root=root, sizes=(size,)))["flops"]
     return float(flops)
 
 
 def run_costs(
     recipe: Recipe,
+    root: Path,
     sizes: Sequence[Size],
     examples: int | None = None,
     parameters: Mapping[str, int] | None = None,
@@ -96,6 +95,7 @@ def run_costs(
 
     Args:
         recipe: gives model, loss, optimizer and parameterization.
+        root: the recipe's folder, where modules are looked for too.
         sizes: width, depth, batch and tokens of each run.
         examples: that go through the model at once; None: the whole batch.
         parameters: number of parameters by label of a size, for models that the trainer builds; FLOPs are then 6 per
@@ -105,9 +105,9 @@ def run_costs(
         UsageError: the model cannot be built at one of the sizes.
     """
     wanted = tuple(dict.fromkeys(sizes))
-    if recipe.model.kind not in BUILT_HERE:
+    if recipe.model.kind == "external":
         return {size: _declared(size, examples, (parameters or {}).get(size.label)) for size in wanted}
-    answer = _counted(CostMessage(recipe=recipe, sizes=wanted, memory=True, examples=examples))
+    answer = _counted(CostMessage(recipe=recipe, root=root, sizes=wanted, memory=True, examples=examples))
     costs = RUN_COSTS.validate_json(json.dumps(answer["costs"]))
     return {cost.size: cost for cost in costs}
 
@@ -190,7 +190,8 @@ class Costs:
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:
-        self._pool.submit("cost", CostMessage(recipe=self._recipe, sizes=tuple(sizes)).payload(), limited=False)
+        message = CostMessage(recipe=self._recipe, root=self._root, sizes=tuple(sizes))
+        self._pool.submit("cost", message.payload(), limited=False)
         outcome = self._pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else outcome.message

@@ -162,10 +162,10 @@ def forecast(
     finished = _finished(folder)
     identity = identity_of(loaded.recipe, loaded.root, None, None, folder.readings, writable=False)
     trials = wanted(PriorWork(loaded, folder, identity, finished))
-    plain = _forecast(command, loaded.recipe, trials, finished, options)
+    plain = _forecast(command, loaded, trials, finished, options)
     if not time_steps:
         return plain
-    costs = run_costs(loaded.recipe, [request.size for request in trials.timed])
+    costs = run_costs(loaded.recipe, loaded.root, [request.size for request in trials.timed])
     flops = {size: cost.flops or 0.0 for size, cost in costs.items()}
     return _timed(plain, loaded.recipe, time_all(trials.timed, flops, options.workers, limits.trial))
 
@@ -202,14 +202,15 @@ def _finished(folder: RunFolder) -> tuple[SeenTrial, ...]:
 
 def _forecast(
     command: TrainingCommand,
-    recipe: Recipe,
+    loaded: LoadedRecipe,
     wanted: WantedTrials,
     finished: Sequence[SeenTrial],
     options: TrainingOptions,
 ) -> Forecast:
     """FLOPs and memory by arithmetic, time by what finished trials achieved."""
     speed = achieved(seen.trial for seen in finished if seen.trial is not None)
-    costs = run_costs(recipe, [*wanted.counts, recipe.target_size()])
+    recipe = loaded.recipe
+    costs = run_costs(recipe, loaded.root, [*wanted.counts, recipe.target_size()])
     sizes = tuple(
         SizeForecast(size, count, done, costs[size].flops, speed.seconds(costs[size].flops, size))
         for size, (count, done) in sorted(wanted.counts.items())

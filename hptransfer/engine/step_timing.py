@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hptransfer.errors import MachineError
+from hptransfer.errors import MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import ENTRY, TIMED_STEPS, TimingMessage
 from hptransfer.trials.spec import TrialSpec
 
@@ -72,8 +73,16 @@ def time_all(
         limits: time and memory of each trial.
 
     Raises:
+        UsageError: the recipe's trainer builds and trains its model by itself, so steps cannot be timed here.
         MachineError: a worker could not train them, or none answered.
     """
+    for recipe in (request.recipe for request in requests):
+        if recipe.model.kind == "external" or not TRAINERS.look_up(recipe.trainer.name).capabilities.diagnostics:
+            raise UsageError(
+                "`--time-steps` must be able to train the model's steps here",
+                received=f"trainer: {recipe.trainer.name}",
+                hint="leave it out: finished trials say how long one takes",
+            )
     with WorkerPool(ENTRY, workers, limits) as pool:
         return [time_steps(request, pool, flops[request.size]) for request in requests]
 

@@ -88,7 +88,7 @@ def build_target(
         provenance=_provenance(loaded, tuned, identity),
         prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
         # the check's holds tuning as well
-        spent=(checked.spent if checked else tuned.spent).share_of(run_flops(recipe, size)),
+        spent=(checked.spent if checked else tuned.spent).share_of(run_flops(recipe, loaded.root, size)),
     )
 
 

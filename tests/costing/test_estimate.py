@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hptransfer.costing.estimate import CostEstimate, CostRow, estimate_costs
+from hptransfer.costing.estimate import CostEstimate, CostRow, estimate_costs, parse_parameters
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
 from tests.support.tuned_results import tuned_result
@@ -33,10 +34,17 @@ LARGE = 6 * (16 * 64 + 64 * 64 + 64 * 256) * 8 * 40
 TARGET = 6 * (16 * 1024 + 1024 * 1024 + 1024 * 256) * 1_000_000
 
 
-def estimate(folder: Path, text: str = RECIPE, **options: float) -> CostEstimate:
+#: the same, trained by a function that builds its model by itself and that nothing here calls
+EXTERNAL = RECIPE.replace(
+    'model: {kind: mlp, context: 4, embedding: 4}\ndata: {kind: text, files: ["*.txt"]}\n',
+    "trainer: {function: 'nowhere:train'}\n",
+).replace("name: mup", "name: measured")
+
+
+def estimate(folder: Path, text: str = RECIPE, **options: Any) -> CostEstimate:
     """Of a recipe in a folder without results."""
     (folder / "recipe.yaml").write_text(text)
-    return estimate_costs(load_recipe(folder / "recipe.yaml"), folder / "runs", **options)  # type: ignore[arg-type]  # options of one test
+    return estimate_costs(load_recipe(folder / "recipe.yaml"), folder / "runs", **options)
 
 
 def rows(found: CostEstimate) -> dict[str, CostRow]:
@@ -141,3 +149,41 @@ def test_the_grid_lies_around_the_tuned_value_of_this_recipe(tmp_path: Path) -> 
     assert rows(after)["check w64-d2"].trials == 2 * 5
     assert any("nothing is tuned yet" in note for note in before.notes)
     assert not any("nothing is tuned yet" in note for note in after.notes)
+
+
+def test_without_a_model_tokens_are_compared(tmp_path: Path) -> None:
+    """A run of 40 steps of 8 examples is 320 predictions; FLOPs, memory and times are unknown, and it says so."""
+    found = estimate(tmp_path, EXTERNAL, flops_per_second=1e9)
+
+    assert not found.flops_known
+    assert {(row.flops, row.memory, row.seconds) for row in found.rows} == {(None, None, None)}
+    assert rows(found)["tune"].tokens == 6 * 320
+    assert rows(found)["tune"].of_target == pytest.approx(6 * 320 / 1_000_000)
+    assert rows(found)["tuning there"].of_target == 8
+    assert "coordinate check" not in rows(found)
+    assert any("the trainer builds the model" in note for note in found.notes)
+
+
+def test_declared_parameters_give_flops(tmp_path: Path) -> None:
+    """6 per parameter and token, where every size has its number; with one missing tokens are compared."""
+    declared = {"w16-d2": 1000, "w64-d2": 8000, "w1024-d2": 2_000_000}
+    found = estimate(tmp_path, EXTERNAL, flops_per_second=1e9, parameters=declared)
+    partly = estimate(tmp_path, EXTERNAL, parameters={"w16-d2": 1000})
+
+    assert rows(found)["tune"].flops == 6 * (6 * 1000 * 320)
+    assert rows(found)["target w1024-d2"].flops == 6 * 2_000_000 * 1_000_000
+    assert rows(found)["tune"].seconds == pytest.approx(6 * 6 * 1000 * 320 / 1e9)
+    assert not partly.flops_known
+    assert {row.flops for row in partly.rows} == {None}
+
+
+def test_declared_parameters_are_read(tmp_path: Path) -> None:
+    """Whole numbers and powers of ten."""
+    assert parse_parameters(["w64-d2=41000", "w4096-d32=6.7e9"]) == {"w64-d2": 41000, "w4096-d32": 6_700_000_000}
+
+
+@pytest.mark.parametrize("text", ["41000", "w64=41000", "w64-d2=many", "w64-d2=0", "w64-d2=-5", "w64-d2=1e999"])
+def test_other_declarations_are_refused(text: str) -> None:
+    """With the form that is wanted."""
+    with pytest.raises(UsageError, match="a size and a number"):
+        parse_parameters([text])

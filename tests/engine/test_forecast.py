@@ -13,6 +13,7 @@ from hptransfer.commands.tune import tune_command
 from hptransfer.engine.forecast import SizeForecast, _wall
 from hptransfer.engine.options import Launch, TrainingOptions
 from hptransfer.engine.step_timing import Timing, seconds_of_a_trial
+from hptransfer.errors import UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 
@@ -87,6 +88,20 @@ def test_a_check_is_timed_at_the_proxy_and_the_largest_size(recipe: Path, capsys
     text = capsys.readouterr().out
     assert "rests on 20 real steps at w16-d2 and w128-d2" in text
     assert "timed in one process; 2 share a trial's batches" in text
+
+
+def test_steps_of_a_users_trainer_are_not_timed_here(recipe: Path) -> None:
+    """Its dry run is arithmetic; asking for steps is an error that says what does give times."""
+    text = RECIPE.replace('data: {kind: text, files: ["*.txt"]}', "trainer: {function: 'here:train'}")
+    text = text.replace("model: {kind: mlp, context: 4, embedding: 4}\n", "").replace("name: mup", "name: measured")
+    recipe.write_text(text)
+    (recipe.parent / "here.py").write_text("def train(trial):\n    raise AssertionError('nothing is trained')\n")
+    options = TrainingOptions(str(recipe), recipe.parent / "runs", 1)
+
+    assert check_command(options, dry_run=True) == 0
+    with pytest.raises(UsageError, match="--time-steps") as caught:
+        check_command(options, time_steps=True)
+    assert caught.value.findings[0].received == "trainer: function"
 
 
 def test_run_counts_both_steps(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
