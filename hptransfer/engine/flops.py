@@ -26,12 +26,13 @@ from hptransfer.trials.run_cost import RUN_COSTS, RunCost
 from hptransfer.trials.trial import Trial
 
 
-def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
+def spent_on(trials: Iterable[Trial], target_flops: float | None, *, short: bool = False) -> Spent:
     """The cost of trials, and its share of the target's.
 
     Args:
         trials: finished trials, complete or diverged.
         target_flops: floating point operations of the target's run; None where they are not known.
+        short: whether that run has the proxy's tokens, because the recipe gives the target none.
     """
     counted = list(trials)
     spent = Spent(
@@ -41,7 +42,17 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None) -> Spent:
         target_flops=None,
         fraction_of_target=None,
     )
-    return spent.share_of(target_flops)
+    return spent.share_of(target_flops, short=short)
+
+
+def is_short(recipe: Recipe, target: Size) -> bool:
+    """Whether a target trains only as long as the proxy because nobody says how long; its cost then means little.
+
+    Args:
+        recipe: which may give the target tokens of its own.
+        target: the size that is compared with what was spent.
+    """
+    return recipe.sizes.target.tokens is None and target.tokens == recipe.proxy_size.tokens
 
 
 def target_tokens_note(recipe: Recipe, parameters: int | None = None) -> str | None:
@@ -52,7 +63,7 @@ def target_tokens_note(recipe: Recipe, parameters: int | None = None) -> str | N
         parameters: number of the target's parameters, for the hint; None where it is not known.
     """
     target = recipe.target_size()
-    if recipe.sizes.target.tokens is not None or target.tokens != recipe.proxy_size.tokens:
+    if not is_short(recipe, target):
         return None
     tokens = 20 * parameters if parameters else 1_000_000_000
     example = "20 per parameter" if parameters else "for example"

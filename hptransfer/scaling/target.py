@@ -16,7 +16,7 @@ from hptransfer.artifacts.target import (
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.engine.flops import run_flops
+from hptransfer.engine.flops import is_short, run_flops
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
 from hptransfer.parameterization.gauge import Gauge
@@ -88,7 +88,9 @@ def build_target(
         provenance=_provenance(loaded, tuned, identity),
         prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
         # the check's holds tuning as well
-        spent=(checked.spent if checked else tuned.spent).share_of(run_flops(recipe, loaded.root, size)),
+        spent=(checked.spent if checked else tuned.spent).share_of(
+            run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hptransfer.models.build import build_model
 from hptransfer.models.forward_cost import forward_cost, state_bytes
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 
 #: adds up what real tensors hold
 Hold = Callable[[Tensor], Tensor]
