@@ -14,6 +14,7 @@ tracking    `session_of(options)`: a session whose trials and results go to the 
 
 __all__ = [
     "check",
+    "cost",
     "findings",
     "forecast",
     "plan_diff",

@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Data
@@ -16,6 +15,7 @@ from hptransfer.trials.messages import (
     TrialMessage,
     TrialResult,
     refusal,
+    require_same_data,
 )
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
@@ -40,7 +40,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
     """
-    from hptransfer.models.build import training_flops
+    from hptransfer.trainers._flops import run_flops
     from hptransfer.training.loop import train
     from hptransfer.training.shard import WHOLE
 
@@ -52,7 +52,6 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
     module, groups = planned_model(spec)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, on_loss)
-    cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
     trial = Trial(
         key=message.key,
         size=spec.size,
@@ -61,7 +60,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         state=outcome.state,
         loss=outcome.loss,
         curve=outcome.curve,
-        flops=cost * outcome.steps / settings.steps,
+        flops=run_flops(spec.recipe, spec.size) * outcome.steps / settings.steps,
         seconds=outcome.seconds,
         provenance=provenance(corpus.fingerprint),
     )
@@ -127,9 +126,7 @@ def accepted_corpus(message: SpecMessage) -> Corpus:
         UsageError: the data here are not the coordinator's.
     """
     corpus = cached_corpus(message.recipe.data, message.root)
-    refused = refusal(message, corpus.fingerprint)
-    if refused is not None:
-        raise UsageError("data must stay the same while a command works", received=refused)
+    require_same_data(message, corpus.fingerprint)
     return corpus
 
 
