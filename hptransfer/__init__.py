@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
+    from hptransfer.training.watch import Watcher, watch
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
     from hptransfer.trials.trial import Trial, TrialState
@@ -35,6 +36,7 @@ __all__ = [
     "Trial",
     "TrialState",
     "Verdict",
+    "Watcher",
     "__version__",
     "audit_clipping",
     "audit_eps",
@@ -46,6 +48,7 @@ __all__ = [
     "plan",
     "read_base_shapes",
     "schedule_factor",
+    "watch",
     "write_base_shapes",
 ]
 
@@ -60,6 +63,7 @@ _PUBLIC = {
     "Trial": "hptransfer.trials.trial",
     "TrialState": "hptransfer.trials.trial",
     "Verdict": "hptransfer.verdict",
+    "Watcher": "hptransfer.training.watch",
     "audit_clipping": "hptransfer.models.audit",
     "audit_eps": "hptransfer.models.audit",
     "audit_optimizer": "hptransfer.models.audit",
@@ -70,6 +74,7 @@ _PUBLIC = {
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
     "schedule_factor": "hptransfer.schedule",
+    "watch": "hptransfer.training.watch",
     "write_base_shapes": "hptransfer.models.base_shapes",
 }
 

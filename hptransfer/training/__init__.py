@@ -6,9 +6,21 @@ optimizers     one file per optimizer
 losses         one file per loss
 shard          one process's share of each batch
 coordinates    how far activations move in the first steps
+watch          `hptransfer.watch`: the same in anybody's loop
 sharpness      top eigenvalue of the Hessian in the optimizer's metric
 noise_scale    squared gradient norms at two batch sizes
 linearisation  distance of every block from linear training
 """
 
-__all__ = ["coordinates", "data", "linearisation", "loop", "losses", "noise_scale", "optimizers", "shard", "sharpness"]
+__all__ = [
+    "coordinates",
+    "data",
+    "linearisation",
+    "loop",
+    "losses",
+    "noise_scale",
+    "optimizers",
+    "shard",
+    "sharpness",
+    "watch",
+]
