@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +267,13 @@ def _judge_axis(runs: Sequence[WatchedRun], axis: Axis, tolerance: float, notes:
         )
     known = axis == "width" or not any(step.blocks == "unknown" for run in judged for step in run.steps.values())
     parameters = [row for run in measured for row in read_parameters(run, axis)] if known else []
-    return judge_coordinates(layers, axis=axis, tolerance=tolerance, parameters=parameters)
+    report = judge_coordinates(layers, axis=axis, tolerance=tolerance, parameters=parameters)
+    unseen = sorted({name for run in judged for step in run.steps.values() for name in step.left_out})
+    if not layers and unseen and report.verdict is RowVerdict.HOLDS:
+        scope = report.sentence.partition(": ")[2]
+        sentence = f"INCONCLUSIVE: without a probe nothing is known of {unseen[0]}; as for the others, {scope}"
+        return replace(report, verdict=RowVerdict.INCONCLUSIVE, sentence=sentence)
+    return report
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -68,20 +68,18 @@ def judge_command(
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
 
         found = judge_coordinate_files(results, tolerance=tolerance)
-        notes, document = describe_coordinates(found), partial(coordinates_document, found)
-        _show(notes, document, partial(print_coordinates, found), as_json, quiet)
+        document, draw = partial(coordinates_document, found), partial(print_coordinates, found)
+        _show(describe_coordinates(found), document, draw, as_json, quiet)
         return found.exit_status
     if tolerance is not None or len(results) > 1:
-        named = " ".join(map(str, results))
-        hint = f"hptransfer judge --coordinates {named}"[:200]
+        hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
         raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
     from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
     from hptransfer.results_table.columns import NamedColumns
 
-    named_columns = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    conditions = parse_conditions(where or ())
-    question = TableQuestion(named_columns, tuple(value_column or ()), conditions, transferred, target)
+    roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
+    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target)
     judgement = judge_table(results[0], question)
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
@@ -91,11 +89,11 @@ def judge_command(
 def _show(
     notes: Iterable[str], document: Callable[[], object], draw: Callable[[Console], None], as_json: bool, quiet: bool
 ) -> None:
-    from rich.console import Console
-
     for line in () if quiet else notes:
         print(line, file=sys.stderr)
     if as_json:
         print(json.dumps(document(), indent=2, allow_nan=False))
     else:
+        from rich.console import Console
+
         draw(Console(highlight=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -53,7 +54,8 @@ def shown(report: CoordinateReport) -> Iterator[Shown]:
     """
     sizes = ", ".join(str(size) for size in report.sizes)
     what = "change" if report.quantity == "change" else "mean activation"
-    title = f"coordinate check: slope of log2 {what} against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
+    of = f"log2 {what}" if report.rows else "updates alone"
+    title = f"coordinate check: slope of {of} against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
     yield Line(title, "bold")
     if report.rows:
         yield _layers(report)
@@ -78,7 +80,7 @@ def _slope(row: CoordinateRow | None) -> str:
     if row is None:
         return ""
     if not row.judged:
-        return f"({row.slope:+.2f}) "
+        return "(unmoved) " if math.isnan(row.slope) else f"({row.slope:+.2f}) "
     mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
     return f"{row.slope:+.2f} ± {1.96 * row.standard_error:.2f}{mark}"
 
