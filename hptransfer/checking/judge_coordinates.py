@@ -327,4 +327,13 @@ def _judge_table(path: Path, tolerance: float) -> CoordinateJudgement:
         )
     values = [ActivationSize(*row) for row in table.rows]
     report = judge_values(values, table.logits, tolerance=tolerance)
-    return CoordinateJudgement((path,), (report,), table.notes)
+    return CoordinateJudgement((path,), (report,), (*table.notes, *_unchanged(values)))
+
+
+def _unchanged(values: Sequence[ActivationSize]) -> Iterator[str]:
+    """Sizes that are the same to the last digit after every step are those of a model that is not trained."""
+    seen: dict[tuple[int, int, str], set[float]] = {}
+    for each in values:
+        seen.setdefault((each.width, each.seed, each.layer), set()).add(each.value)
+    if len({each.step for each in values}) > 1 and all(len(found) == 1 for found in seen.values()):
+        yield "no value changes with t: either nothing was trained between the passes, or the table is not what was measured"

@@ -30,6 +30,8 @@ _ROUNDINGS = 32.0
 _PRODUCT = 3e-3
 #: how far from a sum its terms may be, in roundings of its type
 _SUMMED = 4.0
+#: a term below this share of the sum is taken for rounding
+_NEGLIGIBLE = 1e-3
 #: modules whose weight has rows for outputs, or is looked up by row; of others the axes are tried
 _KNOWN = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -299,15 +301,30 @@ def _terms(block: str, seen: Look) -> dict[str, float]:
                 return {}  # what it adds cannot be seen yet
             # a container returns what its last module returned, dropout what it read: the first of them counts
             if not any(np.array_equal(column, other) for other in columns.values()):
-                columns[name] = column / _rms(column)
+                columns[name] = column
     if not columns or not np.isfinite([added, *columns.values()]).all() or _rms(added) <= 2 * tolerance:
         return {}
-    amounts, *_ = np.linalg.lstsq(np.stack(list(columns.values()), axis=1), added, rcond=None)
-    kept = {name: float(amount) for name, amount in zip(columns, amounts, strict=True) if abs(amount) > tolerance}
-    left = added - sum((amount * columns[name] for name, amount in kept.items()), np.zeros_like(added))
+    # rounding gives every column an amount; those that are left must explain the sum by themselves
+    large = {
+        name: columns[name]
+        for name, factor in _amounts(columns, added).items()
+        if abs(factor) * _rms(columns[name]) > _NEGLIGIBLE * _rms(added)
+    }
+    factors = _amounts(large, added)
+    left = added - sum((factor * columns[name] for name, factor in factors.items()), np.zeros_like(added))
     if _rms(left) > tolerance:
         return {}
-    return {name: amount / _rms(_sample(seen.calls[name].returned, place)) for name, amount in kept.items()}
+    return {name: 1.0 if abs(factor - 1) < _NEGLIGIBLE else factor for name, factor in factors.items()}
+
+
+def _amounts(columns: Mapping[str, Values], added: Values) -> dict[str, float]:
+    """Least squares: the factor of every column in a sum of them."""
+    if not columns:
+        return {}
+    sizes = [_rms(column) for column in columns.values()]
+    matrix = np.stack([column / size for column, size in zip(columns.values(), sizes, strict=True)], axis=1)
+    found, *_ = np.linalg.lstsq(matrix, added, rcond=None)
+    return {name: float(amount) / size for name, amount, size in zip(columns, found, sizes, strict=True)}
 
 
 def _factor(given: Tensor, made: Tensor, tolerance: float = 0.0) -> float | None:
@@ -333,7 +350,7 @@ def _places(like: Tensor) -> Tensor:
 
 
 def _sample(tensor: Tensor, place: Tensor) -> Values:
-    return np.asarray(tensor.flatten()[place].double().cpu().numpy())
+    return np.asarray(tensor.detach().flatten()[place].double().cpu().numpy())
 
 
 def _rms(values: Values) -> float:
