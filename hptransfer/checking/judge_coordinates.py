@@ -336,4 +336,4 @@ def _unchanged(values: Sequence[ActivationSize]) -> Iterator[str]:
     for each in values:
         seen.setdefault((each.width, each.seed, each.layer), set()).add(each.value)
     if len({each.step for each in values}) > 1 and all(len(found) == 1 for found in seen.values()):
-        yield "no value changes with t: either nothing was trained between the passes, or the table is not what was measured"
+        yield "no value changes with t: nothing was trained between the passes, or these are not what was measured"

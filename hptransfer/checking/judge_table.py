@@ -143,7 +143,7 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
     """
     asked = question or TableQuestion()
     table = read_table(path)
-    if {"width", "module", "t"} <= set(table.columns) or {"format", "probe", "steps"} <= set(table.columns):
+    if {"width", "module", "t"} <= set(table.columns) or {"format", "run", "probe"} <= set(table.columns):
         raise UsageError(
             "a table of finished runs must have a row per run",
             received=f"{path}: a coordinate check",

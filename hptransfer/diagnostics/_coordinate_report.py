@@ -50,7 +50,7 @@ def shown(report: CoordinateReport) -> Iterator[Shown]:
     """A table of slopes, parameters whose updates miss their rule, and the outcome.
 
     Args:
-        report: of one axis.
+        report: slopes along one axis.
     """
     sizes = ", ".join(str(size) for size in report.sizes)
     what = "change" if report.quantity == "change" else "mean activation"

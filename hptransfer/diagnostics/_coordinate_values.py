@@ -28,7 +28,7 @@ class ActivationSize:
     """How large one layer's output is in one run.
 
     Attributes:
-        width: of the model.
+        width: the model's, at least 1.
         seed: of init and data.
         step: optimizer steps taken before, from 0.
         layer: name of the module.

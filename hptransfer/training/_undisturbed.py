@@ -49,7 +49,7 @@ def called(model: nn.Module, probe: Any, forward: Callable[[nn.Module, Any], Any
     """The model's output for a probe: model(probe), model(*probe) of a tuple or list, model(**probe) of a mapping.
 
     Args:
-        model: plain, not wrapped.
+        model: as `unwrapped` gives it.
         probe: input of any structure; its tensors are moved to where the parameters are.
         forward: calls the model where the structure does not say how.
     """
@@ -87,7 +87,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     accelerators) are what they were.
 
     Args:
-        model: plain, not wrapped.
+        model: as `unwrapped` gives it.
     """
     modes = [(module, module.training) for module in model.modules()]
     # a buffer may be shared by modules, and a forward pass may replace it by another tensor

@@ -41,8 +41,8 @@ class Call:
     """One call of a module.
 
     Attributes:
-        name: of the module.
-        read: its first tensor.
+        name: the module's, as `named_modules()` gives it.
+        read: the first tensor among its arguments.
         returned: its first tensor of floating numbers, as it was before later modules changed it in place.
     """
 
@@ -115,7 +115,7 @@ class Structure:
         """By which the whole forward pass multiplies what a map's weight gives; None where that is not known.
 
         Args:
-            name: of a map.
+            name: of a map, as `named_modules()` gives it.
         """
         own = self.factors.get(name)
         added = next((terms[name] for terms in self.blocks.values() if name in terms), 1.0)
@@ -126,8 +126,8 @@ def look(model: nn.Module, forward: Callable[[], Any]) -> Look:
     """Keep what every module returns in one forward pass.
 
     Args:
-        model: plain, not wrapped.
-        forward: calls it.
+        model: as `unwrapped` gives it.
+        forward: calls the model once.
     """
     calls: dict[str, Call] = {}
     compared = {name for name, module in model.named_modules() if has_matrix(module) or _is_numbered(name)}
@@ -161,8 +161,8 @@ def learn(model: nn.Module, seen: Look, known: Structure) -> Structure:
     """What a look adds to what is known: at init zeros hide factors and sums, which the first step shows.
 
     Args:
-        model: plain, whose weights are those of the look.
-        seen: a forward pass.
+        model: as `unwrapped` gives it, whose weights are those of the look.
+        seen: what a forward pass showed.
         known: of the looks before; none at first.
     """
     modules = dict(model.named_modules())

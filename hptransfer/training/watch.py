@@ -6,6 +6,7 @@ The file is read by `hptransfer judge --coordinates`, and by `hptransfer.artifac
 from __future__ import annotations
 
 import json
+import math
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -286,7 +287,8 @@ class Watcher:
         fans = {} if self._rows[row["name"]] else {"fan_in": row["fan_out"], "fan_out": row["fan_in"]}
         scaled = {key: None if row[key] is None else row[key] * abs(factor) for key in ("update", "initial")}
         known = {"in_block": any(owner.startswith(f"{block}.") for block in self._structure.blocks)}
-        rates = {} if self._optimizers else {"learning_rate": None}
+        rate = row["learning_rate"] if self._optimizers and math.isfinite(row["learning_rate"]) else None
+        rates = {"learning_rate": rate, "decay": row["decay"] if math.isfinite(row["decay"]) else 0.0}
         kept = {key: row[key] for key in row if key != "step"}
         return kept | fans | scaled | known | rates | {"writes_residual": writes}
 
