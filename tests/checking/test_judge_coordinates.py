@@ -155,7 +155,6 @@ def corpus() -> Corpus:
     return load_corpus(StdlibText(kind="stdlib-text"), Path())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "verdict"),
     [("completep, decoder, depth", RowVerdict.HOLDS), ("residual multiplier missing", RowVerdict.FAILS)],
@@ -163,7 +162,7 @@ def corpus() -> Corpus:
 def test_depth(name: str, verdict: RowVerdict, corpus: Corpus, tmp_path: Path) -> None:
     """A decoder under CompleteP, with and without its multiplier: the same report as from the recipe's own check."""
     mistake = (mistakes.CORRECT | mistakes.MISTAKES)[name]
-    settings = TrainingSettings(steps=3, batch_size=16, context=mistakes.CONTEXT)
+    settings = TrainingSettings(steps=3, batch_size=16, context=mistakes.CONTEXT, schedule="constant", warmup=0.0)
     (batch,) = corpus.validation_batches(1, settings.batch_size, settings.context)
     measured = []
     for depth in (2, 4, 8):

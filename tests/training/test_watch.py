@@ -45,7 +45,7 @@ class Noisy(nn.Module):
         """Scores of the classes."""
         self.passes = self.passes + 1
         noise = random.random() + np.random.rand() if self.by_python else 0.0
-        scores_BxC: Tensor = self.readout(self.body(x_BxF)) + 0.1 * noise
+        scores_BxC: Tensor = self.readout(self.body(x_BxF)) + 0.1 * (noise + torch.rand(()))
         return scores_BxC
 
 
@@ -113,6 +113,45 @@ def test_training_is_bit_identical(wrap: Any, autocast: bool, tmp_path: Path) ->
     assert seen[2:] == plain[2:]
     assert seen[3] == 0  # hooks
     assert all(layer.change for layer in only_run(tmp_path / "run.jsonl").steps[4].layers)
+
+
+def test_nothing_is_compiled_for_a_look(tmp_path: Path) -> None:
+    """A model that is compiled in place is looked at eagerly: the compiler sees training alone."""
+    seen: list[int] = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        seen.append(len(graph.graph.nodes))
+        return graph
+
+    compilations = []
+    for path in (None, tmp_path / "a"):
+        seen.clear()
+        torch._dynamo.reset()
+        model = Noisy(by_python=False)
+        model.compile(backend=backend)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        if path is not None:
+            hptransfer.watch(model, watched.probe(), (1, 2), optimizer=optimizer, path=path, size=SIZE, seed=0)
+        list(watched.train(model, optimizer, seed=0, count=3))
+        compilations.append(list(seen))
+
+    assert compilations[0]
+    assert compilations[1] == compilations[0]
+
+
+def test_what_later_layers_change_in_place_is_measured_before(tmp_path: Path) -> None:
+    """The same pre-activations whether or not the ReLU behind them writes into them."""
+    changes = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(watched.FEATURES, 32), nn.ReLU(inplace), nn.Linear(32, watched.CLASSES))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        path = tmp_path / str(inplace)
+        hptransfer.watch(model, watched.probe(), (1,), optimizer=optimizer, path=path, size=SIZE, seed=0)
+        list(watched.train(model, optimizer, seed=0, count=1))
+        changes.append([(layer.change, layer.initial) for layer in only_run(path).steps[1].layers])
+
+    assert changes[1] == changes[0]
 
 
 def test_the_looks_of_a_noisy_model_are_without_noise(tmp_path: Path) -> None:
