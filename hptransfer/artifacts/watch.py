@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from hptransfer.artifacts.base import Record
 from hptransfer.errors import Place, UsageError, printable
@@ -30,6 +30,8 @@ _BEGINNINGS = ('{"format":', '{"run":')
 #: longest line, in bytes: 200,000 parameters
 _LONGEST_LINE = 2**26
 
+#: names come from somebody's model, or from whoever wrote the file
+Name = Annotated[str, AfterValidator(printable)]
 Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 
@@ -42,7 +44,7 @@ class Opening(Record):
 
     format: Literal[1]
     """number of the file's format"""
-    run: Annotated[str, Field(min_length=1, max_length=64)]
+    run: Annotated[Name, Field(min_length=1, max_length=64)]
     """by which the run's other lines name it"""
     size: Annotated[dict[SizeAxis, Count], Field(min_length=1)]
     """width, depth, and further axes where they are known"""
@@ -52,18 +54,18 @@ class Opening(Record):
     """optimizer steps after which is measured, increasing"""
     probe: bool
     """whether activations are measured"""
-    optimizer: str | None
+    optimizer: Name | None
     """name of the optimizer's class; null where `watch` got none, so that decay and eps are not known"""
-    model: str
+    model: Name
     """name of the model's class"""
-    version: str
+    version: Name
     """of hptransfer"""
 
 
 class Layer(Record):
     """One layer at one step; see `diagnostics._coordinate_rows.Measurement`."""
 
-    layer: str
+    layer: Name
     kind: Literal["embedding", "hidden", "branch", "residual", "logits", "attention"]
     change: Amount | None
     initial: Amount | None
@@ -74,7 +76,7 @@ class Layer(Record):
 class Weight(Record):
     """One parameter at one step; see `diagnostics._update_scaling.ParameterMeasurement`."""
 
-    name: str
+    name: Name
     kind: Literal["matrix", "table", "vector"]
     fan_in: Count
     fan_out: Count
@@ -85,13 +87,13 @@ class Weight(Record):
     kept: Amount | None
     in_block: bool
     writes_residual: bool
-    shared: list[str]
+    shared: list[Name]
 
 
 class Step(Record):
     """What was measured after one step."""
 
-    run: str
+    run: Name
     """the run's, as its opening says it"""
     step: Count
     """optimizer steps taken"""
@@ -101,7 +103,7 @@ class Step(Record):
     """empty without a probe"""
     parameters: list[Weight]
     """of all that are trained and understood"""
-    left_out: list[str]
+    left_out: list[Name]
     """parameters of which it is not known which axis is summed, or by which factor `forward` multiplies them"""
 
 

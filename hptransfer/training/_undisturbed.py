@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 from hptransfer.errors import UsageError
 
@@ -23,7 +24,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model: as the training loop calls it.
 
     Raises:
-        UsageError: its parameters are sharded over processes.
+        UsageError: its parameters are sharded over processes, or have no values yet.
     """
     while True:
         inner = getattr(model, "_orig_mod", None)
@@ -33,6 +34,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = model.module
         else:
             break
+    unmade = next((name for name, tensor in model.named_parameters() if is_lazy(tensor) or tensor.is_meta), None)
+    if unmade is not None:
+        raise UsageError(
+            "watch must see initialised parameters",
+            received=f"{unmade}, which has no values yet",
+            hint="call `hptransfer.watch` after the model was initialised, and a lazy one called once",
+        )
     sharded = next((name for name, tensor in model.named_parameters() if hasattr(tensor, "full_tensor")), None)
     if type(model).__name__ == "FullyShardedDataParallel":
         sharded = "all parameters"

@@ -360,6 +360,17 @@ def test_garbage_is_refused_with_its_line(short: list[str], tmp_path: Path) -> N
     assert "must have format 1" in refused([edited(short[0], format=2), *short[1:]], tmp_path)
 
 
+def test_names_cannot_steer_a_terminal(short: list[str], tmp_path: Path) -> None:
+    """What comes from a file is printed without control characters."""
+    (tmp_path / "a.jsonl").write_text("".join(short).replace('"fc1"', '"fc1\\u001b[2J\\u202e"'))
+    (tmp_path / "a.csv").write_text(table().replace("lm_head", "lm_head\x1b[2J"))
+
+    for name in ("a.jsonl", "a.csv"):
+        result = judge(tmp_path / name)
+        assert "[2J" in result.stdout
+        assert not {"\x1b", "\u202e"} & {*result.stdout, *result.stderr}
+
+
 def test_a_killed_run_is_left_out(short: list[str], tmp_path: Path) -> None:
     """Its last line breaks off: two of three seeds are left at that width, and are judged."""
     path = tmp_path / "a.jsonl"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,36 +147,32 @@ class Frame:
             table.writerows([index, *row.values()] for index, row in enumerate(self.rows))
 
 
-@contextmanager
-def mups_coordinate_check() -> Iterator[Any]:
+def mups_coordinate_check() -> Any:
     """Unmodified `mup.coord_check`, with pandas where it is installed and `Frame` in its place elsewhere."""
     missing = importlib.util.find_spec("pandas") is None
     if missing:
         sys.modules["pandas"] = types.ModuleType("pandas")
         sys.modules["pandas"].DataFrame = Frame  # type: ignore[attr-defined]  # a stand-in
     try:
-        import mup.coord_check
-
-        yield mup.coord_check
+        return importlib.import_module("mup.coord_check")
     finally:
-        if missing:
-            del sys.modules["pandas"], sys.modules["mup.coord_check"]
+        if missing:  # torch asks for the modules that are there
+            del sys.modules["pandas"]
 
 
 def mups_table(path: Path, kind: str, widths: Sequence[int] = WIDTHS, seeds: int = 3) -> Path:
     """What mup's `get_coord_data` measures over four passes, as CSV."""
-    with mups_coordinate_check() as coord_check:
-        models = {width: lambda width=width: build(kind, width) for width in widths}
-        frame = coord_check.get_coord_data(
-            models,
-            list(batches(0, 1)),
-            optimizer="adam",
-            lr=3e-3,
-            mup=kind != "standard",
-            nsteps=4,
-            nseeds=seeds,
-            cuda=False,
-            show_progress=False,
-        )
+    models = {width: lambda width=width: build(kind, width) for width in widths}
+    frame = mups_coordinate_check().get_coord_data(
+        models,
+        list(batches(0, 1)),
+        optimizer="adam",
+        lr=3e-3,
+        mup=kind != "standard",
+        nsteps=4,
+        nseeds=seeds,
+        cuda=False,
+        show_progress=False,
+    )
     frame.to_csv(path)
     return path

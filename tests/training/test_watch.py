@@ -14,6 +14,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
@@ -453,6 +455,25 @@ def test_a_wrong_argument_is_refused(arguments: dict[str, Any], rule: str, tmp_p
     with pytest.raises(HptransferError, match=rule.replace("(", r"\(")):
         hptransfer.watch(model, watched.probe(), **given)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", [nn.LazyLinear(3), nn.Linear(3, 3, device="meta")])
+def test_a_model_without_values_is_refused(model: nn.Module, tmp_path: Path) -> None:
+    """Lazy modules before their first call, and models on the meta device."""
+    with pytest.raises(UsageError, match="watch must see initialised parameters"):
+        hptransfer.watch(model, path=tmp_path / "a", size=SIZE, seed=0)
+
+
+def test_sharded_parameters_are_refused(tmp_path: Path) -> None:
+    """A process sees only its part of them."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        model = nn.Linear(3, 3)
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        with pytest.raises(UsageError, match="watch must see whole parameters"):
+            hptransfer.watch(model, path=tmp_path / "a", size=SIZE, seed=0)
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_step_is_not_counted_twice(tmp_path: Path) -> None:
