@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
+    from hptransfer.trainers._trial_run import TrialRun
     from hptransfer.training.watch import Watcher, watch
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
@@ -34,6 +35,7 @@ __all__ = [
     "TransferCriteria",
     "TransferReport",
     "Trial",
+    "TrialRun",
     "TrialState",
     "Verdict",
     "Watcher",
@@ -61,6 +63,7 @@ _PUBLIC = {
     "TransferCriteria": "hptransfer.transfer.criteria",
     "TransferReport": "hptransfer.transfer.judge",
     "Trial": "hptransfer.trials.trial",
+    "TrialRun": "hptransfer.trainers._trial_run",
     "TrialState": "hptransfer.trials.trial",
     "Verdict": "hptransfer.verdict",
     "Watcher": "hptransfer.training.watch",

@@ -46,7 +46,7 @@ def worker_command(
     from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
     from hptransfer.cluster.study import join_study, terms_of
     from hptransfer.cluster.worker import NAME, WorkerLimits, work
-    from hptransfer.data.base import read_text
+    from hptransfer.data.base import fingerprint_of
     from hptransfer.engine.process_launch import with_processes
     from hptransfer.recipe.load import load_recipe
     from hptransfer.storage.run_folder import RunFolder
@@ -60,7 +60,7 @@ def worker_command(
         if not quiet:
             print(f"worker {NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
-    fingerprint = read_text(loaded.recipe.data, loaded.root).fingerprint
+    fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
     terms = terms_of(loaded, fingerprint)
     study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
     leading = None if lead is None else Lead(study, str(lead), recipe, runs, workers, say)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, cast
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe import registered
-from hptransfer.recipe.sections import DataSection
+from hptransfer.recipe.sections import DataSection, ExternalData
 from hptransfer.registry import Registry, users_code
 
 SEPARATOR = b"\0"  # between files: text does not contain it, so a model can learn where a file ends
@@ -86,6 +86,21 @@ def read_text(data: DataSection, root: Path) -> SplitText:
     if not isinstance(text, SplitText):
         raise UsageError("a data source must return a SplitText", received=f"{data.kind}: {type(text).__name__}")
     return text
+
+
+def fingerprint_of(data: DataSection, root: Path) -> str:
+    """Sha256 (hex) that names the content of a recipe's data; of data that only the trainer reads, of their section.
+
+    Args:
+        data: which source, and what it is asked for.
+        root: the recipe's folder, where paths start.
+
+    Raises:
+        UsageError, MachineError: as `read_text`.
+    """
+    if isinstance(data, ExternalData):
+        return hashlib.sha256(data.model_dump_json().encode()).hexdigest()
+    return read_text(data, root).fingerprint
 
 
 def split_text(texts: Mapping[str, bytes], validation_fraction: float) -> SplitText:

@@ -79,13 +79,17 @@ class Costs:
     def of_target(self) -> float | None:
         """The count for the recipe's target; None where the model cannot be built at its size."""
         size = self._recipe.target_size()
+        if self._recipe.model.kind == "external":
+            return None
         try:
             return self.of([size])[size]
         except HptransferError:  # `scale` is where that is reported; here it is one number less
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:
-        self._pool.submit("cost", CostMessage(model=self._recipe.model, sizes=tuple(sizes)).payload(), limited=False)
+        self._pool.submit(
+            "cost", CostMessage(model=self._recipe.model, sizes=tuple(sizes), root=self._root).payload(), limited=False
+        )
         outcome = self._pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else outcome.message

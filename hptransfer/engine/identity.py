@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.base import read_text
+from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import HptransferError
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.registry import look_in
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trainers.base import trainer_identity
 from hptransfer.trials.identity import Identity
@@ -39,7 +40,8 @@ def identity_of(
         UsageError: trainer, data, local code or model cannot be read, or no source covers the recipe's rules.
         MachineError: no worker could read the model.
     """
-    fingerprint = read_text(recipe.data, root).fingerprint if fingerprint is None else fingerprint
+    look_in(root)
+    fingerprint = fingerprint_of(recipe.data, root) if fingerprint is None else fingerprint
     readings = Readings(recipe, root, pool, cache, writable=writable)
     return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
 
@@ -61,7 +63,7 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
     """
     root = loaded.root
     try:
-        fingerprint = read_text(loaded.recipe.data, root).fingerprint
+        fingerprint = fingerprint_of(loaded.recipe.data, root)
     except HptransferError:
         snapshot = read_snapshot(folder.recipe)
         if snapshot is None or snapshot.recipe.data != loaded.recipe.data:

@@ -18,6 +18,7 @@ __all__ = [
     "defaults",
     "faults",
     "load",
+    "model_sections",
     "quantities",
     "registered",
     "rules",
@@ -25,4 +26,5 @@ __all__ = [
     "sections",
     "shipped",
     "suggestion",
+    "trainer_sections",
 ]

@@ -7,4 +7,4 @@ _bench       model, data and settings of a run, for diagnostics that measure in 
 _torch_runs  one run in this process, by the plan of its size
 """
 
-__all__ = ["_bench", "_torch_runs", "base"]
+__all__ = ["_bench", "_torch_runs", "_trial_run", "base"]

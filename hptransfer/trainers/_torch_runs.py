@@ -11,7 +11,6 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Data
-from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
     SpecMessage,
     TrialMessage,
@@ -24,18 +23,19 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.shape_reading import ModelParameters
     from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
+    from hptransfer.trials.trial import OnLoss
 
 
-def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResult:
+def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLoss | None = None) -> TrialResult:
     """Train one model in this process, or with several processes this one's share.
 
     Args:
         message: the run, its key and the fingerprint of its data.
         shard: which of the processes this is; None for the only one.
+        on_loss: told of training losses as they come; None where nobody listens.
 
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
@@ -51,7 +51,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
     settings = training_settings(spec)
-    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
+    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, on_loss)
     cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
     trial = Trial(
         key=message.key,
@@ -83,13 +83,14 @@ def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
 def planned(spec: TrialSpec) -> Plan:
     """The plan of the spec's size in gauge `plain`."""
     from hptransfer.models.api import options_of, plan_reading
+    from hptransfer.models.shape_reading import reading_of
 
     recipe = spec.recipe
     return plan_reading(
         recipe.parameterization,
         spec.base,
         spec.size,
-        cached_reading(recipe.model.model_dump_json(), spec.base, spec.size),
+        reading_of(recipe.model.model_dump_json(), spec.base, spec.size),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
         options=options_of(recipe.parameterization),
@@ -139,18 +140,3 @@ def cached_corpus(data: Data, root: Path) -> Corpus:
     from hptransfer.training.data import load_corpus
 
     return load_corpus(data, root)
-
-
-@lru_cache(maxsize=64)
-def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
-    """What was read of a model's size, once per process.
-
-    Args:
-        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
-        base: the size at which every factor of a rule is 1.
-        size: width, depth, batch and tokens of the model that is read.
-    """
-    from hptransfer.models.shape_reading import read_recipe_model
-    from hptransfer.recipe.schema import MODEL
-
-    return read_recipe_model(MODEL.validate_json(model), base, size)

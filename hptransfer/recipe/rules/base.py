@@ -8,11 +8,9 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from hptransfer.recipe.model_sections import MODEL, ExternalModel, MlpModel, Model
 from hptransfer.recipe.schema import (
-    MODEL,
     Check,
-    MlpModel,
-    Model,
     ParameterizationChoice,
     Range,
     Shape,
@@ -21,6 +19,7 @@ from hptransfer.recipe.schema import (
     Training,
     Tune,
 )
+from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
 from hptransfer.registry import Registry
@@ -87,6 +86,9 @@ def violations(draft: Draft) -> Iterator[tuple[RecipeRule, Violation]]:
 class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
+    trainer: str | None
+    external_data: bool
+    limits_flops: bool
     model: Model | None
     training: Training | None
     parameterization: ParameterizationChoice | None
@@ -148,8 +150,12 @@ class Draft:
         ranges = {name: part(_RANGE, "tune", "space", name) for name in SEARCHABLE}
         space = entry(data, ("tune", "space"))
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
+        trainer = NamedTrainer() if absent("trainer") else part(_TRAINER, "trainer")
         return cls(
-            model=part(MODEL, "model"),
+            trainer=None if trainer is None else trainer.name,
+            external_data=absent("data") or entry(data, ("data", "kind")) == "external",
+            limits_flops=entry(data, ("budget", "flops")) is not None,
+            model=ExternalModel() if absent("model") else part(MODEL, "model"),
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -167,6 +173,7 @@ class Draft:
         )
 
 
+_TRAINER: TypeAdapter[TrainerChoice] = TypeAdapter(TrainerChoice)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)
