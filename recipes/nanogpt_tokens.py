@@ -1,8 +1,8 @@
 """Text as nanoGPT's token files, for nanogpt-tokens.yaml: a BPE of 4,096 entries and what it makes of the text.
 
 `python nanogpt_tokens.py [FOLDER]` trains the tokenizer on the sources of Python's standard library, so nothing is
-downloaded, and writes `train.bin` and `val.bin` (uint16 without a header, as nanoGPT's data/*/prepare.py writes them) and
-`tokenizer.json` into FOLDER, by default `nanogpt-tokens` beside this file. Put your own text in the place of `texts`.
+downloaded, and writes `train.bin` and `val.bin` (uint16 without a header, as nanoGPT's data/*/prepare.py writes them)
+and `tokenizer.json` into FOLDER, by default `nanogpt-tokens` beside this file. Put your own text in place of `texts`.
 """
 
 from __future__ import annotations
