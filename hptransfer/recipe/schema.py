@@ -35,6 +35,7 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Axis = Annotated[int, Field(ge=1, le=2**16)]
 Width = Annotated[int, Field(ge=1, le=2**20)]
 Depth = Annotated[int, Field(ge=1, le=2**12)]
+Vocabulary = Annotated[int, Field(ge=2, le=2**24)]
 Tokens = Annotated[int, Field(ge=1, le=10**16)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -49,6 +50,8 @@ class MlpModel(Section):
     """bytes seen before the predicted one"""
     embedding: Axis = 32
     """numbers per byte in the lookup table; does not grow with width"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     norm: Literal["layernorm", "none"] = "layernorm"
     """`layernorm` normalises each hidden layer's pre-activations"""
@@ -65,6 +68,8 @@ class GptModel(Section):
     positions: Literal["rotary", "learned"] = "rotary"
     mlp_ratio: Axis = 4
     """d_ff / d_model"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
 
 
 #: `role[, fan-in AXIS][, normal|ones|zeros]`
@@ -194,8 +199,10 @@ class Training(Section):
     """examples (sequences) per step"""
     optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
     loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
-    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
-    the model and a batch (docs/models.md)"""
+    """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
+    model and a batch (docs/data.md)"""
+    loss_arguments: dict[str, Setting] = Field(default_factory=dict)
+    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
@@ -385,6 +392,17 @@ class Expect(Section):
     verdict: VerdictName
 
 
+def predictions_per_example(model: Model, data: Data | None) -> int:
+    """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
+
+    Args:
+        model: the recipe's `model` section.
+        data: its `data` section; None where it is not valid.
+    """
+    said = None if data is None else data.predictions()
+    return said or (1 if model.kind == "mlp" else model.context)
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -403,8 +421,13 @@ class Recipe(Section):
 
     @property
     def predictions_per_example(self) -> int:
-        """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return 1 if self.model.kind == "mlp" else self.model.context
+        """Predicted positions in one example; see `predictions_per_example`."""
+        return predictions_per_example(self.model, self.data)
+
+    @property
+    def evaluation_examples(self) -> int:
+        """Size of the fixed evaluation set on which every trial's loss is measured."""
+        return self.data.evaluation_examples or self.training.evaluation_batches * self.training.batch_size
 
     @property
     def proxy(self) -> Shape:

@@ -15,7 +15,7 @@ from hptransfer.trials.spec import TrialSpec
 if TYPE_CHECKING:  # torch is imported only where a worker measures
     from torch import nn
 
-    from hptransfer.training.data import Corpus
+    from hptransfer.training.batches import Batches
     from hptransfer.training.loop import TrainingSettings
 
 
@@ -40,7 +40,7 @@ class Bench:
         return self.message.options
 
     @property
-    def corpus(self) -> Corpus:
+    def corpus(self) -> Batches:
         """The recipe's data.
 
         Raises:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.recipe.schema import Data
+from hptransfer.recipe.objective import evaluation_text
+from hptransfer.recipe.schema import Data, Recipe
+from hptransfer.registry import look_in
 from hptransfer.sizes import Size
 from hptransfer.trials.messages import (
     SpecMessage,
@@ -19,14 +21,14 @@ from hptransfer.trials.messages import (
     refusal,
 )
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Trial
+from hptransfer.trials.trial import EVALUATION_ERROR, Trial
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
     from hptransfer.models.shape_reading import ModelParameters
-    from hptransfer.training.data import Corpus
-    from hptransfer.training.loop import TrainingSettings
+    from hptransfer.training.batches import Batches
+    from hptransfer.training.loop import Outcome, TrainingSettings
     from hptransfer.training.shard import Shard
 
 
@@ -50,6 +52,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     if refused is not None:
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
+    require_vocabulary(module, corpus.vocabulary)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
     cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
@@ -63,7 +66,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         curve=outcome.curve,
         flops=cost * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint),
+        provenance=provenance(corpus.fingerprint) | evaluation(spec.recipe, corpus.fingerprint, outcome),
     )
     return TrialResult.of(trial)
 
@@ -107,7 +110,11 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     at_size: dict[str, Any] = {name: values[name] for name in names & values.keys()}
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
-    return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
+    evaluated: dict[str, Any] = {
+        "evaluation_size": examples,
+        "evaluation_examples": spec.recipe.data.evaluation_examples,
+    }
+    return TrainingSettings(**given | at_size | run | evaluated, context=context)
 
 
 def provenance(fingerprint: str) -> dict[str, str]:
@@ -117,8 +124,41 @@ def provenance(fingerprint: str) -> dict[str, str]:
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
 
 
-def accepted_corpus(message: SpecMessage) -> Corpus:
-    """The corpus of a measurement.
+def evaluation(recipe: Recipe, fingerprint: str, outcome: Outcome) -> dict[str, str]:
+    """What the final loss is measured on, in which unit, and how far it may lie from that on more data of the kind.
+
+    Args:
+        recipe: says how many examples of which data.
+        fingerprint: sha256 (hex) of the data.
+        outcome: of the run.
+    """
+    from hptransfer.training.losses.base import find_loss
+
+    error = outcome.evaluation_error
+    return {
+        "evaluation": evaluation_text(recipe, fingerprint),
+        "unit": find_loss(recipe.training.loss, recipe.training.loss_arguments).unit,
+    } | ({} if error is None else {EVALUATION_ERROR: f"{error:.3g}"})
+
+
+def require_vocabulary(module: nn.Module, vocabulary: int | None) -> None:
+    """Raise UsageError where the model cannot know all tokens: it has no table or readout as long as the vocabulary.
+
+    Args:
+        module: the model.
+        vocabulary: that the data declare; None where they declare none.
+    """
+    longest = max((max(parameter.shape, default=0) for parameter in module.parameters()), default=0)
+    if vocabulary is not None and longest < vocabulary:
+        raise UsageError(
+            "the model must have an embedding for every token of the data",
+            received=f"`data.vocabulary` is {vocabulary:,}; the longest axis of a parameter is {longest:,}",
+            hint=f"write `vocabulary: {vocabulary}` in `model` (transformers: `vocab_size` in `settings`)",
+        )
+
+
+def accepted_corpus(message: SpecMessage) -> Batches:
+    """The batches of a measurement.
 
     Args:
         message: of the coordinator, with the data's fingerprint.
@@ -134,11 +174,12 @@ def accepted_corpus(message: SpecMessage) -> Corpus:
 
 
 @lru_cache(maxsize=4)
-def cached_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus, read once per process."""
-    from hptransfer.training.data import load_corpus
+def cached_corpus(data: Data, root: Path) -> Batches:
+    """The data, read once per process; modules beside the recipe are found from now on."""
+    from hptransfer.training.data import load_batches
 
-    return load_corpus(data, root)
+    look_in(root)
+    return load_batches(data, root)
 
 
 @lru_cache(maxsize=64)

@@ -102,7 +102,10 @@ def test_an_unknown_loss_is_a_fault_of_the_recipe(tmp_path: Path, loss: str) -> 
         load_text(tmp_path, with_loss(loss))
 
     (finding,) = caught.value.findings
-    assert finding.rule == "`training.loss` must be one of `next-token`, or `module:attribute`"
+    assert (
+        finding.rule
+        == "`training.loss` must be one of `cross-entropy`, `masked-token`, `mse`, `next-token`, or `module:attribute`"
+    )
     assert finding.place is not None
     assert (finding.place.line, finding.place.column) == (6, 9)
     assert load_text(tmp_path, with_loss("nowhere.to_be:found")).recipe.training.loss == "nowhere.to_be:found"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
-    MlpModel,
+    Data,
     Model,
     ParameterizationChoice,
     Range,
@@ -20,6 +20,7 @@ from hptransfer.recipe.schema import (
     Target,
     Training,
     Tune,
+    predictions_per_example,
 )
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
@@ -88,6 +89,7 @@ class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
     model: Model | None
+    data: Data | None
     training: Training | None
     parameterization: ParameterizationChoice | None
     base: Shape | None
@@ -103,9 +105,7 @@ class Draft:
     @property
     def tokens_per_example(self) -> int | None:
         """Predicted positions in one example; None where the model is not valid."""
-        if self.model is None:
-            return None
-        return 1 if isinstance(self.model, MlpModel) else self.model.context
+        return None if self.model is None else predictions_per_example(self.model, self.data)
 
     @property
     def usual_tokens(self) -> int | None:
@@ -150,6 +150,7 @@ class Draft:
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
             model=part(MODEL, "model"),
+            data=part(_DATA, "data"),
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -167,6 +168,7 @@ class Draft:
         )
 
 
+_DATA: TypeAdapter[Data] = TypeAdapter(Data)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)
