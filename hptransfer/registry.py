@@ -158,7 +158,7 @@ def look_in(folder: Path) -> None:
     Only commands that run the user's code call it: nothing is imported from there otherwise.
 
     Args:
-        folder: the recipe's, absolute.
+        folder: where the recipe lies, absolute.
     """
     if str(folder) not in sys.path:
         sys.path.append(str(folder))

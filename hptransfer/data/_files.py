@@ -35,7 +35,7 @@ def files_matching(patterns: Iterable[str], root: Path, key: str) -> dict[str, P
     """Files that match any of the patterns, by their path relative to the recipe's folder, sorted.
 
     Args:
-        patterns: of a section.
+        patterns: globs relative to the recipe's folder.
         root: the recipe's folder, where patterns start.
         key: of the section that holds them, for messages.
 

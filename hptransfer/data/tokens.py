@@ -130,7 +130,7 @@ def mapped(name: str, path: Path, dtype: str | None) -> NDArray[np.unsignedinteg
 
     Args:
         name: of the file in messages.
-        path: where it lies.
+        path: where the file lies, absolute.
         dtype: type of the tokens where the file has no header; None where every file must have one.
 
     Returns:

@@ -13,7 +13,7 @@ def unit_of(recipe: Recipe) -> str:
     """The unit in which a recipe's losses are printed; no code of the user's is imported for it.
 
     Args:
-        recipe: names the loss.
+        recipe: names the loss that is trained.
 
     Returns:
         The built-in loss's own unit, and `NO_UNIT` for a loss of the user's.

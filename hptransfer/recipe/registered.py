@@ -107,7 +107,7 @@ def argument_fault(loss: Callable[..., Any], arguments: Mapping[str, Setting]) -
 
     Args:
         loss: an entry of `LOSSES`, a function of a module and a batch.
-        arguments: by name.
+        arguments: values by the argument's name.
     """
     try:
         inspect.signature(loss).bind(None, None, **arguments)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.registered import DIAGNOSTICS
-from hptransfer.trainers._torch_runs import accepted_corpus, planned, planned_model, training_settings
+from hptransfer.trainers._data import accepted_batches
+from hptransfer.trainers._torch_runs import planned, planned_model, training_settings
 from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.spec import TrialSpec
 
@@ -46,7 +47,7 @@ class Bench:
         Raises:
             UsageError: the data here are not the coordinator's.
         """
-        return accepted_corpus(self.message)
+        return accepted_batches(self.message)
 
     @property
     def settings(self) -> TrainingSettings:

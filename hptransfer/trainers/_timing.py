@@ -10,7 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
+from hptransfer.trainers._data import accepted_batches
+from hptransfer.trainers._torch_runs import planned_model, training_settings
 from hptransfer.trials.messages import TIMED_STEPS, TimingMessage
 
 #: before them: the first ones allocate
@@ -32,7 +33,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     message = TimingMessage.parse(payload)
     spec = message.spec
     started = time.perf_counter()
-    corpus = accepted_corpus(message)
+    corpus = accepted_batches(message)
     module, groups = planned_model(spec)
     settings = training_settings(spec)
     built = time.perf_counter() - started

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.recipe.objective import evaluation_text
-from hptransfer.recipe.schema import Data, Recipe
-from hptransfer.registry import look_in
 from hptransfer.sizes import Size
+from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
 from hptransfer.trials.messages import (
-    SpecMessage,
     TrialMessage,
     TrialResult,
     refusal,
 )
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import EVALUATION_ERROR, Trial
+from hptransfer.trials.trial import Trial
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
     from hptransfer.models.shape_reading import ModelParameters
-    from hptransfer.training.batches import Batches
-    from hptransfer.training.loop import Outcome, TrainingSettings
+    from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
 
 
@@ -47,7 +41,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     from hptransfer.training.shard import WHOLE
 
     spec = message.spec
-    corpus = cached_corpus(spec.recipe.data, spec.root)
+    corpus = cached_batches(spec.recipe.data, spec.root)
     refused = refusal(message, corpus.fingerprint)
     if refused is not None:
         return TrialResult(key=message.key, refused=refused)
@@ -122,64 +116,6 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
-
-
-def evaluation(recipe: Recipe, fingerprint: str, outcome: Outcome) -> dict[str, str]:
-    """What the final loss is measured on, in which unit, and how far it may lie from that on more data of the kind.
-
-    Args:
-        recipe: says how many examples of which data.
-        fingerprint: sha256 (hex) of the data.
-        outcome: of the run.
-    """
-    from hptransfer.training.losses.base import find_loss
-
-    error = outcome.evaluation_error
-    return {
-        "evaluation": evaluation_text(recipe, fingerprint),
-        "unit": find_loss(recipe.training.loss, recipe.training.loss_arguments).unit,
-    } | ({} if error is None else {EVALUATION_ERROR: f"{error:.3g}"})
-
-
-def require_vocabulary(module: nn.Module, vocabulary: int | None) -> None:
-    """Raise UsageError where the model cannot know all tokens: it has no table or readout as long as the vocabulary.
-
-    Args:
-        module: the model.
-        vocabulary: that the data declare; None where they declare none.
-    """
-    longest = max((max(parameter.shape, default=0) for parameter in module.parameters()), default=0)
-    if vocabulary is not None and longest < vocabulary:
-        raise UsageError(
-            "the model must have an embedding for every token of the data",
-            received=f"`data.vocabulary` is {vocabulary:,}; the longest axis of a parameter is {longest:,}",
-            hint=f"write `vocabulary: {vocabulary}` in `model` (transformers: `vocab_size` in `settings`)",
-        )
-
-
-def accepted_corpus(message: SpecMessage) -> Batches:
-    """The batches of a measurement.
-
-    Args:
-        message: of the coordinator, with the data's fingerprint.
-
-    Raises:
-        UsageError: the data here are not the coordinator's.
-    """
-    corpus = cached_corpus(message.recipe.data, message.root)
-    refused = refusal(message, corpus.fingerprint)
-    if refused is not None:
-        raise UsageError("data must stay the same while a command works", received=refused)
-    return corpus
-
-
-@lru_cache(maxsize=4)
-def cached_corpus(data: Data, root: Path) -> Batches:
-    """The data, read once per process; modules beside the recipe are found from now on."""
-    from hptransfer.training.data import load_batches
-
-    look_in(root)
-    return load_batches(data, root)
 
 
 @lru_cache(maxsize=64)

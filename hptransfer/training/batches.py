@@ -47,7 +47,7 @@ class Batches(Protocol):
         Args:
             count: number of batches, at least 1.
             batch_size: examples B of each batch, at least 1.
-            context: as for `batch`.
+            context: positions of an example, as for `batch`.
             examples: size of the set, of which the last batch has what is left; default: count * batch_size.
         """
 
@@ -56,7 +56,7 @@ def map_tensors(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     """The same structure with every tensor replaced; named tuples stay what they are.
 
     Args:
-        batch: of any structure.
+        batch: tensors in any structure.
         function: gives the new tensor.
 
     Raises:
@@ -78,7 +78,7 @@ def tensors_of(batch: Batch) -> list[Tensor]:
     """Every tensor of a batch, in order.
 
     Args:
-        batch: of any structure.
+        batch: tensors in any structure.
     """
     found: list[Tensor] = []
 
@@ -94,7 +94,7 @@ def described(batch: object) -> str:
     """A structure in a message: names of types, with shapes of tensors.
 
     Args:
-        batch: whatever came.
+        batch: whatever a function returned.
     """
     if isinstance(batch, Tensor):
         return f"{str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}"
@@ -110,7 +110,7 @@ def examples_in(batch: Batch) -> int:
     """Number of examples B: the length of every tensor's first axis.
 
     Args:
-        batch: of any structure.
+        batch: tensors in any structure.
 
     Raises:
         UsageError: tensors differ in it, one has no axis, or there is none.
@@ -127,7 +127,7 @@ def first_examples(batch: Batch, count: int) -> Batch:
     """The first examples of a batch.
 
     Args:
-        batch: of any structure.
+        batch: tensors in any structure.
         count: how many, at most those it has.
     """
     return map_tensors(batch, lambda tensor: tensor[:count])
@@ -137,7 +137,7 @@ def fitted(batch: Batch, module: nn.Module) -> Batch:
     """A batch as a module can take it: on its device, floating tensors in its type.
 
     Args:
-        batch: of any structure; a tensor that fits is not copied.
+        batch: tensors in any structure; one that fits is not copied.
         module: whose first parameter decides; a module without parameters takes the batch as it is.
     """
     like = next(module.parameters(), None)
@@ -183,8 +183,8 @@ def equal(one: Batch, other: Batch) -> bool:
     """Whether two batches are the same: structure, types and values, not-a-number equal to itself.
 
     Args:
-        one: of any structure.
-        other: of any structure.
+        one: tensors in any structure.
+        other: what it is compared with.
     """
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         if not (isinstance(one, Tensor) and isinstance(other, Tensor)):

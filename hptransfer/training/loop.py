@@ -38,7 +38,7 @@ class TrainingSettings:
         context: positions of an example before the last predicted one, where examples are windows of a sequence.
         optimizer: name of an entry of `training.optimizers`.
         loss: name of an entry of `training.losses`, or `module:function`.
-        loss_arguments: its keyword arguments.
+        loss_arguments: keyword arguments of the loss.
         beta1, beta2, momentum: for the optimizers that read them.
         schedule: how the learning rate goes on after warmup.
         warmup: share of the steps in [0, 1].

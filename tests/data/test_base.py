@@ -13,6 +13,14 @@ from hptransfer.data.base import DATA_SOURCES, SplitText, read_data, split
 from hptransfer.data.stdlib_text import StdlibText, stdlib_files
 from hptransfer.data.text import TextFiles
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.recipe.sections import DataSection
+
+
+def read_text(data: DataSection, root: Path) -> SplitText:
+    """The bytes of a section of text."""
+    content = read_data(data, root)
+    assert isinstance(content, SplitText)
+    return content
 
 
 def write(root: Path, files: dict[str, bytes]) -> Path:
@@ -30,7 +38,7 @@ def text(*patterns: str) -> TextFiles:
 
 def test_stdlib_is_megabytes_of_python() -> None:
     """The running Python carries well over 2 MB of top-level modules, split near the fraction asked for."""
-    corpus = read_data(StdlibText(kind="stdlib-text"), Path())
+    corpus = read_text(StdlibText(kind="stdlib-text"), Path())
 
     assert len(corpus.train) > 2_000_000
     assert 0.02 < len(corpus.validation) / len(corpus.train) < 0.3
@@ -62,7 +70,7 @@ def test_split_is_by_file(tmp_path: Path) -> None:
     """Every file lies whole on one side, and both sides have some."""
     files = {f"{index:02}.txt": bytes([65 + index]) * 50 for index in range(20)}
 
-    corpus = read_data(text("*.txt"), write(tmp_path, files))
+    corpus = read_text(text("*.txt"), write(tmp_path, files))
 
     train, validation = set(corpus.train) - {0}, set(corpus.validation) - {0}
     assert train | validation == set(range(65, 85))
@@ -91,7 +99,7 @@ def test_files_are_separated() -> None:
 
 def test_a_single_file_is_cut_and_its_tail_validates(tmp_path: Path) -> None:
     """One file cannot be split by file; its last tenth validates."""
-    corpus = read_data(text("one.txt"), write(tmp_path, {"one.txt": bytes(range(1, 101))}))
+    corpus = read_text(text("one.txt"), write(tmp_path, {"one.txt": bytes(range(1, 101))}))
 
     assert list(corpus.train) == list(range(1, 91))
     assert list(corpus.validation) == list(range(91, 101))
@@ -100,10 +108,10 @@ def test_a_single_file_is_cut_and_its_tail_validates(tmp_path: Path) -> None:
 def test_fingerprint_changes_with_content_and_with_the_split(tmp_path: Path) -> None:
     """One changed byte, or the same bytes split elsewhere, is another corpus; the same again is the same."""
     files = {f"{index}.txt": b"some text" for index in range(10)}
-    first = read_data(text("*.txt"), write(tmp_path / "first", files))
-    again = read_data(text("*.txt"), write(tmp_path / "again", files))
-    edited = read_data(text("*.txt"), write(tmp_path / "edited", files | {"3.txt": b"some texT"}))
-    halved = read_data(TextFiles(kind="text", files=("*.txt",), validation_fraction=0.5), tmp_path / "first")
+    first = read_text(text("*.txt"), write(tmp_path / "first", files))
+    again = read_text(text("*.txt"), write(tmp_path / "again", files))
+    edited = read_text(text("*.txt"), write(tmp_path / "edited", files | {"3.txt": b"some texT"}))
+    halved = read_text(TextFiles(kind="text", files=("*.txt",), validation_fraction=0.5), tmp_path / "first")
 
     assert first.fingerprint == again.fingerprint
     assert len({first.fingerprint, edited.fingerprint, halved.fingerprint}) == 3
@@ -113,7 +121,7 @@ def test_patterns_may_recurse_and_overlap(tmp_path: Path) -> None:
     """`**` goes into folders; a file that two patterns match is read once; folders are no files."""
     write(tmp_path, {"a.txt": b"first", "deep/er/b.txt": b"other"})
 
-    corpus = read_data(text("**/*.txt", "a.txt", "**"), tmp_path)
+    corpus = read_text(text("**/*.txt", "a.txt", "**"), tmp_path)
 
     assert sorted([corpus.train, corpus.validation]) == [b"first", b"other"]
 
@@ -123,7 +131,7 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": b"text"})
 
     with pytest.raises(UsageError) as caught:
-        read_data(text("*.txt", "*.md"), tmp_path)
+        read_text(text("*.txt", "*.md"), tmp_path)
 
     assert caught.value.findings[0].received == "*.md"
     assert str(tmp_path) in str(caught.value.findings[0].hint)
@@ -133,7 +141,7 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
 def test_a_single_file_without_text(tmp_path: Path, content: bytes) -> None:
     """Fewer than two bytes cannot be split."""
     with pytest.raises(UsageError, match="data must hold text"):
-        read_data(text("a.txt"), write(tmp_path, {"a.txt": content}))
+        read_text(text("a.txt"), write(tmp_path, {"a.txt": content}))
 
 
 def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +154,7 @@ def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "read_bytes", refuse)
 
     with pytest.raises(MachineError, match="must be readable"):
-        read_data(text("a.txt"), tmp_path)
+        read_text(text("a.txt"), tmp_path)
 
 
 def test_reading_text_needs_no_torch() -> None:
@@ -169,4 +177,4 @@ def test_whatever_a_source_raises_is_a_users_error(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(DATA_SOURCES.look_up("text"), "read", read, raising=False)
     with pytest.raises(UsageError, match="must give data"):
-        read_data(text("*.txt"), Path())
+        read_text(text("*.txt"), Path())

@@ -102,8 +102,8 @@ def test_an_evaluation_function_must_be_pure_and_long_enough() -> None:
     """Losses of trials are compared on the same examples only."""
     with pytest.raises(UsageError, match="fewer only where the set ends"):
         list(batches("line", "ten_rows").validation_batches(3, 4, 1))
-    with pytest.raises(UsageError, match="takes 2 positional arguments|must give batches"):
-        next(batches("line", "unseeded").validation_batches(1, 4, 1))
+    with pytest.raises(UsageError, match="pure function of index and batch size"):
+        next(batches("line", "unseeded_evaluation").validation_batches(1, 4, 1))
 
 
 def test_code_and_arguments_are_in_the_fingerprint_and_nothing_is_run(tmp_path: Path) -> None:
@@ -127,25 +127,19 @@ TABLE = f"""\
 
 def table_recipe(loss: str = "mse") -> str:
     """A recipe's text over a table."""
-    return edited(
-        MLP,
-        ("{kind: stdlib-text}", TABLE),
-        ("  steps: 100\n", f"  steps: 100\n  loss: {loss}\n"),
-    ).replace(
-        next(line for line in MLP.splitlines() if line.startswith("model:")),
-        f"model: {{kind: factory, factory: '{OWN}:linear'}}",
-    )
+    model = ("{kind: mlp}", f"{{kind: factory, factory: '{OWN}:Regression'}}")
+    return edited(MLP, model, ("{kind: stdlib-text}", TABLE), ("  steps: 100\n", f"  steps: 100\n  loss: {loss}\n"))
 
 
 def test_a_table_trains_and_says_what_it_was_measured_on(tmp_path: Path) -> None:
     """One prediction per row; the loss falls far below the targets' variance 8; evaluation, unit and error are kept."""
     recipe = load_text(tmp_path, table_recipe()).recipe
-    wanted = TrialSpec(recipe, tmp_path, recipe.size(16, 1, tokens=64 * 200), {"learning_rate": 0.02}, 0)
+    wanted = TrialSpec(recipe, tmp_path, recipe.size(16, 2, tokens=64 * 200), {"learning_rate": 0.02}, 0)
 
     answer = trained(wanted)
 
     assert recipe.predictions_per_example == 1
-    assert recipe.steps(recipe.size(16, 1)) == 100
+    assert recipe.steps(recipe.size(16, 2)) == 100
     assert answer["state"] == "complete"
     assert answer["loss"] < 1
     kept = answer["provenance"]
@@ -168,9 +162,10 @@ def test_modules_beside_the_recipe_are_found(tmp_path: Path) -> None:
     )
     code = (
         "import sys; from pathlib import Path; from hptransfer.data.python import PythonData; "
-        "from hptransfer.trainers._torch_runs import cached_corpus; "
-        "data = PythonData(kind='python', source='beside_the_recipe:batch', evaluation='beside_the_recipe:evaluation'); "
-        "print(cached_corpus(data, Path(sys.argv[1])).batch(0, 0, 3, 1).tolist(), sys.path[-1] == sys.argv[1])"
+        "from hptransfer.trainers._data import cached_batches; "
+        "module = 'beside_the_recipe'; "
+        "data = PythonData(kind='python', source=f'{module}:batch', evaluation=f'{module}:evaluation'); "
+        "print(cached_batches(data, Path(sys.argv[1])).batch(0, 0, 3, 1).tolist(), sys.path[-1] == sys.argv[1])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
 

@@ -1,8 +1,8 @@
 """Files of tokens, byte by byte as their writers lay them out.
 
-nanoGPT (github.com/karpathy/nanoGPT, data/shakespeare/prepare.py): uint16 alone, `np.array(ids, dtype=np.uint16).tofile`.
-llm.c (github.com/karpathy/llm.c, dev/data/data_common.py): 256 int32, of which magic, version and number of tokens, then
-uint16 (magic 20240520, version 1) or uint32 (20240801, version 7). modded-nanogpt's data/fineweb.py: the first of these.
+nanoGPT (github.com/karpathy/nanoGPT, data/shakespeare/prepare.py): uint16 alone, `np.array(ids, np.uint16).tofile`.
+llm.c (github.com/karpathy/llm.c, dev/data/data_common.py): 256 int32, of which magic, version and number of tokens;
+then uint16 (magic 20240520, version 1) or uint32 (20240801, version 7). modded-nanogpt (data/fineweb.py): the first.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def test_a_token_outside_the_vocabulary_is_named_with_its_place(tmp_path: Path) 
     """File, token and position; the largest allowed one is taken."""
     (tmp_path / "train.bin").write_bytes(nanogpt([1, 49_999, 3, 50_256, 4, 50_300]))
 
-    with pytest.raises(UsageError, match="below `data.vocabulary`") as caught:
+    with pytest.raises(UsageError, match=r"below `data\.vocabulary`") as caught:
         read(tmp_path, train=["train.bin"], dtype="uint16", vocabulary=50_000)
     assert caught.value.findings[0].received == "train.bin: token 50,256 at position 3, vocabulary=50,000"
     assert read(tmp_path, train=["train.bin"], dtype="uint16", vocabulary=50_301).vocabulary == 50_301
@@ -192,5 +192,5 @@ def test_two_ways_to_validate_contradict_each_other(tmp_path: Path) -> None:
     """Files and a share of the training files."""
     section = TOKENS.replace("dtype", "validation: [v.bin], validation_fraction: 0.1, dtype")
 
-    with pytest.raises(RecipeError, match="only one of `data.validation` and `data.validation_fraction`"):
+    with pytest.raises(RecipeError, match=r"only one of `data\.validation` and `data\.validation_fraction`"):
         load_text(tmp_path, tokens_recipe(section, ", vocabulary: 1000"))

@@ -55,6 +55,11 @@ def unseeded(seed: int, step: int, batch_size: int) -> NDArray[np.float64]:
     return np.random.default_rng().normal(size=(batch_size, 2))
 
 
+def unseeded_evaluation(index: int, batch_size: int) -> NDArray[np.float64]:
+    """Another evaluation set at each call."""
+    return unseeded(0, 0, batch_size)
+
+
 def stateful(seed: int, step: int, batch_size: int) -> Tensor:
     """Goes on by one batch with every call."""
     return torch.full((batch_size,), float(next(_CALLS)))
@@ -80,9 +85,22 @@ def failing(seed: int, step: int, batch_size: int) -> Tensor:
     raise RuntimeError("no such table")
 
 
-def linear(width: int, depth: int) -> nn.Module:
-    """A small model of two numbers."""
-    return nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+class Regression(nn.Module):
+    """From two numbers to one."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(2, width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.readout = nn.Linear(width, 1)
+
+    def forward(self, x_Bx2: Tensor) -> Tensor:
+        """B x 1."""
+        h_BxD = self.input(x_Bx2).tanh()
+        for layer in self.hidden:
+            h_BxD = layer(h_BxD).tanh()
+        found: Tensor = self.readout(h_BxD)
+        return found
 
 
 class FromPair(nn.Module):

@@ -20,7 +20,7 @@ def logits_of(output: object, rule: str) -> Tensor:
     """What a model predicts: a floating tensor, or the first of a tuple, or `.logits` as transformers returns.
 
     Args:
-        output: of the model.
+        output: whatever the model returned.
         rule: what it must return, for the message.
 
     Raises:
@@ -80,8 +80,8 @@ def called(module: nn.Module, inputs: Batch) -> object:
     """The model's output: a dict gives keyword arguments, a tuple several arguments, a tensor one.
 
     Args:
-        module: the model.
-        inputs: of one batch.
+        module: the model that is trained.
+        inputs: what a batch holds besides labels.
     """
     if isinstance(inputs, Mapping):
         return module(**inputs)

@@ -31,7 +31,7 @@ class MaskedToken:
 
         Args:
             module: maps B x C tokens to logits, B x C x V.
-            batch: windows of tokens.
+            batch: windows of tokens, B x (C + 1) integers.
             mask_token: what replaces chosen tokens, an id that the tokenizer keeps for it.
             share: of the tokens of each window that is masked, in (0, 1); at least one token.
 
@@ -56,7 +56,7 @@ def chosen_positions(tokens_BxC: Tensor, share: float) -> Tensor:
     """Which positions are masked: equally many of each window, by a hash of the whole window and the position.
 
     Args:
-        tokens_BxC: integers.
+        tokens_BxC: windows of tokens, integers.
         share: of the positions, in (0, 1).
 
     Returns:
