@@ -19,6 +19,7 @@ __all__ = [
     "defaults",
     "faults",
     "load",
+    "model_sections",
     "objective",
     "quantities",
     "registered",
@@ -27,4 +28,5 @@ __all__ = [
     "sections",
     "shipped",
     "suggestion",
+    "trainer_sections",
 ]

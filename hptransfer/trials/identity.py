@@ -30,7 +30,7 @@ from hptransfer.trials.spec import TrialSpec
 VERSION = 2
 
 #: fields of `training` that enter another way (size, hyperparameters, trainer), and `processes`, which change rounding
-_CARRIED_ELSEWHERE = frozenset({"steps", "batch_size", "processes", "multipliers", "trainer", *NAMES})
+_CARRIED_ELSEWHERE = frozenset({"steps", "batch_size", "processes", "multipliers", *NAMES})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
 _OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas")
 #: quantities follow the rule's init; an "own" one would be what the model's code draws
@@ -163,6 +163,9 @@ class Identity:
             "base": _size(self._base),
             "trainer": {"name": self.trainer.name, "version": self.trainer.version, **self.trainer.parts},
         }
+        objective = recipe.objective.model_dump(mode="json", exclude_defaults=True)
+        if objective:
+            shared["objective"] = objective
         if self._chosen is not None:
             shared["parameterization"] = _filled(given, self._chosen)
             rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
