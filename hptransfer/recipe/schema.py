@@ -40,7 +40,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class OwnData(DataSection):
-    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/models.md)."""
+    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/data.md)."""
 
     kind: Annotated[str, Field(max_length=200)]
     """name of the package's entry point, or `module:attribute`"""
