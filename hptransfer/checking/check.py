@@ -54,6 +54,7 @@ def check(
     report = parts.add(with_limits(combine_reports(reports), judged, facts))
     for found in judged:
         parts.add(found)
+    parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     forecast = predict_target(report, proxy=facts.proxy, target=recipe.target_size())
     if recipe.parameterization.name == MEASURED:
         for law in law_report(report, proxy=facts.proxy, target=recipe.target_size()):

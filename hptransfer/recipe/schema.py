@@ -40,7 +40,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class OwnData(DataSection):
-    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/models.md)."""
+    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/data.md)."""
 
     kind: Annotated[str, Field(max_length=200)]
     """name of the package's entry point, or `module:attribute`"""
@@ -114,8 +114,10 @@ class Training(Section):
     """examples (sequences) per step"""
     optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
     loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
-    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
-    the model and a batch (docs/models.md)"""
+    """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
+    model and a batch (docs/data.md)"""
+    loss_arguments: dict[str, Setting] = Field(default_factory=dict)
+    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
@@ -328,6 +330,17 @@ class Objective(Section):
         return -1 if self.direction == "maximize" else 1
 
 
+def predictions_per_example(model: Model, data: Data | None) -> int:
+    """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
+
+    Args:
+        model: the recipe's `model` section.
+        data: its `data` section; None where it is not valid.
+    """
+    said = None if data is None else data.predictions()
+    return said or (1 if model.kind == "mlp" else model.context)
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -351,8 +364,13 @@ class Recipe(Section):
 
     @property
     def predictions_per_example(self) -> int:
-        """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return 1 if self.model.kind == "mlp" else self.model.context
+        """Predicted positions in one example; see `predictions_per_example`."""
+        return predictions_per_example(self.model, self.data)
+
+    @property
+    def evaluation_examples(self) -> int:
+        """Size of the fixed evaluation set on which every trial's loss is measured."""
+        return self.data.evaluation_examples or self.training.evaluation_batches * self.training.batch_size
 
     @property
     def proxy(self) -> Shape:

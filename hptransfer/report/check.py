@@ -69,6 +69,8 @@ def print_part(part: CheckPart, console: Console) -> None:
         case Expectation():
             same = part.expected == part.found
             console.print(f"expected {part.expected}: {'as expected' if same else f'but it is {part.found}'}")
+        case _:  # what the losses were measured on
+            console.print(Text(f"{part.sentence}\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def save_check(result: CheckResult, folder: RunFolder) -> tuple[Path, ...]:
     for axis in axes:
         other = "" if axis.hyperparameter == axes[0].hyperparameter else f"-{_slug(axis.hyperparameter)}"
         paths = [folder.figures / f"transfer-{axis.axis.replace(' x ', '-')}{other}.{kind}" for kind in ("png", "svg")]
-        save_curves(axis, paths)
+        save_curves(axis, paths, result.unit)
         files += paths
     # last: who finds it finds the figures that belong to it
     result.evidence.write_json(folder.transfer)

@@ -21,12 +21,13 @@ if TYPE_CHECKING:  # torch is imported only where a worker counts
 _GROUPS: dict[tuple[str, tuple[str, ...]], list[tuple[dict[str, Any], list[str]]]] = {}
 
 
-def run_cost(recipe: Recipe, size: Size, examples: int | None = None) -> RunCost:
+def run_cost(recipe: Recipe, size: Size, root: Path, examples: int | None = None) -> RunCost:
     """FLOPs and memory of one run.
 
     Args:
         recipe: gives model, loss, optimizer and parameterization.
         size: width, depth, batch and tokens of the run.
+        root: the recipe's folder, where data and modules are looked for.
         examples: that go through the model at once; None, or more than the batch: the whole batch.
 
     Raises:
@@ -36,7 +37,7 @@ def run_cost(recipe: Recipe, size: Size, examples: int | None = None) -> RunCost
 
     module = build_model(recipe.model, size.width, size.depth, "meta")
     at_once = min(size.batch_size, examples or size.batch_size)
-    forward = forward_of(recipe, module, at_once)
+    forward = forward_of(recipe, module, at_once, root)
     flops, notes = flops_of(recipe, size, module, at_once, forward)
     activations = None
     if isinstance(forward, str):

@@ -74,9 +74,10 @@ def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
 
     message = CostMessage.parse(payload)
     _see(message.root)
+    root = message.root or Path()
     if not message.memory:
-        return {"flops": [run_flops(message.recipe, size) for size in message.sizes]}
-    costs = [run_cost(message.recipe, size, message.examples) for size in message.sizes]
+        return {"flops": [run_flops(message.recipe, size, root) for size in message.sizes]}
+    costs = [run_cost(message.recipe, size, root, message.examples) for size in message.sizes]
     return {"costs": RUN_COSTS.dump_python(costs, mode="json")}
 
 

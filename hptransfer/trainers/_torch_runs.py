@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.recipe.schema import Data
+from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
 from hptransfer.trials.messages import (
-    SpecMessage,
     TrialMessage,
     TrialResult,
     refusal,
-    require_same_data,
 )
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
@@ -23,7 +19,6 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
     from hptransfer.trials.trial import OnLoss
@@ -45,11 +40,12 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
     from hptransfer.training.shard import WHOLE
 
     spec = message.spec
-    corpus = cached_corpus(spec.recipe.data, spec.root)
+    corpus = cached_batches(spec.recipe.data, spec.root)
     refused = refusal(message, corpus.fingerprint)
     if refused is not None:
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
+    require_vocabulary(module, corpus.vocabulary)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, on_loss)
     trial = Trial(
@@ -60,9 +56,9 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         state=outcome.state,
         loss=outcome.loss,
         curve=outcome.curve,
-        flops=run_flops(spec.recipe, spec.size) * outcome.steps / settings.steps,
+        flops=run_flops(spec.recipe, spec.size, spec.root) * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint),
+        provenance=provenance(corpus.fingerprint) | evaluation(spec.recipe, corpus.fingerprint, outcome),
     )
     return TrialResult.of(trial)
 
@@ -106,7 +102,9 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     at_size: dict[str, Any] = {name: values[name] for name in names & values.keys()}
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
-    return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
+    asked = spec.recipe.data.evaluation_examples
+    evaluated: dict[str, Any] = {"evaluation_size": examples, "evaluation_examples": asked}
+    return TrainingSettings(**given | at_size | run | evaluated, context=context)
 
 
 def provenance(fingerprint: str) -> dict[str, str]:
@@ -114,25 +112,3 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
-
-
-def accepted_corpus(message: SpecMessage) -> Corpus:
-    """The corpus of a measurement.
-
-    Args:
-        message: of the coordinator, with the data's fingerprint.
-
-    Raises:
-        UsageError: the data here are not the coordinator's.
-    """
-    corpus = cached_corpus(message.recipe.data, message.root)
-    require_same_data(message, corpus.fingerprint)
-    return corpus
-
-
-@lru_cache(maxsize=4)
-def cached_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus, read once per process."""
-    from hptransfer.training.data import load_corpus
-
-    return load_corpus(data, root)

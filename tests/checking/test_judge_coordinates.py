@@ -18,7 +18,7 @@ from hptransfer.cli.app import app
 from hptransfer.data.stdlib_text import StdlibText
 from hptransfer.diagnostics.coordinate import CoordinateReport
 from hptransfer.statistics.slope import RowVerdict
-from hptransfer.training.data import Corpus, load_corpus
+from hptransfer.training.data import Corpus, load_batches
 from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
 from tests.support import mistakes, watched
 
@@ -152,7 +152,9 @@ def test_updates_alone_can_hold(tmp_path: Path) -> None:
 @pytest.fixture
 def corpus() -> Corpus:
     """The standard library's own text."""
-    return load_corpus(StdlibText(kind="stdlib-text"), Path())
+    batches = load_batches(StdlibText(kind="stdlib-text"), Path())
+    assert isinstance(batches, Corpus)
+    return batches
 
 
 @pytest.mark.parametrize(
