@@ -132,7 +132,8 @@ def test_convolutions_on_the_users_own_images_count(monkeypatch: pytest.MonkeyPa
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal products
-        products += output[0].numel() * layer.weight[0].numel()  # type: ignore[operator,union-attr]
+        assert isinstance(layer.weight, Tensor)
+        products += output[0].numel() * layer.weight[0].numel()
 
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
