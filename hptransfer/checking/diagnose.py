@@ -22,6 +22,9 @@ from hptransfer.trainers.base import TRAINERS
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.trials.messages import DiagnosticMessage
 
+#: the diagnostic that a user's own loop can record
+_WATCHED = "coordinate"
+
 
 def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagnostic[Any]]:
     """The diagnostics of a check by name: those that every check makes, the recipe's, and those asked for.
@@ -82,7 +85,8 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     with users_code("a diagnostic must say what it measures", name, own=own):
         requests = tuple(diagnostic.requests(facts))
     trainer = facts.recipe.trainer.name
-    if requests and not TRAINERS.look_up(trainer).capabilities.diagnostics:
+    recorded = facts.recipe.trainer.watches and name == _WATCHED
+    if requests and not (recorded or TRAINERS.look_up(trainer).capabilities.diagnostics):
         if diagnostic.always:
             return None
         raise UsageError(
