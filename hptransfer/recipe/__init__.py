@@ -1,6 +1,8 @@
 """The recipe: what a user writes, typed, with every fault located (`file:line:column`).
 
 schema      `Recipe` and its sections
+training    the `training` section
+numbers     ranges of numbers that sections share
 sections    what sections are made of that other rooms define
 registered  names in a recipe that a registry knows
 load        `load_recipe(reference)`: from a path or a shipped recipe's name, all faults at once
@@ -25,4 +27,5 @@ __all__ = [
     "sections",
     "shipped",
     "suggestion",
+    "training",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,12 +20,12 @@ from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
 from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.groups import groups_of
 from hptransfer.scaling.verify import registered_prediction
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
@@ -80,11 +80,15 @@ def build_target(
             steps=recipe.steps(size),
             batch_size=size.batch_size,
             schedule=recipe.training.schedule,
-            warmup=plan.hyperparameters["warmup"],
+            warmup=recipe.warmup_share(size, plan.hyperparameters["warmup"]),
             clip=recipe.training.clip,
+            clip_norm=recipe.training.clip_norm,
+            floor=recipe.training.floor,
+            decay_share=recipe.training.decay_share if recipe.training.schedule == "wsd" else None,
+            precision=recipe.training.precision,
         ),
         notes=tuple(plan.notes),
-        parameters=target_groups(plan),
+        parameters=groups_of(plan, recipe),
         provenance=_provenance(loaded, tuned, identity),
         prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
         # the check's holds tuning as well
@@ -94,19 +98,6 @@ def build_target(
 
 def _values(tuned: Tuned) -> dict[str, float]:
     return {name: float(value) for name, value in tuned.hyperparameters.items()}
-
-
-def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
-    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
-
-    Args:
-        plan: of the target, one row per parameter.
-    """
-    groups = []
-    for group in group_rows(plan.rows):
-        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
-        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
-    return tuple(groups)
 
 
 def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
@@ -121,7 +112,7 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
         return target
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
     return target.model_copy(
-        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
+        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": groups_of(plan, recipe)}
     )
 
 

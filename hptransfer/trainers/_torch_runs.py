@@ -73,11 +73,16 @@ def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
 
-    rows = planned(spec).rows
+    applied = AppliedPlan.from_plan(planned(spec))
     module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
-    applied = AppliedPlan(rows)
     applied.init_(module, spec.seed)
-    return module, applied.param_groups(module)
+    groups = applied.param_groups(module)
+    if spec.recipe.training.clip_norm == "scaled":
+        names = {parameter: name for name, parameter in module.named_parameters()}
+        sizes = applied.gradient_sizes(spec.recipe.parameterization)
+        for group in groups:
+            group["gradient_sizes"] = [sizes[names[parameter]] for parameter in group["params"]]
+    return module, groups
 
 
 def planned(spec: TrialSpec) -> Plan:
@@ -105,6 +110,7 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     names = {field.name for field in fields(TrainingSettings)}
     given: dict[str, Any] = {name: getattr(training, name) for name in names & type(training).model_fields.keys()}
     at_size: dict[str, Any] = {name: values[name] for name in names & values.keys()}
+    at_size["warmup"] = spec.recipe.warmup_share(spec.size, values["warmup"])
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
     return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
