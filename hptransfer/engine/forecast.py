@@ -209,7 +209,7 @@ def _seconds(recipe: Recipe, size: Size, flops: float, timings: Sequence[Timing]
             return small * per_step / low
         return max(0.0, small + (large - small) * (per_step - low) / (high - low))
 
-    evaluation = at(first.evaluation, last.evaluation) * (recipe.training.evaluation_batches + 2)
+    evaluation = at(first.evaluation, last.evaluation) * (recipe.evaluation_examples / recipe.training.batch_size + 2)
     return at(first.build, last.build) + steps * at(first.step, last.step) + evaluation
 
 

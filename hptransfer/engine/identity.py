@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.base import read_text
+from hptransfer.data.base import read_data
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import HptransferError
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.registry import look_in
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trainers.base import trainer_identity
 from hptransfer.trials.identity import Identity
@@ -39,7 +40,7 @@ def identity_of(
         UsageError: trainer, data, local code or model cannot be read, or no source covers the recipe's rules.
         MachineError: no worker could read the model.
     """
-    fingerprint = read_text(recipe.data, root).fingerprint if fingerprint is None else fingerprint
+    fingerprint = read_data(recipe.data, root).fingerprint if fingerprint is None else fingerprint
     readings = Readings(recipe, root, pool, cache, writable=writable)
     return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
 
@@ -60,8 +61,9 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
         UsageError: the model or its code cannot be read, or the data are not here and the folder does not know them.
     """
     root = loaded.root
+    look_in(root)
     try:
-        fingerprint = read_text(loaded.recipe.data, root).fingerprint
+        fingerprint = read_data(loaded.recipe.data, root).fingerprint
     except HptransferError:
         snapshot = read_snapshot(folder.recipe)
         if snapshot is None or snapshot.recipe.data != loaded.recipe.data:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.base import read_text
+from hptransfer.data.base import read_data
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
@@ -61,7 +61,7 @@ def locate(reference: str, runs: Path) -> Located:
         raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
-    fingerprint = read_text(loaded.recipe.data, loaded.root).fingerprint
+    fingerprint = read_data(loaded.recipe.data, loaded.root).fingerprint
     return Located(folder, loaded.recipe, fingerprint, legacy_experiment(loaded.recipe, fingerprint), reference)
 
 

@@ -31,7 +31,7 @@ CODES = {
     "recipe/unknown-value": "a name is one of those that the key knows",
     "recipe/type": "a value has the key's type",
     "recipe/range": "a value lies in the key's range",
-    "recipe/files-outside": "`data.files` are patterns below the recipe's folder, without `..`",
+    "recipe/files-outside": "patterns of files in `data` lie below the recipe's folder, without `..`",
     "recipe/invalid": "a value has the key's form",
 }
 

@@ -13,7 +13,7 @@ from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, Hyperp
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
-from hptransfer.recipe.numbers import Axis, Count, Depth, NonNegative, Positive, Tokens, Width
+from hptransfer.recipe.numbers import Axis, Count, Depth, NonNegative, Positive, Tokens, Vocabulary, Width
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, SAMPLERS, registered
 from hptransfer.recipe.sections import DataSection, Section, Setting
@@ -40,6 +40,8 @@ class MlpModel(Section):
     """bytes seen before the predicted one"""
     embedding: Axis = 32
     """numbers per byte in the lookup table; does not grow with width"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     norm: Literal["layernorm", "none"] = "layernorm"
     """`layernorm` normalises each hidden layer's pre-activations"""
@@ -56,6 +58,8 @@ class GptModel(Section):
     positions: Literal["rotary", "learned"] = "rotary"
     mlp_ratio: Axis = 4
     """d_ff / d_model"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
 
 
 #: `role[, fan-in AXIS][, normal|ones|zeros]`
@@ -314,6 +318,17 @@ class Expect(Section):
     verdict: VerdictName
 
 
+def predictions_per_example(model: Model, data: Data | None) -> int:
+    """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
+
+    Args:
+        model: the recipe's `model` section.
+        data: its `data` section; None where it is not valid.
+    """
+    said = None if data is None else data.predictions()
+    return said or (1 if model.kind == "mlp" else model.context)
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -332,8 +347,13 @@ class Recipe(Section):
 
     @property
     def predictions_per_example(self) -> int:
-        """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return 1 if self.model.kind == "mlp" else self.model.context
+        """Predicted positions in one example; see `predictions_per_example`."""
+        return predictions_per_example(self.model, self.data)
+
+    @property
+    def evaluation_examples(self) -> int:
+        """Size of the fixed evaluation set on which every trial's loss is measured."""
+        return self.data.evaluation_examples or self.training.evaluation_batches * self.training.batch_size
 
     @property
     def proxy(self) -> Shape:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hptransfer.recipe.numbers import Axis, Count, Fraction, NonNegative, Positive, Tokens
 from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, TRAINERS, registered
-from hptransfer.recipe.sections import Section
+from hptransfer.recipe.sections import Section, Setting
 from hptransfer.schedule import DECAY_SHARE, Schedule
 
 #: parameters that count as a model's size
@@ -72,8 +72,10 @@ class Training(Section):
     """examples (sequences) per step"""
     optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
     loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
-    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
-    the model and a batch (docs/models.md)"""
+    """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
+    model and a batch (docs/data.md)"""
+    loss_arguments: dict[str, Setting] = Field(default_factory=dict)
+    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""

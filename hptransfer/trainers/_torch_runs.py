@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.recipe.schema import Data
 from hptransfer.sizes import Size
+from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
 from hptransfer.trials.messages import (
-    SpecMessage,
     TrialMessage,
     TrialResult,
     refusal,
@@ -25,7 +22,6 @@ if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
     from hptransfer.models.shape_reading import ModelParameters
-    from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
 
@@ -45,11 +41,12 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     from hptransfer.training.shard import WHOLE
 
     spec = message.spec
-    corpus = cached_corpus(spec.recipe.data, spec.root)
+    corpus = cached_batches(spec.recipe.data, spec.root)
     refused = refusal(message, corpus.fingerprint)
     if refused is not None:
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
+    require_vocabulary(module, corpus.vocabulary)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
     cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
@@ -63,7 +60,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
         curve=outcome.curve,
         flops=cost * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint),
+        provenance=provenance(corpus.fingerprint) | evaluation(spec.recipe, corpus.fingerprint, outcome),
     )
     return TrialResult.of(trial)
 
@@ -113,7 +110,11 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     at_size["warmup"] = spec.recipe.warmup_share(spec.size, values["warmup"])
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
-    return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
+    evaluated: dict[str, Any] = {
+        "evaluation_size": examples,
+        "evaluation_examples": spec.recipe.data.evaluation_examples,
+    }
+    return TrainingSettings(**given | at_size | run | evaluated, context=context)
 
 
 def provenance(fingerprint: str) -> dict[str, str]:
@@ -121,30 +122,6 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
-
-
-def accepted_corpus(message: SpecMessage) -> Corpus:
-    """The corpus of a measurement.
-
-    Args:
-        message: of the coordinator, with the data's fingerprint.
-
-    Raises:
-        UsageError: the data here are not the coordinator's.
-    """
-    corpus = cached_corpus(message.recipe.data, message.root)
-    refused = refusal(message, corpus.fingerprint)
-    if refused is not None:
-        raise UsageError("data must stay the same while a command works", received=refused)
-    return corpus
-
-
-@lru_cache(maxsize=4)
-def cached_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus, read once per process."""
-    from hptransfer.training.data import load_corpus
-
-    return load_corpus(data, root)
 
 
 @lru_cache(maxsize=64)

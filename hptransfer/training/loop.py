@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
+from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.training import ClipNorm, Precision
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches, examples_in, fitted
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
+from hptransfer.training.step import accumulate_gradients, autocast, clipper
 from hptransfer.trials.trial import TrialState
-
-if TYPE_CHECKING:
-    from hptransfer.training.losses.base import Loss
 
 CURVE_POINTS = 100
 #: the loss at init is nearly the same for all examples, so a few batches tell it
@@ -40,9 +37,10 @@ class TrainingSettings:
     Attributes:
         steps: optimizer steps, at least 1.
         batch_size: examples per optimizer step, at least 1.
-        context: bytes per example before the last predicted one.
+        context: positions of an example before the last predicted one, where examples are windows of a sequence.
         optimizer: name of an entry of `training.optimizers`.
         loss: name of an entry of `training.losses`, or `module:function`.
+        loss_arguments: keyword arguments of the loss.
         beta1, beta2, momentum: for the optimizers that read them.
         schedule: how the learning rate goes on after warmup.
         warmup: share of the steps in [0, 1].
@@ -54,6 +52,7 @@ class TrainingSettings:
         precision: of the arithmetic; "bfloat16" puts the loss under autocast, weights stay as they are.
         evaluation_batches: number of fixed validation batches, at least 1.
         evaluation_size: examples of each; default: `batch_size`. A ladder of batch sizes is validated on the same ones.
+        evaluation_examples: size of the evaluation set, instead of `evaluation_batches`; the last batch has the rest.
     """
 
     steps: int
@@ -61,6 +60,7 @@ class TrainingSettings:
     context: int
     optimizer: str = "adamw"
     loss: str = "next-token"
+    loss_arguments: Mapping[str, Setting] = field(default_factory=dict)
     beta1: float = 0.9
     beta2: float = 0.95
     momentum: float = 0.9
@@ -74,6 +74,18 @@ class TrainingSettings:
     precision: Precision = "float32"
     evaluation_batches: int = 16
     evaluation_size: int | None = None
+    evaluation_examples: int | None = None
+
+    def first_evaluation_batches(self, count: int) -> TrainingSettings:
+        """The same with at most so many evaluation batches, all of them whole where there is more than one.
+
+        Args:
+            count: of the batches, at least 1.
+        """
+        size = self.evaluation_size or self.batch_size
+        whole = self.evaluation_batches if self.evaluation_examples is None else self.evaluation_examples // size
+        examples = None if whole else self.evaluation_examples
+        return replace(self, evaluation_batches=max(1, min(count, whole)), evaluation_examples=examples)
 
     @property
     def optimizer_values(self) -> dict[str, float]:
@@ -106,6 +118,7 @@ class Outcome:
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
+        evaluation_error: standard error of `loss`, see `standard_error`; None unless complete.
     """
 
     state: TrialState
@@ -113,12 +126,13 @@ class Outcome:
     curve: tuple[tuple[int, float], ...]
     steps: int
     seconds: float
+    evaluation_error: float | None = None
 
 
 def train(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
@@ -142,7 +156,7 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, replace(settings, evaluation_batches=INITIAL_BATCHES), shard)
+    initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
     losses = []
     for loss in training_losses(module, param_groups, corpus, settings, seed, shard):
         losses.append(loss)
@@ -151,7 +165,8 @@ def train(
         if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
-    final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
+    evaluated = evaluation_losses(module, corpus, settings, shard) if math.isfinite(losses[-1]) else ()
+    final = mean_loss(evaluated) if evaluated else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
     return Outcome(
@@ -160,13 +175,14 @@ def train(
         decimate(losses, settings.steps),
         len(losses),
         time.perf_counter() - started,
+        standard_error(evaluated) if complete else None,
     )
 
 
 def training_losses(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
@@ -187,15 +203,17 @@ def training_losses(
     """
     optimizer = optimizer or build_optimizer(param_groups, settings)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    loss_of = find_loss(settings.loss)
-    clip = _clip(module, param_groups, settings)
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
+    clip = clipper(module, param_groups, settings.clip, settings.clip_norm)
     module.train()
     parallel = shard.wrap(module)
     _set_rates(optimizer, peaks, settings.factor(first))
     for step in range(first, settings.steps):
-        tokens = corpus.batch(seed, step, settings.batch_size, settings.context)
+        batch = fitted(corpus.batch(seed, step, settings.batch_size, settings.context), module)
         optimizer.zero_grad(set_to_none=True)
-        loss = accumulate_gradients(loss_of, parallel, tokens, settings, shard)
+        loss = accumulate_gradients(
+            loss_of, parallel, batch, parts=settings.accumulation, precision=settings.precision, shard=shard
+        )
         clip()
         optimizer.step()
         _set_rates(optimizer, peaks, settings.factor(step + 1))
@@ -205,102 +223,6 @@ def training_losses(
 def _set_rates(optimizer: torch.optim.Optimizer, peaks: Sequence[float], factor: float) -> None:
     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
-
-
-def accumulate_gradients(
-    loss_of: Loss, module: nn.Module, batch: Tensor, settings: TrainingSettings, shard: Shard = WHOLE
-) -> Tensor:
-    """Add the gradient of a batch's mean loss to the parameters, one part of the batch after the other.
-
-    Args:
-        loss_of: the mean over the examples that it is given.
-        module: what the loss calls, perhaps wrapped by `Shard.wrap`.
-        batch: the whole batch, the same in every process.
-        settings: the number of parts and the precision.
-        shard: which part of the batch this process takes.
-
-    Returns:
-        The loss as this process's share of the mean over processes, a scalar without a graph.
-    """
-    mine = shard.of(batch)
-    parts = [Shard(part, settings.accumulation) for part in range(settings.accumulation)]
-    total: Tensor | None = None
-    for part in parts:
-        # gradients travel between processes once, with the last part
-        with nullcontext() if part is parts[-1] else unsynchronised(module):
-            with autocast(module, settings):
-                mean = loss_of(module, part.of(mine))
-            loss = shard.scale(part.scale(mean, mine) / part.world, batch)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        total = loss.detach() if total is None else total + loss.detach()
-    if total is None:
-        raise ValueError(f"`accumulation >= 1` must hold; received: {settings.accumulation}")
-    return total
-
-
-def unsynchronised(module: nn.Module) -> AbstractContextManager[Any]:
-    """What keeps gradients in this process, where several train the module.
-
-    Args:
-        module: perhaps wrapped by `Shard.wrap`.
-    """
-    if not isinstance(module, DistributedDataParallel):
-        return nullcontext()
-    context: AbstractContextManager[Any] = module.no_sync()
-    return context
-
-
-def autocast(module: nn.Module, settings: TrainingSettings) -> AbstractContextManager[Any]:
-    """What lowers the precision of a forward pass, where the settings ask for it.
-
-    Args:
-        module: whose device decides which arithmetic there is.
-        settings: of which the precision is read.
-    """
-    if settings.precision != "bfloat16":
-        return nullcontext()
-    return torch.autocast(device_of(module).type, torch.bfloat16)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where a module's parameters are; the processor where it has none."""
-    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-
-
-def _clip(
-    module: nn.Module, param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings
-) -> Callable[[], object]:
-    """What is done to gradients between `backward` and the optimizer's step."""
-    largest = settings.clip
-    if largest is None:
-        return lambda: None
-    if settings.clip_norm == "global":
-        return lambda: nn.utils.clip_grad_norm_(module.parameters(), largest)
-    pairs = [pair for group in param_groups for pair in zip(group["params"], group["gradient_sizes"], strict=True)]
-    parameters, sizes = [parameter for parameter, _ in pairs], [size for _, size in pairs]
-    return lambda: clip_scaled_(parameters, sizes, largest)
-
-
-def clip_scaled_(parameters: Sequence[Tensor], sizes: Sequence[float], largest: float) -> Tensor:
-    """Scale all gradients down by one factor so that the norm relative to their expected sizes is at most `largest`.
-
-    Args:
-        parameters: after `backward`; those without a gradient are left out.
-        sizes: expected norm of each one's gradient over that at the base, positive.
-        largest: threshold, above 0, comparable with a global gradient norm at the base.
-
-    Returns:
-        The norm before clipping, a scalar.
-    """
-    found = [(p.grad, size) for p, size in zip(parameters, sizes, strict=True) if p.grad is not None]
-    if not found:
-        return torch.zeros(())
-    norms = torch.stack([torch.linalg.vector_norm(gradient) / size for gradient, size in found])
-    norm: Tensor = torch.linalg.vector_norm(norms)
-    factor = (largest / (norm + 1e-6)).clamp(max=1.0)  # as torch's own clipping
-    for gradient, _ in found:
-        gradient.mul_(factor)
-    return norm
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -315,23 +237,65 @@ def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: Trainin
     return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
 
-@torch.no_grad()
-def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
-    """Mean validation loss, over the same windows for every trial.
+def evaluate(module: nn.Module, corpus: Batches, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
+    """Mean loss over the evaluation set, the same examples for every trial.
 
     Args:
         module: the model that is evaluated; it is put into evaluation mode.
-        corpus: source of the validation batches.
+        corpus: source of the evaluation batches.
         settings: the loss, and how many batches of how many examples.
         shard: which part of every batch this process takes.
     """
-    loss_of = find_loss(settings.loss)
+    return mean_loss(evaluation_losses(module, corpus, settings, shard))
+
+
+@torch.no_grad()
+def evaluation_losses(
+    module: nn.Module, corpus: Batches, settings: TrainingSettings, shard: Shard = WHOLE
+) -> tuple[tuple[float, float], ...]:
+    """Mean loss of every evaluation batch, with its weight: the share of a whole batch that it has.
+
+    Args:
+        module: the model that is evaluated; it is put into evaluation mode.
+        corpus: source of the evaluation batches.
+        settings: the loss, and how many batches of how many examples.
+        shard: which part of every batch this process takes; the losses are the same in each.
+    """
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
     module.eval()
-    examples = settings.evaluation_size or settings.batch_size
-    batches = corpus.validation_batches(settings.evaluation_batches, examples, settings.context)
-    with autocast(module, settings):
-        losses = [shard.scale(loss_of(module, shard.of(tokens)), tokens).item() for tokens in batches]
-    return shard.mean(sum(losses) / settings.evaluation_batches)
+    size, examples = settings.evaluation_size or settings.batch_size, settings.evaluation_examples
+    count = settings.evaluation_batches if examples is None else -(-examples // size)
+    found = []
+    for each in corpus.validation_batches(count, size, settings.context, examples):
+        batch = fitted(each, module)
+        with autocast(module, settings.precision):
+            loss = shard.scale(loss_of(module, shard.of(batch)), batch).item()
+        found.append((shard.mean(loss), examples_in(batch) / size))
+    return tuple(found)
+
+
+def mean_loss(losses: Sequence[tuple[float, float]]) -> float:
+    """Mean over examples.
+
+    Args:
+        losses: of batches, each with its weight; at least one.
+    """
+    return sum(loss * weight for loss, weight in losses) / sum(weight for _, weight in losses)
+
+
+def standard_error(losses: Sequence[tuple[float, float]]) -> float | None:
+    """How far the mean over the evaluation set may lie from that over more data of its kind, by how its batches differ.
+
+    Trials are compared on the same set, so their differences are known better than this. None for a single batch.
+
+    Args:
+        losses: of batches, each with its weight.
+    """
+    if len(losses) < 2:
+        return None
+    mean, total = mean_loss(losses), sum(weight for _, weight in losses)
+    spread = sum(weight * (loss - mean) ** 2 for loss, weight in losses) / total
+    return math.sqrt(spread / (len(losses) - 1))
 
 
 def decimate(losses: Sequence[float], steps: int) -> tuple[tuple[int, float], ...]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -335,3 +337,14 @@ def test_other_errors_are_recipe_errors(tmp_path: Path) -> None:
     assert caught.value.exit_status == 2
     assert caught.value.findings
     assert all(finding.place and finding.place.line for finding in caught.value.findings)
+
+
+def test_validating_a_recipe_needs_no_torch() -> None:
+    """Losses are asked for their arguments, which loads none of what they compute with."""
+    script = (
+        "import sys; from hptransfer.recipe.load import load_recipe; from hptransfer.recipe.objective import unit_of; "
+        "print(unit_of(load_recipe('quickstart').recipe), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "nats False\n"

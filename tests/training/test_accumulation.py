@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from hptransfer.training.data import Corpus
-from hptransfer.training.loop import TrainingSettings, accumulate_gradients, training_losses
+from hptransfer.training.loop import TrainingSettings, training_losses
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.shard import WHOLE, Shard
+from hptransfer.training.step import accumulate_gradients
 
 NEXT_TOKEN = find_loss("next-token")
 SETTINGS = TrainingSettings(steps=12, batch_size=8, context=4, evaluation_batches=3)
@@ -49,15 +50,14 @@ def test_parts_of_a_batch_train_as_the_whole(corpus: Corpus, parts: int) -> None
 def test_uneven_parts_of_uneven_shares_add_up(corpus: Corpus) -> None:
     """Gradients averaged over 2 processes, 7 examples between them and 3 parts each, are those of the whole batch."""
     tokens = corpus.batch(0, 0, 7, 4)
-    settings = replace(SETTINGS, accumulation=3)
 
-    def gradients(shard: Shard, settings: TrainingSettings) -> list[torch.Tensor]:
+    def gradients(shard: Shard, parts: int) -> list[torch.Tensor]:
         module = build().double()
-        accumulate_gradients(NEXT_TOKEN, module, tokens, settings, shard)
+        accumulate_gradients(NEXT_TOKEN, module, tokens, parts=parts, shard=shard)
         return [p.grad for p in module.parameters() if p.grad is not None]
 
-    shares = [gradients(Shard(rank, 2), settings) for rank in range(2)]
-    for first, second, whole in zip(*shares, gradients(WHOLE, SETTINGS), strict=True):
+    shares = [gradients(Shard(rank, 2), 3) for rank in range(2)]
+    for first, second, whole in zip(*shares, gradients(WHOLE, 1), strict=True):
         torch.testing.assert_close((first + second) / 2, whole, rtol=1e-12, atol=1e-15)
 
 

@@ -19,7 +19,7 @@ from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.schema import GptModel
 from hptransfer.sizes import Size
-from hptransfer.training.loop import clip_scaled_
+from hptransfer.training.step import clip_scaled_
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, TARGET, WRITERS, Residual, teacher
 from tests.support.reading import parameters_of, read_module
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from hptransfer.recipe.schema import (
     MODEL,
     Check,
-    MlpModel,
+    Data,
     Model,
     ParameterizationChoice,
     Range,
@@ -19,6 +19,7 @@ from hptransfer.recipe.schema import (
     Sizes,
     Target,
     Tune,
+    predictions_per_example,
 )
 from hptransfer.recipe.training import Training
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
@@ -88,6 +89,7 @@ class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
     model: Model | None
+    data: Data | None
     training: Training | None
     parameterization: ParameterizationChoice | None
     base: Shape | None
@@ -103,9 +105,7 @@ class Draft:
     @property
     def tokens_per_example(self) -> int | None:
         """Predicted positions in one example; None where the model is not valid."""
-        if self.model is None:
-            return None
-        return 1 if isinstance(self.model, MlpModel) else self.model.context
+        return None if self.model is None else predictions_per_example(self.model, self.data)
 
     @property
     def usual_tokens(self) -> int | None:
@@ -153,6 +153,7 @@ class Draft:
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
         return cls(
             model=part(MODEL, "model"),
+            data=part(_DATA, "data"),
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -170,6 +171,7 @@ class Draft:
         )
 
 
+_DATA: TypeAdapter[Data] = TypeAdapter(Data)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)

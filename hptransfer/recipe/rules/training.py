@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.rules import Quantity
 from hptransfer.parameterization.tables import TABLES
-from hptransfer.recipe.registered import unread
+from hptransfer.recipe.registered import LOSSES, argument_fault, unread
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.training import Training
 
@@ -18,6 +18,9 @@ NO_SUCH_PART = {
     "mlp": {"attention_multiplier": "an mlp has no attention"},
     "gpt": dict.fromkeys(("input_learning_rate", "input_init"), "a gpt has no input layer, only tables of embeddings"),
 }
+
+#: losses that must be told something, and how it is written
+_EXAMPLES = {"masked-token": "write `loss_arguments: {mask_token: 103}` with your tokenizer's id of the mask"}
 
 
 def _processes(draft: Draft) -> Iterator[Violation]:
@@ -170,6 +173,16 @@ def _not_read(draft: Draft) -> Iterator[Violation]:
             yield Violation(("tune", "space", name), rule, f"optimizer={draft.training.optimizer}", hint)
 
 
+def _loss_arguments(draft: Draft) -> Iterator[Violation]:
+    training = draft.training
+    if training is None or training.loss not in LOSSES.built_in:
+        return  # a user's own is imported by commands that train
+    fault = argument_fault(LOSSES.look_up(training.loss), training.loss_arguments)
+    if fault is not None:
+        rule = f"`training.loss_arguments` must be what `{training.loss}` takes"
+        yield Violation(("training", "loss_arguments"), rule, fault, _EXAMPLES.get(training.loss), ("training", "loss"))
+
+
 RULES = (
     RecipeRule("recipe/duration", "one key says how long a trial trains, and no other contradicts it", _duration),
     RecipeRule("recipe/warmup", "one key says how long the warmup is, and it ends within the run", _warmup),
@@ -183,5 +196,6 @@ RULES = (
     RecipeRule(
         "recipe/multiplier-of-nothing", "a multiplier that is set or searched multiplies a parameter", _multipliers
     ),
+    RecipeRule("recipe/loss-arguments", "`loss_arguments` are those that a built-in loss takes", _loss_arguments),
     RecipeRule("recipe/not-read", "a hyperparameter that is searched is read by the optimizer", _not_read),
 )
