@@ -52,7 +52,8 @@ def check(
     report = parts.add(with_limits(combine_reports(reports), judged, facts))
     for found in judged:
         parts.add(found)
-    forecast = predict_target(report, proxy=facts.proxy, target=recipe.target_size())
+    target = recipe.target_size()
+    forecast = predict_target(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
     if forecast is not None:
         parts.add(forecast)
 

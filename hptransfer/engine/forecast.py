@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import Costs
-from hptransfer.engine.identity import identity_of
+from hptransfer.engine.identity import identified
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.step_timing import Timing, time_steps
@@ -152,7 +152,7 @@ def forecast(
     folder = RunFolder(options.runs / loaded.recipe.name)
     finished = tuple(trial for trial in read_trials(folder.study) if trial.state == "finished")
     with WorkerPool(entry, options.workers, limits.trial) as pool:
-        identity = identity_of(loaded.recipe, loaded.root, None, pool, folder.readings, writable=False)
+        loaded, identity = identified(loaded, None, pool, folder.readings, writable=False)
         trials = wanted(PriorWork(loaded, folder, identity, finished))
         notes = trials.notes
         if (processes := loaded.recipe.training.processes) > 1:

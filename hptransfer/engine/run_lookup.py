@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.data.base import read_data
+from hptransfer.engine.durations import counted_recipe
+from hptransfer.engine.readings import Readings
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
 from hptransfer.recipe.schema import Recipe
@@ -74,7 +76,10 @@ def _located(folder: RunFolder, reference: str) -> Located:
             hint="name the recipe instead of the folder",
         )
     named = reference if Path(reference).is_file() else remembered.file
-    return Located(folder, remembered.recipe, remembered.fingerprint, remembered.experiment, named)
+    # what was read is in the folder, so that nothing is read here
+    root = Path(named).parent.absolute()
+    recipe = counted_recipe(remembered.recipe, Readings(remembered.recipe, root, None, folder.readings, writable=False))
+    return Located(folder, recipe, remembered.fingerprint, remembered.experiment, named)
 
 
 def _nearby(runs: Path) -> str | None:

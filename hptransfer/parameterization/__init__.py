@@ -18,6 +18,7 @@ __all__ = [
     "gauge",
     "gradient_size",
     "groups",
+    "parameter_count",
     "plan",
     "role_multipliers",
     "role_presets",

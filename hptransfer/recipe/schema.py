@@ -415,6 +415,20 @@ class Recipe(Section):
             tokens=tokens or target.tokens,
         )
 
+    @property
+    def ray(self) -> str | None:
+        """What tokens are in proportion to where they grow with the model; None where they do not."""
+        ratio = self.training.tokens_per_parameter
+        return None if ratio is None else f"{ratio:g} tokens per parameter"
+
+    def on_ray(self, size: Size) -> bool:
+        """Whether the tokens of a size are those that the recipe gives a model of its shape.
+
+        Args:
+            size: of any shape whose number of parameters is known.
+        """
+        return self.ray is not None and size.tokens == self._usual_tokens(size.width, size.depth)
+
     def _usual_tokens(self, width: int, depth: int) -> int:
         """Predicted positions of a run that says nothing else.
 

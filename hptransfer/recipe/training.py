@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hptransfer.parameterization.parameter_count import CountedParameters
 from hptransfer.recipe.numbers import Axis, Count, Fraction, NonNegative, Positive, Tokens
 from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, TRAINERS, registered
 from hptransfer.recipe.sections import Section, Setting
 from hptransfer.schedule import DECAY_SHARE, Schedule
 
-#: parameters that count as a model's size
-CountedParameters = Literal["without-embeddings", "hidden", "all"]
 #: which norm of the gradient is bounded
 ClipNorm = Literal["global", "scaled"]
 #: fields that say how long a trial trains; the tokens of its size do as well

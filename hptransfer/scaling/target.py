@@ -58,6 +58,9 @@ def build_target(
     plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
+    distances = tuple(extrapolation(plan, trained))
+    if recipe.ray is not None:
+        distances = tuple(_on_ray(each, recipe, size) if each.axis == "tokens" else each for each in distances)
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
@@ -68,7 +71,7 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
-        extrapolation=tuple(extrapolation(plan, trained)),
+        extrapolation=distances,
         parameterization=plan.parameterization,
         gauge=plan.gauge,
         optimizer=plan.optimizer,
@@ -90,7 +93,9 @@ def build_target(
         notes=tuple(plan.notes),
         parameters=groups_of(plan, recipe),
         provenance=_provenance(loaded, tuned, identity),
-        prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
+        prediction=registered_prediction(
+            checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size)
+        ),
         # the check's holds tuning as well
         spent=(checked.spent if checked else tuned.spent).share_of(count_flops(recipe.model, [size])[0]),
     )
@@ -154,6 +159,20 @@ def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[
         factor = None if reached is None else target / reached
         sentence = _sentence(axis, target, reached, factor, rule_name(axis) in plan.covers)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
+
+
+def _on_ray(record: ExtrapolationRecord, recipe: Recipe, size: Size) -> ExtrapolationRecord:
+    """How far a target's tokens lie from the ray along which the checked sizes grew."""
+    usual = recipe.size(size.width, size.depth).tokens
+    if recipe.on_ray(size):
+        sentence = f"tokens {size.tokens} are those of {recipe.ray}, as of the checked runs: they grow with the model"
+        return record.model_copy(update={"checked_up_to": usual, "factor": 1.0, "sentence": sentence})
+    factor = size.tokens / usual
+    sentence = (
+        f"tokens {size.tokens} are {factor:.3g} times what {recipe.ray} give a model of this size: the checked runs do "
+        "not cover it"
+    )
+    return record.model_copy(update={"checked_up_to": usual, "factor": factor, "sentence": sentence})
 
 
 def _sentence(axis: SizeAxis, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
