@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
+    from hptransfer.trainers._trial_run import TrialRun
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
     from hptransfer.trials.trial import Trial, TrialState
@@ -33,6 +34,7 @@ __all__ = [
     "TransferCriteria",
     "TransferReport",
     "Trial",
+    "TrialRun",
     "TrialState",
     "Verdict",
     "__version__",
@@ -58,6 +60,7 @@ _PUBLIC = {
     "TransferCriteria": "hptransfer.transfer.criteria",
     "TransferReport": "hptransfer.transfer.judge",
     "Trial": "hptransfer.trials.trial",
+    "TrialRun": "hptransfer.trainers._trial_run",
     "TrialState": "hptransfer.trials.trial",
     "Verdict": "hptransfer.verdict",
     "audit_clipping": "hptransfer.models.audit",

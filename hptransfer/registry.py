@@ -152,18 +152,6 @@ def _repair(error: BaseException, module: str, attribute: str) -> str:
     return f"correct {module}: `python -c 'import {module}'` shows where it fails"
 
 
-def look_in(folder: Path) -> None:
-    """Look for users' modules in a recipe's folder too, after all other places, in this process and its children.
-
-    Only commands that run the user's code call it: nothing is imported from there otherwise.
-
-    Args:
-        folder: where the recipe lies, absolute.
-    """
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
-
 @contextmanager
 def users_code(rule: str, whose: str, *, own: bool = True) -> Iterator[None]:
     """Around a call into code that a user gave: whatever it raises, `sys.exit()` too, is the user's to correct.
@@ -195,6 +183,17 @@ def current_folder_first() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+def look_in(folder: Path) -> None:
+    """Lets modules be imported from a recipe's folder, after every other place; nothing that is installed is hidden.
+
+    Args:
+        folder: the recipe's; only commands that run its code call this.
+    """
+    place = str(folder)
+    if place not in sys.path:
+        sys.path.append(place)
 
 
 def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:

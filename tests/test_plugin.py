@@ -33,7 +33,8 @@ VALLEY = """\
 name: valley
 model: {kind: mlp}
 data: {kind: text, files: ["*.txt"]}
-training: {steps: 10, learning_rate: 0.015625, trainer: valley}
+trainer: valley
+training: {steps: 10, learning_rate: 0.015625}
 parameterization: {name: mup}
 sizes:
   base: {width: 64, depth: 2}
@@ -82,7 +83,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class TestTrainer(TrainerConformance):
-    """`training.trainer: valley`."""
+    """`trainer: valley`."""
 
     def trainer(self) -> Trainer:
         """By its name."""
@@ -90,7 +91,7 @@ class TestTrainer(TrainerConformance):
 
     def message(self, folder: Path) -> TrialMessage:
         """Over anything."""
-        recipe = tiny.recipe(training={"trainer": "valley"})
+        recipe = tiny.recipe(trainer="valley")
         return TrialMessage.of(TrialSpec(recipe, folder, recipe.size(16, 2), {"learning_rate": 2.0**-7}, 1), "k")
 
 

@@ -81,13 +81,13 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     own = name not in DIAGNOSTICS.built_in
     with users_code("a diagnostic must say what it measures", name, own=own):
         requests = tuple(diagnostic.requests(facts))
-    trainer = facts.recipe.training.trainer
+    trainer = facts.recipe.trainer.name
     if requests and not TRAINERS.look_up(trainer).capabilities.diagnostics:
         if diagnostic.always:
             return None
         raise UsageError(
             f"`{name}` must be able to measure the model while it trains",
-            received=f"training.trainer: {trainer}, which says that it cannot be measured",
+            received=f"trainer: {trainer}, which says that it cannot be measured",
             hint="leave the diagnostic out, or use `trainer: torch`",
         )
     payloads = {}

@@ -87,6 +87,10 @@ class QueuePool:
                 return None
             time.sleep(min(_INTERVAL, remaining))
 
+    def said(self) -> list[tuple[str, Any]]:
+        """Nothing: what a task says while it runs does not travel through the queue; its answer has the curve."""
+        return []
+
     def withdraw(self) -> tuple[str, ...]:
         """Takes back what no worker has begun."""
         taken = (*(task_id for task_id, _ in self._waiting), *self._queue.withdraw(sorted(self._queued)))

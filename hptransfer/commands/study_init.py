@@ -27,13 +27,13 @@ def study_init_command(
     """
     from hptransfer.cluster.postgres import find_address
     from hptransfer.cluster.study import create_study, terms_of
-    from hptransfer.data.base import read_data
+    from hptransfer.data.base import fingerprint_of
     from hptransfer.recipe.load import load_recipe
 
     address = find_address(storage)
     loaded = load_recipe(recipe)
     root = loaded.root
-    terms = terms_of(loaded, read_data(loaded.recipe.data, root).fingerprint)
+    terms = terms_of(loaded, fingerprint_of(loaded.recipe.data, root))
     new = create_study(address, loaded.recipe.name, terms, update=update)
     print(f"study {loaded.recipe.name} in {address}: {'ready' if new else 'was ready already'}")
     path = Path(recipe)

@@ -46,15 +46,13 @@ def worker_command(
     from hptransfer.cluster.postgres import find_address, masked, retry_while_server_down
     from hptransfer.cluster.study import join_study, terms_of
     from hptransfer.cluster.worker import NAME, WorkerLimits, work
-    from hptransfer.data.base import read_data
+    from hptransfer.data.base import fingerprint_of
     from hptransfer.engine.process_launch import with_processes
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.registry import look_in
     from hptransfer.storage.run_folder import RunFolder
     from hptransfer.trials.messages import ENTRY
 
     loaded = with_processes(load_recipe(recipe), launch)
-    look_in(loaded.root)
     address = find_address(storage)
     limits = WorkerLimits(max_trials, idle_exit, lease)
 
@@ -62,7 +60,7 @@ def worker_command(
         if not quiet:
             print(f"worker {NAME}: {masked(text, address)}", file=sys.stderr, flush=True)
 
-    fingerprint = read_data(loaded.recipe.data, loaded.root).fingerprint
+    fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
     terms = terms_of(loaded, fingerprint)
     study = retry_while_server_down(lambda: join_study(address, loaded.recipe.name, terms), say=say)
     leading = None if lead is None else Lead(study, str(lead), recipe, runs, workers, say)

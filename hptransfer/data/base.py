@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe import registered
-from hptransfer.recipe.sections import DataSection, Setting
+from hptransfer.recipe.sections import DataSection, ExternalData, Setting
 from hptransfer.registry import Registry, users_code
 
 if TYPE_CHECKING:
@@ -131,6 +131,21 @@ def read_data(data: DataSection, root: Path) -> Content:
             received=f"{data.kind}: {type(content).__name__}",
         )
     return content
+
+
+def fingerprint_of(data: DataSection, root: Path) -> str:
+    """Sha256 (hex) that names the content of a recipe's data; of data that only the trainer reads, of their section.
+
+    Args:
+        data: which source, and what it is asked for.
+        root: the recipe's folder, where paths start.
+
+    Raises:
+        UsageError, MachineError: as `read_data`.
+    """
+    if isinstance(data, ExternalData):
+        return hashlib.sha256(data.model_dump_json().encode()).hexdigest()
+    return read_data(data, root).fingerprint
 
 
 def split_text(texts: Mapping[str, bytes], validation_fraction: float) -> SplitText:

@@ -85,7 +85,9 @@ class Costs:
             return None
 
     def _count(self, sizes: Sequence[Size]) -> dict[str, float]:
-        self._pool.submit("cost", CostMessage(model=self._recipe.model, sizes=tuple(sizes)).payload(), limited=False)
+        self._pool.submit(
+            "cost", CostMessage(model=self._recipe.model, sizes=tuple(sizes), root=self._root).payload(), limited=False
+        )
         outcome = self._pool.next_result()
         if outcome is None or isinstance(outcome, Failure):
             said = "no worker answered" if outcome is None else outcome.message

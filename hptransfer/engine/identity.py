@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.base import read_data
+from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.durations import with_durations
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import HptransferError
@@ -41,7 +41,8 @@ def identity_of(
         UsageError: trainer, data, local code or model cannot be read, or no source covers the recipe's rules.
         MachineError: no worker could read the model.
     """
-    fingerprint = read_data(recipe.data, root).fingerprint if fingerprint is None else fingerprint
+    look_in(root)
+    fingerprint = fingerprint_of(recipe.data, root) if fingerprint is None else fingerprint
     readings = Readings(recipe, root, pool, cache, writable=writable)
     return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
 
@@ -81,9 +82,8 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
         UsageError: the model or its code cannot be read, or the data are not here and the folder does not know them.
     """
     root = loaded.root
-    look_in(root)
     try:
-        fingerprint = read_data(loaded.recipe.data, root).fingerprint
+        fingerprint = fingerprint_of(loaded.recipe.data, root)
     except HptransferError:
         snapshot = read_snapshot(folder.recipe)
         if snapshot is None or snapshot.recipe.data != loaded.recipe.data:

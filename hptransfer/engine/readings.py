@@ -113,7 +113,9 @@ class Readings:
 
     def _ask(self, shapes: Sequence[tuple[int, int]]) -> Sequence[Mapping[str, Any]]:
         base = self._recipe.sizes.base
-        message = ReadingsMessage(model=self._recipe.model, base=(base.width, base.depth), sizes=tuple(shapes))
+        message = ReadingsMessage(
+            model=self._recipe.model, root=self._root, base=(base.width, base.depth), sizes=tuple(shapes)
+        )
         if self._pool is None:
             module, _, function = ENTRY.partition(":")
             answer = getattr(import_module(module), function)(message.payload())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot, load_snapshot, read_snapshot
-from hptransfer.data.base import read_data
+from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.options import OnChange
 from hptransfer.errors import Place, UsageError
 from hptransfer.files import write_atomically
@@ -89,7 +89,7 @@ def reconcile_recipe(
 
 
 def _fingerprint(loaded: LoadedRecipe) -> str:
-    return read_data(loaded.recipe.data, loaded.root).fingerprint
+    return fingerprint_of(loaded.recipe.data, loaded.root)
 
 
 def _differences(before: RecipeSnapshot, loaded: LoadedRecipe, fingerprint: str) -> list[Change]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
-from hptransfer.data.base import read_data
+from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.durations import counted_recipe
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import UsageError
@@ -63,7 +63,7 @@ def locate(reference: str, runs: Path) -> Located:
         raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
-    fingerprint = read_data(loaded.recipe.data, loaded.root).fingerprint
+    fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
     return Located(folder, loaded.recipe, fingerprint, legacy_experiment(loaded.recipe, fingerprint), reference)
 
 

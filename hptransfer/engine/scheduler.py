@@ -228,6 +228,9 @@ class _Run:
 
     def _take(self, timeout: float) -> None:
         result = self.pool.next_result(timeout)
+        for key, points in self.pool.said():
+            if key in self.running:
+                self.store.report(self.running[key].opened, [(int(step), float(loss)) for step, loss in points])
         if isinstance(result, Success):
             self._record(result)
         elif isinstance(result, Failure):

@@ -7,4 +7,4 @@ limits   time and memory of a task's process group; which GPU it sees
 signals  what Ctrl-C and SIGTERM do
 """
 
-__all__ = ["limits", "outcome", "pool", "signals", "worker"]
+__all__ = ["limits", "outcome", "pool", "progress", "signals", "worker"]

@@ -72,6 +72,8 @@ class Child:
             ) from error
         self._answers, self._stderr = b"", b""
         self._task_id: str | None = None
+        #: what the task said while it ran, in order; whoever reads it takes it away
+        self.said: list[Any] = []
         self._since = 0.0
         self._ready = False
         self._memory_seen = 0.0  # when
@@ -111,6 +113,7 @@ class Child:
         """Hands over one task; a process that just died is noticed by `outcome`, not here."""
         line = json.dumps({"id": task_id, "payload": payload}).encode() + b"\n"
         self._read()
+        self.said = []
         self._stderr = b""  # what earlier tasks said explains nothing about this one
         self._task_id, self._since = task_id, time.monotonic()
         self._oom_kills = kernel_oom_kills()
@@ -131,8 +134,12 @@ class Child:
             return None
         gone = not self.alive  # asked before reading: a process may answer and then die
         self._read()
-        if b"\n" in self._answers:
-            return self._parse_answer()
+        while b"\n" in self._answers:
+            line, _, self._answers = self._answers.partition(b"\n")
+            answer = json.loads(line)
+            if "said" not in answer:
+                return self._answered(answer)
+            self.said.append(answer["said"])
         return self._explain_death() if gone else self._enforce(limits)
 
     def memory(self) -> int:
@@ -175,9 +182,7 @@ class Child:
             self._answers = self._answers.removeprefix(READY)
             self._ready, self._since = True, time.monotonic()
 
-    def _parse_answer(self) -> Success | Failure:
-        line, _, self._answers = self._answers.partition(b"\n")
-        answer = json.loads(line)
+    def _answered(self, answer: dict[str, Any]) -> Success | Failure:
         seconds, task_id = time.monotonic() - self._since, self._task_id or ""
         self._task_id = None
         if "cause" in answer:

@@ -53,6 +53,9 @@ class TaskPool(Protocol):
     def next_result(self, timeout: float | None = None) -> Success | Failure | None:
         """Waits for the next task to end."""
 
+    def said(self) -> list[tuple[str, Any]]:
+        """What running tasks have announced since the last call, with their ids; some pools cannot hear it."""
+
     def withdraw(self) -> tuple[str, ...]:
         """Takes back tasks that nobody has begun."""
 
@@ -81,6 +84,7 @@ class WorkerPool:
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._children: list[Child] = []
         self._results: deque[Success | Failure] = deque()
+        self._said: list[tuple[str, Any]] = []
         self._selector = selectors.DefaultSelector()
         for child in take_early(entry, workers):
             self._adopt(child)
@@ -131,6 +135,11 @@ class WorkerPool:
                 return None
             self._selector.select(_HEARTBEAT if remaining is None else min(_HEARTBEAT, remaining))
 
+    def said(self) -> list[tuple[str, Any]]:
+        """What tasks have announced since the last call, in order, with their ids; see `execution.progress`."""
+        taken, self._said = self._said, []
+        return taken
+
     def withdraw(self) -> tuple[str, ...]:
         """Takes back tasks that no worker has begun; their ids."""
         taken = tuple(task_id for task_id, _ in self._waiting)
@@ -146,7 +155,11 @@ class WorkerPool:
 
     def _collect(self) -> None:
         for child in tuple(self._children):
-            result = child.outcome(UNLIMITED if child.task_id in self._unlimited else self._limits)
+            task_id = child.task_id
+            result = child.outcome(UNLIMITED if task_id in self._unlimited else self._limits)
+            if task_id is not None:
+                self._said += [(task_id, value) for value in child.said]
+                child.said = []
             if result is not None:
                 self._unlimited.discard(result.task_id)
                 self._results.append(result)

@@ -22,10 +22,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 from hptransfer.execution.outcome import classify_exception
+from hptransfer.execution.progress import listen
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -49,8 +51,9 @@ def main(entry: str, parent: int) -> None:
     queue: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks, queue), daemon=True).start()
     while True:
-        answer = _answer(entry, json.loads(queue.get()))
-        _write_all(answers, answer.encode() + b"\n")
+        task = json.loads(queue.get())
+        listen(partial(_announce, answers, task["id"]))
+        _write_all(answers, _answer(entry, task).encode() + b"\n")
 
 
 def die_with(parent: int) -> None:
@@ -98,6 +101,10 @@ def _read_tasks(tasks: int, queue: SimpleQueue[str]) -> None:
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
+
+
+def _announce(answers: int, task: str, value: Any) -> None:
+    _write_all(answers, json.dumps({"id": task, "said": value}).encode() + b"\n")
 
 
 def _answer(entry: str, task: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import load_function
+from hptransfer.models.huggingface import section_of
 from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
@@ -19,8 +20,8 @@ from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
-from hptransfer.recipe.schema import HuggingFaceModel, ParameterizationChoice, Recipe
-from hptransfer.recipe.sections import Section, Setting
+from hptransfer.recipe.schema import ParameterizationChoice, Recipe
+from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
         return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
     if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        return _read(_section_of(model), base, size, width, depth, given)
+        return _read(section_of(model), base, size, width, depth, given)
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -231,22 +232,3 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
         return module
 
     return read_model(build, base, size, **given)
-
-
-def _section_of(config: Any) -> HuggingFaceModel:
-    """A configuration of transformers as a recipe's section; lists (one entry per layer) are left to its defaults."""
-    settings: dict[str, Setting] = {
-        key: value
-        for key, value in {**config.to_diff_dict(), **_proportions(config)}.items()
-        if isinstance(value, bool | int | float | str) and key not in ("model_type", "transformers_version", "dtype")
-    }
-    return HuggingFaceModel(kind="huggingface", config=config.model_type, settings=settings)
-
-
-def _proportions(config: Any) -> dict[str, object]:
-    """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
-    from hptransfer.models.huggingface import FAMILIES
-
-    family = FAMILIES.get(config.model_type)
-    keys = (family.width, *family.following, family.depth) if family else ()
-    return {key: getattr(config, key) for key in keys if getattr(config, key, None) is not None}

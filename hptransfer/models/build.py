@@ -12,7 +12,7 @@ from hptransfer.models.factory import build_factory
 from hptransfer.models.gpt import Block, Gpt
 from hptransfer.models.huggingface import build_huggingface
 from hptransfer.models.mlp import Mlp
-from hptransfer.recipe.schema import GptModel, Model
+from hptransfer.recipe.model_sections import GptModel, Model
 
 
 def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn.Module:
@@ -34,6 +34,10 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
     for name, value in (("width", width), ("depth", depth)):
         if value < 1:
             raise UsageError(f"`{name} >= 1` must hold for a model", received=f"{name}={value}")
+    if model.kind == "external":
+        raise UsageError(
+            "a model must be named to be built", received="a recipe without `model`: its trainer builds it"
+        )
     if model.kind == "gpt":
         check_heads(model, width)
     with torch.device(device):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import FactoryModel
+from hptransfer.recipe.model_sections import FactoryModel
 from hptransfer.registry import current_folder_first
 
 

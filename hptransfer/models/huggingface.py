@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
 
 
@@ -216,3 +216,24 @@ def _transformers() -> Any:
             received=str(error),
             hint="install the extra `hf`",
         ) from error
+
+
+def section_of(config: Any) -> HuggingFaceModel:
+    """A configuration of transformers as a recipe's section; lists (one entry per layer) are left to its defaults.
+
+    Args:
+        config: a `PretrainedConfig` of any family that transformers knows.
+    """
+    settings: dict[str, Setting] = {
+        key: value
+        for key, value in {**config.to_diff_dict(), **_proportions(config)}.items()
+        if isinstance(value, bool | int | float | str) and key not in ("model_type", "transformers_version", "dtype")
+    }
+    return HuggingFaceModel(kind="huggingface", config=config.model_type, settings=settings)
+
+
+def _proportions(config: Any) -> dict[str, object]:
+    """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
+    family = FAMILIES.get(config.model_type)
+    keys = (family.width, *family.following, family.depth) if family else ()
+    return {key: getattr(config, key) for key in keys if getattr(config, key, None) is not None}

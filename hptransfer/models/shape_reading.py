@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from hptransfer.models.role_inference import RoleInference, undecided
 from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.recipe.schema import GptModel, HuggingFaceModel, MlpModel, Model
+from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
 
@@ -67,6 +68,8 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
     """
     if isinstance(model, MlpModel | GptModel):
         return read_model(model_builder(model), base, size, preset=model.kind)
+    if isinstance(model, ExternalModel):
+        raise UsageError("a model must be named to be read", received="a recipe without `model`: its trainer builds it")
     family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
     reading = read_model(
         model_builder(model),
@@ -80,6 +83,18 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
     if isinstance(model, HuggingFaceModel):
         return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
     return reading
+
+
+@lru_cache(maxsize=64)
+def reading_of(model: str, base: Size, size: Size) -> ModelParameters:
+    """What `read_recipe_model` reads, once per process.
+
+    Args:
+        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
+        base: the size at which every factor of a rule is 1.
+        size: width, depth, batch and tokens of the model that is read.
+    """
+    return read_recipe_model(MODEL.validate_json(model), base, size)
 
 
 def read_model(

@@ -21,6 +21,7 @@ __all__ = [
     "defaults",
     "faults",
     "load",
+    "model_sections",
     "objective",
     "quantities",
     "registered",
@@ -29,5 +30,6 @@ __all__ = [
     "sections",
     "shipped",
     "suggestion",
+    "trainer_sections",
     "training",
 ]

@@ -98,6 +98,8 @@ def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: st
     found = []
     for error in errors:
         path, at_key = _path(error)
+        if path[:1] == ("trainer",) and isinstance(entry(document.data, ("trainer",)), str):
+            path = ("trainer",)  # `trainer: NAME` is short for a section
         if _repeats(error, document.data) or any(path[: len(part)] == part for part in document.unreadable):
             continue
         explain = _EXPLAIN.get(error["type"], _anything)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hptransfer.recipe.registered import LOSSES
 from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.sections import ExternalData
 
 #: of losses that do not say theirs
 NO_UNIT = "units of the loss"
@@ -16,9 +17,11 @@ def unit_of(recipe: Recipe) -> str:
         recipe: names the loss that is trained.
 
     Returns:
-        The built-in loss's own unit, and `NO_UNIT` for a loss of the user's.
+        What `objective.unit` says, else the built-in loss's own unit, and `NO_UNIT` where the loss is the user's.
     """
-    loss = recipe.training.loss
+    if recipe.objective.unit is not None:
+        return recipe.objective.unit
+    loss = recipe.training.loss if recipe.trainer.name == "torch" else ""
     if loss not in LOSSES.built_in:
         return NO_UNIT
     unit: str = LOSSES.look_up(loss).unit
@@ -35,4 +38,8 @@ def evaluation_text(recipe: Recipe, fingerprint: str) -> str:
     Returns:
         For example "1,024 examples of stdlib-text validation, sha256 ab12cd34".
     """
-    return f"{recipe.evaluation_examples:,} examples of {recipe.data.kind} validation, sha256 {fingerprint[:8]}"
+    said = recipe.objective.evaluation
+    if isinstance(recipe.data, ExternalData):
+        return said or "the trainer's own evaluation"
+    named = f"{recipe.evaluation_examples:,} examples of {recipe.data.kind} validation, sha256 {fingerprint[:8]}"
+    return f"{said} ({named})" if said else named

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter
+from pydantic import Discriminator, Field, Tag
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
-from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
-from hptransfer.parameterization.tables import PARAMETERIZATIONS
-from hptransfer.recipe.numbers import Axis, Count, Depth, NonNegative, Positive, Tokens, Vocabulary, Width
+from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS
+from hptransfer.recipe.model_sections import ExternalModel, Model
+from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, SAMPLERS, registered
-from hptransfer.recipe.sections import DataSection, Section, Setting
+from hptransfer.recipe.sections import DataSection, ExternalData, Section, Setting
+from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
 from hptransfer.sizes import SHAPE_LABEL, Size, shape_label
 from hptransfer.verdict import Verdict
@@ -24,101 +25,14 @@ from hptransfer.verdict import Verdict
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
-    PresetName: TypeAlias = str
     VerdictName: TypeAlias = str
 else:
-    ParameterizationName = Literal[PARAMETERIZATIONS]
-    PresetName = Literal[tuple(FAMILIES)]
+    ParameterizationName = Literal[(*PARAMETERIZATIONS, MEASURED)]
     VerdictName = Literal[tuple(verdict.value for verdict in Verdict)]
 
 
-class MlpModel(Section):
-    """Next-byte prediction from a context window; width is every hidden layer's, depth counts hidden layers."""
-
-    kind: Literal["mlp"]
-    context: Axis = 16
-    """bytes seen before the predicted one"""
-    embedding: Axis = 32
-    """numbers per byte in the lookup table; does not grow with width"""
-    vocabulary: Vocabulary = 256
-    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
-    activation: Literal["relu", "gelu", "tanh"] = "relu"
-    norm: Literal["layernorm", "none"] = "layernorm"
-    """`layernorm` normalises each hidden layer's pre-activations"""
-
-
-class GptModel(Section):
-    """Pre-norm decoder; width is d_model, depth counts blocks (attention + MLP); the readout is untied."""
-
-    kind: Literal["gpt"]
-    context: Axis = 64
-    """bytes per sequence"""
-    head_dim: Axis = 16
-    """kept fixed while width grows; the number of heads is width / head_dim"""
-    positions: Literal["rotary", "learned"] = "rotary"
-    mlp_ratio: Axis = 4
-    """d_ff / d_model"""
-    vocabulary: Vocabulary = 256
-    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
-
-
-#: `role[, fan-in AXIS][, normal|ones|zeros]`
-RoleText = Annotated[str, Field(pattern=ROLE_FORM)]
-
-
-class _OwnModel(Section):
-    """What models that are not built in have in common."""
-
-    context: Axis = 64
-    """tokens per sequence when it is trained here on bytes: `forward` takes B x context integers and returns logits"""
-    preset: PresetName | None = None
-    """a family whose parameter names it has: says what writes the residual stream"""
-    residual_writers: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """regular expressions over full names of parameters whose output is added to the residual stream"""
-    queries: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """regular expressions over full names of query projections' parameters, for `attention_multiplier`; default: the
-    preset's"""
-    roles: dict[str, RoleText] = Field(default_factory=dict)
-    """regular expression over full names -> role, where shapes and module types do not decide it"""
-
-
-class FactoryModel(_OwnModel):
-    """Your own function; it is imported and called by commands that need the model, never by `validate`."""
-
-    kind: Literal["factory"]
-    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", max_length=200)]
-    """`module:function`, returning a torch.nn.Module"""
-    width_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "width"
-    """name of the function's width argument"""
-    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "depth"
-    """name of the function's depth argument"""
-    arguments: dict[str, Setting] = Field(default_factory=dict)
-    """further keyword arguments, the same at every size"""
-
-
-class HuggingFaceModel(_OwnModel):
-    """A model of transformers from its configuration; nothing is downloaded."""
-
-    kind: Literal["huggingface"]
-    config: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=80)]
-    """`model_type` of the configuration, for example llama, gpt2, qwen2, mistral, gpt_neox, vit, bert"""
-    settings: dict[str, Setting]
-    """the configuration of one size, as in a `config.json`; what follows the width keeps its proportion to it"""
-    follow_width: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """keys that follow the width, the width itself first; default: the family's (heads and feed-forward size follow)"""
-    depth_key: str | None = None
-    """key that counts layers; default: the family's"""
-    task: Literal["causal-lm", "masked-lm", "image-classification", "sequence-classification", "base"] | None = None
-    """what stands on top; default: the family's"""
-
-
-Model = Annotated[MlpModel | GptModel | FactoryModel | HuggingFaceModel, Field(discriminator="kind")]
-#: reads a `model` section alone
-MODEL: TypeAdapter[Model] = TypeAdapter(Model)
-
-
 class OwnData(DataSection):
-    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/models.md)."""
+    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/data.md)."""
 
     kind: Annotated[str, Field(max_length=200)]
     """name of the package's entry point, or `module:attribute`"""
@@ -318,6 +232,25 @@ class Expect(Section):
     verdict: VerdictName
 
 
+class Objective(Section):
+    """The number that trials are compared by, and what it is measured on: predictions hold for it alone."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] = "loss"
+    """what a function reports, or a command's results call it"""
+    unit: Annotated[str, Field(max_length=40)] | None = None
+    """for example `nats`; default: that of the built-in trainer's loss"""
+    direction: Literal["minimize", "maximize"] = "minimize"
+    """an objective that is maximized is compared, printed and stored with its sign changed"""
+    evaluation: Annotated[str, Field(max_length=200)] = ""
+    """what it is measured on, in your words, for example `10,000 held-out documents`; default: the data's evaluation
+    set"""
+
+    @property
+    def sign(self) -> Literal[1, -1]:
+        """What a value of the objective is multiplied by to be what is minimized."""
+        return -1 if self.direction == "maximize" else 1
+
+
 def predictions_per_example(model: Model, data: Data | None) -> int:
     """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
 
@@ -335,8 +268,13 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     """names the run folder, runs/<name>/"""
     description: str = ""
-    model: Model
-    data: Data
+    model: Model = ExternalModel()
+    """must be given where the trainer is `torch`"""
+    data: Data = ExternalData(kind="external")
+    """must be given where the trainer is `torch`"""
+    trainer: TrainerChoice = NamedTrainer()
+    """who trains: `torch`, `{function: "module:function"}`, or your own (docs/trainers.md)"""
+    objective: Objective = Objective()
     training: Training
     parameterization: ParameterizationChoice
     sizes: Sizes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -37,6 +37,17 @@ class DataSection(Section):
     def __hash__(self) -> int:
         """By content, as equality is; sections may hold mappings."""
         return hash(self.model_dump_json())
+
+
+class ExternalData(DataSection):
+    """Data that the trainer reads by itself: nothing of them is read here, so their content is in no trial's key.
+
+    The default where the trainer is a function or a command.
+    """
+
+    kind: Literal["external"]
+    version: Annotated[str, Field(max_length=200)] = ""
+    """in your words; change it with the data, and trials are trained anew"""
 
 
 def refused(code: str, rule: str, hint: str) -> PydanticCustomError:

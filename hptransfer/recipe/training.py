@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hptransfer.parameterization.parameter_count import CountedParameters
 from hptransfer.recipe.numbers import Axis, Count, Fraction, NonNegative, Positive, Tokens
-from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, TRAINERS, registered
+from hptransfer.recipe.registered import LOSSES, OPTIMIZERS, registered
 from hptransfer.recipe.sections import Section, Setting
 from hptransfer.schedule import DECAY_SHARE, Schedule
 
@@ -121,8 +121,6 @@ class Training(Section):
     """whether torch.compile compiles the model; recorded with each trial, no part of its identity"""
     evaluation_batches: Count = 16
     """fixed validation batches, the same for every trial"""
-    trainer: Annotated[str, Field(max_length=200), registered(TRAINERS)] = "torch"
-    """who trains: a name, or `module:attribute` of your own (docs/identity.md); imported by commands that train"""
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
     rounding, so this is no part of a trial's identity (docs/cluster.md)"""

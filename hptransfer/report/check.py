@@ -16,6 +16,7 @@ from rich.text import Text
 from hptransfer.artifacts.spent import Spent
 from hptransfer.checking.adaptive import AdaptiveResult, Round
 from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.evaluation import Evaluated
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
@@ -59,6 +60,8 @@ def print_part(part: CheckPart, console: Console) -> None:
                 console.print(Text(f"no more trials: {part.ended}\n"))
         case TransferReport():
             print_transfer(part, console)
+        case Evaluated():
+            console.print(Text(f"{part.sentence}\n"))
         case Prediction():
             console.print(Text(f"prediction {describe_forecast(part)}\n"))
         case Spent():
@@ -144,7 +147,7 @@ def save_check(result: CheckResult, folder: RunFolder) -> tuple[Path, ...]:
     for axis in axes:
         other = "" if axis.hyperparameter == axes[0].hyperparameter else f"-{_slug(axis.hyperparameter)}"
         paths = [folder.figures / f"transfer-{axis.axis.replace(' x ', '-')}{other}.{kind}" for kind in ("png", "svg")]
-        save_curves(axis, paths)
+        save_curves(axis, paths, result.unit)
         files += paths
     # last: who finds it finds the figures that belong to it
     result.evidence.write_json(folder.transfer)

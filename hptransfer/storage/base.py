@@ -133,8 +133,16 @@ class TrialStore(Protocol):
             ValueError: a trial with this key is finished already.
         """
 
+    def report(self, opened: OpenTrial, points: Iterable[tuple[int, float]]) -> None:
+        """Records losses of a running trial on the way, for people who look at it with other tools.
+
+        Args:
+            opened: what `start` returned for it.
+            points: (step, loss), steps increasing from call to call; losses finite.
+        """
+
     def finish(self, opened: OpenTrial, trial: Trial) -> None:
-        """Records the result of a running trial.
+        """Records the result of a running trial, and its curve as far as `report` has not.
 
         Args:
             opened: what `start` returned for it.

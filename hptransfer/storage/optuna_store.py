@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages._rdb.models import TrialIntermediateValueModel
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy import insert
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
@@ -54,6 +56,7 @@ class OptunaStore:
         self._studies: dict[str, int] = {}
         self._finished: dict[str, tuple[str, Phase, Trial]] = {}  # key -> (study, phase, trial)
         self._failed: list[FailedTrial] = []
+        self._reported: dict[int, int] = {}  # trial -> last step whose loss Optuna has
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer block
         with database.faults():
             self._read()
@@ -172,6 +175,26 @@ class OptunaStore:
                 ) from error
         return OpenTrial(trial_id, study, key, phase)
 
+    def report(self, opened: OpenTrial, points: Iterable[tuple[int, float]]) -> None:
+        """See `TrialStore.report`; they are Optuna's intermediate values."""
+        reached = self._reported.get(opened.trial_id, 0)
+        new = {step: loss for step, loss in points if step > reached and math.isfinite(loss)}
+        if not new:
+            return
+        rows = [
+            {
+                "trial_id": opened.trial_id,
+                "step": step,
+                "intermediate_value": loss,
+                "intermediate_value_type": TrialIntermediateValueModel.TrialIntermediateValueType.FINITE,
+            }
+            for step, loss in new.items()
+        ]
+        # one transaction: one value at a time takes over a millisecond each, and a curve has a hundred
+        with self._database.faults(), self._storage.engine.begin() as connection:
+            connection.execute(insert(TrialIntermediateValueModel), rows)
+        self._reported[opened.trial_id] = max(new)
+
     def finish(self, opened: OpenTrial, trial: Trial) -> None:
         """Records the result of a running trial.
 
@@ -180,6 +203,7 @@ class OptunaStore:
         """
         if trial.key != opened.key:
             raise ValueError(f"the trial {opened.key} cannot end with the result of {trial.key}")
+        self.report(opened, trial.curve)
         with self._database.faults():
             # the record first: a process that dies between the two lines leaves all that `_reap` needs to finish them
             self._storage.set_trial_user_attr(opened.trial_id, "trial", trial_to_dict(trial))

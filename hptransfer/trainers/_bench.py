@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.registered import DIAGNOSTICS
+from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches
 from hptransfer.trainers._torch_runs import planned, planned_model, training_settings
 from hptransfer.trials.messages import DiagnosticMessage
@@ -74,5 +75,6 @@ def run_diagnostic(payload: Mapping[str, Any]) -> dict[str, Any]:
         "size", "seed" and what the diagnostic's `measure` returns.
     """
     message = DiagnosticMessage.parse(payload)
+    look_in(message.root)
     measured = DIAGNOSTICS.look_up(message.diagnostic).measure(Bench(message))
     return {"size": asdict(message.size), "seed": message.seed, **measured}

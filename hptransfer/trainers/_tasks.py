@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from hptransfer.execution.progress import announce
+from hptransfer.registry import look_in
 from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trainers._timing import time_steps
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
+from hptransfer.trials.trial import OnLoss
+
+#: seconds between two announcements of a run's loss at first, and later this share of the time since its start
+_INTERVAL, _SHARE = 2.0, 0.02
 
 
 def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +30,33 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
         The payload of a `TrialResult`.
     """
     message = TrialMessage.parse(payload)
-    return TRAINERS.look_up(message.recipe.training.trainer).run(message).payload()
+    _see(message.root)
+    return TRAINERS.look_up(message.recipe.trainer.name).run(message, announced()).payload()
+
+
+def announced() -> OnLoss:
+    """Announces a run's losses to the coordinator, seldom: the mean since the last time, at growing intervals."""
+    started = last = time.monotonic()
+    since: list[float] = []
+
+    def on_loss(step: int, loss: float) -> bool:
+        nonlocal last
+        since.append(loss)
+        now = time.monotonic()
+        if now - last >= max(_INTERVAL, _SHARE * (now - started)):
+            mean = math.fsum(since) / len(since)
+            if math.isfinite(mean):
+                announce([[step, mean]])
+            last = now
+            since.clear()
+        return False
+
+    return on_loss
+
+
+def _see(root: Path | None) -> None:
+    if root is not None:
+        look_in(root)
 
 
 def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +71,7 @@ def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
     from hptransfer.models.shape_reading import count_flops
 
     message = CostMessage.parse(payload)
+    _see(message.root)
     return {"flops": count_flops(message.model, message.sizes)}
 
 
@@ -51,6 +87,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
     from hptransfer.models.shape_reading import read_sizes
 
     message = ReadingsMessage.parse(payload)
+    _see(message.root)
     return {"readings": read_sizes(message.model, message.base, message.sizes)}
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches
 from hptransfer.trainers._torch_runs import planned_model, training_settings
 from hptransfer.trials.messages import TIMED_STEPS, TimingMessage
@@ -31,6 +32,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     from hptransfer.training.loop import evaluate, training_losses
 
     message = TimingMessage.parse(payload)
+    look_in(message.root)
     spec = message.spec
     started = time.perf_counter()
     corpus = accepted_batches(message)

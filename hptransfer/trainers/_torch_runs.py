@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.sizes import Size
 from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
 from hptransfer.trials.messages import (
     TrialMessage,
@@ -21,17 +19,18 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.models.shape_reading import ModelParameters
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
+    from hptransfer.trials.trial import OnLoss
 
 
-def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResult:
+def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLoss | None = None) -> TrialResult:
     """Train one model in this process, or with several processes this one's share.
 
     Args:
         message: the run, its key and the fingerprint of its data.
         shard: which of the processes this is; None for the only one.
+        on_loss: told of training losses as they come; None where nobody listens.
 
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
@@ -48,7 +47,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None) -> TrialResul
     module, groups = planned_model(spec)
     require_vocabulary(module, corpus.vocabulary)
     settings = training_settings(spec)
-    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE)
+    outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, on_loss)
     cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
     trial = Trial(
         key=message.key,
@@ -85,13 +84,14 @@ def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
 def planned(spec: TrialSpec) -> Plan:
     """The plan of the spec's size in gauge `plain`."""
     from hptransfer.models.api import options_of, plan_reading
+    from hptransfer.models.shape_reading import reading_of
 
     recipe = spec.recipe
     return plan_reading(
         recipe.parameterization,
         spec.base,
         spec.size,
-        cached_reading(recipe.model.model_dump_json(), spec.base, spec.size),
+        reading_of(recipe.model.model_dump_json(), spec.base, spec.size),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
         options=options_of(recipe.parameterization),
@@ -110,10 +110,8 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     at_size["warmup"] = spec.recipe.warmup_share(spec.size, values["warmup"])
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
-    evaluated: dict[str, Any] = {
-        "evaluation_size": examples,
-        "evaluation_examples": spec.recipe.data.evaluation_examples,
-    }
+    asked = spec.recipe.data.evaluation_examples
+    evaluated: dict[str, Any] = {"evaluation_size": examples, "evaluation_examples": asked}
     return TrainingSettings(**given | at_size | run | evaluated, context=context)
 
 
@@ -122,18 +120,3 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
-
-
-@lru_cache(maxsize=64)
-def cached_reading(model: str, base: Size, size: Size) -> ModelParameters:
-    """What was read of a model's size, once per process.
-
-    Args:
-        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
-        base: the size at which every factor of a rule is 1.
-        size: width, depth, batch and tokens of the model that is read.
-    """
-    from hptransfer.models.shape_reading import read_recipe_model
-    from hptransfer.recipe.schema import MODEL
-
-    return read_recipe_model(MODEL.validate_json(model), base, size)

@@ -17,6 +17,7 @@ from hptransfer.registry import Registry
 from hptransfer.trials.code import code_digests
 from hptransfer.trials.identity import TrainerIdentity
 from hptransfer.trials.messages import TrialMessage, TrialResult
+from hptransfer.trials.trial import OnLoss, ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class Capabilities:
         streams_losses: whether its trials record a loss curve.
         diagnostics: whether workers can build its models and measure in them (coordinate check, sharpness, ...).
         processes: whether several processes may train one trial.
-        follows_rules: whether it trains the recipe's model by the parameterization's rules; the rules for each
-            parameter are then part of a trial's key.
+        follows_rules: whether it trains the recipe's model, where there is one, by the parameterization's rules; the
+            rules for each parameter are then part of a trial's key.
     """
 
     streams_losses: bool = False
@@ -62,11 +63,26 @@ class Trainer(Protocol):
             JSON-able data without measured or computed floats, so that machines agree.
         """
 
-    def run(self, message: TrialMessage) -> TrialResult:
+    def code(self, recipe: Recipe, root: Path) -> Mapping[str, str]:
+        """Digests of the user's own code and files that the `trainer` section names and that determine its runs.
+
+        Args:
+            recipe: what its runs are described by.
+            root: the recipe's folder, where files and local modules are looked for too.
+
+        Returns:
+            Sha256 (hex) by module or file; empty where the section names none.
+
+        Raises:
+            UsageError: what the section names cannot be read.
+        """
+
+    def run(self, message: TrialMessage, on_loss: OnLoss = ignore) -> TrialResult:
         """Train one model in this process, or in processes of its own.
 
         Args:
             message: the run, and the key that the answer must carry.
+            on_loss: told of the objective on the way, as what is minimized; see `OnLoss`.
 
         Returns:
             The finished trial, a diverged one included; or why it was refused.
@@ -87,13 +103,14 @@ def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:
     Raises:
         UsageError: there is no such trainer, or local code cannot be read.
     """
-    trainer = TRAINERS.look_up(recipe.training.trainer)
-    named = (TRAINERS.reference(recipe.training.trainer), registered.LOSSES.reference(recipe.training.loss))
+    trainer = TRAINERS.look_up(recipe.trainer.name)
+    named = (TRAINERS.reference(recipe.trainer.name), registered.LOSSES.reference(recipe.training.loss))
     references = [reference for reference in named if reference is not None]
     if recipe.model.kind == "factory":
         references.append(recipe.model.factory)
     code: dict[str, str] = {}
     for reference in references:
         code |= code_digests(reference, root)
-    follows = trainer.capabilities.follows_rules
+    code |= trainer.code(recipe, root)
+    follows = trainer.capabilities.follows_rules and recipe.model.kind != "external"
     return TrainerIdentity(trainer.name, trainer.version, follows, dict(trainer.identity(recipe)), code)

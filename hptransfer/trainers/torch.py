@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hptransfer.recipe.schema import Recipe
@@ -10,6 +11,7 @@ from hptransfer.trainers._torch_runs import train_trial
 from hptransfer.trainers._torchrun import run_processes
 from hptransfer.trainers.base import Capabilities
 from hptransfer.trials.messages import TrialMessage, TrialResult
+from hptransfer.trials.trial import OnLoss, ignore
 
 #: Raise it with every change after which the same run may end with another loss (initialisation, batches, loop,
 #: schedules, optimizers, models): finished trials of the version before are then not used any more, which is said.
@@ -28,10 +30,14 @@ class TorchTrainer:
         """Nothing besides recipe, rules and version: versions of torch change losses by rounding alone."""
         return {}
 
-    def run(self, message: TrialMessage) -> TrialResult:
-        """Train one model, with as many processes as the recipe says."""
+    def code(self, recipe: Recipe, root: Path) -> Mapping[str, str]:
+        """None: its section names no code."""
+        return {}
+
+    def run(self, message: TrialMessage, on_loss: OnLoss = ignore) -> TrialResult:
+        """Train one model, with as many processes as the recipe says; several of them announce no losses."""
         processes = message.recipe.training.processes
-        return run_processes(message, processes) if processes > 1 else train_trial(message)
+        return run_processes(message, processes) if processes > 1 else train_trial(message, on_loss=on_loss)
 
 
 TRAINER = TorchTrainer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,15 +19,13 @@ from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
 from hptransfer.training.step import accumulate_gradients, autocast, clipper
-from hptransfer.trials.trial import TrialState
+from hptransfer.trials.trial import OnLoss, TrialState
 
 CURVE_POINTS = 100
 #: the loss at init is nearly the same for all examples, so a few batches tell it
 INITIAL_BATCHES = 2
 #: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it
 DIVERGENCE_TOLERANCE = 1.02
-#: called with the optimizer steps done, from 1, and the training loss before the last of them; True ends the run there
-OnLoss = Callable[[int, float], bool | None]
 
 
 @dataclass(frozen=True, slots=True)

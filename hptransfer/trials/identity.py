@@ -30,8 +30,8 @@ from hptransfer.trials.spec import TrialSpec
 #: of what a key is made of and how; raised whenever the same run gets another key, or a schema default changes
 VERSION = 2
 
-#: fields of `training` that enter another way (size, hyperparameters, trainer)
-_CARRIED_ELSEWHERE = frozenset({*DURATION, "batch_size", "multipliers", "trainer", *NAMES})
+#: fields of `training` that enter another way (size, hyperparameters)
+_CARRIED_ELSEWHERE = frozenset({*DURATION, "batch_size", "multipliers", *NAMES})
 #: fields that change a loss by rounding alone; what a trial was trained with is in its provenance
 _ROUNDING = frozenset({"processes", *MACHINE})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
@@ -166,6 +166,9 @@ class Identity:
             "base": _size(self._base),
             "trainer": {"name": self.trainer.name, "version": self.trainer.version, **self.trainer.parts},
         }
+        objective = recipe.objective.model_dump(mode="json", exclude_defaults=True)
+        if objective:
+            shared["objective"] = objective
         if self._chosen is not None:
             shared["parameterization"] = _filled(given, self._chosen)
             rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}

@@ -107,7 +107,8 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     data = _frozen(recipe.data, _DATA.get(recipe.data.kind))
     training = _frozen(recipe.training, _TRAINING, _UNCOUNTED)
     choice = recipe.parameterization.model_dump(mode="json", exclude_none=True)
-    if model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
+    other = recipe.trainer.name != "torch" or recipe.objective.model_dump(exclude_defaults=True)
+    if other or model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
         return None
     queries = list(getattr(recipe.model, "queries", ()))
     return {

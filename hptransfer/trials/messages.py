@@ -14,7 +14,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.schema import Model, Recipe
+from hptransfer.recipe.model_sections import Model
+from hptransfer.recipe.schema import (
+    Recipe,
+)
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, trial_from_dict, trial_to_dict
@@ -166,6 +169,8 @@ class CostMessage(Message):
     """the recipe's `model` section"""
     sizes: tuple[Size, ...]
     """width, depth, batch and tokens of each run"""
+    root: Path | None = None
+    """the recipe's folder, where modules are looked for too"""
 
 
 class ReadingsMessage(Message):
@@ -174,6 +179,8 @@ class ReadingsMessage(Message):
     task: Literal["readings"] = "readings"
     model: Model
     """the recipe's `model` section"""
+    root: Path | None = None
+    """the recipe's folder, where modules are looked for too"""
     base: tuple[int, int]
     """width and depth at which every factor of a rule is 1"""
     sizes: tuple[tuple[int, int], ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -109,6 +109,20 @@ def recorded_trial(attributes: Mapping[str, Any]) -> Trial | None:
         and isinstance(trial.provenance, Mapping)
     )
     return trial if sound else None
+
+
+#: called with the optimizer steps done, from 1, and the loss there; True asks the run to end
+OnLoss = Callable[[int, float], bool | None]
+
+
+def ignore(step: int, loss: float) -> bool:
+    """Nobody listens to the losses.
+
+    Args:
+        step: optimizer steps done, from 1.
+        loss: on the way, as what is minimized.
+    """
+    return False
 
 
 #: causes that would repeat themselves: such a trial is not run again before `hptransfer retry`

@@ -12,6 +12,7 @@ from hptransfer.engine.flops import spent_on
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
+from hptransfer.recipe.objective import unit_of
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.base import Recommendation
 from hptransfer.search.rounds import advice, expected_power
@@ -93,7 +94,7 @@ def _tuned(
             hyperparameters={name: found.best.hyperparameters[name] for name in strategy.space.names},
             loss=found.best.loss,
             seed=found.best.seed,
-            note=found.reason,
+            note=found.reason(unit_of(recipe)),
         ),
         confirmation=Confirmation(
             mean=statistics.fmean(losses) if len(losses) == recipe.tune.confirm_seeds else None,

@@ -18,7 +18,7 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import Model
+from hptransfer.recipe.model_sections import Model
 from tests.support.reading import parameters_of
 from tests.support.targets import BASE, GPT, MLP, VALUES, planned, text_of
 

@@ -65,7 +65,7 @@ def with_data(section: str) -> str:
 
 def test_what_ships() -> None:
     """The folder is the list; `base` is no source."""
-    assert DATA_SOURCES.built_in == ("python", "stdlib-text", "text", "tokens")
+    assert DATA_SOURCES.built_in == ("external", "python", "stdlib-text", "text", "tokens")
 
 
 def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
     [
         (
             "{kind: texts}",
-            "`data.kind` must be one of `python`, `stdlib-text`, `text`, `tokens`, `module:attribute`",
+            "`data.kind` must be one of `external`, `python`, `stdlib-text`, `text`, `tokens`, `module:attribute`",
             (3, 14),
         ),
         ("{files: [a]}", "`data.kind` must be given", (3, 1)),

@@ -167,7 +167,7 @@ def test_a_snapshot_of_0_1_is_read(tmp_path: Path) -> None:
         path = session.folder.recipe
     content = json.loads(path.read_text())
     recipe = content["recipe"]
-    del recipe["training"]["trainer"]
+    del recipe["trainer"], recipe["objective"]
     recipe["tune"]["early_stopping"] = "none"
     old = {name: content[name] for name in ("file", "recipe_hash", "fingerprint")} | {"format": 1, "recipe": recipe}
     path.write_text(json.dumps(old))

@@ -42,6 +42,21 @@ def test_every_task_is_answered_once(pool: WorkerPool) -> None:
     assert pool.unfinished == 0
 
 
+def test_what_a_task_announces_arrives_in_order_with_its_answer(pool: WorkerPool) -> None:
+    """Each value once, by the task's id; the next task begins with none."""
+    pool.submit("a", {"do": "announce", "values": [[1, 2.5], [2, 2.25]]})
+    answer = pool.next_result(60)
+
+    assert isinstance(answer, Success)
+    assert answer.value == "done"
+    assert pool.said() == [("a", [1, 2.5]), ("a", [2, 2.25])]
+    assert pool.said() == []
+
+    pool.submit("b", {"do": "square", "x": 2})
+    assert isinstance(pool.next_result(60), Success)
+    assert pool.said() == []
+
+
 def test_processes_are_kept_between_tasks(pool: WorkerPool) -> None:
     """Tasks one after the other run in the same process."""
     first, second = outcome_of(pool, do="square", x=1), outcome_of(pool, do="square", x=2)

@@ -14,7 +14,7 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.sizes import Size
 from tests.support.targets import text_of
 

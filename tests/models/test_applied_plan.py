@@ -15,7 +15,7 @@ from hptransfer.models.applied_plan import AppliedPlan, load_plan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.sizes import Size
 from tests.support.reading import parameters_of
 

@@ -7,7 +7,7 @@ import torch
 
 from hptransfer.errors import UsageError
 from hptransfer.models.build import build_model, training_flops
-from hptransfer.recipe.schema import GptModel, MlpModel
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 
 MLP = MlpModel(kind="mlp")
 GPT = GptModel(kind="gpt")

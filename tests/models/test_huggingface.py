@@ -13,7 +13,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import PlannedParameter
-from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
@@ -214,7 +214,7 @@ def test_the_largest_llama_takes_little_memory() -> None:
 import json, math, resource, time
 started = time.perf_counter()
 import hptransfer
-from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.model_sections import HuggingFaceModel
 model = HuggingFaceModel(
     kind="huggingface",
     config="llama",

@@ -20,7 +20,7 @@ from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.shape_reading import layer_kinds
-from hptransfer.recipe.schema import HuggingFaceModel
+from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training.batches import Batches
 from hptransfer.training.coordinates import measure_coordinates

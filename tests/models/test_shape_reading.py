@@ -12,7 +12,7 @@ from torch import nn
 from hptransfer.errors import UsageError
 from hptransfer.models.shape_reading import Builder
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.recipe.schema import GptModel, MlpModel
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.sizes import Size
 from tests.support.reading import parameters_of, read_module
 
@@ -145,7 +145,7 @@ from hptransfer.models.shape_reading import read_recipe_model
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.sizes import Size
 base, size = Size(256, 2, 8, 800), Size(8192, 80, 8, 800)
 parameters = read_recipe_model(GptModel(kind="gpt"), base, size).parameters

@@ -18,7 +18,7 @@ from hptransfer.models.build import build_model
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.sizes import Size
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.reading import parameters_of, read_module

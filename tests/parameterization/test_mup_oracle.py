@@ -13,7 +13,7 @@ from torch import nn
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel, MlpModel, Model
+from hptransfer.recipe.model_sections import GptModel, MlpModel, Model
 from hptransfer.sizes import Size
 from tests.support.reading import read_module
 

@@ -22,7 +22,7 @@ from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel, MlpModel
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.sizes import Size
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, STEPS, TARGET, WRITERS, Residual, losses, teacher
 from tests.support.parameter_shapes import UNIT, growing, parameter

@@ -111,12 +111,12 @@ FAULTS = [
     (
         "{kind: mlp}",
         "{kind: gtp}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface` | "gtp" (text) | did you mean `gpt`?',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "gtp" (text)...',
     ),
     (
         "{kind: mlp}",
         "{kind: resnet}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface` | "resnet" (text) | None',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | None',
     ),
     ("{kind: mlp}", "{context: 3}", "2:1 `model.kind` must be given | None | one of `mlp`, `gpt`"),
     ("{kind: mlp}", "mlp", '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | None'),
@@ -243,7 +243,7 @@ def test_missing_sections(tmp_path: Path) -> None:
     """A recipe with only a name is told every section it lacks."""
     rules = [finding.rule for finding in faults(tmp_path, "name: x\n")]
 
-    missing = ["model", "data", "training", "parameterization", "sizes", "tune"]
+    missing = ["training", "parameterization", "sizes", "tune", "model", "data"]
     assert rules == [f"`{section}` must be given" for section in missing]
 
 

@@ -11,7 +11,7 @@ from hptransfer.parameterization import rules as options
 from hptransfer.parameterization.role_presets import FAMILIES
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import CHOICES
-from hptransfer.parameterization.tables import PARAMETERIZATIONS, TABLES
+from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS, TABLES
 from tests.support.recipe_texts import GPT, edited, faults
 
 
@@ -43,7 +43,7 @@ def test_an_unknown_parameterization_is_answered_with_the_list(tmp_path: Path) -
     (found,) = faults(tmp_path, edited(GPT, ("{name: completep}", "{name: complete}")))
 
     assert found.rule == "`parameterization.name` must be one of " + ", ".join(
-        f"`{name}`" for name in PARAMETERIZATIONS
+        f"`{name}`" for name in (*PARAMETERIZATIONS, MEASURED)
     )
     assert (found.hint, found.code) == ("did you mean `completep`?", "recipe/unknown-value")
 

@@ -18,6 +18,7 @@ import pytest
 from hptransfer.storage.database import SQLiteFile
 from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.testing.stores import EXPERIMENT, make_trial, record
+from hptransfer.trials.trial import Phase
 
 STUDY = "w64-d2-01234567"
 
@@ -89,3 +90,21 @@ def answer(address: str) -> Any:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def test_optuna_reads_curves_as_intermediate_values(tmp_path: Path) -> None:
+    """What is reported on the way and the curve of the record, each step once: what optuna-dashboard draws."""
+    import optuna as peer
+
+    with OptunaStore(SQLiteFile(tmp_path / "study.db"), EXPERIMENT.digest, EXPERIMENT.space) as store:
+        trial = make_trial("good", 2.5, 0.01)
+        opened = store.start(trial.key, trial.size, trial.hyperparameters, trial.seed, Phase.SEARCH)
+        store.report(opened, [(1, 5.0)])
+        running = peer.load_study(study_name=STUDY, storage=f"sqlite:///{tmp_path}/study.db").trials[0]
+        store.report(opened, [(1, 9.0)])  # a step is reported once
+        store.finish(opened, trial)
+
+    finished = peer.load_study(study_name=STUDY, storage=f"sqlite:///{tmp_path}/study.db").trials[0]
+    assert running.intermediate_values == {1: 5.0}
+    assert finished.intermediate_values == {1: 5.0, 2: 4.0}
+    assert finished.last_step == 2

@@ -13,7 +13,7 @@ import yaml
 from hptransfer.commands.scale import scale_command
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.recipe.load import load_recipe
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.trial import Trial
 from tests.support.transfer_files import ladder_of, transfer_text

@@ -86,6 +86,9 @@ class MemoryStore:
         self._memory.running[opened.trial_id] = (self._digest, size, opened)
         return opened
 
+    def report(self, opened: OpenTrial, points: Iterable[tuple[int, float]]) -> None:
+        """Nobody looks at it with other tools."""
+
     def finish(self, opened: OpenTrial, trial: Trial) -> None:
         if trial.key != opened.key:
             raise ValueError(f"the trial {opened.key} cannot end with the result of {trial.key}")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hptransfer.execution.pool import TaskPool, WorkerPool
+from hptransfer.execution.progress import announce
 
 
 def worker_pids(pool: TaskPool) -> tuple[int, ...]:
@@ -27,6 +28,12 @@ def run(payload: dict[str, Any]) -> Any:
 
 def _square(payload: dict[str, Any]) -> Any:
     return {"square": payload["x"] ** 2, "pid": os.getpid()}
+
+
+def _announce(payload: dict[str, Any]) -> Any:
+    for value in payload["values"]:
+        announce(value)
+    return "done"
 
 
 def _noise(payload: dict[str, Any]) -> Any:
@@ -129,6 +136,7 @@ def _environment(payload: dict[str, Any]) -> Any:
 _KEPT: list[bytes] = []
 _ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "square": _square,
+    "announce": _announce,
     "noise": _noise,
     "raise": _raise,
     "memory error": _memory_error,

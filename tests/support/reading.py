@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hptransfer.models.shape_reading import Builder, read_model, read_recipe_model
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.recipe.schema import Model
+from hptransfer.recipe.model_sections import Model
 from hptransfer.sizes import Size
 
 

@@ -14,7 +14,7 @@ from hptransfer.trials.spec import TrialSpec
 ROOT = Path()
 
 
-def recipe(**sections: Mapping[str, Any]) -> Recipe:
+def recipe(**sections: Mapping[str, Any] | str) -> Recipe:
     """A recipe for a tiny MLP; a section given replaces these values in it."""
     document: dict[str, Any] = {
         "name": "tiny",
@@ -26,6 +26,9 @@ def recipe(**sections: Mapping[str, Any]) -> Recipe:
         "tune": {"space": {"learning_rate": {"low": 1e-4, "high": 1.0}}},
     }
     for name, values in sections.items():
+        if isinstance(values, str):
+            document[name] = values
+            continue
         document[name] = {key: value for key, value in (document.get(name, {}) | values).items() if value is not None}
     return Recipe.model_validate_json(json.dumps(document))
 

@@ -21,7 +21,8 @@ RECIPE = f"""\
 name: valley
 model: {{kind: mlp}}
 data: {{kind: text, files: ["*.txt"]}}
-training: {{steps: 10, learning_rate: 0.015625, trainer: "{OWN}"}}
+trainer: "{OWN}"
+training: {{steps: 10, learning_rate: 0.015625}}
 parameterization: {{name: mup}}
 sizes:
   base: {{width: 64, depth: 2}}
@@ -37,7 +38,7 @@ tune:
 def a_message(folder: Path, trainer: str) -> TrialMessage:
     """Five steps of the tiny MLP."""
     (folder / "a.txt").write_text("some text\n" * 300)
-    wanted = recipe(data={"kind": "text", "files": ["*.txt"]}, training={"trainer": trainer})
+    wanted = recipe(data={"kind": "text", "files": ["*.txt"]}, trainer=trainer)
     return TrialMessage.of(TrialSpec(wanted, folder, wanted.size(16, 2), {"learning_rate": 2.0**-7}, 1), "k")
 
 
@@ -66,8 +67,8 @@ class TestValley(TrainerConformance):
 
 
 def test_the_folder_is_the_list() -> None:
-    """One trainer is built in; what it is made of is none."""
-    assert TRAINERS.built_in == ("torch",)
+    """Two trainers are built in; what they are made of is none."""
+    assert TRAINERS.built_in == ("function", "torch")
 
 
 def test_an_unknown_trainer_is_a_fault_of_the_recipe(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
-from hptransfer.recipe.schema import GptModel
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.sizes import Size
 from hptransfer.training.step import clip_scaled_
 from tests.support.gauge_training import BASE, HYPERPARAMETERS, TARGET, WRITERS, Residual, teacher

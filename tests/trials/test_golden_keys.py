@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.recipe import schema
+from hptransfer.recipe import model_sections, schema
 from hptransfer.recipe.registered import DATA_SOURCES
 from hptransfer.recipe.sections import Section
 from hptransfer.recipe.training import Multipliers, Training
@@ -102,10 +102,10 @@ def computed() -> dict[str, Any]:
 def defaults() -> dict[str, dict[str, Any]]:
     """Defaults of every section whose fields are left out of keys where they are at them."""
     sections: list[type[Section]] = [
-        schema.MlpModel,
-        schema.GptModel,
-        schema.FactoryModel,
-        schema.HuggingFaceModel,
+        model_sections.MlpModel,
+        model_sections.GptModel,
+        model_sections.FactoryModel,
+        model_sections.HuggingFaceModel,
         Training,
         Multipliers,
         schema.ParameterizationChoice,

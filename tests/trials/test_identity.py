@@ -34,7 +34,7 @@ def test_what_determines_a_run_is_in_its_key() -> None:
         request(recipe(data={"validation_fraction": 0.2})),
         request(recipe(training={"schedule": "cosine"})),
         request(recipe(training={"clip": 1.0})),
-        request(recipe(training={"trainer": "tests.plugin.hptransfer_lab.trainer:TRAINER"})),
+        request(recipe(trainer="tests.plugin.hptransfer_lab.trainer:TRAINER")),
         request(recipe(training={"evaluation_batches": 3})),
         request(recipe(training={"steps": 6})),
         request(recipe(parameterization={"name": "standard"})),
@@ -70,7 +70,7 @@ def test_values_written_out_are_as_left_out() -> None:
     spelled = recipe(
         model={"activation": "relu"},
         data={"validation_fraction": 0.1},
-        training={"batch_size": 64, "schedule": "linear", "trainer": "torch", "beta1": 0.9},
+        training={"batch_size": 64, "schedule": "linear", "beta1": 0.9},
         parameterization={"name": "mup", "weight_decay": "constant", "eps": "gradient", "batch_rule": "none"},
     )
     deep = recipe(model={"kind": "gpt", "embedding": None}, parameterization={"name": "completep"})

@@ -47,7 +47,7 @@ def test_studies_are_named_as_those_of_0_1() -> None:
 
 def test_what_0_1_did_not_know_has_no_key_of_it() -> None:
     """A trainer of one's own came later: no trial of 0.1 can be one of its."""
-    later = recipe(training={"trainer": "mine:TRAINER"})
+    later = recipe(trainer="mine:TRAINER")
 
     assert legacy_experiment(later, "data") is None
     assert legacy_key(request(later), "data") is None

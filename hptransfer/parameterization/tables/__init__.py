@@ -24,6 +24,8 @@ TABLES: Mapping[tuple[str, OptimizerFamily], RuleTable] = MappingProxyType(
     }
 )
 
+#: no rule is claimed: what a ladder measured alone says what another size needs
+MEASURED = "measured"
 #: names of the parameterizations, in the order of the tables
 PARAMETERIZATIONS: tuple[str, ...] = tuple(dict.fromkeys(name for name, _ in TABLES))
 
@@ -120,6 +122,12 @@ def table_beside(
 
 
 def _unknown(name: str, optimizer: str, family: OptimizerFamily) -> UsageError:
+    if name == MEASURED:
+        return UsageError(
+            "a plan must follow rules",
+            received=f"{MEASURED}, which claims none",
+            hint="write `standard` for one value at every size",
+        )
     if name not in PARAMETERIZATIONS:
         return UsageError(f"the parameterization must be one of {', '.join(PARAMETERIZATIONS)}", received=name)
     families = {of for known, of in TABLES if known == name}

@@ -8,11 +8,10 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.schema import (
-    MODEL,
     Check,
     Data,
-    Model,
     ParameterizationChoice,
     Range,
     Shape,
@@ -21,6 +20,7 @@ from hptransfer.recipe.schema import (
     Tune,
     predictions_per_example,
 )
+from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
@@ -88,6 +88,9 @@ def violations(draft: Draft) -> Iterator[tuple[RecipeRule, Violation]]:
 class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
+    trainer: str | None
+    external_data: bool
+    limits_flops: bool
     model: Model | None
     data: Data | None
     training: Training | None
@@ -151,9 +154,13 @@ class Draft:
         ranges = {name: part(_RANGE, "tune", "space", name) for name in SEARCHABLE}
         space = entry(data, ("tune", "space"))
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
+        trainer = NamedTrainer() if absent("trainer") else part(_TRAINER, "trainer")
         return cls(
-            model=part(MODEL, "model"),
-            data=part(_DATA, "data"),
+            trainer=None if trainer is None else trainer.name,
+            external_data=absent("data") or entry(data, ("data", "kind")) == "external",
+            limits_flops=entry(data, ("budget", "flops")) is not None,
+            model=ExternalModel() if absent("model") else part(MODEL, "model"),
+            data=None if absent("data") else part(_DATA, "data"),
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -171,6 +178,7 @@ class Draft:
         )
 
 
+_TRAINER: TypeAdapter[TrainerChoice] = TypeAdapter(TrainerChoice)
 _DATA: TypeAdapter[Data] = TypeAdapter(Data)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)

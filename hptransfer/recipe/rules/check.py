@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.model_sections import MlpModel
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
-from hptransfer.recipe.schema import Check, MlpModel
+from hptransfer.recipe.schema import (
+    Check,
+)
 from hptransfer.recipe.yaml.gate import KeyPath
 from hptransfer.recipe.yaml.outline import SEARCHABLE
 

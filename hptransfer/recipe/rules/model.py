@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptransfer.recipe.model_sections import GptModel
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
-from hptransfer.recipe.schema import GptModel
 from hptransfer.recipe.yaml.gate import KeyPath
 
 

@@ -6,9 +6,16 @@ from collections.abc import Collection, Iterator
 from typing import get_args
 
 from hptransfer.hyperparameters import NAMES
+from hptransfer.recipe.model_sections import Model
 from hptransfer.recipe.registered import DATA_SOURCES
-from hptransfer.recipe.schema import DATA_SECTIONS, OWN_KIND, Model, Range, Recipe
+from hptransfer.recipe.schema import (
+    DATA_SECTIONS,
+    OWN_KIND,
+    Range,
+    Recipe,
+)
 from hptransfer.recipe.sections import Section
+from hptransfer.recipe.trainer_sections import FORMS, form_of
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 
 SEARCHABLE: tuple[str, ...] = NAMES
@@ -18,6 +25,7 @@ _MODELS: tuple[type[Section], ...] = get_args(get_args(Model)[0])
 KINDS: dict[str, dict[str, type[Section]]] = {
     "model": {get_args(section.model_fields["kind"].annotation)[0]: section for section in _MODELS},
     "data": dict(DATA_SECTIONS),
+    "trainer": dict(FORMS),
 }
 
 
@@ -75,7 +83,7 @@ def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
     section: type[Section] | None = Recipe
     for depth, part in enumerate(path):
         if depth == 0 and part in KINDS:
-            kind = entry(data, (part, "kind"))
+            kind = form_of(entry(data, (part,))) if part == "trainer" else entry(data, (part, "kind"))
             section = _section_of_kind(part, kind) if isinstance(kind, str) else None
         elif path[:2] == ("tune", "space"):
             return Range if len(path) == 3 else None
@@ -134,7 +142,9 @@ def sections_with_key(key: str) -> tuple[str, ...]:
     found = [f"`{name}`" for name, section in _sections("", Recipe) if name and key in section.model_fields]
     for name, variants in KINDS.items():
         having = [kind for kind, section in variants.items() if key in section.model_fields]
-        found += [f"`{name}`"] if len(having) == len(variants) else [f"`{name}` with `kind: {kind}`" for kind in having]
+        told = "`{}` with `{}`" if name == "trainer" else "`{}` with `kind: {}`"
+        every = len(having) == len(variants)
+        found += [f"`{name}`"] if every else [told.format(name, kind) for kind in having]
     return tuple(found)
 
 

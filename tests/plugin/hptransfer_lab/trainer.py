@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers.base import Capabilities
 from hptransfer.trials.messages import TrialMessage, TrialResult
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.trials.trial import OnLoss, Trial, TrialState, ignore
 
 
 class Valley:
@@ -23,7 +24,11 @@ class Valley:
         """Its one constant."""
         return {"optimum": "2^-6"}
 
-    def run(self, message: TrialMessage) -> TrialResult:
+    def code(self, recipe: Recipe, root: Path) -> Mapping[str, str]:
+        """None besides this module."""
+        return {}
+
+    def run(self, message: TrialMessage, on_loss: OnLoss = ignore) -> TrialResult:
         """A parabola in octaves, a little noise per seed."""
         x = math.log2(message.hyperparameters["learning_rate"])
         noise = 0.001 * math.sin(100 * x + message.seed)
