@@ -32,13 +32,21 @@ _HEADER = """\
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # prediction: the loss this run should end with, written before it; `hptransfer verify RECIPE LOSS` compares.
 #
+{usage}
+#
+"""
+
+_USAGE = """\
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
 #   plan.init_(model, seed=0)
 #   optimizer = {optimizer}
-#   scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)
-#
-"""
+#   scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"""
+
+_NO_MODEL = """\
+# The recipe names no model, so there are no rows: give the program the values under `hyperparameters`. They are those
+#   of the base size, which the program's own rules carry on, but for what `notes` say a law put where this size needs
+#   it."""
 
 _FORCED = """\
 # FORCED: this file was written although the evidence does not support it.
@@ -210,7 +218,7 @@ class TargetFile(Artifact):
         Args:
             optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
         """
-        header = _HEADER.format(optimizer=optimizer)
+        header = _HEADER.format(usage=_USAGE.format(optimizer=optimizer) if self.parameters else _NO_MODEL)
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

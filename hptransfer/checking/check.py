@@ -17,7 +17,9 @@ from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.parameterization.tables import MEASURED
 from hptransfer.transfer.judge import combine_reports
+from hptransfer.transfer.law import law_report
 from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
@@ -56,9 +58,11 @@ def check(
     parts.add(evaluation_of(recipe, session.fingerprint, report, ladders[0].trials))
     target = recipe.target_size()
     forecast = predict_target(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
-    if forecast is not None:
+    if recipe.parameterization.name == MEASURED:
+        for law in law_report(report, proxy=facts.proxy, target=target):
+            parts.add(law)
+    elif forecast is not None:
         parts.add(forecast)
-
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     parts.add(spent_on(session.store.trials(), session.costs.of_target()))

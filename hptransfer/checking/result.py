@@ -18,6 +18,7 @@ from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
@@ -38,7 +39,7 @@ class Expectation:
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | Spent | Expectation
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | Spent | Expectation
 
 
 class LadderProgress(Protocol):
@@ -85,6 +86,25 @@ class CheckResult:
     def document(self) -> dict[str, Any]:
         """The evidence as JSON-able data."""
         return self.evidence.document
+
+    @property
+    def laws(self) -> tuple[LawValue, ...]:
+        """Where no rule is claimed: what the ladder's law says of each checked hyperparameter at the target."""
+        return tuple(part for part in self.parts if isinstance(part, LawValue))
+
+    @property
+    def supports_target(self) -> bool:
+        """Whether the target may be written: values carry over, or laws bound what the target needs."""
+        if self.laws:
+            return all(law.bounded for law in self.laws)
+        return self.report.verdict is Verdict.TRANSFERS
+
+    @property
+    def exit_status(self) -> int:
+        """What a command ends with: the verdict's; where no rule is claimed, 0 or 3 as the laws bound the target."""
+        if self.laws:
+            return 0 if self.supports_target else Verdict.INCONCLUSIVE.exit_status
+        return self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""

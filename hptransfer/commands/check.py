@@ -25,7 +25,8 @@ def check_command(
     """Check that the tuned values transfer across width and depth.
 
     Returns:
-        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE; where no rule is claimed, 0 or 3 as the
+        ladder's law bounds what the target needs.
     """
     from rich.console import Console
 
@@ -46,4 +47,4 @@ def check_command(
         session.announce("check", result.document)
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
-    return result.report.verdict.exit_status
+    return result.exit_status

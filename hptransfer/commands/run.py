@@ -26,7 +26,6 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
-    from hptransfer.verdict import Verdict
 
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
@@ -41,16 +40,16 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
         checked = check(session, options.recipe, listener=printer)
         save_check(checked, session.folder)
         session.announce("check", checked.document)
-        verdict = checked.report.verdict
         target = None
-        if force or verdict is Verdict.TRANSFERS:
+        if force or checked.supports_target:
             scaled = scale(session.loaded, session.folder, options.recipe, force=force)
             write_atomically(session.folder.target, scaled.text)
             target = scaled.target
             console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
             console.print(
-                f"no target.yaml: the verdict {verdict} does not support one (--force writes it all the same)"
+                f"no target.yaml: the verdict {checked.report.verdict} does not support one "
+                "(--force writes it all the same)"
             )
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
@@ -60,4 +59,4 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
             "target": None if target is None else to_document(target.document),
         }
         print(json.dumps(document, indent=2, allow_nan=False))
-    return verdict.exit_status
+    return checked.exit_status

@@ -79,6 +79,8 @@ class Costs:
     def of_target(self) -> float | None:
         """The count for the recipe's target; None where the model cannot be built at its size."""
         size = self._recipe.target_size()
+        if self._recipe.model.kind == "external":
+            return None
         try:
             return self.of([size])[size]
         except HptransferError:  # `scale` is where that is reported; here it is one number less

@@ -26,6 +26,7 @@ from hptransfer.report.progress import Progress
 from hptransfer.report.terminal import print_diagnosed, print_transfer
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
 from hptransfer.trials.spec import TrialSpec
 
@@ -64,6 +65,8 @@ def print_part(part: CheckPart, console: Console) -> None:
             console.print(Text(f"{part.sentence}\n"))
         case Prediction():
             console.print(Text(f"prediction {describe_forecast(part)}\n"))
+        case LawValue():
+            console.print(Text(f"{part.sentence}\n"))
         case Spent():
             console.print(part.sentence)
         case Expectation():
