@@ -15,6 +15,7 @@ from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.training import ClipNorm, Precision
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.training.batches import Batches, examples_in, fitted
+from hptransfer.training.checkpoint import Checkpoint
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
@@ -117,6 +118,7 @@ class Outcome:
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
         evaluation_error: standard error of `loss`, see `standard_error`; None unless complete.
+        step_seconds: wall time of one of the steps that this process took; 0 where the run was stopped.
     """
 
     state: TrialState
@@ -125,6 +127,7 @@ class Outcome:
     steps: int
     seconds: float
     evaluation_error: float | None = None
+    step_seconds: float = 0.0
 
 
 def train(
@@ -135,6 +138,7 @@ def train(
     seed: int,
     shard: Shard = WHOLE,
     on_loss: OnLoss | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -146,6 +150,7 @@ def train(
         seed: of the order in which training windows are drawn, at least 0.
         shard: of this process, where several train the model together; the outcome is the same in each.
         on_loss: sees the training losses as they come, and may end the run before its last step; see `OnLoss`.
+        checkpoint: where a long run keeps its state, and goes on from; None keeps none.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -154,15 +159,25 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
-    losses = []
-    for loss in training_losses(module, param_groups, corpus, settings, seed, shard):
+    torch.manual_seed(seed)  # for models that draw by themselves, as dropout does
+    optimizer = build_optimizer(param_groups, settings)
+    resumed = None if checkpoint is None else checkpoint.restore(module, optimizer)
+    if resumed is None:
+        initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
+        losses: list[float] = []
+    else:
+        losses, initial = resumed
+    first, begun = len(losses), time.perf_counter()
+    for loss in training_losses(module, param_groups, corpus, settings, seed, shard, optimizer, first):
         losses.append(loss)
         if not math.isfinite(loss):
             break
         if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
+        if checkpoint is not None and checkpoint.due:
+            checkpoint.save(module, optimizer, losses, initial)
+    speed = (time.perf_counter() - begun) / max(len(losses) - first, 1)
     evaluated = evaluation_losses(module, corpus, settings, shard) if math.isfinite(losses[-1]) else ()
     final = mean_loss(evaluated) if evaluated else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
@@ -174,6 +189,7 @@ def train(
         len(losses),
         time.perf_counter() - started,
         standard_error(evaluated) if complete else None,
+        speed,
     )
 
 
