@@ -14,7 +14,7 @@ from torch import nn
 from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.training import ClipNorm, Precision
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
-from hptransfer.training.batches import Batches, examples_in, fitted
+from hptransfer.training.batches import Batches, examples_in
 from hptransfer.training.checkpoint import Checkpoint
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
@@ -223,7 +223,7 @@ def training_losses(
     parallel = shard.wrap(module)
     _set_rates(optimizer, peaks, settings.factor(first))
     for step in range(first, settings.steps):
-        batch = fitted(corpus.batch(seed, step, settings.batch_size, settings.context), module)
+        batch = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
         loss = accumulate_gradients(
             loss_of, parallel, batch, parts=settings.accumulation, precision=settings.precision, shard=shard
@@ -280,8 +280,7 @@ def evaluation_losses(
     size, examples = settings.evaluation_size or settings.batch_size, settings.evaluation_examples
     count = settings.evaluation_batches if examples is None else -(-examples // size)
     found = []
-    for each in corpus.validation_batches(count, size, settings.context, examples):
-        batch = fitted(each, module)
+    for batch in corpus.validation_batches(count, size, settings.context, examples):
         with autocast(module, settings.precision):
             loss = shard.scale(loss_of(module, shard.of(batch)), batch).item()
         found.append((shard.mean(loss), examples_in(batch) / size))

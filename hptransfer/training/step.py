@@ -41,6 +41,11 @@ def accumulate_gradients(
         The loss as this process's share of the mean over processes, a scalar without a graph.
     """
     mine = shard.of(batch)
+    if parts == 1:  # the usual case, without the detours that small models would notice
+        with autocast(module, precision):
+            loss = shard.scale(loss_of(module, mine), batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return loss.detach()
     total: Tensor | None = None
     for part in (Shard(index, parts) for index in range(parts)):
         # gradients travel between processes once, with the last part
@@ -98,29 +103,34 @@ def clipper(
     if largest is None:
         return lambda: None
     if norm == "global":
-        return lambda: nn.utils.clip_grad_norm_(module.parameters(), largest)
+        whole = list(module.parameters())  # a small model would notice that it is walked in every step
+        if len({(type(each), each.device, each.dtype) for each in whole}) == 1 and type(whole[0]) is nn.Parameter:
+            return lambda: clip_scaled_(whole, None, largest)
+        return lambda: nn.utils.clip_grad_norm_(whole, largest)
     pairs = [pair for group in param_groups for pair in zip(group["params"], group["gradient_sizes"], strict=True)]
     parameters, sizes = [parameter for parameter, _ in pairs], [size for _, size in pairs]
     return lambda: clip_scaled_(parameters, sizes, largest)
 
 
-def clip_scaled_(parameters: Sequence[Tensor], sizes: Sequence[float], largest: float) -> Tensor:
+def clip_scaled_(parameters: Sequence[Tensor], sizes: Sequence[float] | None, largest: float) -> Tensor:
     """Scale all gradients down by one factor so that the norm relative to their expected sizes is at most `largest`.
 
     Args:
         parameters: after `backward`; those without a gradient are left out.
-        sizes: expected norm of each one's gradient over that at the base, positive.
+        sizes: expected norm of each one's gradient over that at the base, positive; None for 1 each, which clips by the
+            global norm with the arithmetic of `torch.nn.utils.clip_grad_norm_` and less overhead.
         largest: threshold, above 0, comparable with a global gradient norm at the base.
 
     Returns:
         The norm before clipping, a scalar.
     """
-    found = [(p.grad, size) for p, size in zip(parameters, sizes, strict=True) if p.grad is not None]
-    if not found:
+    found = [place for place, parameter in enumerate(parameters) if parameter.grad is not None]
+    gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
+    if not gradients:
         return torch.zeros(())
-    norms = torch.stack([torch.linalg.vector_norm(gradient) / size for gradient, size in found])
+    norms = torch.stack(torch._foreach_norm(gradients))
+    if sizes is not None:
+        norms = norms / norms.new_tensor([sizes[place] for place in found])
     norm: Tensor = torch.linalg.vector_norm(norms)
-    factor = (largest / (norm + 1e-6)).clamp(max=1.0)  # as torch's own clipping
-    for gradient, _ in found:
-        gradient.mul_(factor)
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
     return norm
