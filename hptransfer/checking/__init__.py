@@ -9,4 +9,4 @@ judge_table  `judge_table(path, question)`: a table of finished runs, judged
 forecast     which trials a check wants, for forecasts and for `status`
 """
 
-__all__ = ["adaptive", "check", "design", "diagnose", "evaluation", "forecast", "judge_table", "result"]
+__all__ = ["adaptive", "check", "design", "diagnose", "forecast", "judge_table", "result"]

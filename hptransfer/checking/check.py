@@ -11,7 +11,6 @@ from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
-from hptransfer.checking.evaluation import evaluation_of
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
 from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import spent_on
@@ -55,7 +54,7 @@ def check(
     report = parts.add(with_limits(combine_reports(reports), judged, facts))
     for found in judged:
         parts.add(found)
-    parts.add(evaluation_of(recipe, session.fingerprint, report, ladders[0].trials))
+    parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     target = recipe.target_size()
     forecast = predict_target(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
     if recipe.parameterization.name == MEASURED:

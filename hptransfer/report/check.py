@@ -16,7 +16,6 @@ from rich.text import Text
 from hptransfer.artifacts.spent import Spent
 from hptransfer.checking.adaptive import AdaptiveResult, Round
 from hptransfer.checking.design import CheckDesign
-from hptransfer.checking.evaluation import Evaluated
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
@@ -61,8 +60,6 @@ def print_part(part: CheckPart, console: Console) -> None:
                 console.print(Text(f"no more trials: {part.ended}\n"))
         case TransferReport():
             print_transfer(part, console)
-        case Evaluated():
-            console.print(Text(f"{part.sentence}\n"))
         case Prediction():
             console.print(Text(f"prediction {describe_forecast(part)}\n"))
         case LawValue():
@@ -72,6 +69,8 @@ def print_part(part: CheckPart, console: Console) -> None:
         case Expectation():
             same = part.expected == part.found
             console.print(f"expected {part.expected}: {'as expected' if same else f'but it is {part.found}'}")
+        case _:  # what the losses were measured on
+            console.print(Text(f"{part.sentence}\n"))
 
 
 @dataclass(frozen=True, slots=True)

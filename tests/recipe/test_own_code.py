@@ -37,9 +37,10 @@ def test_the_negative_control_differs_in_its_parameterization_alone(recipe: str,
     """Else it would control nothing."""
     shipped = shipped_recipes()
     one, other = (load_recipe(shipped[name]).recipe for name in (recipe, control))
-    names = {"name": one.name, "description": one.description, "parameterization": one.parameterization}
+    names = {"name": one.name, "description": one.description, "parameterization": one.parameterization, "expect": None}
 
     assert other.parameterization.name == "standard"
+    assert other.expect is not None
     assert other.model_copy(update=names) == one
 
 
