@@ -182,6 +182,8 @@ class TargetFile(Artifact):
     """values at the base size; multipliers of roles that are left out are 1"""
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
+    muon_scale: str | None = None
+    """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
     training: TrainingRecord
     notes: tuple[str, ...]
     """what a reader must know: choices among published rules, what no rule covers"""

@@ -13,7 +13,7 @@ from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
 from hptransfer.diagnostics.base import Stage
-from hptransfer.engine.flops import spent_on
+from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.parameterization.tables import MEASURED
@@ -64,7 +64,8 @@ def check(
         parts.add(forecast)
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
-    parts.add(spent_on(session.store.trials(), session.costs.of_target()))
+    short = is_short(recipe, recipe.target_size())
+    parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))
     return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
-from hptransfer.cli.options import Force
+from hptransfer.cli.options import DryRun, Force, TimeSteps
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.files import write_atomically
 
 
-def run_command(options: TrainingOptions, *, force: Force = False) -> int:
+def run_command(
+    options: TrainingOptions, *, force: Force = False, dry_run: DryRun = False, time_steps: TimeSteps = False
+) -> int:
     """Tune, check and scale in one go; run again, it continues.
 
     Returns:
@@ -20,13 +22,17 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.checking.check import check
     from hptransfer.checking.diagnose import chosen_diagnostics
+    from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
+    from hptransfer.report.forecast import show_forecast
     from hptransfer.report.prediction import describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
 
+    if dry_run or time_steps:
+        return show_forecast(forecast_run(options, time_steps=time_steps), as_json=options.as_json)
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
         chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained

@@ -26,4 +26,5 @@ __all__ = [
     "scheduler",
     "session",
     "status",
+    "throughput",
 ]

@@ -48,14 +48,14 @@ def identity_of(
 
 
 def identified(
-    loaded: LoadedRecipe, fingerprint: str | None, pool: TaskPool, cache: Path, *, writable: bool = True
+    loaded: LoadedRecipe, fingerprint: str | None, pool: TaskPool | None, cache: Path, *, writable: bool = True
 ) -> tuple[LoadedRecipe, Identity]:
     """The recipe with the durations of its sizes, and the identity of its trials.
 
     Args:
         loaded: the recipe as it was read.
         fingerprint: sha256 (hex) of its data; None reads them.
-        pool: of idle workers that read the model where the cache does not have it.
+        pool: of idle workers that read the model where the cache does not have it; None reads it in this process.
         cache: a JSON file of earlier readings.
         writable: whether new readings are kept there.
 

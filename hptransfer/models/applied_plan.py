@@ -23,7 +23,8 @@ from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
-from hptransfer.parameterization.tables import ParameterizationSpec
+from hptransfer.parameterization.rules import IN_TORCH
+from hptransfer.parameterization.tables import FAMILIES, ParameterizationSpec
 
 
 class AppliedPlan:
@@ -38,11 +39,14 @@ class AppliedPlan:
             have none.
         optimizer_values: betas and momentum by name, as a file gives them; None takes the plan's, or the base values.
         training: duration, schedule and clipping as a file gives them; None where there is none.
+        muon_scale: the factor of a matrix's shape by which Muon multiplies its rate, as a file gives it; None takes the
+            plan's.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
         optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
             duration do.
+        muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class AppliedPlan:
         multipliers: Mapping[str, float] | None = None,
         optimizer_values: Mapping[str, float] | None = None,
         training: TrainingRecord | None = None,
+        muon_scale: str | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
         self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
@@ -62,6 +67,7 @@ class AppliedPlan:
         self.plan = plan
         self.training = training
         self.multipliers = dict(multipliers or {})
+        self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
         known = ("beta1", "beta2", "momentum")
         self.optimizer_values = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
         self.optimizer_values |= dict(optimizer_values or (plan.optimizer_values if plan else {}))
@@ -89,6 +95,7 @@ class AppliedPlan:
             target.optimizer,
             optimizer_values=target.optimizer_values,
             training=target.training,
+            muon_scale=target.muon_scale,
         )
 
     def schedule(self, step: int) -> float:
@@ -158,6 +165,8 @@ class AppliedPlan:
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
+            Where the plan has two optimizers, each group names its own under `optimizer`; Muon's have `adjust_lr_fn`,
+            the factor of a matrix's shape for which their rates are planned, where torch's Muon knows it.
             Multiply every group's `lr` by the same schedule; schedulers that set absolute rates erase the ratios.
 
         Raises:
@@ -172,7 +181,18 @@ class AppliedPlan:
             key = (group.learning_rate, group.weight_decay, group.eps)
             members.setdefault(key, []).append((tensor, group.pattern))
         wanted = known if optimizer is None else [optimizer]
-        return [_param_group(*key, of) for name in wanted for key, of in others.get(name, {}).items()]
+        return [
+            _param_group(*key, of) | self._how(name, parted=len(known) > 1)
+            for name in wanted
+            for key, of in others.get(name, {}).items()
+        ]
+
+    def _how(self, optimizer: str, *, parted: bool) -> dict[str, str]:
+        """What a group says of the optimizer that it is for."""
+        how = {"optimizer": optimizer} if parted else {}
+        if FAMILIES.get(optimizer) == "orthogonal" and self.muon_scale in IN_TORCH:
+            how["adjust_lr_fn"] = str(self.muon_scale)
+        return how
 
     def clip_grad_norm_(self, module: nn.Module, max_norm: float) -> float:
         """Clip by the norm that the gradients have with multipliers in `forward`, so that a threshold carries over.

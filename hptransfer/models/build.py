@@ -100,8 +100,8 @@ def training_flops(module: nn.Module, predictions: int, context: int) -> float:
 
     Per prediction 6 for each weight of a linear layer (2 forward, 4 backward; Kaplan et al., arXiv 2001.08361, table 1)
     and 12 * width * context for each attention (PaLM, arXiv 2204.02311, appendix B; causality is not discounted).
-    Embedding look-ups, norms, the optimizer and, of models that are not built in, attention and stacked experts are not
-    counted.
+    Embedding look-ups, norms, the optimizer and, of models that are not built in, convolutions, attention and stacked
+    experts are not counted: their runs are counted by `forward_cost`.
 
     Args:
         module: a model, on any device.

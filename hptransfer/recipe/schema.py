@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
-from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
 from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
@@ -81,6 +81,12 @@ class ParameterizationChoice(Section):
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
     betas: Betas | None = None
     """how Adam's betas follow batch and duration where the batch rule moves them"""
+    muon_scale: TorchMuonScale | None = None
+    """muon: the factor of a matrix's shape by which torch's Muon multiplies its rate, torch's `adjust_lr_fn`; the rule
+    of the rate goes with it; default: original"""
+    update_rank: UpdateRank | None = None
+    """adamh, muonh: whether updates move a matrix in as many directions as it has, or in a fixed number; default: fixed
+    for adamh, full for muonh"""
 
 
 class Shape(Section):

@@ -51,6 +51,9 @@ class Multipliers(Section):
     """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
     output_multiplier: Positive = 1.0
     """multiplies the readout's product with its input, not its bias"""
+    adam_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for what AdamW trains where muon, adamh or muonh train the hidden weights: the ratio
+    of the two rates"""
 
 
 class Training(Section):

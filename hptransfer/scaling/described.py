@@ -31,6 +31,7 @@ class Described:
         notes: what a reader must know, a sentence each.
         parameters: groups of parameters with their values; none where the model cannot be read.
         covers: the axes that have rules, as rules call them.
+        muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
     """
 
     parameterization: str
@@ -39,6 +40,7 @@ class Described:
     notes: tuple[str, ...]
     parameters: tuple[ParameterGroup, ...]
     covers: frozenset[str]
+    muon_scale: str | None = None
 
     def with_laws(self, laws: Sequence[LawValue]) -> Described:
         """The same with the laws' values for the target, and what they rest on.
@@ -90,6 +92,7 @@ def described_plan(plan: Plan, recipe: Recipe) -> Described:
         tuple(plan.notes),
         groups_of(plan, recipe),
         frozenset(plan.covers),
+        plan.options.muon_scale,
     )
 
 

@@ -16,10 +16,10 @@ from hptransfer.artifacts.target import (
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
+from hptransfer.engine.flops import is_short, run_flops
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
@@ -91,6 +91,7 @@ def build_target(
         size=size,
         hyperparameters=identifying(described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
+        muon_scale=described.muon_scale,
         training=TrainingRecord(
             steps=recipe.steps(size),
             batch_size=size.batch_size,
@@ -108,7 +109,7 @@ def build_target(
         prediction=prediction,
         # the check's holds tuning as well
         spent=(checked.spent if checked else tuned.spent).share_of(
-            count_flops(recipe.model, [size])[0] if has_model(recipe) else None
+            run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
         ),
     )
 

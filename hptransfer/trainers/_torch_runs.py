@@ -36,7 +36,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
     """
-    from hptransfer.models.build import training_flops
+    from hptransfer.trainers._flops import run_flops
     from hptransfer.training.checkpoint import Checkpoint
     from hptransfer.training.device import default_precision, described_speed, device_name, device_of_run
     from hptransfer.training.loop import train
@@ -61,8 +61,8 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         outcome = train(module, groups, corpus, settings, spec.seed, shard, on_loss, checkpoint)
     if checkpoint is not None:
         checkpoint.discard()
-    cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
-    speed = described_speed(cost / settings.steps, outcome.step_seconds, device_name(device), training.precision)
+    flops = run_flops(spec.recipe, spec.size, spec.root)
+    speed = described_speed(flops / settings.steps, outcome.step_seconds, device_name(device), training.precision)
     trial = Trial(
         key=message.key,
         size=spec.size,
@@ -71,7 +71,7 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         state=outcome.state,
         loss=outcome.loss,
         curve=outcome.curve,
-        flops=cost * outcome.steps / settings.steps,
+        flops=flops * outcome.steps / settings.steps,
         seconds=outcome.seconds,
         provenance=provenance(spec, corpus.fingerprint, device)
         | speed

@@ -7,6 +7,7 @@ optimizers     one file per optimizer
 losses         one file per loss
 shard          one process's share of each batch
 coordinates    how far activations move in the first steps
+watch          `hptransfer.watch`: the same in anybody's loop
 sharpness      top eigenvalue of the Hessian in the optimizer's metric
 noise_scale    squared gradient norms at two batch sizes
 linearisation  distance of every block from linear training
@@ -22,7 +23,9 @@ __all__ = [
     "loop",
     "losses",
     "noise_scale",
+    "optim",
     "optimizers",
     "shard",
     "sharpness",
+    "watch",
 ]

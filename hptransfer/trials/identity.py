@@ -35,7 +35,7 @@ _CARRIED_ELSEWHERE = frozenset({*DURATION, "batch_size", "multipliers", *NAMES})
 #: fields that change a loss by rounding alone; what a trial was trained with is in its provenance
 _ROUNDING = frozenset({"processes", *MACHINE})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
-_OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas")
+_OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas", "muon_scale", "update_rank")
 #: quantities follow the rule's init; an "own" one would be what the model's code draws
 _INIT = "rule"
 

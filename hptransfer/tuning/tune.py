@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Provenance, Seeds, TrialCount, Tuned
-from hptransfer.engine.flops import spent_on
+from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
@@ -77,7 +77,8 @@ def _tuned(
     losses = tuple(trial.loss for trial in confirmed.trials)
     seeds = tuple(trial.seed for trial in confirmed.trials)
     failures = [failed for failed in session.store.failures(size, Phase.SEARCH) if failed.cause != "interrupted"]
-    spent = spent_on([*searched, *confirmed.superseded, *confirmed.trials], session.costs.of_target())
+    every = [*searched, *confirmed.superseded, *confirmed.trials]
+    spent = spent_on(every, session.costs.of_target(), short=is_short(recipe, recipe.target_size()))
     power = _power(recipe, found)
     return Tuned(
         recipe=recipe.name,

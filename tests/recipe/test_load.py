@@ -143,7 +143,20 @@ FAULTS = [
     (
         "steps: 100",
         "steps: 100\n  optimizer: adam",
-        '6:14 `training.optimizer` must be one of `adamw`, `sgd` | "adam" (text) | did you mean `adamw`?',
+        "6:14 `training.optimizer` must be one of `adafactor`, `adamh`, `adamw`, `lion`, `muon`, `muonh`, `sgd` | "
+        '"adam" (text) | did you mean `adamw`?',
+    ),
+    (
+        "steps: 100",
+        "steps: 100\n  optimizer: soap",
+        "6:14 `training.optimizer` must be one of `adafactor`, `adamh`, `adamw`, `lion`, `muon`, `muonh`, `sgd` | "
+        '"soap" (text) | rules exist (arXiv 2512.05620) but were not read in the paper, ...',
+    ),
+    (
+        "steps: 100",
+        "steps: 100\n  multipliers: {adam_learning_rate: 0.5}",
+        "6:37 `adam_learning_rate` must multiply something in the model | 0.5; adamw trains all parameters | delete "
+        "the line",
     ),
     (
         "steps: 100",

@@ -56,6 +56,7 @@ def target_of(of: Plan, objections: Sequence[str] = ()) -> TargetFile:
         size=of.size,
         hyperparameters=dict(of.hyperparameters),
         optimizer_values=dict(of.optimizer_values),
+        muon_scale=of.options.muon_scale,
         training=TrainingRecord(steps=3, batch_size=of.size.batch_size, schedule="linear", warmup=0.1, clip=None),
         notes=tuple(of.notes),
         parameters=target_groups(of),

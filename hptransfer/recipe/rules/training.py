@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.rules import Quantity
-from hptransfer.parameterization.tables import TABLES
+from hptransfer.parameterization.rules import HIDDEN_ONLY, Quantity
+from hptransfer.parameterization.tables import FAMILIES, TABLES
 from hptransfer.recipe.registered import LOSSES, argument_fault, unread
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.training import Training
@@ -152,7 +152,9 @@ def _device(draft: Draft) -> Iterator[Violation]:
 
 
 def _multipliers(draft: Draft) -> Iterator[Violation]:
-    absent = NO_SUCH_PART.get(draft.model.kind, {}) if draft.model else {}
+    absent = dict(NO_SUCH_PART.get(draft.model.kind, {})) if draft.model else {}
+    if draft.training is not None and FAMILIES.get(draft.training.optimizer) not in HIDDEN_ONLY:
+        absent["adam_learning_rate"] = f"{draft.training.optimizer} trains all parameters"
     given = draft.training.multipliers if draft.training else None
     for name in MULTIPLIERS:
         rule = f"`{name}` must multiply something in the model"
