@@ -89,7 +89,7 @@ def build_target(
         optimizer=recipe.training.optimizer,
         base=recipe.base_size,
         size=size,
-        hyperparameters=identifying(described.hyperparameters),
+        hyperparameters=_shown(recipe, described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
         muon_scale=described.muon_scale,
         training=TrainingRecord(
@@ -112,6 +112,13 @@ def build_target(
             run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
         ),
     )
+
+
+def _shown(recipe: Recipe, values: Mapping[str, float]) -> dict[str, float]:
+    """The values of the base; without a share of warmup where its length is fixed, which stands under `training`."""
+    training = recipe.training
+    fixed = training.warmup_steps is not None or training.warmup_tokens is not None
+    return {name: value for name, value in identifying(values).items() if name != "warmup" or not fixed}
 
 
 def _values(tuned: Tuned) -> dict[str, float]:

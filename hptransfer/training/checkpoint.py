@@ -25,7 +25,7 @@ class Checkpoint:
     Args:
         folder: for checkpoints, made where it is missing.
         key: of the trial, sha256 (hex); a file that carries another is not its own.
-        interval: seconds between two.
+        interval: seconds between two checkpoints, at least 0.
         writes: whether this process writes; of several that train one trial, one does.
     """
 
@@ -47,8 +47,8 @@ class Checkpoint:
         """Replace the file by the state after as many steps as there are losses; a kill meanwhile leaves the old one.
 
         Args:
-            module: that is trained.
-            optimizer: that trains it.
+            module: the one that is trained.
+            optimizer: the one that trains it.
             losses: of the steps taken.
             initial: evaluation loss before the first of them.
         """

@@ -35,9 +35,9 @@ def device_of_run(wanted: Device, processes: int = 1, rank: int = 0) -> torch.de
     """The device of one process of a trial.
 
     Args:
-        wanted: what the recipe says.
+        wanted: what the recipe says of devices.
         processes: that train the trial together; each has a GPU of its own, or all share the processor.
-        rank: of this process, from 0.
+        rank: number of this process, from 0.
 
     Raises:
         UsageError: the device is not there, or there are fewer GPUs than processes.
@@ -66,7 +66,7 @@ def device_name(device: torch.device) -> str:
     """What provenance calls a device: "cpu", "mps", or "cuda" and the GPU's name.
 
     Args:
-        device: of a process.
+        device: of a process that trains.
     """
     return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
@@ -76,7 +76,7 @@ def peak_flops(name: str, precision: Precision) -> float | None:
 
     Args:
         name: of the device, as `device_name` gives it.
-        precision: of the arithmetic.
+        precision: in which matrices are multiplied.
     """
     found = [known for known in PEAKS if re.search(rf"\b{re.escape(known)}(?![0-9A-Za-z])", name)]
     if not found:
@@ -89,10 +89,10 @@ def described_speed(flops: float, seconds: float, name: str, precision: Precisio
     """What a record says of its speed: operations per second, and their share of the device's peak where it is known.
 
     Args:
-        flops: of the steps that were taken.
-        seconds: of those steps, without building and evaluation.
-        name: of the device.
-        precision: of the arithmetic.
+        flops: operations of the steps that were taken.
+        seconds: wall time of those steps, without building and evaluation.
+        name: of the device, as `device_name` gives it.
+        precision: in which matrices were multiplied.
     """
     if not seconds > 0 or not flops > 0:
         return {}
@@ -106,7 +106,7 @@ def default_precision(precision: Precision) -> Iterator[None]:
     """Makes what models create by themselves float64 where all of a run is.
 
     Args:
-        precision: of the run.
+        precision: that of the whole run.
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64 if precision == "float64" else before)
