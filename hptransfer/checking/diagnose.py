@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.mixture import mixtures
 from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Diagnostic, Facts, Stage
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.engine.session import Session
@@ -134,13 +135,14 @@ def diagnose_all(diagnostics: Mapping[str, Diagnostic[Any]], facts: Facts, sessi
 
 
 def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: Facts) -> TransferReport:
-    """The report with what diagnostics say that its axes cannot show.
+    """The report with what diagnostics say that its axes cannot show, and whether trials were computed in several ways.
 
     Args:
         report: over all hyperparameters and axes.
         diagnosed: made with the verdict.
         facts: what the check knows at this stage.
     """
+    mixed = mixtures(facts.trials)
     return replace(
         report,
         axes=tuple(
@@ -154,6 +156,7 @@ def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: F
                         if each.report is not None
                         for limit in _limits(each.name, each.report, axis, facts)
                     ),
+                    *mixed,
                 ),
             )
             for axis in report.axes

@@ -14,6 +14,7 @@ status             how far a run is, read without a lock
 """
 
 __all__ = [
+    "durations",
     "flops",
     "forecast",
     "identity",

@@ -10,6 +10,7 @@ from typing import Any
 
 from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.training import MACHINE
 
 
 class Effect(StrEnum):
@@ -50,6 +51,7 @@ _EFFECTS = {
     "budget": Effect.NONE,
     "expect": Effect.NONE,
     "training.processes": Effect.NONE,  # the loss stays the same up to rounding
+    **{f"training.{name}": Effect.NONE for name in MACHINE},
     "sizes.target": Effect.NONE,
     "sizes": Effect.REUSE,  # of a ladder and a proxy: a trial's key has its own size
     "tune": Effect.REUSE,

@@ -126,7 +126,7 @@ def _missing(path: Path) -> UsageError:
 
 
 def registered_prediction(
-    checked: TransferFile | None, *, recipe: str, proxy: Size, size: Size
+    checked: TransferFile | None, *, recipe: str, proxy: Size, size: Size, on_ray: bool = False
 ) -> dict[str, Any] | None:
     """Predict for a target from what `check` wrote, dated now; None where nothing was checked.
 
@@ -135,11 +135,12 @@ def registered_prediction(
         recipe: name of the recipe.
         proxy: size at which the value was tuned.
         size: the target to predict for.
+        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
     """
     if checked is None:
         return None
     axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
-    moved = moved_axes(proxy, size)
+    moved = moved_axes(proxy, size, on_ray=on_ray)
     prediction = predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
     return _dated(prediction, recipe, size)
 
