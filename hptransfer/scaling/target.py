@@ -26,7 +26,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.described import described_alone, described_plan, has_model, measured_laws
-from hptransfer.scaling.verify import registered_law, registered_prediction
+from hptransfer.scaling.verify import predicted, registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
 #: packages whose versions can change a run
@@ -62,12 +62,9 @@ def build_target(
         else described_alone(recipe, values)
     )
     laws = measured_laws(recipe, size, checked)
-    prediction = registered_prediction(
-        checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size)
-    )
+    prediction = predicted(checked, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size))
     if laws:
-        described = described.with_laws(laws)
-        prediction = registered_law(laws[0], recipe=recipe.name, size=size)
+        described, prediction = described.with_laws(laws), laws[0].prediction
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws)))
@@ -106,7 +103,9 @@ def build_target(
         notes=described.notes,
         parameters=described.parameters,
         provenance=_provenance(loaded, tuned, identity),
-        prediction=prediction,
+        prediction=None
+        if prediction is None
+        else registered_now(prediction, recipe, size, tuned.provenance.data or ""),
         # the check's holds tuning as well
         spent=(checked.spent if checked else tuned.spent).share_of(
             run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
