@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -10,9 +11,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hptransfer.artifacts.target import ExtrapolationRecord
 from hptransfer.checking.design import CheckDesign
 from hptransfer.engine.durations import counted_recipe
+from hptransfer.engine.open_session import open_session
 from hptransfer.engine.readings import Readings
+from hptransfer.engine.run_lookup import locate
 from hptransfer.errors import UsageError
 from hptransfer.models.build import build_model
+from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import _on_ray
 from hptransfer.sizes import Size
@@ -20,6 +24,8 @@ from hptransfer.transfer.judge import judge
 from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
+from tests.support.landscape import FINGERPRINT
+from tests.support.recipe_texts import MLP, edited
 from tests.support.tiny import ROOT, recipe
 
 GPT = {"kind": "gpt", "context": 8, "head_dim": 8, "embedding": None}
@@ -199,3 +205,25 @@ def test_the_targets_file_says_whether_its_tokens_are_covered() -> None:
     assert "are those of 20 tokens per parameter" in _on_ray(record, of, on).sentence
     assert "10 times what 20 tokens per parameter give" in _on_ray(record, of, off).sentence
     assert "do not cover it" in _on_ray(record, of, off).sentence
+
+
+def test_a_session_counts_and_the_folder_remembers_what_the_user_wrote(tmp_path: Path) -> None:
+    """The counts enter the recipe in use, not its hash; the same recipe again is no change, and onlookers know them."""
+    file = tmp_path / "ray.yaml"
+    model = ("{kind: mlp}", "{kind: mlp, context: 4, embedding: 4}")
+    file.write_text(edited(MLP, ("steps: 100", "tokens_per_parameter: 2"), model))
+    said: list[str] = []
+    sizes = []
+    for _ in range(2):
+        with open_session(file, tmp_path / "runs", 1, fingerprint=FINGERPRINT, say=said.append) as session:
+            assert session.loaded.hash == load_recipe(file).hash
+            sizes.append(session.loaded.recipe.target_size())
+    located = locate(str(file), tmp_path / "runs")
+
+    # an MLP of 4 bytes of 4 numbers: input, three hidden layers with norms, readout; the table does not count
+    width, hidden = 1024, 3
+    count = 16 * width + hidden * width**2 + 256 * width + 256 + (hidden + 1) * 3 * width
+    assert sizes[0].tokens == pytest.approx(2 * count, rel=0.001)
+    assert sizes[0] == sizes[1] == located.recipe.target_size()
+    assert said == []
+    assert located.recipe_hash == load_recipe(file).hash
