@@ -16,7 +16,7 @@ from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.prediction import AxisFacts, Rung
+from hptransfer.transfer.prediction import AxisFacts, Rung, seed_scatter
 from hptransfer.transfer.speed import Speed
 from hptransfer.verdict import Verdict
 
@@ -160,7 +160,14 @@ class AxisRecord(Record):
         )
         drift = self.drift
         low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
-        return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high))
+        runs = (
+            (size.value, run.x, run.seed, run.loss)
+            for size in self.sizes
+            for run in size.points
+            if run.loss is not None
+        )
+        scatter = seed_scatter(runs, math.log2(self.transferred))
+        return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high), scatter)
 
 
 class HyperparameterRecord(Record):

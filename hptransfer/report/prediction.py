@@ -23,7 +23,9 @@ def describe_prediction(document: Mapping[str, Any]) -> str:
         return f"prediction for {where}: {' '.join(document['basis'])}"
     evaluation = document.get("objective", {}).get("evaluation")
     on = f" on {evaluation}" if evaluation else ""
-    return f"prediction for {where}: loss {describe_ends(loss)}{on}, registered {document['written']}"
+    said = f"prediction for {where}: loss {describe_ends(loss)}{on}, registered {document['written']}"
+    # what the interval leaves out comes last
+    return f"{said}. {document['basis'][-1]}" if document["basis"] else said
 
 
 def describe_ends(ends: Mapping[str, float | None]) -> str:
@@ -43,7 +45,7 @@ def describe_forecast(prediction: Prediction) -> str:
     best = document["optimum"]
     lines = [f"at {where}: optimum {describe_ends(best)}" if best["estimate"] is not None else f"at {where}:"]
     if document["loss"] is not None:
-        lines.append(f"  loss of one run at {prediction.value:.4g}: {describe_ends(document['loss'])}")
+        lines.append(f"  loss at {prediction.value:.4g}: {describe_ends(document['loss'])}")
     if document["penalty"] is not None:
         lines.append(
             f"  above the best loss there, because the value is not the optimum: {describe_ends(document['penalty'])}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,6 +48,41 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedScatter:
+    """How far runs lie apart that differ in their seed alone.
+
+    Attributes:
+        deviation: standard deviation of one run's loss between seeds, nats, pooled over sizes and values.
+        seeds: how many there were, the same at every size.
+    """
+
+    deviation: float
+    seeds: int
+
+
+def seed_scatter(runs: Iterable[tuple[float, float, int, float]], at: float) -> SeedScatter | None:
+    """The scatter between seeds within an octave of a value; None with fewer than two seeds anywhere.
+
+    Seeds that are shared by sizes and values shift them together, so a ladder's own residuals do not show it.
+
+    Args:
+        runs: (size, log2 value, seed, loss) of runs that did not diverge.
+        at: log2 of the value.
+    """
+    groups: dict[tuple[float, float], dict[int, float]] = {}
+    for size, x, seed, loss in runs:
+        if abs(x - at) <= 1:
+            groups.setdefault((size, x), {})[seed] = loss
+    pooled = [np.array(list(group.values())) for group in groups.values() if len(group) > 1]
+    if not pooled:
+        return None
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in pooled)
+    freedom = sum(len(group) - 1 for group in pooled)
+    seeds = {seed for group in groups.values() if len(group) > 1 for seed in group}
+    return SeedScatter(math.sqrt(squares / freedom), len(seeds))
+
+
+@dataclass(frozen=True, slots=True)
 class AxisFacts:
     """What a check found along one axis, as a prediction needs it.
 
@@ -56,12 +91,14 @@ class AxisFacts:
         reference: the proxy's value on it.
         rungs: what is known at each trained size, in increasing order.
         drift: octaves by which the optimum moves per doubling of the size.
+        scatter: by how much the ladder's seeds differ near the transferred value; None where that is not known.
     """
 
     axis: str
     reference: float
     rungs: tuple[Rung, ...]
     drift: Interval
+    scatter: SeedScatter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +110,7 @@ class Prediction:
         hyperparameter: name of the hyperparameter that was transferred.
         value: what the target is to be trained with.
         optimum: the best value there, log2, open where a drift is open.
-        loss: loss of one run at `value`, nats; None where no law can be fitted.
+        loss: loss at `value` for the ladder's seeds, nats; None where no law can be fitted.
         penalty: expected loss above the target's best because `value` is not the optimum, nats, from the largest size's
             curvature (meant for values below the cliff); None where unknown.
         basis: what it rests on and what it cannot know, one sentence each.
@@ -101,7 +138,9 @@ def axis_facts_from_report(report: AxisReport) -> AxisFacts:
         )
         for size in report.sizes
     )
-    return AxisFacts(report.axis, report.reference, rungs, report.drift)
+    runs = ((size.value, run.x, run.seed, run.loss) for size in report.sizes for run in size.points if not run.diverged)
+    scatter = seed_scatter(runs, math.log2(report.transferred))
+    return AxisFacts(report.axis, report.reference, rungs, report.drift, scatter)
 
 
 def _known(value: float) -> float | None:
@@ -132,8 +171,10 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
         loss, reason = None, f"{', '.join(unchecked)} was not checked"
     if loss is None:
         basis.append(f"No loss is predicted: {reason}.")
-    elif penalty is not None:
-        loss = _sum(loss, penalty)
+    else:
+        basis += _seed_sentence(lead)
+        if penalty is not None:
+            loss = _sum(loss, penalty)
     return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
 
 
@@ -162,6 +203,17 @@ def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, 
     """
     moved = {axis: value for axis, value in asdict(target).items() if value != getattr(proxy, axis)}
     return {axis: value for axis, value in moved.items() if axis != "tokens" or not on_ray}
+
+
+def _seed_sentence(axes: Sequence[AxisFacts]) -> list[str]:
+    """What the interval of a loss leaves out: it is that of a law through losses of the same few seeds."""
+    scatter = axes[0].scatter if axes else None
+    if scatter is None:
+        return ["How far another seed would end from this loss is not known, and not in its interval."]
+    return [
+        f"Between {scatter.seeds} seeds one run's loss differs by {scatter.deviation:.2g} (standard deviation); the "
+        "interval is the law's and does not include that."
+    ]
 
 
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:

@@ -18,11 +18,13 @@ from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.transfer.prediction import (
     AxisFacts,
     Rung,
+    SeedScatter,
     axis_facts_from_report,
     predict,
     prediction_document,
     register,
     registered,
+    seed_scatter,
 )
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -183,3 +185,31 @@ def test_an_edit_is_seen(change: dict[str, object]) -> None:
     assert registered(document) == document
     with pytest.raises(UsageError, match="as it was written"):
         registered(document | change)
+
+
+def test_the_scatter_between_seeds_is_pooled_over_sizes_and_values() -> None:
+    """By hand: deviations +-0.1 and +-0.3 of two pairs have the pooled variance (0.02 + 0.18) / 2."""
+    runs = [
+        (64, 0.0, 0, 2.1),
+        (64, 0.0, 1, 1.9),
+        (128, 0.5, 0, 2.3),
+        (128, 0.5, 1, 1.7),
+        (64, 3.0, 0, 9.0),
+        (64, 3.0, 1, 2),
+    ]
+
+    found = seed_scatter(runs, 0.0)
+
+    assert found is not None
+    assert found.seeds == 2
+    assert found.deviation == pytest.approx(0.1**0.5)
+    assert seed_scatter([(64, 0.0, 0, 2.0), (128, 0.0, 0, 1.9)], 0.0) is None
+
+
+def test_a_prediction_says_what_its_interval_leaves_out() -> None:
+    """Fresh seeds of the quickstart ended outside it, five of five at width 256 (docs/benchmarks.md)."""
+    facts = AxisFacts("width", 64, rungs((64, 128, 256, 512), 8), Interval(0.0, -0.05, 0.05), SeedScatter(0.03, 4))
+
+    found = predict([facts], {"width": 1024}, hyperparameter="learning_rate", value=2.0**-6)
+
+    assert "Between 4 seeds one run's loss differs by 0.03" in " ".join(found.basis)
