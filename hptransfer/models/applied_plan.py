@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
@@ -217,10 +218,10 @@ class AppliedPlan:
 
 
 def load_plan(path: str | Path) -> AppliedPlan:
-    """Read a `target.yaml` that `hptransfer scale` wrote.
+    """Read a `target.yaml` that `hptransfer scale` wrote, or the `plan.json` of one run of a command.
 
     Args:
-        path: path of the YAML file.
+        path: path of the YAML file, or of the JSON file that a command finds in `HPTRANSFER_PLAN_FILE`.
 
     Returns:
         The plan; `init_(module)` and `param_groups(module)` apply it.
@@ -228,6 +229,10 @@ def load_plan(path: str | Path) -> AppliedPlan:
     Raises:
         UsageError: the file cannot be read, or is not a target's.
     """
+    if Path(path).suffix == ".json":
+        plan = PlanFile.read(Path(path), missing=lambda: _missing(path))
+        values = plan.optimizer_values
+        return AppliedPlan(plan.parameters, plan.hyperparameters, plan.optimizer, optimizer_values=values)
     return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
 
 

@@ -13,4 +13,15 @@ groups            rows of a plan under one pattern of names, and as Markdown
 applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
 """
 
-__all__ = ["applied_rules", "gauge", "groups", "plan", "role_multipliers", "role_presets", "roles", "rules", "tables"]
+__all__ = [
+    "applied_rules",
+    "gauge",
+    "groups",
+    "plan",
+    "plan_parameter",
+    "role_multipliers",
+    "role_presets",
+    "roles",
+    "rules",
+    "tables",
+]

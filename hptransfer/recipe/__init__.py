@@ -15,12 +15,15 @@ suggestion  what a mistyped word probably meant
 
 __all__ = [
     "changes",
+    "command_sections",
     "defaults",
     "faults",
     "load",
     "model_sections",
+    "placeholders",
     "quantities",
     "registered",
+    "result_sections",
     "rules",
     "schema",
     "sections",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.command_sections import NOT_IDENTIFYING
 from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
@@ -90,7 +91,14 @@ def recipe_hash(recipe: Recipe) -> str:
     content = recipe.model_dump(
         mode="json",
         exclude_defaults=True,
-        exclude={"description": True, "budget": True, "expect": True, "sizes": {"target"}, "training": {"processes"}},
+        exclude={
+            "description": True,
+            "budget": True,
+            "expect": True,
+            "sizes": {"target"},
+            "training": {"processes"},
+            "trainer": set(NOT_IDENTIFYING),
+        },
     )
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

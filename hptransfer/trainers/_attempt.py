@@ -1,0 +1,254 @@
+"""One attempt at one run of a program: its folder is made, it is started, heard, and judged by how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptransfer.errors import UsageError
+from hptransfer.execution.limits import GPUS, VISIBLE, kernel_oom_kills, visible_gpus
+from hptransfer.execution.outcome import Cause, TaskError, signal_name, speaks_of_memory
+from hptransfer.parameterization.plan_parameter import Plan
+from hptransfer.recipe.command_sections import CommandTrainer, Resources, result_form_of
+from hptransfer.recipe.placeholders import Value, for_a_shell, rendered, rendered_setting
+from hptransfer.recipe.quantities import seconds
+from hptransfer.recipe.result_sections import ResultsSection
+from hptransfer.trainers._command_values import PLAN_FILE, WATCH_FILE, environment_of, plan_file, values_of
+from hptransfer.trainers._kept_process import Ended, KeptProcess
+from hptransfer.trainers._launch import launched, leased, require_launcher
+from hptransfer.trainers._logs import BoundedLog
+from hptransfer.trainers._measured_run import MeasuredRun
+from hptransfer.trainers._rendered_config import rendered_config
+from hptransfer.trainers._stream import DivergedError
+from hptransfer.trainers.results.base import READERS, ResultsReader, Source
+from hptransfer.trials.spec import TrialSpec
+
+#: seconds between two looks at files of results: at first, and at most; in between this share of the time so far
+_FIRST, _MOST, _SHARE = 0.1, 2.0, 0.02
+#: seconds that srun gets to end what it started on other nodes
+_GRACE = 5.0
+#: exit statuses by which a shell or a container tells of a signal
+_TOLD = 128
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class ExitError(TaskError):
+    """The program ended with an error.
+
+    Args:
+        message: one line for a person.
+        cause: which of the four it was.
+        details: its last lines.
+        code: exit status, negative for a signal.
+    """
+
+    def __init__(self, message: str, cause: Cause, details: str, code: int) -> None:
+        super().__init__(message, cause, details)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is started for one run.
+
+    Attributes:
+        line: the launcher, the program and its arguments.
+        cwd: where it runs.
+        environment: all variables that it gets.
+        folder: of the trial.
+    """
+
+    line: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    folder: Path
+
+
+class Attempt:
+    """One attempt at a run.
+
+    Args:
+        spec: the run.
+        command: its recipe's section.
+        plan: of the run's size; None where the recipe has no model.
+        resources: what the run takes.
+        folder: of the attempt, new and empty.
+        key: of the trial.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        command: CommandTrainer,
+        plan: Plan | None,
+        resources: Resources,
+        folder: Path,
+        key: str,
+    ) -> None:
+        self._spec, self._command, self._plan = spec, command, plan
+        self._resources, self._folder, self._key = resources, folder, key
+        self._oom_kills = kernel_oom_kills()
+        self._results: ResultsSection = command.results
+        self._reader: ResultsReader = READERS.look_up(str(result_form_of(command.results)))
+
+    def run(self, measured: MeasuredRun) -> Ended:
+        """Runs the program to its end, or until what it reports ends it.
+
+        Args:
+            measured: takes what it reports.
+
+        Raises:
+            TaskError: it ended with an error, was killed, hung, or reported what cannot be a result.
+            DivergedError: it reported a value that is not finite.
+        """
+        logs = BoundedLog(self._folder / "stdout.txt"), BoundedLog(self._folder / "stderr.txt")
+        try:
+            return self._judged(self._followed(measured, logs), measured, logs)
+        except UsageError as error:
+            finding = error.findings[0]
+            received = "" if finding.received is None else f"; received: {finding.received}"
+            said = f"{finding.hint}\n" if finding.hint else ""
+            raise TaskError(f"{finding.rule}{received}", "error", said + self._last(*logs)) from error
+        finally:
+            for log in logs:
+                log.close()
+
+    def _followed(self, measured: MeasuredRun, logs: tuple[BoundedLog, BoundedLog]) -> Ended:
+        with ExitStack() as held:
+            gpus = held.enter_context(leased(self._local_gpus, _all_gpus()))
+            prepared = self._prepared(gpus)
+            tail = self._reader.open(self._results, Source(self._folder, self._spec.recipe.objective.name))
+            process = KeptProcess(prepared.line, prepared.cwd, prepared.environment, logs)
+            begun, limit = time.monotonic(), self._silence
+            reported = begun
+            diverged: list[DivergedError] = []
+            hung: list[float] = []
+
+            def on_output(output: bytes) -> bool:
+                nonlocal reported
+                before = measured.reports
+                try:
+                    measured.take(tail.heard(output))
+                    if self._reader.polls:
+                        measured.take(tail.poll(False))
+                except DivergedError as error:
+                    diverged.append(error)
+                    return True
+                now = time.monotonic()
+                reported = now if measured.reports > before else reported
+                if limit is not None and now - max(reported, process.heard) > limit:
+                    hung.append(limit)
+                return bool(hung) or measured.stream.stopped
+
+            def interval() -> float | None:
+                now = time.monotonic()
+                due = [min(_MOST, max(_FIRST, _SHARE * (now - begun)))] if self._reader.polls else []
+                if limit is not None:
+                    due.append(max(0.01, max(reported, process.heard) + limit - now))
+                return min(due, default=None)
+
+            # what cannot be a result is raised from in there, and ends the program too
+            ended = process.follow(on_output, interval, _GRACE if prepared.line[0] == "srun" else 0.0)
+            if diverged:
+                raise diverged[0]
+            if hung:
+                message = f"the command printed and reported nothing for {hung[0]:g} s and was killed"
+                raise TaskError(message, "timeout", self._last(*logs))
+            if not measured.stream.stopped:
+                measured.take(tail.poll(True))
+            return ended
+
+    @property
+    def _silence(self) -> float | None:
+        return None if self._command.no_output_for is None else seconds(self._command.no_output_for)
+
+    @property
+    def _local_gpus(self) -> int:
+        """GPUs to hold on this machine; Slurm gives those of its steps."""
+        elsewhere = self._resources.nodes > 1 or self._resources.launcher == "srun"
+        return 0 if elsewhere else self._resources.gpus
+
+    def _prepared(self, gpus: Sequence[str]) -> Prepared:
+        """Writes the files of the run, and renders its command line."""
+        spec, command, folder = self._spec, self._command, self._folder
+        paths = {
+            "trial_dir": folder,
+            "recipe_dir": spec.root,
+            "results": self._reader.path(self._results, folder),
+            "plan_file": folder / PLAN_FILE,
+            "watch_file": folder / WATCH_FILE,
+        }
+        if command.config is not None:
+            paths["config"] = folder / f"config{Path(command.config.template).suffix}"
+        values = values_of(spec, command, self._plan, self._resources, paths)
+        (folder / PLAN_FILE).write_text(plan_file(spec, self._plan).to_json(), encoding="utf-8")
+        if command.config is not None:
+            settings = {key: rendered_setting(value, values) for key, value in command.config.set.items()}
+            paths["config"].write_text(rendered_config(command.config, spec.root, settings), encoding="utf-8")
+        line = launched(_words(command, values), self._resources, self._key)
+        require_launcher(line)
+        more = dict(self._reader.environment(self._results, folder)) | self._visible(gpus, line)
+        prepared = Prepared(
+            line, spec.root / rendered(command.cwd, values), environment_of(values, command, more), folder
+        )
+        shown = {"command": list(line), "cwd": str(prepared.cwd), "gpus": list(gpus)}
+        shown["environment"] = {
+            name: value for name, value in prepared.environment.items() if os.environ.get(name) != value
+        }
+        (folder / "command.json").write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
+        return prepared
+
+    def _visible(self, gpus: Sequence[str], line: Sequence[str]) -> dict[str, str]:
+        if gpus:
+            return {VISIBLE: ",".join(gpus)}
+        if line[0] == "srun" and _all_gpus():
+            return {VISIBLE: ",".join(_all_gpus())}  # not the one of this worker
+        alone = self._resources.launcher == "torchrun" and self._resources.nodes == 1
+        # a host's own name may lead nowhere
+        return {"GLOO_SOCKET_IFNAME": "lo"} if alone and "GLOO_SOCKET_IFNAME" not in os.environ else {}
+
+    def _judged(self, ended: Ended, measured: MeasuredRun, logs: tuple[BoundedLog, BoundedLog]) -> Ended:
+        """What a program's end means, where it did not diverge."""
+        if measured.stream.stopped:
+            return ended
+        if ended.code == 0:
+            if measured.final is None:
+                name = self._spec.recipe.objective.name
+                place = self._reader.path(self._results, Path()).as_posix()
+                message = f"the command ended without a value of `{name}` (looked for in {place})"
+                raise TaskError(message, "error", self._last(*logs))
+            return ended
+        raise self._failure(ended.code, logs)
+
+    def _failure(self, code: int, logs: tuple[BoundedLog, BoundedLog]) -> TaskError:
+        number = -code if code < 0 else code - _TOLD
+        said = logs[1].last_lines() or logs[0].last_lines()
+        last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it printed nothing")
+        message = f"the command ended with {f'status {code}' if code > 0 else signal_name(-code)}: {last[:200]}"
+        cause: Cause = "killed" if number in _FROM_OUTSIDE else "error"
+        if speaks_of_memory(said) or (number == signal.SIGKILL and kernel_oom_kills() > self._oom_kills):
+            cause = "out of memory"
+        return ExitError(message, cause, self._last(*logs), code)
+
+    def _last(self, out: BoundedLog, err: BoundedLog) -> str:
+        """The program's last words, and where all of them are."""
+        said = err.last_lines() or out.last_lines()
+        return f"{said}\nlogs: {self._folder}"
+
+
+def _words(command: CommandTrainer, values: Mapping[str, Value]) -> list[str]:
+    if isinstance(command.command, str):
+        return ["/bin/sh", "-c", for_a_shell(command.command, values)]
+    return [rendered(word, values) for word in command.command]
+
+
+def _all_gpus() -> tuple[str, ...]:
+    """Every GPU that workers of this machine share, not only this worker's own."""
+    told = os.environ.get(GPUS)
+    return visible_gpus(os.environ) if told is None else tuple(filter(None, told.split(",")))

@@ -1,0 +1,52 @@
+"""The files that determine what a command does, as digests: its words that are files, what it declares, its template."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from hptransfer.errors import UsageError
+from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.trials.code import script_digests
+
+
+def command_code(command: CommandTrainer, root: Path) -> dict[str, str]:
+    """Sha256 (hex) by file relative to the recipe's folder, and by dotted name of local modules of Python scripts.
+
+    Args:
+        command: the recipe's section.
+        root: the recipe's folder.
+
+    Raises:
+        UsageError: a declared pattern matches nothing, or a file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for path in _files(command, root):
+        found |= script_digests(path, root)
+    return found
+
+
+def _files(command: CommandTrainer, root: Path) -> Iterator[Path]:
+    words = command.command.split() if isinstance(command.command, str) else command.command
+    for word in words:
+        # `{recipe_dir}/train.py` is how a command that runs elsewhere names its script
+        name = word.removeprefix("{recipe_dir}/").strip("'\"")
+        path = root / name
+        if 0 < len(name) < 1000 and "{" not in name and "\0" not in name and path.is_file() and _inside(path, root):
+            yield path
+    for pattern in command.files:
+        names = sorted(name for name in glob.glob(pattern, root_dir=root, recursive=True) if (root / name).is_file())
+        if not names:
+            raise UsageError(
+                "each pattern in `trainer.files` must match a file",
+                received=pattern,
+                hint=f"patterns are relative to the recipe's folder, {root}",
+            )
+        yield from (root / name for name in names)
+    if command.config is not None and (root / command.config.template).is_file():
+        yield root / command.config.template
+
+
+def _inside(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
