@@ -124,12 +124,12 @@ def plain_loop(recipe: Path, points: list[list[float]], folder: Path) -> None:
 
     from hptransfer.models.build import build_model
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.training.data import load_corpus
+    from hptransfer.training.data import load_batches
     from hptransfer.training.loop import TrainingSettings, train
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     loaded = load_recipe(recipe).recipe
-    corpus = load_corpus(loaded.data, recipe.parent)
+    corpus = load_batches(loaded.data, recipe.parent)
     training = loaded.training
     settings = TrainingSettings(
         steps=training.steps,

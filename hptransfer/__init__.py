@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from hptransfer.statistics.interval import Interval
     from hptransfer.statistics.optimum import Optimum
     from hptransfer.trainers._trial_run import TrialRun
+    from hptransfer.training.optim import AdamH, Lion, Muon, MuonH
+    from hptransfer.training.watch import Watcher, watch
     from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
     from hptransfer.transfer.judge import AxisReport, TransferReport, judge
     from hptransfer.trials.trial import Trial, TrialState
     from hptransfer.verdict import Verdict
 
 __all__ = [
+    "AdamH",
     "AxisReport",
     "Interval",
+    "Lion",
+    "Muon",
+    "MuonH",
     "Optimum",
     "Size",
     "SizeEvidence",
@@ -37,6 +43,7 @@ __all__ = [
     "TrialRun",
     "TrialState",
     "Verdict",
+    "Watcher",
     "__version__",
     "audit_clipping",
     "audit_eps",
@@ -48,12 +55,17 @@ __all__ = [
     "plan",
     "read_base_shapes",
     "schedule_factor",
+    "watch",
     "write_base_shapes",
 ]
 
 _PUBLIC = {
+    "AdamH": "hptransfer.training.optim",
     "AxisReport": "hptransfer.transfer.judge",
     "Interval": "hptransfer.statistics.interval",
+    "Lion": "hptransfer.training.optim",
+    "Muon": "hptransfer.training.optim",
+    "MuonH": "hptransfer.training.optim",
     "Optimum": "hptransfer.statistics.optimum",
     "Size": "hptransfer.sizes",
     "SizeEvidence": "hptransfer.transfer.criteria",
@@ -63,6 +75,7 @@ _PUBLIC = {
     "TrialRun": "hptransfer.trainers._trial_run",
     "TrialState": "hptransfer.trials.trial",
     "Verdict": "hptransfer.verdict",
+    "Watcher": "hptransfer.training.watch",
     "audit_clipping": "hptransfer.models.audit",
     "audit_eps": "hptransfer.models.audit",
     "audit_optimizer": "hptransfer.models.audit",
@@ -73,6 +86,7 @@ _PUBLIC = {
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
     "schedule_factor": "hptransfer.schedule",
+    "watch": "hptransfer.training.watch",
     "write_base_shapes": "hptransfer.models.base_shapes",
 }
 

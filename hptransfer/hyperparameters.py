@@ -17,6 +17,7 @@ MultiplierName = Literal[
     "readout_init",
     "attention_multiplier",
     "output_multiplier",
+    "adam_learning_rate",
 ]
 HyperparameterName = Literal[
     "learning_rate", "weight_decay", "init_scale", "warmup", "beta1", "beta2", "eps", "momentum", MultiplierName

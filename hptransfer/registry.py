@@ -103,7 +103,7 @@ class Registry(Generic[Entry]):
         )
 
     def _imported(self, name: str, module: str, attribute: str) -> Entry:
-        entry = self._found(name, module, attribute)
+        entry: Entry = _found(f"{self._one} of one's own", name, module, attribute)
         rule = f"{self._one} of one's own must be one in form"
         with users_code(rule, name):
             fault = self.fault(entry)
@@ -115,32 +115,41 @@ class Registry(Generic[Entry]):
     def _one(self) -> str:
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
-    def _found(self, name: str, module: str, attribute: str) -> Entry:
-        try:
-            with current_folder_first():
-                entry: Entry = getattr(import_module(module), attribute)
-            return entry
-        except (Exception, SystemExit) as error:  # the user's module may raise anything while it is imported
-            raise UsageError(
-                f"{self._one} of one's own must be importable",
-                received=f"{name}: {type(error).__name__}: {error}",
-                hint=self._repair(error, module, attribute),
-            ) from error
 
-    @staticmethod
-    def _repair(error: BaseException, module: str, attribute: str) -> str:
-        """What to do where a module is not found, lacks the attribute, or fails while it is imported."""
-        if (
-            isinstance(error, ModuleNotFoundError)
-            and error.name is not None
-            and f"{module}.".startswith(f"{error.name}.")
-        ):
-            return "run the command in the folder of the module, or install it"
-        if isinstance(error, AttributeError) and module in sys.modules:
-            public = [each for each in vars(sys.modules[module]) if not each.startswith("_")]
-            near = get_close_matches(attribute, public, 1)
-            return f"did you mean `{module}:{near[0]}`?" if near else f"define `{attribute}` in {module}"
-        return f"correct {module}: `python -c 'import {module}'` shows where it fails"
+def imported(what: str, reference: str) -> Any:
+    """An attribute of a user's module.
+
+    Args:
+        what: it is to be, for messages: "a function that gives batches".
+        reference: `module:attribute`; modules are looked up as Python does, the current folder first.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    return _found(what, reference, *reference.partition(":")[::2])
+
+
+def _found(what: str, name: str, module: str, attribute: str) -> Any:
+    try:
+        with current_folder_first():
+            return getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # the user's module may raise anything while it is imported
+        raise UsageError(
+            f"{what} must be importable",
+            received=f"{name}: {type(error).__name__}: {error}",
+            hint=_repair(error, module, attribute),
+        ) from error
+
+
+def _repair(error: BaseException, module: str, attribute: str) -> str:
+    """What to do where a module is not found, lacks the attribute, or fails while it is imported."""
+    if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{module}.".startswith(f"{error.name}."):
+        return "run the command in the folder of the module, put the module beside the recipe, or install it"
+    if isinstance(error, AttributeError) and module in sys.modules:
+        public = [each for each in vars(sys.modules[module]) if not each.startswith("_")]
+        near = get_close_matches(attribute, public, 1)
+        return f"did you mean `{module}:{near[0]}`?" if near else f"define `{attribute}` in {module}"
+    return f"correct {module}: `python -c 'import {module}'` shows where it fails"
 
 
 @contextmanager

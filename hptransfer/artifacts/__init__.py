@@ -6,8 +6,9 @@ tuned            `tuned.yaml`: what a search found
 transfer         `transfer.json`: what a check found
 target           `target.yaml`: the configuration of the large run with its evidence
 recipe_snapshot  `recipe.json`: the recipe that a run folder was last worked on with
+watch            the JSON lines that `hptransfer.watch` writes
 spent            what training cost, a section of several files
 json_data        results as plain JSON data
 """
 
-__all__ = ["json_data", "plan_file", "recipe_snapshot", "spent", "target", "transfer", "tuned"]
+__all__ = ["json_data", "plan_file", "recipe_snapshot", "spent", "target", "transfer", "tuned", "watch"]

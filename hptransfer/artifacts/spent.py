@@ -18,23 +18,31 @@ class Spent(Record):
     """floating point operations of the target's run; null: not known"""
     fraction_of_target: float | None
     """`flops / target_flops`"""
+    short_target: bool = False
+    """whether the target is counted with the proxy's tokens, because the recipe gives it none of its own"""
 
-    def share_of(self, target_flops: float | None) -> Spent:
+    def share_of(self, target_flops: float | None, *, short: bool = False) -> Spent:
         """The same cost, compared with a run.
 
         Args:
             target_flops: floating point operations of that run; None where they are not known.
+            short: whether that run has the proxy's tokens, because the recipe gives the target none.
         """
         fraction = self.flops / target_flops if target_flops else None
-        return self.model_copy(update={"target_flops": target_flops, "fraction_of_target": fraction})
+        return self.model_copy(
+            update={"target_flops": target_flops, "fraction_of_target": fraction, "short_target": short}
+        )
 
     @property
     def sentence(self) -> str:
         """One line for a person."""
+        if not self.flops:
+            return f"spent {self.seconds:.3g} s of training in {self.trials} trials; their FLOPs are not known"
         spent = f"spent {self.flops:.2g} FLOPs in {self.trials} trials"
         if self.fraction_of_target is None:
             return f"{spent}; what the target's run costs is not known"
-        return f"{spent}: {percent(self.fraction_of_target)} of the target run's {self.target_flops:.2g}"
+        share = f"{spent}: {percent(self.fraction_of_target)} of the target run's {self.target_flops:.2g}"
+        return f"{share} on the proxy's tokens (`sizes.target.tokens` sets its own)" if self.short_target else share
 
 
 def percent(fraction: float) -> str:

@@ -30,12 +30,20 @@ _HEADER = """\
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # prediction: the loss this run should end with, written before it; `hptransfer verify RECIPE LOSS` compares.
 #
+{usage}
+#
+"""
+
+_USAGE = """\
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
 #   plan.init_(model, seed=0)
-#   optimizer = {optimizer}
-#
-"""
+#   optimizer = {optimizer}"""
+
+_NO_MODEL = """\
+# The recipe names no model, so there are no rows: give the program the values under `hyperparameters`. They are those
+#   of the base size, which the program's own rules carry on, but for what `notes` say a law put where this size needs
+#   it."""
 
 _FORCED = """\
 # FORCED: this file was written although the evidence does not support it.
@@ -146,6 +154,8 @@ class TargetFile(Artifact):
     """values at the base size; multipliers of roles that are left out are 1"""
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
+    muon_scale: str | None = None
+    """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
     training: TrainingRecord
     notes: tuple[str, ...]
     """what a reader must know: choices among published rules, what no rule covers"""
@@ -181,7 +191,7 @@ class TargetFile(Artifact):
         Args:
             optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
         """
-        header = _HEADER.format(optimizer=optimizer)
+        header = _HEADER.format(usage=_USAGE.format(optimizer=optimizer) if self.parameters else _NO_MODEL)
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

@@ -219,7 +219,13 @@ class CheckProvenance(Record):
     torch: tuple[str, ...]
     """versions that trained"""
     data: str
-    """sha256 of the corpus"""
+    """sha256 of the data"""
+    evaluation: str = ""
+    """what losses were measured on, in words; empty in files of before it was kept"""
+    evaluation_error: float | None = None
+    """standard error of one trial's loss over the evaluation set at the largest size; null where it is not known"""
+    unit: str = ""
+    """in which losses are; empty in files of before it was kept"""
     seeds: int
     """per value, to begin with"""
     trials: int

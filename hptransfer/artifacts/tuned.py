@@ -23,7 +23,7 @@ _HEADER = """\
 # hyperparameters: base-size values of a trial; recommended: those that were searched, the minimum of a fitted mean.
 # intervals: 95%, null at an end that the search leaves open; plateaus: within `plateau_fraction` of the best
 # expected loss, the other values held; both in the hyperparameter's own unit.
-# Losses: nats per prediction on validation data. power.octaves: log2 of the learning rate.
+# Losses: in the unit of the recipe's loss, on its evaluation set. power.octaves: log2 of the learning rate.
 """
 
 NoiseSource = Literal["assumed", "measured"]

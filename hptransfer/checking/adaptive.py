@@ -93,7 +93,7 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
     sizes = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
     if not design.recipe.check.adaptive or sizes != set(design.all_sizes()):
         return AdaptiveResult(trials, (), "the grid was fixed beforehand")
-    budget = design.recipe.check.max_trials or DEFAULT_BUDGET * len(design.first())
+    budget = most_trials(design)
     lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
     asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
     report = design.judge(trials)
@@ -122,6 +122,15 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
         trials += new
         report = design.judge(trials)
         rounds.append(_round(trials, len(new), words, report))
+
+
+def most_trials(design: CheckDesign) -> int:
+    """Trials of an adaptive check in all, at most.
+
+    Args:
+        design: sizes, grid and seeds of the ladder.
+    """
+    return design.recipe.check.max_trials or DEFAULT_BUDGET * len(design.first())
 
 
 def _round(trials: Sequence[Trial], spent: int, spent_on: tuple[str, ...], report: TransferReport) -> Round:

@@ -13,10 +13,12 @@ from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
 from hptransfer.diagnostics.base import Stage
-from hptransfer.engine.flops import spent_on
+from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.parameterization.tables import MEASURED
 from hptransfer.transfer.judge import combine_reports
+from hptransfer.transfer.law import law_report
 from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
@@ -52,13 +54,17 @@ def check(
     report = parts.add(with_limits(combine_reports(reports), judged, facts))
     for found in judged:
         parts.add(found)
+    parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     forecast = predict_target(report, proxy=facts.proxy, target=recipe.target_size())
-    if forecast is not None:
+    if recipe.parameterization.name == MEASURED:
+        for law in law_report(report, proxy=facts.proxy, target=recipe.target_size()):
+            parts.add(law)
+    elif forecast is not None:
         parts.add(forecast)
-
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
-    parts.add(spent_on(session.store.trials(), session.costs.of_target()))
+    short = is_short(recipe, recipe.target_size())
+    parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))
     return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))

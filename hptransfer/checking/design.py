@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from hptransfer.checking.evaluation import Evaluated, evaluation_of
 from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
@@ -143,6 +144,16 @@ class CheckDesign:
             corner=self.corner,
             held=self.held,
         )
+
+    def evaluated(self, fingerprint: str, report: TransferReport, trials: Iterable[Trial]) -> Evaluated:
+        """What the losses of these trials were measured on; see `evaluation_of`.
+
+        Args:
+            fingerprint: sha256 (hex) of the data.
+            report: over all hyperparameters and axes.
+            trials: those of the ladder, of every size.
+        """
+        return evaluation_of(self.recipe, fingerprint, report, trials)
 
 
 def extend_grids_at_edges(design: CheckDesign, run: Run) -> list[Trial]:

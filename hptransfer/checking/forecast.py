@@ -42,7 +42,7 @@ def wanted_trials(prior: PriorWork) -> WantedTrials:
     finished: Counter[Size] = Counter(request.size for request in first if prior.identity.key(request) in keys)
     design = CheckDesign(recipe, prior.loaded.root, values)
     middle = design.grid()[len(design.grid()) // 2]
-    timed = dict.fromkeys((design.proxy, max(design.all_sizes(), key=_work)))
+    timed = dict.fromkeys((design.proxy, max(design.all_sizes(), key=work)))
     notes.append("sizes whose optimum lies on the grid's edge train more values; the coordinate check is not counted")
     if recipe.check.adaptive:
         notes.append("the check is adaptive: these are the trials it begins with")
@@ -53,5 +53,10 @@ def wanted_trials(prior: PriorWork) -> WantedTrials:
     )
 
 
-def _work(size: Size) -> float:
+def work(size: Size) -> float:
+    """Something that grows with what a run of a size costs, to tell which size costs most.
+
+    Args:
+        size: width, depth, batch and tokens of the run.
+    """
     return float(size.width**2 * size.depth * size.tokens)

@@ -112,6 +112,24 @@ class TableQuestion:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 
 
+def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
+    """Column -> value that rows must have there.
+
+    Args:
+        texts: COLUMN=VALUE each, as a user writes them.
+
+    Raises:
+        UsageError: one of them has another form.
+    """
+    conditions = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not (equals and column.strip() and value.strip()):
+            raise UsageError("`--where` takes COLUMN=VALUE", received=text)
+        conditions[column.strip()] = value.strip()
+    return conditions
+
+
 def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudgement:
     """Judge a table of finished runs.
 
@@ -125,6 +143,12 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
     """
     asked = question or TableQuestion()
     table = read_table(path)
+    if {"width", "module", "t"} <= set(table.columns) or {"format", "run", "probe"} <= set(table.columns):
+        raise UsageError(
+            "a table of finished runs must have a row per run",
+            received=f"{path}: a coordinate check",
+            hint=f"hptransfer judge --coordinates {path}",
+        )
     kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
     slices = slice_table(kept, asked.values, asked.columns.group)
     return TableJudgement(path, tuple(_judged(part, asked) for part in slices))

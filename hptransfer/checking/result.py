@@ -12,11 +12,13 @@ from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.evaluation import Evaluated
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
@@ -37,7 +39,7 @@ class Expectation:
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Prediction | Spent | Expectation
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | Spent | Expectation
 
 
 class LadderProgress(Protocol):
@@ -76,9 +78,33 @@ class CheckResult:
     evidence: TransferFile
 
     @property
+    def unit(self) -> str:
+        """In which losses are."""
+        return next(each.unit for each in self.parts if isinstance(each, Evaluated))
+
+    @property
     def document(self) -> dict[str, Any]:
         """The evidence as JSON-able data."""
         return self.evidence.document
+
+    @property
+    def laws(self) -> tuple[LawValue, ...]:
+        """Where no rule is claimed: what the ladder's law says of each checked hyperparameter at the target."""
+        return tuple(part for part in self.parts if isinstance(part, LawValue))
+
+    @property
+    def supports_target(self) -> bool:
+        """Whether the target may be written: values carry over, or laws bound what the target needs."""
+        if self.laws:
+            return all(law.bounded for law in self.laws)
+        return self.report.verdict is Verdict.TRANSFERS
+
+    @property
+    def exit_status(self) -> int:
+        """What a command ends with: the verdict's; where no rule is claimed, 0 or 3 as the laws bound the target."""
+        if self.laws:
+            return 0 if self.supports_target else Verdict.INCONCLUSIVE.exit_status
+        return self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
@@ -98,6 +124,7 @@ def evidence_of(
     """
     ladders = [part for part in parts if isinstance(part, AdaptiveResult)]
     (spent,) = (part for part in parts if isinstance(part, Spent))
+    (evaluated,) = (part for part in parts if isinstance(part, Evaluated))
     return TransferFile.of(
         report,
         recipe=session.loaded.recipe.name,
@@ -105,7 +132,7 @@ def evidence_of(
         identity=session.identity.digest,
         diagnostics={part.name: part.document for part in parts if isinstance(part, Diagnosed)},
         adaptive=_rounds(designs, ladders),
-        provenance=_provenance(session, ladders),
+        provenance=_provenance(session, ladders, evaluated),
         spent=spent,
     )
 
@@ -117,13 +144,16 @@ def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -
     return first | {"others": dict(zip(names, others, strict=True))}
 
 
-def _provenance(session: Session, ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
+def _provenance(session: Session, ladders: Sequence[AdaptiveResult], evaluated: Evaluated) -> dict[str, object]:
     trials = {trial.key: trial for ladder in ladders for trial in ladder.trials}.values()
     return {
         "hptransfer": tool_version(),
         "python": platform.python_version(),
         "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
         "data": session.identity.fingerprint,
+        "evaluation": evaluated.evaluation,
+        "evaluation_error": evaluated.error,
+        "unit": evaluated.unit,
         "seeds": session.loaded.recipe.check.seeds,
         "trials": len(trials),
         "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),

@@ -16,6 +16,7 @@ COMMANDS = (
     "init",
     "validate",
     "plan",
+    "cost",
     "tune",
     "check",
     "judge",

@@ -22,6 +22,7 @@ __all__ = [
     "Runs",
     "SharedStorage",
     "Storage",
+    "TimeSteps",
     "Width",
 ]
 
@@ -43,6 +44,7 @@ Column = Annotated[
     str | None, typer.Option(metavar="NAME", help="Default: inferred where obvious.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
+TimeSteps = Annotated[bool, typer.Option("--time-steps", help="Dry run that trains 20 real steps for time and memory.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]

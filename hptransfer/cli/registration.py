@@ -88,7 +88,7 @@ def _trained(name: str, function: Callable[..., int], values: dict[str, Any]) ->
             from hptransfer.cluster.queue_pool import run_through_restarts
 
             return run_through_restarts(lambda: function(**values))
-        if not values.get("dry_run"):
+        if not (values.get("dry_run") or values.get("time_steps")):
             # before the command's modules: its workers load theirs, torch among them, at the same time
             from hptransfer.engine.process_launch import start_workers
 

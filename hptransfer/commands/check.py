@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DryRun
+from hptransfer.cli.options import DryRun, TimeSteps
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 
 
@@ -21,11 +21,13 @@ def check_command(
         ),
     ] = None,
     dry_run: DryRun = False,
+    time_steps: TimeSteps = False,
 ) -> int:
     """Check that the tuned values transfer across width and depth.
 
     Returns:
-        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE; where no rule is claimed, 0 or 3 as the
+        ladder's law bounds what the target needs.
     """
     from rich.console import Console
 
@@ -36,8 +38,9 @@ def check_command(
     from hptransfer.report.forecast import show_forecast
     from hptransfer.report.tracking import session_of
 
-    if dry_run:
-        return show_forecast(forecast(TrainingCommand.CHECK, options, wanted_trials), as_json=options.as_json)
+    if dry_run or time_steps:
+        found = forecast(TrainingCommand.CHECK, options, wanted_trials, time_steps=time_steps)
+        return show_forecast(found, as_json=options.as_json)
     with session_of(options) as session:
         console = Console(quiet=options.as_json, highlight=False)
         printer = CheckPrinter(console, session.loaded.recipe.name, session.pool.workers, options.quiet)
@@ -46,4 +49,4 @@ def check_command(
         session.announce("check", result.document)
     if options.as_json:
         print(json.dumps(result.document, indent=2, allow_nan=False))
-    return result.report.verdict.exit_status
+    return result.exit_status

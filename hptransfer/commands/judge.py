@@ -1,23 +1,35 @@
-"""`hptransfer judge`: the verdict over a table of finished runs."""
+"""`hptransfer judge`: the verdict over a table of finished runs, or over a coordinate check of any training."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hptransfer.cli.options import Column, Json, Quiet
 from hptransfer.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def judge_command(
     results: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet."),
     ],
     *,
+    coordinates: Annotated[
+        bool, typer.Option("--coordinates", help="FILEs of hptransfer.watch, or a table of mup's get_coord_data.")
+    ] = False,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Of coordinates: allowed slope. Default: 0.15.", show_default=False)
+    ] = None,
     size_column: Column = None,
     value_column: Annotated[
         list[str] | None,
@@ -37,38 +49,51 @@ def judge_command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Judge a table of finished runs; nothing is trained.
+    """Judge a table of finished runs, or a coordinate check; nothing is trained.
 
-    Groups are judged apart, and each value column on its own slice. What was inferred is said on stderr.
+    Groups are judged apart, each value column on its own slice. What was inferred is said on stderr.
 
     Returns:
-        The exit status of the overall verdict: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+        The exit status of the overall verdict: 0 TRANSFERS or HOLDS, 1 DRIFTS or FAILS, 3 INCONCLUSIVE.
 
     Raises:
-        UsageError: the table cannot be read or understood.
-        InconclusiveError: a size diverged at every value.
+        UsageError: a file cannot be read or understood.
+        InconclusiveError: a size diverged at every value; a coordinate check has too few sizes or seeds.
     """
-    from rich.console import Console
+    if coordinates:
+        columns = (size_column, value_column, loss_column, seed_column, group_column)
+        if any(each is not None for each in (*columns, where, transferred, target)):
+            raise UsageError("`judge --coordinates` takes no options but --tolerance, --json and --quiet")
+        from hptransfer.checking.judge_coordinates import judge_coordinate_files
+        from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
 
-    from hptransfer.checking.judge_table import TableQuestion, judge_table
+        found = judge_coordinate_files(results, tolerance=tolerance)
+        document, draw = partial(coordinates_document, found), partial(print_coordinates, found)
+        _show(describe_coordinates(found), document, draw, as_json, quiet)
+        return found.exit_status
+    if tolerance is not None or len(results) > 1:
+        hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
+        raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
+    from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
     from hptransfer.results_table.columns import NamedColumns
 
-    columns = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    conditions = dict(_condition(text) for text in where or ())
-    judgement = judge_table(results, TableQuestion(columns, tuple(value_column or ()), conditions, transferred, target))
-    if not quiet:
-        for line in describe_table(judgement):
-            print(line, file=sys.stderr)
-    if as_json:
-        print(json.dumps(table_document(judgement), indent=2, allow_nan=False))
-    else:
-        print_table_judgement(judgement, Console(highlight=False))
+    roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
+    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target)
+    judgement = judge_table(results[0], question)
+    document = partial(table_document, judgement)
+    _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
     return judgement.verdict.exit_status
 
 
-def _condition(text: str) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not (equals and column.strip() and value.strip()):
-        raise UsageError("`--where` takes COLUMN=VALUE", received=text)
-    return column.strip(), value.strip()
+def _show(
+    notes: Iterable[str], document: Callable[[], object], draw: Callable[[Console], None], as_json: bool, quiet: bool
+) -> None:
+    for line in () if quiet else notes:
+        print(line, file=sys.stderr)
+    if as_json:
+        print(json.dumps(document(), indent=2, allow_nan=False))
+    else:
+        from rich.console import Console
+
+        draw(Console(highlight=False))

@@ -48,12 +48,14 @@ def plan_command(
     from hptransfer.models.api import plan_recipe
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
+    from hptransfer.registry import look_in
     from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
     from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
 
     if as_json and as_markdown:
         raise UsageError("only one of `--json` and `--markdown` can be printed", received="both")
     loaded = load_recipe(recipe)
+    look_in(loaded.root)
     size = loaded.recipe.target_size(width, depth)
     values = defaults(loaded.recipe.training)
     chosen = gauge_named(gauge)

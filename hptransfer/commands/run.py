@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
-from hptransfer.cli.options import Force
+from hptransfer.cli.options import DryRun, Force, TimeSteps
 from hptransfer.engine.options import TrainingOptions
 from hptransfer.files import write_atomically
 
 
-def run_command(options: TrainingOptions, *, force: Force = False) -> int:
+def run_command(
+    options: TrainingOptions, *, force: Force = False, dry_run: DryRun = False, time_steps: TimeSteps = False
+) -> int:
     """Tune, check and scale in one go; run again, it continues.
 
     Returns:
@@ -20,14 +22,17 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.checking.check import check
     from hptransfer.checking.diagnose import chosen_diagnostics
+    from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
+    from hptransfer.report.forecast import show_forecast
     from hptransfer.report.prediction import describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
-    from hptransfer.verdict import Verdict
 
+    if dry_run or time_steps:
+        return show_forecast(forecast_run(options, time_steps=time_steps), as_json=options.as_json)
     console = Console(highlight=False, quiet=options.as_json)
     with session_of(options) as session:
         chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained
@@ -41,16 +46,16 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
         checked = check(session, options.recipe, listener=printer)
         save_check(checked, session.folder)
         session.announce("check", checked.document)
-        verdict = checked.report.verdict
         target = None
-        if force or verdict is Verdict.TRANSFERS:
+        if force or checked.supports_target:
             scaled = scale(session.loaded, session.folder, options.recipe, force=force)
             write_atomically(session.folder.target, scaled.text)
             target = scaled.target
             console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
             console.print(
-                f"no target.yaml: the verdict {verdict} does not support one (--force writes it all the same)"
+                f"no target.yaml: the verdict {checked.report.verdict} does not support one "
+                "(--force writes it all the same)"
             )
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
@@ -60,4 +65,4 @@ def run_command(options: TrainingOptions, *, force: Force = False) -> int:
             "target": None if target is None else to_document(target.document),
         }
         print(json.dumps(document, indent=2, allow_nan=False))
-    return verdict.exit_status
+    return checked.exit_status

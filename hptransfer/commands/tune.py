@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hptransfer.cli.options import DryRun
+from hptransfer.cli.options import DryRun, TimeSteps
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 
 
-def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
+def tune_command(options: TrainingOptions, *, dry_run: DryRun = False, time_steps: TimeSteps = False) -> int:
     """Search hyperparameters on the proxy.
 
     The recommendation is confirmed with fresh seeds and written to `tuned.yaml`; run again, it continues or prints what
@@ -31,8 +31,9 @@ def tune_command(options: TrainingOptions, *, dry_run: DryRun = False) -> int:
     from hptransfer.tuning.forecast import wanted_trials
     from hptransfer.tuning.tune import tune
 
-    if dry_run:
-        return show_forecast(forecast(TrainingCommand.TUNE, options, wanted_trials), as_json=options.as_json)
+    if dry_run or time_steps:
+        found = forecast(TrainingCommand.TUNE, options, wanted_trials, time_steps=time_steps)
+        return show_forecast(found, as_json=options.as_json)
     with session_of(options) as session:
         chosen_diagnostics(session.loaded.recipe, ())  # a name that leads nowhere is found before anything is trained
         with tune_progress(session, quiet=options.quiet) as progress:

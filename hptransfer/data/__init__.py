@@ -1,7 +1,7 @@
-"""Sources of training text, read without torch: one file each; users add theirs by entry point or `module:attribute`.
+"""Sources of training data, read without torch: one file each; users add theirs by entry point or `module:attribute`.
 
 base  what a data source is; reads whatever a recipe's `data` section names
 text  the user's own files: `data.kind: text`
 """
 
-__all__ = ["base", "text"]
+__all__ = ["base", "python", "text"]

@@ -1,4 +1,4 @@
-"""What a data source is, how text is split, and the fingerprint that names it."""
+"""What a data source is and gives, how text is split, and the fingerprint that names it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.recipe import registered
-from hptransfer.recipe.sections import DataSection, ExternalData
+from hptransfer.recipe.sections import DataSection, ExternalData, Setting
 from hptransfer.registry import Registry, users_code
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SEPARATOR = b"\0"  # between files: text does not contain it, so a model can learn where a file ends
 
@@ -44,14 +48,52 @@ class SplitText:
         return cls(train, validation, digest.hexdigest())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitTokens:
+    """Tokens of a recipe's data, file by file; no window reaches from one file into the next.
+
+    Attributes:
+        train: 1-D arrays of unsigned integers below `vocabulary`, which may be mapped from files.
+        validation: arrays of the same kind, on which all trials are evaluated.
+        vocabulary: size of the tokenizer's vocabulary, at least 2.
+        fingerprint: sha256 (hex) of both parts; tokens with one fingerprint give the same batches.
+    """
+
+    train: tuple[NDArray[np.unsignedinteger[Any]], ...]
+    validation: tuple[NDArray[np.unsignedinteger[Any]], ...]
+    vocabulary: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFunctions:
+    """The user's own functions that give batches; nothing is imported before a worker trains.
+
+    Attributes:
+        training: `module:function`, called as `function(seed, step, batch_size, **arguments)`.
+        evaluation: `module:function`, called as `function(index, batch_size, **arguments)`.
+        arguments: keyword arguments of both.
+        fingerprint: sha256 (hex) of names, arguments and the user's local code that the names lead to.
+    """
+
+    training: str
+    evaluation: str
+    arguments: Mapping[str, Setting]
+    fingerprint: str
+
+
+#: what a source gives; `training.data` makes batches of it
+Content = SplitText | SplitTokens | BatchFunctions
+
+
 class DataSource(Protocol):
     """One kind of `data` section; a module of this folder also says in `section` what such a section holds.
 
     A user's own source gets `OwnData`, whose `arguments` it checks itself.
     """
 
-    def read(self, section: Any, root: Path, /) -> SplitText:
-        """The text, the same bytes whenever the section and what it names are the same.
+    def read(self, section: Any, root: Path, /) -> Content:
+        """The data, the same whenever the section and what it names are the same.
 
         Args:
             section: the recipe's `data` section, a `DataSection`.
@@ -66,7 +108,7 @@ class DataSource(Protocol):
 DATA_SOURCES = cast("Registry[DataSource]", registered.DATA_SOURCES)
 
 
-def read_text(data: DataSection, root: Path) -> SplitText:
+def read_data(data: DataSection, root: Path) -> Content:
     """Read the recipe's `data` section.
 
     Args:
@@ -78,14 +120,17 @@ def read_text(data: DataSection, root: Path) -> SplitText:
         MachineError: a file cannot be read, or the source needs what this machine lacks.
     """
     source = DATA_SOURCES.look_up(data.kind)
-    with users_code("a data source must give text", data.kind):
+    with users_code("a data source must give data", data.kind):
         try:
-            text: object = source.read(data, root)
+            content: object = source.read(data, root)
         except OSError as error:
             raise MachineError("data files must be readable", received=str(error)) from error
-    if not isinstance(text, SplitText):
-        raise UsageError("a data source must return a SplitText", received=f"{data.kind}: {type(text).__name__}")
-    return text
+    if not isinstance(content, Content):
+        raise UsageError(
+            "a data source must return a SplitText, SplitTokens or BatchFunctions",
+            received=f"{data.kind}: {type(content).__name__}",
+        )
+    return content
 
 
 def fingerprint_of(data: DataSection, root: Path) -> str:
@@ -96,11 +141,11 @@ def fingerprint_of(data: DataSection, root: Path) -> str:
         root: the recipe's folder, where paths start.
 
     Raises:
-        UsageError, MachineError: as `read_text`.
+        UsageError, MachineError: as `read_data`.
     """
     if isinstance(data, ExternalData):
         return hashlib.sha256(data.model_dump_json().encode()).hexdigest()
-    return read_text(data, root).fingerprint
+    return read_data(data, root).fingerprint
 
 
 def split_text(texts: Mapping[str, bytes], validation_fraction: float) -> SplitText:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from hptransfer.data.base import SplitText, split_text
+from hptransfer.data._files import Patterns, files_matching
+from hptransfer.data.base import SEPARATOR, SplitText, split_text
 from hptransfer.errors import UsageError
-from hptransfer.recipe.sections import DataSection, refused
-
-
-def _below_the_recipe(pattern: str) -> str:
-    """Recipes come from strangers' pull requests too: they read below their own folder only."""
-    pure = PurePosixPath(pattern.replace("\\", "/"))
-    if pure.is_absolute() or PureWindowsPath(pattern).drive or ".." in pure.parts or not pattern.strip():
-        raise refused(
-            "recipe/files-outside",
-            "`data.files` must be patterns below the recipe's folder, without `..`",
-            "move the files below the recipe's folder, or the recipe above the files",
-        )
-    return pattern
+from hptransfer.recipe.sections import DataSection
 
 
 class TextFiles(DataSection):
-    """The user's own files, read as bytes."""
+    """The user's own files, read as bytes; files with NUL bytes are no text and are refused."""
 
     kind: Literal["text"]
-    files: Annotated[tuple[Annotated[str, AfterValidator(_below_the_recipe)], ...], Field(min_length=1, strict=False)]
+    files: Patterns
     """glob patterns relative to the recipe's folder"""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
@@ -43,9 +32,10 @@ class TextSource:
         """As `DataSource.read`.
 
         Raises:
-            UsageError: a pattern matches nothing, or there are fewer than two bytes.
+            UsageError: a pattern matches nothing, a file is no text, or there are fewer than two bytes.
         """
         texts = {name: path.read_bytes() for name, path in matching_files(section, root).items()}
+        _refuse_binary(texts)
         return split_text(texts, section.validation_fraction)
 
 
@@ -62,14 +52,17 @@ def matching_files(data: TextFiles, root: Path) -> dict[str, Path]:
     Raises:
         UsageError: a pattern matches no file.
     """
-    found: dict[str, Path] = {}
-    for pattern in data.files:
-        names = [name for name in glob.glob(pattern, root_dir=root, recursive=True) if (root / name).is_file()]
-        if not names:
+    return files_matching(data.files, root, "files")
+
+
+def _refuse_binary(texts: Mapping[str, bytes]) -> None:
+    """Tokens of two bytes read as bytes would train, to a loss that means nothing."""
+    for name, text in texts.items():
+        position = text.find(SEPARATOR)
+        if position >= 0:
             raise UsageError(
-                "each pattern in `data.files` must match a file",
-                received=pattern,
-                hint=f"patterns are relative to the recipe's folder, {root}",
+                "files of `kind: text` must be text, without NUL bytes",
+                received=f"{name}: a NUL byte at position {position:,}",
+                hint=f"for files of tokens write `data: {{kind: tokens, train: [{name}], dtype: uint16, "
+                "vocabulary: 50257}` with your tokenizer's size",
             )
-        found.update((Path(name).as_posix(), root / name) for name in names)
-    return dict(sorted(found.items()))

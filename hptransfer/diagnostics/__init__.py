@@ -6,4 +6,4 @@ The modules without a leading underscore are the built-in ones, by name. A user'
 base  what a diagnostic is, and the registry of all of them
 """
 
-__all__ = ["base"]
+__all__ = ["base", "coordinate"]

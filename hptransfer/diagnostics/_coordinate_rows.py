@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hptransfer.statistics.slope import RowVerdict
@@ -68,3 +69,20 @@ class CoordinateRow:
     verdict: RowVerdict
     allowed: tuple[float, float] = (0.0, 0.0)
     summed: float = math.nan
+
+
+def excess_of(row: CoordinateRow) -> float:
+    """How far a slope is from what theory gives; what has no slope is worst."""
+    low, high = row.allowed
+    return math.inf if math.isnan(row.slope) else max(low - row.slope, row.slope - high)
+
+
+def worst(rows: Iterable[CoordinateRow]) -> str:
+    """The layers with the steepest slopes, named, at most four.
+
+    Args:
+        rows: judged ones of any layers and steps.
+    """
+    steepest = {row.layer: row for row in sorted(rows, key=excess_of)}
+    named = [f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(steepest.values())[:-5:-1]]
+    return ", ".join(named) + (f" and {len(steepest) - 4} more" if len(steepest) > 4 else "")

@@ -113,7 +113,7 @@ def read_parameters(run: Mapping[str, Any], axis: Axis) -> Iterator[ParameterMea
 
 
 def parameter_rows(measurements: Sequence[ParameterMeasurement], axis: Axis) -> tuple[ParameterRow, ...]:
-    """Fit every parameter's powers of size, at the fewest steps that were measured.
+    """Fit every parameter's powers of size, at the fewest measured steps after which it has moved.
 
     Args:
         measurements: every (size, seed, step, parameter) once, in any order; at least two sizes and seeds.
@@ -121,14 +121,20 @@ def parameter_rows(measurements: Sequence[ParameterMeasurement], axis: Axis) -> 
     """
     if not measurements:
         return ()
-    first = min(m.step for m in measurements)
     sizes = sorted({m.size for m in measurements})
     seeds = sorted({m.seed for m in measurements})
 
     def name(m: ParameterMeasurement) -> str:
         return _LAYER.sub(".*", m.name) if axis == "depth" and m.in_block else m.name
 
-    ordered = sorted((m for m in measurements if m.step == first), key=lambda m: (name(m), m.seed, m.size))
+    first = min(m.step for m in measurements)
+    moved: dict[str, int] = {}  # behind a readout that starts at zero, the first step moves nothing
+    for m in measurements:
+        if m.update != 0:
+            moved[name(m)] = min(m.step, moved.get(name(m), m.step))
+    ordered = sorted(
+        (m for m in measurements if m.step == moved.get(name(m), first)), key=lambda m: (name(m), m.seed, m.size)
+    )
     groups = {key: list(group) for key, group in groupby(ordered, key=name)}
     complete = {
         key: group for key, group in groups.items() if {(m.seed, m.size) for m in group} == {*_pairs(seeds, sizes)}

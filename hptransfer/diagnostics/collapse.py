@@ -234,7 +234,7 @@ class Collapse(Diagnostic[CollapseReport]):
         """The outcome, and how much hangs on the irreducible loss."""
         spread = ", ".join(f"{ratio:.2g} at {floor:.3g}" for floor, ratio in report.sensitivity)
         yield Line(f"loss curves: {report.outcome.value}: {report.sentence}")
-        yield Line(f"with an irreducible loss of {report.floor:.3g} nats; by other floors: {spread}")
+        yield Line(f"with an irreducible loss of {report.floor:.3g}; by other floors: {spread}")
         yield Line("")
 
 

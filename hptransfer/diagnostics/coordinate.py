@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
+from hptransfer.diagnostics._coordinate_report import CoordinateReport, shown
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, excess_of, worst
+from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
 from hptransfer.diagnostics._update_scaling import (
@@ -28,10 +30,23 @@ from hptransfer.diagnostics._update_scaling import (
     parameter_rows,
     read_parameters,
 )
-from hptransfer.diagnostics.base import Bench, Columns, Diagnostic, Facts, Line, Request, Shown, Stage
+from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Request, Shown, Stage
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
+
+__all__ = [
+    "DIAGNOSTIC",
+    "TOLERANCE",
+    "ActivationSize",
+    "Axis",
+    "CoordinateCheck",
+    "CoordinateReport",
+    "judge_coordinates",
+    "judge_values",
+    "read_layers",
+    "read_parameters",
+]
 
 #: under CompleteP the first step's change falls with depth (0.13 to 0.03 from 2 to 64 layers in its own plot) and is
 #: flat by step 3 to 10, so depth is judged from this step on
@@ -43,36 +58,6 @@ TOLERANCE = 0.15
 _MOST_SEEDS = 30
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
-
-
-@dataclass(frozen=True, slots=True)
-class CoordinateReport:
-    """The coordinate check along one axis.
-
-    In depth only the first and the last repetition of a layer are compared, under the names "first" and "last", because
-    the ones between have no counterpart at another depth.
-
-    Attributes:
-        axis: what the sizes differ in: "width" or "depth".
-        sizes: widths or depths that were measured, increasing.
-        seeds: number of seeds at every size.
-        tolerance: |slope| + 1.96 standard errors that is allowed.
-        rows: per layer and step, sorted by name and step.
-        verdict: any fault or judged FAILS decides, then any INCONCLUSIVE.
-        sentence: the outcome in words, naming the parameters or layers at fault.
-        parameters: how each parameter and its update scale; empty where updates were not measured.
-        faults: the parameter groups that are wrong, each with its repair.
-    """
-
-    axis: Axis
-    sizes: tuple[int, ...]
-    seeds: int
-    tolerance: float
-    rows: tuple[CoordinateRow, ...]
-    verdict: RowVerdict
-    sentence: str
-    parameters: tuple[ParameterRow, ...] = ()
-    faults: tuple[Fault, ...] = ()
 
 
 def read_layers(run: Mapping[str, Any], axis: Axis) -> Iterator[Measurement]:
@@ -107,6 +92,7 @@ def judge_coordinates(
 
     Args:
         measurements: every (size, seed, step, layer) once, in any order; layers that not every size has are left out.
+            None at all: updates alone are judged.
         axis: the one along which `size` is counted.
         tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
         parameters: the same runs' parameters and updates.
@@ -114,8 +100,8 @@ def judge_coordinates(
     Raises:
         UsageError: fewer than two sizes, fewer than two seeds, or a missing combination.
     """
-    sizes = sorted({m.size for m in measurements})
-    seeds = sorted({m.seed for m in measurements})
+    sizes = sorted({m.size for m in measurements or parameters})
+    seeds = sorted({m.seed for m in measurements or parameters})
     if len(sizes) < 2 or len(seeds) < 2:
         raise UsageError(
             "a coordinate check needs at least two sizes and two seeds",
@@ -130,13 +116,18 @@ def judge_coordinates(
     blocks = [layer for layer, kind, _ in groups if kind == "residual"]
     changes = {key: _changes(group, sizes, seeds, axis) for key, group in groups.items()}
     places = {key: _place(key, axis, blocks, sizes) for key in groups}
+    for key in _unmoved(groups):
+        places[key] = replace(places[key], judged=False)
     judged = [table for key, table in changes.items() if places[key].judged]
     uneven = unevenness_of(judged, np.log2(np.array(sizes)))
     rows = tuple(_row(key, groups[key], changes[key], uneven, tolerance, places[key], axis) for key in groups)
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
-    verdict = _overall(rows, faults)
-    sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
+    if measurements:
+        verdict = _overall(rows, faults)
+        sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
+    else:
+        verdict, sentence = _updates_alone(weights, faults, axis)
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
 
 
@@ -185,6 +176,17 @@ def _place(key: tuple[str, str, int], axis: str, blocks: Iterable[str], sizes: S
         return Place()
     place = place_in_depth(layer, kind, blocks, sizes)
     return place if step >= FIRST_STEP_IN_DEPTH else replace(place, judged=False)
+
+
+def _unmoved(groups: Mapping[tuple[str, str, int], Sequence[Measurement]]) -> Iterator[tuple[str, str, int]]:
+    """Layers at steps before they move at any size: behind zeros, a readout's, there is no gradient at first."""
+    moving = {
+        (layer, kind): step for (layer, kind, step), group in sorted(groups.items()) if any(m.change for m in group)
+    }
+    for layer, kind, step in groups:
+        still = all(m.change == 0 for m in groups[layer, kind, step])
+        if still and step < moving.get((layer, kind), 0):
+            yield layer, kind, step
 
 
 def _row(
@@ -263,7 +265,7 @@ def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -
     factors = [1.0]
     for row in rows:
         if row.judged and row.verdict is RowVerdict.INCONCLUSIVE:
-            room = tolerance - _excess(row)
+            room = tolerance - excess_of(row)
             if not room > 0:
                 return None
             factors.append(1.96 * row.standard_error / room)
@@ -279,24 +281,26 @@ def _sentence(
     early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
     if verdict is RowVerdict.HOLDS:
         return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."
-    named = _worst(row for row in rows if row.judged and row.verdict is verdict)
+    named = worst(row for row in rows if row.judged and row.verdict is verdict)
     if verdict is RowVerdict.FAILS:
         return f"FAILS: changes depend on {axis} in {named}{early}."
     wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
     return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
 
 
-def _excess(row: CoordinateRow) -> float:
-    """How far a slope is from what theory gives; what has no slope is worst."""
-    low, high = row.allowed
-    return math.inf if math.isnan(row.slope) else max(low - row.slope, row.slope - high)
-
-
-def _worst(rows: Iterable[CoordinateRow]) -> str:
-    """The layers with the steepest slopes."""
-    worst = {row.layer: row for row in sorted(rows, key=_excess)}
-    named = [f"{row.layer} (slope {row.slope:+.2f} at step {row.step})" for row in list(worst.values())[:-5:-1]]
-    return ", ".join(named) + (f" and {len(worst) - 4} more" if len(worst) > 4 else "")
+def _updates_alone(weights: Sequence[ParameterRow], faults: Sequence[Fault], axis: str) -> tuple[RowVerdict, str]:
+    """The outcome where activations were not measured."""
+    scope = "activations were not measured, so layers, logits and attention are not judged"
+    if faults:
+        named = ". ".join(fault.sentence for fault in faults)
+        return RowVerdict.FAILS, f"FAILS: {named}. By updates alone: {scope}."
+    known = [row for row in weights if not math.isnan(row.expected_update)]
+    open_rows = [row for row in known if row.verdict is not RowVerdict.HOLDS]
+    if known and not open_rows:
+        return RowVerdict.HOLDS, f"HOLDS: every parameter's update goes as its rule says along {axis}; {scope}."
+    steepest = sorted(open_rows, key=lambda row: -abs(row.update.estimate - row.expected_update))
+    named = ", ".join(f"{row.name} (slope {row.update.estimate:+.2f})" for row in steepest[:4]) or "any parameter"
+    return RowVerdict.INCONCLUSIVE, f"INCONCLUSIVE: updates do not tell for {named}; {scope}."
 
 
 class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
@@ -344,52 +348,7 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
     def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:
         """Per axis a table of slopes, parameters whose updates miss their rule, and the outcome."""
         for each in report:
-            yield from _shown(each)
-
-
-def _shown(report: CoordinateReport) -> Iterator[Shown]:
-    sizes = ", ".join(str(size) for size in report.sizes)
-    title = f"coordinate check: slope of log2 change against log2 {report.axis} ({sizes}; {report.seeds} seeds)"
-    yield Line(title, "bold")
-    steps = sorted({row.step for row in report.rows})
-    cells = {(row.layer, row.kind, row.step): row for row in report.rows}
-    layers = dict.fromkeys((row.layer, row.kind) for row in report.rows)
-    rows = tuple((*layer, *(_slope(cells.get((*layer, step))) for step in steps)) for layer in layers)
-    yield Columns(("layer", "kind", *(f"step {step}" for step in steps)), rows, left=2)
-    yield Line(f"! beyond ±{report.tolerance:g}   ? undecided   ( ) shown, not judged", "dim")
-    if report.parameters:
-        yield _updates(report)
-    yield Line(report.sentence)
-    yield Line("")
-
-
-def _slope(row: CoordinateRow | None) -> str:
-    """One cell of the table; the mark behind the number is its verdict."""
-    if row is None:
-        return ""
-    if not row.judged:
-        return f"({row.slope:+.2f}) "
-    mark = {RowVerdict.HOLDS: " ", RowVerdict.FAILS: "!", RowVerdict.INCONCLUSIVE: "?"}[row.verdict]
-    return f"{row.slope:+.2f} ± {1.96 * row.standard_error:.2f}{mark}"
-
-
-def _updates(report: CoordinateReport) -> Shown:
-    """Parameters whose updates miss their rule's power of size; one line where none does."""
-    off = [row for row in report.parameters if row.verdict is RowVerdict.FAILS]
-    first = report.parameters[0]
-    steps = f"{first.step} step{'' if first.step == 1 else 's'}"
-    if not off:
-        count = len(report.parameters)
-        return Line(f"updates after {steps}: none of {count} parameters misses its rule's power of {report.axis}")
-    rows = tuple(
-        (
-            row.name,
-            f"{row.update.estimate:+.2f} ± {1.96 * row.update.standard_error:.2f}",
-            f"{row.expected_update:+.2g}",
-        )
-        for row in off
-    )
-    return Columns((f"update after {steps}", "slope", "expected"), rows)
+            yield from shown(each)
 
 
 DIAGNOSTIC = CoordinateCheck()

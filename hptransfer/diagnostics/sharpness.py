@@ -110,7 +110,16 @@ class Sharpness(Diagnostic[SharpnessReport]):
     rule = "sharpness is measured after training at every width"
 
     def requests(self, facts: Facts) -> list[Request]:
-        """Every width with every seed of the check."""
+        """Every width with every seed of the check.
+
+        Raises:
+            UsageError: no threshold is known for the optimizer.
+        """
+        from hptransfer.training.optimizers.base import OPTIMIZERS
+
+        training = facts.recipe.training
+        values = {"beta1": training.beta1, "beta2": training.beta2, "momentum": training.momentum}
+        OPTIMIZERS.look_up(training.optimizer).threshold(values)  # before anything is trained
         seeds = range(max(_FEWEST_SEEDS, facts.recipe.check.seeds))
         return [Request(facts.spec(size, seed)) for size in facts.ladders["width"] for seed in seeds]
 

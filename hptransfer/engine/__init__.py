@@ -25,4 +25,5 @@ __all__ = [
     "scheduler",
     "session",
     "status",
+    "throughput",
 ]

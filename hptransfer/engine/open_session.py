@@ -17,6 +17,7 @@ from hptransfer.engine.recipe_snapshot import name_changed_rules, reconcile_reci
 from hptransfer.engine.session import OpenListener, Session
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
+from hptransfer.registry import look_in
 from hptransfer.storage.base import Experiment
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.messages import ENTRY
@@ -59,6 +60,7 @@ def open_session(
         MachineError: another process works in the folder, or its database is unusable.
     """
     loaded = load_recipe(recipe)
+    look_in(loaded.root)
     limits, launch = limits_of(loaded.recipe.budget, options or BudgetOptions()), launch or Launch()
     with_processes(loaded, launch)  # before anything is locked or written
     require_workers_here(launch, storage)

@@ -16,6 +16,7 @@ from hptransfer.engine.measurement_cache import MeasurementCache
 from hptransfer.errors import Finding, MachineError, UsageError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
+from hptransfer.recipe.registered import LOSSES
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.code import code_digests
 from hptransfer.trials.identity import READING, ParameterReading
@@ -158,25 +159,43 @@ def _unreadable(faults: Sequence[Mapping[str, Any]]) -> UsageError:
 
 
 def model_digest(recipe: Recipe, root: Path) -> str:
-    """Sha256 (hex) of what a reading of a recipe's model, or a count of its FLOPs, depends on besides the size.
+    """Sha256 (hex) of what a reading of a recipe's model depends on besides the size.
 
     Args:
         recipe: gives the model that is read.
         root: its folder, where a factory's modules are looked for too.
     """
     code = code_digests(recipe.model.factory, root) if recipe.model.kind == "factory" else {}
-    parts = {"model": recipe.model.model_dump(mode="json"), "code": code, "with": _reader_digest()}
+    parts = {
+        "model": recipe.model.model_dump(mode="json"),
+        "code": code,
+        "with": _sources("models", "parameterization"),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def cost_digest(recipe: Recipe, root: Path) -> str:
+    """Sha256 (hex) of what a count of a run's FLOPs depends on besides the size.
+
+    Args:
+        recipe: gives the model that runs, and its loss.
+        root: its folder, where a factory's or a loss's modules are looked for too.
+    """
+    reference = LOSSES.reference(recipe.training.loss)
+    code = {} if reference is None else code_digests(reference, root)
+    counted_by = _sources("trainers", "training")
+    parts = {"model": model_digest(recipe, root), "loss": recipe.training.loss, "code": code, "with": counted_by}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _reader_digest() -> str:
-    """Sha256 (hex) of the sources that read models, and the versions of libraries under them.
+def _sources(*rooms: str) -> str:
+    """Sha256 (hex) of the sources that read or count models, and the versions of libraries under them.
 
     A changed source must never be answered from a cache that was written before.
     """
     digest = hashlib.sha256()
-    for room in ("models", "parameterization"):
+    for room in rooms:
         for path in sorted((_PACKAGE / room).rglob("*.py")):
             digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode() + path.read_bytes())
     for name in _LIBRARIES:

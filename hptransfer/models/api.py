@@ -85,7 +85,7 @@ def plan(
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = defaults(Training(steps=1))
-    unknown = sorted(set(hyperparameters) - {*known, "beside_learning_rate"})
+    unknown = sorted(set(hyperparameters) - set(known))
     if unknown:
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     sizes = (_size(base), _size(target))
@@ -195,6 +195,8 @@ def options_of(choice: ParameterizationChoice) -> Options:
         token_exponent=choice.token_exponent,
         batch_rule=choice.batch_rule,
         betas=choice.betas,
+        muon_scale=choice.muon_scale,
+        update_rank=choice.update_rank,
     )
 
 

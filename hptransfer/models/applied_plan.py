@@ -22,6 +22,8 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
+from hptransfer.parameterization.rules import IN_TORCH
+from hptransfer.parameterization.tables import FAMILIES
 
 
 class AppliedPlan:
@@ -35,11 +37,14 @@ class AppliedPlan:
         multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
             have none.
         optimizer_values: betas and momentum by name, as a file gives them; None takes the plan's, or the base values.
+        muon_scale: the factor of a matrix's shape by which Muon multiplies its rate, as a file gives it; None takes the
+            plan's.
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
         optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
             duration do.
+        muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class AppliedPlan:
         plan: Plan | None = None,
         multipliers: Mapping[str, float] | None = None,
         optimizer_values: Mapping[str, float] | None = None,
+        muon_scale: str | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
         self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
@@ -57,6 +63,7 @@ class AppliedPlan:
         self.optimizer = optimizer
         self.plan = plan
         self.multipliers = dict(multipliers or {})
+        self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
         known = ("beta1", "beta2", "momentum")
         self.optimizer_values = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
         self.optimizer_values |= dict(optimizer_values or (plan.optimizer_values if plan else {}))
@@ -79,7 +86,11 @@ class AppliedPlan:
             target: the content of `target.yaml`.
         """
         return cls(
-            target.parameters, target.hyperparameters, target.optimizer, optimizer_values=target.optimizer_values
+            target.parameters,
+            target.hyperparameters,
+            target.optimizer,
+            optimizer_values=target.optimizer_values,
+            muon_scale=target.muon_scale,
         )
 
     @property
@@ -136,6 +147,8 @@ class AppliedPlan:
 
         Returns:
             Groups with `params`, `lr` (peak), `weight_decay`, for Adam `eps`, and `name`, the patterns it consists of.
+            Where the plan has two optimizers, each group names its own under `optimizer`; Muon's have `adjust_lr_fn`,
+            the factor of a matrix's shape for which their rates are planned, where torch's Muon knows it.
             Multiply every group's `lr` by the same schedule; schedulers that set absolute rates erase the ratios.
 
         Raises:
@@ -150,7 +163,18 @@ class AppliedPlan:
             key = (group.learning_rate, group.weight_decay, group.eps)
             members.setdefault(key, []).append((tensor, group.pattern))
         wanted = known if optimizer is None else [optimizer]
-        return [_param_group(*key, of) for name in wanted for key, of in others.get(name, {}).items()]
+        return [
+            _param_group(*key, of) | self._how(name, parted=len(known) > 1)
+            for name in wanted
+            for key, of in others.get(name, {}).items()
+        ]
+
+    def _how(self, optimizer: str, *, parted: bool) -> dict[str, str]:
+        """What a group says of the optimizer that it is for."""
+        how = {"optimizer": optimizer} if parted else {}
+        if FAMILIES.get(optimizer) == "orthogonal" and self.muon_scale in IN_TORCH:
+            how["adjust_lr_fn"] = str(self.muon_scale)
+        return how
 
     def clip_grad_norm_(self, module: nn.Module, max_norm: float) -> float:
         """Clip by the norm that the gradients have with multipliers in `forward`, so that a threshold carries over.

@@ -25,8 +25,8 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
         device: a torch device; "meta" allocates no memory, for any size.
 
     Returns:
-        The module; `forward` of the built-ins takes B x context integers in [0, 256) and returns logits, B x 256 for an
-        MLP (the byte after the window), B x context x 256 for a decoder (the byte after each position).
+        The module; `forward` of the built-ins takes B x context integers below the vocabulary V and returns logits,
+        B x V for an MLP (the token after the window), B x context x V for a decoder (the token after each position).
 
     Raises:
         UsageError: a size below 1, a width that heads do not divide, or a factory or configuration that fails.
@@ -53,6 +53,7 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
                 head_dim=model.head_dim,
                 positions=model.positions,
                 mlp_ratio=model.mlp_ratio,
+                vocabulary=model.vocabulary,
             )
         return Mlp(
             width,
@@ -61,6 +62,7 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
             embedding=model.embedding,
             activation=model.activation,
             norm=model.norm,
+            vocabulary=model.vocabulary,
         )
 
 
@@ -98,8 +100,8 @@ def training_flops(module: nn.Module, predictions: int, context: int) -> float:
 
     Per prediction 6 for each weight of a linear layer (2 forward, 4 backward; Kaplan et al., arXiv 2001.08361, table 1)
     and 12 * width * context for each attention (PaLM, arXiv 2204.02311, appendix B; causality is not discounted).
-    Embedding look-ups, norms, the optimizer and, of models that are not built in, attention and stacked experts are not
-    counted.
+    Embedding look-ups, norms, the optimizer and, of models that are not built in, convolutions, attention and stacked
+    experts are not counted: their runs are counted by `forward_cost`.
 
     Args:
         module: a model, on any device.

@@ -4,7 +4,7 @@ Plain PyTorch: every multiplier of a parameterization lives in init and learning
 fixed size and grow in number with the width, so the usual 1/sqrt(head_dim) is a constant of the width.
 
 Tensor names carry their shape: B batch, T time, D width, F feed-forward width, H heads, K head_dim,
-V vocabulary (256 bytes).
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: of bytes
 VOCABULARY = 256
 ROTARY_BASE = 10_000.0
 
@@ -69,24 +70,33 @@ class Gpt(nn.Module):
         head_dim: K, even with rotary positions.
         positions: "rotary" turns queries and keys, "learned" adds a table to the embedding.
         mlp_ratio: F / D, a whole number of at least 1.
+        vocabulary: V, number of tokens; the default is that of bytes.
     """
 
     def __init__(
-        self, width: int, depth: int, *, context: int, head_dim: int, positions: str = "rotary", mlp_ratio: int = 4
+        self,
+        width: int,
+        depth: int,
+        *,
+        context: int,
+        head_dim: int,
+        positions: str = "rotary",
+        mlp_ratio: int = 4,
+        vocabulary: int = VOCABULARY,
     ) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.embedding = nn.Embedding(VOCABULARY, width)
+        self.embedding = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width) if positions == "learned" else None
         self.blocks = nn.ModuleList(Block(width, head_dim=head_dim, mlp_ratio=mlp_ratio) for _ in range(depth))
         self.final_norm = nn.RMSNorm(width, eps=1e-5)
-        self.readout = nn.Linear(width, VOCABULARY, bias=False)
+        self.readout = nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, tokens_BxT: Tensor) -> Tensor:
         """Logits of the next byte at every position.
 
         Args:
-            tokens_BxT: integers in [0, 256).
+            tokens_BxT: integers in [0, vocabulary).
 
         Returns:
             logits_BxTxV; position t depends on tokens 0..t only.

@@ -2,7 +2,7 @@
 
 Plain PyTorch: every multiplier of a parameterization lives in init and learning rates, none in `forward`.
 
-Tensor names carry their shape: B batch, C context window, E byte-embedding size, D width, V vocabulary (256 bytes).
+Tensor names carry their shape: B batch, C context window, E byte-embedding size, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: of bytes
 VOCABULARY = 256
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,25 +32,34 @@ class Mlp(nn.Module):
         embedding: E, numbers per byte; it stays fixed while D grows.
         activation: a key of `ACTIVATIONS`.
         norm: "layernorm" normalises pre-activations, "none" does not.
+        vocabulary: V, number of tokens; the default is that of bytes.
     """
 
     def __init__(
-        self, width: int, depth: int, *, context: int, embedding: int, activation: str = "relu", norm: str = "layernorm"
+        self,
+        width: int,
+        depth: int,
+        *,
+        context: int,
+        embedding: int,
+        activation: str = "relu",
+        norm: str = "layernorm",
+        vocabulary: int = VOCABULARY,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY, embedding)
+        self.embedding = nn.Embedding(vocabulary, embedding)
         self.input = nn.Linear(context * embedding, width)
         self.input_norm = _norm(norm, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.hidden_norms = nn.ModuleList(_norm(norm, width) for _ in range(depth - 1))
-        self.readout = nn.Linear(width, VOCABULARY)
+        self.readout = nn.Linear(width, vocabulary)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, context_BxC: Tensor) -> Tensor:
         """Logits of the byte after the window.
 
         Args:
-            context_BxC: integers in [0, 256).
+            context_BxC: integers in [0, vocabulary).
 
         Returns:
             logits_BxV.

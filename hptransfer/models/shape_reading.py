@@ -20,7 +20,7 @@ from mup.shape import get_shapes
 from torch import nn
 
 from hptransfer.errors import Finding, UsageError
-from hptransfer.models.build import build_model, model_builder, training_flops
+from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import RoleInference, undecided
 from hptransfer.parameterization.groups import name_template
@@ -346,7 +346,7 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
     return kinds
 
 
-# What a worker reads of a recipe's model, for keys that a coordinator computes without torch; FLOPs likewise.
+# What a worker reads of a recipe's model, for keys that a coordinator computes without torch.
 
 
 def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -371,15 +371,3 @@ def _read(model: Model, base: tuple[int, int], size: tuple[int, int]) -> dict[st
     except UsageError as error:
         return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
     return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}
-
-
-def count_flops(model: Model, sizes: Sequence[Size]) -> list[float]:
-    """Floating point operations of one training run at each of several sizes, on the meta device.
-
-    Args:
-        model: the recipe's `model` section.
-        sizes: width, depth and tokens of each run.
-    """
-    return [
-        training_flops(build_model(model, size.width, size.depth, "meta"), size.tokens, model.context) for size in sizes
-    ]

@@ -23,6 +23,7 @@ from hptransfer.parameterization.rules import (
     Quantity,
     Rule,
     RuleTable,
+    option_of,
 )
 from hptransfer.parameterization.tables import FAMILIES, PARAMETERIZATIONS, TABLES
 from hptransfer.sizes import AXES, rule_name
@@ -49,6 +50,8 @@ PROVENANCE: Mapping[str, str] = {
     "Megatron-LM": "code read",
     "arXiv 2510.15262": "through accounts of the paper",
     "arXiv 2512.05620": "through implementations that quote it",
+    "Hyperball (arXiv 2606.16899)": "through its authors' account of it, and levanter's code",
+    "HyperP (arXiv 2603.28743)": "through its abstract and ArchScale's code; its theorems were not read",
 }
 
 
@@ -82,6 +85,8 @@ _FAMILY_NAMES = {
     "sgd": "SGD",
     "orthogonal": "Muon, hidden weights",
     "adafactor": "Adafactor",
+    "sphere": "AdamH, hidden weights",
+    "orthogonal-sphere": "MuonH, hidden weights",
 }
 
 
@@ -177,9 +182,10 @@ table: `plain` has nothing in `forward`, `multipliers` is the form of Tensor Pro
 init std at its base value, as u-muP does.
 """
 _LIMITS = """\
-Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor of a
-weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight with the embedding. Then
-it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
+On a sphere (AdamH, MuonH) the learning rate is relative to a matrix's norm, so the init's scale takes the multiplier
+and the rate stays. Not unchanged: clipping by the global gradient norm, which compares gradients of all weights;
+Adafactor's floor of a weight's size. The readout's multiplier cannot be absorbed where the readout shares its weight
+with the embedding. Then it stays in `forward`, on the logits, and the plan is made in the gauge `multipliers`.
 """
 _ATTENTION = """\
 ## Attention
@@ -194,11 +200,12 @@ _ROLE_MULTIPLIERS = """\
 A table fixes powers of the size; the constants in front of them are free. They are tuned at the base size, with the
 learning rate, and transfer by the rules of what they multiply (Everett et al., arXiv 2407.05872; u-muP, arXiv
 2407.17465). All are 1 unless a recipe's `training.multipliers` or `tune.space` says otherwise. Norm gains and biases go
-with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers equal to c, training is that
-of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`. Under `independent` and
-`inverse` weight decay the decay per step stays what it is. In the gauge `plain` the last two are absorbed into init,
-learning rate, weight decay and eps; a tied readout's must stay in `forward`, and so must attention's where queries,
-keys and values are one matrix or a norm follows the query projection.
+with `hidden_learning_rate`, except the readout's bias. With all learning-rate multipliers of roles equal to c, training
+is that of `learning_rate` times c: search all but one, by convention all but `hidden_learning_rate`.
+`adam_learning_rate` is no role's: where Muon, AdamH or MuonH train the hidden weights, it multiplies the rate of
+everything else. Under `independent` and `inverse` weight decay the decay per step stays what it is. In the gauge
+`plain` the two of `forward` are absorbed into init, learning rate, weight decay and eps; a tied readout's must stay in
+`forward`, and so must attention's where queries, keys and values are one matrix or a norm follows the query projection.
 """
 
 
@@ -249,11 +256,8 @@ def _cell(rule: Rule, table: RuleTable, sources: dict[str, int]) -> str:
 def _table_notes(table: RuleTable, sources: dict[str, int]) -> Iterator[str]:
     if table.residual is not None:
         yield f"Residual branches: {_cell(table.residual, table, sources)} in forward.\n"
-    for quantity, option in (
-        (Quantity.LEARNING_RATE, "muon_scale"),
-        (Quantity.WEIGHT_DECAY, "weight_decay"),
-        (Quantity.EPS, "eps"),
-    ):
+    for quantity in (Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY, Quantity.EPS):
+        option = option_of(quantity, table.family)
         choices = {choice: column for (of, choice), column in table.choices.items() if of is quantity}
         default = getattr(table.defaults, option)
         if not choices.keys() - {default}:

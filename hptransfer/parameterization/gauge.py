@@ -3,18 +3,21 @@
 A weight acts as W = A w with w drawn at std B and learning rate C. For every theta > 0 training is unchanged under
 A -> A theta, B -> B / theta and
 
-    family      learning rate   weight decay    eps
-    adam        C / theta       * theta         * theta
-    sign        C / theta       * theta         -
-    orthogonal  C / theta       * theta         -
-    sgd         C / theta^2     * theta^2       -
-    adafactor   C               * 1             -
+    family              learning rate   weight decay    eps
+    adam                C / theta       * theta         * theta
+    sign                C / theta       * theta         -
+    orthogonal          C / theta       * theta         -
+    sgd                 C / theta^2     * theta^2       -
+    adafactor           C               * 1             -
+    sphere              C               -               * theta
+    orthogonal-sphere   C               -               -
 
 The abc-symmetry of Tensor Programs V (arXiv 2203.03466), kept exact in float64 by tests/parameterization/test_gauge.py.
 The gradient of w is A times that of W. Sign and polar factor do not see A, so the step on W is A C; SGD's is A^2 C.
-Adafactor's step is C times the size of w, so on W it is C times the size of W, whatever A. Decay per step is C * weight
-decay. Not unchanged: clipping by the global gradient norm, which compares gradients of all weights; Adafactor's floor
-eps2 of a weight's size, which would have to be divided by theta.
+Adafactor's step is C times the size of w, so on W it is C times the size of W, whatever A. On a sphere (AdamH, MuonH)
+the same holds of norms, and nothing decays. Elsewhere decay per step is C * weight decay. Not unchanged: clipping by
+the global gradient norm, which compares gradients of all weights; Adafactor's floor eps2 of a weight's size, which
+would have to be divided by theta.
 """
 
 from __future__ import annotations
@@ -53,6 +56,13 @@ _ADAM: Mapping[Quantity, int] = {
     Quantity.WEIGHT_DECAY: 1,
     Quantity.EPS: 1,
 }
+#: steps relative to a weight's own norm
+_RELATIVE: dict[Quantity, int] = {
+    Quantity.MULTIPLIER: 1,
+    Quantity.INIT_STD: -1,
+    Quantity.LEARNING_RATE: 0,
+    Quantity.WEIGHT_DECAY: 0,
+}
 TRANSFORMATION: Mapping[OptimizerFamily, Mapping[Quantity, int]] = {
     "adam": _ADAM,
     "sign": _ADAM,
@@ -63,12 +73,9 @@ TRANSFORMATION: Mapping[OptimizerFamily, Mapping[Quantity, int]] = {
         Quantity.LEARNING_RATE: -2,
         Quantity.WEIGHT_DECAY: 2,
     },
-    "adafactor": {
-        Quantity.MULTIPLIER: 1,
-        Quantity.INIT_STD: -1,
-        Quantity.LEARNING_RATE: 0,
-        Quantity.WEIGHT_DECAY: 0,
-    },
+    "adafactor": _RELATIVE,
+    "sphere": _RELATIVE | {Quantity.EPS: 1},
+    "orthogonal-sphere": _RELATIVE,
 }
 
 

@@ -8,9 +8,17 @@ from collections.abc import Iterator
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
 from hptransfer.parameterization.plan_parameter import Plan
-from hptransfer.parameterization.role_multipliers import multiplier_notes
+from hptransfer.parameterization.role_multipliers import RATE_RATIO, multiplier_notes
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, RuleTable, explain_choice
+from hptransfer.parameterization.rules import (
+    HIDDEN_ONLY,
+    ON_SPHERE,
+    SHAPE_FACTORS,
+    WITH_EPS,
+    Quantity,
+    RuleTable,
+    explain_choice,
+)
 from hptransfer.sizes import AXES, rule_name
 
 SOURCE = "Tensor Programs V (arXiv 2203.03466), Definition 4.1, attention logits q k / d_head"
@@ -83,13 +91,34 @@ def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
     if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
         known = _known(table, Quantity.WEIGHT_DECAY)
         yield f"weight decay is {explain_choice('weight_decay', options.weight_decay, known)}"
-    if options.eps is not None and table.family == "adam" and resized:
+    if options.eps is not None and table.family in WITH_EPS and resized:
         yield f"eps is {explain_choice('eps', options.eps, _known(table, Quantity.EPS))}"
     if table.family == "orthogonal" and options.muon_scale is not None:
         known = _known(table, Quantity.LEARNING_RATE)
         yield f"Muon's own factor of the shape is taken to be {explain_choice('muon_scale', options.muon_scale, known)}"
-        if "beside_learning_rate" not in plan.hyperparameters:
-            yield f"parameters that Muon does not train take the same base learning rate with {options.beside_muon}"
+        yield from _shape_factors(plan)
+    if table.family in ON_SPHERE:
+        yield (
+            "learning rates of hidden weights are relative: a step moves a matrix by that share of its norm, which it "
+            "keeps. Weight decay cannot change it, so it acts on what AdamW trains alone"
+        )
+        if known := _known(table, Quantity.LEARNING_RATE):
+            yield f"the rank of updates is {explain_choice('update_rank', str(options.update_rank), known)}"
+    if table.family in HIDDEN_ONLY and plan.hyperparameters.get(RATE_RATIO, 1.0) == 1:
+        others = options.beside_muon or "adamw"
+        yield f"parameters that {plan.optimizer} does not train take the same base learning rate with {others}"
+
+
+def _shape_factors(plan: Plan) -> Iterator[str]:
+    """What the optimizer multiplies the printed rates of matrices with by itself."""
+    factor = SHAPE_FACTORS[plan.options.muon_scale or "none"]
+    matrices = [row.parameter for row in plan.rows if row.parameter.role is Role.HIDDEN_WEIGHT]
+    found = {
+        shape: f"{factor(*shape):.4g}" for shape in dict.fromkeys((each.fan_out, each.fan_in) for each in matrices)
+    }
+    if set(found.values()) - {"1"}:
+        listed = ", ".join(f"{text} where outputs x inputs are {out} x {in_}" for (out, in_), text in found.items())
+        yield f"Muon multiplies the learning rates above, which are what it is given, by {listed}"
 
 
 def _known(table: RuleTable, quantity: Quantity) -> list[str]:

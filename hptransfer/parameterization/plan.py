@@ -20,7 +20,17 @@ from hptransfer.parameterization.plan_parameter import (
 )
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import OPTION_OF, PER_STEP, Options, Quantity, RuleTable
+from hptransfer.parameterization.rules import (
+    HIDDEN_ONLY,
+    ON_SPHERE,
+    PER_STEP,
+    WITH_EPS,
+    OptimizerFamily,
+    Options,
+    Quantity,
+    RuleTable,
+    option_of,
+)
 from hptransfer.parameterization.tables import COUPLED_DECAY, ParameterizationSpec, find_table, table_beside
 from hptransfer.sizes import Size
 
@@ -50,8 +60,8 @@ def plan(
         size: the size planned for.
         parameters: the model's parameters at `size`, each with its role.
         hyperparameters: base values; learning_rate, weight_decay, init_scale and, for Adam, eps are needed. With
-            Muon, `beside_learning_rate` is the rate of embeddings, readouts and vectors. Multipliers of roles
-            (`role_multipliers`) are 1 where they are left out.
+            Muon, AdamH and MuonH, `adam_learning_rate` times `learning_rate` is the rate of embeddings, readouts and
+            vectors. Multipliers (`role_multipliers`) are 1 where they are left out.
         optimizer: a name in `FAMILIES`.
         gauge: where multipliers live, one of `gauge.GAUGES`: "plain" for models without any in `forward`,
             "multipliers" for models that apply those of Tensor Programs V's Table 8, "unit" for unit init.
@@ -74,13 +84,13 @@ def plan(
     require_relevant(tables, given)
     require_decoupled(optimizer, hyperparameters)
     require_branches(table, base, size, parameters)
-    require_covered(parameters, hyperparameters)
+    require_matrices(table, optimizer, parameters)
     main = OptimizerTable(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
     if other is not None:
-        rates = {"learning_rate": hyperparameters.get("beside_learning_rate", hyperparameters.get("learning_rate"))}
-        values = {**hyperparameters, **{name: rate for name, rate in rates.items() if rate is not None}}
-        others = OptimizerTable(other, str(chosen.beside_muon), _base_values(other, chosen, values))
+        beside = chosen.beside_muon or "adamw"
+        others = OptimizerTable(other, beside, _base_values(other, chosen, hyperparameters), beside=True)
+    require_covered(parameters, hyperparameters, parted=other is not None)
     request = PlanRequest(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
@@ -103,7 +113,7 @@ def _column(main: OptimizerTable, others: OptimizerTable | None, parameter: Para
 
 
 def _base_values(table: RuleTable, chosen: Options, hyperparameters: Mapping[str, float]) -> dict[Quantity, float]:
-    needed = (*NEEDED, "eps") if table.family == "adam" else NEEDED
+    needed = (*NEEDED, "eps") if table.family in WITH_EPS else NEEDED
     for name in needed:
         value = hyperparameters.get(name)
         low = 0.0 if name == "weight_decay" else math.ulp(0.0)
@@ -120,7 +130,7 @@ def _base_values(table: RuleTable, chosen: Options, hyperparameters: Mapping[str
         Quantity.LEARNING_RATE: hyperparameters["learning_rate"],
         Quantity.WEIGHT_DECAY: decay / hyperparameters["learning_rate"] if per_step else decay,
     }
-    if table.family == "adam":
+    if table.family in WITH_EPS:
         values[Quantity.EPS] = hyperparameters["eps"]
     return values
 
@@ -131,7 +141,9 @@ def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
     Raises:
         UsageError: a table does not know the choice.
     """
-    for table, (quantity, option) in itertools.product(tables, OPTION_OF.items()):
+    quantities = (Quantity.WEIGHT_DECAY, Quantity.EPS, Quantity.LEARNING_RATE)
+    for table, quantity in itertools.product(tables, quantities):
+        option = option_of(quantity, table.family)
         known = [choice for of, choice in table.choices if of is quantity]
         choice = getattr(chosen, option)
         if known and choice not in known:
@@ -142,7 +154,13 @@ def require_known(tables: Iterable[RuleTable], chosen: Options) -> None:
             )
 
 
-_NEEDS = (("eps", "adam"), ("betas", "adam"), ("muon_scale", "orthogonal"), ("beside_muon", "orthogonal"))
+_NEEDS: Mapping[str, frozenset[OptimizerFamily]] = {
+    "eps": WITH_EPS,
+    "betas": WITH_EPS,
+    "muon_scale": frozenset({"orthogonal"}),
+    "beside_muon": frozenset({"orthogonal"}),
+    "update_rank": ON_SPHERE,
+}
 
 
 def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
@@ -152,10 +170,10 @@ def require_relevant(tables: Iterable[RuleTable], given: Options) -> None:
         UsageError: it would have no effect.
     """
     families = [table.family for table in tables]
-    for option, needed in _NEEDS:
-        if getattr(given, option) is not None and needed not in families:
+    for option, needed in _NEEDS.items():
+        if getattr(given, option) is not None and needed.isdisjoint(families):
             raise UsageError(
-                f"`{option}` must be left out where no parameter follows the family {needed}",
+                f"`{option}` must be left out where no parameter follows the family {' or '.join(sorted(needed))}",
                 received=f"{option}={getattr(given, option)} with {' and '.join(families)}",
             )
 
@@ -173,6 +191,36 @@ def require_decoupled(optimizer: str, hyperparameters: Mapping[str, float]) -> N
             received=f"weight_decay={hyperparameters['weight_decay']:g}",
             hint="use adamw, whose decay is decoupled",
         )
+
+
+def require_matrices(table: RuleTable, optimizer: str, parameters: Iterable[Parameter]) -> None:
+    """What an optimizer of matrices trains must be one: two axes for a polar factor, a norm to keep on a sphere.
+
+    Args:
+        table: the rules in use.
+        optimizer: name of the optimizer, for messages.
+        parameters: all parameters of the model.
+
+    Raises:
+        UsageError: a hidden weight is no matrix, or starts at zero where its norm is kept.
+    """
+    if table.family not in HIDDEN_ONLY:
+        return
+    for parameter in parameters:
+        if parameter.role is not Role.HIDDEN_WEIGHT:
+            continue
+        if table.family != "sphere" and len(parameter.shape) != 2:
+            raise UsageError(
+                f"`{optimizer}` takes polar factors, so a hidden weight must have two axes",
+                received=f"{parameter.name} {parameter.shape}",
+                hint="train a model with convolutions or stacked experts by adamw or adamh",
+            )
+        if table.family in ON_SPHERE and parameter.init == "zeros":
+            raise UsageError(
+                f"`{optimizer}` keeps the norm of a hidden weight, so it must not start at zero",
+                received=f"{parameter.name} {parameter.shape}, initialised to zeros",
+                hint="give it a normal init, or train with muon or adamw",
+            )
 
 
 def require_branches(table: RuleTable, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:

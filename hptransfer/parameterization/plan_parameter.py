@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
-from hptransfer.parameterization.role_multipliers import role_multipliers_of
+from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multipliers_of
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
-    OPTION_OF,
     PER_STEP,
     SYMBOLS,
+    WITH_EPS,
     Exponents,
     Options,
     Quantity,
@@ -40,8 +40,8 @@ class PlannedParameter:
         factors: what the base value was multiplied by, per quantity name ("init_std", "learning_rate", ...).
         sources: paper, table and row of the rule, per quantity name.
         rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
-        optimizer: name of the optimizer that trains the parameter; it differs from the plan's for what Muon does not
-            train. None: the plan's.
+        optimizer: name of the optimizer that trains the parameter; it differs from the plan's for what Muon, AdamH and
+            MuonH do not train. None: the plan's.
     """
 
     parameter: Parameter
@@ -63,7 +63,7 @@ class Plan:
     Attributes:
         parameterization: its name, with its parameters, for example "completep(alpha=1)".
         gauge: where multipliers live; "plain" keeps none in `forward`.
-        optimizer: "adamw", "sgd", "lion", "muon" or another of `FAMILIES`.
+        optimizer: name of the optimizer, a key of `FAMILIES`.
         base: the size at which every factor is 1.
         size: size that the plan is for; factors are ratios of it to the base.
         hyperparameters: base values by name (learning_rate, weight_decay, init_scale, warmup, beta1, beta2, eps,
@@ -97,11 +97,13 @@ class OptimizerTable:
         table: the rules, of one parameterization and optimizer family.
         optimizer: name of the optimizer that trains these parameters.
         base_values: value of each quantity at the base size.
+        beside: whether it is for what an optimizer of hidden weights leaves to another.
     """
 
     table: RuleTable
     optimizer: str
     base_values: Mapping[Quantity, float]
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
     if rules[Quantity.WEIGHT_DECAY].off:
         factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
-    for quantity, by in _tuned(table, parameter, request).items():
+    for quantity, by in _tuned(column, parameter, request).items():
         for name, value in by if quantity in factors and texts[quantity] != "0" else ():
             factors[quantity] *= value
             texts[quantity] = f"{name} {texts[quantity]}".removesuffix(" 1")
@@ -176,19 +178,23 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
 _ONE = Exponents()
 
 
-def _tuned(table: RuleTable, parameter: Parameter, request: PlanRequest) -> dict[Quantity, list[tuple[str, float]]]:
+def _tuned(
+    column: OptimizerTable, parameter: Parameter, request: PlanRequest
+) -> dict[Quantity, list[tuple[str, float]]]:
     """The constants of the parameter's role, per quantity: their names, with powers, and values."""
     tuned = role_multipliers_of(parameter, request.hyperparameters)
     found = {quantity: [(by.name, by.value)] for quantity, by in tuned.items()}
-    rate = tuned.get(Quantity.LEARNING_RATE)
-    if rate is not None and request.options.weight_decay in PER_STEP:
+    ratio = request.hyperparameters.get(RATE_RATIO, 1.0)
+    if column.beside and ratio != 1:
+        found.setdefault(Quantity.LEARNING_RATE, []).append((RATE_RATIO, ratio))
+    if request.options.weight_decay in PER_STEP and Quantity.LEARNING_RATE in found:
         # the decay per step is the same for every parameter, whatever its learning rate
-        found[Quantity.WEIGHT_DECAY] = [(f"{rate.name}^-1", 1 / rate.value)]
+        found[Quantity.WEIGHT_DECAY] = [(f"{name}^-1", 1 / value) for name, value in found[Quantity.LEARNING_RATE]]
     forward = tuned.get(Quantity.MULTIPLIER)
     if forward is not None and request.gauge == "plain":
         _require_absorbable(parameter, forward.name, forward.value, request.gauge)
         del found[Quantity.MULTIPLIER]
-        for quantity, power in TRANSFORMATION[table.family].items():
+        for quantity, power in TRANSFORMATION[column.table.family].items():
             if power and quantity is not Quantity.MULTIPLIER:
                 name = forward.name if power == -1 else f"{forward.name}^{-power}"
                 found.setdefault(quantity, []).append((name, forward.value**-power))
@@ -259,7 +265,7 @@ def _rules_of(table: RuleTable, parameter: Parameter, options: Options) -> dict[
 
 
 def _has(table: RuleTable, quantity: Quantity) -> bool:
-    return table.family == "adam" or quantity is not Quantity.EPS
+    return table.family in WITH_EPS or quantity is not Quantity.EPS
 
 
 def _scaled(
@@ -269,8 +275,11 @@ def _scaled(
     exponents = with_batch_and_duration(
         {quantity: rule.exponents for quantity, rule in rules.items()}, table.family, options
     )
-    for quantity, unmoved in ((Quantity.WEIGHT_DECAY, "unscaled"), (Quantity.EPS, "none")):
-        if quantity in exponents and getattr(options, OPTION_OF[quantity]) == unmoved:
+    for quantity, chosen, unmoved in (
+        (Quantity.WEIGHT_DECAY, options.weight_decay, "unscaled"),
+        (Quantity.EPS, options.eps, "none"),
+    ):
+        if quantity in exponents and chosen == unmoved:
             exponents[quantity] = rules[quantity].exponents
     if rules[Quantity.WEIGHT_DECAY].per_step:
         exponents[Quantity.WEIGHT_DECAY] = (

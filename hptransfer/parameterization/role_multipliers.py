@@ -9,7 +9,8 @@ multiply attention logits and the output). Which parameter belongs to which cons
     hidden      hidden weights, routers, and all norm gains and biases but the readout's
     readout     readouts and their biases
 
-With all four learning-rate multipliers equal to c, training is that of `learning_rate` times c.
+With all four learning-rate multipliers equal to c, training is that of `learning_rate` times c. One more constant is no
+role's: where Muon, AdamH or MuonH train the hidden weights, `adam_learning_rate` multiplies the rate of all the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ COVERS: Mapping[str, str] = {
     "readout_init": "the init std of readouts",
     "attention_multiplier": "attention logits, through the query projection's output",
     "output_multiplier": "the readout's product with its input, not its bias",
+    "adam_learning_rate": "the learning rate of all that AdamW trains where muon, adamh or muonh train hidden weights",
 }
+#: the ratio of the second optimizer's base learning rate to that of hidden weights
+RATE_RATIO = "adam_learning_rate"
 
 _PARTS: Mapping[Role, MultiplierGroup] = {
     Role.TIED_EMBEDDING: "embedding",
@@ -88,12 +92,13 @@ def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, floa
     return {quantity: RoleMultiplier(names[quantity], value) for quantity, value in values.items() if value != 1}
 
 
-def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[str, float]) -> None:
+def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[str, float], *, parted: bool) -> None:
     """Every multiplier must be a positive number, and one that is not 1 must concern some parameter.
 
     Args:
         parameters: all parameters of the model, with their roles.
         hyperparameters: base values by name.
+        parted: whether a second optimizer trains what is no hidden weight.
 
     Raises:
         UsageError: it would be silently ignored.
@@ -103,9 +108,14 @@ def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[st
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"`{name}` must be a finite number > 0", received=str(value))
     for name in _given(hyperparameters):
-        if not any(
-            name in {tuned.name for tuned in role_multipliers_of(each, hyperparameters).values()} for each in parameters
-        ):
+        if name == RATE_RATIO:
+            covered = parted and any(each.role is not Role.HIDDEN_WEIGHT for each in parameters)
+        else:
+            covered = any(
+                name in {tuned.name for tuned in role_multipliers_of(each, hyperparameters).values()}
+                for each in parameters
+            )
+        if not covered:
             raise UsageError(
                 f"`{name}` must multiply something in the model: {COVERS[name]}",
                 received=f"{hyperparameters[name]:g}, and the model has no such parameter",
@@ -126,6 +136,8 @@ def _given(hyperparameters: Mapping[str, float]) -> Iterable[str]:
 def _instead(name: str, parameters: Sequence[Parameter]) -> str:
     if name.startswith("readout") and any(each.role is Role.TIED_EMBEDDING for each in parameters):
         return f"the readout shares its weight with the embedding: use `{name.replace('readout', 'embedding')}`"
+    if name == RATE_RATIO:
+        return "it is the ratio of two optimizers' rates: choose muon, adamh or muonh, or leave it at 1"
     if name == "attention_multiplier":
         return (
             "name the query projections in `model.queries` of the recipe, or `queries=` from Python; a projection "

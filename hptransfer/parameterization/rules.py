@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Literal
@@ -17,6 +17,9 @@ BatchRuleName = Literal["sde", "linear", "none"]
 Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
 BesideMuon = Literal["adamw", "lion"]
+UpdateRank = Literal["full", "fixed"]
+#: those of torch.optim.Muon, which recipes train with
+TorchMuonScale = Literal["original", "match_rms_adamw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Options:
         betas: how Adam's betas follow batch and duration, where the batch rule moves them.
         muon_scale: the factor of a matrix's shape that the Muon implementation in use applies by itself.
         beside_muon: optimizer of embeddings, readouts and vectors where Muon trains the matrices.
+        update_rank: on a sphere (AdamH, MuonH), in how many directions an update moves a matrix as the width grows.
     """
 
     weight_decay: WeightDecay | None = None
@@ -41,6 +45,7 @@ class Options:
     betas: Betas | None = None
     muon_scale: MuonScale | None = None
     beside_muon: BesideMuon | None = None
+    update_rank: UpdateRank | None = None
 
     def filled(self, defaults: Options) -> Options:
         """These choices, with defaults where none was made."""
@@ -97,7 +102,23 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "lion": "embeddings, readouts and vectors follow the sign table; dion scales a Lion readout by 1/sqrt(fan_in) "
         "instead",
     },
+    "update_rank": {
+        "full": "an update of one norm is spread over min(fan_in, fan_out) directions, so one relative rate serves "
+        "every width (Hyperball, HyperP, marin); it needs gradients whose rank grows with the width",
+        "fixed": "the directions in which an update moves do not grow with the width, as in the limit of a fixed "
+        "batch (full alignment), so the relative rate falls as m_in^-0.5 (derived)",
+    },
 }
+
+#: choice of `muon_scale` -> the factor of (outputs, inputs) that the optimizer multiplies a learning rate with
+SHAPE_FACTORS: Mapping[str, Callable[[int, int], float]] = {
+    "original": lambda fan_out, fan_in: max(1.0, fan_out / fan_in) ** 0.5,
+    "match_rms_adamw": lambda fan_out, fan_in: 0.2 * max(fan_out, fan_in) ** 0.5,
+    "spectral": lambda fan_out, fan_in: (fan_out / fan_in) ** 0.5,
+    "none": lambda fan_out, fan_in: 1.0,
+}
+#: choices of `muon_scale` that torch.optim.Muon applies, by the names of its `adjust_lr_fn`
+IN_TORCH: frozenset[str] = frozenset({"original", "match_rms_adamw"})
 
 #: published exponents x of learning_rate * m_D^-x at a fixed batch; they disagree
 TOKEN_EXPONENTS: Mapping[str, str] = {
@@ -122,8 +143,15 @@ def explain_choice(option: str, chosen: str, known: Collection[str]) -> str:
 
 #: optimizers that share one set of rules. "adam" normalises the gradient entry by entry, "sign" takes its sign,
 #: "sgd" follows its size, "orthogonal" takes its matrix's polar factor (Muon), "adafactor" moves a weight relative to
-#: its own size
-OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor"]
+#: its own size; on a sphere a matrix keeps its norm and moves relative to it, along Adam's direction ("sphere", AdamH)
+#: or the polar factor ("orthogonal-sphere", MuonH)
+OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor", "sphere", "orthogonal-sphere"]
+#: those that train hidden weights and leave embeddings, readouts and vectors to another optimizer
+HIDDEN_ONLY: frozenset[OptimizerFamily] = frozenset({"orthogonal", "sphere", "orthogonal-sphere"})
+#: those that keep a matrix's norm, so that nothing can decay and nothing can start at zero
+ON_SPHERE: frozenset[OptimizerFamily] = frozenset({"sphere", "orthogonal-sphere"})
+#: those whose steps depend on an eps that is compared with the gradient
+WITH_EPS: frozenset[OptimizerFamily] = frozenset({"adam", "sphere"})
 
 #: the names in which rules are printed
 SYMBOLS = {
@@ -302,8 +330,8 @@ class RuleTable:
     Attributes:
         name: name of the parameterization in recipes.
         family: the optimizers it is for.
-        rules: (role, quantity) -> rule; a role without rules is not known. For the family "orthogonal" only hidden
-            weights have rules, all others follow the table of `Options.beside_muon`.
+        rules: (role, quantity) -> rule; a role without rules is not known. For the families in `HIDDEN_ONLY` only
+            hidden weights have rules, all others follow the table of AdamW or of `Options.beside_muon`.
         choices: (quantity, choice of the option) -> role -> rule, which replaces the one in `rules`; `defaults` say
             which choice that is.
         residual: multiplier of every residual branch; None where the table has no depth rule.
@@ -329,10 +357,20 @@ class RuleTable:
         """The rules of a role under resolved options; empty where the table knows none."""
         rules = {quantity: rule for (of, quantity), rule in self.rules.items() if of is role}
         for (quantity, choice), column in self.choices.items():
-            if choice == getattr(options, OPTION_OF[quantity]) and role in column:
+            if choice == getattr(options, option_of(quantity, self.family)) and role in column:
                 rules[quantity] = column[role]
         return rules
 
 
-#: the option that chooses among a quantity's rules
-OPTION_OF = {Quantity.WEIGHT_DECAY: "weight_decay", Quantity.EPS: "eps", Quantity.LEARNING_RATE: "muon_scale"}
+_OPTION_OF = {Quantity.WEIGHT_DECAY: "weight_decay", Quantity.EPS: "eps", Quantity.LEARNING_RATE: "muon_scale"}
+
+
+def option_of(quantity: Quantity, family: OptimizerFamily) -> str:
+    """The option that chooses among a quantity's rules.
+
+    Args:
+        quantity: one for which tables have choices.
+        family: family of the table's optimizer.
+    """
+    on_sphere = quantity is Quantity.LEARNING_RATE and family in ON_SPHERE
+    return "update_rank" if on_sphere else _OPTION_OF[quantity]

@@ -3,6 +3,7 @@
 schema      `Recipe` and its sections
 sections    what sections are made of that other rooms define
 registered  names in a recipe that a registry knows
+objective   the unit of losses, and what they are measured on, in words
 load        `load_recipe(reference)`: from a path or a shipped recipe's name, all faults at once
 shipped     the recipes and templates that come with the package
 rules       rules across keys, a file per topic
@@ -20,6 +21,7 @@ __all__ = [
     "faults",
     "load",
     "model_sections",
+    "objective",
     "placeholders",
     "quantities",
     "registered",

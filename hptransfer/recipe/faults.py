@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.tables import WITHOUT_RULES
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.changes import REMOVED
 from hptransfer.recipe.command_sections import RESULT_FORMS
@@ -169,6 +170,7 @@ def _choice(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     rule, hint, code = _one_of(path, data, error["ctx"]["names"])
+    hint = WITHOUT_RULES.get(str(entry(data, path)), hint) if path[-1] == "optimizer" else hint
     return rule + (", or `module:attribute`" if error["ctx"]["extensible"] else ""), hint, code
 
 

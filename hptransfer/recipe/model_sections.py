@@ -17,6 +17,7 @@ else:
     PresetName = Literal[tuple(FAMILIES)]
 
 Axis = Annotated[int, Field(ge=1, le=2**16)]
+Vocabulary = Annotated[int, Field(ge=2, le=2**24)]
 
 
 class MlpModel(Section):
@@ -27,6 +28,8 @@ class MlpModel(Section):
     """bytes seen before the predicted one"""
     embedding: Axis = 32
     """numbers per byte in the lookup table; does not grow with width"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     norm: Literal["layernorm", "none"] = "layernorm"
     """`layernorm` normalises each hidden layer's pre-activations"""
@@ -43,6 +46,8 @@ class GptModel(Section):
     positions: Literal["rotary", "learned"] = "rotary"
     mlp_ratio: Axis = 4
     """d_ff / d_model"""
+    vocabulary: Vocabulary = 256
+    """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
 
 
 #: `role[, fan-in AXIS][, normal|ones|zeros]`

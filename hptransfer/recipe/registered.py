@@ -6,13 +6,15 @@ so nothing is imported, and the room's `base.py` gives it its Protocol. So the l
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hptransfer.hyperparameters import OPTIMIZER_VALUES
-from hptransfer.recipe.sections import DataSection, Section
+from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ DATA_SOURCES: Registry[HasSection] = Registry(
 )
 TRAINERS: Registry[object] = Registry("trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers")
 RESULT_READERS: Registry[HasResultsSection] = Registry("form of results", "hptransfer.trainers.results", "READER")
-LOSSES: Registry[object] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
+LOSSES: Registry[Any] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
 
 
 def unread(optimizer: str) -> tuple[str, ...]:
@@ -107,3 +109,19 @@ def unread(optimizer: str) -> tuple[str, ...]:
     """
     reads = OPTIMIZERS.look_up(optimizer).reads
     return tuple(name for name in OPTIMIZER_VALUES if name not in reads)
+
+
+def argument_fault(loss: Callable[..., Any], arguments: Mapping[str, Setting]) -> str | None:
+    """Why a loss cannot be called with these keyword arguments; None where it can, or does not say what it takes.
+
+    Args:
+        loss: an entry of `LOSSES`, a function of a module and a batch.
+        arguments: values by the argument's name.
+    """
+    try:
+        inspect.signature(loss).bind(None, None, **arguments)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # written in C, without a signature
+        return None
+    return None

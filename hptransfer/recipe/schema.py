@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
-from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, WeightDecay
+from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
 from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.quantities import Duration, Memory
@@ -40,7 +40,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class OwnData(DataSection):
-    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/models.md)."""
+    """A data source of one's own: from an installed package by its name, or `module:attribute` (docs/data.md)."""
 
     kind: Annotated[str, Field(max_length=200)]
     """name of the package's entry point, or `module:attribute`"""
@@ -100,6 +100,9 @@ class Multipliers(Section):
     """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
     output_multiplier: Positive = 1.0
     """multiplies the readout's product with its input, not its bias"""
+    adam_learning_rate: Positive = 1.0
+    """multiple of `learning_rate` for what AdamW trains where muon, adamh or muonh train the hidden weights: the ratio
+    of the two rates"""
 
 
 class Training(Section):
@@ -111,8 +114,10 @@ class Training(Section):
     """examples (sequences) per step"""
     optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
     loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
-    """what training makes small and trials are compared by: `next-token`, or your own `module:function`, called with
-    the model and a batch (docs/models.md)"""
+    """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
+    model and a batch (docs/data.md)"""
+    loss_arguments: dict[str, Setting] = Field(default_factory=dict)
+    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
@@ -154,6 +159,12 @@ class ParameterizationChoice(Section):
     """x in learning_rate * tokens^-x at a fixed batch; default: the parameterization's own, usually no rule"""
     betas: Betas | None = None
     """how Adam's betas follow batch and duration where the batch rule moves them"""
+    muon_scale: TorchMuonScale | None = None
+    """muon: the factor of a matrix's shape by which torch's Muon multiplies its rate, torch's `adjust_lr_fn`; the rule
+    of the rate goes with it; default: original"""
+    update_rank: UpdateRank | None = None
+    """adamh, muonh: whether updates move a matrix in as many directions as it has, or in a fixed number; default: fixed
+    for adamh, full for muonh"""
 
 
 class Shape(Section):
@@ -319,6 +330,17 @@ class Objective(Section):
         return -1 if self.direction == "maximize" else 1
 
 
+def predictions_per_example(model: Model, data: Data | None) -> int:
+    """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
+
+    Args:
+        model: the recipe's `model` section.
+        data: its `data` section; None where it is not valid.
+    """
+    said = None if data is None else data.predictions()
+    return said or (1 if model.kind == "mlp" else model.context)
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -330,7 +352,7 @@ class Recipe(Section):
     data: Data = ExternalData(kind="external")
     """must be given where the trainer is `torch`"""
     trainer: TrainerChoice = NamedTrainer()
-    """who trains: `torch`, `{function: "module:function"}`, or your own (docs/trainers.md)"""
+    """who trains: `torch`, `{function: "module:function"}`, `{command: [...]}`, or your own (docs/trainers.md)"""
     objective: Objective = Objective()
     training: Training
     parameterization: ParameterizationChoice
@@ -342,8 +364,13 @@ class Recipe(Section):
 
     @property
     def predictions_per_example(self) -> int:
-        """Predicted positions in one example: 1 for a context-window MLP, the whole context for a decoder."""
-        return 1 if self.model.kind == "mlp" else self.model.context
+        """Predicted positions in one example; see `predictions_per_example`."""
+        return predictions_per_example(self.model, self.data)
+
+    @property
+    def evaluation_examples(self) -> int:
+        """Size of the fixed evaluation set on which every trial's loss is measured."""
+        return self.data.evaluation_examples or self.training.evaluation_batches * self.training.batch_size
 
     @property
     def proxy(self) -> Shape:

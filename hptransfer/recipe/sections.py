@@ -26,6 +26,13 @@ class DataSection(Section):
     """What `data` sections have in common; each data source defines its own (`hptransfer/data`)."""
 
     kind: str
+    evaluation_examples: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """size of the fixed evaluation set, the same for every trial; default: `training.evaluation_batches` batches of
+    `training.batch_size`"""
+
+    def predictions(self) -> int | None:
+        """What one example counts for where durations are in tokens; None where the model says it."""
+        return None
 
     def __hash__(self) -> int:
         """By content, as equality is; sections may hold mappings."""

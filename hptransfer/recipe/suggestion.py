@@ -14,6 +14,7 @@ _LIKENESS = 0.66
 #: what people write for the names used here
 SYNONYMS: dict[str, str] = {
     "adam": "adamw",
+    "adam_lr": "adam_learning_rate",
     "attn_mult": "attention_multiplier",
     "batch": "batch_size",
     "bs": "batch_size",

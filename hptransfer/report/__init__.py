@@ -3,6 +3,7 @@
 tune        a search and its recommendation
 check       a check, part by part; its figures and `transfer.json`
 results     the judgement of a table of runs
+coordinates  a coordinate check that other training recorded
 prediction  what was predicted, and what `scale` wrote
 plan_table  a plan in the terminal and as JSON
 plan_diff   two plans side by side
@@ -14,6 +15,8 @@ tracking    `session_of(options)`: a session whose trials and results go to the 
 
 __all__ = [
     "check",
+    "coordinates",
+    "cost",
     "findings",
     "forecast",
     "plan_diff",

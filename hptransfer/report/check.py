@@ -25,6 +25,7 @@ from hptransfer.report.progress import Progress
 from hptransfer.report.terminal import print_diagnosed, print_transfer
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
 from hptransfer.trials.spec import TrialSpec
 
@@ -61,11 +62,15 @@ def print_part(part: CheckPart, console: Console) -> None:
             print_transfer(part, console)
         case Prediction():
             console.print(Text(f"prediction {describe_forecast(part)}\n"))
+        case LawValue():
+            console.print(Text(f"{part.sentence}\n"))
         case Spent():
             console.print(part.sentence)
         case Expectation():
             same = part.expected == part.found
             console.print(f"expected {part.expected}: {'as expected' if same else f'but it is {part.found}'}")
+        case _:  # what the losses were measured on
+            console.print(Text(f"{part.sentence}\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def save_check(result: CheckResult, folder: RunFolder) -> tuple[Path, ...]:
     for axis in axes:
         other = "" if axis.hyperparameter == axes[0].hyperparameter else f"-{_slug(axis.hyperparameter)}"
         paths = [folder.figures / f"transfer-{axis.axis.replace(' x ', '-')}{other}.{kind}" for kind in ("png", "svg")]
-        save_curves(axis, paths)
+        save_curves(axis, paths, result.unit)
         files += paths
     # last: who finds it finds the figures that belong to it
     result.evidence.write_json(folder.transfer)

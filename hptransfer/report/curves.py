@@ -196,12 +196,13 @@ if TYPE_CHECKING:
 _MARKERS = "os^Dv<>pPX"
 
 
-def save_curves(axis: AxisReport, paths: Sequence[Path]) -> None:
+def save_curves(axis: AxisReport, paths: Sequence[Path], unit: str) -> None:
     """Draw one axis and write it to every path, in the format its suffix names (.png, .svg, .pdf).
 
     Args:
         axis: the report to draw.
         paths: files to write; their folders must exist.
+        unit: in which losses are, for the axis.
 
     Raises:
         OSError: a file cannot be written.
@@ -209,14 +210,14 @@ def save_curves(axis: AxisReport, paths: Sequence[Path]) -> None:
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": "hptransfer", "svg.fonttype": "none", "font.size": 10}):
-        figure = _figure(axis)
+        figure = _figure(axis, unit)
         for path in paths:
             # no date: the same evidence gives the same file
             metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
             figure.savefig(path, dpi=160, metadata=metadata)
 
 
-def _figure(report: AxisReport) -> Figure:
+def _figure(report: AxisReport, unit: str) -> Figure:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -236,7 +237,7 @@ def _figure(report: AxisReport) -> Figure:
     if any(diverged_values(size) for size in report.sizes):
         losses.plot([], [], color="0.35", linestyle="", marker="x", label="diverged")
     losses.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    losses.set_ylabel("validation loss (nats)")
+    losses.set_ylabel(f"validation loss ({unit})")
     optima.set_xscale("log", base=2)
     optima.set_xlabel(report.hyperparameter.replace("_", " "))
     optima.set_ylabel(report.axis)

@@ -38,7 +38,8 @@ def render_status(status: Status) -> Group:
     lines: list[Text | Table] = [Text(f"{status.recipe}: {_who(status)}")]
     steps = [f"{step.phase} {step.finished}/{'?' if step.wanted is None else step.wanted}" for step in status.steps]
     left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
-    lines.append(Text(f"{', '.join(steps)}{left}; {status.flops:.3g} FLOPs"))
+    flops = f"; {status.flops:.3g} FLOPs" if status.flops else ""  # of models that only a trainer knows: not known
+    lines.append(Text(f"{', '.join(steps)}{left}{flops}"))
     if status.sizes:
         lines.append(_table(status))
     alive = status.alive

@@ -182,9 +182,7 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
     _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size >= 1) & (size == np.round(size))), _WHOLE)
     _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
     blown |= ~np.isfinite(loss)
-    _refuse_row(
-        table, roles.loss, loss, keep & ~blown & (loss <= 0), "must be positive: a loss in nats, lower is better"
-    )
+    _refuse_row(table, roles.loss, loss, keep & ~blown & (loss <= 0), "must be positive: a loss, lower is better")
     seeds: Sequence[Hashable] = [None] * len(table)
     if roles.seed is not None:
         seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]

@@ -13,8 +13,10 @@ from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.described import measured_laws
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
@@ -67,7 +69,7 @@ def scale(
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
     identity = identity_of_recipe(loaded, folder)
-    objections = tuple(_objections(loaded, tuned, checked, identity))
+    objections = tuple(_objections(loaded, tuned, checked, identity, size))
     if objections and not force:
         _refuse(objections, checked, name)
     target = build_target(loaded, size, tuned, checked, objections, identity)
@@ -90,7 +92,9 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
             )
 
 
-def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str) -> Iterator[str]:
+def _objections(
+    loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str, size: Size
+) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
@@ -106,7 +110,11 @@ def _objections(loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None
     elif checked.identity != identity:
         yield "transfer was checked under other rules, code or data"
     yield from _other_values(tuned, checked)
-    if checked.verdict is not Verdict.TRANSFERS:
+    if loaded.recipe.parameterization.name == MEASURED:
+        for law in measured_laws(loaded.recipe, size, checked):
+            if not law.bounded:
+                yield f"the ladder does not bound {law.name} at the target"
+    elif checked.verdict is not Verdict.TRANSFERS:
         yield f"the check says {checked.verdict}: {checked.sentence}"
 
 

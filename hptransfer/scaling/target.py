@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,17 +16,17 @@ from hptransfer.artifacts.target import (
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
+from hptransfer.engine.flops import is_short, run_flops
+from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import identifying
 from hptransfer.models.api import plan_recipe
-from hptransfer.models.shape_reading import count_flops
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
-from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.verify import registered_prediction
+from hptransfer.scaling.described import described_alone, described_plan, has_model, measured_laws, target_groups
+from hptransfer.scaling.verify import registered_law, registered_prediction
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
 #: packages whose versions can change a run
@@ -55,7 +55,15 @@ def build_target(
         UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
     """
     recipe = loaded.recipe
-    plan = plan_recipe(recipe, size, defaults(recipe.training) | _values(tuned))
+    values = defaults(recipe.training) | _values(tuned)
+    described = (
+        described_plan(plan_recipe(recipe, size, values)) if has_model(recipe) else described_alone(recipe, values)
+    )
+    laws = measured_laws(recipe, size, checked)
+    prediction = registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size)
+    if laws:
+        described = described.with_laws(laws)
+        prediction = registered_law(laws[0], recipe=recipe.name, size=size)
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     return TargetFile(
@@ -68,45 +76,35 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
-        extrapolation=tuple(extrapolation(plan, trained)),
-        parameterization=plan.parameterization,
-        gauge=plan.gauge,
-        optimizer=plan.optimizer,
-        base=plan.base,
-        size=plan.size,
-        hyperparameters=identifying(plan.hyperparameters),
-        optimizer_values=dict(plan.optimizer_values),
+        extrapolation=tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws))),
+        parameterization=described.parameterization,
+        gauge="plain",
+        optimizer=recipe.training.optimizer,
+        base=recipe.base_size,
+        size=size,
+        hyperparameters=identifying(described.hyperparameters),
+        optimizer_values=dict(described.optimizer_values),
+        muon_scale=described.muon_scale,
         training=TrainingRecord(
             steps=recipe.steps(size),
             batch_size=size.batch_size,
             schedule=recipe.training.schedule,
-            warmup=plan.hyperparameters["warmup"],
+            warmup=described.hyperparameters["warmup"],
             clip=recipe.training.clip,
         ),
-        notes=tuple(plan.notes),
-        parameters=target_groups(plan),
+        notes=described.notes,
+        parameters=described.parameters,
         provenance=_provenance(loaded, tuned, identity),
-        prediction=registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size),
+        prediction=prediction,
         # the check's holds tuning as well
-        spent=(checked.spent if checked else tuned.spent).share_of(count_flops(recipe.model, [size])[0]),
+        spent=(checked.spent if checked else tuned.spent).share_of(
+            run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
+        ),
     )
 
 
 def _values(tuned: Tuned) -> dict[str, float]:
     return {name: float(value) for name, value in tuned.hyperparameters.items()}
-
-
-def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
-    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
-
-    Args:
-        plan: of the target, one row per parameter.
-    """
-    groups = []
-    for group in group_rows(plan.rows):
-        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
-        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
-    return tuple(groups)
 
 
 def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
@@ -119,6 +117,12 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     """
     if gauge == target.gauge:
         return target
+    if not has_model(recipe):
+        raise UsageError(
+            "multipliers move only in a model that can be read",
+            received=f"gauge {gauge}, of a recipe without `model`",
+            hint="name the model in the recipe, or choose a format in the gauge `plain`",
+        )
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
     return target.model_copy(
         update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
@@ -150,24 +154,31 @@ def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> Provenance
     )
 
 
-def extrapolation(plan: Plan, checked: Mapping[str, Sequence[int]]) -> Iterator[ExtrapolationRecord]:
+def extrapolation(
+    base: Size, size: Size, covers: Collection[str], checked: Mapping[str, Sequence[int]], *, by_law: bool = False
+) -> Iterator[ExtrapolationRecord]:
     """How far the target lies beyond what was checked, one entry per axis of size.
 
     Args:
-        plan: of the target, which knows its base and the axes that have rules.
+        base: the size at which hyperparameters hold as they are.
+        size: width, depth, batch and tokens of the target.
+        covers: the axes that have rules, as rules call them.
         checked: what was trained of each ladder, by its key in `LADDERS`; a run that says nothing is the base's.
+        by_law: whether a law of the ladders carries values on, where no rule does.
     """
     for axis in AXES:
-        usual = None if axis in MODEL_AXES else getattr(plan.base, axis)
-        reached, target = max(checked.get(LADDERS[axis], ()), default=usual), getattr(plan.size, axis)
+        usual = None if axis in MODEL_AXES else getattr(base, axis)
+        reached, target = max(checked.get(LADDERS[axis], ()), default=usual), getattr(size, axis)
         factor = None if reached is None else target / reached
-        sentence = _sentence(axis, target, reached, factor, rule_name(axis) in plan.covers)
+        unchecked = "by theory alone" if rule_name(axis) in covers else "no rule and no check cover it"
+        if by_law and len(checked.get(LADDERS[axis], ())) > 1:
+            unchecked = "by the ladder's law alone"
+        sentence = _sentence(axis, target, reached, factor, unchecked)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
 
 
-def _sentence(axis: SizeAxis, target: int, reached: int | None, factor: float | None, has_rule: bool) -> str:
+def _sentence(axis: SizeAxis, target: int, reached: int | None, factor: float | None, unchecked: str) -> str:
     subject = f"{axis.replace('_', ' ')} {target}"
-    unchecked = "by theory alone" if has_rule else "no rule and no check cover it"
     if reached is None or factor is None:
         return f"{subject} was not checked: {unchecked}"
     if axis not in MODEL_AXES and factor != 1:

@@ -19,7 +19,15 @@ from hptransfer.results_table.columns import infer_loss, infer_step
 from hptransfer.results_table.readers import column_numbers, read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.prediction import moved_axes, predict, prediction_document, register, registered
+from hptransfer.transfer.law import LawValue
+from hptransfer.transfer.prediction import (
+    Prediction,
+    moved_axes,
+    predict,
+    prediction_document,
+    register,
+    registered,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +141,20 @@ def registered_prediction(
     axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
     moved = moved_axes(proxy, size)
     prediction = predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
+    return _dated(prediction, recipe, size)
+
+
+def registered_law(law: LawValue, *, recipe: str, size: Size) -> dict[str, Any]:
+    """The prediction of a law for a run at the law's own value, dated now.
+
+    Args:
+        law: of the hyperparameter that was checked first.
+        recipe: name of the recipe.
+        size: the target that it predicts for.
+    """
+    return _dated(law.prediction, recipe, size)
+
+
+def _dated(prediction: Prediction, recipe: str, size: Size) -> dict[str, Any]:
     content = {"recipe": recipe, "size": asdict(size), **prediction_document(prediction)}
     return register(content, written=datetime.now(UTC).isoformat(timespec="seconds"))

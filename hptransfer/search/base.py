@@ -94,15 +94,18 @@ class Recommendation:
     best: Trial
     origin: str = ""
 
-    @property
-    def reason(self) -> str:
-        """Why the recommendation is not simply the best trial, one sentence."""
+    def reason(self, unit: str) -> str:
+        """Why the recommendation is not simply the best trial, one sentence.
+
+        Args:
+            unit: in which losses are.
+        """
         if self.origin:
             return self.origin
         if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
             return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
-        scatter = f"one run scatters by about {self.noise:.2g} nats" if math.isfinite(self.noise) else "runs scatter"
+        scatter = f"one run scatters by about {self.noise:.2g} {unit}" if math.isfinite(self.noise) else "runs scatter"
         return (
             f"{scatter}, so the lowest loss is partly chance (what is recommended is expected "
-            f"{self.loss - self.best.loss:.2g} nats above it); the fitted mean uses all runs"
+            f"{self.loss - self.best.loss:.2g} {unit} above it); the fitted mean uses all runs"
         )

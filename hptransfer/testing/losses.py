@@ -5,12 +5,13 @@ Tensor names carry their shape: B batch, C context window, V vocabulary.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from hptransfer.training.batches import Batch, equal, examples_in, map_tensors
 from hptransfer.training.losses.base import Loss, find_loss
 
 
@@ -33,20 +34,22 @@ class LossConformance:
 
     #: the loss's name, or `module:function`
     name: ClassVar[str]
+    #: its keyword arguments
+    arguments: ClassVar[dict[str, Any]] = {}
 
     def model(self) -> nn.Module:
         """A small model that the loss can be computed of; override it where the default does not fit."""
         torch.manual_seed(0)
         return _Window()
 
-    def batch(self) -> Tensor:
-        """B x (C + 1) bytes, at least four examples."""
+    def batch(self) -> Batch:
+        """B x (C + 1) bytes, at least four examples; override it where the loss takes something else."""
         return torch.randint(0, 256, (6, 9), generator=torch.Generator().manual_seed(1))
 
     @pytest.fixture
     def loss(self) -> Loss:
         """The entry."""
-        return find_loss(self.name)
+        return find_loss(self.name, self.arguments)
 
     def test_it_is_a_finite_positive_number(self, loss: Loss) -> None:
         """A scalar; divergence is measured against its value at init."""
@@ -68,17 +71,20 @@ class LossConformance:
         module, batch = self.model().eval(), self.batch()
         with torch.no_grad():
             whole = loss(module, batch).item()
-            single = [loss(module, batch[index : index + 1]).item() for index in range(len(batch))]
+            single = [
+                loss(module, map_tensors(batch, lambda tensor, at=index: tensor[at : at + 1])).item()  # type: ignore[misc]  # the default binds it
+                for index in range(examples_in(batch))
+            ]
 
         assert whole == pytest.approx(sum(single) / len(single), rel=1e-5)
 
     def test_it_is_a_function_of_model_and_batch(self, loss: Loss) -> None:
         """Called twice it gives the same number, and the batch is left as it was."""
         module, batch = self.model().eval(), self.batch()
-        before = batch.clone()
+        before = map_tensors(batch, torch.clone)
 
         assert loss(module, batch).item() == loss(module, batch).item()
-        assert torch.equal(batch, before)
+        assert equal(batch, before)
 
     def test_it_says_its_unit(self, loss: Loss) -> None:
         """In which its numbers are printed."""

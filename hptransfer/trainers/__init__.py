@@ -5,6 +5,7 @@ Private modules are what the built-in trainer is made of and what a worker proce
 base         what a trainer is, and the registry of all of them
 _bench       model, data and settings of a run, for diagnostics that measure in it
 _torch_runs  one run in this process, by the plan of its size
+_data        a recipe's data in a worker
 """
 
 __all__ = ["_bench", "_torch_runs", "_trial_run", "base"]

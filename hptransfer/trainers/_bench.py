@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.registered import DIAGNOSTICS
 from hptransfer.registry import look_in
-from hptransfer.trainers._torch_runs import accepted_corpus, planned, planned_model, training_settings
+from hptransfer.trainers._data import accepted_batches
+from hptransfer.trainers._torch_runs import planned, planned_model, training_settings
 from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.spec import TrialSpec
 
 if TYPE_CHECKING:  # torch is imported only where a worker measures
     from torch import nn
 
-    from hptransfer.training.data import Corpus
+    from hptransfer.training.batches import Batches
     from hptransfer.training.loop import TrainingSettings
 
 
@@ -41,13 +42,13 @@ class Bench:
         return self.message.options
 
     @property
-    def corpus(self) -> Corpus:
+    def corpus(self) -> Batches:
         """The recipe's data.
 
         Raises:
             UsageError: the data here are not the coordinator's.
         """
-        return accepted_corpus(self.message)
+        return accepted_batches(self.message)
 
     @property
     def settings(self) -> TrainingSettings:

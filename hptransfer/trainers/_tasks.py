@@ -14,6 +14,7 @@ from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trainers._timing import time_steps
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
+from hptransfer.trials.run_cost import RUN_COSTS
 from hptransfer.trials.trial import OnLoss
 
 #: seconds between two announcements of a run's loss at first, and later this share of the time since its start
@@ -60,19 +61,24 @@ def _see(root: Path | None) -> None:
 
 
 def count_costs(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Count FLOPs on the meta device.
+    """Count FLOPs and memory on the meta device.
 
     Args:
         payload: JSON-able data of a `CostMessage`.
 
     Returns:
-        "flops", one number per size.
+        "flops", one number per size; or "costs", `RunCost`s as plain data, where memory is asked for.
     """
-    from hptransfer.models.shape_reading import count_flops
+    from hptransfer.trainers._costs import run_cost
+    from hptransfer.trainers._flops import run_flops
 
     message = CostMessage.parse(payload)
     _see(message.root)
-    return {"flops": count_flops(message.model, message.sizes)}
+    root = message.root or Path()
+    if not message.memory:
+        return {"flops": [run_flops(message.recipe, size, root) for size in message.sizes]}
+    costs = [run_cost(message.recipe, size, root, message.examples) for size in message.sizes]
+    return {"costs": RUN_COSTS.dump_python(costs, mode="json")}
 
 
 def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import Any
 
 from hptransfer.registry import look_in
-from hptransfer.trainers._torch_runs import accepted_corpus, planned_model, training_settings
+from hptransfer.trainers._data import accepted_batches
+from hptransfer.trainers._torch_runs import planned_model, training_settings
 from hptransfer.trials.messages import TIMED_STEPS, TimingMessage
 
 #: before them: the first ones allocate
@@ -34,7 +35,7 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     look_in(message.root)
     spec = message.spec
     started = time.perf_counter()
-    corpus = accepted_corpus(message)
+    corpus = accepted_batches(message)
     module, groups = planned_model(spec)
     settings = training_settings(spec)
     built = time.perf_counter() - started
@@ -45,8 +46,9 @@ def time_steps(payload: Mapping[str, Any]) -> dict[str, Any]:
     taken = sum(1 for _ in steps)
     step = (time.perf_counter() - started) / taken
     started = time.perf_counter()
-    evaluate(module, corpus, replace(settings, evaluation_batches=2))
-    evaluation = (time.perf_counter() - started) / 2
+    few = settings.first_evaluation_batches(2)
+    evaluate(module, corpus, few)
+    evaluation = (time.perf_counter() - started) / few.evaluation_batches
     # kilobytes on Linux, bytes on macOS
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {"build": built, "step": step, "evaluation": evaluation, "memory": largest}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import UsageError
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
-from hptransfer.recipe.schema import Data
+from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
 from hptransfer.trials.messages import (
-    SpecMessage,
     TrialMessage,
     TrialResult,
     refusal,
@@ -23,7 +19,6 @@ from hptransfer.trials.trial import Trial
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     from torch import nn
 
-    from hptransfer.training.data import Corpus
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
     from hptransfer.trials.trial import OnLoss
@@ -40,19 +35,19 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
     Returns:
         The finished trial, the same in every process but for the time; or a refusal where the data are others.
     """
-    from hptransfer.models.build import training_flops
+    from hptransfer.trainers._flops import run_flops
     from hptransfer.training.loop import train
     from hptransfer.training.shard import WHOLE
 
     spec = message.spec
-    corpus = cached_corpus(spec.recipe.data, spec.root)
+    corpus = cached_batches(spec.recipe.data, spec.root)
     refused = refusal(message, corpus.fingerprint)
     if refused is not None:
         return TrialResult(key=message.key, refused=refused)
     module, groups = planned_model(spec)
+    require_vocabulary(module, corpus.vocabulary)
     settings = training_settings(spec)
     outcome = train(module, groups, corpus, settings, spec.seed, shard or WHOLE, on_loss)
-    cost = training_flops(module, spec.size.tokens, spec.recipe.model.context)
     trial = Trial(
         key=message.key,
         size=spec.size,
@@ -61,9 +56,9 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         state=outcome.state,
         loss=outcome.loss,
         curve=outcome.curve,
-        flops=cost * outcome.steps / settings.steps,
+        flops=run_flops(spec.recipe, spec.size, spec.root) * outcome.steps / settings.steps,
         seconds=outcome.seconds,
-        provenance=provenance(corpus.fingerprint),
+        provenance=provenance(corpus.fingerprint) | evaluation(spec.recipe, corpus.fingerprint, outcome),
     )
     return TrialResult.of(trial)
 
@@ -73,9 +68,8 @@ def planned_model(spec: TrialSpec) -> tuple[nn.Module, list[dict[str, Any]]]:
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
 
-    rows = planned(spec).rows
     module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
-    applied = AppliedPlan(rows)
+    applied = AppliedPlan.from_plan(planned(spec))
     applied.init_(module, spec.seed)
     return module, applied.param_groups(module)
 
@@ -108,7 +102,9 @@ def training_settings(spec: TrialSpec) -> TrainingSettings:
     at_size: dict[str, Any] = {name: values[name] for name in names & values.keys()}
     run: dict[str, Any] = {"steps": spec.recipe.steps(spec.size), "batch_size": spec.size.batch_size}
     context, examples = spec.recipe.model.context, training.batch_size
-    return TrainingSettings(**given | at_size | run, context=context, evaluation_size=examples)
+    asked = spec.recipe.data.evaluation_examples
+    evaluated: dict[str, Any] = {"evaluation_size": examples, "evaluation_examples": asked}
+    return TrainingSettings(**given | at_size | run | evaluated, context=context)
 
 
 def provenance(fingerprint: str) -> dict[str, str]:
@@ -116,27 +112,3 @@ def provenance(fingerprint: str) -> dict[str, str]:
     import torch
 
     return versions("torch") | {"device": "cpu", "threads": str(torch.get_num_threads()), "data": fingerprint}
-
-
-def accepted_corpus(message: SpecMessage) -> Corpus:
-    """The corpus of a measurement.
-
-    Args:
-        message: of the coordinator, with the data's fingerprint.
-
-    Raises:
-        UsageError: the data here are not the coordinator's.
-    """
-    corpus = cached_corpus(message.recipe.data, message.root)
-    refused = refusal(message, corpus.fingerprint)
-    if refused is not None:
-        raise UsageError("data must stay the same while a command works", received=refused)
-    return corpus
-
-
-@lru_cache(maxsize=4)
-def cached_corpus(data: Data, root: Path) -> Corpus:
-    """The corpus, read once per process."""
-    from hptransfer.training.data import load_corpus
-
-    return load_corpus(data, root)

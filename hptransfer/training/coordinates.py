@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,8 +22,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from hptransfer.parameterization.roles import Parameter
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches
 from hptransfer.training.loop import TrainingSettings, training_losses
+from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.updates import UpdateMeter
 
@@ -52,7 +54,7 @@ def layer_kind(name: str) -> str | None:
 def measure_coordinates(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     steps: Sequence[int] = (1, 3, 10),
@@ -78,9 +80,10 @@ def measure_coordinates(
         weight matrix) and "summed" (of attention: scale times head_dim); a number that is not finite is None.
         "parameters": one mapping per parameter and step, see `UpdateMeter.rows`.
     """
-    (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
+    (batch,) = corpus.validation_batches(1, settings.batch_size, settings.context)
+    forward = partial(find_loss(settings.loss, settings.loss_arguments), module, batch)
     of = {name: kind for name, _ in module.named_modules() if (kind := layer_kind(name))} if kinds is None else kinds
-    at_init = probe(module, probe_BxC1, of)
+    at_init = probe(module, forward, of)
     readouts = {name: weight.detach().clone() for name in at_init.read if (weight := _weight(module, name)) is not None}
     meter = UpdateMeter(module, param_groups, parameters, has_eps="eps" in OPTIMIZERS.look_up(settings.optimizer).reads)
     peak = replace(settings, steps=max(steps), schedule="constant", warmup=0.0)
@@ -90,7 +93,7 @@ def measure_coordinates(
         if done == 1:
             meter.see_gradients()
         if done in steps:
-            now = probe(module, probe_BxC1, of)
+            now = probe(module, forward, of)
             layers += [
                 {
                     "layer": name,
@@ -155,12 +158,12 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> Probe:
-    """Run the module on one batch and keep what its modules named in `kinds` return.
+def probe(module: nn.Module, forward: Callable[[], object], kinds: Mapping[str, str]) -> Probe:
+    """Run the module once and keep what its modules named in `kinds` return.
 
     Args:
         module: of which one forward pass is made, without dropout.
-        tokens_BxC1: windows of context + 1 bytes; the last byte is not read.
+        forward: makes the pass, for example by computing the loss of a batch.
         kinds: names of the modules to keep, to what their outputs are; of a tuple, its first entry is kept.
     """
     outputs: dict[str, Tensor] = {}
@@ -180,7 +183,7 @@ def probe(module: nn.Module, tokens_BxC1: Tensor, kinds: Mapping[str, str]) -> P
     module.eval()
     try:
         with attention:
-            module(tokens_BxC1[:, :-1])
+            forward()
     finally:
         for hook in hooks:
             hook.remove()

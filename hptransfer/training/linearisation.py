@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,14 +21,15 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hptransfer.errors import UsageError
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches
 from hptransfer.training.loop import TrainingSettings, training_losses
+from hptransfer.training.losses.base import find_loss
 
 
 def measure_linearisation(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     blocks: Iterable[str],
@@ -56,8 +57,9 @@ def measure_linearisation(
         UsageError: a named module is not called with tensors, or torch knows no forward derivative of it.
     """
     module.double()
-    (probe_BxC1,) = corpus.validation_batches(1, settings.batch_size, settings.context)
-    given = _inputs(module, probe_BxC1[:, :-1], blocks)
+    (batch,) = corpus.validation_batches(1, settings.batch_size, settings.context)
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
+    given = _inputs(module, lambda: loss_of(module, batch), blocks)
     before = {name: _state(module.get_submodule(name)) for name in given}
     peak = replace(settings, steps=steps, schedule="constant", warmup=0.0)
     for _ in training_losses(module, param_groups, corpus, peak, seed):
@@ -78,7 +80,7 @@ def _state(block: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _inputs(
-    module: nn.Module, tokens_BxC: Tensor, blocks: Iterable[str]
+    module: nn.Module, forward: Callable[[], object], blocks: Iterable[str]
 ) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     """Arguments with which each block is called."""
     given: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -94,7 +96,7 @@ def _inputs(
     ]
     module.eval()
     try:
-        module(tokens_BxC)
+        forward()
     finally:
         for hook in hooks:
             hook.remove()

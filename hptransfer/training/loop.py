@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from hptransfer.recipe.sections import Setting
 from hptransfer.schedule import Schedule, schedule_factor
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches, examples_in
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
@@ -32,15 +33,17 @@ class TrainingSettings:
     Attributes:
         steps: optimizer steps, at least 1.
         batch_size: examples per optimizer step, at least 1.
-        context: bytes per example before the last predicted one.
+        context: positions of an example before the last predicted one, where examples are windows of a sequence.
         optimizer: name of an entry of `training.optimizers`.
         loss: name of an entry of `training.losses`, or `module:function`.
+        loss_arguments: keyword arguments of the loss.
         beta1, beta2, momentum: for the optimizers that read them.
         schedule: how the learning rate goes on after warmup.
         warmup: share of the steps in [0, 1].
         clip: largest global gradient norm, or None.
         evaluation_batches: number of fixed validation batches, at least 1.
         evaluation_size: examples of each; default: `batch_size`. A ladder of batch sizes is validated on the same ones.
+        evaluation_examples: size of the evaluation set, instead of `evaluation_batches`; the last batch has the rest.
     """
 
     steps: int
@@ -48,6 +51,7 @@ class TrainingSettings:
     context: int
     optimizer: str = "adamw"
     loss: str = "next-token"
+    loss_arguments: Mapping[str, Setting] = field(default_factory=dict)
     beta1: float = 0.9
     beta2: float = 0.95
     momentum: float = 0.9
@@ -56,6 +60,18 @@ class TrainingSettings:
     clip: float | None = None
     evaluation_batches: int = 16
     evaluation_size: int | None = None
+    evaluation_examples: int | None = None
+
+    def first_evaluation_batches(self, count: int) -> TrainingSettings:
+        """The same with at most so many evaluation batches, all of them whole where there is more than one.
+
+        Args:
+            count: of the batches, at least 1.
+        """
+        size = self.evaluation_size or self.batch_size
+        whole = self.evaluation_batches if self.evaluation_examples is None else self.evaluation_examples // size
+        examples = None if whole else self.evaluation_examples
+        return replace(self, evaluation_batches=max(1, min(count, whole)), evaluation_examples=examples)
 
     @property
     def optimizer_values(self) -> dict[str, float]:
@@ -73,6 +89,7 @@ class Outcome:
         curve: (steps done, mean training loss since the previous point), at most `CURVE_POINTS` of them.
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
+        evaluation_error: standard error of `loss`, see `standard_error`; None unless complete.
     """
 
     state: TrialState
@@ -80,12 +97,13 @@ class Outcome:
     curve: tuple[tuple[int, float], ...]
     steps: int
     seconds: float
+    evaluation_error: float | None = None
 
 
 def train(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
@@ -109,7 +127,7 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, replace(settings, evaluation_batches=INITIAL_BATCHES), shard)
+    initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
     losses = []
     for loss in training_losses(module, param_groups, corpus, settings, seed, shard):
         losses.append(loss)
@@ -118,7 +136,8 @@ def train(
         if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
-    final = evaluate(module, corpus, settings, shard) if math.isfinite(losses[-1]) else math.inf
+    evaluated = evaluation_losses(module, corpus, settings, shard) if math.isfinite(losses[-1]) else ()
+    final = mean_loss(evaluated) if evaluated else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
     return Outcome(
@@ -127,13 +146,14 @@ def train(
         decimate(losses, settings.steps),
         len(losses),
         time.perf_counter() - started,
+        standard_error(evaluated) if complete else None,
     )
 
 
 def training_losses(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     shard: Shard = WHOLE,
@@ -155,13 +175,13 @@ def training_losses(
         optimizer,
         lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
     )
-    loss_of = find_loss(settings.loss)
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
     module.train()
     parallel = shard.wrap(module)
     for step in range(settings.steps):
-        tokens = corpus.batch(seed, step, settings.batch_size, settings.context)
+        batch = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
-        loss = shard.scale(loss_of(parallel, shard.of(tokens)), tokens)
+        loss = shard.scale(loss_of(parallel, shard.of(batch)), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if settings.clip is not None:
             nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
@@ -181,22 +201,63 @@ def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: Trainin
     return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
 
-@torch.no_grad()
-def evaluate(module: nn.Module, corpus: Corpus, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
-    """Mean validation loss, over the same windows for every trial.
+def evaluate(module: nn.Module, corpus: Batches, settings: TrainingSettings, shard: Shard = WHOLE) -> float:
+    """Mean loss over the evaluation set, the same examples for every trial.
 
     Args:
         module: the model that is evaluated; it is put into evaluation mode.
-        corpus: source of the validation batches.
+        corpus: source of the evaluation batches.
         settings: the loss, and how many batches of how many examples.
         shard: which part of every batch this process takes.
     """
-    loss_of = find_loss(settings.loss)
+    return mean_loss(evaluation_losses(module, corpus, settings, shard))
+
+
+@torch.no_grad()
+def evaluation_losses(
+    module: nn.Module, corpus: Batches, settings: TrainingSettings, shard: Shard = WHOLE
+) -> tuple[tuple[float, float], ...]:
+    """Mean loss of every evaluation batch, with its weight: the share of a whole batch that it has.
+
+    Args:
+        module: the model that is evaluated; it is put into evaluation mode.
+        corpus: source of the evaluation batches.
+        settings: the loss, and how many batches of how many examples.
+        shard: which part of every batch this process takes; the losses are the same in each.
+    """
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
     module.eval()
-    examples = settings.evaluation_size or settings.batch_size
-    batches = corpus.validation_batches(settings.evaluation_batches, examples, settings.context)
-    losses = (shard.scale(loss_of(module, shard.of(tokens)), tokens).item() for tokens in batches)
-    return shard.mean(sum(losses) / settings.evaluation_batches)
+    size, examples = settings.evaluation_size or settings.batch_size, settings.evaluation_examples
+    count = settings.evaluation_batches if examples is None else -(-examples // size)
+    found = []
+    for batch in corpus.validation_batches(count, size, settings.context, examples):
+        loss = shard.scale(loss_of(module, shard.of(batch)), batch).item()
+        found.append((shard.mean(loss), examples_in(batch) / size))
+    return tuple(found)
+
+
+def mean_loss(losses: Sequence[tuple[float, float]]) -> float:
+    """Mean over examples.
+
+    Args:
+        losses: of batches, each with its weight; at least one.
+    """
+    return sum(loss * weight for loss, weight in losses) / sum(weight for _, weight in losses)
+
+
+def standard_error(losses: Sequence[tuple[float, float]]) -> float | None:
+    """How far the mean over the evaluation set may lie from that over more data of its kind, by how its batches differ.
+
+    Trials are compared on the same set, so their differences are known better than this. None for a single batch.
+
+    Args:
+        losses: of batches, each with its weight.
+    """
+    if len(losses) < 2:
+        return None
+    mean, total = mean_loss(losses), sum(weight for _, weight in losses)
+    spread = sum(weight * (loss - mean) ** 2 for loss, weight in losses) / total
+    return math.sqrt(spread / (len(losses) - 1))
 
 
 def decimate(losses: Sequence[float], steps: int) -> tuple[tuple[int, float], ...]:

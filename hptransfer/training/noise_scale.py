@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches
 from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.sharpness import effective_rates
@@ -30,7 +30,7 @@ PAIRS = 8
 def measure_noise_scale(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
 ) -> dict[str, Any]:
@@ -67,19 +67,19 @@ def measure_noise_scale(
 def _pair(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
     index: int,
 ) -> dict[str, float]:
     """Norms of the gradients of BIG batches and of their mean; gradients that the optimizer holds stay as they are."""
     parameters, rates = effective_rates(optimizer, settings.optimizer)
-    loss_of = find_loss(settings.loss)
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
     total = [torch.zeros_like(parameter) for parameter in parameters]
     small = adapted = 0.0
     for part in range(BIG):
-        tokens = corpus.batch(seed, settings.steps + BIG * index + part, settings.batch_size, settings.context)
-        loss = loss_of(module, tokens)
+        batch = corpus.batch(seed, settings.steps + BIG * index + part, settings.batch_size, settings.context)
+        loss = loss_of(module, batch)
         gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         small += _square(gradients) / BIG
         adapted += _square(gradients, rates) / BIG

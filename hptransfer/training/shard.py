@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hptransfer.training.batches import Batch, examples_in, map_tensors
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -21,24 +23,33 @@ class Shard:
     rank: int = 0
     world: int = 1
 
-    def of(self, batch_B: Tensor) -> Tensor:
+    def of(self, batch: Batch) -> Batch:
         """This process's examples of a global batch; shares differ by one example where the count does not divide.
 
         Args:
-            batch_B: examples along the first axis, the same in every process.
-        """
-        return batch_B if self.world == 1 else batch_B[self.rank :: self.world]
+            batch: of any structure, examples along the first axis of every tensor, the same in every process.
 
-    def scale(self, loss: Tensor, batch_B: Tensor) -> Tensor:
+        Raises:
+            UsageError: tensors differ in the number of examples, and several processes train.
+        """
+        if self.world == 1:
+            return batch
+        examples_in(batch)
+        return map_tensors(batch, lambda tensor: tensor[self.rank :: self.world])
+
+    def scale(self, loss: Tensor, batch: Batch) -> Tensor:
         """The mean over this share, scaled so that the mean over processes is that over the whole batch.
 
         DistributedDataParallel averages gradients over processes, whatever the sizes of their shares.
 
         Args:
             loss: scalar, the mean over this process's share.
-            batch_B: the global batch, of which the share was taken.
+            batch: the global batch, of which the share was taken.
         """
-        return loss if self.world == 1 else loss * (len(self.of(batch_B)) * self.world / len(batch_B))
+        if self.world == 1:
+            return loss
+        examples = examples_in(batch)
+        return loss * (len(range(self.rank, examples, self.world)) * self.world / examples)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module whose backward pass averages gradients over processes."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hptransfer.training.data import Corpus
+from hptransfer.training.batches import Batches
 from hptransfer.training.loop import TrainingSettings, build_optimizer, training_losses
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
@@ -34,7 +34,7 @@ BATCHES = 4
 def measure_sharpness(
     module: nn.Module,
     param_groups: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
+    corpus: Batches,
     settings: TrainingSettings,
     seed: int,
 ) -> dict[str, Any]:
@@ -60,15 +60,15 @@ def measure_sharpness(
         corpus.batch(seed, settings.steps + ahead, settings.batch_size, settings.context) for ahead in range(BATCHES)
     ]
     parameters, rates = effective_rates(optimizer, settings.optimizer)
-    loss_of = find_loss(settings.loss)
+    loss_of = find_loss(settings.loss, settings.loss_arguments)
     roots = [rate.sqrt() for rate in rates]
     module.eval()
 
     def product(vectors: Sequence[Tensor]) -> list[Tensor]:
         scaled = [root * vector for root, vector in zip(roots, vectors, strict=True)]
         total = [torch.zeros_like(vector) for vector in vectors]
-        for tokens in batches:
-            curved = hessian_product(partial(loss_of, module, tokens), parameters, scaled)
+        for batch in batches:
+            curved = hessian_product(partial(loss_of, module, batch), parameters, scaled)
             total = [sum_ + part / len(batches) for sum_, part in zip(total, curved, strict=True)]
         return [root * part for root, part in zip(roots, total, strict=True)]
 

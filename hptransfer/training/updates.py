@@ -66,10 +66,12 @@ class UpdateMeter:
     def see_gradients(self) -> None:
         """Note what eps leaves of Adam's first step; to be called after it, while its gradients are still there."""
         if self._has_eps:
+            groups = {name: self._groups.get(id(tensor)) for name, tensor in self._tensors.items()}
             self._kept = {
-                name: _kept_by_eps(tensor.grad, float(self._groups[id(tensor)].get("eps", 1e-8)))
-                for name, tensor in self._tensors.items()
-                if id(tensor) in self._groups
+                name: _kept_by_eps(self._tensors[name].grad, float(group.get("eps", 1e-8)))
+                for name, group in groups.items()
+                # a group that names its optimizer and has no eps is Muon's, beside AdamW's
+                if group is not None and ("eps" in group or "optimizer" not in group)
             }
 
     def rows(self, step: int) -> list[dict[str, Any]]:

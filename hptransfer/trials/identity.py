@@ -32,7 +32,7 @@ VERSION = 2
 #: fields of `training` that enter another way (size, hyperparameters, trainer), and `processes`, which change rounding
 _CARRIED_ELSEWHERE = frozenset({"steps", "batch_size", "processes", "multipliers", *NAMES})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
-_OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas")
+_OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas", "muon_scale", "update_rank")
 #: quantities follow the rule's init; an "own" one would be what the model's code draws
 _INIT = "rule"
 

@@ -27,6 +27,7 @@ from hptransfer.parameterization.rules import (
     RuleTable,
     Source,
 )
+from hptransfer.parameterization.tables import FAMILIES
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import ParameterReading, default_of, digest, options_of
@@ -154,6 +155,8 @@ def changed_rules(recipe: Recipe, reading: ParameterReading) -> tuple[str, ...]:
     tables = legacy_tables()
     if not any(name == spec.name for name, _ in tables):
         return (f"0.1 had no parameterization `{spec.name}`",)
+    if (spec.name, FAMILIES[optimizer]) not in tables:
+        return (f"0.1 had no rules for `{spec.name}` with `{optimizer}`",)
     before = Chosen.of(spec, optimizer, given, tables)
     now = Chosen.of(spec, optimizer, given)
     return differences(before, now, reading.parameters, reading.multiplied)

@@ -165,15 +165,22 @@ class TimingMessage(SpecMessage):
 
 
 class CostMessage(Message):
-    """Count the FLOPs of one training run at each of several sizes; the answer's "flops" has one number per size."""
+    """Count what one run of each of several sizes costs.
+
+    The answer's "flops" has one number per size; where `memory` is asked for, its "costs" has one `RunCost` per size.
+    """
 
     task: Literal["cost"] = "cost"
-    model: Model
-    """the recipe's `model` section"""
-    sizes: tuple[Size, ...]
-    """width, depth, batch and tokens of each run"""
+    recipe: Recipe
+    """gives model, loss, optimizer and parameterization"""
     root: Path | None = None
     """the recipe's folder, where modules are looked for too"""
+    sizes: tuple[Size, ...]
+    """width, depth, batch and tokens of each run"""
+    memory: bool = False
+    """whether memory is counted too"""
+    examples: int | None = None
+    """that go through the model at once; None: the whole batch"""
 
 
 class ReadingsMessage(Message):
@@ -230,3 +237,18 @@ def refusal(message: SpecMessage, found: str) -> str | None:
     if message.fingerprint in (None, found):
         return None
     return f"the data here are {found[:8]} (content), the coordinator's {str(message.fingerprint)[:8]}"
+
+
+def require_same_data(message: SpecMessage, found: str) -> None:
+    """See `refusal`, for tasks that answer with a measurement.
+
+    Args:
+        message: the task, with the fingerprint of the coordinator's data.
+        found: sha256 (hex) of the worker's data.
+
+    Raises:
+        UsageError: the data are not the coordinator's.
+    """
+    refused = refusal(message, found)
+    if refused is not None:
+        raise UsageError("data must stay the same while a command works", received=refused)

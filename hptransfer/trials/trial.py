@@ -20,6 +20,10 @@ class TrialState(StrEnum):
     STOPPED = "stopped"
 
 
+#: of a trial's provenance: standard error of its loss over the evaluation set, in the loss's unit, as text
+EVALUATION_ERROR = "evaluation_error"
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """The record of one run.
@@ -30,11 +34,11 @@ class Trial:
         hyperparameters: base-size values by name, before any rule scaled them.
         seed: seeds initialisation and data order.
         state: complete or diverged, or stopped before its last step (never evidence); crashes are not trials.
-        loss: final validation loss in nats per prediction; not finite exactly when diverged.
+        loss: final validation loss in the unit of the loss; not finite exactly when diverged.
         curve: (step, training loss) pairs, at most a few hundred.
         flops: training cost, floating point operations (6 * parameters * tokens for matrices).
         seconds: wall time of training by a monotonic clock.
-        provenance: versions, data fingerprint, device.
+        provenance: versions, data fingerprint, device, and what the loss was measured on, with its unit.
     """
 
     key: str

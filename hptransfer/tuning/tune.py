@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Provenance, Seeds, TrialCount, Tuned
-from hptransfer.engine.flops import spent_on
+from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
+from hptransfer.recipe.objective import unit_of
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.base import Recommendation
 from hptransfer.search.rounds import advice, expected_power
@@ -76,7 +77,8 @@ def _tuned(
     losses = tuple(trial.loss for trial in confirmed.trials)
     seeds = tuple(trial.seed for trial in confirmed.trials)
     failures = [failed for failed in session.store.failures(size, Phase.SEARCH) if failed.cause != "interrupted"]
-    spent = spent_on([*searched, *confirmed.superseded, *confirmed.trials], session.costs.of_target())
+    every = [*searched, *confirmed.superseded, *confirmed.trials]
+    spent = spent_on(every, session.costs.of_target(), short=is_short(recipe, recipe.target_size()))
     power = _power(recipe, found)
     return Tuned(
         recipe=recipe.name,
@@ -93,7 +95,7 @@ def _tuned(
             hyperparameters={name: found.best.hyperparameters[name] for name in strategy.space.names},
             loss=found.best.loss,
             seed=found.best.seed,
-            note=found.reason,
+            note=found.reason(unit_of(recipe)),
         ),
         confirmation=Confirmation(
             mean=statistics.fmean(losses) if len(losses) == recipe.tune.confirm_seeds else None,

@@ -96,6 +96,34 @@ def test_the_header_shows_how_to_use_it() -> None:
     assert "FORCED" not in adam
 
 
+@pytest.mark.parametrize(("optimizer", "rate"), [("muon", 0.05), ("adamh", 0.05), ("muonh", 0.05), ("lion", 0.003)])
+def test_a_model_trains_with_the_line_of_the_header(tmp_path: Path, optimizer: str, rate: float) -> None:
+    """In a plain script: the line makes the optimizer with the file's rates and factor of the shape; the loss falls."""
+    made = planned(GPT, optimizer, learning_rate=rate, weight_decay=0.0)
+    path = tmp_path / "target.yaml"
+    path.write_text(text_of(made))
+    loaded, model = hptransfer.load_plan(path), build_model(GPT, 48, 6)
+    loaded.init_(model, seed=0)
+    (line,) = [line for line in path.read_text().splitlines() if line.startswith("#   optimizer = ")]
+    trainer = eval(line.removeprefix("#   optimizer = "), {"hptransfer": hptransfer, "plan": loaded, "model": model})  # noqa: S307  # our own line
+    tokens = (torch.arange(9) + 10 * torch.arange(4)[:, None]) % 256
+    losses = []
+    for _ in range(20):
+        loss = torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        trainer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        trainer.step()
+        losses.append(loss.item())
+
+    rates = {id(tensor): group["lr"] for group in trainer.param_groups for tensor in group["params"]}
+    assert losses[-1] < 0.5 * losses[0]
+    assert {name: rates[id(tensor)] for name, tensor in model.named_parameters()} == {
+        row.parameter.name: row.learning_rate for row in made.rows
+    }
+    scales = {group.get("adjust_lr_fn") for group in trainer.param_groups if group.get("optimizer") == "muon"}
+    assert scales == ({"original"} if optimizer == "muon" else set())
+
+
 # Complete(d)P (arXiv 2512.22382) Table 1: 1 - beta times m_B / m_D; at twice the batch 7/8 -> 3/4 and 31/32 -> 15/16
 def test_betas_are_those_of_this_size(tmp_path: Path) -> None:
     """Where betas follow the batch, the header and the loaded plan have the target's, not the base's."""

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.data.base import DATA_SOURCES, SplitText, read_text, split
+from hptransfer.data.base import DATA_SOURCES, SplitText, read_data, split
 from hptransfer.data.stdlib_text import StdlibText, stdlib_files
 from hptransfer.data.text import TextFiles
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.recipe.sections import DataSection
+
+
+def read_text(data: DataSection, root: Path) -> SplitText:
+    """The bytes of a section of text."""
+    content = read_data(data, root)
+    assert isinstance(content, SplitText)
+    return content
 
 
 def write(root: Path, files: dict[str, bytes]) -> Path:
@@ -91,10 +99,10 @@ def test_files_are_separated() -> None:
 
 def test_a_single_file_is_cut_and_its_tail_validates(tmp_path: Path) -> None:
     """One file cannot be split by file; its last tenth validates."""
-    corpus = read_text(text("one.txt"), write(tmp_path, {"one.txt": bytes(range(100))}))
+    corpus = read_text(text("one.txt"), write(tmp_path, {"one.txt": bytes(range(1, 101))}))
 
-    assert list(corpus.train) == list(range(90))
-    assert list(corpus.validation) == list(range(90, 100))
+    assert list(corpus.train) == list(range(1, 91))
+    assert list(corpus.validation) == list(range(91, 101))
 
 
 def test_fingerprint_changes_with_content_and_with_the_split(tmp_path: Path) -> None:
@@ -168,5 +176,5 @@ def test_whatever_a_source_raises_is_a_users_error(monkeypatch: pytest.MonkeyPat
         raise raised
 
     monkeypatch.setattr(DATA_SOURCES.look_up("text"), "read", read, raising=False)
-    with pytest.raises(UsageError, match="must give text"):
+    with pytest.raises(UsageError, match="must give data"):
         read_text(text("*.txt"), Path())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hptransfer.data.base import DATA_SOURCES, read_text
+from hptransfer.data.base import DATA_SOURCES, read_data
 from hptransfer.errors import MachineError, RecipeError, UsageError
 from hptransfer.recipe.schema import OwnData
 from hptransfer.testing.data_sources import DataSourceConformance
@@ -65,7 +65,7 @@ def with_data(section: str) -> str:
 
 def test_what_ships() -> None:
     """The folder is the list; `base` is no source."""
-    assert DATA_SOURCES.built_in == ("stdlib-text", "text")
+    assert DATA_SOURCES.built_in == ("external", "python", "stdlib-text", "text", "tokens")
 
 
 def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
@@ -79,13 +79,17 @@ def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
 
     assert answer["state"] == "complete"
     assert answer["loss"] < 2
-    assert answer["provenance"]["data"] == read_text(recipe.data, tmp_path).fingerprint
+    assert answer["provenance"]["data"] == read_data(recipe.data, tmp_path).fingerprint
 
 
 @pytest.mark.parametrize(
     ("section", "rule", "place"),
     [
-        ("{kind: texts}", "`data.kind` must be one of `stdlib-text`, `text`, `module:attribute`", (3, 14)),
+        (
+            "{kind: texts}",
+            "`data.kind` must be one of `external`, `python`, `stdlib-text`, `text`, `tokens`, `module:attribute`",
+            (3, 14),
+        ),
         ("{files: [a]}", "`data.kind` must be given", (3, 1)),
         ("text", "`data` must be a mapping (`key: value` lines)", (3, 7)),
         ("{kind: text, file: [a]}", "`data.files` must be given", (3, 1)),
@@ -111,7 +115,7 @@ def test_validation_imports_no_users_code(tmp_path: Path) -> None:
     data = load_text(tmp_path, with_data("{kind: 'nowhere.to_be:found'}")).recipe.data
 
     with pytest.raises(UsageError, match="must be importable"):
-        read_text(data, tmp_path)
+        read_data(data, tmp_path)
 
 
 def test_mistakes_of_a_users_own_source_are_said(tmp_path: Path) -> None:
@@ -122,5 +126,5 @@ def test_mistakes_of_a_users_own_source_are_said(tmp_path: Path) -> None:
         ({}, "tests.support.own_data:listing", UsageError, "tests.support.own_data:listing: list"),
     ):
         with pytest.raises(error) as caught:
-            read_text(OwnData.model_validate({"kind": kind, "arguments": arguments}), tmp_path)
+            read_data(OwnData.model_validate({"kind": kind, "arguments": arguments}), tmp_path)
         assert received in str(caught.value.findings[0].received)

@@ -11,7 +11,7 @@ import pytest
 from hptransfer.artifacts.spent import percent
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.budget import Limits, Meter, limits_of
-from hptransfer.engine.flops import spent_on
+from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.options import BudgetOptions
 from hptransfer.errors import BudgetError, MachineError, UsageError
 from hptransfer.execution.limits import TaskLimits
@@ -19,6 +19,7 @@ from hptransfer.recipe.schema import Budget
 from hptransfer.storage.base import FailedTrial
 from tests.support.landscape import TARGET_FLOPS, TRIAL_FLOPS, recipe_text
 from tests.support.sessions import recipe_session, tune_and_write
+from tests.support.tiny import recipe
 
 
 def tuned(tmp_path: Path, options: BudgetOptions, landscape: dict[str, Any] | None = None) -> Tuned:
@@ -157,8 +158,20 @@ def test_what_was_spent_is_said_beside_the_target(tmp_path: Path) -> None:
 
     assert result.spent.trials == 14
     assert result.spent.fraction_of_target == pytest.approx(14 * TRIAL_FLOPS / TARGET_FLOPS)
-    assert result.spent.sentence == "spent 1.4e+07 FLOPs in 14 trials: 1.4% of the target run's 1e+09"
+    said = "spent 1.4e+07 FLOPs in 14 trials: 1.4% of the target run's 1e+09"
+    assert result.spent.sentence == f"{said} on the proxy's tokens (`sizes.target.tokens` sets its own)"
     assert "fraction_of_target: 0.014" in (tmp_path / "runs" / "landscape" / "tuned.yaml").read_text()
+
+
+def test_a_target_on_the_proxys_tokens_is_said_to_be_one(tmp_path: Path) -> None:
+    """A share of a run that short misleads; with tokens of its own nothing is remarked, however many."""
+    own = {"target": {"width": 64, "depth": 2, "tokens": 10**9}}
+    brief, long = recipe(), recipe(sizes={"base": {"width": 16, "depth": 2}, "widths": [16], **own})
+    said = spent_on([], 1e9, short=is_short(brief, brief.target_size())).sentence
+
+    assert said.endswith("1e+09 on the proxy's tokens (`sizes.target.tokens` sets its own)")
+    assert not is_short(long, long.target_size())
+    assert not is_short(brief, brief.target_size(tokens=10**6))
 
 
 def test_a_target_of_unknown_cost_is_said_to_be_unknown() -> None:

@@ -95,7 +95,7 @@ def test_other_outputs_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="logits") as caught:
         trained(wanted)
-    assert "hptransfer.plan" in str(caught.value.findings[0].hint)
+    assert "your own loss" in str(caught.value.findings[0].hint)
 
 
 def test_the_plan_of_an_own_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,9 @@ from hptransfer.models.build import build_model
 from hptransfer.models.shape_reading import layer_kinds
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.statistics.slope import RowVerdict
+from hptransfer.training.batches import Batches
 from hptransfer.training.coordinates import measure_coordinates
-from hptransfer.training.data import Corpus, load_corpus
+from hptransfer.training.data import load_batches
 from hptransfer.training.loop import TrainingSettings
 
 pytest.importorskip("transformers", reason="needs the extra `hf`")
@@ -34,9 +35,9 @@ ZERO_READOUT = {r"lm_head\.weight": "readout, zeros"}
 
 
 @pytest.fixture(scope="module")
-def corpus() -> Corpus:
+def corpus() -> Batches:
     """The standard library's own text."""
-    return load_corpus(StdlibText(kind="stdlib-text"), Path())
+    return load_batches(StdlibText(kind="stdlib-text"), Path())
 
 
 def llama(roles: dict[str, str]) -> HuggingFaceModel:
@@ -60,7 +61,7 @@ def llama(roles: dict[str, str]) -> HuggingFaceModel:
 def rows(
     parameterization: str,
     axis: str,
-    corpus: Corpus,
+    corpus: Batches,
     sizes: Sequence[int],
     roles: dict[str, str] | None = None,
     seeds: int = 2,
@@ -105,7 +106,7 @@ def slopes(found: list[CoordinateRow], steps: tuple[int, ...], kinds: str) -> di
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parameterization", ["mup", "completep"])
-def test_flat_in_width(parameterization: str, corpus: Corpus) -> None:
+def test_flat_in_width(parameterization: str, corpus: Batches) -> None:
     """Every layer moves by the same amount at widths 64 to 512: |slope| <= 0.15 at steps 1, 3 and 10."""
     found = rows(parameterization, "width", corpus, (64, 128, 256, 512))
     with_zero_readout = rows(parameterization, "width", corpus, (64, 128, 256, 512), ZERO_READOUT)
@@ -117,7 +118,7 @@ def test_flat_in_width(parameterization: str, corpus: Corpus) -> None:
     assert max(map(abs, [*below.values(), *logits.values()])) <= 0.15
 
 
-def test_the_standard_parameterization_is_not_flat_in_width(corpus: Corpus) -> None:
+def test_the_standard_parameterization_is_not_flat_in_width(corpus: Batches) -> None:
     """Negative control: one Adam step moves hidden pre-activations as width^1 (theory +1), and the check FAILS."""
     found = rows("standard", "width", corpus, (64, 128, 256))
     hidden = slopes(found, (1,), "hidden")
@@ -127,7 +128,7 @@ def test_the_standard_parameterization_is_not_flat_in_width(corpus: Corpus) -> N
     assert RowVerdict.FAILS in {row.verdict for row in found if row.judged}
 
 
-def test_mup_is_flat_in_width_over_two_doublings(corpus: Corpus) -> None:
+def test_mup_is_flat_in_width_over_two_doublings(corpus: Batches) -> None:
     """The quick form of the check of muP, over two doublings, beside the negative control."""
     found = rows("mup", "width", corpus, (64, 128, 256))
 
@@ -135,7 +136,7 @@ def test_mup_is_flat_in_width_over_two_doublings(corpus: Corpus) -> None:
 
 
 @pytest.mark.slow
-def test_completep_is_flat_in_depth(corpus: Corpus) -> None:
+def test_completep_is_flat_in_depth(corpus: Batches) -> None:
     """Stream and logits move by the same amount at depths 2 to 16: |slope| <= 0.15 at steps 3 and 10."""
     found = [row for row in rows("completep", "depth", corpus, (2, 4, 8, 16)) if "layers.first" not in row.layer]
     stream, inside = slopes(found, (3, 10), "residual logits"), slopes(found, (3, 10), "hidden")
@@ -148,7 +149,7 @@ def test_completep_is_flat_in_depth(corpus: Corpus) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parameterization", ["standard", "mup"])
-def test_depth_without_a_rule_is_not_flat(parameterization: str, corpus: Corpus) -> None:
+def test_depth_without_a_rule_is_not_flat(parameterization: str, corpus: Batches) -> None:
     """Negative control: without a rule for depth the stream's relative change grows with it, and the check FAILS."""
     found = rows(parameterization, "depth", corpus, (2, 4, 8, 16), seeds=3)
     (last,) = [row for row in found if row.layer == "model.layers.last" and row.step == 3]

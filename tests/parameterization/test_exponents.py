@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import OptimizerFamily, Options
+from hptransfer.parameterization.rules import OptimizerFamily, Options, UpdateRank
 from hptransfer.parameterization.tables import TABLES
 from tests.support.width_exponents import FLAT, MATRICES, STEPS, WIDTHS, planned, slopes, step_exponents, with_gradients
 
@@ -75,8 +75,41 @@ def test_muon_with_the_size_of_adam() -> None:
     assert wrong[1] == pytest.approx(0.5, abs=TOLERANCE)
 
 
+# theory: 0 where the rule is that of the rank which gradients have, else the difference of the rules, 1/2; a batch of
+# 64 examples has 64 directions at most, and the signs of Adam's first step are aligned in any batch
+@pytest.mark.parametrize(
+    ("family", "examples", "rank", "power"),
+    [
+        ("orthogonal-sphere", 2048, "full", 0.0),
+        ("orthogonal-sphere", 64, "full", 0.5),
+        ("orthogonal-sphere", 64, "fixed", 0.0),
+        ("orthogonal-sphere", 2048, "fixed", -0.5),
+        ("sphere", 64, "fixed", 0.0),
+        ("sphere", 64, "full", 0.5),
+    ],
+)
+def test_rates_on_a_sphere_follow_the_rank_of_updates(
+    family: OptimizerFamily, examples: int, rank: UpdateRank, power: float
+) -> None:
+    """Hyperball's one relative rate needs gradients whose rank grows with the width; else the rate falls."""
+    found = step_exponents("mup", family, Options(update_rank=rank), examples=examples)
+
+    assert found[1] == pytest.approx(power, abs=TOLERANCE)
+
+
 # MuAdam(impl=torch.optim.Muon) divides Muon's rate by the width; ezmup gives Adam SGD's rate
-@pytest.mark.parametrize(("family", "power"), [("orthogonal", -1.0), ("adam", 1.0), ("sgd", 0.5)])
+@pytest.mark.parametrize(
+    ("family", "power"),
+    [
+        ("orthogonal", -1.0),
+        ("adam", 1.0),
+        ("sgd", 0.5),
+        ("sign", 0.5),
+        ("adafactor", 0.5),
+        ("sphere", 0.5),
+        ("orthogonal-sphere", -0.5),
+    ],
+)
 def test_a_wrong_rate_is_seen(family: OptimizerFamily, power: float) -> None:
     """Negative control: a rate that is off by a power of the width lies outside the tolerance by that power."""
     found = step_exponents("mup", family, rate=lambda width: (width / WIDTHS[0]) ** power)

@@ -88,6 +88,8 @@ QUANTITIES: Mapping[OptimizerFamily, tuple[Quantity, ...]] = {
     "sgd": (Quantity.INIT_STD, Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY),
     "orthogonal": (Quantity.INIT_STD, Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY),
     "adafactor": (Quantity.INIT_STD,),
+    "sphere": (Quantity.INIT_STD, Quantity.EPS),
+    "orthogonal-sphere": (Quantity.INIT_STD,),
 }
 
 

@@ -103,7 +103,7 @@ def test_rates_follow_the_depth(alpha: float, expected: float) -> None:
 def test_the_rest_follows_adam_or_lion() -> None:
     """Embeddings, readouts and vectors have the rows of the other optimizer, with its own base rate."""
     rows = [growing(role) for role in (Role.HIDDEN_WEIGHT, Role.EMBEDDING, Role.READOUT, Role.HIDDEN_VECTOR)]
-    values = UNIT | {"beside_learning_rate": 0.5}
+    values = UNIT | {"adam_learning_rate": 0.5}
 
     planned = {
         beside: plan(

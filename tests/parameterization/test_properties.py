@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Options, Quantity
+from hptransfer.parameterization.rules import ON_SPHERE, Options, Quantity, option_of
 from hptransfer.parameterization.tables import FAMILIES, TABLES, Parameterization
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing, parameter
@@ -36,7 +36,7 @@ def cases(draw: st.DrawFn, *, absolute: bool = False) -> Case:
     options = Options(
         weight_decay=draw(choice(Quantity.WEIGHT_DECAY)),  # type: ignore[arg-type]  # names of the table's own columns
         eps=draw(choice(Quantity.EPS)),  # type: ignore[arg-type]
-        muon_scale=draw(choice(Quantity.LEARNING_RATE)),  # type: ignore[arg-type]
+        **{option_of(Quantity.LEARNING_RATE, table.family): draw(choice(Quantity.LEARNING_RATE))},  # type: ignore[arg-type]
         beside_muon=draw(st.sampled_from(["adamw", "lion"])) if optimizer == "muon" else None,
         batch_rule=draw(st.none() | st.sampled_from(BATCH_RULES.get(table.family, ["none"]))),
         token_exponent=draw(st.none() | st.floats(-1, 1)),
@@ -71,10 +71,11 @@ def factors(case: Case, base: Size, size: Size, row: Parameter) -> dict[str, flo
 @settings(deadline=None, max_examples=200)
 @given(cases(), LENGTHS, LENGTHS, SIZES)
 def test_every_factor_is_one_at_base(case: Case, fan_in: int, fan_out: int, size: Size) -> None:
-    """At the base size nothing is scaled, exactly; only the choice `sqrt` turns decay off, at every size."""
+    """At the base size nothing is scaled, exactly; on a sphere, and for some under `sqrt`, nothing ever decays."""
     found = factors(case, size, size, one(case[-1], (fan_in, fan_in), (fan_out, fan_out)))
 
-    if case[2].weight_decay == "sqrt" and case[-1] is not Role.HIDDEN_WEIGHT:
+    on_sphere = FAMILIES[case[1]] in ON_SPHERE
+    if on_sphere or (case[2].weight_decay == "sqrt" and case[-1] is not Role.HIDDEN_WEIGHT):
         assert found.pop("weight_decay") == 0.0
     assert set(found.values()) == {1.0}
 
@@ -115,8 +116,7 @@ def test_every_table_is_reached_by_an_optimizer(key: tuple[str, str]) -> None:
     roles = {role for role, _ in table.rules}
     rows = [growing(role, writes_residual=role is Role.HIDDEN_WEIGHT) for role in roles]
     for quantity, choice in table.choices:
-        option = {"weight_decay": "weight_decay", "eps": "eps", "learning_rate": "muon_scale"}[quantity.value]
-        chosen: dict[str, Any] = {option: choice}
+        chosen: dict[str, Any] = {option_of(quantity, table.family): choice}
         planned = plan(
             Parameterization(table.name),
             Size(64, 2, 8, 800),

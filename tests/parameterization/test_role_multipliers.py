@@ -19,6 +19,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
 from hptransfer.parameterization.plan import Plan, plan
+from hptransfer.parameterization.role_multipliers import RATE_RATIO
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
@@ -252,11 +253,11 @@ def test_multipliers_transfer(multipliers: dict[str, float], middle: int, last: 
         table = parameter(Role.EMBEDDING, fan_in=(1, 1), fan_out=(lengths[start], lengths[end]), name="table")
         query = replace(growing(Role.HIDDEN_WEIGHT, lengths[start], lengths[end]), name="q", scales_attention=True)
         others = [growing(role, lengths[start], lengths[end]) for role in roles]
-        values = {**UNIT, **multipliers}
-        return list(plan(MUP, sizes[start], sizes[end], [table, query, *others], values, optimizer="adamw").rows)
+        values, optimizer = {**UNIT, **multipliers}, "muon" if RATE_RATIO in multipliers else "adamw"
+        return list(plan(MUP, sizes[start], sizes[end], [table, query, *others], values, optimizer=optimizer).rows)
 
     def values_of(row: Any) -> list[float]:
-        return [row.init_std or 1.0, row.learning_rate, row.weight_decay, row.eps]
+        return [row.init_std or 1.0, row.learning_rate, row.weight_decay, row.eps or 1.0]
 
     at_base, first, second, whole = rows(0, 0), rows(0, 1), rows(1, 2), rows(0, 2)
     for origin, one, two, all_at_once in zip(at_base, first, second, whole, strict=True):

@@ -8,7 +8,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import PlannedParameter, plan
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity, RuleTable
+from hptransfer.parameterization.rules import HIDDEN_ONLY, WITH_EPS, Quantity, RuleTable
 from hptransfer.parameterization.tables import TABLES, Parameterization, find_table
 from hptransfer.sizes import Size
 from tests.support.parameter_shapes import UNIT, growing
@@ -126,13 +126,13 @@ SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING}
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: f"{table.name}-{table.family}")
 def test_tables_are_complete(table: RuleTable) -> None:
-    """Every role has every quantity of its family, with a source; Muon's tables are for hidden weights."""
-    quantities = {quantity for quantity in Quantity if table.family == "adam" or quantity is not Quantity.EPS}
+    """Every role has every quantity of its family, with a source; some tables are for hidden weights alone."""
+    quantities = {quantity for quantity in Quantity if table.family in WITH_EPS or quantity is not Quantity.EPS}
     roles = {role for role, _ in table.rules}
     named = [rule for column in table.choices.values() for rule in column.values()]
 
     assert {(role, quantity) for role in roles for quantity in quantities} == set(table.rules)
-    assert roles == {Role.HIDDEN_WEIGHT} if table.family == "orthogonal" else roles >= SIX_ROLES
+    assert roles == {Role.HIDDEN_WEIGHT} if table.family in HIDDEN_ONLY else roles >= SIX_ROLES
     for rule in (*table.rules.values(), *named):
         assert rule.source.paper
         assert rule.source.table

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,7 +139,20 @@ FAULTS = [
     (
         "steps: 100",
         "steps: 100\n  optimizer: adam",
-        '6:14 `training.optimizer` must be one of `adamw`, `sgd` | "adam" (text) | did you mean `adamw`?',
+        "6:14 `training.optimizer` must be one of `adafactor`, `adamh`, `adamw`, `lion`, `muon`, `muonh`, `sgd` | "
+        '"adam" (text) | did you mean `adamw`?',
+    ),
+    (
+        "steps: 100",
+        "steps: 100\n  optimizer: soap",
+        "6:14 `training.optimizer` must be one of `adafactor`, `adamh`, `adamw`, `lion`, `muon`, `muonh`, `sgd` | "
+        '"soap" (text) | rules exist (arXiv 2512.05620) but were not read in the paper, ...',
+    ),
+    (
+        "steps: 100",
+        "steps: 100\n  multipliers: {adam_learning_rate: 0.5}",
+        "6:37 `adam_learning_rate` must multiply something in the model | 0.5; adamw trains all parameters | delete "
+        "the line",
     ),
     (
         "steps: 100",
@@ -331,3 +346,14 @@ def test_other_errors_are_recipe_errors(tmp_path: Path) -> None:
     assert caught.value.exit_status == 2
     assert caught.value.findings
     assert all(finding.place and finding.place.line for finding in caught.value.findings)
+
+
+def test_validating_a_recipe_needs_no_torch() -> None:
+    """Losses are asked for their arguments, which loads none of what they compute with."""
+    script = (
+        "import sys; from hptransfer.recipe.load import load_recipe; from hptransfer.recipe.objective import unit_of; "
+        "print(unit_of(load_recipe('quickstart').recipe), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "nats False\n"

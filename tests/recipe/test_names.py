@@ -24,6 +24,7 @@ from tests.support.recipe_texts import GPT, edited, faults
         ("betas", options.Betas),
         ("muon_scale", options.MuonScale),
         ("beside_muon", options.BesideMuon),
+        ("update_rank", options.UpdateRank),
     ],
 )
 def test_every_choice_is_explained(option: str, literal: object) -> None:

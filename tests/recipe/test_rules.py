@@ -175,6 +175,19 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     ),
     (
         MLP,
+        ("{name: mup}", "{name: mup, muon_scale: original, update_rank: full}"),
+        [
+            "6:43 `muon_scale` belongs to muon only | optimizer=adamw | delete `muon_scale`",
+            "6:66 `update_rank` belongs to adamh and muonh only | optimizer=adamw | delete `update_rank`",
+        ],
+    ),
+    (
+        MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor"),
+        ("{name: mup}", "{name: u-mup}"),
+        ["6:14 a rule for `u-mup` with `adafactor` must have a source, and none is known | u-mup, adafactor | k..."],
+    ),
+    (
+        MLP,
         ("high: 1e-1}", "high: 1e-1, scale: linear}"),
         ["13:51 the checked hyperparameter must have a log scale: its grid and its drift are counted in octaves ..."],
     ),

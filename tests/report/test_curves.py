@@ -30,7 +30,7 @@ def axis() -> AxisReport:
 def test_png_and_svg_are_written(axis: AxisReport, tmp_path: Path) -> None:
     """The suffix names the format."""
     png, svg = tmp_path / "curves.png", tmp_path / "curves.svg"
-    save_curves(axis, [png, svg])
+    save_curves(axis, [png, svg], "nats")
     assert png.read_bytes().startswith(b"\x89PNG")
     text = svg.read_text()
     for label in ("width 64", "width 512", "transferred value", "diverged", "learning rate", "DRIFTS"):
@@ -40,8 +40,8 @@ def test_png_and_svg_are_written(axis: AxisReport, tmp_path: Path) -> None:
 def test_the_same_evidence_gives_the_same_file(axis: AxisReport, tmp_path: Path) -> None:
     """No date and no random ids: a figure in a repository changes when the evidence does."""
     first, second = tmp_path / "a.svg", tmp_path / "b.svg"
-    save_curves(axis, [first])
-    save_curves(axis, [second])
+    save_curves(axis, [first], "nats")
+    save_curves(axis, [second], "nats")
     assert first.read_text() == second.read_text()
 
 

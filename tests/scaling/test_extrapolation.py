@@ -10,7 +10,10 @@ from tests.support.targets import GPT, MLP, planned
 def test_extrapolation_says_what_is_theory() -> None:
     """Each axis has its distance from what was trained, and says when nothing but theory covers it."""
     made = planned(GPT, size=Size(256, 4, 16, 1600))
-    axes = {entry.axis: entry for entry in extrapolation(made, {"widths": [16, 32, 64], "depths": [2, 4]})}
+    axes = {
+        entry.axis: entry
+        for entry in extrapolation(made.base, made.size, made.covers, {"widths": [16, 32, 64], "depths": [2, 4]})
+    }
 
     assert (axes["width"].checked_up_to, axes["width"].factor) == (64, 4.0)
     assert axes["width"].sentence == "width 256 lies 4 times beyond the largest trained (64): by theory alone"
@@ -21,6 +24,9 @@ def test_extrapolation_says_what_is_theory() -> None:
 
 def test_an_axis_without_rule_is_not_called_theory() -> None:
     """Under mup a deeper target is covered by nothing."""
-    axes = {entry.axis: entry for entry in extrapolation(planned(MLP), {"widths": [16], "depths": [2]})}
+    made = planned(MLP)
+    axes = {
+        entry.axis: entry for entry in extrapolation(made.base, made.size, made.covers, {"widths": [16], "depths": [2]})
+    }
 
     assert axes["depth"].sentence.endswith("no rule and no check cover it")

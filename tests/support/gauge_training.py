@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 from hptransfer.parameterization.rules import OptimizerFamily
 from hptransfer.sizes import Size
+from hptransfer.training.optim import AdamH, Lion, MuonH
 
 OPTIMIZERS: Mapping[OptimizerFamily, str] = {
     "adam": "adamw",
@@ -21,6 +22,8 @@ OPTIMIZERS: Mapping[OptimizerFamily, str] = {
     "sgd": "sgd",
     "orthogonal": "muon",
     "adafactor": "adafactor",
+    "sphere": "adamh",
+    "orthogonal-sphere": "muonh",
 }
 
 
@@ -56,24 +59,6 @@ class Residual(nn.Module):
         return logits_Bx5
 
 
-class Lion(torch.optim.Optimizer):
-    """Evolved sign momentum (arXiv 2302.06675, Algorithm 2), which torch does not have."""
-
-    def __init__(self, params: Iterable[dict[str, Any]]) -> None:
-        super().__init__(params, {"betas": (0.9, 0.99)})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step."""
-        for group in self.param_groups:
-            first, second = group["betas"]
-            for weight in group["params"]:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(momentum.lerp(weight.grad, 1 - first).sign(), alpha=-group["lr"])
-                momentum.lerp_(weight.grad, 1 - second)
-
-
 def groups(rows: Iterable[PlannedParameter], tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """One parameter group per row."""
     return [
@@ -81,6 +66,7 @@ def groups(rows: Iterable[PlannedParameter], tensors: Mapping[str, Tensor]) -> l
             "params": [tensors[row.parameter.name]],
             "lr": row.learning_rate,
             "weight_decay": row.weight_decay,
+            "optimizer": row.optimizer,
             **({} if row.eps is None else {"eps": row.eps}),
         }
         for row in rows
@@ -88,7 +74,7 @@ def groups(rows: Iterable[PlannedParameter], tensors: Mapping[str, Tensor]) -> l
 
 
 def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim.Optimizer]:
-    """The unmodified optimizers of torch, and Lion."""
+    """The unmodified optimizers of torch, and our own where it has none."""
     made: list[torch.optim.Optimizer] = []
     for name in dict.fromkeys(str(row.optimizer) for row in planned.rows):
         of = groups([row for row in planned.rows if row.optimizer == name], tensors)
@@ -100,6 +86,10 @@ def optimizers(planned: Plan, tensors: Mapping[str, Tensor]) -> list[torch.optim
             made.append(torch.optim.Muon(of, adjust_lr_fn=planned.options.muon_scale))
         elif name == "adafactor":
             made.append(torch.optim.Adafactor(of, eps=(1e-30, 1e-9)))
+        elif name == "adamh":
+            made.append(AdamH(of, betas=(0.9, 0.95)))
+        elif name == "muonh":
+            made.append(MuonH(of))
         else:
             made.append(Lion(of))
     return made

@@ -158,7 +158,16 @@ def runs(
     return [_run(mistake, corpus, size, seed, steps) for size in sizes for seed in seeds]
 
 
-def _run(mistake: Mistake, corpus: Corpus, value: int, seed: int, steps: Sequence[int]) -> dict[str, Any]:
+def planned(mistake: Mistake, value: int, seed: int) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """The model at a size along the mistake's axis, initialised, and its optimizer groups."""
+    rows, size = _rows(mistake, value)
+    module = mistake.build(size.width, size.depth)
+    applied = AppliedPlan(rows)
+    applied.init_(module, seed)
+    return module, applied.param_groups(module)
+
+
+def _rows(mistake: Mistake, value: int) -> tuple[tuple[Row, ...], Size]:
     base = Size(BASE_WIDTH, BASE_DEPTH, 16, 16 * 100)
     # three layers in the MLP, so that there are two hidden weights to tell apart
     depth = 3 if mistake.build is mlp else BASE_DEPTH
@@ -171,12 +180,13 @@ def _run(mistake: Mistake, corpus: Corpus, value: int, seed: int, steps: Sequenc
     rows = plan(Parameterization(mistake.parameterization), base, size, parameters, values, optimizer="adamw").rows
     if mistake.build is TiedGpt:
         rows = tuple(row for row in rows if row.parameter.name != "readout.weight")
-    rows = tuple(mistake.edit(row, size.width / base.width, size.depth / base.depth) for row in rows)
-    module = mistake.build(size.width, size.depth)
-    applied = AppliedPlan(rows)
-    applied.init_(module, seed)
+    return tuple(mistake.edit(row, size.width / base.width, size.depth / base.depth) for row in rows), size
+
+
+def _run(mistake: Mistake, corpus: Corpus, value: int, seed: int, steps: Sequence[int]) -> dict[str, Any]:
+    rows, size = _rows(mistake, value)
+    module, groups = planned(mistake, value, seed)
     settings = TrainingSettings(steps=100, batch_size=16, context=CONTEXT)
-    groups = applied.param_groups(module)
     measured = measure_coordinates(module, groups, corpus, settings, seed, steps, None, [row.parameter for row in rows])
     return {"size": {"width": size.width, "depth": size.depth}, "seed": seed, **measured}
 

@@ -9,7 +9,7 @@ from hptransfer.export.base import export_target
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.model_sections import GptModel, MlpModel, Model
-from hptransfer.scaling.target import target_groups
+from hptransfer.scaling.described import target_groups
 from hptransfer.sizes import Size
 from tests.support.reading import parameters_of
 
@@ -56,6 +56,7 @@ def target_of(of: Plan, objections: Sequence[str] = ()) -> TargetFile:
         size=of.size,
         hyperparameters=dict(of.hyperparameters),
         optimizer_values=dict(of.optimizer_values),
+        muon_scale=of.options.muon_scale,
         training=TrainingRecord(steps=3, batch_size=of.size.batch_size, schedule="linear", warmup=0.1, clip=None),
         notes=tuple(of.notes),
         parameters=target_groups(of),

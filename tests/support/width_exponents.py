@@ -72,15 +72,15 @@ def planned(
     )
 
 
-def with_gradients(plan_: Plan, seed: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+def with_gradients(plan_: Plan, seed: int, examples: int = 64) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Parameters of an initialised MLP with the gradients of one batch, and the multipliers in its forward."""
     module = Mlp(plan_.size.width)
     AppliedPlan.from_plan(plan_).init_(module, seed=seed)
     tensors: dict[str, Tensor] = dict(module.named_parameters())
     multipliers = {row.parameter.name: row.multiplier for row in plan_.rows}
     generator = torch.Generator().manual_seed(seed)
-    x_Bx16 = torch.randn(64, 16, generator=generator)
-    labels_B = torch.randint(0, 8, (64,), generator=generator)
+    x_Bx16 = torch.randn(examples, 16, generator=generator)
+    labels_B = torch.randint(0, 8, (examples,), generator=generator)
     scaled = {name: multipliers[name] * tensor for name, tensor in tensors.items()}
     functional.cross_entropy(functional_call(module, scaled, (x_Bx16,)), labels_B).backward()  # type: ignore[no-untyped-call]
     return tensors, multipliers
@@ -95,14 +95,22 @@ def slopes(measure: Callable[[int, int], Mapping[str, float]]) -> dict[str, floa
     }
 
 
+#: examples in a batch where they are not 64: MuonH's rule needs gradients whose rank grows with the width
+EXAMPLES: Mapping[OptimizerFamily, int] = {"orthogonal-sphere": 2048}
+
+
 def step_exponents(
-    name: str, family: OptimizerFamily, options: Options | None = None, rate: Callable[[int], float] = lambda _: 1.0
+    name: str,
+    family: OptimizerFamily,
+    options: Options | None = None,
+    rate: Callable[[int], float] = lambda _: 1.0,
+    examples: int | None = None,
 ) -> list[float]:
     """Exponents of ||dW||_2 / sqrt(fan_out/fan_in) after one step, W with its multiplier; `rate` breaks the rule."""
 
     def measure(width: int, seed: int) -> dict[str, float]:
         of = planned(name, family, width, options=options)
-        tensors, multipliers = with_gradients(of, seed)
+        tensors, multipliers = with_gradients(of, seed, examples or EXAMPLES.get(family, 64))
         before = {part: tensors[part].detach().clone() for part in MATRICES}
         for stepper in optimizers(of, tensors):
             for group in stepper.param_groups:
@@ -144,5 +152,7 @@ STEPS: Mapping[tuple[str, OptimizerFamily], tuple[float, float, float]] = {
     ("standard", "sgd"): (-0.5, 0.5, 1.0),
     ("standard", "adafactor"): (0.0, 0.5, 0.5),
     ("standard", "orthogonal"): (0.0, 0.0, 1.0),
+    ("standard", "sphere"): (0.0, 0.5, 1.0),
+    ("standard", "orthogonal-sphere"): (0.0, 0.0, 1.0),
     ("u-mup", "adam"): (-0.5, 0.0, 0.0),
 }

@@ -3,7 +3,7 @@
 The first training losses of each built-in model, optimizer and schedule, over a corpus that lies here, so that versions
 of Python agree. The tolerance of 1e-4 relative lies a hundred times above what another order of summation in float32
 changes in five steps (below 1e-6; two processes instead of one: below 2e-5 in eight), and below what any change of
-initialisation, batches, schedule or optimizer does to these losses.
+initialisation, batches, schedule or optimizer does to these losses. Those of Muon are ten times wider.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from tests.support.tiny import recipe
 GOLDEN = Path(__file__).with_name("golden_curves.json")
 CORPUS = Path(__file__).with_name("golden_corpus")
 TOLERANCE = 1e-4
+#: polar factors are computed in bfloat16, whose rounding differs between processors: by 1e-4 of these losses
+#: where oneDNN was switched off or kept to AVX2
+TOLERANCES = {"muon": 1e-3, "muonh": 1e-3}
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"kind": "mlp"},
     "gpt": {"kind": "gpt", "context": 8, "head_dim": 8, "embedding": None},
@@ -63,7 +66,9 @@ def test_the_trainer_trains_as_its_version_says(model: str, optimizer: str, sche
 
     assert golden["version"] == VERSION, "run `python -m tests.trainers.test_golden_curves` for the new version"
     expected = golden["curves"][f"{model} {optimizer} {schedule}"]
-    assert curve(model, optimizer, schedule) == pytest.approx(expected, rel=TOLERANCE), ADVICE.format(VERSION)
+    assert curve(model, optimizer, schedule) == pytest.approx(expected, rel=TOLERANCES.get(optimizer, TOLERANCE)), (
+        ADVICE.format(VERSION)
+    )
 
 
 def test_golden_curves_tell_cases_apart() -> None:

@@ -10,14 +10,15 @@ import torch
 
 from hptransfer.data.text import TextFiles
 from hptransfer.errors import UsageError
-from hptransfer.training.data import Corpus, load_corpus
+from hptransfer.training.data import Corpus, load_batches
 
 
 def test_a_corpus_holds_the_recipes_text(tmp_path: Path) -> None:
     """Arrays of the bytes that were read, with their fingerprint."""
     (tmp_path / "a.txt").write_bytes(b"0123456789")
-    corpus = load_corpus(TextFiles(kind="text", files=("*.txt",), validation_fraction=0.2), tmp_path)
+    corpus = load_batches(TextFiles(kind="text", files=("*.txt",), validation_fraction=0.2), tmp_path)
 
+    assert isinstance(corpus, Corpus)
     assert corpus.train.tobytes() == b"01234567"
     assert corpus.validation.tobytes() == b"89"
     assert len(corpus.fingerprint) == 64

@@ -167,8 +167,8 @@ def test_a_run_that_ends_above_its_start_is_diverged(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, final: float, state: TrialState
 ) -> None:
     """A run that learned nothing ends where it began, within the 2% by which two evaluations differ; 5% is no noise."""
-    losses = iter([2.0, final])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: next(losses))
+    losses = iter([((2.0, 1.0),), ((final, 1.0),)])
+    monkeypatch.setattr(loop, "evaluation_losses", lambda *_: next(losses))
     outcome = run(corpus)
 
     assert outcome.state is state

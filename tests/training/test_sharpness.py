@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from hptransfer.diagnostics.sharpness import SharpnessReport, judge_sharpness
+from hptransfer.diagnostics.base import Facts
+from hptransfer.diagnostics.sharpness import Sharpness, SharpnessReport, judge_sharpness
+from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
@@ -21,6 +24,7 @@ from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.sharpness import effective_rates, hessian_product, measure_sharpness, top_eigenvalue
 from tests.support.mistakes import CONTEXT, VALUES, gpt, mlp
 from tests.support.reading import read_module
+from tests.support.tiny import recipe
 
 
 @pytest.mark.parametrize(
@@ -249,3 +253,16 @@ def test_a_width_that_diverged_is_named() -> None:
     assert report.verdict is RowVerdict.INCONCLUSIVE
     assert "width 128" in report.sentence
     assert math.isnan(report.rows[1].sharpness)
+
+
+@pytest.mark.parametrize("optimizer", ["lion", "muon", "adafactor", "adamh", "muonh"])
+def test_an_optimizer_without_a_threshold_is_refused_before_anything_is_trained(optimizer: str) -> None:
+    """Their steps are not a rate times an averaged gradient; the refusal names the optimizer and what to do."""
+    of = recipe(training={"optimizer": optimizer})
+    size = of.size(16, 2)
+    facts = Facts(of, Path(), {}, "learning_rate", ("learning_rate",), size, {"width": (size,)}, (size,))
+
+    with pytest.raises(UsageError, match=f"must have a source; received: {optimizer}") as caught:
+        Sharpness().requests(facts)
+
+    assert "check.diagnostics" in str(caught.value.findings[0].hint)

@@ -43,6 +43,10 @@ def test_what_determines_a_run_is_in_its_key() -> None:
         request(seed=1),
         request(learning_rate=0.0040001),
         request(warmup=0.2),
+        *(request(recipe(training={"optimizer": name})) for name in ("lion", "muon", "adafactor", "adamh", "muonh")),
+        request(recipe(training={"optimizer": "muon"}), adam_learning_rate=0.5),
+        request(recipe(training={"optimizer": "muon"}, parameterization={"muon_scale": "match_rms_adamw"})),
+        request(recipe(training={"optimizer": "muonh"}, parameterization={"update_rank": "fixed"})),
     ]
 
     keys = [key(one) for one in requests] + [key(request(), "other data")]
@@ -77,7 +81,13 @@ def test_values_written_out_are_as_left_out() -> None:
     alpha = recipe(model={"kind": "gpt", "embedding": None}, parameterization={"name": "completep", "alpha": 1.0})
 
     assert key(request(plain)) == key(request(spelled))
+    scale, rank = (
+        (recipe(training={"optimizer": name}), recipe(training={"optimizer": name}, parameterization={option: default}))
+        for name, option, default in (("muon", "muon_scale", "original"), ("muonh", "update_rank", "full"))
+    )
+
     assert key(request(deep)) == key(request(alpha))
+    assert [key(request(one)) for one, _ in (scale, rank)] == [key(request(other)) for _, other in (scale, rank)]
 
 
 @pytest.mark.parametrize("section", ["model", "data", "training", "parameterization"])

@@ -11,7 +11,8 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.registered import unread
 from hptransfer.recipe.rules.training import NO_SUCH_PART
 
-_LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_learning_rate"))
+#: of roles; `adam_learning_rate`, the ratio of two optimizers' rates, leaves one of them as it is
+_LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_learning_rate")) - {"adam_learning_rate"}
 
 
 def _no_effect(loaded: LoadedRecipe) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from hptransfer.errors import Finding, MachineError, UsageError
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.registry import look_in
 
 
 def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -15,6 +16,7 @@ def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
     from hptransfer.models.api import plan_recipe
 
     recipe = loaded.recipe
+    look_in(loaded.root)
     try:
         plan_recipe(recipe, recipe.target_size(), defaults(recipe.training))
     except (UsageError, MachineError) as error:

@@ -12,14 +12,24 @@ from types import MappingProxyType
 from typing import Protocol
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.rules import OptimizerFamily, Options, RuleTable
-from hptransfer.parameterization.tables import complete_d_p, depth, everett, muon, mup, spectral, standard, u_mup
+from hptransfer.parameterization.rules import HIDDEN_ONLY, OptimizerFamily, Options, RuleTable
+from hptransfer.parameterization.tables import (
+    complete_d_p,
+    depth,
+    everett,
+    hyperball,
+    muon,
+    mup,
+    spectral,
+    standard,
+    u_mup,
+)
 
 #: (name, optimizer family) -> table
 TABLES: Mapping[tuple[str, OptimizerFamily], RuleTable] = MappingProxyType(
     {
         (table.name, table.family): table
-        for module in (standard, everett, mup, spectral, depth, complete_d_p, u_mup, muon)
+        for module in (standard, everett, mup, spectral, depth, complete_d_p, u_mup, muon, hyperball)
         for table in module.TABLES
     }
 )
@@ -41,10 +51,20 @@ FAMILIES: Mapping[str, OptimizerFamily] = MappingProxyType(
         "sgd": "sgd",
         "muon": "orthogonal",
         "adafactor": "adafactor",
+        "adamh": "sphere",
+        "muonh": "orthogonal-sphere",
     }
 )
 #: optimizers whose `weight_decay` is added to a gradient that they then normalise, for which no rule is known
 COUPLED_DECAY = frozenset({"adam", "rmsprop", "adagrad"})
+#: optimizers that have been asked for and have no rules here -> what is known, a clause
+WITHOUT_RULES: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(
+        ("soap", "shampoo"),
+        "rules exist (arXiv 2512.05620) but were not read in the paper, and accounts of SOAP's disagree: 1/fan_in as "
+        "Adam's, or sqrt(fan_out/fan_in) as Muon's; muon is the nearest optimizer with a known rule",
+    )
+)
 
 
 class ParameterizationSpec(Protocol):
@@ -88,7 +108,7 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, f
         raise UsageError(
             f"the optimizer must be one of {', '.join(FAMILIES)}",
             received=optimizer,
-            hint="no published rule is known for others; a plan never guesses one",
+            hint=WITHOUT_RULES.get(optimizer, "no published rule is known for others; a plan never guesses one"),
         )
     table = TABLES.get((spec.name, family))
     if table is None:
@@ -111,14 +131,14 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, f
 def table_beside(
     table: RuleTable, options: Options, tables: Mapping[tuple[str, OptimizerFamily], RuleTable] = TABLES
 ) -> RuleTable | None:
-    """The table of what Muon does not train; None where one optimizer trains everything.
+    """The table of what an optimizer of hidden weights does not train; None where one optimizer trains everything.
 
     Args:
         table: the rules of the matrices.
         options: with the optimizer of the rest, AdamW where they do not say it.
         tables: all of a version.
     """
-    return tables[table.name, FAMILIES[options.beside_muon or "adamw"]] if table.family == "orthogonal" else None
+    return tables[table.name, FAMILIES[options.beside_muon or "adamw"]] if table.family in HIDDEN_ONLY else None
 
 
 def _unknown(name: str, optimizer: str, family: OptimizerFamily) -> UsageError:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import (
+    ON_SPHERE,
     Alpha,
     Exponents,
     OptimizerFamily,
@@ -156,7 +157,7 @@ def table(
     chosen = {
         Quantity.WEIGHT_DECAY: defaults.weight_decay,
         Quantity.EPS: defaults.eps,
-        Quantity.LEARNING_RATE: defaults.muon_scale,
+        Quantity.LEARNING_RATE: defaults.update_rank if family in ON_SPHERE else defaults.muon_scale,
     }
     rules = {(rule.role, rule.quantity): rule for part in parts for rule in part}
     for (quantity, choice), column in columns.items():

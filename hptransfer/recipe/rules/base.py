@@ -9,9 +9,10 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter
 
 from hptransfer.recipe.command_sections import CommandTrainer
-from hptransfer.recipe.model_sections import MODEL, ExternalModel, MlpModel, Model
+from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.schema import (
     Check,
+    Data,
     ParameterizationChoice,
     Range,
     Shape,
@@ -19,6 +20,7 @@ from hptransfer.recipe.schema import (
     Target,
     Training,
     Tune,
+    predictions_per_example,
 )
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
@@ -92,6 +94,7 @@ class Draft:
     external_data: bool
     limits_flops: bool
     model: Model | None
+    data: Data | None
     training: Training | None
     parameterization: ParameterizationChoice | None
     base: Shape | None
@@ -107,9 +110,7 @@ class Draft:
     @property
     def tokens_per_example(self) -> int | None:
         """Predicted positions in one example; None where the model is not valid."""
-        if self.model is None:
-            return None
-        return 1 if isinstance(self.model, MlpModel) else self.model.context
+        return None if self.model is None else predictions_per_example(self.model, self.data)
 
     @property
     def usual_tokens(self) -> int | None:
@@ -159,6 +160,7 @@ class Draft:
             external_data=absent("data") or entry(data, ("data", "kind")) == "external",
             limits_flops=entry(data, ("budget", "flops")) is not None,
             model=ExternalModel() if absent("model") else part(MODEL, "model"),
+            data=None if absent("data") else part(_DATA, "data"),
             training=part(_TRAINING, "training"),
             parameterization=part(_PARAMETERIZATION, "parameterization"),
             base=base,
@@ -177,6 +179,7 @@ class Draft:
 
 
 _TRAINER: TypeAdapter[TrainerChoice] = TypeAdapter(TrainerChoice)
+_DATA: TypeAdapter[Data] = TypeAdapter(Data)
 _TRAINING = TypeAdapter(Training)
 _PARAMETERIZATION = TypeAdapter(ParameterizationChoice)
 _SHAPE = TypeAdapter(Shape)

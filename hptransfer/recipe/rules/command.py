@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.recipe import placeholders
 from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.model_sections import ExternalModel
@@ -97,7 +98,7 @@ def _followed(name: str) -> tuple[str, ...]:
     if asked is None:
         return (name.removeprefix("plan."),) if name.startswith("plan.") else ()
     suffix = {"learning_rate": "_learning_rate", "init_std": "_init"}.get(asked.quantity)
-    own = () if suffix is None else tuple(f"{kind}{suffix}" for kind in ("embedding", "input", "hidden", "readout"))
+    own = () if suffix is None else tuple(name for name in MULTIPLIERS if name.endswith(suffix))
     return (*_FOLLOWS[asked.quantity], *own)
 
 

@@ -29,6 +29,14 @@ def _partial_head(draft: Draft) -> Iterator[Violation]:
             yield Violation(path, "`width % head_dim == 0` must hold for gpt", received, hint)
 
 
+def _small_vocabulary(draft: Draft) -> Iterator[Violation]:
+    given, wanted = getattr(draft.model, "vocabulary", None), getattr(draft.data, "vocabulary", None)
+    if given is not None and wanted is not None and given < wanted:
+        rule = "`model.vocabulary >= data.vocabulary` must hold"
+        received = f"{given} in the model, {wanted} in the data"
+        yield Violation(("model", "vocabulary"), rule, received, f"write `vocabulary: {wanted}` in `model`", ("model",))
+
+
 def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
     if draft.base:
         yield ("sizes", "base", "width"), draft.base.width
@@ -44,5 +52,6 @@ RULES = (
     RecipeRule(
         "recipe/odd-head-dim", "`head_dim` is even where positions are rotary: pairs of numbers turn", _odd_head_dim
     ),
+    RecipeRule("recipe/small-vocabulary", "a built-in model knows every token of `kind: tokens`", _small_vocabulary),
     RecipeRule("recipe/partial-head", "`head_dim` divides every width of a gpt", _partial_head),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.parameterization.tables import TABLES
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.rules import ON_SPHERE
+from hptransfer.parameterization.tables import FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: parameterizations with a residual exponent to choose
@@ -33,9 +35,49 @@ def _branches(draft: Draft) -> Iterator[Violation]:
         yield Violation(("parameterization", "name"), rule, f"{choice.name} with mlp", hint)
 
 
+def _combination(draft: Draft) -> Iterator[Violation]:
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or choice.name == MEASURED:
+        return
+    if (choice.name, FAMILIES.get(training.optimizer)) not in TABLES:
+        try:
+            find_table(Parameterization(choice.name), training.optimizer)
+        except UsageError as error:
+            (found,) = error.findings
+            place, elsewhere = ("training", "optimizer"), ("parameterization", "name")
+            yield Violation(place, found.rule, found.received or "", found.hint, elsewhere)
+
+
+#: option -> the optimizers that it belongs to
+_OPTIMIZERS_OF = {
+    "muon_scale": [name for name, family in FAMILIES.items() if family == "orthogonal"],
+    "update_rank": [name for name, family in FAMILIES.items() if family in ON_SPHERE],
+}
+
+
+def _of_other_optimizers(draft: Draft) -> Iterator[Violation]:
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None:
+        return
+    for option, optimizers in _OPTIMIZERS_OF.items():
+        if getattr(choice, option) is not None and training.optimizer not in optimizers:
+            rule, received = f"`{option}` belongs to {' and '.join(optimizers)} only", f"optimizer={training.optimizer}"
+            yield Violation(("parameterization", option), rule, received, f"delete `{option}`")
+
+
 RULES = (
     RecipeRule(
         "recipe/alpha-not-used", "`alpha` is given only where the parameterization has a residual exponent", _alpha
+    ),
+    RecipeRule(
+        "recipe/no-source",
+        "the parameterization with the optimizer is one for which a source of rules is known",
+        _combination,
+    ),
+    RecipeRule(
+        "recipe/option-of-others",
+        "`muon_scale` is given only with muon, `update_rank` only with adamh and muonh",
+        _of_other_optimizers,
     ),
     RecipeRule(
         "recipe/no-residual-blocks", "a parameterization of residual branches has a model with branches", _branches

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe import registered
+from hptransfer.recipe.objective import NO_UNIT
+from hptransfer.recipe.registered import argument_fault
+from hptransfer.recipe.sections import Setting
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hptransfer.training.batches import Batch
+
 
 class LossFunction(Protocol):
     """What a user's own loss must be at least: a function."""
 
-    def __call__(self, module: nn.Module, tokens_BxC1: Tensor, /) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Any, /) -> Tensor:
         """The mean of a positive number over the examples of a batch; training makes it small.
 
         Args:
             module: the model that is trained, called as the loss wants.
-            tokens_BxC1: B examples of context + 1 bytes each, integers in [0, 256), B x (C + 1), int64.
+            batch: as the data give it. Of text and tokens: B windows of context + 1 integers below the vocabulary,
+                B x (C + 1), int64. Of `kind: python`: whatever its function returns, arrays as tensors.
 
         Returns:
             A scalar of the model's floating type that can be differentiated. It must be the mean over examples: a
@@ -39,32 +46,38 @@ class Loss(LossFunction, Protocol):
 
 LOSSES = cast("Registry[LossFunction]", registered.LOSSES)
 
-#: of losses that do not say theirs
-NO_UNIT = "units of the loss"
-
 
 @dataclass(frozen=True, slots=True)
-class _WithoutUnit:
-    """A function that says no unit."""
+class _Bound:
+    """A loss with its arguments; it gives the function batches that the module can take."""
 
     function: LossFunction
-    unit: str = NO_UNIT
+    unit: str
+    arguments: Mapping[str, Setting] = field(default_factory=dict)
 
-    def __call__(self, module: nn.Module, tokens_BxC1: Tensor, /) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Batch, /) -> Tensor:
         """As the function."""
-        return self.function(module, tokens_BxC1)
+        from hptransfer.training.batches import fitted
+
+        return self.function(module, fitted(batch, module), **self.arguments)
 
 
-def find_loss(name: str) -> Loss:
+def find_loss(name: str, arguments: Mapping[str, Setting] | None = None) -> Loss:
     """The loss of a name; of a plain function, with `NO_UNIT`.
 
     Args:
         name: of a built-in loss or of an entry point, or `module:function`.
+        arguments: its keyword arguments; None for none.
 
     Raises:
-        UsageError: there is none, it cannot be imported, or it cannot be called.
+        UsageError: there is none, it cannot be imported or called, or it has no such argument.
     """
     entry = LOSSES.look_up(name)
     if not callable(entry):
-        raise UsageError("a loss must be a function of (module, tokens)", received=f"{name}: {type(entry).__name__}")
-    return cast("Loss", entry) if isinstance(getattr(entry, "unit", None), str) else _WithoutUnit(entry)
+        raise UsageError("a loss must be a function of (module, batch)", received=f"{name}: {type(entry).__name__}")
+    given = dict(arguments or {})
+    fault = argument_fault(entry, given)
+    if fault is not None:
+        raise UsageError("`training.loss_arguments` must be arguments of the loss", received=f"{name}: {fault}")
+    unit = getattr(entry, "unit", None)
+    return _Bound(entry, unit if isinstance(unit, str) else NO_UNIT, given)

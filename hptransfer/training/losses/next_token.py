@@ -1,18 +1,21 @@
-"""Mean cross-entropy of the next byte: the one after the window, or after every position of a decoder.
+"""Mean cross-entropy of the next token: the one after the window, or after every position of a decoder.
 
 Tensor names carry their shape: B batch, C context window, V vocabulary.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
+from hptransfer.training.losses._calls import logits_of, windows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hptransfer.training.losses.base import Loss
+
+_RULE = "a model that is trained with `next-token` must map B x context tokens to logits, B x V or B x context x V"
 
 
 class NextToken:
@@ -20,27 +23,25 @@ class NextToken:
 
     unit = "nats"
 
-    def __call__(self, module: nn.Module, tokens_BxC1: Tensor, /) -> Tensor:
-        """As `LossFunction`; the module maps B x C bytes to logits.
+    def __call__(self, module: nn.Module, batch: Any, /) -> Tensor:
+        """As `LossFunction`, for windows; the module maps B x C tokens to logits over any vocabulary.
 
         Raises:
-            UsageError: the module returns something else.
+            UsageError: the batch is no windows, or the module returns something else.
         """
-        import torch
         from torch.nn import functional
 
+        tokens_BxC1 = windows(batch, "next-token")
         output = module(tokens_BxC1[:, :-1])
-        logits = getattr(output, "logits", output)  # models of transformers return an object
-        if not isinstance(logits, torch.Tensor) or logits.ndim not in (2, 3) or not logits.is_floating_point():
-            shape = f" {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else ""
+        logits = logits_of(output, _RULE)
+        targets = tokens_BxC1[:, -1] if logits.ndim == 2 else tokens_BxC1[:, 1:]
+        if logits.shape[:-1] != targets.shape:
             raise UsageError(
-                "a model that is trained here must map B x context tokens to logits, B x V or B x context x V",
-                received=f"{type(output).__name__}{shape}",
-                hint="other models can be planned (`hptransfer plan`, `hptransfer.plan`) and trained by your own code",
+                _RULE,
+                received=f"{type(output).__name__} {tuple(logits.shape)} for {tuple(tokens_BxC1[:, :-1].shape)} tokens",
+                hint="other models can be trained with your own loss (docs/data.md)",
             )
-        if logits.ndim == 2:
-            return functional.cross_entropy(logits, tokens_BxC1[:, -1])
-        return functional.cross_entropy(logits.flatten(0, 1), tokens_BxC1[:, 1:].flatten())
+        return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
 LOSS: Loss = NextToken()

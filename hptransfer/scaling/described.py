@@ -1,0 +1,121 @@
+"""What a target says of its parameters and hyperparameters: from a plan, from a program's own rules, or from a law."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.hyperparameters import from_log_coordinate, log_coordinate, log_name
+from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.plan import Plan
+from hptransfer.parameterization.tables import MEASURED
+from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import Size
+from hptransfer.transfer.law import LawValue, law_values
+from hptransfer.transfer.prediction import AxisFacts
+
+#: hyperparameters of optimizers that hold at every size where no plan moves them
+_OPTIMIZER_VALUES = ("beta1", "beta2", "momentum")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The parts of a target that depend on how its model is known.
+
+    Attributes:
+        parameterization: name with its exponents.
+        hyperparameters: by name; at the base size where rules carry them on, at the target's own where a law does.
+        optimizer_values: betas and momentum at the target's size.
+        notes: what a reader must know, a sentence each.
+        parameters: groups of parameters with their values; none where the model cannot be read.
+        covers: the axes that have rules, as rules call them.
+        muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
+    """
+
+    parameterization: str
+    hyperparameters: Mapping[str, float]
+    optimizer_values: Mapping[str, float]
+    notes: tuple[str, ...]
+    parameters: tuple[ParameterGroup, ...]
+    covers: frozenset[str]
+    muon_scale: str | None = None
+
+    def with_laws(self, laws: Sequence[LawValue]) -> Described:
+        """The same with the laws' values for the target, and what they rest on.
+
+        Args:
+            laws: of every checked hyperparameter.
+        """
+        known = {log_name(name): name for name in self.hyperparameters}
+        values = dict(self.hyperparameters)
+        for law in laws:
+            name = known[law.name]
+            values[name] = from_log_coordinate(name, log_coordinate(law.name, law.estimate))
+        return replace(self, hyperparameters=values, notes=(*(law.sentence for law in laws), *self.notes))
+
+
+def has_model(recipe: Recipe) -> bool:
+    """Whether the recipe names a model that can be read."""
+    return recipe.model.kind != "external"
+
+
+def measured_laws(recipe: Recipe, size: Size, checked: TransferFile | None) -> list[LawValue]:
+    """The laws of a recipe that claims no rule; none for others, and before its check.
+
+    Args:
+        recipe: its parameterization decides whether there are laws.
+        size: width, depth, batch and tokens of the target.
+        checked: the content of `transfer.json`; None without a check.
+    """
+    if recipe.parameterization.name != MEASURED or checked is None:
+        return []
+    axes: dict[str, list[AxisFacts]] = {}
+    for axis in checked.axes:
+        axes.setdefault(axis.hyperparameter, []).append(axis.facts())
+    at = {each.hyperparameter: each.transferred for each in checked.hyperparameters}
+    return law_values(axes, proxy=recipe.proxy_size, target=size, at=at)
+
+
+def described_plan(plan: Plan) -> Described:
+    """What a plan says.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
+    return Described(
+        plan.parameterization,
+        plan.hyperparameters,
+        plan.optimizer_values,
+        tuple(plan.notes),
+        target_groups(plan),
+        frozenset(plan.covers),
+        plan.options.muon_scale,
+    )
+
+
+def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
+    """What is known without a model: the values of the base, which the program carries on, or a law.
+
+    Args:
+        recipe: one that names no model.
+        values: base-size value of every hyperparameter.
+    """
+    name = recipe.parameterization.name
+    note = f"the program applies {name} by itself: hyperparameters are values of the base size, as the trials had them"
+    notes = () if name == MEASURED else (note,)
+    optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
+    return Described(name, values, optimizer_values, notes, (), frozenset())
+
+
+def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
+    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
+
+    Args:
+        plan: of the target, one row per parameter.
+    """
+    groups = []
+    for group in group_rows(plan.rows):
+        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
+        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
+    return tuple(groups)
