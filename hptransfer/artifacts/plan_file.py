@@ -1,4 +1,4 @@
-"""`plan.json`: what one run of a program is to be trained with; the trainer `command` writes it, `load_plan` reads it."""
+"""`plan.json`: what one run of a command is to be trained with; its trainer writes it, `load_plan` reads it."""
 
 from __future__ import annotations
 

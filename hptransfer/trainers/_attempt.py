@@ -197,10 +197,8 @@ class Attempt:
         prepared = Prepared(
             line, spec.root / rendered(command.cwd, values), environment_of(values, command, more), folder
         )
-        shown = {"command": list(line), "cwd": str(prepared.cwd), "gpus": list(gpus)}
-        shown["environment"] = {
-            name: value for name, value in prepared.environment.items() if os.environ.get(name) != value
-        }
+        told = {name: value for name, value in prepared.environment.items() if os.environ.get(name) != value}
+        shown = {"command": list(line), "cwd": str(prepared.cwd), "gpus": list(gpus), "environment": told}
         (folder / "command.json").write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
         return prepared
 

@@ -1,4 +1,4 @@
-"""The files that determine what a command does, as digests: its words that are files, what it declares, its template."""
+"""The files that determine what a command does, as digests: words that are files, declared ones, the template."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def command_code(command: CommandTrainer, root: Path) -> dict[str, str]:
 
 def _files(command: CommandTrainer, root: Path) -> Iterator[Path]:
     words = command.command.split() if isinstance(command.command, str) else command.command
+    places = [root] if "{" in command.cwd else [root / command.cwd, root]
     for word in words:
         # `{recipe_dir}/train.py` is how a command that runs elsewhere names its script
         name = word.removeprefix("{recipe_dir}/").strip("'\"")
-        path = root / name
-        if 0 < len(name) < 1000 and "{" not in name and "\0" not in name and path.is_file() and _inside(path, root):
-            yield path
+        if 0 < len(name) < 1000 and "{" not in name and "\0" not in name:
+            found = (place / name for place in places)
+            yield from list(path for path in found if path.is_file() and _inside(path, places))[:1]
     for pattern in command.files:
         names = sorted(name for name in glob.glob(pattern, root_dir=root, recursive=True) if (root / name).is_file())
         if not names:
@@ -48,5 +49,6 @@ def _files(command: CommandTrainer, root: Path) -> Iterator[Path]:
         yield root / command.config.template
 
 
-def _inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+def _inside(path: Path, places: list[Path]) -> bool:
+    """Programs of the machine, such as an interpreter by its path, are no files of the recipe's."""
+    return any(path.resolve().is_relative_to(place.resolve()) for place in places)

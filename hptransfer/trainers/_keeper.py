@@ -125,9 +125,8 @@ def _below(root: int) -> list[int]:
         return []
     for name in names:
         if name.isdecimal():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
+                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
     found: list[int] = []
     waiting = [root]
     while waiting:

@@ -1,4 +1,4 @@
-"""What a run reported, put in order: a learning curve, the objective's values, and the one that the run is judged by."""
+"""What a run reported, put in order: a learning curve, the objective's values, and the one it is judged by."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ _Plain.yaml_implicit_resolvers = {
     first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Plain.add_implicit_resolver(  # type: ignore[no-untyped-call]  # of its stubs
+_Plain.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
@@ -208,23 +208,25 @@ def _toml_key(key: str) -> str:
 
 
 def _toml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        text = repr(value)
-        return text if re.search(r"[.en]", text) else f"{text}.0"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml_key(key)} = {_toml_value(item)}' for key, item in value.items())} }}"
-    if value is None:
-        raise UsageError("TOML has no value for nothing", received="null", hint="leave the key out of `config.set`")
-    # JSON's escapes are TOML's, but for DEL, which TOML wants escaped
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case datetime() | date() | time():
+            text = value.isoformat()
+        case int():
+            text = str(value)
+        case float():
+            text = repr(value) if re.search(r"[.en]", repr(value)) else f"{value!r}.0"
+        case list():
+            text = f"[{', '.join(map(_toml_value, value))}]"
+        case dict():
+            text = f"{{ {', '.join(f'{_toml_key(key)} = {_toml_value(item)}' for key, item in value.items())} }}"
+        case None:
+            hint = "leave the key out of `config.set`"
+            raise UsageError("TOML has no value for nothing", received="null", hint=hint)
+        case _:  # JSON's escapes are TOML's, but for DEL, which TOML wants escaped
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return text
 
 
 def _python(text: str, values: Mapping[str, Setting], keys: _Keys) -> str:
@@ -256,7 +258,9 @@ def _python_places(name: str, value: ast.expr) -> dict[str, ast.expr]:
     found = {name: value}
     if isinstance(value, ast.Dict):
         pairs = zip(value.keys, value.values, strict=True)
-        entries = {key.value: item for key, item in pairs if isinstance(key, ast.Constant)}
+        entries = {
+            str(key.value): item for key, item in pairs if isinstance(key, ast.Constant) and type(key.value) is str
+        }
     elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
         entries = {keyword.arg: keyword.value for keyword in value.keywords if keyword.arg is not None}
     else:

@@ -28,6 +28,7 @@ from hptransfer.trainers._stream import DivergedError
 from hptransfer.trainers.base import Capabilities
 from hptransfer.trials.identity import ModelReader, options_of
 from hptransfer.trials.messages import TrialMessage, TrialResult
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import OnLoss, Trial, TrialState, ignore
 
 #: of what a command is told and how its results are read
@@ -88,7 +89,7 @@ class RunsCommand:
             UsageError: the plan of the run's size cannot be told.
         """
         spec, section = message.spec, _section(message.recipe)
-        plan = _plan(message.recipe, spec.size, spec.hyperparameters)
+        plan = _plan(spec)
         resources = resources_for(section.resources, spec.size.width)
         started = time.monotonic()
         attempts = 1 if section.retry is None else section.retry.attempts
@@ -133,12 +134,12 @@ def _section(recipe: Recipe) -> CommandTrainer:
     return recipe.trainer
 
 
-def _plan(recipe: Recipe, size: Size, hyperparameters: Mapping[str, float]) -> Plan | None:
-    if recipe.model.kind == "external":
+def _plan(spec: TrialSpec) -> Plan | None:
+    if spec.recipe.model.kind == "external":
         return None
-    from hptransfer.models.api import plan_recipe
+    from hptransfer.trainers._torch_runs import planned  # it reads the model, with torch
 
-    return plan_recipe(recipe, size, hyperparameters)
+    return planned(spec)
 
 
 TRAINER = RunsCommand()

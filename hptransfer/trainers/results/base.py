@@ -166,14 +166,15 @@ def report_of(row: Mapping[str, Any], section: NamedColumns, objective: str, whe
     if not found:
         return None
     if section.step is None:
-        return Report(**found)
+        return Report(None, found.get("value"), found.get("curve"), found.get("flops"))
     if row.get(section.step) in (None, ""):
         raise UsageError(
             "a line with a result must say its step",
             received=f"{where} has no `{section.step}`",
             hint="leave `step` out to count the values",
         )
-    return Report(step=step_number(row[section.step], f"{where}, `{section.step}`"), **found)
+    step = step_number(row[section.step], f"{where}, `{section.step}`")
+    return Report(step, found.get("value"), found.get("curve"), found.get("flops"))
 
 
 @dataclass(slots=True)

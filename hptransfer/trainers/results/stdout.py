@@ -36,7 +36,7 @@ Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
 class PrintedResults(ResultsSection):
-    """What a command prints to stdout, line by line; `\\r` ends a line too."""
+    """What a command prints to stdout, line by line; a carriage return ends a line too."""
 
     stdout: Pattern
     """regular expression with the group `value`, and `step` and `flops` where a line has them; or with one group"""

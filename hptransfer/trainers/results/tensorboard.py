@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ class _Tail:
             hint = suggestion.hint(tag, sorted(seen), "tags")
             raise UsageError("the event files must have the objective's tag", received=tag, hint=hint)
         for step, what, value in sorted(found, key=lambda each: each[0]):
-            report: dict[str, float] = {what: value}
-            yield Report(step=step, **report)  # type: ignore[arg-type]  # value, curve or flops
+            yield replace(Report(step=step), **{what: value})  # type: ignore[arg-type]  # all but the step are floats
 
 
 def _tags(events: Any) -> set[str]:
