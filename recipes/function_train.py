@@ -4,9 +4,9 @@
 is the objective's final value (docs/trainers.md).
 """
 
-from hptransfer import TrialRun
-
 import plain_train
+
+from hptransfer import TrialRun
 
 
 def train(trial: TrialRun) -> float:

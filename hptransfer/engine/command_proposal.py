@@ -1,4 +1,4 @@
-"""From a command line to a recipe: it is run once, within a time limit, and its loss is looked for in what it prints."""
+"""From a command line to a recipe: it is run once, for a limited time, and a loss is looked for in what it prints."""
 
 from __future__ import annotations
 

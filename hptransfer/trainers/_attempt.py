@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.errors import UsageError
-from hptransfer.execution.limits import GPUS, VISIBLE, kernel_oom_kills, visible_gpus
+from hptransfer.execution.limits import kernel_oom_kills
 from hptransfer.execution.outcome import Cause, TaskError, signal_name, speaks_of_memory
 from hptransfer.parameterization.plan_parameter import Plan
-from hptransfer.recipe.command_sections import CommandTrainer, Resources, result_form_of
-from hptransfer.recipe.placeholders import Value, for_a_shell, rendered, rendered_setting
+from hptransfer.recipe.command_sections import CommandTrainer, Resources
 from hptransfer.recipe.quantities import seconds
-from hptransfer.recipe.result_sections import ResultsSection
-from hptransfer.trainers._command_values import PLAN_FILE, WATCH_FILE, environment_of, plan_file, values_of
 from hptransfer.trainers._kept_process import Ended, KeptProcess
-from hptransfer.trainers._launch import launched, leased, require_launcher
+from hptransfer.trainers._launch import Lease, all_gpus, leased, local_gpus
 from hptransfer.trainers._logs import BoundedLog
 from hptransfer.trainers._measured_run import MeasuredRun
-from hptransfer.trainers._rendered_config import rendered_config
+from hptransfer.trainers._prepared_command import prepare
 from hptransfer.trainers._stream import DivergedError
-from hptransfer.trainers.results.base import READERS, ResultsReader, Source
+from hptransfer.trainers.results.base import Source, reader_of
 from hptransfer.trials.spec import TrialSpec
 
 #: seconds between two looks at files of results: at first, and at most; in between this share of the time so far
@@ -53,23 +46,6 @@ class ExitError(TaskError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is started for one run.
-
-    Attributes:
-        line: the launcher, the program and its arguments.
-        cwd: where it runs.
-        environment: all variables that it gets.
-        folder: of the trial.
-    """
-
-    line: Sequence[str]
-    cwd: Path
-    environment: Mapping[str, str]
-    folder: Path
-
-
 class Attempt:
     """One attempt at a run.
 
@@ -94,8 +70,7 @@ class Attempt:
         self._spec, self._command, self._plan = spec, command, plan
         self._resources, self._folder, self._key = resources, folder, key
         self._oom_kills = kernel_oom_kills()
-        self._results: ResultsSection = command.results
-        self._reader: ResultsReader = READERS.look_up(str(result_form_of(command.results)))
+        self._results, self._reader = command.results, reader_of(command.results)
 
     def run(self, measured: MeasuredRun) -> Ended:
         """Runs the program to its end, or until what it reports ends it.
@@ -121,8 +96,9 @@ class Attempt:
 
     def _followed(self, measured: MeasuredRun, logs: tuple[BoundedLog, BoundedLog]) -> Ended:
         with ExitStack() as held:
-            gpus = held.enter_context(leased(self._local_gpus, _all_gpus()))
-            prepared = self._prepared(gpus)
+            gpus = held.enter_context(leased(local_gpus(self._resources), all_gpus()))
+            lease = Lease(self._resources, gpus, self._key)
+            prepared = prepare(self._spec, self._command, self._plan, lease, self._folder)
             tail = self._reader.open(self._results, Source(self._folder, self._spec.recipe.objective.name))
             process = KeptProcess(prepared.line, prepared.cwd, prepared.environment, logs)
             begun, limit = time.monotonic(), self._silence
@@ -168,49 +144,6 @@ class Attempt:
     def _silence(self) -> float | None:
         return None if self._command.no_output_for is None else seconds(self._command.no_output_for)
 
-    @property
-    def _local_gpus(self) -> int:
-        """GPUs to hold on this machine; Slurm gives those of its steps."""
-        elsewhere = self._resources.nodes > 1 or self._resources.launcher == "srun"
-        return 0 if elsewhere else self._resources.gpus
-
-    def _prepared(self, gpus: Sequence[str]) -> Prepared:
-        """Writes the files of the run, and renders its command line."""
-        spec, command, folder = self._spec, self._command, self._folder
-        paths = {
-            "trial_dir": folder,
-            "recipe_dir": spec.root,
-            "results": self._reader.path(self._results, folder),
-            "plan_file": folder / PLAN_FILE,
-            "watch_file": folder / WATCH_FILE,
-        }
-        if command.config is not None:
-            paths["config"] = folder / f"config{Path(command.config.template).suffix}"
-        values = values_of(spec, command, self._plan, self._resources, paths)
-        (folder / PLAN_FILE).write_text(plan_file(spec, self._plan).to_json(), encoding="utf-8")
-        if command.config is not None:
-            settings = {key: rendered_setting(value, values) for key, value in command.config.set.items()}
-            paths["config"].write_text(rendered_config(command.config, spec.root, settings), encoding="utf-8")
-        line = launched(_words(command, values), self._resources, self._key)
-        require_launcher(line)
-        more = dict(self._reader.environment(self._results, folder)) | self._visible(gpus, line)
-        prepared = Prepared(
-            line, spec.root / rendered(command.cwd, values), environment_of(values, command, more), folder
-        )
-        told = {name: value for name, value in prepared.environment.items() if os.environ.get(name) != value}
-        shown = {"command": list(line), "cwd": str(prepared.cwd), "gpus": list(gpus), "environment": told}
-        (folder / "command.json").write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
-        return prepared
-
-    def _visible(self, gpus: Sequence[str], line: Sequence[str]) -> dict[str, str]:
-        if gpus:
-            return {VISIBLE: ",".join(gpus)}
-        if line[0] == "srun" and _all_gpus():
-            return {VISIBLE: ",".join(_all_gpus())}  # not the one of this worker
-        alone = self._resources.launcher == "torchrun" and self._resources.nodes == 1
-        # a host's own name may lead nowhere
-        return {"GLOO_SOCKET_IFNAME": "lo"} if alone and "GLOO_SOCKET_IFNAME" not in os.environ else {}
-
     def _judged(self, ended: Ended, measured: MeasuredRun, logs: tuple[BoundedLog, BoundedLog]) -> Ended:
         """What a program's end means, where it did not diverge."""
         if measured.stream.stopped:
@@ -238,15 +171,3 @@ class Attempt:
         """The program's last words, and where all of them are."""
         said = err.last_lines() or out.last_lines()
         return f"{said}\nlogs: {self._folder}"
-
-
-def _words(command: CommandTrainer, values: Mapping[str, Value]) -> list[str]:
-    if isinstance(command.command, str):
-        return ["/bin/sh", "-c", for_a_shell(command.command, values)]
-    return [rendered(word, values) for word in command.command]
-
-
-def _all_gpus() -> tuple[str, ...]:
-    """Every GPU that workers of this machine share, not only this worker's own."""
-    told = os.environ.get(GPUS)
-    return visible_gpus(os.environ) if told is None else tuple(filter(None, told.split(",")))

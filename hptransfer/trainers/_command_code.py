@@ -35,7 +35,7 @@ def _files(command: CommandTrainer, root: Path) -> Iterator[Path]:
         name = word.removeprefix("{recipe_dir}/").strip("'\"")
         if 0 < len(name) < 1000 and "{" not in name and "\0" not in name:
             found = (place / name for place in places)
-            yield from list(path for path in found if path.is_file() and _inside(path, places))[:1]
+            yield from [path for path in found if path.is_file() and _inside(path, places)][:1]
     for pattern in command.files:
         names = sorted(name for name in glob.glob(pattern, root_dir=root, recursive=True) if (root / name).is_file())
         if not names:

@@ -18,6 +18,8 @@ from hptransfer.trainers._logs import BoundedLog
 
 _KEEPER = Path(__file__).with_name("_keeper.py")
 _CHUNK = 65_536
+#: variable that no two runs share
+MARK = "HPTRANSFER_TRIAL_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class KeptProcess:
         self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], logs: tuple[BoundedLog, BoundedLog]
     ) -> None:
         self._command, self._logs = command, logs
-        self._pid: int | None = None
         self._status = b""
+        self._mark = None if MARK not in environment else f"{MARK}={environment[MARK]}".encode()
         self.heard = time.monotonic()
         """when it last wrote to stdout or stderr"""
         answers, status = os.pipe()
@@ -103,12 +105,17 @@ class KeptProcess:
                         os.set_blocking(stream.fileno(), False)
                         selector.register(stream, selectors.EVENT_READ, number)
                 selector.register(self._answers, selectors.EVENT_READ, None)
+                gone = False
                 while selector.get_map():
                     output = b""
-                    for key, _ in selector.select(interval()):
+                    ready = selector.select(0 if gone else interval())
+                    if gone and not ready:
+                        break  # the keeper is gone, and somebody it could not end holds the pipes
+                    for key, _ in ready:
                         content = os.read(key.fd, _CHUNK)
                         if not content:
                             selector.unregister(key.fileobj)
+                            gone = gone or key.data is None
                         elif key.data is None:
                             self._status += content
                         else:
@@ -144,9 +151,19 @@ class KeptProcess:
             for pid in said.get("started", ()):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+            self._end_marked()
             return Ended(-int(signal.SIGKILL), stopped=stopped)
         code, others = said["ended"]
         return Ended(code, others, stopped)
+
+    def _end_marked(self) -> None:
+        """Ends orphans, which nobody inherits for us now, by the folder that their environment names."""
+        if self._mark is None or not Path("/proc/self/environ").exists():
+            return
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+                if entry.name.isdecimal() and self._mark in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
     def close(self) -> None:
         """Ends whatever is left, and closes the pipes."""

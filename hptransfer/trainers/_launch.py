@@ -12,15 +12,47 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from hptransfer.errors import UsageError
+from hptransfer.execution.limits import GPUS, visible_gpus
 from hptransfer.recipe.command_sections import Resources
 
 _INTERPRETER = re.compile(r"python(\d+(\.\d+)?)?")
 #: seconds between two looks for GPUs that are free
 _INTERVAL = 0.2
 _PORTS = (20_000, 20_000)  # the first, and how many
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What one run holds.
+
+    Attributes:
+        resources: as the recipe gives them for its width.
+        gpus: of this machine, held by this run alone, as `CUDA_VISIBLE_DEVICES` names them.
+        key: of the trial, hexadecimal.
+    """
+
+    resources: Resources
+    gpus: Sequence[str]
+    key: str
+
+
+def all_gpus() -> tuple[str, ...]:
+    """Every GPU that workers of this machine share, not only this worker's own."""
+    told = os.environ.get(GPUS)
+    return visible_gpus(os.environ) if told is None else tuple(filter(None, told.split(",")))
+
+
+def local_gpus(resources: Resources) -> int:
+    """GPUs to hold on this machine; Slurm gives those of its steps.
+
+    Args:
+        resources: what the run takes.
+    """
+    return 0 if resources.nodes > 1 or resources.launcher == "srun" else resources.gpus
 
 
 def resources_for(resources: Sequence[Resources], width: int) -> Resources:

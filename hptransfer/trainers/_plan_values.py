@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.plan_parameter import Plan, PlannedParameter
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.command_sections import CommandTrainer
@@ -13,6 +16,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.placeholders import KINDS, QUANTITIES, WHOLE_PLAN, Planned, names_in_all, planned
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.trials.identity import ModelReader, options_of
 
 _KINDS: Mapping[Role, str] = {
     Role.TIED_EMBEDDING: "embedding",
@@ -68,6 +72,39 @@ def one_number(plan: Plan, name: str) -> float:
             hint=_REPAIR,
         )
     return next(iter(numbers.values()))
+
+
+def plans_of(recipe: Recipe, reader: ModelReader) -> Callable[[Size, Mapping[str, float]], Plan]:
+    """What makes the plan of a size from what was read of the model there, without torch.
+
+    Args:
+        recipe: with a model that can be read.
+        reader: of its model.
+    """
+
+    def plan_at(size: Size, values: Mapping[str, float]) -> Plan:
+        reading = reader.at(size.width, size.depth)
+
+        def planned_in(gauge: Gauge) -> Plan:
+            return plan_rows(
+                recipe.parameterization,
+                recipe.base_size,
+                size,
+                reading.parameters,
+                values,
+                optimizer=recipe.training.optimizer,
+                gauge=gauge,
+                options=options_of(recipe),
+            )
+
+        result = planned_in("plain")
+        if not reading.multiplied:
+            return result
+        pairs = zip(result.rows, planned_in("multipliers").rows, strict=True)
+        rows = tuple(other if row.parameter.name in reading.multiplied else row for row, other in pairs)
+        return replace(result, rows=rows)
+
+    return plan_at
 
 
 def require_taken(

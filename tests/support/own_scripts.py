@@ -37,27 +37,28 @@ def small(width: int, depth: int) -> nn.Module:
     return Small(width, depth).double()
 
 
-def batch(seed: int, step: int, size: int) -> dict[str, Tensor]:
+def batch(seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
     """Rows and what to predict, a pure function of seed and step."""
     generator = torch.Generator().manual_seed(10_000 * seed + step)
     x = torch.randn(size, 4, generator=generator)
-    return {"inputs": x, "targets": torch.sin(x.sum(1))}
+    return x, torch.sin(x.sum(1))
 
 
-def held_out() -> dict[str, Tensor]:
+def held_out() -> tuple[Tensor, Tensor]:
     """The evaluation set: 256 rows."""
     return batch(12345, 1, 256)
 
 
-def batch_for_torch(seed: int, step: int, batch_size: int) -> dict[str, Tensor]:
+def batch_for_torch(seed: int, step: int, batch_size: int) -> tuple[Tensor, Tensor]:
     """The same batches, as the trainer `torch` asks for them: its steps count from 0."""
     return batch(seed, step + 1, batch_size)
 
 
-def evaluation_for_torch(index: int, batch_size: int) -> dict[str, Tensor]:
+def evaluation_for_torch(index: int, batch_size: int) -> tuple[Tensor, Tensor]:
     """The evaluation set in parts."""
     rows = slice(index * batch_size, (index + 1) * batch_size)
-    return {name: value[rows] for name, value in held_out().items()}
+    x, y = held_out()
+    return x[rows], y[rows]
 
 
 def trained(
@@ -68,15 +69,15 @@ def trained(
     plan.init_(model, seed)
     optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
     for step in range(1, steps + 1):
-        told = batch(seed, step, size)
-        loss = functional.mse_loss(model(told["inputs"]), told["targets"].double())
+        x, y = batch(seed, step, size)
+        loss = functional.mse_loss(model(x), y.double())
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         say(step, loss.item())
-    told = held_out()
+    x, y = held_out()
     with torch.no_grad():
-        return functional.mse_loss(model(told["inputs"]), told["targets"].double()).item()
+        return functional.mse_loss(model(x), y.double()).item()
 
 
 def by_function(trial: Any) -> float:

@@ -1,4 +1,4 @@
-"""Values of the plan as programs get them: one number per kind, the whole plan, or a refusal that names what is lost."""
+"""Values of the plan as programs get them: one number per kind, the whole plan, or a refusal that names the lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def required(recipe: Recipe) -> None:
 
 
 def test_one_number_per_kind_is_the_plans(tmp_path: Path) -> None:
-    """muP and Adam at twice the width: hidden and readout rates are halved, others stay (TP-V, Table 8)."""
+    """MuP and Adam at twice the width: hidden and readout rates are halved, others stay (TP-V, Table 8)."""
     words = [f"{{plan.{kind}.learning_rate}}" for kind in ("input", "hidden", "readout", "vectors", "hidden+readout")]
     trained(planned(words, ["all.init_std", "all.eps"]), tmp_path, width=32, learning_rate=0.01)
     told = (logs(tmp_path) / "stdout.txt").read_text().splitlines()[0]
@@ -149,7 +149,8 @@ def test_torch_function_and_command_train_the_same(tmp_path: Path, monkeypatch: 
         message = TrialMessage.of(spec, "ab12cd34", folder=tmp_path / "runs")
         ended[name] = TRAINERS.look_up(name).run(message).finished()
 
-    assert ended["command"].curve == pytest.approx(ended["function"].curve, rel=1e-12)
+    curves = {name: [loss for _, loss in trial.curve] for name, trial in ended.items()}
+    assert curves["command"] == pytest.approx(curves["function"], rel=1e-12)
+    assert curves["torch"] == pytest.approx(curves["function"], rel=1e-10)
     assert ended["command"].loss == pytest.approx(ended["function"].loss, rel=1e-12)
     assert ended["torch"].loss == pytest.approx(ended["function"].loss, rel=1e-10)
-    assert ended["function"].loss < 0.9 * ended["function"].curve[0][1]

@@ -111,6 +111,16 @@ class ResultsReader(Protocol):
 READERS: Registry[ResultsReader] = cast("Registry[ResultsReader]", RESULT_READERS)
 
 
+def reader_of(section: ResultsSection) -> ResultsReader:
+    """The reader of a recipe's `results` section.
+
+    Args:
+        section: of one of the forms in `READERS`.
+    """
+    found = (READERS.look_up(name) for name in READERS.built_in)
+    return next(reader for reader in found if isinstance(section, reader.section))
+
+
 def number(raw: object, where: str) -> float:
     """A number as results have it; `nan` and `inf` are numbers, which the run is then judged by.
 
