@@ -16,6 +16,7 @@ suggestion  what a mistyped word probably meant
 
 __all__ = [
     "changes",
+    "command_guess",
     "command_sections",
     "defaults",
     "faults",

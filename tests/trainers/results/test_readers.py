@@ -179,20 +179,63 @@ def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 
 # wandb
 
+#: the log of an offline run of wandb 0.31.0 that logged {"loss": 3.5} and {"loss": 2.5}, without its other records
+LOG = bytes.fromhex(
+    "3a572642e1be002840d477620001080a125e0a25120a5f74696d657374616d70820116312e37393539323137393533353538393632652b3039"
+    "0a1812085f72756e74696d6582010b312e3430383436333430350a0b12055f73746570820101300a0c12046c6f7373820103332e351200a2"
+    "a012a26b0001080d12670a1f12085f72756e74696d65820112312e343039313238383138303030303030310a0b12055f7374657082010131"
+    "0a0c12046c6f7373820103322e350a25120a5f74696d657374616d70820116312e37393539323137393534313835393737652b303912020801"
+)
 
-def test_without_the_library_the_summary_of_an_offline_run_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last values, once the run has ended; a log alone cannot be read."""
-    monkeypatch.setitem(__import__("sys").modules, "wandb.sdk.internal.datastore", None)
+
+def test_the_log_of_an_offline_run_is_read_as_it_grows(tmp_path: Path) -> None:
+    """Without wandb's library; steps of its own count from 0."""
     run = tmp_path / "wandb" / "offline-run-20260101_000000-abc"
-    (run / "files").mkdir(parents=True)
-    (run / "run-abc.wandb").write_bytes(b":W&B")
-    with pytest.raises(UsageError, match="read by the package `wandb`"):
-        everything(tmp_path, {"wandb": "wandb"})
-    (run / "files" / "wandb-summary.json").write_text('{"loss": 2.5, "_step": 9, "_runtime": 3}')
+    run.mkdir(parents=True)
+    tail = opened(tmp_path, {"wandb": "wandb"})
+    found = []
+    for end in (3, 7, 60, len(LOG) - 5, len(LOG)):
+        (run / "run-abc.wandb").write_bytes(LOG[:end])
+        found.append(list(tail.poll(False)))
 
-    assert everything(tmp_path, {"wandb": "wandb"}) == [Report(10, 2.5)]
+    assert found == [[], [], [], [Report(1, 3.5)], [Report(2, 2.5)]]
+
+
+def test_records_of_a_log_may_span_blocks(tmp_path: Path) -> None:
+    """As LevelDB splits them: after the mark, 7 bytes per part, nothing in the last bytes of a block."""
+    run = tmp_path / "wandb" / "offline-run-20260101_000000-abc"
+    run.mkdir(parents=True)
+    record = LOG[-0x6B:]
+    filler = 32_768 - 3 * 7 - 20  # the mark, and what stands before two parts
+    # field 1 with so many bytes that 20 of the record fit into the block; its length takes three
+    passed_over = b"\x0a" + bytes([(filler - 4) & 127 | 128, (filler - 4) >> 7 & 127 | 128, (filler - 4) >> 14])
+    log = LOG[:7]
+    for kind, part in ((1, passed_over + b"x" * (filler - 4)), (2, record[:20]), (4, record[20:])):
+        log += bytes(4) + len(part).to_bytes(2, "little") + bytes([kind]) + part
+    (run / "run-abc.wandb").write_bytes(log)
+
+    assert everything(tmp_path, {"wandb": "wandb"}) == [Report(2, 2.5)]
+
+
+def test_the_summary_is_read_where_there_is_no_log(tmp_path: Path) -> None:
+    """The last values, once the run has ended."""
+    files = tmp_path / "wandb" / "offline-run-20260101_000000-abc" / "files"
+    files.mkdir(parents=True)
+    (files / "wandb-summary.json").write_text('{"loss": 2.5, "_step": 9, "_runtime": 3}')
+    tail = opened(tmp_path, {"wandb": "wandb"})
+
+    assert list(tail.poll(False)) == []
+    assert list(tail.poll(True)) == [Report(10, 2.5)]
+
+
+def test_a_log_without_its_mark_is_refused(tmp_path: Path) -> None:
+    """It is something else."""
+    run = tmp_path / "wandb" / "offline-run-20260101_000000-abc"
+    run.mkdir(parents=True)
+    (run / "run-abc.wandb").write_bytes(b"something else")
+
+    with pytest.raises(UsageError, match="must begin with its mark"):
+        everything(tmp_path, {"wandb": "wandb"})
 
 
 def test_an_offline_run_of_wandb_itself_is_read(tmp_path: Path) -> None:
