@@ -111,7 +111,7 @@ def guessed_command(text: str) -> GuessedCommand:
         rendered = text
         for each in flags:
             pattern = rf"({re.escape(each.flag)}(?:=|\s+)){re.escape(each.value)}(?!\S)"
-            rendered = re.sub(pattern, lambda match, each=each: f"{match[1]}{{{each.placeholder}}}", rendered)
+            rendered = re.sub(pattern, rf"\1{{{each.placeholder}}}", rendered)
         return GuessedCommand(rendered, text, {}, flags)
     return GuessedCommand(tuple(_replaced(words, flags)), tuple(words), environment, flags)
 

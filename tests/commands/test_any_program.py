@@ -19,8 +19,10 @@ PROGRAMS = Path(__file__).parents[1] / "support" / "programs"
 SIZES = {"base": {"width": 16, "depth": 1}, "widths": [16, 32, 64, 128], "target": {"width": 256, "depth": 1}}
 VERDICTS = {verdict.value for verdict in Verdict}
 PYTHON = {
-    "command": ["{python}", "nanogpt_like.py", "--n_embd={width}", "--learning_rate={learning_rate}"]
-    + ["--max_iters={steps}", "--batch_size={batch_size}", "--seed={seed}"],
+    "command": [
+        *("{python}", "nanogpt_like.py", "--n_embd={width}", "--learning_rate={learning_rate}"),
+        *("--max_iters={steps}", "--batch_size={batch_size}", "--seed={seed}"),
+    ],
     "results": {"stdout": r"val loss (?P<value>\S+)", "curve": r"iter (?P<step>\d+): loss (?P<value>[\d.]+|nan)"},
 }
 NUMPY = {

@@ -97,7 +97,7 @@ def test_a_program_that_reads_the_plan_is_told_everything(tmp_path: Path) -> Non
 
 def test_braces_around_anything_else_stay() -> None:
     """awk, JSON and shells have braces of their own."""
-    values = {"width": 64, "learning_rate": 1e-07, "trial_dir": "/a b"}
+    values: dict[str, int | float | str] = {"width": 64, "learning_rate": 1e-07, "trial_dir": "/a b"}
 
     assert names_in('awk \'{print $1}\' {"a": {"b": 1}} ${X} {width}') == ("X", "width")
     assert rendered('{print $1} {"a":{"b":1}} {{width}} {width}', values) == '{print $1} {"a":{"b":1}} {width} 64'

@@ -62,12 +62,12 @@ class _Tail:
             yield report
 
 
-# LevelDB's log: blocks of 32 KiB with parts of records, each after a checksum (4 bytes), its length (2) and its kind
+# A log of LevelDB: blocks of 32 KiB with parts of records, each after a checksum (4 bytes), its length (2) and its kind
 # (1); the first block begins with wandb's mark. Parts of a record lie one after the other (LevelDB, log_format.md).
 
 _MARK, _HEADER, _BLOCK = b":W&B", 7, 32_768
 _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
-#: numbers of fields in wandb_internal.proto: Record.history, HistoryRecord.item, HistoryItem.key, nested_key, value_json
+#: fields of wandb_internal.proto: Record.history, HistoryRecord.item, HistoryItem.key, nested_key and value_json
 _HISTORY, _ITEM, _KEY, _NESTED, _VALUE = 2, 1, 1, 2, 16
 
 

@@ -61,7 +61,7 @@ def test_a_line_that_comes_in_pieces_is_read_once_it_is_whole() -> None:
 @pytest.mark.parametrize("pattern", ["loss (", "no group", "(a)(b)", "(?P<loss>.*)"])
 def test_a_pattern_without_a_value_is_refused(pattern: str) -> None:
     """When the recipe is read."""
-    with pytest.raises(ValueError, match="pattern|group"):
+    with pytest.raises(ValueError, match=r"pattern|group"):
         RESULTS.validate_json(json.dumps({"stdout": pattern}))
 
 
@@ -137,7 +137,7 @@ def test_a_row_of_another_length_is_refused(tmp_path: Path) -> None:
     """Two writers in one file look so."""
     (tmp_path / "m.csv").write_text("step,loss\n1,3.5,7\n")
 
-    with pytest.raises(UsageError, match="m.csv:2: 3 cells, the header has 2"):
+    with pytest.raises(UsageError, match=r"m\.csv:2: 3 cells, the header has 2"):
         everything(tmp_path, {"csv": "m.csv"})
 
 
@@ -151,16 +151,16 @@ def test_event_files_are_read_while_they_are_written(tmp_path: Path) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tensorboard's own imports
-        from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]  # torch exports it untyped
+        from torch.utils.tensorboard import SummaryWriter
 
         tail = opened(tmp_path, {"tensorboard": "tb", "value": "loss/val", "curve": "loss/train"})
         assert list(tail.poll(False)) == []
-        with SummaryWriter(str(tmp_path / "tb" / "run")) as writer:  # type: ignore[no-untyped-call]
-            writer.add_scalar("loss/train", 3.5, 1)  # type: ignore[no-untyped-call]
-            writer.flush()  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(tmp_path / "tb" / "run")) as writer:
+            writer.add_scalar("loss/train", 3.5, 1)
+            writer.flush()
             assert list(tail.poll(False)) == [Report(1, curve=3.5)]
-            writer.add_scalar("loss/train", 3.0, 2)  # type: ignore[no-untyped-call]
-            writer.add_scalar("loss/val", 2.5, 2)  # type: ignore[no-untyped-call]
+            writer.add_scalar("loss/train", 3.0, 2)
+            writer.add_scalar("loss/val", 2.5, 2)
 
         assert sorted(tail.poll(True), key=str) == sorted([Report(2, 2.5), Report(2, curve=3.0)], key=str)
         with pytest.raises(UsageError, match="must have the objective's tag") as caught:
