@@ -27,7 +27,7 @@ def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TR
 
     Args:
         text: the command as it is typed into a shell.
-        name: of the recipe.
+        name: of the recipe, which its run folder has too.
         folder: where the recipe will lie.
         limit: seconds that the command may run; None does not run it.
 

@@ -64,7 +64,7 @@ class GuessedCommand:
         """The text that the command line has for a placeholder; None where no flag was taken for it.
 
         Args:
-            placeholder: without braces.
+            placeholder: a name of `placeholders.PLAIN`, without its braces.
         """
         return next((each.value for each in self.flags if each.placeholder == placeholder), None)
 
@@ -190,7 +190,7 @@ class RecipeDraft:
     """What a recipe is written from.
 
     Attributes:
-        name: of the recipe.
+        name: of the recipe, which its run folder has too.
         command: the command line, with its flags.
         results: where its loss is.
         cwd: where it runs, relative to the recipe's folder.

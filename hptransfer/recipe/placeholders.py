@@ -47,7 +47,7 @@ class Planned:
 
     Attributes:
         kinds: of parameters that share the value, among `KINDS`.
-        quantity: one of `QUANTITIES`.
+        quantity: which of the plan's values, one of `QUANTITIES`.
     """
 
     kinds: tuple[str, ...]
@@ -84,7 +84,7 @@ def is_known(name: str) -> bool:
     """Whether a text may name it in braces.
 
     Args:
-        name: without its braces.
+        name: as a text has it, without its braces.
     """
     return name in PLAIN or name in _OPTIMIZER or planned(name) is not None
 
@@ -96,7 +96,7 @@ def hint(name: str) -> str:
     """What was probably meant by a name that is not known.
 
     Args:
-        name: without its braces.
+        name: as a text has it, without its braces.
     """
     if name.startswith(f"{WHOLE_PLAN}."):
         kinds = (*KINDS, *UNIONS)
@@ -119,7 +119,7 @@ def as_text(value: Value) -> str:
     """A value as a command line has it; a float with as few digits as give it back exactly.
 
     Args:
-        value: of a placeholder.
+        value: of a placeholder, a number or a text.
     """
     return value if isinstance(value, str) else repr(value)
 
@@ -129,7 +129,7 @@ def rendered(text: str, values: Mapping[str, Value], quoted: Callable[[str], str
 
     Args:
         text: whose names are all known.
-        values: by name.
+        values: of all that the text names, by name.
         quoted: applied to each value's text.
     """
 
@@ -145,7 +145,7 @@ def for_a_shell(text: str, values: Mapping[str, Value]) -> str:
 
     Args:
         text: whose names are all known.
-        values: by name.
+        values: of all that the text names, by name.
     """
     return rendered(text, values, shlex.quote)
 
@@ -155,7 +155,7 @@ def rendered_setting(setting: Setting, values: Mapping[str, Value]) -> Setting:
 
     Args:
         setting: as the recipe gives it.
-        values: by name.
+        values: of all that the text names, by name.
     """
     if not isinstance(setting, str):
         return setting

@@ -37,7 +37,7 @@ class ExitError(TaskError):
     Args:
         message: one line for a person.
         cause: which of the four it was.
-        details: its last lines.
+        details: its last lines, and where its logs are.
         code: exit status, negative for a signal.
     """
 
@@ -50,12 +50,12 @@ class Attempt:
     """One attempt at a run.
 
     Args:
-        spec: the run.
-        command: its recipe's section.
+        spec: the run, with its recipe, size, hyperparameters and seed.
+        command: the `trainer` section of its recipe.
         plan: of the run's size; None where the recipe has no model.
         resources: what the run takes.
         folder: of the attempt, new and empty.
-        key: of the trial.
+        key: of the trial, hexadecimal, of which the first 8 digits are shown.
     """
 
     def __init__(

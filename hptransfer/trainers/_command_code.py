@@ -15,8 +15,8 @@ def command_code(command: CommandTrainer, root: Path) -> dict[str, str]:
     """Sha256 (hex) by file relative to the recipe's folder, and by dotted name of local modules of Python scripts.
 
     Args:
-        command: the recipe's section.
-        root: the recipe's folder.
+        command: the recipe's `trainer` section, which names them.
+        root: the recipe's folder, where relative names start.
 
     Raises:
         UsageError: a declared pattern matches nothing, or a file cannot be read.

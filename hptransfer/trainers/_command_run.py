@@ -25,7 +25,7 @@ def run_command(message: TrialMessage, section: CommandTrainer, on_loss: OnLoss)
 
     Args:
         message: the run, its key and the run folder.
-        section: of its recipe.
+        section: the `trainer` section of its recipe.
         on_loss: told of the objective on the way.
 
     Raises:

@@ -36,7 +36,7 @@ def values_of(
     """The value of every placeholder.
 
     Args:
-        spec: the run.
+        spec: the run, with its recipe, size, hyperparameters and seed.
         command: its recipe's section, whose texts say which of the plan's values are needed.
         plan: of the run's size; None where the recipe has no model.
         resources: what the run takes.
@@ -66,7 +66,7 @@ def environment_of(values: Mapping[str, Value], command: CommandTrainer, more: M
     write its output at once, so that losses are seen when they are printed.
 
     Args:
-        values: of the placeholders.
+        values: of every placeholder, by its name.
         command: whose `environment` goes last.
         more: variables by which results are found, or GPUs.
     """
@@ -86,7 +86,7 @@ def variable_of(name: str) -> str:
     """The environment variable that has a placeholder's value: HPTRANSFER_WIDTH.
 
     Args:
-        name: without its braces.
+        name: as a text has it, without its braces.
     """
     return PREFIX + name.upper().replace(".", "_").replace("+", "_")
 
@@ -99,7 +99,7 @@ def plan_file(spec: TrialSpec, plan: Plan | None) -> PlanFile:
     """The content of `plan.json`.
 
     Args:
-        spec: the run.
+        spec: the run, with its recipe, size, hyperparameters and seed.
         plan: of its size; None where the recipe has no model.
     """
     training = spec.recipe.training

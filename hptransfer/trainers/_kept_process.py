@@ -46,7 +46,7 @@ class KeptProcess:
 
     Args:
         command: the program and its arguments.
-        cwd: where it runs.
+        cwd: the folder in which it runs, absolute.
         environment: all variables that it gets.
         logs: of stdout and of stderr.
 

@@ -60,7 +60,7 @@ def resources_for(resources: Sequence[Resources], width: int) -> Resources:
 
     Args:
         resources: in the recipe's order, limits rising; none is one process without a GPU of its own.
-        width: of the run.
+        width: of the model that the run trains.
     """
     fitting = (each for each in resources if each.up_to_width is None or width <= each.up_to_width)
     return next(fitting, Resources())

@@ -36,7 +36,7 @@ class BoundedLog:
         """Takes the next bytes.
 
         Args:
-            content: of any length.
+            content: bytes as they came, of any length.
         """
         self._tail = (self._tail + content)[-_TAIL:]
         with located_faults(self._end):
@@ -76,8 +76,8 @@ def trial_folder(runs: Path | None, size: Size, key: str) -> Path:
 
     Args:
         runs: the run folder, which gets a folder `logs`; None: a folder for temporary files.
-        size: of the trial.
-        key: of the trial.
+        size: of the trial, whose label names the folder.
+        key: of the trial, hexadecimal, of which the first 8 digits are shown.
 
     Raises:
         UsageError: it cannot be created.

@@ -22,7 +22,7 @@ class MeasuredRun:
         on_loss: told of every point of the curve, and says whether the run ends there.
 
     Attributes:
-        stream: the learning curve.
+        stream: keeps the learning curve, and tells whoever listens.
         flops: the last floating point operations that were reported; 0 before.
         reports: how many there were.
     """

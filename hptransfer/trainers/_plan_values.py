@@ -48,7 +48,7 @@ def one_number(plan: Plan, name: str) -> float:
 
     Args:
         plan: of the run's size.
-        name: without its braces.
+        name: as a text has it, without its braces.
 
     Raises:
         UsageError: the model has no such parameters, or they need different values.
@@ -79,7 +79,7 @@ def plans_of(recipe: Recipe, reader: ModelReader) -> Callable[[Size, Mapping[str
 
     Args:
         recipe: with a model that can be read.
-        reader: of its model.
+        reader: of its model, asked once per size.
     """
 
     def plan_at(size: Size, values: Mapping[str, float]) -> Plan:
@@ -114,7 +114,7 @@ def require_taken(
 
     Args:
         recipe: with a model that can be read.
-        command: its `trainer` section.
+        command: its `trainer` section, with all that it names.
         plan_at: the plan of a size with these hyperparameters.
 
     Raises:

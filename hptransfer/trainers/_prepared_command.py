@@ -25,7 +25,7 @@ class Prepared:
 
     Attributes:
         line: the launcher, the program and its arguments.
-        cwd: where it runs.
+        cwd: the folder in which it runs, absolute.
         environment: all variables that it gets.
     """
 
@@ -38,8 +38,8 @@ def prepare(spec: TrialSpec, command: CommandTrainer, plan: Plan | None, lease: 
     """Writes `plan.json`, the configuration and `command.json`, and renders what is started.
 
     Args:
-        spec: the run.
-        command: its recipe's section.
+        spec: the run, with its recipe, size, hyperparameters and seed.
+        command: the `trainer` section of its recipe.
         plan: of the run's size; None where the recipe has no model.
         lease: what the run holds.
         folder: of the attempt; it exists.

@@ -27,8 +27,8 @@ def rendered_config(section: ConfigFile, root: Path, values: Mapping[str, Settin
     """The text of a template with values in it.
 
     Args:
-        section: names the template.
-        root: the recipe's folder.
+        section: names the template, and allows new keys.
+        root: the recipe's folder, where relative names start.
         values: by dotted key; numbers stay numbers.
 
     Raises:
@@ -53,7 +53,7 @@ def require_template(command: CommandTrainer, root: Path) -> None:
 
     Args:
         command: the recipe's section; without `config` nothing is required.
-        root: the recipe's folder.
+        root: the recipe's folder, where relative names start.
 
     Raises:
         UsageError: it cannot be read, or lacks a key.
@@ -78,7 +78,7 @@ class _Keys:
     """Refuses keys that a template does not have.
 
     Attributes:
-        path: of the template.
+        path: of the template, for messages.
         new: whether new ones are welcome.
     """
 
@@ -89,7 +89,7 @@ class _Keys:
         """Refuses a key that is not there.
 
         Args:
-            key: dotted, whole.
+            key: dotted, as `config.set` has it.
             known: keys that are there, in whole too.
         """
         if self.new or key in known:

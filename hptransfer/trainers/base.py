@@ -101,7 +101,7 @@ class Foreseeing(Protocol):
 
         Args:
             recipe: what its runs are described by.
-            root: the recipe's folder.
+            root: the recipe's folder, where relative names start.
             reader: of the recipe's model; asked only where there is one.
 
         Raises:
@@ -113,8 +113,8 @@ def require_trainable(recipe: Recipe, root: Path, reader: ModelReader) -> None:
     """Whatever a trainer can refuse before any run, it refuses now.
 
     Args:
-        recipe: names the trainer.
-        root: the recipe's folder.
+        recipe: names the trainer and its section.
+        root: the recipe's folder, where relative names start.
         reader: of the recipe's model.
 
     Raises:

@@ -43,7 +43,7 @@ class RunsCommand:
 
         Args:
             recipe: what its runs are described by.
-            root: the recipe's folder.
+            root: the recipe's folder, where relative names start.
             reader: of the recipe's model; not asked where there is none.
 
         Raises:

@@ -54,7 +54,7 @@ class Tail(Protocol):
         """Takes what the command wrote to stdout.
 
         Args:
-            output: the next bytes.
+            output: the next bytes, which may end within a line.
         """
 
     def poll(self, ended: bool) -> Iterable[Report]:
@@ -83,7 +83,7 @@ class ResultsReader(Protocol):
         """The file or folder that the command writes to, as `{results}`.
 
         Args:
-            section: of this reader.
+            section: of the recipe, of this reader's form.
             folder: of the trial, absolute.
         """
 
@@ -91,7 +91,7 @@ class ResultsReader(Protocol):
         """Environment variables with which a library finds the folder.
 
         Args:
-            section: of this reader.
+            section: of the recipe, of this reader's form.
             folder: of the trial, absolute.
         """
 
@@ -99,7 +99,7 @@ class ResultsReader(Protocol):
         """Begins to read the results of a run that has not begun.
 
         Args:
-            section: of this reader.
+            section: of the recipe, of this reader's form.
             source: the run's folder and objective.
 
         Raises:
@@ -202,7 +202,7 @@ class Lines:
         """The lines that are complete now.
 
         Args:
-            content: the next bytes.
+            content: the next bytes, which may end within a line.
             ended: whether what remains is a line too.
         """
         *whole, self._rest = (self._rest + content).replace(b"\r\n", b"\n").split(b"\n")
