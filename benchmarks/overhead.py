@@ -132,7 +132,7 @@ def plain_loop(recipe: Path, points: list[list[float]], folder: Path) -> None:
     corpus = load_batches(loaded.data, recipe.parent)
     training = loaded.training
     settings = TrainingSettings(
-        steps=training.steps,
+        steps=loaded.steps(loaded.proxy_size),
         batch_size=training.batch_size,
         context=loaded.model.context,
         schedule=training.schedule,

@@ -43,12 +43,26 @@ class Size:
     @property
     def label(self) -> str:
         """Short name used for studies, tables and file names, for example `w128-d2`."""
-        return f"w{self.width}-d{self.depth}"
+        return shape_label(self.width, self.depth)
 
     def label_relative_to(self, usual: Size) -> str:
         """The label with batch and tokens where they are not the usual ones, for example `w128-d2-b256-t1000000`."""
         batch = "" if self.batch_size == usual.batch_size else f"-b{self.batch_size}"
         return self.label + batch + ("" if self.tokens == usual.tokens else f"-t{self.tokens}")
+
+
+#: what `shape_label` writes, as a regular expression
+SHAPE_LABEL = r"^w[1-9][0-9]{0,6}-d[1-9][0-9]{0,3}$"
+
+
+def shape_label(width: int, depth: int) -> str:
+    """Short name of a model's shape, for example `w128-d2`.
+
+    Args:
+        width: the model's width axis.
+        depth: number of repeated layers.
+    """
+    return f"w{width}-d{depth}"
 
 
 def rule_name(axis: SizeAxis) -> str:

@@ -1,9 +1,14 @@
-"""Schedules against numbers worked out by hand."""
+"""Schedules against numbers worked out by hand, and against those of transformers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
+from transformers import optimization as peers
 
 from hptransfer.schedule import Schedule, schedule_factor
 
@@ -37,7 +42,7 @@ def test_all_warmup_ends_at_the_peak() -> None:
     assert [schedule_factor("cosine", step, 4, 1.0) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "wsd", "inverse-sqrt"])
 @pytest.mark.parametrize("warmup", [0.0, 0.01, 0.5, 1.0])
 def test_no_step_is_wasted(schedule: Schedule, warmup: float) -> None:
     """No step has rate zero, none exceeds the peak, even in runs of one step."""
@@ -70,3 +75,77 @@ def test_decay_to_zero_beats_a_constant_rate_on_a_noisy_quadratic(steps: int, li
     """
     assert noisy_quadratic("linear", steps) == pytest.approx(linear, abs=0.006)
     assert noisy_quadratic("constant", steps) == pytest.approx(constant, abs=0.006)
+
+
+STEPS, RISING = 200, 20
+#: some of transformers' functions have no types
+untyped: Any = peers
+
+
+def rates_of(make: Callable[[torch.optim.Optimizer], Any], steps: int = STEPS) -> list[float]:
+    """Learning rates that an unmodified scheduler gives an optimizer whose peak is 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+PEERS: dict[str, tuple[Schedule, dict[str, float], Callable[[torch.optim.Optimizer], Any]]] = {
+    "linear": ("linear", {}, lambda optimizer: untyped.get_linear_schedule_with_warmup(optimizer, RISING, STEPS)),
+    "cosine": ("cosine", {}, lambda optimizer: peers.get_cosine_schedule_with_warmup(optimizer, RISING, STEPS)),
+    "cosine to a floor": (
+        "cosine",
+        {"floor": 0.1},
+        lambda optimizer: peers.get_cosine_with_min_lr_schedule_with_warmup(optimizer, RISING, STEPS, min_lr_rate=0.1),
+    ),
+    "wsd": (
+        "wsd",
+        {"decay_share": 0.3},
+        lambda optimizer: peers.get_wsd_schedule(optimizer, RISING, 60, STEPS, decay_type="linear"),
+    ),
+    "wsd to a floor": (
+        "wsd",
+        {"decay_share": 0.3, "floor": 0.2},
+        lambda optimizer: peers.get_wsd_schedule(optimizer, RISING, 60, STEPS, decay_type="linear", min_lr_ratio=0.2),
+    ),
+    "inverse-sqrt": ("inverse-sqrt", {}, lambda optimizer: peers.get_inverse_sqrt_schedule(optimizer, RISING)),
+    "constant": ("constant", {}, lambda optimizer: peers.get_constant_schedule_with_warmup(optimizer, RISING)),
+}
+
+
+@pytest.mark.parametrize(("schedule", "given", "peer"), PEERS.values(), ids=PEERS)
+def test_schedules_are_those_of_transformers(
+    schedule: Schedule, given: dict[str, float], peer: Callable[[torch.optim.Optimizer], Any]
+) -> None:
+    """From the end of the warmup on; transformers' own begins at rate zero, which would waste the first step."""
+    ours = [schedule_factor(schedule, step, STEPS, RISING / STEPS, **given) for step in range(STEPS)]
+
+    assert ours[RISING:] == pytest.approx(rates_of(peer)[RISING:], rel=1e-12)
+    assert ours[:RISING] == pytest.approx([(step + 1) / RISING for step in range(RISING)])
+
+
+def test_a_floor_is_where_linear_decay_ends() -> None:
+    """Half the way down from 1 to 0.2 is 0.6; step number `steps` would reach 0.2, and the warmup is as without."""
+    factors = [schedule_factor("linear", step, 10, 0.2, floor=0.2) for step in range(10)]
+
+    assert factors == pytest.approx([0.5, 1, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
+
+
+def test_wsd_without_room_decays_from_the_end_of_the_warmup() -> None:
+    """A decay share of 1 is linear decay; one of 0 is constant."""
+    whole = [schedule_factor("wsd", step, 50, 0.1, decay_share=1.0) for step in range(50)]
+    none = [schedule_factor("wsd", step, 50, 0.1, decay_share=0.0) for step in range(50)]
+
+    assert whole == [schedule_factor("linear", step, 50, 0.1) for step in range(50)]
+    assert none == [schedule_factor("constant", step, 50, 0.1) for step in range(50)]
+
+
+def test_inverse_sqrt_without_warmup_counts_from_the_first_step() -> None:
+    """1, 1/sqrt(2), 1/sqrt(3), 1/2."""
+    factors = [schedule_factor("inverse-sqrt", step, 4, 0.0) for step in range(4)]
+
+    assert factors == pytest.approx([1, 0.7071067812, 0.5773502692, 0.5])

@@ -7,21 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from hptransfer.artifacts.base import Artifact, Record
+from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.target import TrainingRecord
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
-
-
-class RunRecord(Record):
-    """How long and by which schedule to train."""
-
-    steps: int
-    """optimizer steps"""
-    schedule: str
-    warmup: float
-    """fraction of the steps"""
-    clip: float | None = None
-    """global gradient norm; null: none"""
 
 
 class PlanFile(Artifact):
@@ -41,13 +30,15 @@ class PlanFile(Artifact):
     """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
     size: Size
     """of this run"""
+    muon_scale: str | None = None
+    """the factor of a matrix's shape by which Muon multiplies its rate; null: the plan has no Muon"""
     seed: int
     """of initialisation and data order"""
     hyperparameters: Mapping[str, float]
     """values at the base size"""
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
-    training: RunRecord
+    training: TrainingRecord
     notes: tuple[str, ...] = ()
     """what a reader must know: choices among published rules, what no rule covers"""
     parameters: tuple[ParameterGroup, ...] = ()

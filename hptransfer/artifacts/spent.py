@@ -36,7 +36,7 @@ class Spent(Record):
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        if not self.flops:
+        if self.trials and not self.flops:
             return f"spent {self.seconds:.3g} s of training in {self.trials} trials; their FLOPs are not known"
         spent = f"spent {self.flops:.2g} FLOPs in {self.trials} trials"
         if self.fraction_of_target is None:

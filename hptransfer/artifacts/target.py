@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast, get_args
 
 import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.spent import Spent
-from hptransfer.parameterization.groups import ParameterGroup
+from hptransfer.errors import UsageError
+from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
+from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.sizes import Size
 
 _HEADER = """\
@@ -38,7 +40,8 @@ _USAGE = """\
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
 #   plan.init_(model, seed=0)
-#   optimizer = {optimizer}"""
+#   optimizer = {optimizer}
+#   scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"""
 
 _NO_MODEL = """\
 # The recipe names no model, so there are no rows: give the program the values under `hyperparameters`. They are those
@@ -103,7 +106,32 @@ class TrainingRecord(_Record):
     warmup: float
     """fraction of the steps"""
     clip: float | None
-    """global gradient norm; null: none"""
+    """largest norm of a step's gradient; null: none"""
+    clip_norm: str = "global"
+    """`global`: torch's; `scaled`: each gradient over the group's `gradient_size`"""
+    floor: float = 0.0
+    """share of the peak to which the schedule falls"""
+    decay_share: float | None = None
+    """of the schedule `wsd`: fraction of the steps over which it decays; null: another schedule"""
+    precision: str = "float32"
+    """of the runs that were tuned"""
+
+    def factor(self, step: int) -> float:
+        """Learning rate of a step as a share of the peak; after the last step, that of the last step.
+
+        Args:
+            step: optimizer steps taken before, from 0.
+
+        Raises:
+            UsageError: the schedule is not one of this version.
+        """
+        known = get_args(Schedule)
+        if self.schedule not in known:
+            raise UsageError(f"`training.schedule` must be one of {', '.join(known)}", received=self.schedule)
+        schedule = cast("Schedule", self.schedule)
+        share = DECAY_SHARE if self.decay_share is None else self.decay_share
+        step = min(step, self.steps - 1)
+        return schedule_factor(schedule, step, self.steps, self.warmup, floor=self.floor, decay_share=share)
 
 
 class ProvenanceRecord(_Record):
@@ -181,8 +209,9 @@ class TargetFile(Artifact):
         """The content as plain data, in the order in which the file has it."""
         data = self.model_dump(mode="json")
         for row in data["parameters"]:
-            if row["optimizer"] is None:
-                del row["optimizer"]
+            for name in OPTIONAL_FIELDS:
+                if row[name] is None:
+                    del row[name]
         return data
 
     def to_yaml(self, optimizer: str) -> str:

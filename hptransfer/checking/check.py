@@ -55,9 +55,10 @@ def check(
     for found in judged:
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
-    forecast = predict_target(report, proxy=facts.proxy, target=recipe.target_size())
+    target = recipe.target_size()
+    forecast = predict_target(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
     if recipe.parameterization.name == MEASURED:
-        for law in law_report(report, proxy=facts.proxy, target=recipe.target_size()):
+        for law in law_report(report, proxy=facts.proxy, target=target):
             parts.add(law)
     elif forecast is not None:
         parts.add(forecast)

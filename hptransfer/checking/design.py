@@ -12,7 +12,7 @@ from hptransfer.checking.evaluation import Evaluated, evaluation_of
 from hptransfer.hyperparameters import from_log_coordinate, is_valid_log_coordinate, log_coordinate, log_name
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
-from hptransfer.sizes import AXES, LADDERS, Size, SizeAxis
+from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis
 from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import TransferReport, judge
@@ -116,8 +116,9 @@ class CheckDesign:
         return [request for size in self.all_sizes() for request in self.requests(size, self.grid())]
 
     def size_of(self, axis: str, value: int) -> Size:
-        """The size at a value of an axis through the proxy."""
-        return Size(**asdict(self.proxy) | {axis: value})
+        """The size at a value of an axis through the proxy; tokens follow the model where the recipe says so."""
+        values = asdict(self.proxy) | {axis: value}
+        return self.recipe.size(values["width"], values["depth"]) if axis in MODEL_AXES else Size(**values)
 
     def in_octaves(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """The trials with averages as their horizons, of which octaves are counted; others as they are."""
@@ -143,6 +144,7 @@ class CheckDesign:
             criteria=TransferCriteria(**self.recipe.check.criteria.model_dump()),
             corner=self.corner,
             held=self.held,
+            ray=self.recipe.ray,
         )
 
     def evaluated(self, fingerprint: str, report: TransferReport, trials: Iterable[Trial]) -> Evaluated:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.mixture import mixtures
 from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Diagnostic, Facts, Stage
 from hptransfer.engine.measurement_cache import measure
 from hptransfer.engine.session import Session
@@ -21,6 +22,9 @@ from hptransfer.sizes import AXES
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.trials.messages import DiagnosticMessage
+
+#: the diagnostic that a user's own loop can record
+_WATCHED = "coordinate"
 
 
 def chosen_diagnostics(recipe: Recipe, asked: Sequence[str]) -> dict[str, Diagnostic[Any]]:
@@ -82,7 +86,8 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     with users_code("a diagnostic must say what it measures", name, own=own):
         requests = tuple(diagnostic.requests(facts))
     trainer = facts.recipe.trainer.name
-    if requests and not TRAINERS.look_up(trainer).capabilities.diagnostics:
+    recorded = facts.recipe.trainer.watches and name == _WATCHED
+    if requests and not (recorded or TRAINERS.look_up(trainer).capabilities.diagnostics):
         if diagnostic.always:
             return None
         raise UsageError(
@@ -130,13 +135,14 @@ def diagnose_all(diagnostics: Mapping[str, Diagnostic[Any]], facts: Facts, sessi
 
 
 def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: Facts) -> TransferReport:
-    """The report with what diagnostics say that its axes cannot show.
+    """The report with what diagnostics say that its axes cannot show, and whether trials were computed in several ways.
 
     Args:
         report: over all hyperparameters and axes.
         diagnosed: made with the verdict.
         facts: what the check knows at this stage.
     """
+    mixed = mixtures(facts.trials)
     return replace(
         report,
         axes=tuple(
@@ -150,6 +156,7 @@ def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: F
                         if each.report is not None
                         for limit in _limits(each.name, each.report, axis, facts)
                     ),
+                    *mixed,
                 ),
             )
             for axis in report.axes

@@ -92,7 +92,7 @@ def _trained(name: str, function: Callable[..., int], values: dict[str, Any]) ->
             # before the command's modules: its workers load theirs, torch among them, at the same time
             from hptransfer.engine.process_launch import start_workers
 
-            start_workers(name, options.recipe, options.runs, options.workers)
+            start_workers(name, options.recipe, options.runs, options.workers, options.launch)
         return function(**values)
 
     return guarded(call, _named(name, options))

@@ -10,7 +10,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class _Worker:
         say: Callable[[str], object],
     ) -> None:
         self._study, self._limits, self._entry, self._say = study, limits, entry, say
-        self._local = {
+        self._local: dict[str, Any] = {
             "recipe": loaded.recipe.model_dump(mode="json"),
             "root": str(loaded.root),
         }
@@ -116,6 +116,12 @@ class _Worker:
         self._trained = 0
         self._streak = FailureStreak(MOST_FAILURES, alike=False)
         self.signals = FirstSignal()
+
+    def _recipe(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """This machine's recipe, with the counts of parameters that the coordinator read."""
+        own: dict[str, Any] = self._local["recipe"]
+        counts = payload["recipe"]["sizes"].get("parameters", {})
+        return own | {"sizes": own["sizes"] | {"parameters": counts}}
 
     def __enter__(self) -> _Worker:
         return self
@@ -188,8 +194,9 @@ class _Worker:
         if claim.limits != self._task_limits:
             self._renew_pool(claim.limits)
         # a coordinator's run folder is on its own machine
-        folder = {"folder": self._folder} if claim.payload.get("folder") is not None else {}
-        self._pool.submit(claim.key, claim.payload | self._local | folder)
+        here = {"folder": self._folder} if claim.payload.get("folder") is not None else {}
+        here["recipe"] = self._recipe(claim.payload)
+        self._pool.submit(claim.key, claim.payload | self._local | here)
         renewed = time.monotonic()
         while True:
             result = self._pool.next_result(_INTERVAL)

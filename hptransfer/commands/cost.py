@@ -45,10 +45,13 @@ def cost_command(
         MachineError: the run folder cannot be read.
     """
     from hptransfer.costing.estimate import estimate_costs, parse_parameters
+    from hptransfer.engine.durations import with_durations
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.cost import show_cost
+    from hptransfer.storage.run_folder import RunFolder
 
     loaded = load_recipe(recipe)
+    loaded = with_durations(loaded, cache=RunFolder(runs / loaded.recipe.name).readings)
     found = estimate_costs(
         loaded,
         runs,

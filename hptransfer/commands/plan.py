@@ -45,6 +45,7 @@ def plan_command(
     """
     from rich.console import Console
 
+    from hptransfer.engine.durations import with_durations
     from hptransfer.models.api import plan_recipe
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
@@ -56,6 +57,8 @@ def plan_command(
         raise UsageError("only one of `--json` and `--markdown` can be printed", received="both")
     loaded = load_recipe(recipe)
     look_in(loaded.root)
+    shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
+    loaded = with_durations(loaded, further=[shape])
     size = loaded.recipe.target_size(width, depth)
     values = defaults(loaded.recipe.training)
     chosen = gauge_named(gauge)

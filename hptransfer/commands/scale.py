@@ -53,15 +53,18 @@ def scale_command(
         InconclusiveError: the check came to no conclusion.
     """
     from hptransfer.artifacts.json_data import to_document
+    from hptransfer.engine.durations import with_durations
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.prediction import describe_scaled
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
     loaded = load_recipe(recipe)
+    folder = RunFolder(runs / loaded.recipe.name)
+    shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
+    loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
-    folder = RunFolder(runs / loaded.recipe.name)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names)
     path = output or folder.target
     write_atomically(path, result.text)

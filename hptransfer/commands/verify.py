@@ -39,4 +39,6 @@ def verify_command(
         predicted, written = describe_ends(found.prediction["loss"]), found.prediction["written"]
         word = "INSIDE" if found.inside else "OUTSIDE"
         print(f"{word}: loss {found.loss:.5g}, predicted {predicted} ({found.path}, registered {written})")
+        if evaluation := found.prediction.get("objective", {}).get("evaluation"):
+            print(f"the prediction holds for {evaluation}, and for no other evaluation")
     return 0 if found.inside else 1

@@ -15,6 +15,7 @@ status             how far a run is, read without a lock
 
 __all__ = [
     "command_proposal",
+    "durations",
     "flops",
     "forecast",
     "identity",

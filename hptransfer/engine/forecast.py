@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hptransfer.engine.budget import limits_of
 from hptransfer.engine.flops import run_costs, target_tokens_note
-from hptransfer.engine.identity import identity_of
+from hptransfer.engine.identity import identified
 from hptransfer.engine.options import TrainingCommand, TrainingOptions
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.engine.step_timing import Timing, seconds_of_a_trial, time_all
@@ -160,7 +160,7 @@ def forecast(
     limits = limits_of(loaded.recipe.budget, options.budget)
     folder = RunFolder(options.runs / loaded.recipe.name)
     finished = _finished(folder)
-    identity = identity_of(loaded.recipe, loaded.root, None, None, folder.readings, writable=False)
+    loaded, identity = identified(loaded, None, None, folder.readings, writable=False)
     trials = wanted(PriorWork(loaded, folder, identity, finished))
     plain = _forecast(command, loaded, trials, finished, options)
     if not time_steps:

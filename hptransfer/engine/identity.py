@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.data.base import fingerprint_of
+from hptransfer.engine.durations import with_durations
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import HptransferError
 from hptransfer.execution.pool import TaskPool
@@ -46,6 +47,25 @@ def identity_of(
     identity = Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
     require_trainable(recipe, root, readings)
     return identity
+
+
+def identified(
+    loaded: LoadedRecipe, fingerprint: str | None, pool: TaskPool | None, cache: Path, *, writable: bool = True
+) -> tuple[LoadedRecipe, Identity]:
+    """The recipe with the durations of its sizes, and the identity of its trials.
+
+    Args:
+        loaded: the recipe as it was read.
+        fingerprint: sha256 (hex) of its data; None reads them.
+        pool: of idle workers that read the model where the cache does not have it; None reads it in this process.
+        cache: a JSON file of earlier readings.
+        writable: whether new readings are kept there.
+
+    Raises:
+        UsageError, MachineError: as `identity_of`.
+    """
+    timed = with_durations(loaded, pool, cache, writable=writable)
+    return timed, identity_of(timed.recipe, timed.root, fingerprint, pool, cache, writable=writable)
 
 
 def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:

@@ -10,9 +10,9 @@ from hptransfer.cluster.queue_pool import QueuePool
 from hptransfer.cluster.study import join, open_store
 from hptransfer.engine.adoption import adopt_legacy_trials
 from hptransfer.engine.budget import limits_of, meter_of
-from hptransfer.engine.identity import identity_of
+from hptransfer.engine.identity import identified
 from hptransfer.engine.options import BudgetOptions, Launch, OnChange
-from hptransfer.engine.process_launch import require_workers_here, with_processes
+from hptransfer.engine.process_launch import require_workers_here, training_workers, with_processes
 from hptransfer.engine.recipe_snapshot import name_changed_rules, reconcile_recipe, remember
 from hptransfer.engine.session import OpenListener, Session
 from hptransfer.execution.pool import WorkerPool
@@ -67,8 +67,9 @@ def open_session(
     with RunFolder.open(runs, loaded.recipe.name) as folder, contextlib.ExitStack() as stack:
         loaded, fingerprint = reconcile_recipe(loaded, fingerprint, folder, on_change, say)
         written, loaded = loaded, with_processes(loaded, launch)
-        here = stack.enter_context(WorkerPool(entry, workers if storage is None else 1, limits.trial))
-        identity = identity_of(loaded.recipe, loaded.root, fingerprint, here, folder.readings)
+        trials = training_workers(loaded.recipe, workers) if storage is None else 1
+        here = stack.enter_context(WorkerPool(entry, trials, limits.trial, loaded.recipe.training.processes))
+        loaded, identity = identified(loaded, fingerprint, here, folder.readings)
         named = name_changed_rules(folder, loaded, identity, say)
         study = None if storage is None else join(storage, loaded, fingerprint)
         size = loaded.recipe.proxy_size

@@ -105,6 +105,7 @@ class Launch:
     Attributes:
         launcher: what starts them; None starts several with torchrun.
         processes: number of processes that train one trial together, at least 1.
+        per_gpu: trials that share a GPU, at least 1.
     """
 
     launcher: Annotated[
@@ -117,6 +118,12 @@ class Launch:
         int | None,
         typer.Option(
             min=1, max=1024, help="Processes that train one trial. Overrides `training.processes`.", show_default=False
+        ),
+    ] = None
+    per_gpu: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Trials that share a GPU. Overrides `training.trials_per_device`.", show_default=False
         ),
     ] = None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from hptransfer.engine.options import Launch, Launcher, TrainingCommand
 from hptransfer.errors import HptransferError, UsageError
+from hptransfer.execution.limits import trials_at_once, visible_gpus
 from hptransfer.execution.pool import start_early
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.trainer_sections import NamedTrainer
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.messages import ENTRY
 
@@ -30,8 +34,22 @@ def with_processes(loaded: LoadedRecipe, launch: Launch) -> LoadedRecipe:
             "`--processes <= training.batch_size` must hold: each process takes at least one example of a batch",
             received=f"--processes {processes}, batch_size={training.batch_size}",
         )
-    training = training.model_copy(update={"processes": processes})
+    shared = {"trials_per_device": launch.per_gpu} if launch.per_gpu is not None else {}
+    training = training.model_copy(update={"processes": processes, **shared})
     return replace(loaded, recipe=loaded.recipe.model_copy(update={"training": training}))
+
+
+def training_workers(recipe: Recipe, workers: int) -> int:
+    """Trials at a time: as many as wanted, on GPUs at most `training.trials_per_device` of them on each.
+
+    Args:
+        recipe: says where its trials train, with how many processes each.
+        workers: trials at a time that are wanted, at least 1.
+    """
+    training = recipe.training
+    used = training.device in ("auto", "cuda") and isinstance(recipe.trainer, NamedTrainer)
+    gpus = len(visible_gpus(os.environ)) if used else 0
+    return trials_at_once(workers, gpus, each=training.processes, per_gpu=training.trials_per_device)
 
 
 def _processes(launch: Launch, own: int) -> int:
@@ -79,7 +97,7 @@ def require_workers_here(launch: Launch, storage: str | None) -> None:
 # Starting workers before the command's own modules are loaded, where it is plain that they will be needed.
 
 
-def start_workers(command: str, recipe: str, runs: Path, workers: int) -> None:
+def start_workers(command: str, recipe: str, runs: Path, workers: int, launch: Launch | None = None) -> None:
     """Start workers for a command whose result is not there yet; a command that may train nothing starts none.
 
     Args:
@@ -87,15 +105,17 @@ def start_workers(command: str, recipe: str, runs: Path, workers: int) -> None:
         recipe: path or name of a recipe.
         runs: the folder of run folders.
         workers: trials at a time, at least 1.
+        launch: what the command line says of a trial's processes and GPUs.
     """
     try:
-        folder = RunFolder(runs / load_recipe(recipe).recipe.name)
+        loaded = with_processes(load_recipe(recipe), launch or Launch())
+        folder = RunFolder(runs / loaded.recipe.name)
         needed = {
             TrainingCommand.TUNE: not folder.tuned.exists(),
             TrainingCommand.CHECK: folder.tuned.exists() and not folder.transfer.exists(),
             TrainingCommand.RUN: not folder.transfer.exists(),
         }
         if any(need and command == each for each, need in needed.items()):
-            start_early(ENTRY, workers)
+            start_early(ENTRY, training_workers(loaded.recipe, workers), loaded.recipe.training.processes)
     except HptransferError:  # whatever it is, the command itself finds it and says it
         return

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.data.base import fingerprint_of
+from hptransfer.engine.durations import counted_recipe
+from hptransfer.engine.readings import Readings
 from hptransfer.errors import UsageError
-from hptransfer.recipe.load import RecipeUnavailableError, load_recipe
+from hptransfer.recipe.load import RecipeUnavailableError, load_recipe, recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.legacy import legacy_experiment
@@ -24,6 +26,7 @@ class Located:
         fingerprint: of its data at that time.
         experiment: digest whose first 8 digits end the names of its studies; None where nobody knows it.
         reference: what the user may call it in the next command.
+        recipe_hash: sha256 (hex) of what evidence rests on, as the user wrote it.
     """
 
     folder: RunFolder
@@ -31,6 +34,7 @@ class Located:
     fingerprint: str
     experiment: str | None
     reference: str
+    recipe_hash: str
 
 
 def locate(reference: str, runs: Path) -> Located:
@@ -62,7 +66,8 @@ def locate(reference: str, runs: Path) -> Located:
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
     fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
-    return Located(folder, loaded.recipe, fingerprint, legacy_experiment(loaded.recipe, fingerprint), reference)
+    former = legacy_experiment(loaded.recipe, fingerprint)
+    return Located(folder, loaded.recipe, fingerprint, former, reference, loaded.hash)
 
 
 def _located(folder: RunFolder, reference: str) -> Located:
@@ -74,7 +79,11 @@ def _located(folder: RunFolder, reference: str) -> Located:
             hint="name the recipe instead of the folder",
         )
     named = reference if Path(reference).is_file() else remembered.file
-    return Located(folder, remembered.recipe, remembered.fingerprint, remembered.experiment, named)
+    # what was read is in the folder, so that nothing is read here
+    root = Path(named).parent.absolute()
+    recipe = counted_recipe(remembered.recipe, Readings(remembered.recipe, root, None, folder.readings, writable=False))
+    written = recipe_hash(remembered.recipe)
+    return Located(folder, recipe, remembered.fingerprint, remembered.experiment, named, written)
 
 
 def _nearby(runs: Path) -> str | None:

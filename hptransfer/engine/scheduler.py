@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from hptransfer.engine.budget import Limits, Meter
@@ -96,6 +97,7 @@ def run_requests(
     on_event: OnEvent = lambda event: None,
     meter: Meter | None = None,
     folder: RunFolder | None = None,
+    scratch: Path | None = None,
 ) -> list[Trial]:
     """Trains what is not finished yet, the most expensive first.
 
@@ -112,6 +114,7 @@ def run_requests(
         on_event: called with every start, result and failure.
         meter: of the budget; None is no limit.
         folder: where failures are written whole, and requests to stop are left; None for neither.
+        scratch: folder on this machine where long trials keep their state; None where workers are elsewhere.
 
     Returns:
         Finished trials in the order of `requests`; those that failed are left out (`store.failures` has them).
@@ -140,7 +143,7 @@ def run_requests(
     if missing:
         meter.prepare(request.size for _, request in missing)
         policy = FailurePolicy(None if folder is None else folder.failures, missing[0][1].recipe.name)
-        _Run(store, pool, identity, phase, on_event, deque(missing), meter, policy, folder).train()
+        _Run(store, pool, identity, phase, on_event, deque(missing), meter, policy, folder, scratch).train()
     return [trial for key in keys if (trial := store.find(key)) is not None]
 
 
@@ -163,6 +166,7 @@ class _Run:
     meter: Meter
     policy: FailurePolicy
     folder: RunFolder | None
+    scratch: Path | None = None
     running: dict[str, _Attempt] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     objection: str | None = None
@@ -223,7 +227,7 @@ class _Run:
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
             folder = None if self.folder is None else self.folder.path
-            message = TrialMessage.of(request, key, self.identity.fingerprint, folder)
+            message = TrialMessage.of(request, key, self.identity.fingerprint, self.scratch, folder)
             self.pool.submit(key, message.payload())
             self.on_event(trial_event("started", request))
 

@@ -104,4 +104,5 @@ class Session:
             on_event=heard,
             meter=self.meter,
             folder=self.folder,
+            scratch=None if self.counting is not None else self.folder.path / "checkpoints",
         )

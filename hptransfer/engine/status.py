@@ -13,7 +13,6 @@ from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.engine.run_lookup import Located
 from hptransfer.errors import UsageError
-from hptransfer.recipe.load import recipe_hash
 from hptransfer.recipe.schema import Recipe
 from hptransfer.storage.run_folder import Owner, read_owner
 from hptransfer.storage.snapshot import SeenTrial, read_trials
@@ -196,14 +195,14 @@ def _tuned(found: Located) -> Tuned | None:
         tuned = read_tuned(found.folder.tuned, found.reference)
     except UsageError:  # not tuned yet, or by another version
         return None
-    return tuned if tuned.recipe_hash == recipe_hash(found.recipe) else None
+    return tuned if tuned.recipe_hash == found.recipe_hash else None
 
 
 def _results(found: Located, tuned: Tuned | None) -> Results:
     verdict = None
     with contextlib.suppress(UsageError):  # another version's
         transfer = read_transfer(found.folder.transfer)
-        if transfer is not None and transfer.recipe_hash == recipe_hash(found.recipe):
+        if transfer is not None and transfer.recipe_hash == found.recipe_hash:
             verdict = str(transfer.verdict)
     target = str(found.folder.target) if found.folder.target.exists() else None
     return Results(None if tuned is None else tuned.recommended, verdict, target)

@@ -136,6 +136,28 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     return tuple(gpus)
 
 
-def gpu_of(slot: int, gpus: tuple[str, ...]) -> str | None:
-    """The GPU of a worker's slot: round-robin; None without GPUs."""
-    return gpus[slot % len(gpus)] if gpus else None
+def gpu_of(slot: int, gpus: tuple[str, ...], each: int = 1) -> str | None:
+    """The GPUs of a worker's slot, as `CUDA_VISIBLE_DEVICES` names them: in turn; None without GPUs.
+
+    Args:
+        slot: number of the worker in its pool, from 0.
+        gpus: those that may be used.
+        each: that one worker needs; where there are fewer, it sees them all.
+    """
+    if not gpus:
+        return None
+    groups = max(1, len(gpus) // each)
+    first = slot % groups * each
+    return ",".join(gpus[first : first + each])
+
+
+def trials_at_once(workers: int, gpus: int, *, each: int = 1, per_gpu: int = 1) -> int:
+    """How many trials run at a time on a machine with GPUs: at most `per_gpu` on each.
+
+    Args:
+        workers: trials at a time that are wanted, at least 1.
+        gpus: number of GPUs that may be used; 0 where trials use none.
+        each: GPUs that one trial needs.
+        per_gpu: trials that share one.
+    """
+    return workers if gpus < each else min(workers, gpus // each * per_gpu)

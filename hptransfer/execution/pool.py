@@ -25,10 +25,10 @@ from hptransfer.execution.outcome import Failure, Success
 _started: dict[str, list[Child]] = {}
 
 
-def start_early(entry: str, workers: int) -> None:
+def start_early(entry: str, workers: int, gpus_each: int = 1) -> None:
     """Start the workers of the pool to come; see `WorkerPool` for the arguments."""
     gpus = visible_gpus(os.environ)
-    _started[entry] = [Child(entry, slot, gpu_of(slot, gpus)) for slot in range(workers)]
+    _started[entry] = [Child(entry, slot, gpu_of(slot, gpus, gpus_each)) for slot in range(workers)]
 
 
 def take_early(entry: str, workers: int) -> list[Child]:
@@ -69,18 +69,19 @@ class WorkerPool:
         entry: "module:function" that takes a payload and returns what JSON can carry.
         workers: number of processes, at least 1; each starts when a task first needs it.
         limits: of each task; beyond, it is killed with its process group, and fails.
+        gpus_each: GPUs that one task needs, where there are any.
 
     Raises:
         ValueError: `workers` is below 1.
     """
 
-    def __init__(self, entry: str, workers: int, limits: TaskLimits = UNLIMITED) -> None:
+    def __init__(self, entry: str, workers: int, limits: TaskLimits = UNLIMITED, gpus_each: int = 1) -> None:
         if workers < 1:
             raise ValueError(f"`workers >= 1` must hold for a pool; received: {workers}")
         self.workers = workers
         self._entry, self._limits = entry, limits
         self._unlimited: set[str] = set()
-        self._gpus = visible_gpus(os.environ)
+        self._gpus, self._gpus_each = visible_gpus(os.environ), gpus_each
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._children: list[Child] = []
         self._results: deque[Success | Failure] = deque()
@@ -182,7 +183,7 @@ class WorkerPool:
         if not slots:
             return None
         slot = min(slots)
-        child = Child(self._entry, slot, gpu_of(slot, self._gpus))
+        child = Child(self._entry, slot, gpu_of(slot, self._gpus, self._gpus_each))
         self._adopt(child)
         return child
 

@@ -19,12 +19,8 @@ from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
-from hptransfer.recipe.defaults import defaults
-from hptransfer.recipe.schema import (
-    ParameterizationChoice,
-    Recipe,
-    Training,
-)
+from hptransfer.recipe.defaults import schema_defaults
+from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
 
@@ -84,7 +80,7 @@ def plan(
     """
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
-    known = defaults(Training(steps=1))
+    known = schema_defaults()
     unknown = sorted(set(hyperparameters) - set(known))
     if unknown:
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))

@@ -18,12 +18,14 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from hptransfer.artifacts.plan_file import PlanFile
-from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import gauge_named
+from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 from hptransfer.parameterization.rules import IN_TORCH
-from hptransfer.parameterization.tables import FAMILIES
+from hptransfer.parameterization.tables import FAMILIES, ParameterizationSpec
 
 
 class AppliedPlan:
@@ -37,6 +39,7 @@ class AppliedPlan:
         multipliers: parameter name -> factor of `forward` that the plan absorbed into init and optimizer; missing names
             have none.
         optimizer_values: betas and momentum by name, as a file gives them; None takes the plan's, or the base values.
+        training: duration, schedule and clipping as a file gives them; None where there is none.
         muon_scale: the factor of a matrix's shape by which Muon multiplies its rate, as a file gives it; None takes the
             plan's.
 
@@ -55,6 +58,7 @@ class AppliedPlan:
         plan: Plan | None = None,
         multipliers: Mapping[str, float] | None = None,
         optimizer_values: Mapping[str, float] | None = None,
+        training: TrainingRecord | None = None,
         muon_scale: str | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
@@ -62,6 +66,7 @@ class AppliedPlan:
         self.hyperparameters = dict(hyperparameters or {})
         self.optimizer = optimizer
         self.plan = plan
+        self.training = training
         self.multipliers = dict(multipliers or {})
         self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
         known = ("beta1", "beta2", "momentum")
@@ -90,8 +95,22 @@ class AppliedPlan:
             target.hyperparameters,
             target.optimizer,
             optimizer_values=target.optimizer_values,
+            training=target.training,
             muon_scale=target.muon_scale,
         )
+
+    def schedule(self, step: int) -> float:
+        """Learning rate of a step as a share of the peak, as the target's file says; for `LambdaLR`.
+
+        Args:
+            step: optimizer steps taken before, from 0.
+
+        Raises:
+            UsageError: the plan was not read from a target's file, or the schedule is not one of this version.
+        """
+        if self.training is None:
+            raise UsageError("a plan must be read from a target's file to have a schedule", received="a plan without")
+        return self.training.factor(step)
 
     @property
     def rows(self) -> tuple[PlannedParameter, ...]:
@@ -180,7 +199,8 @@ class AppliedPlan:
         """Clip by the norm that the gradients have with multipliers in `forward`, so that a threshold carries over.
 
         A weight W = A w has the gradient A dL/dW in the form with multipliers and dL/dW in the plain form; torch's own
-        `clip_grad_norm_` sees the latter, and clips differently at every size.
+        `clip_grad_norm_` sees the latter, and clips differently at every size. A plan whose file says `clip_norm:
+        scaled` divides each gradient by its expected size instead, so that the norm compares with the base's.
 
         Args:
             module: module with the plan's names and shapes, after `backward`.
@@ -191,12 +211,14 @@ class AppliedPlan:
 
         Raises:
             UsageError: names or shapes differ from the plan's, or the plan was read from a file, which has no
-                multipliers.
+                multipliers, and no sizes of gradients.
         """
-        _ = self.whole_plan  # a file has no multipliers
+        scaled = self.training is not None and self.training.clip_norm == "scaled"
+        if not scaled:
+            _ = self.whole_plan  # a file has no multipliers
         gradients = [
-            (tensor.grad, self.multipliers.get(name, 1.0))
-            for name, tensor, _ in self._match(module)
+            (tensor.grad, 1 / _expected_gradient(group) if scaled else self.multipliers.get(name, 1.0))
+            for name, tensor, group in self._match(module)
             if tensor.grad is not None
         ]
         norms = [_whole(torch.linalg.vector_norm(gradient)) * factor for gradient, factor in gradients]
@@ -205,6 +227,19 @@ class AppliedPlan:
             for gradient, _ in gradients:
                 gradient.mul_(max_norm / norm)
         return norm
+
+    def gradient_sizes(self, parameterization: ParameterizationSpec) -> dict[str, float]:
+        """The expected norm of each parameter's gradient over that at the base, by name; see `gradient_size`.
+
+        Args:
+            parameterization: what the plan was made by; a recipe's section will do.
+
+        Raises:
+            UsageError: the plan was read from a file, or the parameterization does not say how large gradients are.
+        """
+        plan = self.whole_plan
+        parameters, gauge = [row.parameter for row in plan.rows], gauge_named(plan.gauge)
+        return gradient_sizes(parameterization, plan.base, plan.size, parameters, plan.hyperparameters, gauge)
 
     def matched(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
         """Name, tensor and row of every parameter, in the module's order.
@@ -255,8 +290,14 @@ def load_plan(path: str | Path) -> AppliedPlan:
     """
     if Path(path).suffix == ".json":
         plan = PlanFile.read(Path(path), missing=lambda: _missing(path))
-        values = plan.optimizer_values
-        return AppliedPlan(plan.parameters, plan.hyperparameters, plan.optimizer, optimizer_values=values)
+        return AppliedPlan(
+            plan.parameters,
+            plan.hyperparameters,
+            plan.optimizer,
+            optimizer_values=plan.optimizer_values,
+            training=plan.training,
+            muon_scale=plan.muon_scale,
+        )
     return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
 
 
@@ -274,6 +315,13 @@ def _param_group(
         **({} if eps is None else {"eps": eps}),
         "name": " | ".join(dict.fromkeys(pattern for _, pattern in members)),
     }
+
+
+def _expected_gradient(group: ParameterGroup) -> float:
+    if group.gradient_size is None:
+        rule = "every group of a plan with `clip_norm: scaled` must have a `gradient_size`"
+        raise UsageError(rule, received=f"{group.pattern} without")
+    return group.gradient_size
 
 
 def _whole(value: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ applied_rules     a model's rules as exact exponents, without the size: what ide
 __all__ = [
     "applied_rules",
     "gauge",
+    "gradient_size",
     "groups",
+    "parameter_count",
     "plan",
     "plan_parameter",
     "role_multipliers",

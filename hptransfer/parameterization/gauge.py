@@ -16,8 +16,8 @@ The abc-symmetry of Tensor Programs V (arXiv 2203.03466), kept exact in float64 
 The gradient of w is A times that of W. Sign and polar factor do not see A, so the step on W is A C; SGD's is A^2 C.
 Adafactor's step is C times the size of w, so on W it is C times the size of W, whatever A. On a sphere (AdamH, MuonH)
 the same holds of norms, and nothing decays. Elsewhere decay per step is C * weight decay. Not unchanged: clipping by
-the global gradient norm, which compares gradients of all weights; Adafactor's floor eps2 of a weight's size, which
-would have to be divided by theta.
+the global gradient norm, which compares gradients of all weights (gradient_size.py has one that is); Adafactor's floor
+eps2 of a weight's size, which would have to be divided by theta.
 """
 
 from __future__ import annotations

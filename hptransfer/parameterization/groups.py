@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 
 from hptransfer.parameterization.plan_parameter import PlannedParameter
 
+#: fields of a group that files leave out where they are None
+OPTIONAL_FIELDS = ("optimizer", "gradient_size")
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
@@ -29,6 +32,8 @@ class ParameterGroup:
         rules: what base values were multiplied by, per quantity, for example "m_in^-1".
         sources: paper, table and row per quantity.
         optimizer: which optimizer the group is for, where a plan has two; None: the plan's.
+        gradient_size: expected norm of the gradient of one of these parameters over that at the base, where clipping
+            is relative to it; None elsewhere.
     """
 
     pattern: str
@@ -45,6 +50,7 @@ class ParameterGroup:
     rules: Mapping[str, str]
     sources: Mapping[str, str]
     optimizer: str | None = None
+    gradient_size: float | None = None
 
     #: for readers of files: a row has these keys and no others, and a number is a number
     __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012  # pydantic's own name, no field
@@ -52,7 +58,7 @@ class ParameterGroup:
     def as_mapping(self) -> dict[str, object]:
         """Plain data for YAML and JSON, in the order of the fields."""
         data = asdict(self) | {"shape": list(self.shape), "rules": dict(self.rules), "sources": dict(self.sources)}
-        return data if self.optimizer is not None else {key: data[key] for key in data if key != "optimizer"}
+        return {key: value for key, value in data.items() if value is not None or key not in OPTIONAL_FIELDS}
 
 
 def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tuple[ParameterGroup, ...]:

@@ -156,5 +156,6 @@ def _forward(plan: Plan) -> Iterator[str]:
     if absorbed and plan.size != plan.base:
         yield (
             "forward multipliers are absorbed into init and optimizer; clipping by the global gradient norm would see "
-            "other gradients than with multipliers in `forward`, so a clip threshold does not carry over by this rule"
+            "other gradients than with multipliers in `forward`, so a clip threshold does not carry over by this rule "
+            "(`clip_norm: scaled` in a recipe does)"
         )

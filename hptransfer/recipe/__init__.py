@@ -1,6 +1,8 @@
 """The recipe: what a user writes, typed, with every fault located (`file:line:column`).
 
 schema      `Recipe` and its sections
+training    the `training` section
+numbers     ranges of numbers that sections share
 sections    what sections are made of that other rooms define
 registered  names in a recipe that a registry knows
 objective   the unit of losses, and what they are measured on, in words
@@ -33,4 +35,5 @@ __all__ = [
     "shipped",
     "suggestion",
     "trainer_sections",
+    "training",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hptransfer.recipe.schema import Training
 from hptransfer.hyperparameters import MULTIPLIERS, NAMES
+from hptransfer.recipe.training import Training
+
+
+def schema_defaults() -> dict[str, float]:
+    """The value of every hyperparameter where a recipe says nothing."""
+    return defaults(Training())
 
 
 def defaults(training: Training) -> dict[str, float]:

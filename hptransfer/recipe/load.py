@@ -18,6 +18,7 @@ from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
+from hptransfer.recipe.training import MACHINE
 from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Position, read_yaml
 
 
@@ -82,23 +83,15 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
 def recipe_hash(recipe: Recipe) -> str:
     """Sha256 (hex) of what evidence rests on, as canonical JSON: sorted keys, no spaces, defaults left out.
 
-    Left out is what changes neither a trial nor a judgement: target, budget, processes, expectation and texts. So
-    evidence once gathered serves any number of targets.
+    Left out is what changes neither a trial nor a judgement: target, budget, processes, devices,
+    expectation and texts. So evidence once gathered serves any number of targets.
 
     Args:
         recipe: a valid recipe, with its defaults filled in.
     """
+    unused = {"sizes": {"target"}, "training": {"processes", *MACHINE}, "trainer": set(NOT_IDENTIFYING)}
     content = recipe.model_dump(
-        mode="json",
-        exclude_defaults=True,
-        exclude={
-            "description": True,
-            "budget": True,
-            "expect": True,
-            "sizes": {"target"},
-            "training": {"processes"},
-            "trainer": set(NOT_IDENTIFYING),
-        },
+        mode="json", exclude_defaults=True, exclude={"description": True, "budget": True, "expect": True, **unused}
     )
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

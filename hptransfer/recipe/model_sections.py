@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
+from hptransfer.recipe.numbers import Axis, Vocabulary
 from hptransfer.recipe.sections import Section, Setting
 from hptransfer.recipe.trainer_sections import REFERENCE
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     PresetName: TypeAlias = str
 else:
     PresetName = Literal[tuple(FAMILIES)]
-
-Axis = Annotated[int, Field(ge=1, le=2**16)]
-Vocabulary = Annotated[int, Field(ge=2, le=2**24)]
 
 
 class MlpModel(Section):

@@ -28,6 +28,21 @@ def unit_of(recipe: Recipe) -> str:
     return unit
 
 
+def objective_record(recipe: Recipe, fingerprint: str) -> dict[str, str]:
+    """The number that a recipe's losses are, as files of results carry it.
+
+    Args:
+        recipe: says name, unit, direction and evaluation.
+        fingerprint: sha256 (hex) of the data.
+
+    Returns:
+        "name", "unit", "direction" and "evaluation".
+    """
+    said = recipe.objective
+    evaluation = evaluation_text(recipe, fingerprint)
+    return {"name": said.name, "unit": unit_of(recipe), "direction": said.direction, "evaluation": evaluation}
+
+
 def evaluation_text(recipe: Recipe, fingerprint: str) -> str:
     """What a recipe's losses are measured on, in words; a prediction holds for it alone.
 

@@ -13,12 +13,13 @@ from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, Hyperp
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
 from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS
 from hptransfer.recipe.model_sections import ExternalModel, Model
+from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
-from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, LOSSES, OPTIMIZERS, SAMPLERS, registered
+from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, SAMPLERS, registered
 from hptransfer.recipe.sections import DataSection, ExternalData, Section, Setting
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
-from hptransfer.schedule import Schedule
-from hptransfer.sizes import Size
+from hptransfer.recipe.training import Training
+from hptransfer.sizes import SHAPE_LABEL, Size, shape_label
 from hptransfer.verdict import Verdict
 
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 else:
     ParameterizationName = Literal[(*PARAMETERIZATIONS, MEASURED)]
     VerdictName = Literal[tuple(verdict.value for verdict in Verdict)]
-
-# Upper bounds are far beyond any model; they keep a hostile or mistyped recipe from asking for 10^60 of something.
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Width = Annotated[int, Field(ge=1, le=2**20)]
-Depth = Annotated[int, Field(ge=1, le=2**12)]
-Tokens = Annotated[int, Field(ge=1, le=10**16)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class OwnData(DataSection):
@@ -71,76 +63,6 @@ if TYPE_CHECKING:
 else:
     _TAGGED = tuple(Annotated[section, Tag(kind)] for kind, section in DATA_SECTIONS.items())
     Data = Annotated[Union[_TAGGED], Discriminator(_data_kind)]  # noqa: UP007  # made from the registry
-
-
-class Multipliers(Section):
-    """Constants of single roles at the base size, which transfer by the same rules as what they multiply; 1: none.
-
-    Norm gains and biases go with `hidden_learning_rate`, the readout's bias with `readout_learning_rate`, and a tied
-    readout with the embedding. docs/parameterizations.md says what each covers.
-    """
-
-    embedding_learning_rate: Positive = 1.0
-    """multiple of `learning_rate` for tables of embeddings"""
-    input_learning_rate: Positive = 1.0
-    """multiple of `learning_rate` for input layers: matrices whose inputs do not grow with the width"""
-    hidden_learning_rate: Positive = 1.0
-    """multiple of `learning_rate` for hidden weights, and for norm gains and biases"""
-    readout_learning_rate: Positive = 1.0
-    """multiple of `learning_rate` for the readout and its bias"""
-    embedding_init: Positive = 1.0
-    """multiple of the init std, in addition to `init_scale`, of tables of embeddings"""
-    input_init: Positive = 1.0
-    """of input layers"""
-    hidden_init: Positive = 1.0
-    """of hidden weights"""
-    readout_init: Positive = 1.0
-    """of the readout"""
-    attention_multiplier: Positive = 1.0
-    """multiplies attention logits, in addition to 1/sqrt(head_dim)"""
-    output_multiplier: Positive = 1.0
-    """multiplies the readout's product with its input, not its bias"""
-    adam_learning_rate: Positive = 1.0
-    """multiple of `learning_rate` for what AdamW trains where muon, adamh or muonh train the hidden weights: the ratio
-    of the two rates"""
-
-
-class Training(Section):
-    """How one trial trains; hyperparameters are the base size's values, used where `tune.space` names none."""
-
-    steps: Count
-    """optimizer steps at the proxy"""
-    batch_size: Count = 64
-    """examples (sequences) per step"""
-    optimizer: Annotated[str, registered(OPTIMIZERS)] = "adamw"
-    loss: Annotated[str, Field(max_length=200), registered(LOSSES)] = "next-token"
-    """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
-    model and a batch (docs/data.md)"""
-    loss_arguments: dict[str, Setting] = Field(default_factory=dict)
-    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
-    learning_rate: Positive = 0.004
-    weight_decay: NonNegative = 0.0
-    """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    eps: Positive = 1e-8
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """of optimizers with a velocity, such as SGD; others do not use it"""
-    init_scale: Positive = 1.0
-    """multiplies every random init std"""
-    multipliers: Multipliers = Multipliers()
-    """of single roles"""
-    schedule: Schedule = "linear"
-    """after warmup: constant, or down to zero; all are relative, so per-group learning rates keep their ratios"""
-    warmup: Fraction = 0.1
-    """fraction of the steps over which the learning rate rises linearly from zero"""
-    clip: Positive | None = None
-    """global gradient norm; not invariant under the gauge, `plan` says so"""
-    evaluation_batches: Count = 16
-    """fixed validation batches, the same for every trial"""
-    processes: Annotated[int, Field(ge=1, le=1024)] = 1
-    """processes that train one trial together, started by torchrun; the batch is split, the loss stays the same up to
-    rounding, so this is no part of a trial's identity (docs/cluster.md)"""
 
 
 class ParameterizationChoice(Section):
@@ -202,6 +124,11 @@ class Sizes(Section):
     """also ask what the tuned value costs at the largest width and depth together, which no single ladder shows; needs
     `depths`"""
     target: Target
+    parameters: Annotated[dict[Annotated[str, Field(pattern=SHAPE_LABEL)], Count], Field(max_length=1024)] = Field(
+        default_factory=dict
+    )
+    """for `training.tokens_per_parameter`: how many parameters count at a size, as `w64-d2: 41000`; default: counted in
+    the model"""
 
 
 class Range(Section):
@@ -394,12 +321,13 @@ class Recipe(Section):
             width: of the model, as its kind counts it.
             depth: number of layers that repeat.
             batch_size: examples per step; None for the recipe's.
-            tokens: predicted positions over the whole run; None for the recipe's steps at the recipe's batch.
+            tokens: predicted positions over the whole run; None for the recipe's duration at the recipe's batch.
+
+        Raises:
+            UsageError: the duration follows the number of parameters, and that is not known (`engine.durations`).
         """
         batch = batch_size or self.training.batch_size
-        return Size(
-            width, depth, batch, tokens or self.training.steps * self.training.batch_size * self.predictions_per_example
-        )
+        return Size(width, depth, batch, tokens or self._usual_tokens(width, depth))
 
     def target_size(
         self,
@@ -430,6 +358,66 @@ class Recipe(Section):
             batch_size=batch_size or target.batch_size,
             tokens=tokens or target.tokens,
         )
+
+    @property
+    def ray(self) -> str | None:
+        """What tokens are in proportion to where they grow with the model; None where they do not."""
+        ratio = self.training.tokens_per_parameter
+        return None if ratio is None else f"{ratio:g} tokens per parameter"
+
+    def on_ray(self, size: Size) -> bool:
+        """Whether the tokens of a size are those that the recipe gives a model of its shape.
+
+        Args:
+            size: of any shape whose number of parameters is known.
+        """
+        return self.ray is not None and size.tokens == self._usual_tokens(size.width, size.depth)
+
+    def _usual_tokens(self, width: int, depth: int) -> int:
+        """Predicted positions of a run that says nothing else.
+
+        Raises:
+            UsageError: they follow the number of parameters, which is not known.
+        """
+        training, per_step = self.training, self.training.batch_size * self.predictions_per_example
+        if training.steps is not None:
+            return training.steps * per_step
+        if training.tokens is not None:
+            return training.tokens
+        count = self.sizes.parameters.get(shape_label(width, depth))
+        if training.tokens_per_parameter is None or count is None:
+            raise UsageError(
+                "the number of parameters must be known where `training.tokens_per_parameter` says how long to train",
+                received=f"no count for {shape_label(width, depth)}",
+                hint=f"write it in the recipe: `sizes.parameters: {{{shape_label(width, depth)}: 1000000}}`",
+            )
+        # whole steps, so that a size says what is trained
+        return max(1, round(training.tokens_per_parameter * count / per_step)) * per_step
+
+    def warmup_share(self, size: Size, share: float) -> float:
+        """Share of the steps of a run over which its learning rate rises, in [0, 1].
+
+        Args:
+            size: batch and tokens of the run.
+            share: value of the hyperparameter `warmup`, which holds where the recipe gives neither steps nor tokens.
+
+        Raises:
+            UsageError: the warmup is longer than the run.
+        """
+        training, steps = self.training, self.steps(size)
+        if training.warmup_steps is not None:
+            rising = training.warmup_steps
+        elif training.warmup_tokens is not None:
+            rising = round(training.warmup_tokens / (size.batch_size * self.predictions_per_example))
+        else:
+            return share
+        if rising > steps:
+            raise UsageError(
+                "a warmup must end within the run",
+                received=f"{rising} steps of warmup, {steps} steps at {size.label}",
+                hint="make `warmup_steps` or `warmup_tokens` smaller, or write `warmup` as a fraction of the steps",
+            )
+        return rising / steps
 
     def steps(self, size: Size) -> int:
         """Optimizer steps of a run of a size, at least 1.

@@ -24,6 +24,11 @@ class NamedTrainer(Section):
     arguments: dict[str, Setting] = Field(default_factory=dict)
     """what a trainer of your own is asked for; it reads them itself"""
 
+    @property
+    def watches(self) -> bool:
+        """Whether its loops call `hptransfer.watch`: a trainer with diagnostics needs none."""
+        return False
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: object) -> object:
@@ -46,6 +51,8 @@ class FunctionTrainer(Section):
     """`module:function`; it gets a `hptransfer.TrialRun` and returns the final value of the objective"""
     arguments: dict[str, Setting] = Field(default_factory=dict)
     """what it finds in `trial.arguments`, the same at every size"""
+    watches: bool = False
+    """whether its loop calls `hptransfer.watch`: `check` then makes the coordinate check of it (docs/watch.md)"""
 
     @property
     def name(self) -> str:

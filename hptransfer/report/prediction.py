@@ -21,7 +21,9 @@ def describe_prediction(document: Mapping[str, Any]) -> str:
     loss = document["loss"]
     if loss is None:
         return f"prediction for {where}: {' '.join(document['basis'])}"
-    return f"prediction for {where}: loss {describe_ends(loss)}, registered {document['written']}"
+    evaluation = document.get("objective", {}).get("evaluation")
+    on = f" on {evaluation}" if evaluation else ""
+    return f"prediction for {where}: loss {describe_ends(loss)}{on}, registered {document['written']}"
 
 
 def describe_ends(ends: Mapping[str, float | None]) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.hyperparameters import from_log_coordinate, log_coordinate, log_name
-from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.groups import groups_of
 from hptransfer.sizes import Size
 from hptransfer.transfer.law import LawValue, law_values
 from hptransfer.transfer.prediction import AxisFacts
@@ -77,18 +78,19 @@ def measured_laws(recipe: Recipe, size: Size, checked: TransferFile | None) -> l
     return law_values(axes, proxy=recipe.proxy_size, target=size, at=at)
 
 
-def described_plan(plan: Plan) -> Described:
+def described_plan(plan: Plan, recipe: Recipe) -> Described:
     """What a plan says.
 
     Args:
         plan: of the target, one row per parameter.
+        recipe: what the plan is of.
     """
     return Described(
         plan.parameterization,
         plan.hyperparameters,
         plan.optimizer_values,
         tuple(plan.notes),
-        target_groups(plan),
+        groups_of(plan, recipe),
         frozenset(plan.covers),
         plan.options.muon_scale,
     )
@@ -106,16 +108,3 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
     notes = () if name == MEASURED else (note,)
     optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
     return Described(name, values, optimizer_values, notes, (), frozenset())
-
-
-def target_groups(plan: Plan) -> tuple[ParameterGroup, ...]:
-    """Groups of parameters with the rules that scale something; unscaled quantities need no line.
-
-    Args:
-        plan: of the target, one row per parameter.
-    """
-    groups = []
-    for group in group_rows(plan.rows):
-        scaled = {quantity: rule for quantity, rule in group.rules.items() if rule != "1"}
-        groups.append(replace(group, rules=scaled, sources={quantity: group.sources[quantity] for quantity in scaled}))
-    return tuple(groups)

@@ -25,8 +25,8 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import described_alone, described_plan, has_model, measured_laws, target_groups
-from hptransfer.scaling.verify import registered_law, registered_prediction
+from hptransfer.scaling.described import described_alone, described_plan, has_model, measured_laws
+from hptransfer.scaling.verify import predicted, registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
 #: packages whose versions can change a run
@@ -57,15 +57,19 @@ def build_target(
     recipe = loaded.recipe
     values = defaults(recipe.training) | _values(tuned)
     described = (
-        described_plan(plan_recipe(recipe, size, values)) if has_model(recipe) else described_alone(recipe, values)
+        described_plan(plan_recipe(recipe, size, values), recipe)
+        if has_model(recipe)
+        else described_alone(recipe, values)
     )
     laws = measured_laws(recipe, size, checked)
-    prediction = registered_prediction(checked, recipe=recipe.name, proxy=recipe.proxy_size, size=size)
+    prediction = predicted(checked, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size))
     if laws:
-        described = described.with_laws(laws)
-        prediction = registered_law(laws[0], recipe=recipe.name, size=size)
+        described, prediction = described.with_laws(laws), laws[0].prediction
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
+    distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws)))
+    if recipe.ray is not None:
+        distances = tuple(_on_ray(each, recipe, size) if each.axis == "tokens" else each for each in distances)
     return TargetFile(
         format=TargetFile.FORMAT,
         recipe=recipe.name,
@@ -76,31 +80,44 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
-        extrapolation=tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws))),
+        extrapolation=distances,
         parameterization=described.parameterization,
         gauge="plain",
         optimizer=recipe.training.optimizer,
         base=recipe.base_size,
         size=size,
-        hyperparameters=identifying(described.hyperparameters),
+        hyperparameters=_shown(recipe, described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
         muon_scale=described.muon_scale,
         training=TrainingRecord(
             steps=recipe.steps(size),
             batch_size=size.batch_size,
             schedule=recipe.training.schedule,
-            warmup=described.hyperparameters["warmup"],
+            warmup=recipe.warmup_share(size, described.hyperparameters["warmup"]),
             clip=recipe.training.clip,
+            clip_norm=recipe.training.clip_norm,
+            floor=recipe.training.floor,
+            decay_share=recipe.training.decay_share if recipe.training.schedule == "wsd" else None,
+            precision=recipe.training.precision,
         ),
         notes=described.notes,
         parameters=described.parameters,
         provenance=_provenance(loaded, tuned, identity),
-        prediction=prediction,
+        prediction=None
+        if prediction is None
+        else registered_now(prediction, recipe, size, tuned.provenance.data or ""),
         # the check's holds tuning as well
         spent=(checked.spent if checked else tuned.spent).share_of(
             run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
         ),
     )
+
+
+def _shown(recipe: Recipe, values: Mapping[str, float]) -> dict[str, float]:
+    """The values of the base; without a share of warmup where its length is fixed, which stands under `training`."""
+    training = recipe.training
+    fixed = training.warmup_steps is not None or training.warmup_tokens is not None
+    return {name: value for name, value in identifying(values).items() if name != "warmup" or not fixed}
 
 
 def _values(tuned: Tuned) -> dict[str, float]:
@@ -125,7 +142,7 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
         )
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
     return target.model_copy(
-        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": target_groups(plan)}
+        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": described_plan(plan, recipe).parameters}
     )
 
 
@@ -175,6 +192,20 @@ def extrapolation(
             unchecked = "by the ladder's law alone"
         sentence = _sentence(axis, target, reached, factor, unchecked)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
+
+
+def _on_ray(record: ExtrapolationRecord, recipe: Recipe, size: Size) -> ExtrapolationRecord:
+    """How far a target's tokens lie from the ray along which the checked sizes grew."""
+    usual = recipe.size(size.width, size.depth).tokens
+    if recipe.on_ray(size):
+        sentence = f"tokens {size.tokens} are those of {recipe.ray}, as of the checked runs: they grow with the model"
+        return record.model_copy(update={"checked_up_to": usual, "factor": 1.0, "sentence": sentence})
+    factor = size.tokens / usual
+    sentence = (
+        f"tokens {size.tokens} are {factor:.3g} times what {recipe.ray} give a model of this size: the checked runs do "
+        "not cover it"
+    )
+    return record.model_copy(update={"checked_up_to": usual, "factor": factor, "sentence": sentence})
 
 
 def _sentence(axis: SizeAxis, target: int, reached: int | None, factor: float | None, unchecked: str) -> str:

@@ -15,11 +15,12 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.objective import objective_record
+from hptransfer.recipe.schema import Recipe
 from hptransfer.results_table.columns import infer_loss, infer_step
 from hptransfer.results_table.readers import column_numbers, read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import (
     Prediction,
     moved_axes,
@@ -37,7 +38,7 @@ class Verification:
     Attributes:
         path: the file that holds the prediction.
         prediction: as it was registered.
-        loss: of the finished run, nats; not finite where it diverged.
+        loss: of the finished run, in the objective's unit, as what is minimized; not finite where it diverged.
         inside: whether the loss lies inside the predicted interval; a run that diverged lies outside.
     """
 
@@ -58,7 +59,7 @@ def verify(recipe: str, finished: str, runs: Path) -> Verification:
 
     Args:
         recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
-        finished: the run's final loss in nats, or a file with it; see `finished_loss`.
+        finished: the run's final value of the objective, or a file with it; see `finished_loss`.
         runs: the folder of run folders.
 
     Raises:
@@ -71,7 +72,10 @@ def verify(recipe: str, finished: str, runs: Path) -> Verification:
         raise InconclusiveError(
             "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
         )
-    loss = finished_loss(finished)
+    objective = prediction.get("objective", {})
+    # what is maximized is predicted, as it is compared, with its sign changed
+    sign = -1 if objective.get("direction") == "maximize" else 1
+    loss = sign * finished_loss(finished)
     low, high = prediction["loss"]["low"], prediction["loss"]["high"]
     inside = math.isfinite(loss) and (low is None or low <= loss) and (high is None or loss <= high)
     return Verification(path, prediction, loss, inside)
@@ -125,36 +129,35 @@ def _missing(path: Path) -> UsageError:
 # The registered prediction that goes into `target.yaml`.
 
 
-def registered_prediction(
-    checked: TransferFile | None, *, recipe: str, proxy: Size, size: Size
-) -> dict[str, Any] | None:
-    """Predict for a target from what `check` wrote, dated now; None where nothing was checked.
+def predicted(checked: TransferFile | None, *, proxy: Size, size: Size, on_ray: bool = False) -> Prediction | None:
+    """Predict for a target from what `check` wrote; None where nothing was checked.
 
     Args:
         checked: the content of `transfer.json`; None without a check.
-        recipe: name of the recipe.
         proxy: size at which the value was tuned.
         size: the target to predict for.
+        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
     """
     if checked is None:
         return None
     axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
-    moved = moved_axes(proxy, size)
-    prediction = predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
-    return _dated(prediction, recipe, size)
+    moved = moved_axes(proxy, size, on_ray=on_ray)
+    return predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
 
 
-def registered_law(law: LawValue, *, recipe: str, size: Size) -> dict[str, Any]:
-    """The prediction of a law for a run at the law's own value, dated now.
+def registered_now(prediction: Prediction, recipe: Recipe, size: Size, fingerprint: str) -> dict[str, Any]:
+    """A prediction as the target's file holds it, dated now, with what its loss is measured on.
 
     Args:
-        law: of the hyperparameter that was checked first.
-        recipe: name of the recipe.
+        prediction: of the run at this size.
+        recipe: gives its name and the objective, for which alone the prediction holds.
         size: the target that it predicts for.
+        fingerprint: sha256 (hex) of the recipe's data.
     """
-    return _dated(law.prediction, recipe, size)
-
-
-def _dated(prediction: Prediction, recipe: str, size: Size) -> dict[str, Any]:
-    content = {"recipe": recipe, "size": asdict(size), **prediction_document(prediction)}
+    content = {
+        "recipe": recipe.name,
+        "size": asdict(size),
+        "objective": objective_record(recipe, fingerprint),
+        **prediction_document(prediction),
+    }
     return register(content, written=datetime.now(UTC).isoformat(timespec="seconds"))

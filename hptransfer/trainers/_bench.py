@@ -11,6 +11,7 @@ from hptransfer.recipe.registered import DIAGNOSTICS
 from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches
 from hptransfer.trainers._torch_runs import planned, planned_model, training_settings
+from hptransfer.trainers._watched import watched
 from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.spec import TrialSpec
 
@@ -76,5 +77,8 @@ def run_diagnostic(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     message = DiagnosticMessage.parse(payload)
     look_in(message.root)
-    measured = DIAGNOSTICS.look_up(message.diagnostic).measure(Bench(message))
+    if message.recipe.trainer.watches:
+        measured: Mapping[str, Any] = watched(message)
+    else:
+        measured = DIAGNOSTICS.look_up(message.diagnostic).measure(Bench(message))
     return {"size": asdict(message.size), "seed": message.seed, **measured}

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from hptransfer.artifacts.plan_file import PlanFile, RunRecord
+from hptransfer.artifacts.plan_file import PlanFile
+from hptransfer.artifacts.target import TrainingRecord
 from hptransfer.execution.limits import GPUS, PATH_BEFORE
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan_parameter import Plan
@@ -113,11 +114,17 @@ def plan_file(spec: TrialSpec, plan: Plan | None) -> PlanFile:
         seed=spec.seed,
         hyperparameters=dict(spec.hyperparameters),
         optimizer_values={} if plan is None else dict(plan.optimizer_values),
-        training=RunRecord(
+        muon_scale=None if plan is None else plan.options.muon_scale,
+        training=TrainingRecord(
             steps=spec.recipe.steps(spec.size),
-            schedule=str(training.schedule),
-            warmup=spec.hyperparameters["warmup"],
+            batch_size=spec.size.batch_size,
+            schedule=training.schedule,
+            warmup=spec.recipe.warmup_share(spec.size, spec.hyperparameters["warmup"]),
             clip=training.clip,
+            clip_norm=training.clip_norm,
+            floor=training.floor,
+            decay_share=training.decay_share if training.schedule == "wsd" else None,
+            precision=training.precision,
         ),
         notes=() if plan is None else tuple(plan.notes),
         parameters=() if plan is None else group_rows(plan.rows),

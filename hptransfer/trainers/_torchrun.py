@@ -104,10 +104,13 @@ def main(folder: Path) -> None:
 def _train(folder: Path) -> None:
     from torch import distributed
 
+    from hptransfer.training.device import device_of_run
     from hptransfer.training.shard import Shard
 
     message = TrialMessage.parse(json.loads((folder / _PAYLOAD).read_text(encoding="utf-8")))
-    distributed.init_process_group("gloo")
+    training = message.recipe.training
+    device = device_of_run(training.device, int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"]))
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     shard = Shard(distributed.get_rank(), distributed.get_world_size())
     result = train_trial(message, shard)
     if shard.rank == 0:

@@ -15,8 +15,10 @@ linearisation  distance of every block from linear training
 
 __all__ = [
     "batches",
+    "checkpoint",
     "coordinates",
     "data",
+    "device",
     "linearisation",
     "loop",
     "losses",

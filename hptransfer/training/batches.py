@@ -140,14 +140,25 @@ def fitted(batch: Batch, module: nn.Module) -> Batch:
         batch: tensors in any structure; one that fits is not copied.
         module: whose first parameter decides; a module without parameters takes the batch as it is.
     """
-    like = next(module.parameters(), None)
+    like = _first_parameter(module)
     if like is None:
+        return batch
+    if isinstance(batch, Tensor) and batch.device == like.device and not batch.is_floating_point():
         return batch
 
     def move(tensor: Tensor) -> Tensor:
         return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
 
     return map_tensors(batch, move)
+
+
+def _first_parameter(module: nn.Module) -> nn.Parameter | None:
+    """What `next(module.parameters())` gives, without the walk that a small model would notice in every step."""
+    for part in (module, *module.children()):
+        for parameter in part._parameters.values():
+            if parameter is not None:
+                return parameter
+    return next(module.parameters(), None)
 
 
 def to_tensors(batch: object, said: str) -> Batch:

@@ -12,11 +12,14 @@ import torch
 from torch import nn
 
 from hptransfer.recipe.sections import Setting
-from hptransfer.schedule import Schedule, schedule_factor
+from hptransfer.recipe.training import ClipNorm, Precision
+from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.training.batches import Batches, examples_in
+from hptransfer.training.checkpoint import Checkpoint
 from hptransfer.training.losses.base import find_loss
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
+from hptransfer.training.step import accumulate_gradients, autocast, clipper
 from hptransfer.trials.trial import OnLoss, TrialState
 
 CURVE_POINTS = 100
@@ -40,7 +43,12 @@ class TrainingSettings:
         beta1, beta2, momentum: for the optimizers that read them.
         schedule: how the learning rate goes on after warmup.
         warmup: share of the steps in [0, 1].
-        clip: largest global gradient norm, or None.
+        floor: share of the peak, in [0, 1], to which the schedule falls.
+        decay_share: of the schedule `wsd`, share of the steps in [0, 1].
+        accumulation: parts of each batch that go through the model one after the other, at least 1.
+        clip: largest norm of a step's gradient, or None.
+        clip_norm: "global", or "scaled": relative to "gradient_sizes" of each parameter group.
+        precision: of the arithmetic; "bfloat16" puts the loss under autocast, weights stay as they are.
         evaluation_batches: number of fixed validation batches, at least 1.
         evaluation_size: examples of each; default: `batch_size`. A ladder of batch sizes is validated on the same ones.
         evaluation_examples: size of the evaluation set, instead of `evaluation_batches`; the last batch has the rest.
@@ -57,7 +65,12 @@ class TrainingSettings:
     momentum: float = 0.9
     schedule: Schedule = "linear"
     warmup: float = 0.1
+    floor: float = 0.0
+    decay_share: float = DECAY_SHARE
+    accumulation: int = 1
     clip: float | None = None
+    clip_norm: ClipNorm = "global"
+    precision: Precision = "float32"
     evaluation_batches: int = 16
     evaluation_size: int | None = None
     evaluation_examples: int | None = None
@@ -78,6 +91,21 @@ class TrainingSettings:
         """What an optimizer may read besides its parameter groups, by name."""
         return {"beta1": self.beta1, "beta2": self.beta2, "momentum": self.momentum}
 
+    def factor(self, step: int) -> float:
+        """Learning rate of a step as a share of the peak; after the last step, that of the last step.
+
+        Args:
+            step: optimizer steps taken before, from 0.
+        """
+        return schedule_factor(
+            self.schedule,
+            min(step, self.steps - 1),
+            self.steps,
+            self.warmup,
+            floor=self.floor,
+            decay_share=self.decay_share,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -90,6 +118,7 @@ class Outcome:
         steps: optimizer steps taken; fewer than asked for when a loss was not finite.
         seconds: wall time of training and validation.
         evaluation_error: standard error of `loss`, see `standard_error`; None unless complete.
+        step_seconds: wall time of one of the steps that this process took; 0 where the run was stopped.
     """
 
     state: TrialState
@@ -98,6 +127,7 @@ class Outcome:
     steps: int
     seconds: float
     evaluation_error: float | None = None
+    step_seconds: float = 0.0
 
 
 def train(
@@ -108,6 +138,7 @@ def train(
     seed: int,
     shard: Shard = WHOLE,
     on_loss: OnLoss | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train `module` in place and evaluate it.
 
@@ -119,6 +150,7 @@ def train(
         seed: of the order in which training windows are drawn, at least 0.
         shard: of this process, where several train the model together; the outcome is the same in each.
         on_loss: sees the training losses as they come, and may end the run before its last step; see `OnLoss`.
+        checkpoint: where a long run keeps its state, and goes on from; None keeps none.
 
     Returns:
         The outcome. Deterministic on one machine for one number of threads.
@@ -127,15 +159,25 @@ def train(
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
-    initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
-    losses = []
-    for loss in training_losses(module, param_groups, corpus, settings, seed, shard):
+    torch.manual_seed(seed)  # for models that draw by themselves, as dropout does
+    optimizer = build_optimizer(param_groups, settings)
+    resumed = None if checkpoint is None else checkpoint.restore(module, optimizer)
+    if resumed is None:
+        initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
+        losses: list[float] = []
+    else:
+        losses, initial = resumed
+    first, begun = len(losses), time.perf_counter()
+    for loss in training_losses(module, param_groups, corpus, settings, seed, shard, optimizer, first):
         losses.append(loss)
         if not math.isfinite(loss):
             break
         if on_loss is not None and on_loss(len(losses), loss) and len(losses) < settings.steps:
             curve = decimate(losses, settings.steps)
             return Outcome(TrialState.STOPPED, math.inf, curve, len(losses), time.perf_counter() - started)
+        if checkpoint is not None and checkpoint.due:
+            checkpoint.save(module, optimizer, losses, initial)
+    speed = (time.perf_counter() - begun) / max(len(losses) - first, 1)
     evaluated = evaluation_losses(module, corpus, settings, shard) if math.isfinite(losses[-1]) else ()
     final = mean_loss(evaluated) if evaluated else math.inf
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
@@ -147,6 +189,7 @@ def train(
         len(losses),
         time.perf_counter() - started,
         standard_error(evaluated) if complete else None,
+        speed,
     )
 
 
@@ -158,6 +201,7 @@ def training_losses(
     seed: int,
     shard: Shard = WHOLE,
     optimizer: torch.optim.Optimizer | None = None,
+    first: int = 0,
 ) -> Iterable[float]:
     """Take one optimizer step per item; yields the training loss before each step.
 
@@ -169,25 +213,30 @@ def training_losses(
         seed: of the order in which training windows are drawn, at least 0.
         shard: which part of every batch this process takes.
         optimizer: from `build_optimizer`, for those who look at its state afterwards; default: a new one.
+        first: optimizer steps that module and optimizer have behind them, fewer than `settings.steps`.
     """
     optimizer = optimizer or build_optimizer(param_groups, settings)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: schedule_factor(settings.schedule, min(step, settings.steps - 1), settings.steps, settings.warmup),
-    )
+    peaks = [group["lr"] for group in optimizer.param_groups]
     loss_of = find_loss(settings.loss, settings.loss_arguments)
+    clip = clipper(module, param_groups, settings.clip, settings.clip_norm)
     module.train()
     parallel = shard.wrap(module)
-    for step in range(settings.steps):
+    _set_rates(optimizer, peaks, settings.factor(first))
+    for step in range(first, settings.steps):
         batch = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
-        loss = shard.scale(loss_of(parallel, shard.of(batch)), batch)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if settings.clip is not None:
-            nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+        loss = accumulate_gradients(
+            loss_of, parallel, batch, parts=settings.accumulation, precision=settings.precision, shard=shard
+        )
+        clip()
         optimizer.step()
-        scheduler.step()
+        _set_rates(optimizer, peaks, settings.factor(step + 1))
         yield shard.mean(loss.item())
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, peaks: Sequence[float], factor: float) -> None:
+    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        group["lr"] = peak * factor
 
 
 def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -197,7 +246,8 @@ def build_optimizer(param_groups: Sequence[Mapping[str, Any]], settings: Trainin
         param_groups: as for `train`; they are copied, so the caller's stay as they are.
         settings: the optimizer's name, and the hyperparameters that it may read.
     """
-    groups = [dict(group) for group in param_groups]  # torch writes into the dicts it is given
+    # torch writes into the dicts it is given
+    groups = [{key: value for key, value in group.items() if key != "gradient_sizes"} for group in param_groups]
     return OPTIMIZERS.look_up(settings.optimizer).build(groups, settings.optimizer_values)
 
 
@@ -231,7 +281,8 @@ def evaluation_losses(
     count = settings.evaluation_batches if examples is None else -(-examples // size)
     found = []
     for batch in corpus.validation_batches(count, size, settings.context, examples):
-        loss = shard.scale(loss_of(module, shard.of(batch)), batch).item()
+        with autocast(module, settings.precision):
+            loss = shard.scale(loss_of(module, shard.of(batch)), batch).item()
         found.append((shard.mean(loss), examples_in(batch) / size))
     return tuple(found)
 

@@ -66,7 +66,9 @@ class Shard:
         import torch
         from torch import distributed
 
-        total = torch.tensor(value, dtype=torch.float64)
+        # NCCL moves what lies on GPUs, gloo what does not
+        device = torch.device("cuda", self.rank) if distributed.get_backend() == "nccl" else torch.device("cpu")
+        total = torch.tensor(value, dtype=torch.float64, device=device)
         distributed.all_reduce(total)
         return float(total) / self.world
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.sizes import AXES, Size, SizeAxis
+from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
 from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_cost, sample_curves
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
@@ -99,6 +99,7 @@ def judge(
     corner: Size | None = None,
     held: Mapping[str, float] | None = None,
     noise: float | None = None,
+    ray: str | None = None,
 ) -> TransferReport:
     """Judge every axis along which sizes vary; the order of `trials` does not matter.
 
@@ -112,14 +113,17 @@ def judge(
         corner: a size that differs from the proxy in width and depth; what the value costs there is judged as well.
         held: values of the other hyperparameters; trials with others are left out.
         noise: standard deviation of one run in nats where it is known from elsewhere.
+        ray: what tokens are in proportion to, for example "20 tokens per parameter", where they grow with the model:
+            width and depth are then judged with the tokens that belong to them, and tokens are no axis of their own.
 
     Raises:
         UsageError: no axis varies, trials mix slices, or a size has no finite loss.
     """
     kept = on_slice(trials, held or {})
-    slices = {axis: on_axis(kept, proxy, axis) for axis in AXES}
+    following = {axis: _FOLLOWING if ray is not None and axis in MODEL_AXES else () for axis in AXES}
+    slices = {axis: on_axis(kept, proxy, axis, following[axis]) for axis in AXES if ray is None or axis != "tokens"}
     if axes is None:
-        axes = [axis for axis in AXES if len({getattr(t.size, axis) for t in slices[axis]}) > 1]
+        axes = [axis for axis in slices if len({getattr(t.size, axis) for t in slices[axis]}) > 1]
     if not axes:
         raise UsageError(
             "at least two sizes must differ from each other along one axis",
@@ -135,9 +139,12 @@ def judge(
             reference=getattr(proxy, axis),
             criteria=criteria,
             noise=noise,
+            following=following[axis],
         )
         for axis in axes
     )
+    if ray is not None:
+        reports = tuple(_on_ray(report, ray) if report.axis in MODEL_AXES else report for report in reports)
     if corner is not None:
         groups = points_at_corner(kept, proxy, corner, hyperparameter)
         reference = proxy.width * proxy.depth
@@ -145,6 +152,19 @@ def judge(
         reports += (_report(groups, CORNER, hyperparameter, transferred, reference, asked, noise, regret_alone=True),)
     verdict = Verdict.combine(report.verdict for report in reports)
     return TransferReport(reports, verdict, " ".join(r.sentence for r in reports if r.verdict is verdict))
+
+
+#: what grows with the model where a ray is judged
+_FOLLOWING: Sequence[SizeAxis] = ("tokens",)
+
+
+def _on_ray(report: AxisReport, ray: str) -> AxisReport:
+    """The report with what a joint axis cannot show."""
+    limit = (
+        f"Tokens grow with the {report.axis} here ({ray}): both are covered along that ray only, and nothing is said "
+        "of a target with other tokens for its size."
+    )
+    return replace(report, limits=(*report.limits, limit))
 
 
 def judge_axis(
@@ -156,6 +176,7 @@ def judge_axis(
     reference: int,
     criteria: TransferCriteria | None = None,
     noise: float | None = None,
+    following: Sequence[SizeAxis] = (),
 ) -> AxisReport:
     """Judge one hyperparameter along one axis of size.
 
@@ -167,11 +188,12 @@ def judge_axis(
         reference: the proxy's value on the axis.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         noise: standard deviation of one run in nats where it is known from elsewhere.
+        following: fields of the size that grow along with the axis.
 
     Raises:
         UsageError: no trials, trials that mix slices, or a size without any finite loss.
     """
-    groups = points_by_size(trials, axis, hyperparameter)
+    groups = points_by_size(trials, axis, hyperparameter, following)
     if not groups:
         raise UsageError(f"at least one finished trial must exist to judge {axis}", received="none")
     return _report(groups, axis, hyperparameter, transferred, reference, criteria or TransferCriteria(), noise)

@@ -137,28 +137,31 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
 
 
-def predict_target(report: TransferReport, *, proxy: Size, target: Size) -> Prediction | None:
+def predict_target(report: TransferReport, *, proxy: Size, target: Size, on_ray: bool = False) -> Prediction | None:
     """What the first checked value is expected to cost at the target; None where the target is the proxy.
 
     Args:
         report: the judgement of a check.
         proxy: size at which the value was tuned.
         target: size to predict for.
+        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
     """
     first = report.axes[0]
     axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
-    moved = moved_axes(proxy, target)
+    moved = moved_axes(proxy, target, on_ray=on_ray)
     return predict(axes, moved, hyperparameter=first.hyperparameter, value=first.transferred) if moved else None
 
 
-def moved_axes(proxy: Size, target: Size) -> dict[str, float]:
-    """The target's value on every axis on which it is not the proxy's.
+def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, float]:
+    """The target's value on every axis on which it is not the proxy's; on a ray, tokens are no axis of their own.
 
     Args:
         proxy: size at which a value was tuned.
         target: size to predict for.
+        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
     """
-    return {axis: value for axis, value in asdict(target).items() if value != getattr(proxy, axis)}
+    moved = {axis: value for axis, value in asdict(target).items() if value != getattr(proxy, axis)}
+    return {axis: value for axis, value in moved.items() if axis != "tokens" or not on_ray}
 
 
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:

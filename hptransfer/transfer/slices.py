@@ -16,15 +16,16 @@ CORNER = "width x depth"
 _SAME = 1e-9
 
 
-def on_axis(trials: Iterable[Trial], proxy: Size, axis: SizeAxis) -> list[Trial]:
+def on_axis(trials: Iterable[Trial], proxy: Size, axis: SizeAxis, following: Sequence[SizeAxis] = ()) -> list[Trial]:
     """The trials whose size differs from the proxy along `axis` only.
 
     Args:
         trials: finished runs of any sizes.
         proxy: size whose other fields the runs must share.
         axis: field of the size that may differ.
+        following: fields that grow along with it.
     """
-    others = [name for name in AXES if name != axis]
+    others = [name for name in AXES if name != axis and name not in following]
     return [t for t in trials if all(getattr(t.size, name) == getattr(proxy, name) for name in others)]
 
 
@@ -46,18 +47,21 @@ def on_slice(trials: Iterable[Trial], held: Mapping[str, float]) -> list[Trial]:
     ]
 
 
-def points_by_size(trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str) -> dict[int, list[Point]]:
+def points_by_size(
+    trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str, following: Sequence[SizeAxis] = ()
+) -> dict[int, list[Point]]:
     """Group by the axis's value, increasing; each run becomes a point at log2 of the hyperparameter.
 
     Args:
         trials: one slice: nothing but `axis`, `hyperparameter` and the seed may vary.
         axis: the size's field that varies.
         hyperparameter: the key in `trial.hyperparameters`.
+        following: fields of the size that grow along with the axis: one value each per value of the axis.
 
     Raises:
         UsageError: the trials mix slices, or the hyperparameter is missing or not positive.
     """
-    _refuse_mixtures(trials, axis, hyperparameter)
+    _refuse_mixtures(trials, axis, hyperparameter, following)
     return _grouped(trials, hyperparameter, lambda size: int(getattr(size, axis)))
 
 
@@ -93,13 +97,16 @@ def _grouped(trials: Sequence[Trial], hyperparameter: str, by: Callable[[Size], 
     return dict(sorted(groups.items()))
 
 
-def _refuse_mixtures(trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str) -> None:
+def _refuse_mixtures(
+    trials: Sequence[Trial], axis: SizeAxis, hyperparameter: str, following: Sequence[SizeAxis] = ()
+) -> None:
     """A one-dimensional slice holds everything else still; a mixture would pass for noise."""
-    sizes = {tuple(getattr(t.size, name) for name in AXES if name != axis) for t in trials}
-    if len(sizes) > 1:
+    sizes = {tuple(getattr(t.size, name) for name in AXES if name != axis and name not in following) for t in trials}
+    places = {(getattr(t.size, axis), *(getattr(t.size, name) for name in following)) for t in trials}
+    if len(sizes) > 1 or len(places) > len({place[0] for place in places}):
         raise UsageError(
             f"sizes must differ in {axis} only to be judged along {axis}",
-            received=f"{len(sizes)} combinations of the other axes",
+            received=f"{max(len(sizes), len(places))} combinations of the other axes",
             hint="select one with `on_axis`",
         )
     names = {name for t in trials for name in t.hyperparameters if name != hyperparameter}

@@ -22,15 +22,18 @@ from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.role_multipliers import multiplier_group
 from hptransfer.parameterization.roles import Parameter
 from hptransfer.parameterization.rules import Options
-from hptransfer.recipe.schema import Multipliers, Recipe, Training
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.training import DURATION, MACHINE, Multipliers, Training
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
 
 #: of what a key is made of and how; raised whenever the same run gets another key, or a schema default changes
 VERSION = 2
 
-#: fields of `training` that enter another way (size, hyperparameters, trainer), and `processes`, which change rounding
-_CARRIED_ELSEWHERE = frozenset({"steps", "batch_size", "processes", "multipliers", *NAMES})
+#: fields of `training` that enter another way (size, hyperparameters)
+_CARRIED_ELSEWHERE = frozenset({*DURATION, "batch_size", "multipliers", *NAMES})
+#: fields that change a loss by rounding alone; what a trial was trained with is in its provenance
+_ROUNDING = frozenset({"processes", *MACHINE})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
 _OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas", "muon_scale", "update_rank")
 #: quantities follow the rule's init; an "own" one would be what the model's code draws
@@ -158,7 +161,7 @@ class Identity:
             "identity": VERSION,
             "model": _given(recipe.model),
             "data": {**_given(recipe.data), "fingerprint": self.fingerprint},
-            "training": recipe.training.model_dump(mode="json", exclude_defaults=True, exclude=set(_CARRIED_ELSEWHERE)),
+            "training": _given_training(recipe.training),
             "parameterization": given,
             "base": _size(self._base),
             "trainer": {"name": self.trainer.name, "version": self.trainer.version, **self.trainer.parts},
@@ -221,6 +224,12 @@ def _canonical(data: Any) -> str:
 def _given(section: BaseModel) -> dict[str, Any]:
     """A section with what differs from its defaults, and always its kind."""
     return {**section.model_dump(mode="json", exclude_defaults=True), "kind": getattr(section, "kind", None)}
+
+
+def _given_training(training: Training) -> dict[str, Any]:
+    """What differs from the defaults of what determines a trial and enters in no other way."""
+    elsewhere = set(_CARRIED_ELSEWHERE | _ROUNDING)
+    return training.model_dump(mode="json", exclude_defaults=True, exclude=elsewhere)
 
 
 def _size(size: Size) -> dict[str, int]:

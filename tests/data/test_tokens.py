@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from hptransfer.data.base import SplitTokens, read_data
 from hptransfer.data.tokens import TokenFiles
 from hptransfer.errors import RecipeError, UsageError
 from hptransfer.testing.data_sources import DataSourceConformance
+from hptransfer.trainers._data import require_vocabulary
 from hptransfer.training.data import load_batches
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import trained
@@ -194,3 +196,14 @@ def test_two_ways_to_validate_contradict_each_other(tmp_path: Path) -> None:
 
     with pytest.raises(RecipeError, match=r"only one of `data\.validation` and `data\.validation_fraction`"):
         load_text(tmp_path, tokens_recipe(section, ", vocabulary: 1000"))
+
+
+def test_a_model_without_a_row_for_every_token_is_refused() -> None:
+    """Models of one's own are not known before a worker builds them; an index error would say less."""
+    small, large = nn.Embedding(256, 4), nn.Sequential(nn.Embedding(1000, 4), nn.Linear(4, 1000))
+
+    with pytest.raises(UsageError, match="an embedding for every token") as caught:
+        require_vocabulary(small, 1000)
+    assert caught.value.findings[0].received == ("`data.vocabulary` is 1,000; the longest axis of a parameter is 256")
+    require_vocabulary(large, 1000)
+    require_vocabulary(small, None)

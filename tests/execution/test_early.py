@@ -83,7 +83,7 @@ def test_workers_start_early_only_where_they_will_be_needed(
 ) -> None:
     """A result that is there will mostly be printed again; `check` before `tune` is refused."""
     calls: list[int] = []
-    monkeypatch.setattr("hptransfer.engine.process_launch.start_early", lambda entry, workers: calls.append(workers))
+    monkeypatch.setattr("hptransfer.engine.process_launch.start_early", lambda entry, workers, _: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text(MLP)
     (tmp_path / "runs" / "small").mkdir(parents=True)
     for name in files:
@@ -97,7 +97,7 @@ def test_workers_start_early_only_where_they_will_be_needed(
 def test_a_faulty_recipe_starts_nothing_and_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself reports the fault."""
     calls: list[int] = []
-    monkeypatch.setattr("hptransfer.engine.process_launch.start_early", lambda entry, workers: calls.append(workers))
+    monkeypatch.setattr("hptransfer.engine.process_launch.start_early", lambda entry, workers, _: calls.append(workers))
     (tmp_path / "recipe.yaml").write_text("name: 3\n")
 
     ended = CliRunner().invoke(app, ["tune", str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path / "runs")])

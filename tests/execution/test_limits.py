@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from hptransfer.execution.limits import TaskLimits, gpu_of, group_memory, listed_memory, visible_gpus
+from hptransfer.execution.limits import (
+    TaskLimits,
+    gpu_of,
+    group_memory,
+    listed_memory,
+    trials_at_once,
+    visible_gpus,
+)
 from hptransfer.execution.outcome import Failure, Success
 from hptransfer.execution.pool import WorkerPool
 from tests.support.processes import ENTRY, outcome_of, wait_until_dead
@@ -147,3 +154,30 @@ def test_without_gpus_the_environment_is_left_alone(monkeypatch: pytest.MonkeyPa
 
     assert isinstance(result, Success)
     assert result.value == os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "each", "per_gpu", "expected"),
+    [
+        (16, 0, 1, 1, 16),  # no GPU: as many as are wanted
+        (16, 4, 1, 1, 4),  # one trial per GPU
+        (16, 4, 1, 3, 12),  # several, where they fit
+        (2, 4, 1, 3, 2),  # never more than are wanted
+        (16, 8, 4, 1, 2),  # four processes each
+        (16, 2, 4, 1, 16),  # too few for one trial: it trains on processors
+    ],
+)
+def test_trials_share_gpus_only_where_that_is_asked_for(
+    workers: int, gpus: int, each: int, per_gpu: int, expected: int
+) -> None:
+    """At most `per_gpu` on each, whatever the number of processors."""
+    assert trials_at_once(workers, gpus, each=each, per_gpu=per_gpu) == expected
+
+
+def test_every_trial_leases_its_own_gpus() -> None:
+    """In turn, as many as its processes need; two on one GPU are four slots apart."""
+    gpus = ("0", "1", "2", "3")
+
+    assert [gpu_of(slot, gpus) for slot in range(6)] == ["0", "1", "2", "3", "0", "1"]
+    assert [gpu_of(slot, gpus, 2) for slot in range(4)] == ["0,1", "2,3", "0,1", "2,3"]
+    assert gpu_of(1, gpus, 8) == "0,1,2,3"

@@ -113,8 +113,8 @@ class TestCommand(LintRuleConformance):
     def violations(self) -> Mapping[str, str]:
         """One recipe per rule."""
         words = 'command: ["true", "{width}", "{seed}", "{learning_rate}"], results: {stdout: "loss (.*)"}'
-        trainer = "trainer: {%s}\nmodel:" % words
-        missing = "trainer: {%s, files: [none.txt]}\nmodel:" % words
+        trainer = f"trainer: {{{words}}}\nmodel:"
+        missing = f"trainer: {{{words}, files: [none.txt]}}\nmodel:"
         return {
             "recipe/command-files": edited(MLP, ("model:", missing)),
             "recipe/command-takes": edited(MLP, ("model:", trainer)),

@@ -67,7 +67,11 @@ FAULTS = [
         '5:10 `training.steps` must be an integer | "1_000" (text) | write 1000: numbers have no digit separators',
     ),
     ("steps: 100", "steps: true", "5:10 `training.steps` must be an integer | true | None"),
-    ("steps: 100", "steps:", "5:9 `training.steps` must be an integer | nothing | None"),
+    (
+        "steps: 100",
+        "steps:",
+        "5:3 exactly one of `steps`, `tokens` and `tokens_per_parameter` must say...",
+    ),
     ("steps: 100", "steps: -3", "5:10 `training.steps >= 1` must hold | -3 | None"),
     ("steps: 100", "steps: 0", "5:10 `training.steps >= 1` must hold | 0 | None"),
     (

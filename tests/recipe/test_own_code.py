@@ -37,9 +37,11 @@ def test_the_negative_control_differs_in_its_parameterization_alone(recipe: str,
     """Else it would control nothing."""
     shipped = shipped_recipes()
     one, other = (load_recipe(shipped[name]).recipe for name in (recipe, control))
-    names = {"name": one.name, "description": one.description, "parameterization": one.parameterization}
+    names = {name: getattr(one, name) for name in ("name", "description", "parameterization", "expect")}
 
     assert other.parameterization.name == "standard"
+    assert other.expect is not None
+    assert other.expect.verdict == "DRIFTS"
     assert other.model_copy(update=names) == one
 
 

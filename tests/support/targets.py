@@ -9,7 +9,7 @@ from hptransfer.export.base import export_target
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.model_sections import GptModel, MlpModel, Model
-from hptransfer.scaling.described import target_groups
+from hptransfer.scaling.groups import target_groups
 from hptransfer.sizes import Size
 from tests.support.reading import parameters_of
 

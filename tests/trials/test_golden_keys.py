@@ -12,6 +12,7 @@ import pytest
 from hptransfer.recipe import model_sections, schema
 from hptransfer.recipe.registered import DATA_SOURCES
 from hptransfer.recipe.sections import Section
+from hptransfer.recipe.training import Multipliers, Training
 from hptransfer.trials.identity import VERSION
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import identity
@@ -105,8 +106,8 @@ def defaults() -> dict[str, dict[str, Any]]:
         model_sections.GptModel,
         model_sections.FactoryModel,
         model_sections.HuggingFaceModel,
-        schema.Training,
-        schema.Multipliers,
+        Training,
+        Multipliers,
         schema.ParameterizationChoice,
         *(DATA_SOURCES.look_up(name).section for name in DATA_SOURCES.built_in),
     ]

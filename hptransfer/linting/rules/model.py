@@ -13,13 +13,14 @@ from hptransfer.registry import look_in
 
 def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
     """What a plan of the target would ask for."""
+    from hptransfer.engine.durations import with_durations
     from hptransfer.models.api import plan_recipe
 
-    recipe = loaded.recipe
-    if recipe.model.kind == "external":  # whoever trains builds it
+    if loaded.recipe.model.kind == "external":  # whoever trains builds it
         return
     look_in(loaded.root)
     try:
+        recipe = with_durations(loaded).recipe
         plan_recipe(recipe, recipe.target_size(), defaults(recipe.training))
     except (UsageError, MachineError) as error:
         place = loaded.place(("model",))

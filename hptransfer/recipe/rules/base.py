@@ -18,11 +18,11 @@ from hptransfer.recipe.schema import (
     Shape,
     Sizes,
     Target,
-    Training,
     Tune,
     predictions_per_example,
 )
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
+from hptransfer.recipe.training import Training
 from hptransfer.recipe.yaml.gate import KeyPath, Plain
 from hptransfer.recipe.yaml.outline import SEARCHABLE, entry, without
 from hptransfer.registry import Registry
@@ -114,10 +114,13 @@ class Draft:
 
     @property
     def usual_tokens(self) -> int | None:
-        """Predicted positions of a run that says nothing else; None where the parts are not valid."""
+        """Predicted positions of a run that says nothing else; None where that is not known without a model."""
         if self.tokens_per_example is None or self.training is None:
             return None
-        return self.training.steps * self.training.batch_size * self.tokens_per_example
+        if self.training.tokens is not None:
+            return self.training.tokens
+        steps = self.training.steps
+        return None if steps is None else steps * self.training.batch_size * self.tokens_per_example
 
     def at_proxy(self, axis: SizeAxis) -> int | None:
         """The proxy's own value; None where the part that gives it is not valid.
