@@ -25,7 +25,7 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows of four numbers to one number each."""
-        x = torch.tanh(self.first(x.double()))
+        x = torch.tanh(self.first(x.to(self.first.weight.dtype)))
         for block in self.blocks:
             x = torch.tanh(block(x))
         prediction: Tensor = self.last(x)[:, 0]
@@ -33,8 +33,8 @@ class Small(nn.Module):
 
 
 def small(width: int, depth: int) -> nn.Module:
-    """The model, in float64."""
-    return Small(width, depth).double()
+    """The model."""
+    return Small(width, depth)
 
 
 def batch(seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,8 @@ def trained(
 ) -> float:
     """A loop that anybody would write; the loss of a fixed batch at the end."""
     model = small(width, depth)
-    plan.init_(model, seed)
+    plan.init_(model, seed)  # drawn in float32, as the trainer `torch` draws at every precision
+    model.double()
     optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
     for step in range(1, steps + 1):
         x, y = batch(seed, step, size)

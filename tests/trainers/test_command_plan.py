@@ -126,7 +126,14 @@ def test_torch_function_and_command_train_the_same(tmp_path: Path, monkeypatch: 
             "evaluation": "tests.support.own_scripts:evaluation_for_torch",
             "evaluation_examples": 256,
         },
-        "training": {"steps": 12, "batch_size": 8, "loss": "mse", "schedule": "constant", "warmup": 0.0},
+        "training": {
+            "steps": 12,
+            "batch_size": 8,
+            "loss": "mse",
+            "schedule": "constant",
+            "warmup": 0.0,
+            "precision": "float64",
+        },
         "parameterization": {"name": "mup"},
         "sizes": SIZES,
     }
