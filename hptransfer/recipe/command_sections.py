@@ -125,6 +125,8 @@ class CommandTrainer(Section):
     """what one run takes, by size; the first entry whose `up_to_width` is not below the run's width"""
     retry: Retry | None = None
     """exit statuses after which it is run again; default: none"""
+    watches: bool = False
+    """whether the program calls `hptransfer.watch`: `check` then makes the coordinate check of it (docs/watch.md)"""
     no_output_for: Duration | None = None
     """a run that prints and reports nothing for so long is killed and counts as failed (timeout); default: no limit"""
 
@@ -171,4 +173,4 @@ class CommandTrainer(Section):
 
 
 #: keys of the section that change where and how often a command runs, never its result
-NOT_IDENTIFYING = ("accepts", "resources", "retry", "no_output_for")
+NOT_IDENTIFYING = ("accepts", "resources", "retry", "watches", "no_output_for")

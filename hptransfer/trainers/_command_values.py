@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TrainingRecord
+from hptransfer.artifacts.watch import PATH_VARIABLE, SIZE_VARIABLE
 from hptransfer.execution.limits import GPUS, PATH_BEFORE
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan_parameter import Plan
@@ -77,8 +78,8 @@ def environment_of(values: Mapping[str, Value], command: CommandTrainer, more: M
     environment |= {"PYTHONPATH": before} if before else {}
     environment |= {"PYTHONUNBUFFERED": "1", **more}
     environment |= {variable_of(name): as_text(value) for name, value in values.items()}
-    shape = {axis: values[axis] for axis in ("width", "depth")}
-    environment |= {f"{PREFIX}SIZE": json.dumps(shape), f"{PREFIX}WATCH": str(values["watch_file"])}
+    size = {axis: values[axis] for axis in AXES}
+    environment |= {SIZE_VARIABLE: json.dumps(size), PATH_VARIABLE: str(values["watch_file"])}
     own = {name: rendered_setting(setting, values) for name, setting in command.environment.items()}
     return environment | {name: "" if value is None else _text(value) for name, value in own.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import getpass
+import hashlib
 import os
 import re
 import shutil
@@ -106,7 +107,7 @@ def _torchrun(command: Sequence[str], resources: Resources, key: str) -> list[st
     program = arguments if is_python else ["--no-python", *command]
     if resources.nodes == 1:
         return [*start, "--standalone", "--local-addr=127.0.0.1", *shared, *program]
-    port = _PORTS[0] + int(key[:8] or "0", 16) % _PORTS[1]
+    port = _PORTS[0] + int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % _PORTS[1]
     meeting = [
         f"--nnodes={resources.nodes}",
         "--rdzv-backend=c10d",

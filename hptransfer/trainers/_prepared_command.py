@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hptransfer.artifacts.watch import PATH_VARIABLE
 from hptransfer.execution.limits import VISIBLE
 from hptransfer.parameterization.plan_parameter import Plan
 from hptransfer.recipe.command_sections import CommandTrainer
@@ -54,7 +55,8 @@ def prepare(spec: TrialSpec, command: CommandTrainer, plan: Plan | None, lease: 
         "recipe_dir": spec.root,
         "results": reader.path(command.results, folder),
         "plan_file": folder / PLAN_FILE,
-        "watch_file": folder / WATCH_FILE,
+        # where a coordinate check asks for it, else in the run's own folder
+        "watch_file": Path(os.environ.get(PATH_VARIABLE, folder / WATCH_FILE)),
     }
     if command.config is not None:
         paths["config"] = folder / f"config{Path(command.config.template).suffix}"

@@ -40,7 +40,7 @@ def small(width: int, depth: int) -> nn.Module:
 def batch(seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
     """Rows and what to predict, a pure function of seed and step."""
     generator = torch.Generator().manual_seed(10_000 * seed + step)
-    x = torch.randn(size, 4, generator=generator)
+    x = torch.randn(size, 4, generator=generator, dtype=torch.float32)  # whatever the default is
     return x, torch.sin(x.sum(1))
 
 
@@ -69,6 +69,10 @@ def trained(
     plan.init_(model, seed)  # drawn in float32, as the trainer `torch` draws at every precision
     model.double()
     optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
+    if "watched" in sys.argv:
+        import hptransfer
+
+        hptransfer.watch(model, held_out()[0].double(), optimizer=optimizer)
     for step in range(1, steps + 1):
         x, y = batch(seed, step, size)
         loss = functional.mse_loss(model(x), y.double())

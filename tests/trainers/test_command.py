@@ -67,7 +67,7 @@ def test_the_environment_tells_the_same(tmp_path: Path) -> None:
     }
     assert (told["HPTRANSFER_STEPS"], told["HPTRANSFER_TOKENS"], told["HPTRANSFER_SEED"]) == ("5", "40", "1")
     assert told["HPTRANSFER_LEARNING_RATE"] == "0.0078125"
-    assert json.loads(told["HPTRANSFER_SIZE"]) == {"width": 64, "depth": 2}
+    assert json.loads(told["HPTRANSFER_SIZE"]) == {"width": 64, "depth": 2, "batch_size": 8, "tokens": 40}
     assert Path(told["HPTRANSFER_WATCH"]).parent == logs(tmp_path)
     assert (told["MODE"], told["EMA"], told["FAST"]) == ("small", "0.5", "true")
 

@@ -161,3 +161,26 @@ def test_torch_function_and_command_train_the_same(tmp_path: Path, monkeypatch: 
     assert curves["torch"] == pytest.approx(curves["function"], rel=1e-10)
     assert ended["command"].loss == pytest.approx(ended["function"].loss, rel=1e-12)
     assert ended["torch"].loss == pytest.approx(ended["function"].loss, rel=1e-10)
+
+
+def test_a_program_that_watches_is_checked_by_its_coordinates(tmp_path: Path) -> None:
+    """The coordinate check runs the program for its first steps, and reads what `hptransfer.watch` recorded."""
+    from hptransfer.trainers._bench import run_diagnostic
+    from hptransfer.trials.messages import DiagnosticMessage
+
+    section = {
+        "command": [sys.executable, "-m", "tests.support.own_scripts", "{results}", "watched"],
+        "cwd": str(ROOT),
+        "environment": {"PYTHONPATH": str(ROOT)},
+        "results": {"jsonl": "losses.jsonl", "step": "step", "curve": "train"},
+        "accepts": ["plan"],
+        "watches": True,
+    }
+    parts: dict[str, Any] = {"model": MODEL, "parameterization": {"name": "mup"}, "sizes": SIZES}
+    recipe = command_recipe(section, training={"steps": 12, "batch_size": 8}, **parts)
+    spec = TrialSpec(recipe, tmp_path, recipe.size(32, 2), {"learning_rate": 0.01}, 3)
+    message = DiagnosticMessage.of("coordinate", spec, None, {"steps": [1, 3, 10]})
+    measured = run_diagnostic(message.payload())
+
+    assert {"layers", "parameters"} <= measured.keys()
+    assert any("blocks.0" in str(name) for name in measured["parameters"])

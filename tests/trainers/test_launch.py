@@ -55,7 +55,7 @@ def test_the_first_entry_that_is_wide_enough_holds() -> None:
             {"processes": 4, "gpus": 4, "nodes": 2, "launcher": "torchrun"},
             "srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 --exact --unbuffered --kill-on-bad-exit=1 "
             "python -m torch.distributed.run --nnodes=2 --rdzv-backend=c10d --rdzv-id=00000010ffff0000 "
-            "--rdzv-endpoint=first-node:20016 --nproc-per-node=4 --max-restarts=0 train.py --lr 0.1",
+            "--rdzv-endpoint=first-node:21270 --nproc-per-node=4 --max-restarts=0 train.py --lr 0.1",
         ),
     ],
 )
