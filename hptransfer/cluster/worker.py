@@ -194,8 +194,9 @@ class _Worker:
         if claim.limits != self._task_limits:
             self._renew_pool(claim.limits)
         # a coordinator's run folder is on its own machine
-        here = {"folder": self._folder} if claim.payload.get("folder") is not None else {}
-        here["recipe"] = self._recipe(claim.payload)
+        here: dict[str, Any] = {"recipe": self._recipe(claim.payload)}
+        if claim.payload.get("folder") is not None:
+            here["folder"] = self._folder
         self._pool.submit(claim.key, claim.payload | self._local | here)
         renewed = time.monotonic()
         while True:

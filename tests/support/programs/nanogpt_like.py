@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: N812, D101, D102, D103, C408 - as such scripts are written
 """A script in the manner of nanoGPT: flags by argparse, a tiny transformer in torch, losses printed as it goes."""
 
