@@ -1,9 +1,9 @@
 """Registries: a list is written once, and where it is a folder, the folder is the list.
 
 A registry's built-in entries are the modules of one folder, named as the modules are (`noise_scale.py` is
-"noise-scale"); private modules (`_x.py`) and `base.py` are none. Each defines one attribute that satisfies the room's
-Protocol. So a new entry is one file, names are known without importing anything, and an entry's libraries (torch,
-optuna) are loaded when it is asked for. Users add entries by an entry point of an installed package, or by
+"noise-scale"); private modules (`_x.py`), `base.py` and folders are none. Each defines one attribute that satisfies the
+room's Protocol. So a new entry is one file, names are known without importing anything, and an entry's libraries
+(torch, optuna) are loaded when it is asked for. Users add entries by an entry point of an installed package, or by
 `module:attribute`.
 """
 
@@ -209,5 +209,5 @@ def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:
 def _modules(package: str) -> tuple[str, ...]:
     """Names of the modules in a folder of this package, `_` as `-`, without importing any of them."""
     folder = _ROOT.joinpath(*package.split(".")[1:])
-    found = (module.name for module in pkgutil.iter_modules([str(folder)]))
+    found = (module.name for module in pkgutil.iter_modules([str(folder)]) if not module.ispkg)
     return tuple(sorted(name.replace("_", "-") for name in found if name != "base" and not name.startswith("_")))

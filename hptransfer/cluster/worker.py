@@ -109,6 +109,7 @@ class _Worker:
             "root": str(loaded.root),
         }
         self._queue = TaskQueue(study.address, study.study_id)
+        self._folder = str(spool.parent.absolute())
         self._spool = Spool(spool, str(study.address), study.study_id)
         self._task_limits = UNLIMITED
         self._pool = WorkerPool(entry, 1, self._task_limits)
@@ -192,7 +193,11 @@ class _Worker:
         """What came of the task; None when the lease was lost meanwhile."""
         if claim.limits != self._task_limits:
             self._renew_pool(claim.limits)
-        self._pool.submit(claim.key, claim.payload | self._local | {"recipe": self._recipe(claim.payload)})
+        # a coordinator's run folder is on its own machine
+        here: dict[str, Any] = {"recipe": self._recipe(claim.payload)}
+        if claim.payload.get("folder") is not None:
+            here["folder"] = self._folder
+        self._pool.submit(claim.key, claim.payload | self._local | here)
         renewed = time.monotonic()
         while True:
             result = self._pool.next_result(_INTERVAL)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from hptransfer.errors import Place, UsageError
+from hptransfer.errors import Place, UsageError, printable
 from hptransfer.files import write_atomically
 from hptransfer.recipe.shipped import template as template_file
 from hptransfer.recipe.shipped import templates
@@ -27,6 +28,11 @@ def init_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="File to write.")] = Path("recipe.yaml"),
     template: Annotated[TemplateName, typer.Option(help="What to start from.")] = "quickstart",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    from_command: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Start from a training command, for example 'python train.py --lr 0.01'."),
+    ] = None,
+    no_try: Annotated[bool, typer.Option("--no-try", help="With --from-command: do not run it once.")] = False,
 ) -> int:
     """Write a commented recipe.
 
@@ -42,8 +48,23 @@ def init_command(
         rule = "`--template` must name a template"
         raise UsageError(rule, received=template, hint=hint(template, templates(), "templates"))
     _check_destination(path, force=force)
+    if from_command is not None:
+        return _from_command(from_command, path, runs=not no_try)
     text = template_file(template).read_text("utf-8")
     write_atomically(path, re.sub(r"^name: \S+", f"name: {_recipe_name(path)}", text, count=1, flags=re.MULTILINE))
+    print(path)
+    return 0
+
+
+def _from_command(command: str, path: Path, *, runs: bool) -> int:
+    from hptransfer.engine.command_proposal import TRY_LIMIT, proposed_recipe
+
+    if runs:
+        print(f"running the command once, for at most {TRY_LIMIT:.0f} s", file=sys.stderr)
+    draft = proposed_recipe(command, _recipe_name(path), path.absolute().parent, TRY_LIMIT if runs else None)
+    write_atomically(path, draft.text())
+    for sentence in (*draft.remarks, *(f"{each.flag} is taken for {each.placeholder}" for each in draft.command.flags)):
+        print(printable(sentence), file=sys.stderr)
     print(path)
     return 0
 

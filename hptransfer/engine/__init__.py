@@ -14,6 +14,7 @@ status             how far a run is, read without a lock
 """
 
 __all__ = [
+    "command_proposal",
     "durations",
     "flops",
     "forecast",
@@ -22,6 +23,7 @@ __all__ = [
     "open_session",
     "options",
     "process_launch",
+    "readings",
     "run_lookup",
     "scheduler",
     "session",

@@ -14,7 +14,7 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import look_in
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.trainers.base import trainer_identity
+from hptransfer.trainers.base import require_trainable, trainer_identity
 from hptransfer.trials.identity import Identity
 
 
@@ -44,7 +44,9 @@ def identity_of(
     look_in(root)
     fingerprint = fingerprint_of(recipe.data, root) if fingerprint is None else fingerprint
     readings = Readings(recipe, root, pool, cache, writable=writable)
-    return Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
+    identity = Identity(recipe, fingerprint, trainer_identity(recipe, root), readings)
+    require_trainable(recipe, root, readings)
+    return identity
 
 
 def identified(

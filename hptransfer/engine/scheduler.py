@@ -226,7 +226,8 @@ class _Run:
             self.waiting.popleft()
             opened = self.store.start(key, request.size, request.hyperparameters, request.seed, self.phase)
             self.running[key] = _Attempt(request, opened)
-            message = TrialMessage.of(request, key, self.identity.fingerprint, self.scratch)
+            folder = None if self.folder is None else self.folder.path
+            message = TrialMessage.of(request, key, self.identity.fingerprint, self.scratch, folder)
             self.pool.submit(key, message.payload())
             self.on_event(trial_event("started", request))
 

@@ -14,12 +14,15 @@ from typing import Any, Protocol
 
 from hptransfer.errors import MachineError
 from hptransfer.execution.limits import (
+    GPUS,
     MEMORY_INTERVAL,
+    PATH_BEFORE,
     START_LIMIT,
     VISIBLE,
     TaskLimits,
     group_memory,
     kernel_oom_kills,
+    visible_gpus,
 )
 from hptransfer.execution.outcome import Failure, Success, classify_death
 
@@ -143,7 +146,7 @@ class Child:
         return self._explain_death() if gone else self._enforce(limits)
 
     def memory(self) -> int:
-        """Resident bytes of its process group."""
+        """Resident bytes of its process group and of whatever descends from it."""
         return group_memory(self._process.pid)
 
     def _enforce(self, limits: TaskLimits) -> Failure | None:
@@ -202,9 +205,13 @@ class Child:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's environment with one thread per process and the parent's module search path."""
+    """The parent's environment with one thread per process and the parent's module search path.
+
+    What is hidden so, a task can find: programs that it starts get the module search path of before.
+    """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return os.environ | dict.fromkeys(_THREAD_VARIABLES, "1") | {"PYTHONPATH": path}
+    hidden = {PATH_BEFORE: os.environ.get("PYTHONPATH", ""), GPUS: ",".join(visible_gpus(os.environ))}
+    return os.environ | dict.fromkeys(_THREAD_VARIABLES, "1") | hidden | {"PYTHONPATH": path}
 
 
 def _drain(stream: _Stream) -> bytes:

@@ -31,17 +31,53 @@ UNLIMITED = TaskLimits()
 
 
 def group_memory(group: int) -> int:
-    """Resident bytes of a process group, pages that its processes share counted in each; 0 when it is gone."""
+    """Resident bytes of a process group and of all that descend from its leader; 0 when it is gone.
+
+    Pages that processes share are counted in each.
+
+    Args:
+        group: number of the group, which is its leader's process id.
+    """
     if Path("/proc/self/statm").exists():
-        return sum(_resident(int(entry.name)) for entry in Path("/proc").iterdir() if _belongs(entry, group))
+        return sum(_resident(pid) for pid in _belonging(group, _processes()))
     return listed_memory(group)
 
 
 def listed_memory(group: int) -> int:
     """The same, asked of `ps`, where there is no /proc."""
-    listing = subprocess.run(["ps", "-A", "-o", "pgid=,rss="], capture_output=True, text=True, check=False).stdout
-    rows = (line.split() for line in listing.splitlines())
-    return 1024 * sum(int(row[1]) for row in rows if len(row) == 2 and row[0] == str(group))
+    columns = "pid=,ppid=,pgid=,rss="
+    listing = subprocess.run(["ps", "-A", "-o", columns], capture_output=True, text=True, check=False).stdout
+    rows = [tuple(map(int, line.split())) for line in listing.splitlines() if len(line.split()) == 4]
+    belonging = _belonging(group, {pid: (parent, of) for pid, parent, of, _ in rows})
+    return 1024 * sum(resident for pid, _, _, resident in rows if pid in belonging)
+
+
+def _processes() -> dict[int, tuple[int, int]]:
+    """Parent and process group of every process."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            # "pid (command) state ppid pgrp ...": the command may hold spaces and brackets
+            _, parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError, UnicodeDecodeError):  # it ended meanwhile
+            continue
+        found[int(entry.name)] = int(parent), int(group)
+    return found
+
+
+def _belonging(group: int, processes: Mapping[int, tuple[int, int]]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _) in processes.items():
+        children.setdefault(parent, []).append(pid)
+    belonging = {pid for pid, (_, of) in processes.items() if of == group}
+    waiting = list(belonging)
+    while waiting:
+        new = [child for child in children.get(waiting.pop(), ()) if child not in belonging]
+        belonging |= set(new)
+        waiting += new
+    return belonging
 
 
 def kernel_oom_kills() -> int:
@@ -66,16 +102,6 @@ def _oom_kills(controllers: str, group: str) -> int:
     return int(counts.get("oom_kill", 0))
 
 
-def _belongs(entry: Path, group: int) -> bool:
-    if not entry.name.isdecimal():
-        return False
-    try:
-        # "pid (command) state ppid pgrp ...": the command may hold spaces and brackets
-        return (entry / "stat").read_text().rpartition(")")[2].split()[2] == str(group)
-    except (OSError, IndexError, UnicodeDecodeError):  # it ended meanwhile
-        return False
-
-
 def _resident(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -86,6 +112,8 @@ def _resident(pid: int) -> int:
 # Which GPU a worker sees: one each, in turn.
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+#: in a worker's environment: every GPU of its coordinator, and the PYTHONPATH that its coordinator was started with
+GPUS, PATH_BEFORE = "HPTRANSFER_GPUS", "HPTRANSFER_PYTHONPATH_BEFORE"
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> tuple[str, ...]:

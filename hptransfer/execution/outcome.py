@@ -27,6 +27,20 @@ class KilledError(Exception):
     """A task reports that a process it had started was killed from outside."""
 
 
+class TaskError(Exception):
+    """A task failed for a reason that it knows.
+
+    Args:
+        message: one line for a person.
+        cause: which of the four it was.
+        details: what is shown instead of a traceback, for example the last lines that a program wrote.
+    """
+
+    def __init__(self, message: str, cause: Cause = "error", details: str = "") -> None:
+        super().__init__(message)
+        self.cause, self.details = cause, details
+
+
 @dataclass(frozen=True, slots=True)
 class Success:
     """A task that returned.
@@ -111,7 +125,7 @@ def outcome_from_dict(task_id: str, done: bool, fields: Mapping[str, Any]) -> Su
 
 def classify_exception(type_name: str, message: str) -> Cause:
     """The cause of a task whose entry function raised an exception of this type with this message."""
-    if type_name in _MEMORY_TYPES or _speaks_of_memory(message):
+    if type_name in _MEMORY_TYPES or speaks_of_memory(message):
         return "out of memory"
     return "killed" if type_name == KilledError.__name__ else "error"
 
@@ -124,11 +138,11 @@ def classify_death(returncode: int, stderr: str, *, oom_kill: bool) -> tuple[Cau
         stderr: the last output of the process.
         oom_kill: whether the kernel's memory controller killed a process of this group meanwhile.
     """
-    if _speaks_of_memory(stderr):
+    if speaks_of_memory(stderr):
         return "out of memory", "the worker process ran out of memory and died"
     if returncode >= 0:
         return "error", f"the worker process exited with status {returncode} in the middle of a task"
-    name = _signal_name(-returncode)
+    name = signal_name(-returncode)
     if returncode == -signal.SIGKILL and oom_kill:
         return "out of memory", "the kernel killed the worker process because memory ran out"
     if returncode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
@@ -136,12 +150,22 @@ def classify_death(returncode: int, stderr: str, *, oom_kill: bool) -> tuple[Cau
     return "error", f"the worker process crashed with {name}"
 
 
-def _speaks_of_memory(text: str) -> bool:
+def speaks_of_memory(text: str) -> bool:
+    """Whether what a process wrote says that memory ran out.
+
+    Args:
+        text: of any length, for example the last lines of its stderr.
+    """
     lowered = text.lower()
     return any(phrase in lowered for phrase in _MEMORY_TEXTS)
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Name of a signal, for example SIGKILL.
+
+    Args:
+        number: of the signal, above 0.
+    """
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -26,7 +26,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from hptransfer.execution.outcome import classify_exception
+from hptransfer.execution.outcome import TaskError, classify_exception
 from hptransfer.execution.progress import listen
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -112,6 +112,9 @@ def _answer(entry: str, task: dict[str, Any]) -> str:
     try:
         value = _load(entry)(task["payload"])
         return json.dumps({"id": task["id"], "value": value, "seconds": time.monotonic() - start})
+    except TaskError as error:
+        said = {"cause": error.cause, "message": str(error), "details": error.details}
+        return json.dumps({"id": task["id"], **said})
     except BaseException as error:  # SystemExit too: a task must not end its worker
         name = type(error).__name__
         first_line = (str(error).strip().splitlines() or [""])[0]

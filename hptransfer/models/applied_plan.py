@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import gauge_named
@@ -276,10 +277,10 @@ class AppliedPlan:
 
 
 def load_plan(path: str | Path) -> AppliedPlan:
-    """Read a `target.yaml` that `hptransfer scale` wrote.
+    """Read a `target.yaml` that `hptransfer scale` wrote, or the `plan.json` of one run of a command.
 
     Args:
-        path: path of the YAML file.
+        path: path of the YAML file, or of the JSON file that a command finds in `HPTRANSFER_PLAN_FILE`.
 
     Returns:
         The plan; `init_(module)` and `param_groups(module)` apply it.
@@ -287,6 +288,16 @@ def load_plan(path: str | Path) -> AppliedPlan:
     Raises:
         UsageError: the file cannot be read, or is not a target's.
     """
+    if Path(path).suffix == ".json":
+        plan = PlanFile.read(Path(path), missing=lambda: _missing(path))
+        return AppliedPlan(
+            plan.parameters,
+            plan.hyperparameters,
+            plan.optimizer,
+            optimizer_values=plan.optimizer_values,
+            training=plan.training,
+            muon_scale=plan.muon_scale,
+        )
     return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "groups",
     "parameter_count",
     "plan",
+    "plan_parameter",
     "role_multipliers",
     "role_presets",
     "roles",

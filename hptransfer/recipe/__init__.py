@@ -18,13 +18,17 @@ suggestion  what a mistyped word probably meant
 
 __all__ = [
     "changes",
+    "command_guess",
+    "command_sections",
     "defaults",
     "faults",
     "load",
     "model_sections",
     "objective",
+    "placeholders",
     "quantities",
     "registered",
+    "result_sections",
     "rules",
     "schema",
     "sections",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from hptransfer.hyperparameters import NAMES
+from hptransfer.recipe.command_sections import NOT_IDENTIFYING
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.training import MACHINE
 
@@ -51,6 +52,7 @@ _EFFECTS = {
     "budget": Effect.NONE,
     "expect": Effect.NONE,
     "training.processes": Effect.NONE,  # the loss stays the same up to rounding
+    **dict.fromkeys((f"trainer.{key}" for key in NOT_IDENTIFYING), Effect.NONE),
     **{f"training.{name}": Effect.NONE for name in MACHINE},
     "sizes.target": Effect.NONE,
     "sizes": Effect.REUSE,  # of a ladder and a proxy: a trial's key has its own size

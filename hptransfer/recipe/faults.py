@@ -12,6 +12,7 @@ from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.tables import WITHOUT_RULES
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.changes import REMOVED
+from hptransfer.recipe.command_sections import RESULT_FORMS
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain, Position
@@ -32,7 +33,8 @@ CODES = {
     "recipe/unknown-value": "a name is one of those that the key knows",
     "recipe/type": "a value has the key's type",
     "recipe/range": "a value lies in the key's range",
-    "recipe/files-outside": "patterns of files in `data` lie below the recipe's folder, without `..`",
+    "recipe/files-outside": "files are named below the recipe's folder, without `..`",
+    "recipe/pattern": "a pattern of results is a regular expression with a group for the value",
     "recipe/invalid": "a value has the key's form",
 }
 
@@ -117,8 +119,12 @@ def _path(error: ErrorDetails) -> tuple[KeyPath, bool]:
     parts = tuple(error["loc"])
     if len(parts) > 1 and parts[0] in KINDS and parts[1] in KINDS[str(parts[0])]:
         parts = (parts[0], *parts[2:])  # pydantic inserts the kind it chose
+    if parts[:2] == ("trainer", "results") and len(parts) > 2 and parts[2] in RESULT_FORMS:
+        parts = (*parts[:2], *parts[3:])
+    if parts[:2] == ("trainer", "command") and len(parts) > 2 and parts[2] in ("words", "text"):
+        parts = (*parts[:2], *parts[3:])  # a word of the list, or the text for a shell
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        return (*parts, "kind"), False
+        return (parts if parts == ("trainer", "results") else (*parts, "kind")), False
     if parts and parts[-1] == "[key]":
         return parts[:-1], True
     return parts, error["type"] == "extra_forbidden"
@@ -173,6 +179,9 @@ def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 
 def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    if path == ("trainer", "results"):
+        rule = "`trainer.results` must begin with one of " + ", ".join(f"`{form}`" for form in RESULT_FORMS)
+        return rule, "for example `results: {jsonl: metrics.jsonl, value: loss}`", "recipe/missing-key"
     allowed = list(KINDS[str(path[0])])
     if error["type"] == "union_tag_not_found":
         return (

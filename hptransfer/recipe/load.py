@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.command_sections import NOT_IDENTIFYING
 from hptransfer.recipe.faults import locate, schema_findings
 from hptransfer.recipe.rules.base import Draft, violations
 from hptransfer.recipe.schema import Recipe
@@ -88,7 +89,7 @@ def recipe_hash(recipe: Recipe) -> str:
     Args:
         recipe: a valid recipe, with its defaults filled in.
     """
-    unused = {"sizes": {"target"}, "training": {"processes", *MACHINE}}
+    unused = {"sizes": {"target"}, "training": {"processes", *MACHINE}, "trainer": set(NOT_IDENTIFYING)}
     content = recipe.model_dump(
         mode="json", exclude_defaults=True, exclude={"description": True, "budget": True, "expect": True, **unused}
     )

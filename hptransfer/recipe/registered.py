@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hptransfer.hyperparameters import OPTIMIZER_VALUES
-from hptransfer.recipe.sections import DataSection, Setting
+from hptransfer.recipe.sections import DataSection, Section, Setting
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class HasSection(Protocol):
         """What a `data` section of this kind holds."""
 
 
+class HasResultsSection(Protocol):
+    """What a recipe needs to know of a reader of results; `trainers.results.base` has the whole Protocol."""
+
+    @property
+    def section(self) -> type[Section]:
+        """What a `results` section of this form holds."""
+
+
 OPTIMIZERS: Registry[ReadsValues] = Registry("optimizer", "hptransfer.training.optimizers", "OPTIMIZER")
 DIAGNOSTICS: Registry[Any] = Registry(
     "diagnostic", "hptransfer.diagnostics", "DIAGNOSTIC", group="hptransfer.diagnostics"
@@ -89,6 +97,7 @@ DATA_SOURCES: Registry[HasSection] = Registry(
     "data source", "hptransfer.data", "SOURCE", group="hptransfer.data_sources"
 )
 TRAINERS: Registry[object] = Registry("trainer", "hptransfer.trainers", "TRAINER", group="hptransfer.trainers")
+RESULT_READERS: Registry[HasResultsSection] = Registry("form of results", "hptransfer.trainers.results", "READER")
 LOSSES: Registry[Any] = Registry("loss", "hptransfer.training.losses", "LOSS", group="hptransfer.losses")
 
 

@@ -279,7 +279,7 @@ class Recipe(Section):
     data: Data = ExternalData(kind="external")
     """must be given where the trainer is `torch`"""
     trainer: TrainerChoice = NamedTrainer()
-    """who trains: `torch`, `{function: "module:function"}`, or your own (docs/trainers.md)"""
+    """who trains: `torch`, `{function: "module:function"}`, `{command: [...]}`, or your own (docs/trainers.md)"""
     objective: Objective = Objective()
     training: Training
     parameterization: ParameterizationChoice

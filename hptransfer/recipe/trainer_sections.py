@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.registered import TRAINERS, registered
 from hptransfer.recipe.sections import Section, Setting, refused
 
@@ -60,8 +61,11 @@ class FunctionTrainer(Section):
 
 
 #: key that marks a trainer's section -> the section
-SECTIONS: Mapping[str, type[Section]] = MappingProxyType({"function": FunctionTrainer})
-_EXAMPLES = {"function": '"package.module:train"'}
+SECTIONS: Mapping[str, type[Section]] = MappingProxyType({"function": FunctionTrainer, "command": CommandTrainer})
+_EXAMPLES = {
+    "function": '"package.module:train"',
+    "command": "[python, train.py, --width, '{width}'], results: {stdout: 'loss (.*)'}",
+}
 #: of trainers that are named alone
 NAMED = "name"
 #: every form of the section by the tag that tells them apart
@@ -81,7 +85,7 @@ def form_of(data: object) -> str:
 
 
 if TYPE_CHECKING:
-    TrainerChoice = NamedTrainer | FunctionTrainer
+    TrainerChoice = NamedTrainer | FunctionTrainer | CommandTrainer
 else:
     _TAGGED = tuple(Annotated[section, Tag(form)] for form, section in FORMS.items())
     TrainerChoice = Annotated[Union[_TAGGED], Discriminator(form_of)]  # noqa: UP007  # made from the mapping

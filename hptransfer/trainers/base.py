@@ -15,7 +15,7 @@ from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry
 from hptransfer.trials.code import code_digests
-from hptransfer.trials.identity import TrainerIdentity
+from hptransfer.trials.identity import ModelReader, TrainerIdentity
 from hptransfer.trials.messages import TrialMessage, TrialResult
 from hptransfer.trials.trial import OnLoss, ignore
 
@@ -91,6 +91,38 @@ class Trainer(Protocol):
 
 #: built-in trainers, those of installed packages, and `module:attribute`
 TRAINERS: Registry[Trainer] = cast("Registry[Trainer]", registered.TRAINERS)
+
+
+class Foreseeing(Protocol):
+    """A trainer that can say before any run that it cannot train a recipe."""
+
+    def require_trainable(self, recipe: Recipe, root: Path, reader: ModelReader) -> None:
+        """Refuses what no run could do.
+
+        Args:
+            recipe: what its runs are described by.
+            root: the recipe's folder, where relative names start.
+            reader: of the recipe's model; asked only where there is one.
+
+        Raises:
+            UsageError: it cannot be trained.
+        """
+
+
+def require_trainable(recipe: Recipe, root: Path, reader: ModelReader) -> None:
+    """Whatever a trainer can refuse before any run, it refuses now.
+
+    Args:
+        recipe: names the trainer and its section.
+        root: the recipe's folder, where relative names start.
+        reader: of the recipe's model.
+
+    Raises:
+        UsageError: the recipe cannot be trained.
+    """
+    trainer = TRAINERS.look_up(recipe.trainer.name)
+    if hasattr(trainer, "require_trainable"):
+        cast("Foreseeing", trainer).require_trainable(recipe, root, reader)
 
 
 def trainer_identity(recipe: Recipe, root: Path) -> TrainerIdentity:

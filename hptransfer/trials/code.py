@@ -34,9 +34,33 @@ def code_digests(reference: str, folder: Path) -> dict[str, str]:
     Raises:
         UsageError: a module cannot be read or parsed.
     """
-    places = _places(folder)
+    return dict(sorted(_followed([reference.partition(":")[0]], _places(folder)).items()))
+
+
+def script_digests(path: Path, folder: Path) -> dict[str, str]:
+    """Sha256 (hex) of a file that a program reads, and of the local modules that a Python script imports.
+
+    Args:
+        path: of the file; one that ends in `.py` is read as Python, whose script's folder goes first.
+        folder: the recipe's; the file's name is relative to it.
+
+    Returns:
+        The digests by relative path, and by dotted name of the modules.
+
+    Raises:
+        UsageError: the file or a module cannot be read or parsed.
+    """
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    if path.suffix != ".py":
+        return {name: hashlib.sha256(_content(path)).hexdigest()}
+    tree = _parsed(path)
+    own = {name: hashlib.sha256(_text_of(tree, path)).hexdigest()}
+    return own | dict(sorted(_followed(list(_imported(tree, "", is_package=False)), [path.parent, folder]).items()))
+
+
+def _followed(waiting: list[str], places: Sequence[Path]) -> dict[str, str]:
+    """Digests of local modules and of those that they import."""
     found: dict[str, str] = {}
-    waiting = [reference.partition(":")[0]]
     while waiting:
         name = waiting.pop()
         for part in _with_parents(name):
@@ -50,7 +74,14 @@ def code_digests(reference: str, folder: Path) -> dict[str, str]:
             waiting += _imported(tree, part, is_package=is_package)
             if is_package:  # `from package import *` imports the modules that its `__all__` names
                 waiting += [f"{part}.{name}" for name in _offered(tree)]
-    return dict(sorted(found.items()))
+    return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError("the files that a recipe names must be readable", received=f"{path}: {error}") from None
 
 
 def _places(folder: Path) -> list[Path]:

@@ -110,9 +110,18 @@ class TrialMessage(SpecMessage):
     """the trial's key, sha256 (hex), which the answer carries"""
     scratch: Path | None = None
     """folder on the worker's machine where a long trial may keep its state; None: it keeps none"""
+    folder: Path | None = None
+    """the run folder on the worker's machine, where logs are kept; None: there is none"""
 
     @classmethod
-    def of(cls, spec: TrialSpec, key: str, fingerprint: str | None = None, scratch: Path | None = None) -> Self:
+    def of(
+        cls,
+        spec: TrialSpec,
+        key: str,
+        fingerprint: str | None = None,
+        scratch: Path | None = None,
+        folder: Path | None = None,
+    ) -> Self:
         """The message about a run.
 
         Args:
@@ -120,8 +129,9 @@ class TrialMessage(SpecMessage):
             key: its key, sha256 (hex).
             fingerprint: sha256 (hex) of the data that the key was computed from; None accepts any.
             scratch: folder on the worker's machine for the state of a long trial; None for none.
+            folder: the run folder, where logs are kept; None: there is none.
         """
-        return cls(**_fields(spec, fingerprint), key=key, scratch=scratch)
+        return cls(**_fields(spec, fingerprint), key=key, scratch=scratch, folder=folder)
 
 
 class DiagnosticMessage(SpecMessage):

@@ -101,9 +101,29 @@ class TestModel(LintRuleConformance):
         return {"recipe/model": edited(MLP, ("{kind: mlp}", '{kind: factory, factory: "nowhere_at_all:build"}'))}
 
 
+class TestCommand(LintRuleConformance):
+    """The rules on commands."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("command")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        words = 'command: ["true", "{width}", "{seed}", "{learning_rate}"], results: {stdout: "loss (.*)"}'
+        trainer = f"trainer: {{{words}}}\nmodel:"
+        missing = f"trainer: {{{words}, files: [none.txt]}}\nmodel:"
+        return {
+            "recipe/command-files": edited(MLP, ("model:", missing)),
+            "recipe/command-takes": edited(MLP, ("model:", trainer)),
+        }
+
+
 def test_every_file_of_rules_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(LINT_RULES.built_in) == {"evidence", "hyperparameters", "files", "model"}
+    assert set(LINT_RULES.built_in) == {"command", "evidence", "hyperparameters", "files", "model"}
 
 
 def test_the_page_of_findings_is_generated_from_the_rules() -> None:
@@ -120,8 +140,9 @@ def test_codes_are_distinct() -> None:
 
 
 def test_every_code_of_the_reader_is_on_the_page() -> None:
-    """Codes that the sources of recipes and data write into findings are those that the page lists."""
-    paths = [*(ROOT / "hptransfer/recipe").rglob("*.py"), *(ROOT / "hptransfer/data").rglob("*.py")]
+    """Codes that the sources of recipes, data and results write into findings are those that the page lists."""
+    rooms = ("recipe", "data", "trainers/results")
+    paths = [path for room in rooms for path in (ROOT / "hptransfer" / room).rglob("*.py")]
     sources = [path.read_text("utf-8") for path in paths if "rules" not in path.parts]
     without_list = [re.sub(r"^CODES = \{.*?^\}", "", source, flags=re.DOTALL | re.MULTILINE) for source in sources]
     written = {code for source in without_list for code in re.findall(r'"(recipe/[a-z-]+)"', source)}

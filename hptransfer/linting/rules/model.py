@@ -16,6 +16,8 @@ def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
     from hptransfer.engine.durations import with_durations
     from hptransfer.models.api import plan_recipe
 
+    if loaded.recipe.model.kind == "external":  # whoever trains builds it
+        return
     look_in(loaded.root)
     try:
         recipe = with_durations(loaded).recipe

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.schema import (
     Check,
@@ -89,6 +90,7 @@ class Draft:
     """The parts of a recipe that are valid by themselves, None for the others: rules judge what can be judged."""
 
     trainer: str | None
+    command: CommandTrainer | None
     external_data: bool
     limits_flops: bool
     model: Model | None
@@ -157,6 +159,7 @@ class Draft:
         trainer = NamedTrainer() if absent("trainer") else part(_TRAINER, "trainer")
         return cls(
             trainer=None if trainer is None else trainer.name,
+            command=trainer if isinstance(trainer, CommandTrainer) else None,
             external_data=absent("data") or entry(data, ("data", "kind")) == "external",
             limits_flops=entry(data, ("budget", "flops")) is not None,
             model=ExternalModel() if absent("model") else part(MODEL, "model"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import get_args
 
 from hptransfer.hyperparameters import NAMES
+from hptransfer.recipe.command_sections import RESULT_FORMS, result_form_of
 from hptransfer.recipe.model_sections import Model
 from hptransfer.recipe.registered import DATA_SOURCES
 from hptransfer.recipe.schema import (
@@ -87,6 +88,8 @@ def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
             section = _section_of_kind(part, kind) if isinstance(kind, str) else None
         elif path[:2] == ("tune", "space"):
             return Range if len(path) == 3 else None
+        elif path[: depth + 1] == ("trainer", "results"):
+            section = RESULT_FORMS.get(result_form_of(entry(data, ("trainer", "results"))) or "")
         else:
             section = _child(section, part) if section else None
     return section

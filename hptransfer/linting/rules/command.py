@@ -1,0 +1,60 @@
+"""Files that a command names, and what it takes of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hptransfer.engine.readings import Readings
+from hptransfer.errors import Finding, MachineError, UsageError
+from hptransfer.linting.base import FunctionRule
+from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.model_sections import ExternalModel
+from hptransfer.trainers.base import TRAINERS, require_trainable
+
+
+def _files(loaded: LoadedRecipe) -> Iterator[Finding]:
+    recipe = loaded.recipe
+    if not isinstance(recipe.trainer, CommandTrainer):
+        return
+    try:
+        TRAINERS.look_up(recipe.trainer.name).code(recipe, loaded.root)
+    except UsageError as error:
+        yield from _placed(error, loaded, ("trainer", "files"))
+    try:
+        without_model = recipe.model_copy(update={"model": ExternalModel()})
+        require_trainable(without_model, loaded.root, Readings(recipe, loaded.root, None, None))
+    except UsageError as error:
+        yield from _placed(error, loaded, ("trainer", "config"))
+
+
+def _plan(loaded: LoadedRecipe) -> Iterator[Finding]:
+    recipe = loaded.recipe
+    if not isinstance(recipe.trainer, CommandTrainer) or recipe.model.kind == "external":
+        return
+    try:
+        require_trainable(recipe, loaded.root, Readings(recipe, loaded.root, None, None))
+    except (UsageError, MachineError) as error:
+        yield from _placed(error, loaded, ("trainer", "command"))
+
+
+def _placed(error: UsageError | MachineError, loaded: LoadedRecipe, path: tuple[str, ...]) -> Iterator[Finding]:
+    for finding in error.findings:
+        yield Finding(finding.rule, finding.received, finding.hint, loaded.place(path))
+
+
+RULES = (
+    FunctionRule(
+        "recipe/command-files",
+        "a command's files are there, and its configuration's template has the keys that are set",
+        _files,
+        level="error",
+    ),
+    FunctionRule(
+        "recipe/command-takes",
+        "a command takes what the plan sets, at the proxy and along the ladder",
+        _plan,
+        level="error",
+        runs_code=True,
+    ),
+)

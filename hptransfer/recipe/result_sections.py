@@ -1,0 +1,39 @@
+"""What sections that say where a command leaves its results have in common; each reader defines its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hptransfer.recipe.sections import Section
+
+#: what may be made of the values of a run: the last one, the best one, or the mean of the last few
+FINAL = r"^(last|best|mean-of-last-[1-9][0-9]{0,5})$"
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class ResultsSection(Section):
+    """Where a command leaves its results; the first key names the reader."""
+
+    final: Annotated[str, Field(pattern=FINAL)] = "last"
+    """which of the objective's values is the run's: `last`, `best` (of them all, so better than a single one) or
+    `mean-of-last-K`"""
+
+    def __hash__(self) -> int:
+        """By content, as equality is."""
+        return hash(self.model_dump_json())
+
+
+class NamedColumns(ResultsSection):
+    """What results with named columns, keys or tags have in common."""
+
+    value: Text | None = None
+    """of the objective; default: the objective's name"""
+    curve: Text | None = None
+    """of the training loss, recorded as learning curve; default: the objective's values are the curve"""
+    step: Text | None = None
+    """of the optimizer steps done; default: values are counted from 1"""
+    flops: Text | None = None
+    """of the run's floating point operations so far; the last one counts"""

@@ -1,0 +1,123 @@
+"""Rules of commands: what their texts name exists, and what changes from run to run reaches the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hptransfer.hyperparameters import MULTIPLIERS
+from hptransfer.recipe import placeholders
+from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.recipe.model_sections import ExternalModel
+from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.recipe.sections import Setting
+from hptransfer.recipe.yaml.gate import KeyPath
+from hptransfer.sizes import SizeAxis
+
+#: axis -> placeholders that tell it
+_TELLING: Mapping[SizeAxis, tuple[str, ...]] = {
+    "width": ("width", "width_mult"),
+    "depth": ("depth", "depth_mult"),
+    "batch_size": ("batch_size", "batch_mult"),
+    "tokens": ("tokens", "steps", "token_mult"),
+}
+#: quantity of a plan -> hyperparameters that it follows
+_FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "learning_rate": ("learning_rate",),
+    "weight_decay": ("weight_decay",),
+    "eps": ("eps",),
+    "init_std": ("init_scale",),
+    "multiplier": ("attention_multiplier", "output_multiplier"),
+}
+
+
+def _texts(command: CommandTrainer) -> Iterator[tuple[KeyPath, Setting]]:
+    """Every text that may name something, with its place."""
+    if isinstance(command.command, str):
+        yield ("trainer", "command"), command.command
+    else:
+        yield from ((("trainer", "command", index), word) for index, word in enumerate(command.command))
+    yield ("trainer", "cwd"), command.cwd
+    yield from ((("trainer", "environment", name), value) for name, value in command.environment.items())
+    if command.config is not None:
+        yield from ((("trainer", "config", "set", key), value) for key, value in command.config.set.items())
+
+
+def _placeholders(draft: Draft) -> Iterator[Violation]:
+    command = draft.command
+    if command is None:
+        return
+    for path, text in _texts(command):
+        for name in placeholders.names_in(text) if isinstance(text, str) else ():
+            received = f"{{{name}}} in {text!r}"
+            if not placeholders.is_known(name):
+                yield Violation(path, "a name in braces must be one that is known", received, placeholders.hint(name))
+            elif name.startswith("plan.") and isinstance(draft.model, ExternalModel):
+                hint = "give `model`, so that it can be read, or send base values: `{learning_rate}`, `{width_mult}`"
+                yield Violation(path, "a value of the plan needs a model that can be read", received, hint)
+            elif name == "config" and command.config is None:
+                hint = "for example `config: {template: base.yaml, set: {optim.lr: '{learning_rate}'}}`"
+                yield Violation(path, "`{config}` must be written from `config`", received, hint)
+            elif name == "config" and path[1] == "config":
+                yield Violation(path, "a configuration must not name itself", received)
+
+
+def _accepts(draft: Draft) -> Iterator[Violation]:
+    for index, name in enumerate(draft.command.accepts if draft.command is not None else ()):
+        known = name == placeholders.WHOLE_PLAN or name in placeholders.PLAIN
+        if not known and placeholders.planned(f"plan.{name}") is None:
+            rule = "`accepts` must list names that the program reads, `plan`, or `KIND.QUANTITY` of the plan"
+            hint = "for example `hidden.init_std`, `all.eps`, `plan`, or `seed`, read from HPTRANSFER_SEED"
+            yield Violation(("trainer", "accepts", index), rule, name, hint)
+
+
+def _told(draft: Draft) -> Iterator[Violation]:
+    """What changes between runs and never reaches the program would be measured as having no effect."""
+    command = draft.command
+    if command is None:
+        return
+    named = {*placeholders.names_in_all(command.texts), *command.accepts}
+    if "plan_file" in named or placeholders.WHOLE_PLAN in named:
+        return
+    path = ("trainer", "command")
+    rule = "the command must be told whatever changes from run to run"
+    for axis, telling in _TELLING.items():
+        ladder = draft.ladders.get(axis)
+        changes = axis == "width" or bool(ladder) or (axis == "tokens" and bool(draft.ladders.get("batch_size")))
+        if changes and not named & set(telling):
+            yield Violation(path, rule, f"nothing names `{{{telling[0]}}}`", _hint(telling[0]))
+    if "seed" not in named:
+        yield Violation(path, rule, "nothing names `{seed}`: all seeds would be one run", _hint("seed"))
+    followed = {name for each in named for name in _followed(each)}
+    for name in sorted(draft.searched - named - followed):
+        yield Violation(path, rule, f"`tune.space` searches {name}, and nothing names `{{{name}}}`", _hint(name))
+
+
+def _followed(name: str) -> tuple[str, ...]:
+    """Hyperparameters that a value of the plan follows."""
+    asked = placeholders.planned(name) or placeholders.planned(f"plan.{name}")
+    if asked is None:
+        return (name.removeprefix("plan."),) if name.startswith("plan.") else ()
+    suffix = {"learning_rate": "_learning_rate", "init_std": "_init"}.get(asked.quantity)
+    own = () if suffix is None else tuple(name for name in MULTIPLIERS if name.endswith(suffix))
+    return (*_FOLLOWS[asked.quantity], *own)
+
+
+def _hint(name: str) -> str:
+    flag = name.replace("_", "-")
+    variable = f"HPTRANSFER_{name.upper()}"
+    return f"add `--{flag}, '{{{name}}}'`, or `accepts: [{name}]` where the program reads {variable} by itself"
+
+
+def _processes(draft: Draft) -> Iterator[Violation]:
+    if draft.command is not None and draft.training is not None and draft.training.processes > 1:
+        rule = "processes of a command must be given by `trainer.resources`"
+        hint = "write `resources: [{processes: 2, launcher: torchrun}]` in `trainer`"
+        yield Violation(("training", "processes"), rule, str(draft.training.processes), hint)
+
+
+RULES = (
+    RecipeRule("recipe/placeholder", "what a command's texts name in braces exists", _placeholders),
+    RecipeRule("recipe/accepts", "`accepts` lists what a program can be told", _accepts),
+    RecipeRule("recipe/told", "a command is told size, seed and what is searched", _told),
+    RecipeRule("recipe/command-processes", "a command's processes are given by its resources", _processes),
+)
