@@ -67,8 +67,8 @@ class TestValley(TrainerConformance):
 
 
 def test_the_folder_is_the_list() -> None:
-    """Two trainers are built in; what they are made of is none."""
-    assert TRAINERS.built_in == ("function", "torch")
+    """Three trainers are built in; what they are made of is none."""
+    assert TRAINERS.built_in == ("command", "function", "torch")
 
 
 def test_an_unknown_trainer_is_a_fault_of_the_recipe(tmp_path: Path) -> None:
