@@ -18,9 +18,9 @@ with open(sys.argv[2], "w") as out:
     print("step,train_loss,loss", file=out)
     for step in range(1, steps + 1):
         rows = random.integers(0, 512, 32)
-        h = np.tanh(x[rows] @ features)
+        h = np.tanh(x[rows] @ features) / width**0.5
         error = h @ weights - y[rows]
         weights -= rate * h.T @ error / 32
         print(f"{step},{(error**2).mean():.8f},", file=out, flush=True)
-    final = ((np.tanh(x @ features) @ weights - y) ** 2).mean()
+    final = ((np.tanh(x @ features) / width**0.5 @ weights - y) ** 2).mean()
     print(f"{steps},,{final:.10f}", file=out)
