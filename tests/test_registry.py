@@ -71,7 +71,10 @@ def test_the_repair_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
             OPEN.look_up(name)
         return caught.value.findings[0].hint
 
-    assert hint("nowhere_entries:X") == "run the command in the folder of the module, or install it"
+    assert (
+        hint("nowhere_entries:X")
+        == "run the command in the folder of the module, put the module beside the recipe, or install it"
+    )
     assert hint("own_entries:EXPORTR") == "did you mean `own_entries:EXPORTER`?"
     assert hint("own_entries:SOMETHING") == "define `SOMETHING` in own_entries"
     assert hint("broken_entries:X") == (

@@ -272,6 +272,8 @@ def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float], *, at_best: bo
         known = {rung.size: rung.best if at_best else float(rung.loss or 0) for rung in facts.rungs}
         if len(known) < FEWEST_SIZES:
             return None, f"a law along {facts.axis} needs {FEWEST_SIZES} sizes, and there are {len(known)}"
+        if not all(math.isfinite(loss) and loss > 0 for loss in known.values()):
+            return None, f"a power law along {facts.axis} needs losses that are positive and finite"
         found = predict_loss(list(known), list(known.values()), target.get(facts.axis, facts.reference)).loss
         if total is None:
             total = found

@@ -213,3 +213,17 @@ def test_a_prediction_says_what_its_interval_leaves_out() -> None:
     found = predict([facts], {"width": 1024}, hyperparameter="learning_rate", value=2.0**-6)
 
     assert "Between 4 seeds one run's loss differs by 0.03" in " ".join(found.basis)
+
+
+@pytest.mark.parametrize("loss", [-0.75, 0.0, math.inf])
+def test_losses_that_no_power_law_fits_predict_none(loss: float) -> None:
+    """An objective that is maximized is negative, and a ladder may have blown up: the optimum is predicted still."""
+    exact = rungs((64, 128, 256, 512), 8)
+    odd = (*exact[:-1], replace(exact[-1], best=loss, loss=loss))
+    facts = AxisFacts("width", 64, odd, Interval(0.0, -0.05, 0.05))
+
+    found = predict([facts], {"width": 1024}, hyperparameter="learning_rate", value=2.0**-8)
+
+    assert found.loss is None
+    assert "positive and finite" in " ".join(found.basis)
+    assert found.optimum.bounded
