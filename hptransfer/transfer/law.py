@@ -1,12 +1,17 @@
-"""`measured`: no rule carries a value to the target, so the ladder's own law says what the target needs."""
+"""`measured`: no rule carries a value to the target, so the ladder's own law says what the target needs.
+
+Two lines in octaves are drawn: one through all sizes, which has the smaller error, and one through the last two, which
+follows a path that bends. The law is the middle between them, and its interval is the hull of both.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hptransfer.sizes import Size
+from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Prediction, axis_facts_from_report, moved_axes, predict
 
@@ -38,8 +43,9 @@ class LawValue:
         """One line for a person."""
         ends = f"{self.low:.4g} to {self.high:.4g}" if self.bounded else "open"
         return (
-            f"no rule is claimed: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law, a line in "
-            f"octaves, puts the optimum. {' '.join(self.prediction.basis)}"
+            f"no rule is claimed: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
+            "optimum: between a line in octaves through all sizes and one through the last two. "
+            f"{' '.join(self.prediction.basis)}"
         )
 
 
@@ -57,14 +63,40 @@ def law_values(
     moved = moved_axes(proxy, target)
     found = []
     for name, facts in axes.items():
-        prediction = predict(facts, moved, hyperparameter=name, value=at[name])
-        best = prediction.optimum
+        line = predict(facts, moved, hyperparameter=name, value=at[name]).optimum
+        last = _through_the_last_two([each for each in facts if each.axis in moved], moved)
+        best = line if last is None else _between(line, last)
         # the loss that is registered is that of the run as it will be: at the law's value, not at the proxy's
-        prediction = predict(facts, moved, hyperparameter=name, value=2.0**best.estimate)
+        prediction = replace(predict(facts, moved, hyperparameter=name, value=2.0**best.estimate), optimum=best)
         low = 2.0**best.low if best.low > -1000 else 0.0
         high = 2.0**best.high if best.high < 1000 else math.inf
         found.append(LawValue(name, 2.0**best.estimate, low, high, prediction))
     return found
+
+
+def _through_the_last_two(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Interval | None:
+    """Log2 optimum by the line through each axis's two largest sizes; None where no axis has two known optima."""
+    estimate = variance = 0.0
+    for index, facts in enumerate(axes):
+        known = [rung for rung in facts.rungs if math.isfinite(rung.spread)]
+        if len(known) < 2:
+            return None
+        near, far = known[-2], known[-1]
+        reach = math.log2(target[facts.axis] / far.size) / math.log2(far.size / near.size)
+        start = 0.0
+        if index:  # shifts along further axes are counted from the proxy's own size
+            start = next((rung.optimum for rung in facts.rungs if rung.size == facts.reference), math.nan)
+        estimate += far.optimum + reach * (far.optimum - near.optimum) - start
+        variance += ((1 + reach) * far.spread) ** 2 + (reach * near.spread) ** 2
+    if not axes or math.isnan(estimate):
+        return None
+    half = 1.96 * math.sqrt(variance)
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def _between(line: Interval, last: Interval) -> Interval:
+    middle = (line.estimate + last.estimate) / 2
+    return Interval(middle, min(line.low, last.low), max(line.high, last.high))
 
 
 def law_report(report: TransferReport, *, proxy: Size, target: Size) -> list[LawValue]:
