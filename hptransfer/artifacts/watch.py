@@ -19,6 +19,8 @@ from hptransfer.sizes import SizeAxis
 
 #: where `hptransfer.watch` writes where it gets no path; a trainer sets it for the programs that it starts
 PATH_VARIABLE = "HPTRANSFER_WATCH"
+#: as the path: nothing is recorded, as in the trials of a function that also watches itself
+OFF = "off"
 #: the run's size as JSON, {"width": 256, "depth": 4}, where `hptransfer.watch` gets none
 SIZE_VARIABLE = "HPTRANSFER_SIZE"
 #: the run's seed, a whole number, where `hptransfer.watch` gets none

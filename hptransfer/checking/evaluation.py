@@ -35,7 +35,8 @@ class Evaluated:
     @property
     def sentence(self) -> str:
         """All of it, without a full stop."""
-        said = f"losses are {self.unit}, over {self.evaluation}"
+        of = "say no unit" if self.unit == NO_UNIT else f"are {self.unit}"
+        said = f"losses {of}, over {self.evaluation}"
         if self.error is None:
             return said
         said += f"; standard error {self.error:.2g} at {self.where}"

@@ -19,6 +19,8 @@ from hptransfer.execution.outcome import Failure, Success
 
 #: what a worker adds from its own copy of the recipe: a task can only ask for what that allows
 LOCAL = ("recipe", "root")
+#: counts of parameters that the coordinator read of the model, by shape: they say how long a trial trains
+COUNTS = "parameters"
 _INTERVAL = 0.2  # seconds between two queries of the queue
 
 
@@ -67,7 +69,11 @@ class QueuePool:
         """
         if not limited:
             self._unlimited.add(task_id)
-        self._waiting.append((task_id, {name: value for name, value in payload.items() if name not in LOCAL}))
+        content = {name: value for name, value in payload.items() if name not in LOCAL}
+        counts = payload.get("recipe", {}).get("sizes", {}).get("parameters")
+        if counts:
+            content[COUNTS] = counts
+        self._waiting.append((task_id, content))
         self._hand_out()
 
     def next_result(self, timeout: float | None = None) -> Success | Failure | None:

@@ -18,6 +18,7 @@ from typing import Any
 from hptransfer.cluster.leader import Lead
 from hptransfer.cluster.postgres import PATIENCE, ServerAwayError, retry_while_server_down
 from hptransfer.cluster.queue import LEASE, Claim, TaskQueue
+from hptransfer.cluster.queue_pool import COUNTS
 from hptransfer.cluster.result_spool import Spool, SpooledResult
 from hptransfer.cluster.study import SharedStudy, study_state
 from hptransfer.errors import HptransferError, MachineError, UsageError
@@ -117,11 +118,10 @@ class _Worker:
         self._streak = FailureStreak(MOST_FAILURES, alike=False)
         self.signals = FirstSignal()
 
-    def _recipe(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def _recipe(self, counts: Mapping[str, int]) -> dict[str, Any]:
         """This machine's recipe, with the counts of parameters that the coordinator read."""
         own: dict[str, Any] = self._local["recipe"]
-        counts = payload["recipe"]["sizes"].get("parameters", {})
-        return own | {"sizes": own["sizes"] | {"parameters": counts}}
+        return own | {"sizes": own["sizes"] | {"parameters": dict(counts)}} if counts else own
 
     def __enter__(self) -> _Worker:
         return self
@@ -194,10 +194,11 @@ class _Worker:
         if claim.limits != self._task_limits:
             self._renew_pool(claim.limits)
         # a coordinator's run folder is on its own machine
-        here: dict[str, Any] = {"recipe": self._recipe(claim.payload)}
+        asked = dict(claim.payload)
+        here: dict[str, Any] = {"recipe": self._recipe(asked.pop(COUNTS, {}))}
         if claim.payload.get("folder") is not None:
             here["folder"] = self._folder
-        self._pool.submit(claim.key, claim.payload | self._local | here)
+        self._pool.submit(claim.key, asked | self._local | here)
         renewed = time.monotonic()
         while True:
             result = self._pool.next_result(_INTERVAL)

@@ -260,11 +260,15 @@ class Objective(Section):
 def predictions_per_example(model: Model, data: Data | None) -> int:
     """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
 
+    Of data that only the trainer reads it is the model's `context` where the recipe gives one, else 1.
+
     Args:
         model: the recipe's `model` section.
         data: its `data` section; None where it is not valid.
     """
     said = None if data is None else data.predictions()
+    if isinstance(data, ExternalData) and "context" not in model.model_fields_set:
+        return 1  # what a trainer's own examples are is not known: they count as one each
     return said or (1 if model.kind == "mlp" else model.context)
 
 

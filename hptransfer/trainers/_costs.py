@@ -36,6 +36,8 @@ def run_cost(recipe: Recipe, size: Size, root: Path, examples: int | None = None
     from hptransfer.models.build import build_model
 
     module = build_model(recipe.model, size.width, size.depth, "meta")
+    if recipe.training.precision == "float64":  # with bfloat16 weights and moments stay float32
+        module.double()
     at_once = min(size.batch_size, examples or size.batch_size)
     forward = forward_of(recipe, module, at_once, root)
     flops, notes = flops_of(recipe, size, module, at_once, forward)

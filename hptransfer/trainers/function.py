@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.watch import OFF, PATH_VARIABLE
 from hptransfer.errors import UsageError
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Recipe
@@ -55,7 +57,7 @@ class RunsFunction:
         trial = TrialRun(spec, section.arguments, stream)
         started = time.monotonic()
         loss, state = math.inf, TrialState.DIVERGED
-        with current_folder_first():
+        with current_folder_first(), _unwatched():
             function = _imported(section.function)
             try:
                 value = function(trial)
@@ -80,6 +82,18 @@ class RunsFunction:
             provenance=_provenance(trial, message.fingerprint),
         )
         return TrialResult.of(record)
+
+
+@contextlib.contextmanager
+def _unwatched() -> Iterator[None]:
+    """A loop that calls `hptransfer.watch` records nothing, but where the coordinate check has named a file."""
+    named = PATH_VARIABLE in os.environ
+    os.environ.setdefault(PATH_VARIABLE, OFF)
+    try:
+        yield
+    finally:
+        if not named:
+            del os.environ[PATH_VARIABLE]
 
 
 def _section(recipe: Recipe) -> FunctionTrainer:

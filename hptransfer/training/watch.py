@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hptransfer.artifacts.watch import FORMAT, PATH_VARIABLE, SEED_VARIABLE, SIZE_VARIABLE, line_of
+from hptransfer.artifacts.watch import FORMAT, OFF, PATH_VARIABLE, SEED_VARIABLE, SIZE_VARIABLE, line_of
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.provenance import tool_version
 from hptransfer.sizes import AXES
@@ -54,7 +54,8 @@ def watch(
         steps: numbers of optimizer steps after which is measured, each at least 1; all runs take the same.
         optimizer: the loop's optimizer, or several of which the last steps last: steps are then counted by themselves,
             and decay and eps are recorded. None: call `step()` of the watcher after every optimizer step.
-        path: of the JSON lines file that is appended to; default: the environment's HPTRANSFER_WATCH.
+        path: of the JSON lines file that is appended to; default: the environment's HPTRANSFER_WATCH, where "off" means
+            that nothing is recorded.
         size: {"width": ...}, {"depth": ...} or both; default: the environment's HPTRANSFER_SIZE, as JSON.
         seed: of init and data, at least 0; default: the environment's HPTRANSFER_SEED.
         forward: calls the model, `forward(model, probe)`, where the probe's structure does not say how.
@@ -66,6 +67,10 @@ def watch(
         UsageError: an argument cannot be used, parameters are sharded, or training has begun before.
         MachineError: the file cannot be written.
     """
+    if path is None and os.environ.get(PATH_VARIABLE) == OFF:
+        idle = Watcher(model, probe, (), (), Path(os.devnull), {}, 0, forward)
+        idle.close()
+        return idle
     wanted = sorted(set(steps))
     if not wanted or any(isinstance(step, bool) or not isinstance(step, int) or step < 1 for step in wanted):
         raise UsageError(

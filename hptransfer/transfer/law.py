@@ -15,6 +15,10 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.prediction import AxisFacts, Prediction, axis_facts_from_report, moved_axes, predict
 
+#: an interval that is wider, in octaves, says less than trying three values would: an octave to either side costs a few
+#: percent of the loss on every ladder in docs/demonstrations.md
+WIDEST = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class LawValue:
@@ -35,13 +39,15 @@ class LawValue:
 
     @property
     def bounded(self) -> bool:
-        """Whether the ladder bounds the optimum at the target on both sides."""
-        return self.low > 0 and math.isfinite(self.high)
+        """Whether the ladder bounds the optimum at the target to `WIDEST` octaves."""
+        return self.low > 0 and math.isfinite(self.high) and math.log2(self.high / self.low) <= WIDEST
 
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        ends = f"{self.low:.4g} to {self.high:.4g}" if self.bounded else "open"
+        ends = f"{self.low:.4g} to {self.high:.4g}"
+        if not self.bounded:
+            ends += f", not bounded to {WIDEST:g} octaves"
         return (
             f"no rule is claimed: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
             "optimum: between a line in octaves through all sizes and one through the last two. "
