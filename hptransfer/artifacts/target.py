@@ -41,7 +41,9 @@ _USAGE = """\
 #   plan = hptransfer.load_plan("target.yaml")
 #   plan.init_(model, seed=0)
 #   optimizer = {optimizer}
-#   scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"""
+#   scheduler = {schedule}"""
+_SCHEDULE = "torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"
+_OWN_SCHEDULE = "your own, as in the runs that were tuned; what they did with betas, too"
 
 _NO_MODEL = """\
 # The recipe names no model, so there are no rows: give the program the values under `hyperparameters`. They are those
@@ -103,8 +105,9 @@ class TrainingRecord(_Record):
     batch_size: int
     """examples per step"""
     schedule: str
-    warmup: float
-    """fraction of the steps"""
+    """`own`: the training function's or the program's, of which nothing is known"""
+    warmup: float | None
+    """fraction of the steps; null: the schedule is its own"""
     clip: float | None
     """largest norm of a step's gradient; null: none"""
     clip_norm: str = "global"
@@ -126,7 +129,7 @@ class TrainingRecord(_Record):
             UsageError: the schedule is not one of this version.
         """
         known = get_args(Schedule)
-        if self.schedule not in known:
+        if self.schedule not in known or self.warmup is None:
             raise UsageError(f"`training.schedule` must be one of {', '.join(known)}", received=self.schedule)
         schedule = cast("Schedule", self.schedule)
         share = DECAY_SHARE if self.decay_share is None else self.decay_share
@@ -220,7 +223,9 @@ class TargetFile(Artifact):
         Args:
             optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
         """
-        header = _HEADER.format(usage=_USAGE.format(optimizer=optimizer) if self.parameters else _NO_MODEL)
+        schedule = _SCHEDULE if self.training.warmup is not None else _OWN_SCHEDULE
+        usage = _USAGE.format(optimizer=optimizer, schedule=schedule)
+        header = _HEADER.format(usage=usage if self.parameters else _NO_MODEL)
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hptransfer.artifacts.target import TrainingRecord
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.hyperparameters import from_log_coordinate, log_coordinate, log_name
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.scaling.groups import groups_of
 from hptransfer.sizes import Size
 from hptransfer.transfer.law import LawValue, law_values
@@ -108,3 +110,27 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
     notes = () if name == MEASURED else (note,)
     optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
     return Described(name, values, optimizer_values, notes, (), frozenset())
+
+
+def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:
+    """How the target trains; where a function or a command trained the trials, its own schedule and clipping.
+
+    Args:
+        recipe: says who trains, and how where that is the built-in trainer.
+        size: width, depth, batch and tokens of the target.
+        warmup: share of the steps, where the recipe gives no other length.
+    """
+    steps, training = recipe.steps(size), recipe.training
+    if recipe.trainer.name in SECTIONS:
+        return TrainingRecord(steps=steps, batch_size=size.batch_size, schedule="own", warmup=None, clip=None)
+    return TrainingRecord(
+        steps=steps,
+        batch_size=size.batch_size,
+        schedule=training.schedule,
+        warmup=recipe.warmup_share(size, warmup),
+        clip=training.clip,
+        clip_norm=training.clip_norm,
+        floor=training.floor,
+        decay_share=training.decay_share if training.schedule == "wsd" else None,
+        precision=training.precision,
+    )

@@ -11,7 +11,6 @@ from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
     TargetFile,
-    TrainingRecord,
     VerdictRecord,
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
@@ -25,7 +24,13 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import described_alone, described_plan, has_model, measured_laws
+from hptransfer.scaling.described import (
+    described_alone,
+    described_plan,
+    has_model,
+    measured_laws,
+    training_record,
+)
 from hptransfer.scaling.verify import predicted, registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 
@@ -89,17 +94,7 @@ def build_target(
         hyperparameters=_shown(recipe, described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
         muon_scale=described.muon_scale,
-        training=TrainingRecord(
-            steps=recipe.steps(size),
-            batch_size=size.batch_size,
-            schedule=recipe.training.schedule,
-            warmup=recipe.warmup_share(size, described.hyperparameters["warmup"]),
-            clip=recipe.training.clip,
-            clip_norm=recipe.training.clip_norm,
-            floor=recipe.training.floor,
-            decay_share=recipe.training.decay_share if recipe.training.schedule == "wsd" else None,
-            precision=recipe.training.precision,
-        ),
+        training=training_record(recipe, size, described.hyperparameters["warmup"]),
         notes=described.notes,
         parameters=described.parameters,
         provenance=_provenance(loaded, tuned, identity),

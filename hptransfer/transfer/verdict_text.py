@@ -138,7 +138,7 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         limits.append(
             f"The larger the {axis}, the more a wrong {ladder.hyperparameter} costs: {describe_growth(growth)}."
         )
-    if sizes[-1].best_loss < _MEMORISED * sizes[0].best_loss:
+    if 0 < sizes[-1].best_loss < _MEMORISED * sizes[0].best_loss:  # below zero nothing is memorised
         limits.append(
             f"The loss at {axis} {sizes[-1].value} is {sizes[-1].best_loss / sizes[0].best_loss:.1%} of that at "
             f"{sizes[0].value}: where training data are memorised, the gain from {axis} and what is relative to the "

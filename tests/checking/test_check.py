@@ -262,7 +262,7 @@ def test_a_diagnostic_that_exits_is_a_users_error(
 
 def recipe_facts() -> SimpleNamespace:
     """As much of a recipe as a diagnostic without measurements is asked for."""
-    return SimpleNamespace(trainer=SimpleNamespace(name="torch"))
+    return SimpleNamespace(trainer=SimpleNamespace(name="torch", watches=False))
 
 
 def test_a_diagnostic_of_ones_own_is_made_like_the_built_in_ones(

@@ -283,7 +283,7 @@ def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status
         (["--where", "depth=3"], "must name a column"),
         (["--transferred", "-1"], "`--transferred` must be positive"),
         (["--value-column", "loss"], "every column can have one meaning"),
-        (["recipe.yaml"], "unexpected extra argument"),
+        (["recipe.yaml"], "without --coordinates, `judge` takes one table"),
     ],
 )
 def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
@@ -351,7 +351,7 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code = (
         "import sys; from hptransfer.commands.judge import judge_command as c\n"
-        f"c({str(path)!r} and __import__('pathlib').Path({str(path)!r}), size_column=None, value_column=(),"
+        f"c([__import__('pathlib').Path({str(path)!r})], size_column=None, value_column=(),"
         " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
         " as_json=True, quiet=True)\n"
         "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"

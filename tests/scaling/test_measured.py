@@ -65,6 +65,7 @@ def test_the_law_finds_the_targets_optimum(tmp_path: Path) -> None:
     loss = target["prediction"]["loss"]
     assert loss["low"] <= 2 + 0.3 / 4096**0.5 <= loss["high"]
     assert load_plan(tmp_path / "runs/law/target.yaml").groups == ()
+    assert (target["training"]["schedule"], target["training"]["warmup"]) == ("own", None)
     sentences = {entry["axis"]: entry["sentence"] for entry in target["extrapolation"]}
     assert sentences["width"].endswith("by the ladder's law alone")
 
@@ -96,3 +97,37 @@ def test_what_does_not_go_with_measured_is_said_by_validate(line: str, rule: str
 
     assert done.returncode == 1
     assert rule in " ".join((done.stdout + done.stderr).split())
+
+
+def test_what_is_maximized_reaches_a_target(tmp_path: Path) -> None:
+    """Its values are negative inside, which no power law fits: the optimum is predicted, and no loss."""
+    written(tmp_path, "mup")
+    path = tmp_path / "law.yaml"
+    path.write_text(
+        path.read_text().replace("{name: loss, unit: nats,", "{name: score, direction: maximize, unit: points,")
+    )
+    (tmp_path / "my_measured_loop.py").write_text(
+        "import math\n\ndef train(trial):\n"
+        "    x = math.log2(trial.hyperparameters['learning_rate'])\n"
+        "    return 1 - 0.01 * (x + 6) ** 2 - 0.3 / trial.size.width + 1e-4 * math.sin(100 * x + trial.seed)\n"
+    )
+    done = command_line.hptransfer(tmp_path, "run", "law.yaml", "--quiet", "--workers", "1")
+
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "score with its sign changed (points)" in words
+    assert "memorised" not in words
+    target = yaml.safe_load((tmp_path / "runs/law/target.yaml").read_text())
+    assert target["prediction"]["loss"] is None
+    assert target["hyperparameters"]["learning_rate"] == pytest.approx(2.0**-6, rel=0.05)
+
+
+def test_a_law_that_says_nothing_is_no_target() -> None:
+    """Four octaves of interval are no answer; two are the most that is written without `--force`."""
+    from hptransfer.transfer.law import LawValue
+    from hptransfer.transfer.prediction import predict
+
+    nothing = predict([], {}, hyperparameter="learning_rate", value=1.0)
+
+    assert not LawValue("learning_rate", 1.37, 0.42, 6.1, nothing).bounded
+    assert LawValue("learning_rate", 1.0, 0.5, 2.0, nothing).bounded
