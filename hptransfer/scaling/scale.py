@@ -20,7 +20,6 @@ from hptransfer.scaling.described import measured_laws
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.law import WIDEST
 from hptransfer.verdict import Verdict
 
 
@@ -114,8 +113,7 @@ def _objections(
     if loaded.recipe.parameterization.name == MEASURED:
         for law in measured_laws(loaded.recipe, size, checked):
             if not law.bounded:
-                ends = f"{law.low:.3g} to {law.high:.3g}"
-                yield f"the ladder does not bound {law.name} at the target to {WIDEST:g} octaves: {ends}"
+                yield law.objection
     elif checked.verdict is not Verdict.TRANSFERS:
         yield f"the check says {checked.verdict}: {checked.sentence}"
 

@@ -43,6 +43,12 @@ class LawValue:
         return self.low > 0 and math.isfinite(self.high) and math.log2(self.high / self.low) <= WIDEST
 
     @property
+    def objection(self) -> str:
+        """Why a target is not written where the ladder leaves its value open, a clause."""
+        ends = f"{self.low:.3g} to {self.high:.3g}"
+        return f"the ladder does not bound {self.name} at the target to {WIDEST:g} octaves: {ends}"
+
+    @property
     def sentence(self) -> str:
         """One line for a person."""
         ends = f"{self.low:.4g} to {self.high:.4g}"
