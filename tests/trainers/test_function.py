@@ -284,7 +284,7 @@ def test_a_result_that_is_no_number_is_refused(what: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("what", ["float", "int", "numpy", "array"])
 def test_a_result_may_be_a_number_of_any_kind(what: str, tmp_path: Path) -> None:
-    """Of Python, or of numpy; torch's are tried by `own_loop`'s kind."""
+    """Of Python, or of numpy."""
     assert trained("returns", tmp_path, arguments={"what": what}).loss == float(RESULTS[what])
 
 

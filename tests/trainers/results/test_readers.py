@@ -101,7 +101,7 @@ def test_the_objectives_name_is_the_key_where_none_is_said(tmp_path: Path) -> No
         ('{"step": 1, "loss": true}', r"a result must be a number"),
         (
             '{"step": 1.5, "loss": 1}',
-            r"a step must be a whole number from 0 to 2\*\*53; received: m.jsonl:1, `step`: '1.5'",
+            r"a step must be a whole number from 0 to 2\*\*53; received: m.jsonl:1, `step`",
         ),
         ('{"step": 1e308, "loss": 1}', r"a step must be a whole number from 0 to 2\*\*53; received: m.jsonl:1"),
         ('{"loss": 1}', r"a line with a result must say its step; received: m.jsonl:1 has no `step`"),
