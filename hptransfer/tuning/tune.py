@@ -129,7 +129,7 @@ def _warnings(
         yield constant
     for axis in strategy.space:
         end = confirmed.recommendation.edges.get(axis.name)
-        if end is not None:
+        if end is not None and constant is None:  # where nothing depends on it, no wider range helps
             yield (
                 f"the optimum of {axis.name} lies at the {end} end of its range: widen "
                 f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
