@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hptransfer.errors import HptransferError, MachineError, Place, UsageError
-from hptransfer.execution.outcome import Failure, FailureStreak, Frame, user_frames
+from hptransfer.execution.outcome import Failure, FailureStreak, Frame, is_internal, user_frames
 from hptransfer.files import write_atomically
 from hptransfer.trials.spec import TrialSpec
 
@@ -65,8 +65,11 @@ def _stopped_by_failures(failure: Failure, saved: Path | None, recipe: str) -> H
     again = f"then `hptransfer retry {recipe}` and the same command again; finished trials are kept"
     if failure.cause == "error":
         calls = user_frames(failure.details)
+        refused = failure.message.startswith(f"{UsageError.__name__}: ")
+        if refused and calls and is_internal(calls[-1].file):
+            calls = ()  # what was refused is named in the message; where it was noticed is nobody's mistake
         place = Place(_short(calls[-1].file), calls[-1].line) if calls else None
-        excerpt = _excerpt(calls) if calls else _last_lines(failure.details)
+        excerpt = _excerpt(calls) if calls or refused else _last_lines(failure.details)
         return UsageError(
             rule, received=failure.message, hint=f"{whole}correct the cause, {again}", place=place, excerpt=excerpt
         )

@@ -37,7 +37,7 @@ def spent_on(trials: Iterable[Trial], target_flops: float | None, *, short: bool
     counted = list(trials)
     spent = Spent(
         trials=len(counted),
-        flops=sum(trial.flops for trial in counted),
+        flops=sum(trial.flops for trial in counted if 0 <= trial.flops < math.inf),  # a plug-in may say anything
         seconds=sum(trial.seconds for trial in counted),
         target_flops=None,
         fraction_of_target=None,

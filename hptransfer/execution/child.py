@@ -22,6 +22,7 @@ from hptransfer.execution.limits import (
     TaskLimits,
     group_memory,
     kernel_oom_kills,
+    strays,
     visible_gpus,
 )
 from hptransfer.execution.outcome import Failure, Success, classify_death
@@ -165,9 +166,13 @@ class Child:
         return None
 
     def kill(self) -> None:
-        """Kills the whole process group and waits for the process."""
+        """Kills the whole process group, and on Linux what left it, and waits for the process."""
+        left = strays(self._process.pid) if self.alive else ()  # asked first: orphans have another parent
         with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or (macOS) only a zombie is left
             os.killpg(self._process.pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:

@@ -43,6 +43,32 @@ def group_memory(group: int) -> int:
     return listed_memory(group)
 
 
+#: of the command line of a process that ends by itself what it started, and must live to do so
+_KEEPER = b"_keeper.py"
+
+
+def strays(leader: int) -> set[int]:
+    """What descends from a process but has left its group, by setsid for example; none where there is no /proc.
+
+    Keepers of commands, and what they keep, are left out: a keeper ends its command when whoever started it is gone.
+
+    Args:
+        leader: process id, which is also the number of its group; it runs.
+    """
+    if not Path("/proc/self/statm").exists():
+        return set()
+    processes = _processes()
+    kept = {pid: found for pid, found in processes.items() if found[1] == leader or not _is_keeper(pid)}
+    return {pid for pid in _belonging(leader, kept) if kept[pid][1] != leader}
+
+
+def _is_keeper(pid: int) -> bool:
+    try:
+        return _KEEPER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile, or is another user's
+        return False
+
+
 def listed_memory(group: int) -> int:
     """The same, asked of `ps`, where there is no /proc."""
     columns = "pid=,ppid=,pgid=,rss="

@@ -234,15 +234,20 @@ def user_frames(details: str, most: int = 3) -> tuple[Frame, ...]:
 
 
 def _is_own(file: str) -> bool:
-    return not _is_internal(file) and not any(_within(file, folder) for folder in _installed_folders())
+    return not is_internal(file) and not any(_within(file, folder) for folder in _installed_folders())
 
 
 def _is_installed(file: str) -> bool:
     plumbing = any(_within(file, folder / name) for folder in _installed_folders() for name in _PLUMBING)
-    return any(_within(file, folder) for folder in _installed_folders()) and not plumbing and not _is_internal(file)
+    return any(_within(file, folder) for folder in _installed_folders()) and not plumbing and not is_internal(file)
 
 
-def _is_internal(file: str) -> bool:
+def is_internal(file: str) -> bool:
+    """Whether a file belongs to hptransfer or to Python itself.
+
+    Args:
+        file: as a stack names it.
+    """
     if file.startswith("<") or _within(file, _PACKAGE):
         return True
     standard = _within(file, Path(sysconfig.get_path("stdlib")))

@@ -4,7 +4,8 @@ Started as `python -m hptransfer.execution.worker module:function PARENT_PID`. T
 standard streams, so nothing the task prints can corrupt it: file descriptor 1 is sent to stderr, 0 reads nothing.
 Neither the process nor what its tasks started may outlive the coordinator, not even one killed with SIGKILL: a guard,
 forked before anything else, kills the whole process group when the input's other end is gone. On Linux the kernel kills
-the process besides, but it alone: its death is no reason for the kernel to end its children.
+the process besides, but it alone: its death is no reason for the kernel to end its children. What left the group is
+killed by the coordinator when it ends the worker (on Linux), and outlives a coordinator that is killed itself.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 from hptransfer.execution.outcome import TaskError, classify_exception
 from hptransfer.execution.progress import listen
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 def main(entry: str, parent: int) -> None:
@@ -43,6 +44,7 @@ def main(entry: str, parent: int) -> None:
     die_with(parent)
     tasks, answers = _take_streams()
     _start_guard(tasks, answers)
+    _adopt_orphans()
     faulthandler.enable()
     with contextlib.suppress(BaseException):  # an entry that cannot be loaded is the error of every task
         _load(entry)
@@ -62,6 +64,12 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
+
+
+def _adopt_orphans() -> None:
+    """What a task's processes leave behind stays below this process (on Linux), so that the coordinator finds it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _take_streams() -> tuple[int, int]:

@@ -31,6 +31,8 @@ from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, r
 
 #: nats; the value of a diverged trial when nothing finite is known: worse than guessing among 20,000 symbols
 _HOPELESS = 10.0
+#: largest step of an intermediate value: Optuna's column has 32 bits on PostgreSQL and MySQL
+_LAST_STEP = 2**31 - 1
 
 
 class OptunaStore:
@@ -176,9 +178,9 @@ class OptunaStore:
         return OpenTrial(trial_id, study, key, phase)
 
     def report(self, opened: OpenTrial, points: Iterable[tuple[int, float]]) -> None:
-        """See `TrialStore.report`; they are Optuna's intermediate values."""
+        """See `TrialStore.report`; they are Optuna's intermediate values, up to the step that it can hold."""
         reached = self._reported.get(opened.trial_id, 0)
-        new = {step: loss for step, loss in points if step > reached and math.isfinite(loss)}
+        new = {step: loss for step, loss in points if reached < step <= _LAST_STEP and math.isfinite(loss)}
         if not new:
             return
         rows = [

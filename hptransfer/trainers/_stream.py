@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hptransfer.errors import UsageError
 from hptransfer.trials.trial import OnLoss, ignore
 
 #: most points of a curve that is kept
 CURVE_POINTS = 100
+#: steps above it are no whole numbers of a float any more, and databases cannot hold them
+LAST_STEP = 2**53
 
 
 class DivergedError(Exception):
@@ -36,16 +39,19 @@ class Stream:
         """Takes one value.
 
         Args:
-            step: optimizer steps done, from 1, increasing; a step that was reported before replaces its value.
+            step: optimizer steps done, from 1 to `LAST_STEP`, increasing; the same step again replaces its value.
             value: of the objective, in its own direction.
 
         Raises:
             DivergedError: the value is not finite.
+            UsageError: the step lies before the last one.
         """
+        if self._points and step < self._points[-1][0]:
+            raise UsageError("reported steps must not go back", received=f"step {step} after {self._points[-1][0]}")
         if not math.isfinite(value):
             self.diverged = True
             raise DivergedError(f"{value} at step {step}")
-        while self._points and self._points[-1][0] >= step:
+        if self._points and self._points[-1][0] == step:
             self._points.pop()
         self._points.append((step, self._sign * value))
         if self._on_loss(step, self._sign * value):

@@ -18,7 +18,7 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import FunctionTrainer
 from hptransfer.registry import current_folder_first
 from hptransfer.trainers._stream import DivergedError, Stream
-from hptransfer.trainers._trial_run import StoppedError, TrialRun
+from hptransfer.trainers._trial_run import StoppedError, TrialRun, plain_number
 from hptransfer.trainers.base import Capabilities
 from hptransfer.trials.code import code_digests
 from hptransfer.trials.messages import TrialMessage, TrialResult
@@ -49,7 +49,7 @@ class RunsFunction:
         """Call the function once, in this process.
 
         Raises:
-            UsageError: there is no such function, or it returned no number.
+            UsageError: there is no such function, or what it returned or reported is no number.
         """
         spec, section = message.spec, _section(message.recipe)
         sign = spec.recipe.objective.sign
@@ -59,13 +59,15 @@ class RunsFunction:
         loss, state = math.inf, TrialState.DIVERGED
         with current_folder_first(), _unwatched():
             function = _imported(section.function)
-            try:
+            value: object = None
+            with contextlib.suppress(DivergedError, StoppedError):
                 value = function(trial)
-            except DivergedError:
-                pass
-            except StoppedError:
+            # asked of the stream: the function may have caught what ended its run
+            if stream.stopped:
                 state = TrialState.STOPPED
-            else:
+            elif not stream.diverged:
+                if trial.fault is not None:
+                    raise trial.fault
                 loss = sign * _number(value, section.function)
         if math.isfinite(loss):
             state = TrialState.COMPLETE
@@ -119,14 +121,15 @@ def _imported(reference: str) -> Any:
 
 def _number(value: object, reference: str) -> float:
     """What the function returned, as a number; a 0-d tensor is one."""
-    try:
-        return float(value)  # type: ignore[arg-type]  # whatever cannot be converted is refused
-    except (TypeError, ValueError) as error:
+    number = plain_number(value)
+    if number is None:
+        shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
         raise UsageError(
             "a training function must return the final value of the objective, a number",
-            received=f"{reference} returned {type(value).__name__}",
+            received=f"{reference} returned {type(value).__name__}{shape}",
             hint="end it with `return loss`",
-        ) from error
+        )
+    return number
 
 
 def _provenance(trial: TrialRun, fingerprint: str | None) -> dict[str, str]:

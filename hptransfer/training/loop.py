@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hptransfer.errors import UsageError
 from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.training import ClipNorm, Precision
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.training.batches import Batches, examples_in
 from hptransfer.training.checkpoint import Checkpoint
-from hptransfer.training.losses.base import find_loss
+from hptransfer.training.losses.base import find_loss, loss_refused
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
 from hptransfer.training.step import accumulate_gradients, autocast, clipper
@@ -156,6 +157,7 @@ def train(
         The outcome. Deterministic on one machine for one number of threads.
 
     Raises:
+        UsageError: the loss gives what cannot be trained, or is negative on the evaluation set.
         RuntimeError, MemoryError: from torch, when memory runs out; a crash is not an outcome.
     """
     started = time.perf_counter()
@@ -164,6 +166,7 @@ def train(
     resumed = None if checkpoint is None else checkpoint.restore(module, optimizer)
     if resumed is None:
         initial = evaluate(module, corpus, settings.first_evaluation_batches(INITIAL_BATCHES), shard)
+        _refuse_negative(settings.loss, initial)
         losses: list[float] = []
     else:
         losses, initial = resumed
@@ -180,6 +183,7 @@ def train(
     speed = (time.perf_counter() - begun) / max(len(losses) - first, 1)
     evaluated = evaluation_losses(module, corpus, settings, shard) if math.isfinite(losses[-1]) else ()
     final = mean_loss(evaluated) if evaluated else math.inf
+    _refuse_negative(settings.loss, final)
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
     complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
     return Outcome(
@@ -225,13 +229,28 @@ def training_losses(
     for step in range(first, settings.steps):
         batch = corpus.batch(seed, step, settings.batch_size, settings.context)
         optimizer.zero_grad(set_to_none=True)
-        loss = accumulate_gradients(
-            loss_of, parallel, batch, parts=settings.accumulation, precision=settings.precision, shard=shard
-        )
+        try:
+            loss = accumulate_gradients(
+                loss_of, parallel, batch, parts=settings.accumulation, precision=settings.precision, shard=shard
+            )
+        except RuntimeError as error:
+            if "does not require grad" in str(error):  # torch's words, in a file of torch's
+                raise loss_refused(settings.loss, "a number without a gradient") from error
+            raise
         clip()
         optimizer.step()
         _set_rates(optimizer, peaks, settings.factor(step + 1))
         yield shard.mean(loss.item())
+
+
+def _refuse_negative(name: str, loss: float) -> None:
+    """Divergence and regret are shares of the loss, which mean nothing below 0."""
+    if -math.inf < loss < 0:
+        raise UsageError(
+            "a loss must be positive",
+            received=f"{name}: {loss:.6g} on the evaluation set",
+            hint="add a constant that it cannot fall below, or use `1 - share` for a share that is to grow",
+        )
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, peaks: Sequence[float], factor: float) -> None:

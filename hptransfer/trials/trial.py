@@ -73,15 +73,17 @@ def trial_to_dict(trial: Trial) -> dict[str, Any]:
 
 
 def trial_from_dict(data: Mapping[str, Any]) -> Trial:
-    """The inverse of `trial_to_dict`; a null loss becomes infinity.
+    """The inverse of `trial_to_dict`; a null loss becomes infinity, FLOPs that count nothing become 0.
 
     Raises:
         ValueError: loss and state contradict each other.
         KeyError, TypeError: a field is missing or unknown.
     """
+    flops = data.get("flops", 0.0)
     return Trial(
         **{
             **data,
+            "flops": 0.0 if isinstance(flops, float) and not 0 <= flops < math.inf else flops,
             "size": Size(**data["size"]),
             "state": TrialState(data["state"]),
             "loss": math.inf if data["loss"] is None else data["loss"],

@@ -125,9 +125,11 @@ def _tuned(
 def _warnings(
     recipe: Recipe, strategy: SearchStrategy, searched: Sequence[Trial], confirmed: Confirmed, power: Power
 ) -> Iterator[str]:
+    if (constant := constant_warning(strategy.space, searched)) is not None:
+        yield constant
     for axis in strategy.space:
         end = confirmed.recommendation.edges.get(axis.name)
-        if end is not None:
+        if end is not None and constant is None:  # where nothing depends on it, no wider range helps
             yield (
                 f"the optimum of {axis.name} lies at the {end} end of its range: widen "
                 f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
@@ -140,3 +142,20 @@ def _warnings(
     if len(confirmed.trials) < recipe.tune.confirm_seeds:
         yield "not every confirmation trial could be trained"
     yield from strategy.warnings()
+
+
+def constant_warning(space: Space, searched: Sequence[Trial]) -> str | None:
+    """What must be said where different values gave one and the same loss, one sentence; else None.
+
+    Args:
+        space: the searched hyperparameters with their bounds.
+        searched: finished trials of the search.
+    """
+    complete = [trial for trial in searched if trial.state is TrialState.COMPLETE]
+    if len({space.point(trial.hyperparameters) for trial in complete}) < 2 or len({each.loss for each in complete}) > 1:
+        return None
+    return (
+        f"all {len(complete)} runs ended at {complete[0].loss:.6g}: the objective does not depend on "
+        f"{', '.join(space.names)}, so the recommended value means nothing; see that training uses it and that the "
+        "objective measures what was trained"
+    )

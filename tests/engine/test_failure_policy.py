@@ -75,6 +75,49 @@ def test_equal_errors_stop_with_the_place_in_the_users_code(tmp_path: Path, monk
     assert "training/loop.py" in saved[0].read_text()  # the whole traceback, the library's calls included
 
 
+def test_what_hptransfer_refuses_has_no_place_in_hptransfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that returns text: it is named by its reference; no line of the library is blamed."""
+    (tmp_path / "wrong_result.py").write_text("def train(trial):\n    return 'low'\n")
+    (tmp_path / "recipe.yaml").write_text(f'{OWN_LOOP}trainer: {{function: "wrong_result:train"}}\n')
+    text = stopped(tmp_path, monkeypatch)
+
+    assert text.startswith("error: trials must be able to run, but 3 in a row failed alike (error)\n")
+    assert "wrong_result:train returned str" in text
+    assert ".py:" not in text
+
+
+def test_what_hptransfer_refuses_in_the_users_call_has_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that reported it."""
+    (tmp_path / "wrong_step.py").write_text("def train(trial):\n    trial.report('3', 1.0)\n")
+    (tmp_path / "recipe.yaml").write_text(f'{OWN_LOOP}trainer: {{function: "wrong_step:train"}}\n')
+
+    assert stopped(tmp_path, monkeypatch).startswith("error: wrong_step.py:2: trials must be able to run")
+
+
+#: of a function that brings model and data
+OWN_LOOP = """\
+name: own
+training: {steps: 5, batch_size: 4}
+parameterization: {name: measured}
+sizes:
+  base: {width: 16, depth: 1}
+  widths: [16, 32, 64, 128]
+  target: {width: 256, depth: 1}
+tune:
+  space: {learning_rate: {low: 1e-4, high: 1e-1}}
+"""
+
+
+def stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is printed when the folder's recipe is tuned."""
+    monkeypatch.chdir(folder)
+    with open_session("recipe.yaml", folder / "runs", 1) as session, pytest.raises(UsageError) as stop:
+        tune_and_write(session)
+    return as_text(stop.value.findings[0])
+
+
 def at_the_proxy(session: Session) -> list[TrialSpec]:
     """Four learning rates, 2^-7 to 2^-5.5, with one seed."""
     return [request for request in grid(session) if request.size.width == 64 and request.seed == 0]

@@ -18,7 +18,7 @@ from hptransfer.execution.limits import TaskLimits
 from hptransfer.execution.outcome import Failure, Success, classify_death
 from hptransfer.execution.pool import WorkerPool
 from tests.support.pool_tasks import worker_pids
-from tests.support.processes import ENTRY, outcome_of, wait_until_dead
+from tests.support.processes import ENTRY, is_alive, outcome_of, wait_until_dead
 
 
 @pytest.fixture
@@ -199,6 +199,17 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
         time.sleep(0.1)
 
     wait_until_dead(*map(int, (tmp_path / "pids").read_text().split()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what left the group is not found")
+def test_closing_ends_what_left_the_workers_group() -> None:
+    """A child that called setsid, and an orphan that did; they live while the worker does."""
+    with WorkerPool(ENTRY, 1) as pool:
+        result = outcome_of(pool, do="stray")
+        assert isinstance(result, Success)
+        assert all(map(is_alive, result.value))
+
+    wait_until_dead(*result.value)
 
 
 @pytest.mark.parametrize("action", ["hang", "hang in C"])

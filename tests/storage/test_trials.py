@@ -26,7 +26,7 @@ from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.storage.snapshot import read_trials
 from hptransfer.testing import stores as conformance
 from hptransfer.testing.stores import SIZE, TrialStoreConformance, make_trial, record
-from hptransfer.trials.trial import Phase, TrialState, trial_to_dict
+from hptransfer.trials.trial import Phase, TrialState, trial_from_dict, trial_to_dict
 from tests.support.memory_store import Memory, MemoryStore
 
 EXPERIMENT, SPACE = conformance.EXPERIMENT.digest, conformance.EXPERIMENT.space
@@ -337,3 +337,23 @@ def test_trials_that_an_early_version_stopped_are_ignored(path: Path, store: Opt
         assert [planned.seed for planned in after.planned(SIZE)] == [3]
         record(after, make_trial())
     assert [seen.state for seen in read_trials(path)] == ["requeued", "finished"]
+
+
+def test_steps_beyond_what_the_database_holds_are_left_out(store: OptunaStore, path: Path) -> None:
+    """Optuna's column of steps is a whole number of the database; the record has all of the curve."""
+    trial = replace(make_trial("a"), curve=((1, 3.0), (2**31 - 1, 2.5), (2**53, 2.25), (10**30, 2.125)))
+    opened = store.start(trial.key, trial.size, trial.hyperparameters, trial.seed, Phase.SEARCH)
+    store.report(opened, trial.curve)
+    store.finish(opened, trial)
+    store.close()
+
+    with reopened(path) as again:
+        found = again.find(trial.key)
+    assert found is not None
+    assert found.curve == trial.curve
+
+
+@pytest.mark.parametrize("flops", [math.nan, math.inf, -1.0])
+def test_flops_of_a_record_that_mean_nothing_count_as_none(flops: float) -> None:
+    """A training function could once set them."""
+    assert trial_from_dict({**trial_to_dict(make_trial("a")), "flops": flops}).flops == 0.0

@@ -18,4 +18,30 @@ def brier(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
     return loss
 
 
+def one_per_example(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+    """Forgets the mean."""
+    return functional.cross_entropy(module(tokens_BxC1[:, :-1]), tokens_BxC1[:, -1], reduction="none")
+
+
+def of_python(module: nn.Module, tokens_BxC1: Tensor) -> float:
+    """A number that torch knows nothing of."""
+    return brier(module, tokens_BxC1).item()
+
+
+def whole(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+    """Counts mistakes."""
+    wrong: Tensor = (module(tokens_BxC1[:, :-1]).argmax(-1) != tokens_BxC1[:, -1]).sum()
+    return wrong
+
+
+def detached(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+    """Cut off from what the model returned."""
+    return brier(module, tokens_BxC1).detach()
+
+
+def negative(module: nn.Module, tokens_BxC1: Tensor) -> Tensor:
+    """To be made large, with its sign changed."""
+    return brier(module, tokens_BxC1) - 3
+
+
 not_a_loss = "text"

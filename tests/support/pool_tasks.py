@@ -76,6 +76,21 @@ def _start_child(payload: dict[str, Any]) -> None:
             file.write(f"{os.getpid()} {child.pid}")
 
 
+def _stray(payload: dict[str, Any]) -> Any:
+    """Two processes in sessions of their own, one of them an orphan."""
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"
+    child = subprocess.Popen([sys.executable, "-c", sleeper], stdout=subprocess.PIPE, start_new_session=True)
+    parent = (
+        "import subprocess, sys\n"
+        f"command = [sys.executable, '-c', {sleeper!r}]\n"
+        "child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)\n"
+        "print(child.stdout.readline().decode(), end='', flush=True)\n"
+    )
+    orphan = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, check=True)
+    assert child.stdout is not None
+    return [int(child.stdout.readline()), int(orphan.stdout)]
+
+
 def _hang(payload: dict[str, Any]) -> Any:
     _start_child(payload)
     time.sleep(120)
@@ -135,6 +150,7 @@ def _environment(payload: dict[str, Any]) -> Any:
 
 _KEPT: list[bytes] = []
 _ACTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "stray": _stray,
     "square": _square,
     "announce": _announce,
     "noise": _noise,

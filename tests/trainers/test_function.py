@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.testing.trainers import TrainerConformance
+from hptransfer.trainers._trial_run import plain_number
 from hptransfer.trainers.base import TRAINERS, Trainer, trainer_identity
 from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.spec import TrialSpec
@@ -50,6 +54,60 @@ def says_nothing(trial: Any) -> None:
     """Forgets its result."""
 
 
+def swallows(trial: Any) -> float:
+    """Catches what ends its run, and goes on."""
+    with contextlib.suppress(Exception):
+        trial.report(1, trial.arguments.get("value", math.nan))
+    return 2.0
+
+
+def reports(trial: Any) -> float:
+    """Two steps, the second of which is asked for."""
+    trial.report(5, 3.0)
+    trial.report(STEPS[trial.arguments["step"]], 2.5)
+    return 2.0
+
+
+def returns(trial: Any) -> object:
+    """What is asked for."""
+    return RESULTS[trial.arguments["what"]]
+
+
+def costs(trial: Any) -> float:
+    """Says its FLOPs."""
+    trial.flops = FLOPS[trial.arguments["flops"]]
+    return 2.0
+
+
+STEPS: dict[Any, Any] = {
+    "text": "7",
+    "none": 0,
+    "negative": -3,
+    "fraction": 7.9,
+    "back": 3,
+    "huge": 10**30,
+    "infinite": math.inf,
+    "truth": True,
+    "whole": 7.0,
+    "numpy": np.int64(7),
+    "again": 5,
+    "last": 2**53,
+}
+RESULTS: dict[Any, Any] = {
+    "text": "2.5",
+    "truth": True,
+    "numpy's truth": np.bool_(True),
+    "a vector": np.ones(1),
+    "a complex": 1j,
+    "beyond floats": 10**400,
+    "float": 2.5,
+    "int": 3,
+    "numpy": np.float32(2.5),
+    "array": np.array(2.5),
+}
+FLOPS: dict[Any, Any] = {"nan": math.nan, "infinite": math.inf, "negative": -1.0, "text": "1e9", "count": 10**9}
+
+
 def raises(trial: Any) -> float:
     """Fails in the user's code."""
     raise ZeroDivisionError("in my loop")
@@ -81,9 +139,9 @@ def own_loop(trial: Any) -> float:
     return loss.item()
 
 
-def asked(function: str, folder: Path, **sections: Any) -> TrialMessage:
+def asked(function: str, folder: Path, arguments: Mapping[str, Any] | None = None, **sections: Any) -> TrialMessage:
     """A run of a function of this module at the tiny size."""
-    wanted = recipe(trainer={"function": f"{HERE}:{function}"}, **sections)
+    wanted = recipe(trainer={"function": f"{HERE}:{function}", "arguments": arguments or {}}, **sections)
     return TrialMessage.of(TrialSpec(wanted, folder, wanted.size(16, 2), {"learning_rate": 2.0**-7}, 1), "k")
 
 
@@ -168,6 +226,88 @@ def test_what_is_no_result_is_the_users_error(function: str, rule: str, tmp_path
 
     assert caught.value.findings[0].rule == rule
     assert HERE in str(caught.value.findings[0].received)
+
+
+def test_a_function_that_catches_the_end_of_its_run_is_diverged_or_stopped(tmp_path: Path) -> None:
+    """What it returns afterwards is no result."""
+    diverged = trained("swallows", tmp_path)
+    asked_to_end = asked("swallows", tmp_path, {"value": 3.0})
+    stopped = TRAINERS.look_up("function").run(asked_to_end, lambda step, loss: True).finished()
+
+    assert (diverged.state, diverged.loss) == (TrialState.DIVERGED, math.inf)
+    assert (stopped.state, stopped.loss) == (TrialState.STOPPED, math.inf)
+
+
+def test_a_function_that_catches_a_refusal_is_refused(tmp_path: Path) -> None:
+    """A value that is no number is not dropped."""
+    with pytest.raises(UsageError, match=r"takes a value, a number, at step 1; received: str low"):
+        trained("swallows", tmp_path, arguments={"value": "low"})
+
+
+@pytest.mark.parametrize("step", ["text", "none", "negative", "fraction", "huge", "infinite", "truth"])
+def test_a_step_is_a_whole_number(step: str, tmp_path: Path) -> None:
+    """The rule, and what was given."""
+    with pytest.raises(UsageError, match=r"a whole number from 1 to 2\*\*53; received: ") as caught:
+        trained("reports", tmp_path, arguments={"step": step})
+
+    assert str(STEPS[step]) in str(caught.value)
+
+
+def test_steps_do_not_go_back(tmp_path: Path) -> None:
+    """As for commands: a curve that goes back is two runs."""
+    with pytest.raises(UsageError, match=r"reported steps must not go back; received: step 3 after 5"):
+        trained("reports", tmp_path, arguments={"step": "back"})
+
+
+@pytest.mark.parametrize(
+    ("step", "curve"),
+    [
+        ("whole", ((5, 3.0), (7, 2.5))),
+        ("numpy", ((5, 3.0), (7, 2.5))),
+        ("again", ((5, 2.5),)),
+        ("last", ((5, 3.0), (2**53, 2.5))),
+    ],
+)
+def test_steps_that_are_taken(step: str, curve: object, tmp_path: Path) -> None:
+    """Whole numbers of every kind; the same step again replaces its value."""
+    assert trained("reports", tmp_path, arguments={"step": step}).curve == curve
+
+
+@pytest.mark.parametrize("what", ["text", "truth", "numpy's truth", "a vector", "a complex", "beyond floats"])
+def test_a_result_that_is_no_number_is_refused(what: str, tmp_path: Path) -> None:
+    """Also what Python would turn into one."""
+    with pytest.raises(
+        UsageError, match=rf"a number; received: {HERE}:returns returned {type(RESULTS[what]).__name__}"
+    ):
+        trained("returns", tmp_path, arguments={"what": what})
+
+
+@pytest.mark.parametrize("what", ["float", "int", "numpy", "array"])
+def test_a_result_may_be_a_number_of_any_kind(what: str, tmp_path: Path) -> None:
+    """Of Python, or of numpy."""
+    assert trained("returns", tmp_path, arguments={"what": what}).loss == float(RESULTS[what])
+
+
+def test_a_tensor_without_dimensions_is_a_number() -> None:
+    """One with a gradient too; a vector of one is none."""
+    import torch
+
+    assert plain_number(torch.tensor(2.5, requires_grad=True)) == 2.5
+    assert plain_number(torch.tensor(3)) == 3.0
+    assert plain_number(torch.tensor([2.5])) is None
+    assert plain_number(torch.tensor(True)) is None
+
+
+@pytest.mark.parametrize("flops", ["nan", "infinite", "negative", "text"])
+def test_flops_are_finite(flops: str, tmp_path: Path) -> None:
+    """Else every sum of what was spent would be lost."""
+    with pytest.raises(UsageError, match=r"`trial.flops` must be a finite number, at least 0; received: "):
+        trained("costs", tmp_path, arguments={"flops": flops})
+
+
+def test_flops_are_kept(tmp_path: Path) -> None:
+    """As they were set."""
+    assert trained("costs", tmp_path, arguments={"flops": "count"}).flops == 1e9
 
 
 def test_what_the_function_raises_fails_the_trial(tmp_path: Path) -> None:

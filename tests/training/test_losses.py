@@ -273,6 +273,30 @@ def test_a_users_own_loss_trains_a_trial(tmp_path: Path) -> None:
     assert float(str(answer["loss"])) < 255 / 256
 
 
+@pytest.mark.parametrize(
+    ("name", "received"),
+    [
+        ("one_per_example", r"a tensor of shape \(\d+,\), float32"),
+        ("of_python", "float"),
+        ("whole", r"a tensor of shape \(\), int64"),
+        ("detached", "a number without a gradient"),
+    ],
+)
+def test_a_loss_that_cannot_be_trained_is_named(tmp_path: Path, name: str, received: str) -> None:
+    """With what it returned, and not where torch noticed."""
+    own = f"tests.support.own_losses:{name}"
+    rule = "a loss must return the mean over examples: one floating-point number that can be differentiated"
+    with pytest.raises(UsageError, match=f"{rule}; received: {own}: {received}"):
+        trained(tmp_path, own)
+
+
+def test_a_negative_loss_is_refused(tmp_path: Path) -> None:
+    """Brier's score is about 1 at first, and this is 3 less."""
+    own = "tests.support.own_losses:negative"
+    with pytest.raises(UsageError, match=rf"must be positive; received: {own}: -[12]\.\d+ on the evaluation set"):
+        trained(tmp_path, own)
+
+
 def test_an_installed_package_adds_loss_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Entry points, as pip leaves them: both names in a recipe, from validation to the trial."""
     installed = tmp_path / "site" / "own_plugin-1.0.dist-info"

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ import yaml
 
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.errors import InconclusiveError
-from hptransfer.trials.trial import Phase
+from hptransfer.recipe.schema import Range
+from hptransfer.search.space import Space
+from hptransfer.sizes import Size
+from hptransfer.trials.trial import Phase, Trial, TrialState
 from hptransfer.tuning.search import Search
+from hptransfer.tuning.tune import constant_warning
 from tests.support.landscape import recipe_text
 from tests.support.processes import wait_until_dead
 from tests.support.sessions import in_database, recipe_session, start, trainings, tune_and_write
@@ -255,6 +260,23 @@ def test_an_optimum_on_the_bound_says_what_to_widen(tmp_path: Path) -> None:
     assert "`tune.space.learning_rate.low` to 0.000244" in result.warnings[0]
     assert result.intervals["learning_rate"][0] is None
     assert result.recommended["learning_rate"] >= 2**-10
+
+
+def test_an_objective_that_depends_on_nothing_is_told() -> None:
+    """All values gave one loss; one that differs is enough to say nothing."""
+    recipe_space = Space.of({"learning_rate": Range(low=2.0**-10, high=2.0**-2)}, 0.5)
+    size = Size(width=64, depth=2, batch_size=8, tokens=40)
+    flat = [
+        Trial(str(x), size, {"learning_rate": 2.0**x}, 0, TrialState.COMPLETE, 2.5, flops=1.0) for x in range(-9, -3)
+    ]
+    diverged = Trial("d", size, {"learning_rate": 0.25}, 0, TrialState.DIVERGED, math.inf)
+
+    said = constant_warning(recipe_space, [*flat, diverged])
+
+    assert said is not None
+    assert said.startswith("all 6 runs ended at 2.5: the objective does not depend on learning_rate")
+    assert constant_warning(recipe_space, [*flat, replace(flat[0], key="o", seed=1, loss=2.6)]) is None
+    assert constant_warning(recipe_space, flat[:1]) is None
 
 
 def test_failed_points_are_replaced(tmp_path: Path) -> None:

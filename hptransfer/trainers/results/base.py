@@ -12,6 +12,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.registered import RESULT_READERS
 from hptransfer.recipe.result_sections import NamedColumns, ResultsSection
 from hptransfer.registry import Registry
+from hptransfer.trainers._stream import LAST_STEP
 
 #: bytes; a line that is longer is no result
 LONGEST_LINE = 1 << 20
@@ -140,7 +141,7 @@ def number(raw: object, where: str) -> float:
 
 
 def step_number(raw: object, where: str) -> int:
-    """Steps as results have them: a whole number, at least 0.
+    """Steps as results have them: a whole number from 0 to 2**53.
 
     Args:
         raw: a number, or its text.
@@ -150,8 +151,8 @@ def step_number(raw: object, where: str) -> int:
         UsageError: it is none.
     """
     value = number(raw, where)
-    if not math.isfinite(value) or value != int(value) or value < 0:
-        raise UsageError("a step must be a whole number, at least 0", received=f"{where}: {str(raw)[:80]!r}")
+    if not math.isfinite(value) or value != int(value) or not 0 <= value <= LAST_STEP:
+        raise UsageError("a step must be a whole number from 0 to 2**53", received=f"{where}: {str(raw)[:80]!r}")
     return int(value)
 
 

@@ -51,15 +51,48 @@ LOSSES = cast("Registry[LossFunction]", registered.LOSSES)
 class _Bound:
     """A loss with its arguments; it gives the function batches that the module can take."""
 
+    name: str
     function: LossFunction
     unit: str
     arguments: Mapping[str, Setting] = field(default_factory=dict)
+    _seen: list[bool] = field(default_factory=list)
 
     def __call__(self, module: nn.Module, batch: Batch, /) -> Tensor:
-        """As the function."""
+        """As the function, whose first result is looked at.
+
+        Raises:
+            UsageError: it is no scalar of a floating type, or is without a gradient where training needs one.
+        """
         from hptransfer.training.batches import fitted
 
-        return self.function(module, fitted(batch, module), **self.arguments)
+        loss = self.function(module, fitted(batch, module), **self.arguments)
+        if not self._seen:  # once: small models would notice it in every step
+            self._seen.append(True)
+            _require_scalar(self.name, loss)
+        return loss
+
+
+def _require_scalar(name: str, loss: object) -> None:
+    import torch
+
+    if not isinstance(loss, torch.Tensor):
+        raise loss_refused(name, type(loss).__name__)
+    if loss.ndim or not loss.is_floating_point():
+        raise loss_refused(name, f"a tensor of shape {tuple(loss.shape)}, {str(loss.dtype).removeprefix('torch.')}")
+
+
+def loss_refused(name: str, received: str) -> UsageError:
+    """The error of a loss that returns what cannot be trained.
+
+    Args:
+        name: of the loss, as the recipe has it.
+        received: what it returned, in words.
+    """
+    return UsageError(
+        "a loss must return the mean over examples: one floating-point number that can be differentiated",
+        received=f"{name}: {received}",
+        hint="end it with `return losses.mean()`, computed by torch from what the model returned",
+    )
 
 
 def find_loss(name: str, arguments: Mapping[str, Setting] | None = None) -> Loss:
@@ -80,4 +113,4 @@ def find_loss(name: str, arguments: Mapping[str, Setting] | None = None) -> Loss
     if fault is not None:
         raise UsageError("`training.loss_arguments` must be arguments of the loss", received=f"{name}: {fault}")
     unit = getattr(entry, "unit", None)
-    return _Bound(entry, unit if isinstance(unit, str) else NO_UNIT, given)
+    return _Bound(name, entry, unit if isinstance(unit, str) else NO_UNIT, given)

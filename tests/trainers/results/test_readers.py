@@ -99,7 +99,11 @@ def test_the_objectives_name_is_the_key_where_none_is_said(tmp_path: Path) -> No
         ("[1, 2]", r"each line of results must be a JSON object"),
         ('{"step": 1, "loss": "low"}', r"a result must be a number; received: m.jsonl:1, `loss`: 'low'"),
         ('{"step": 1, "loss": true}', r"a result must be a number"),
-        ('{"step": 1.5, "loss": 1}', r"a step must be a whole number, at least 0; received: m.jsonl:1, `step`: '1.5'"),
+        (
+            '{"step": 1.5, "loss": 1}',
+            r"a step must be a whole number from 0 to 2\*\*53; received: m.jsonl:1, `step`",
+        ),
+        ('{"step": 1e308, "loss": 1}', r"a step must be a whole number from 0 to 2\*\*53; received: m.jsonl:1"),
         ('{"loss": 1}', r"a line with a result must say its step; received: m.jsonl:1 has no `step`"),
     ],
 )
