@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hptransfer.errors import MachineError, UsageError
 
@@ -61,6 +63,39 @@ def located_faults(path: Path) -> Iterator[None]:
             received=f"{place}: {error.strerror}",
             hint="choose another place with --runs",
         ) from error
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file to read it; a pipe or a device, which may never end, is refused without waiting for it.
+
+    Args:
+        path: of the file; a link is followed.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def bounded_content(path: Path, most: int) -> bytes:
+    """The whole content of a regular file.
+
+    Args:
+        path: of the file; a link is followed.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is longer.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes")
+    return content
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,7 +39,7 @@ def init_command(
     It is named after its file, so that it gets a run folder of its own.
 
     Returns:
-        0; everything else is an error.
+        0; 1 where the command of `--from-command` failed when it was tried (the recipe is written all the same).
 
     Raises:
         UsageError: unknown template, a file that exists, or a folder that cannot be written.
@@ -63,10 +63,13 @@ def _from_command(command: str, path: Path, *, runs: bool) -> int:
         print(f"running the command once, for at most {TRY_LIMIT:.0f} s", file=sys.stderr)
     draft = proposed_recipe(command, _recipe_name(path), path.absolute().parent, TRY_LIMIT if runs else None)
     write_atomically(path, draft.text())
-    for sentence in (*draft.remarks, *(f"{each.flag} is taken for {each.placeholder}" for each in draft.command.flags)):
+    taken = [f"{each.flag} is taken for {each.placeholder}" for each in draft.command.flags]
+    for sentence in (*(each for each in draft.remarks if each != draft.failure), *taken):
         print(printable(sentence), file=sys.stderr)
-    print(path)
-    return 0
+    print(path, flush=True)
+    if draft.failure:
+        print(printable(draft.failure), file=sys.stderr)
+    return 1 if draft.failure else 0
 
 
 def _check_destination(path: Path, *, force: bool) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hptransfer.errors import HptransferError, UsageError
+from hptransfer.errors import HptransferError, UsageError, printable
 from hptransfer.recipe.command_guess import (
     GuessedCommand,
     GuessedResults,
@@ -20,6 +20,8 @@ from hptransfer.trainers._logs import BoundedLog
 
 #: seconds that a trial run may take
 TRY_LIMIT = 60.0
+#: bytes of what it prints, from its end, in which a loss is looked for
+_KEPT = 1 << 20
 
 
 def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TRY_LIMIT) -> RecipeDraft:
@@ -49,22 +51,24 @@ def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TR
         more, _, accepted = _tried(seeded, limit)
         remarks += [f"With --seed 0 added: {more[0]}"]
         command = seeded if accepted else command
+    failure = "" if worked else printable(remarks[0])
     results = guessed_results(output)
     remarks.append(
         f"The loss was found in: {results.found[:100]}" if results.found else "Nothing like `loss: 1.23` was printed."
     )
-    return RecipeDraft(name, command, results, cwd, tuple(remarks))
+    return RecipeDraft(name, command, results, cwd, tuple(map(printable, remarks)), failure)
 
 
 def _tried(command: GuessedCommand, limit: float) -> tuple[list[str], str, bool]:
     """What became of one run: sentences, what it printed, and whether it ended well or was still running."""
     words = ["/bin/sh", "-c", command.plain] if isinstance(command.plain, str) else list(command.plain)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", **command.environment}
-    output: list[bytes] = []
+    output = bytearray()
     begun = time.monotonic()
 
     def heard(content: bytes) -> bool:
-        output.append(content)
+        output.extend(content)
+        del output[:-_KEPT]
         return time.monotonic() - begun > limit
 
     with tempfile.TemporaryDirectory(prefix="hptransfer-try-") as place:
@@ -77,7 +81,7 @@ def _tried(command: GuessedCommand, limit: float) -> tuple[list[str], str, bool]
         finally:
             for log in logs:
                 log.close()
-        said = b"".join(output).decode("utf-8", errors="replace")
+        said = output.decode("utf-8", errors="replace")
         return (
             [_sentence(ended, time.monotonic() - begun, logs[1].last_lines(1) or logs[0].last_lines(1))],
             said,

@@ -22,6 +22,8 @@ _WHOLE = ("width", "depth", "batch_size", "steps", "seed")
 _SHELL = re.compile(r"[|&;<>$`*?~]")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
+#: characters of a line that are looked at: patterns take time that grows with its square
+_LONGEST = 2000
 _STEP = re.compile(r"(?i)\b(step|iter|iteration|epoch)s?\b(?P<between>[\"']?[ \t:=#]*)(?P<number>\d+)")
 _LOSS = re.compile(
     r"(?i)(?P<label>\b(?P<held>(?:val|valid|validation|eval|evaluation|test|held[- ]out)[ \t_/.-]*)?loss)\b"
@@ -118,7 +120,7 @@ def guessed_command(text: str) -> GuessedCommand:
 
 def _flags(words: Sequence[str]) -> tuple[Flag, ...]:
     found: dict[str, Flag] = {}
-    for word, following in zip(words, (*words[1:], ""), strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if not equals:
             value = following
@@ -158,7 +160,7 @@ def guessed_results(output: str) -> GuessedResults:
     """
     held: tuple[str, str] | None = None
     training: tuple[str, str] | None = None
-    for line in output.replace("\r", "\n").splitlines():
+    for line in (whole[:_LONGEST] for whole in output.replace("\r", "\n").splitlines()):
         for match in _LOSS.finditer(line):
             found = _pattern(line, match), line.strip()
             if match["held"]:
@@ -195,6 +197,7 @@ class RecipeDraft:
         results: where its loss is.
         cwd: where it runs, relative to the recipe's folder.
         remarks: sentences for the recipe's head: what was tried, and what was found.
+        failure: the one that says how the command failed; empty where it ran, or was not tried.
     """
 
     name: str
@@ -202,6 +205,7 @@ class RecipeDraft:
     results: GuessedResults
     cwd: str = "."
     remarks: Sequence[str] = field(default_factory=tuple)
+    failure: str = ""
 
     def text(self) -> str:
         """The recipe as commented YAML."""

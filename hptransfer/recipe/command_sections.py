@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -12,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from hptransfer.recipe.quantities import Duration
 from hptransfer.recipe.registered import RESULT_READERS
 from hptransfer.recipe.result_sections import ResultsSection
-from hptransfer.recipe.sections import Section, Setting, refused
+from hptransfer.recipe.sections import Section, Setting, refused, stays_below
 
 Word = Annotated[str, Field(max_length=10_000)]
 #: name of an environment variable
@@ -21,8 +20,7 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=
 
 def _below(pattern: str) -> str:
     """Recipes come from strangers' pull requests too: what they name is read below their own folder only."""
-    pure = PurePosixPath(pattern.replace("\\", "/"))
-    if pure.is_absolute() or PureWindowsPath(pattern).drive or ".." in pure.parts or not pattern.strip():
+    if not stays_below(pattern):
         raise refused(
             "recipe/files-outside",
             "files of a command must be named below the recipe's folder, without `..`",

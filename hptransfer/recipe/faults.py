@@ -33,6 +33,7 @@ CODES = {
     "recipe/unknown-value": "a name is one of those that the key knows",
     "recipe/type": "a value has the key's type",
     "recipe/range": "a value lies in the key's range",
+    "recipe/results-outside": "results of a command are below the trial's folder, without `..`",
     "recipe/files-outside": "files are named below the recipe's folder, without `..`",
     "recipe/pattern": "a pattern of results is a regular expression with a group for the value",
     "recipe/invalid": "a value has the key's form",

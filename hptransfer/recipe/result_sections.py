@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hptransfer.recipe.sections import Section
+from hptransfer.recipe.sections import Section, refused, stays_below
 
 #: what may be made of the values of a run: the last one, the best one, or the mean of the last few
 FINAL = r"^(last|best|mean-of-last-[1-9][0-9]{0,5})$"
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _below_the_trial(path: str) -> str:
+    """What two runs write to the same file would be read as the results of both."""
+    if not stays_below(path):
+        raise refused(
+            "recipe/results-outside",
+            "results must be below the trial's folder, named without `..`",
+            "name a file alone, and pass '{results}' to the program",
+        )
+    return path
+
+
+#: path below the trial's folder
+TrialPath = Annotated[Text, AfterValidator(_below_the_trial)]
 
 
 class ResultsSection(Section):

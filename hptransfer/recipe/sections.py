@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,3 +60,14 @@ def refused(code: str, rule: str, hint: str) -> PydanticCustomError:
         hint: what the user can do about it.
     """
     return PydanticCustomError(REFUSED, "{rule}", {"code": code, "rule": rule, "hint": hint})
+
+
+def stays_below(name: str) -> bool:
+    """Whether a path or a pattern is relative and has no `..`, so that it stays below the folder where it starts.
+
+    Args:
+        name: as a recipe has it, with slashes of either kind.
+    """
+    pure = PurePosixPath(name.replace("\\", "/"))
+    outside = pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts
+    return not outside and bool(name.strip()) and "\0" not in name

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import UsageError, printable
 from hptransfer.execution.limits import kernel_oom_kills
 from hptransfer.execution.outcome import Cause, TaskError, signal_name, speaks_of_memory
 from hptransfer.parameterization.plan_parameter import Plan
@@ -89,7 +89,7 @@ class Attempt:
             finding = error.findings[0]
             received = "" if finding.received is None else f"; received: {finding.received}"
             said = f"{finding.hint}\n" if finding.hint else ""
-            raise TaskError(f"{finding.rule}{received}", "error", said + self._last(*logs)) from error
+            raise TaskError(printable(f"{finding.rule}{received}"), "error", said + self._last(*logs)) from error
         finally:
             for log in logs:
                 log.close()
@@ -161,7 +161,9 @@ class Attempt:
         number = -code if code < 0 else code - _TOLD
         said = logs[1].last_lines() or logs[0].last_lines()
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it printed nothing")
-        message = f"the command ended with {f'status {code}' if code > 0 else signal_name(-code)}: {last[:200]}"
+        message = (
+            f"the command ended with {f'status {code}' if code > 0 else signal_name(-code)}: {printable(last)[:200]}"
+        )
         cause: Cause = "killed" if number in _FROM_OUTSIDE else "error"
         if speaks_of_memory(said) or (number == signal.SIGKILL and kernel_oom_kills() > self._oom_kills):
             cause = "out of memory"

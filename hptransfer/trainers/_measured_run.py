@@ -49,6 +49,8 @@ class MeasuredRun:
         """
         for report in reports:
             self.reports += 1
+            if report.anew:
+                self._forget()
             if report.flops is not None and math.isfinite(report.flops):
                 self.flops = max(report.flops, 0.0)
             if report.curve is not None:
@@ -62,6 +64,13 @@ class MeasuredRun:
                 while self._values and self._values[-1][0] >= step:
                     self._values.pop()  # the same step again replaces its value
                 self._values.append((step, report.value))
+
+    def _forget(self) -> None:
+        """The results were written anew: the final value and the curve are those of what is there now."""
+        self._values.clear()
+        self._last = dict.fromkeys(self._last, 0)
+        self.flops = 0.0
+        self.stream.forget()
 
     def _point(self, step: int, value: float) -> None:
         if step >= 1 or not math.isfinite(value):  # what is measured before the first step is on no curve

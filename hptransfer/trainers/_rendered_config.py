@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import re
 import tomllib
@@ -15,12 +16,15 @@ from typing import Any
 import yaml
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.files import bounded_content
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.command_sections import CommandTrainer, ConfigFile
 from hptransfer.recipe.sections import Setting
 
 #: bytes; a file that is larger is no configuration
 _LARGEST = 1 << 20
+#: keys and entries of lists, each alias counted with all that it stands for
+_MOST_ENTRIES = 100_000
 
 
 def rendered_config(section: ConfigFile, root: Path, values: Mapping[str, Setting]) -> str:
@@ -40,11 +44,11 @@ def rendered_config(section: ConfigFile, root: Path, values: Mapping[str, Settin
         raise UsageError(
             f"a configuration must be one of {', '.join(_FORMS)}, by its suffix", received=section.template
         )
-    text = _text(path)
+    text = _text(path, root)
     try:
         return form(text, values, _Keys(path, section.new))
-    except (yaml.YAMLError, ValueError, SyntaxError, RecursionError) as error:
-        line = str(error).splitlines()[0][:200]
+    except (yaml.YAMLError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        line = (str(error).splitlines() or ["brackets are nested too deeply"])[0][:200]
         raise UsageError("a configuration's template must be readable", received=line, place=Place(str(path))) from None
 
 
@@ -62,12 +66,12 @@ def require_template(command: CommandTrainer, root: Path) -> None:
         rendered_config(command.config, root, command.config.set)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, root: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise UsageError("a configuration must be at most 1 MiB long", received=str(path))
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if not path.resolve(strict=True).is_relative_to(root.resolve()):
+            raise OSError(errno.EPERM, "a link leads out of the recipe's folder")
+        return bounded_content(path, _LARGEST).decode("utf-8").replace("\r\n", "\n")
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # a circle of links is a RuntimeError
         rule = "a configuration's template must be a file that can be read"
         hint = "`config.template` is relative to the recipe's folder"
         raise UsageError(rule, received=f"{path}: {error}", hint=hint) from None
@@ -109,7 +113,7 @@ def _data_form(
 ) -> Callable[[str, Mapping[str, Setting], _Keys], str]:
     def render(text: str, values: Mapping[str, Setting], keys: _Keys) -> str:
         data = load(text)
-        data = {} if data is None else data
+        data = {} if data is None else _apart(data, [_MOST_ENTRIES])
         if not isinstance(data, dict):
             raise UsageError("a configuration must be a mapping at its top", received=str(keys.path))
         known = _leaves(data)
@@ -119,6 +123,23 @@ def _data_form(
         return dump(data)
 
     return render
+
+
+def _apart(data: Any, left: list[int]) -> Any:
+    """A copy without aliases: what is set in one place must not change another.
+
+    Args:
+        data: as it was loaded; an alias is the same object again.
+        left: how many entries there may still be; a few lines of aliases of aliases are billions.
+    """
+    if not isinstance(data, dict | list):
+        return data
+    left[0] -= len(data)
+    if left[0] < 0:
+        raise ValueError(f"it has more than {_MOST_ENTRIES:,} entries, aliases counted with all that they stand for")
+    if isinstance(data, list):
+        return [_apart(value, left) for value in data]
+    return {key: _apart(value, left) for key, value in data.items()}
 
 
 def _leaves(data: Any, prefix: str = "") -> dict[str, Any]:
@@ -140,11 +161,7 @@ def _put(data: Any, key: str, value: Setting, keys: _Keys) -> None:
         return
     first, _, rest = key.partition(".")
     if isinstance(data, list):
-        index = int(first)
-        if rest:
-            _put(data[index], rest, value, keys)
-        else:
-            data[index] = value
+        _put_entry(data, key, value, keys)
         return
     for end in range(key.count("."), 0, -1):
         head, tail = ".".join(key.split(".")[:end]), ".".join(key.split(".")[end:])
@@ -156,14 +173,59 @@ def _put(data: Any, key: str, value: Setting, keys: _Keys) -> None:
         return
     if first in data:
         raise UsageError(
-            "a key below another one must belong to a section", received=f"{key}: `{first}` is {data[first]!r}"
+            "a key below another one must belong to a section",
+            received=f"{key}: `{first}` is {str(data[first])[:80]!r}",
+            place=Place(str(keys.path)),
         )
     data[first] = {}
     _put(data[first], rest, value, keys)
 
 
+def _put_entry(data: list[Any], key: str, value: Setting, keys: _Keys) -> None:
+    first, _, rest = key.partition(".")
+    index = {str(number): number for number in range(len(data))}.get(first)
+    if index is None:
+        known = f"0 to {len(data) - 1}" if data else "none: the list is empty"
+        raise UsageError(
+            "a key below a list must be the number of one of its entries",
+            received=f"{first!r} in `{key}`",
+            hint=f"entries are {known}; to make a list longer, write it so in the template",
+            place=Place(str(keys.path)),
+        )
+    if not rest:
+        data[index] = value
+    elif isinstance(data[index], dict | list):
+        _put(data[index], rest, value, keys)
+    else:
+        raise UsageError(
+            "a key below another one must belong to a section",
+            received=f"{rest!r} below entry {first}, which is {str(data[index])[:80]!r}",
+            place=Place(str(keys.path)),
+        )
+
+
+_MERGE, _MOST_SOURCES = "tag:yaml.org,2002:merge", 64
+
+
 class _Plain(yaml.SafeLoader):
     """YAML 1.1, in which numbers are also those of YAML 1.2: `1e-3` is one."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges `<<`, whose entries are copied: merges of merges could be billions.
+
+        Args:
+            node: a mapping, into which what its key `<<` names is copied.
+        """
+        for key, value in node.value:
+            if key.tag == _MERGE and isinstance(value, yaml.SequenceNode) and len(value.value) > _MOST_SOURCES:
+                raise yaml.YAMLError(f"a merge `<<` names more than {_MOST_SOURCES} mappings")
+        before = len(node.value)
+        super().flatten_mapping(node)
+        self._merged += max(0, len(node.value) - before)
+        if self._merged > _MOST_ENTRIES:
+            raise yaml.YAMLError(f"its merges `<<` copy more than {_MOST_ENTRIES:,} entries")
 
 
 _Plain.yaml_implicit_resolvers = {

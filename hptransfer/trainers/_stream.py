@@ -57,6 +57,10 @@ class Stream:
         if self._on_loss(step, self._sign * value):
             self.stopped = True
 
+    def forget(self) -> None:
+        """Begins the curve anew; what was passed on stays passed on."""
+        self._points.clear()
+
     @property
     def last(self) -> float | None:
         """The last value, as what is minimized; None before the first."""

@@ -8,6 +8,7 @@ every version of Python that parses the file. What is imported by a computed nam
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import site
 import sys
@@ -16,8 +17,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import UsageError
+from hptransfer.files import bounded_content, open_regular
 
 _PACKAGE = __name__.partition(".")[0]
+#: bytes; a file of Python that is longer is no code that somebody wrote
+_LONGEST_CODE = 1 << 24
+#: bytes of a file that a program reads, whose content is in a trial's key
+LARGEST_FILE = 1 << 30
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -52,14 +58,16 @@ def script_digests(path: Path, folder: Path) -> dict[str, str]:
     """
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
     if path.suffix != ".py":
-        return {name: hashlib.sha256(_content(path)).hexdigest()}
+        return {name: _digest(path)}
     tree = _parsed(path)
     own = {name: hashlib.sha256(_text_of(tree, path)).hexdigest()}
-    return own | dict(sorted(_followed(list(_imported(tree, "", is_package=False)), [path.parent, folder]).items()))
+    return own | dict(
+        sorted(_followed(list(_imported(tree, "", is_package=False)), [path.parent, folder], within=folder).items())
+    )
 
 
-def _followed(waiting: list[str], places: Sequence[Path]) -> dict[str, str]:
-    """Digests of local modules and of those that they import."""
+def _followed(waiting: list[str], places: Sequence[Path], within: Path | None = None) -> dict[str, str]:
+    """Digests of local modules and of those that they import; with a folder, of those alone that lie below it."""
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -67,7 +75,7 @@ def _followed(waiting: list[str], places: Sequence[Path]) -> dict[str, str]:
             if part in found:
                 continue
             path = _file_of(part, places)
-            if path is None:
+            if path is None or (within is not None and not path.resolve().is_relative_to(within.resolve())):
                 continue
             tree, is_package = _parsed(path), path.name == "__init__.py"
             found[part] = hashlib.sha256(_text_of(tree, path)).hexdigest()
@@ -77,9 +85,16 @@ def _followed(waiting: list[str], places: Sequence[Path]) -> dict[str, str]:
     return found
 
 
-def _content(path: Path) -> bytes:
+def _digest(path: Path) -> str:
+    digest, length = hashlib.sha256(), 0
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            while piece := file.read(1 << 20):
+                length += len(piece)
+                if length > LARGEST_FILE:
+                    raise OSError(errno.EFBIG, "it is longer than 1 GiB, too long for a trial's key")
+                digest.update(piece)
+        return digest.hexdigest()
     except OSError as error:
         raise UsageError("the files that a recipe names must be readable", received=f"{path}: {error}") from None
 
@@ -117,8 +132,8 @@ def _file_of(name: str, places: Sequence[Path]) -> Path | None:
 
 def _parsed(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=path.name)
-    except (OSError, SyntaxError, ValueError) as error:
+        return ast.parse(bounded_content(path, _LONGEST_CODE), filename=path.name)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:  # brackets, thousands deep
         raise UsageError("the code that a recipe names must be readable Python", received=f"{path}: {error}") from None
 
 
@@ -153,7 +168,7 @@ def _text_of(tree: ast.Module, path: Path) -> bytes:
     try:
         return _canonical(tree).encode()
     except RecursionError:
-        return path.read_bytes()
+        return bounded_content(path, _LONGEST_CODE)
 
 
 def _canonical(node: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from hptransfer.engine.scheduler import OnEvent, trial_event
 from hptransfer.engine.session import Session
-from hptransfer.errors import InconclusiveError, MachineError
+from hptransfer.errors import HptransferError, InconclusiveError, MachineError, UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.base import Recommendation
 from hptransfer.search.recommendation import recommend
@@ -65,7 +65,8 @@ class SearchStrategy(Protocol):
 
         Raises:
             InconclusiveError: every trial of the search diverged.
-            MachineError: as many trials failed as were wanted.
+            UsageError: none is finished, and the last failed by an error.
+            MachineError: the same, and the last failed for want of memory or time.
         """
         ...
 
@@ -164,7 +165,7 @@ class Search:
             keys = {self._key(request) for request in pending[:left]}
             failed |= {key for key in keys if self._session.store.find(key) is None}
             if len(failed) >= max(8, total):
-                raise MachineError("trials must be able to run", received=f"{len(failed)} of them failed")
+                raise self._failed()
 
     def confirm(self, searched: Sequence[Trial]) -> Confirmed:
         """A divergence with a fresh seed moves the recommendation away."""
@@ -236,9 +237,22 @@ class Search:
     def _require_finite(self, finished: list[Trial]) -> list[Trial]:
         if any(trial.state is TrialState.COMPLETE for trial in finished):
             return finished
+        if not finished:
+            raise self._failed()
         axis = next((axis for axis in self.space if axis.name == "learning_rate"), self.space.axes[0])
         raise InconclusiveError(
             "some trial must train without diverging to recommend anything",
             received=f"all {len(finished)} trials diverged",
             hint=f"lower the range: `tune.space.{axis.name}: {{low: {axis.low / 64:.3g}, high: {axis.low:.3g}}}`",
         )
+
+    def _failed(self) -> HptransferError:
+        """Nothing was trained to its end: what the last failure said."""
+        failures = self._session.store.failures(self._size, Phase.SEARCH)
+        failures = [failure for failure in failures if failure.cause != "interrupted"]
+        said = f", the last with ({failures[-1].cause}): {failures[-1].message}" if failures else ""
+        kind = UsageError if failures and failures[-1].cause == "error" else MachineError
+        hint = (
+            f"correct the cause, then `hptransfer retry {self._session.loaded.recipe.name}` and the same command again"
+        )
+        return kind("trials must be able to run", received=f"{len(failures)} of them failed{said}", hint=hint)

@@ -33,7 +33,8 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
     Raises:
         BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
-        MachineError: as many trials failed as were wanted, or the database failed.
+        UsageError: trials failed by errors, and none is finished.
+        MachineError: trials failed for want of memory or time, or the database failed.
         KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     recipe = session.loaded.recipe

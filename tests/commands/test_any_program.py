@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hptransfer.engine import command_proposal
 from hptransfer.recipe.load import load_recipe
 from hptransfer.verdict import Verdict
 
@@ -116,8 +117,9 @@ def test_a_command_that_fails_is_written_with_what_it_said(tmp_path: Path) -> No
     wrote = hptransfer(tmp_path, "init", "mine.yaml", "--from-command", "MODE=fast sh -c 'echo no data >&2; exit 3'")
     text = (tmp_path / "mine.yaml").read_text()
 
-    assert wrote.returncode == 0, wrote.stderr
-    assert "It failed with status 3: no data" in wrote.stderr
+    assert wrote.returncode == 1, wrote.stderr
+    assert wrote.stdout == "mine.yaml\n"
+    assert wrote.stderr.splitlines()[-1] == "It failed with status 3: no data"
     assert "missing: no flag tells the width" in text
     assert "environment: {MODE: fast}" in text or "shell: true" in text
 
@@ -131,3 +133,39 @@ def test_nothing_is_run_where_nobody_asks(tmp_path: Path) -> None:
     assert wrote.returncode == 0, wrote.stderr
     assert not (tmp_path / "ran").exists()
     assert load_recipe(tmp_path / "m.yaml").recipe.sizes.widths == (8, 16, 32, 64)
+
+
+@pytest.mark.parametrize("command", ["", "  ", "MODE=fast"])
+def test_nothing_is_no_command(command: str, tmp_path: Path) -> None:
+    """And no recipe is written."""
+    wrote = hptransfer(tmp_path, "init", "m.yaml", "--from-command", command)
+
+    assert wrote.returncode == 2
+    assert "`--from-command` must be a command line" in wrote.stderr
+    assert "zip" not in wrote.stderr
+    assert not (tmp_path / "m.yaml").exists()
+
+
+def test_a_search_of_failures_says_with_what(tmp_path: Path) -> None:
+    """Failures that differ end no run early; nothing diverged."""
+    script = 'echo "no $2" | tr 0-9. a-k >&2; exit 3'
+    trainer = {
+        "command": ["sh", "-c", script, "sh", "{width}", "{learning_rate}", "{seed}"],
+        "results": {"stdout": r"loss (\S+)"},
+    }
+    folder = folder_of(tmp_path, trainer, 0.001, 1.0, 5)
+    ended = hptransfer(folder, "tune", "theirs.yaml", "--workers", "1", "--max-trials", "20")
+
+    assert ended.returncode == 2
+    assert "failed, the last with (error): the command ended with status 3: no " in ended.stderr
+    assert "diverged" not in ended.stderr
+
+
+def test_of_endless_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is looked for in the last bytes."""
+    monkeypatch.setattr(command_proposal, "_KEPT", 1000)
+    script = "print('loss 1', flush=True); print('x' * 9000); print('loss: 2.5')"
+    draft = command_proposal.proposed_recipe(f'{sys.executable} -c "{script}"', "mine", Path.cwd())
+
+    assert draft.results.found == "loss: 2.5"
+    assert not draft.failure

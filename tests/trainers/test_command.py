@@ -361,3 +361,42 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         trained(recipe, tmp_path)
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# Results that are written anew, are none, or steer a terminal.
+
+
+def test_the_final_value_is_that_of_what_is_there(tmp_path: Path) -> None:
+    """A program that writes its results anew each time is judged by what it wrote last, curve and all."""
+    script = """import json, sys, time
+for loss in (2.5, 2.0, 3.0):
+    with open(sys.argv[4], "w") as file:
+        file.write(json.dumps(dict(loss=loss, step=4)) + chr(10))
+    time.sleep(0.3)
+"""
+    section = python(script, results={"jsonl": "l.jsonl", "step": "step", "final": "best"})
+    section["command"] = [*section["command"], "{results}"]
+    trial = trained(command_recipe(section), tmp_path)
+
+    assert (trial.loss, trial.curve) == (3.0, ((4, 3.0),))
+
+
+def test_a_pipe_as_results_fails_at_once_and_alike(tmp_path: Path) -> None:
+    """Two runs say the same, though their folders differ."""
+    section = shell('mkfifo "$4"; sleep 20', results={"jsonl": "l.jsonl"})
+    section["command"] = [*section["command"], "{results}"]
+    begun, said = time.monotonic(), set()
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"l\.jsonl: it is a folder, a pipe or a device") as caught:
+            trained(command_recipe(section), tmp_path)
+        said.add(str(caught.value))
+
+    assert len(said) == 1
+    assert time.monotonic() - begun < 15
+
+
+def test_last_words_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """No escape sequences in the message."""
+    error = failure(tmp_path, "printf '\\033[2J\\033]0;title\\007gone\\n' >&2; exit 3")
+
+    assert str(error) == "the command ended with status 3: [2J]0;titlegone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,64 @@ def test_a_template_that_cannot_be_read_is_named(name: str, text: str, tmp_path:
     """A user's error, whatever the form."""
     with pytest.raises(UsageError):
         rendered(tmp_path, name, text, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("a.7", "entries are 0 to 1"),
+        ("a.-1", "entries are 0 to 1"),
+        ("a.x", "entries are 0 to 1"),
+        ("a.0.q", "must belong to a section"),
+        ("b.0", "the list is empty"),
+    ],
+)
+def test_what_no_list_has_is_refused(key: str, said: str, tmp_path: Path) -> None:
+    """Also where new keys are welcome."""
+    with pytest.raises(UsageError) as caught:
+        rendered(tmp_path, "base.yaml", "a: [1, 2]\nb: []\n", {key: 3}, new=True)
+    finding = caught.value.findings[0]
+    assert said in f"{finding.rule} {finding.hint}"
+    assert finding.place is not None
+
+
+LEVELS = "".join(f"l{level}: &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]\n" for level in range(1, 30))
+MERGES = "".join(f"m{level}: &m{level} {{<<: [{', '.join([f'*m{level - 1}'] * 9)}]}}\n" for level in range(1, 30))
+
+
+@pytest.mark.parametrize("text", ["l0: &l0 [1, 2]\n" + LEVELS, "m0: &m0 {a: 1}\n" + MERGES, "a: &a [*a]\n"])
+def test_aliases_of_aliases_are_refused(text: str, tmp_path: Path) -> None:
+    """Expanded they would fill any memory."""
+    with pytest.raises(UsageError, match="template must be readable"):
+        rendered(tmp_path, "base.yaml", text, {"l0.0": 3}, new=True)
+
+
+def test_an_alias_does_not_change_with_what_it_names(tmp_path: Path) -> None:
+    """One key is set, and no other."""
+    text = "a: &a {lr: 1}\nb: *a\nc: {<<: *a, x: 2}\n"
+    found = yaml.safe_load(rendered(tmp_path, "base.yaml", text, {"a.lr": 3}))
+
+    assert found == {"a": {"lr": 3}, "b": {"lr": 1}, "c": {"lr": 1, "x": 2}}
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "outside", "folder", "long"])
+def test_a_template_is_a_regular_file_of_the_recipes(kind: str, tmp_path: Path) -> None:
+    """Nothing is waited for, and nothing of another folder's file is told."""
+    root = tmp_path / "recipe"
+    root.mkdir()
+    path = root / "base.yaml"
+    (tmp_path / "other.yaml").write_text("secret: 1\n")
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "outside":
+        path.symlink_to(tmp_path / "other.yaml")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("#" * (1 << 20) + "\n")
+
+    with pytest.raises(UsageError, match="must be a file that can be read") as caught:
+        rendered_config(ConfigFile(template="base.yaml"), root, {"secre": 1})
+    assert "secret" not in f"{caught.value} {caught.value.findings[0].hint}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from hptransfer.errors import UsageError
+from hptransfer.files import open_regular
 from hptransfer.recipe.registered import RESULT_READERS
 from hptransfer.recipe.result_sections import NamedColumns, ResultsSection
 from hptransfer.registry import Registry
@@ -27,12 +30,14 @@ class Report:
         value: of the objective, in its own direction, maybe not finite; None: not measured here.
         curve: the training loss, where it is told apart from the objective; None: not said here.
         flops: floating point operations so far; None: not said here.
+        anew: the results were written anew: what was reported before is no longer there.
     """
 
     step: int | None = None
     value: float | None = None
     curve: float | None = None
     flops: float | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,33 +222,107 @@ class Lines:
             yield line.decode("utf-8", errors="replace")
 
 
+def regular_file(folder: Path, name: str | Path) -> BinaryIO | None:
+    """A file of a trial, opened to be read; None where there is none yet.
+
+    Args:
+        folder: of the trial, absolute.
+        name: of the file, relative to it; a link is followed, where it stays below the folder.
+
+    Raises:
+        UsageError: it is no regular file, lies outside of the folder, or cannot be read.
+    """
+    try:
+        path = (folder / name).resolve(strict=True)
+        if not path.is_relative_to(folder.resolve()):
+            hint = "write to '{results}', which is each run's own"
+            raise UsageError(
+                "results must be below the trial's folder", received=f"{name}: a link out of it", hint=hint
+            )
+        return open_regular(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError) as error:  # a circle of links is a RuntimeError before Python 3.13
+        received = f"{name}: {getattr(error, 'strerror', None) or 'a circle of links'}"
+        raise UsageError("results must be a regular file that can be read", received=received) from None
+
+
+#: bytes that are read at once
+_PIECE = 1 << 20
+#: bytes before the place that was reached, by which a file that was written anew is told from one that grew
+_SEEN = 4096
+
+
 @dataclass(slots=True)
 class GrowingFile:
-    """The lines of a file that somebody appends to.
+    """The lines of a file that somebody appends to, or writes anew.
 
     Attributes:
-        path: of the file, which need not exist yet.
+        folder: of the trial, absolute.
+        name: of the file relative to it, which need not exist yet.
         lines: what has been read.
     """
 
-    path: Path
+    folder: Path
+    name: str
     lines: Lines = field(default_factory=Lines)
     _offset: int = 0
+    _inode: int | None = None
+    _seen: bytes = field(default=b"", repr=False)
+    _digest: Any = field(default_factory=hashlib.sha256, repr=False)
 
-    def grown(self, ended: bool) -> Iterator[tuple[str, str]]:
-        """Each line that was completed since the last time, and where it stands.
+    def grown(self, ended: bool) -> tuple[bool, Iterator[tuple[str, str]]]:
+        """Whether the file was written anew, and each line that was completed since the last time with its place.
+
+        A file that was written anew has lines from its start on; what it had before counts no more.
 
         Args:
-            ended: whether nobody writes any more.
+            ended: whether nobody writes any more; then all that was read is compared with what is there.
+
+        Raises:
+            UsageError: it is no regular file of the trial, or cannot be read.
         """
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._offset)
-                content = file.read()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UsageError("results must be readable", received=f"{self.path}: {error.strerror}") from None
-        self._offset += len(content)
-        for line in self.lines.take(content, ended=ended):
-            yield line, f"{self.path.name}:{self.lines.count}"
+        file = regular_file(self.folder, self.name)
+        if file is None:
+            return self._forget(), iter(())
+        anew = not self._goes_on(file, whole=ended) and self._forget()
+        self._inode = os.fstat(file.fileno()).st_ino
+        return anew, self._completed(file, ended)
+
+    def _forget(self) -> bool:
+        """Begins anew; whether anything had been read."""
+        before, self._offset = self._offset, 0
+        self.lines, self._seen, self._digest, self._inode = Lines(), b"", hashlib.sha256(), None
+        return before > 0
+
+    def _goes_on(self, file: BinaryIO, *, whole: bool) -> bool:
+        """Whether the file still begins with what was read."""
+        status = os.fstat(file.fileno())
+        if status.st_size < self._offset or status.st_ino != self._inode:
+            return False
+        file.seek(self._offset - len(self._seen))
+        if file.read(len(self._seen)) != self._seen:
+            return False
+        return not whole or self._digest_of_start(file) == self._digest.digest()
+
+    def _digest_of_start(self, file: BinaryIO) -> bytes:
+        file.seek(0)
+        digest, left = hashlib.sha256(), self._offset
+        while left and (piece := file.read(min(left, _PIECE))):
+            digest.update(piece)
+            left -= len(piece)
+        return digest.digest()
+
+    def _completed(self, file: BinaryIO, ended: bool) -> Iterator[tuple[str, str]]:
+        with file:
+            file.seek(self._offset)
+            left = os.fstat(file.fileno()).st_size - self._offset  # not more: it may grow faster than it is read
+            while left > 0 and (piece := file.read(min(left, _PIECE))):
+                left -= len(piece)
+                self._offset += len(piece)
+                self._seen = (self._seen + piece)[-_SEEN:]
+                self._digest.update(piece)
+                for line in self.lines.take(piece):
+                    yield line, f"{self.name}:{self.lines.count}"
+            for line in self.lines.take(b"", ended=ended):
+                yield line, f"{self.name}:{self.lines.count}"

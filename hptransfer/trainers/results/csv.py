@@ -11,14 +11,14 @@ from pydantic import Field
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe import suggestion
-from hptransfer.recipe.result_sections import NamedColumns, Text
+from hptransfer.recipe.result_sections import NamedColumns, TrialPath
 from hptransfer.trainers.results.base import GrowingFile, Report, Source, report_of
 
 
 class CsvTable(NamedColumns):
     """A table with a header line; rows without a value are passed over."""
 
-    csv: Text
+    csv: TrialPath
     """path below the trial's folder, which is `{results}` in the command"""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     """between columns"""
@@ -27,7 +27,7 @@ class CsvTable(NamedColumns):
 class _Tail:
     def __init__(self, section: CsvTable, source: Source) -> None:
         self._section, self._objective = section, source.objective
-        self._file = GrowingFile(source.folder / section.csv)
+        self._file = GrowingFile(source.folder, section.csv)
         self._header: list[str] = []
 
     def heard(self, output: bytes) -> Iterable[Report]:
@@ -36,8 +36,15 @@ class _Tail:
 
     def poll(self, ended: bool) -> Iterator[Report]:
         """As `Tail.poll`."""
-        for line, where in self._file.grown(ended):
-            cells = next(csv.reader([line], delimiter=self._section.separator), [])
+        anew, lines = self._file.grown(ended)
+        if anew:
+            self._header = []
+            yield Report(anew=True)
+        for line, where in lines:
+            try:
+                cells = next(csv.reader([line], delimiter=self._section.separator), [])
+            except csv.Error as error:
+                raise UsageError("each line of results must be a row", received=f"{where}: {error}") from None
             if not cells:
                 continue
             if not self._header:

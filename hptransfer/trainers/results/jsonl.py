@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.result_sections import NamedColumns, Text
+from hptransfer.recipe.result_sections import NamedColumns, TrialPath
 from hptransfer.trainers.results.base import GrowingFile, Report, Source, report_of
 
 
 class JsonLines(NamedColumns):
     """One JSON object per line; lines without the keys are passed over."""
 
-    jsonl: Text
+    jsonl: TrialPath
     """path below the trial's folder, which is `{results}` in the command"""
 
 
 class _Tail:
     def __init__(self, section: JsonLines, source: Source) -> None:
         self._section, self._objective = section, source.objective
-        self._file = GrowingFile(source.folder / section.jsonl)
+        self._file = GrowingFile(source.folder, section.jsonl)
 
     def heard(self, output: bytes) -> Iterable[Report]:
         """Nothing: results are in a file."""
@@ -29,12 +29,15 @@ class _Tail:
 
     def poll(self, ended: bool) -> Iterator[Report]:
         """As `Tail.poll`."""
-        for line, where in self._file.grown(ended):
+        anew, lines = self._file.grown(ended)
+        if anew:
+            yield Report(anew=True)
+        for line, where in lines:
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # brackets within brackets, thousands deep
                 row = None
             if not isinstance(row, dict):
                 raise UsageError("each line of results must be a JSON object", received=f"{where}: {line[:80]!r}")

@@ -11,14 +11,14 @@ from typing import Any
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe import suggestion
-from hptransfer.recipe.result_sections import ResultsSection, Text
-from hptransfer.trainers.results.base import Report, Source
+from hptransfer.recipe.result_sections import ResultsSection, Text, TrialPath
+from hptransfer.trainers.results.base import Report, Source, regular_file
 
 
 class TensorBoardEvents(ResultsSection):
     """TensorBoard's event files; steps are those of the events."""
 
-    tensorboard: Text
+    tensorboard: TrialPath
     """folder below the trial's, which is `{results}` in the command; event files in it and below are read"""
     value: Text | None = None
     """tag of the objective; default: the objective's name"""
@@ -31,6 +31,7 @@ class TensorBoardEvents(ResultsSection):
 class _Tail:
     def __init__(self, section: TensorBoardEvents, source: Source) -> None:
         self._loader = _event_accumulator()
+        self._trial = source.folder
         self._folder = source.folder / section.tensorboard
         self._tags = {"value": section.value or source.objective, "curve": section.curve, "flops": section.flops}
         self._open: dict[Path, Any] = {}
@@ -44,7 +45,7 @@ class _Tail:
         """As `Tail.poll`."""
         found: list[tuple[int, str, float]] = []
         seen: set[str] = set()
-        for folder in sorted({path.parent for path in self._folder.rglob("*tfevents*")}):
+        for folder in self._folders():
             if folder not in self._open:
                 # size 0 keeps every event
                 guidance = {"scalars": 0, "tensors": 0}
@@ -63,6 +64,14 @@ class _Tail:
             raise UsageError("the event files must have the objective's tag", received=tag, hint=hint)
         for step, what, value in sorted(found, key=lambda each: each[0]):
             yield replace(Report(step=step), **{what: value})  # type: ignore[arg-type]  # all but the step are floats
+
+    def _folders(self) -> list[Path]:
+        """Folders with event files, each of which is a regular file of the trial: the library would wait for a pipe."""
+        found = list(self._folder.rglob("*tfevents*"))
+        for path in found:
+            if (file := regular_file(self._trial, path.relative_to(self._trial))) is not None:
+                file.close()
+        return sorted({path.parent for path in found})
 
 
 def _tags(events: Any) -> set[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.result_sections import NamedColumns, Text
-from hptransfer.trainers.results.base import Report, Source, report_of
+from hptransfer.recipe.result_sections import NamedColumns, TrialPath
+from hptransfer.trainers.results.base import Report, Source, regular_file, report_of
 
 #: the step that wandb counts by itself
 _STEP = "_step"
@@ -23,13 +23,14 @@ _STEP = "_step"
 class WandbOffline(NamedColumns):
     """A folder of Weights & Biases, offline; `WANDB_DIR` and `WANDB_MODE=offline` are set for the command."""
 
-    wandb: Text = "wandb"
+    wandb: TrialPath = "wandb"
     """folder below the trial's, which is `{results}` in the command; `wandb.init` makes it in `WANDB_DIR`"""
 
 
 class _Tail:
     def __init__(self, section: WandbOffline, source: Source) -> None:
         self._section, self._objective = section, source.objective
+        self._trial = source.folder
         self._folder = source.folder / section.wandb
         self._rows: dict[Path, int] = {}
         self._any = False
@@ -40,18 +41,33 @@ class _Tail:
 
     def poll(self, ended: bool) -> Iterator[Report]:
         """As `Tail.poll`."""
-        for path in sorted(self._folder.glob("*run-*/run-*.wandb")):
-            rows = list(_history(path))
+        runs = {path: list(_history(self._content(path), path.name)) for path in self._found("run-*.wandb")}
+        if any(len(runs.get(path, ())) < count for path, count in self._rows.items()):
+            self._rows.clear()
+            yield Report(anew=True)
+        for path, rows in runs.items():
             for row in rows[self._rows.get(path, 0) :]:
                 yield from self._reported(row, path)
             self._rows[path] = len(rows)
         if ended and not self._any:
-            for path in sorted(self._folder.glob("*run-*/files/wandb-summary.json")):
+            for path in self._found("files/wandb-summary.json"):
                 try:
-                    row = json.loads(path.read_text(encoding="utf-8"))
-                except (OSError, ValueError) as error:
-                    raise UsageError("wandb's summary must be JSON", received=f"{path}: {error}") from None
+                    row = json.loads(self._content(path))
+                except (ValueError, RecursionError) as error:
+                    raise UsageError("wandb's summary must be JSON", received=f"{path.name}: {error}") from None
+                if not isinstance(row, dict):
+                    raise UsageError("wandb's summary must be a JSON object", received=path.name)
                 yield from self._reported(row, path)
+
+    def _found(self, pattern: str) -> list[Path]:
+        return sorted(self._folder.glob(f"*run-*/{pattern}"))
+
+    def _content(self, path: Path) -> bytes:
+        file = regular_file(self._trial, path.relative_to(self._trial))
+        if file is None:
+            return b""
+        with file:
+            return file.read()
 
     def _reported(self, row: Mapping[str, Any], path: Path) -> Iterator[Report]:
         section = self._section if self._section.step else self._section.model_copy(update={"step": _STEP})
@@ -71,17 +87,19 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _HISTORY, _ITEM, _KEY, _NESTED, _VALUE = 2, 1, 1, 2, 16
 
 
-def _history(path: Path) -> Iterator[dict[str, Any]]:
+def _history(content: bytes, where: str) -> Iterator[dict[str, Any]]:
     """The rows of a log, as far as it is written."""
-    content = path.read_bytes()
     if len(content) < _HEADER:
         return
     if not content.startswith(_MARK):
-        raise UsageError("a log of wandb must begin with its mark", received=f"{path}: {content[:_HEADER]!r}")
+        raise UsageError("a log of wandb must begin with its mark", received=f"{where}: {content[:_HEADER]!r}")
     for record in _records(content):
         for row in _fields(record).get(_HISTORY, ()):
             items = [_fields(item) for item in _fields(row).get(_ITEM, ())]
-            yield {_name(item): json.loads(item[_VALUE][0]) for item in items if _VALUE in item}
+            try:
+                yield {_name(item): json.loads(item[_VALUE][0]) for item in items if _VALUE in item}
+            except (ValueError, RecursionError):
+                raise UsageError("values in a log of wandb must be JSON", received=where) from None
 
 
 def _name(item: Mapping[int, list[bytes]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,110 @@ def test_an_offline_run_of_wandb_itself_is_read(tmp_path: Path) -> None:
     run.finish()
 
     assert everything(tmp_path, {"wandb": "wandb"}) == [Report(1, 3.5), Report(2, 2.5)]
+
+
+# files that are no results, or not those of this run
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("how", ["shorter", "as long", "another file", "longer"])
+def test_a_file_that_is_written_anew_is_read_anew(how: str, ended: bool, tmp_path: Path) -> None:
+    """What counts is what is there now; a table has its header again."""
+    after = {
+        "shorter": "loss\n1\n",
+        "as long": "loss\n9.5\n",
+        "another file": "loss\n2.5\n",
+        "longer": "loss\n1\n7\n6\n",
+    }
+    path = tmp_path / "l.csv"
+    path.write_text("loss\n2.5\n")
+    tail = opened(tmp_path, {"csv": "l.csv"})
+    assert list(tail.poll(False)) == [Report(None, 2.5)]
+    if how == "another file":
+        (tmp_path / "new").write_text(after[how])
+        os.replace(tmp_path / "new", path)
+    else:
+        path.write_text(after[how])
+
+    values = [Report(None, float(text)) for text in after[how].split()[1:]]
+    assert list(tail.poll(ended)) == [Report(anew=True), *values]
+
+
+def test_a_change_far_back_is_seen_at_the_end(tmp_path: Path) -> None:
+    """While a run goes on only the last 4 KiB are compared; at its end all of it."""
+    path = tmp_path / "l.jsonl"
+    path.write_text('{"loss": 1}\n' * 1000)
+    tail = opened(tmp_path, {"jsonl": "l.jsonl"})
+    assert len(list(tail.poll(False))) == 1000
+    path.write_text('{"loss": 2}\n' + '{"loss": 1}\n' * 999)
+
+    assert list(tail.poll(True))[:2] == [Report(anew=True), Report(None, 2.0)]
+
+
+def test_a_file_that_only_grew_goes_on(tmp_path: Path) -> None:
+    """Also where it ends within a line."""
+    path = tmp_path / "l.jsonl"
+    path.write_text('{"loss": 1}\n{"lo')
+    tail = opened(tmp_path, {"jsonl": "l.jsonl"})
+    assert list(tail.poll(False)) == [Report(None, 1.0)]
+    with path.open("a") as file:
+        file.write('ss": 2}')
+
+    assert list(tail.poll(True)) == [Report(None, 2.0)]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tensorboard", "wandb"])
+@pytest.mark.parametrize("path", ["../shared", "/data/shared", "a/../../b", "C:\\shared", "..\\shared"])
+def test_results_stay_below_the_trials_folder(form: str, path: str) -> None:
+    """When the recipe is read."""
+    with pytest.raises(ValueError, match="below the trial's folder"):
+        RESULTS.validate_json(json.dumps({form: path}))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("kind", ["link", "folder link", "pipe", "folder", "device", "circle"])
+def test_only_a_regular_file_of_the_run_is_read(form: str, kind: str, tmp_path: Path) -> None:
+    """Nothing is waited for, and the message names no folder, so that equal failures are alike."""
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    path, name = trial / "l", "l"
+    (tmp_path / "l").write_text('{"loss": 1}\n')
+    if kind == "link":
+        path.symlink_to(tmp_path / "l")
+    elif kind == "folder link":
+        (trial / "d").symlink_to(tmp_path)
+        name = "d/l"
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.symlink_to(path)
+
+    with pytest.raises(UsageError, match="results must be") as caught:
+        everything(trial, {form: name})
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [{"tensorboard": "tb"}, {"wandb": "wandb"}])
+def test_a_pipe_among_event_files_is_not_waited_for(section: dict[str, Any], tmp_path: Path) -> None:
+    """Both forms."""
+    if "tensorboard" in section:
+        pytest.importorskip("tensorboard")
+    folder = tmp_path / ("tb" if "tensorboard" in section else "wandb/offline-run-1-a")
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / ("events.tfevents.1" if "tensorboard" in section else "run-a.wandb"))
+
+    with pytest.raises(UsageError, match="regular file"):
+        everything(tmp_path, section)
+
+
+def test_brackets_without_end_are_garbage_with_a_line(tmp_path: Path) -> None:
+    """Python's reader gives up with a RecursionError."""
+    (tmp_path / "l.jsonl").write_text('{"loss": 1}\n' + "[" * 100_000 + "\n")
+
+    with pytest.raises(UsageError, match="must be a JSON object") as caught:
+        everything(tmp_path, {"jsonl": "l.jsonl"})
+    assert (caught.value.findings[0].received or "").startswith("l.jsonl:2: ")
