@@ -20,6 +20,10 @@ from hptransfer.trainers._logs import BoundedLog
 
 #: seconds that a trial run may take
 TRY_LIMIT = 60.0
+_OUTSIDE = (
+    "The program lies outside of this recipe's folder: a change of its files trains nothing anew. "
+    "Better write the recipe beside it."
+)
 #: bytes of what it prints, from its end, in which a loss is looked for
 _KEPT = 1 << 20
 
@@ -43,8 +47,9 @@ def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TR
     if not command.plain:
         raise UsageError("`--from-command` must be a command line", received=repr(text))
     cwd = Path(os.path.relpath(Path.cwd(), folder)).as_posix()
+    outside = [] if not cwd.startswith("..") else [_OUTSIDE]
     if limit is None:
-        return RecipeDraft(name, command, GuessedResults(), cwd, ("The command was not tried.",))
+        return RecipeDraft(name, command, GuessedResults(), cwd, ("The command was not tried.", *outside))
     remarks, output, worked = _tried(command, limit)
     if command.value("seed") is None and worked:
         seeded = command.with_seed()
@@ -56,6 +61,7 @@ def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TR
     remarks.append(
         f"The loss was found in: {results.found[:100]}" if results.found else "Nothing like `loss: 1.23` was printed."
     )
+    remarks += outside
     return RecipeDraft(name, command, results, cwd, tuple(map(printable, remarks)), failure)
 
 

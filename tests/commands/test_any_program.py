@@ -169,3 +169,13 @@ def test_of_endless_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert draft.results.found == "loss: 2.5"
     assert not draft.failure
+
+
+@pytest.mark.parametrize(("path", "said"), [("inner/m.yaml", True), ("m.yaml", False)])
+def test_a_recipe_away_from_its_program_says_what_it_does_not_see(path: str, said: bool, tmp_path: Path) -> None:
+    """Files outside of the recipe's folder are in no trial's key."""
+    wrote = hptransfer(tmp_path, "init", path, "--no-try", "--from-command", "python train.py --lr 0.1")
+
+    assert wrote.returncode == 0, wrote.stderr
+    assert ("outside of this recipe's folder" in wrote.stderr) is said
+    assert ("outside of this recipe's folder" in (tmp_path / path).read_text()) is said
