@@ -260,15 +260,15 @@ class Objective(Section):
 def predictions_per_example(model: Model, data: Data | None) -> int:
     """What one example counts for: what the data say, else 1 for a context-window MLP and the context for a decoder.
 
-    Of data that only the trainer reads it is the model's `context` where the recipe gives one, else 1.
+    Of data that only the trainer reads it is what `data` says, else 1, or the `context` of a model of kind external.
 
     Args:
         model: the recipe's `model` section.
         data: its `data` section; None where it is not valid.
     """
     said = None if data is None else data.predictions()
-    if isinstance(data, ExternalData) and "context" not in model.model_fields_set:
-        return 1  # what a trainer's own examples are is not known: they count as one each
+    if isinstance(data, ExternalData) and model.kind != "external":
+        return said or 1  # a model's context says nothing of data that only the trainer reads
     return said or (1 if model.kind == "mlp" else model.context)
 
 

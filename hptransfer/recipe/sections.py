@@ -49,6 +49,12 @@ class ExternalData(DataSection):
     kind: Literal["external"]
     version: Annotated[str, Field(max_length=200)] = ""
     """in your words; change it with the data, and trials are trained anew"""
+    predictions_per_example: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    """what one example counts for where sizes and durations are in tokens: the length of a sequence; default: 1"""
+
+    def predictions(self) -> int | None:
+        """What one example counts for; None where the recipe does not say it."""
+        return self.predictions_per_example
 
 
 def refused(code: str, rule: str, hint: str) -> PydanticCustomError:

@@ -353,3 +353,18 @@ def test_modules_are_found_in_the_recipes_folder(tmp_path: Path, monkeypatch: py
     message = TrialMessage.of(TrialSpec(wanted, tmp_path, wanted.size(16, 2), {}, 1), "k")
 
     assert run_trial(message.payload())["trial"]["loss"] == 1.5
+
+
+def test_an_example_of_data_that_only_the_trainer_reads_counts_as_one(tmp_path: Path) -> None:
+    """Whatever context a model has by default, and the same after a message's trip through JSON."""
+    model = {"kind": "factory", "factory": "m:f", "embedding": None, "context": None}
+    wanted = recipe(trainer={"function": f"{HERE}:valley"}, model=model, data={"kind": "external"})
+    spec = TrialSpec(wanted, tmp_path, wanted.size(16, 2), {}, 1)
+    travelled = TrialMessage.parse(TrialMessage.of(spec, "k").payload()).spec
+    longer = recipe(
+        trainer={"function": f"{HERE}:valley"}, model=model, data={"kind": "external", "predictions_per_example": 32}
+    )
+
+    assert wanted.predictions_per_example == travelled.recipe.predictions_per_example == 1
+    assert travelled.recipe.steps(travelled.size) == 5
+    assert longer.size(16, 2).tokens == 32 * wanted.size(16, 2).tokens
