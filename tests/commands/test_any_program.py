@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from hptransfer.engine import command_proposal
 from hptransfer.recipe.load import load_recipe
 from hptransfer.verdict import Verdict
 
+#: as a shell would need it: a clone may lie in a path with a space
+INTERPRETER = shlex.quote(sys.executable)
 PROGRAMS = Path(__file__).parents[1] / "support" / "programs"
 SIZES = {"base": {"width": 16, "depth": 1}, "widths": [16, 32, 64, 128], "target": {"width": 256, "depth": 1}}
 VERDICTS = {verdict.value for verdict in Verdict}
@@ -96,7 +99,7 @@ def test_a_recipe_is_written_from_a_command(tmp_path: Path) -> None:
     """Flags by their names, the loss by what one run printed; the recipe is valid as it is."""
     folder = tmp_path / "project"
     shutil.copytree(PROGRAMS, folder)
-    command = f"{sys.executable} nanogpt_like.py --n_embd 16 --n_layer=1 --learning_rate 0.01 --max_iters 20"
+    command = f"{INTERPRETER} nanogpt_like.py --n_embd 16 --n_layer=1 --learning_rate 0.01 --max_iters 20"
     wrote = hptransfer(folder, "init", "mine.yaml", "--from-command", command)
     recipe = load_recipe(folder / "mine.yaml").recipe
     section: Any = recipe.trainer
@@ -165,7 +168,7 @@ def test_of_endless_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     """The loss is looked for in the last bytes."""
     monkeypatch.setattr(command_proposal, "_KEPT", 1000)
     script = "print('loss 1', flush=True); print('x' * 9000); print('loss: 2.5')"
-    draft = command_proposal.proposed_recipe(f'{sys.executable} -c "{script}"', "mine", Path.cwd())
+    draft = command_proposal.proposed_recipe(f'{INTERPRETER} -c "{script}"', "mine", Path.cwd())
 
     assert draft.results.found == "loss: 2.5"
     assert not draft.failure
