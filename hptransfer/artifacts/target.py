@@ -17,6 +17,7 @@ from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
+from hptransfer.recipe.schema import Recipe
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.sizes import Size
 
@@ -118,6 +119,28 @@ class TrainingRecord(_Record):
     """of the schedule `wsd`: fraction of the steps over which it decays; null: another schedule"""
     precision: str = "float32"
     """of the runs that were tuned"""
+
+    @classmethod
+    def of(cls, recipe: Recipe, size: Size, warmup: float) -> Self:
+        """What a recipe's `training` section says of a run.
+
+        Args:
+            recipe: gives steps, schedule, clipping and precision.
+            size: width, depth, batch and tokens of the run.
+            warmup: share of the steps, where the recipe gives no other length.
+        """
+        training = recipe.training
+        return cls(
+            steps=recipe.steps(size),
+            batch_size=size.batch_size,
+            schedule=training.schedule,
+            warmup=recipe.warmup_share(size, warmup),
+            clip=training.clip,
+            clip_norm=training.clip_norm,
+            floor=training.floor,
+            decay_share=training.decay_share if training.schedule == "wsd" else None,
+            precision=training.precision,
+        )
 
     def factor(self, step: int) -> float:
         """Learning rate of a step as a share of the peak; after the last step, that of the last step.

@@ -120,17 +120,8 @@ def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord
         size: width, depth, batch and tokens of the target.
         warmup: share of the steps, where the recipe gives no other length.
     """
-    steps, training = recipe.steps(size), recipe.training
     if recipe.trainer.name in SECTIONS:
-        return TrainingRecord(steps=steps, batch_size=size.batch_size, schedule="own", warmup=None, clip=None)
-    return TrainingRecord(
-        steps=steps,
-        batch_size=size.batch_size,
-        schedule=training.schedule,
-        warmup=recipe.warmup_share(size, warmup),
-        clip=training.clip,
-        clip_norm=training.clip_norm,
-        floor=training.floor,
-        decay_share=training.decay_share if training.schedule == "wsd" else None,
-        precision=training.precision,
-    )
+        return TrainingRecord(
+            steps=recipe.steps(size), batch_size=size.batch_size, schedule="own", warmup=None, clip=None
+        )
+    return TrainingRecord.of(recipe, size, warmup)

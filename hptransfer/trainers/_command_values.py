@@ -104,29 +104,18 @@ def plan_file(spec: TrialSpec, plan: Plan | None) -> PlanFile:
         spec: the run, with its recipe, size, hyperparameters and seed.
         plan: of its size; None where the recipe has no model.
     """
-    training = spec.recipe.training
     return PlanFile(
         format=PlanFile.FORMAT,
         parameterization=spec.recipe.parameterization.name if plan is None else plan.parameterization,
         gauge="plain" if plan is None else plan.gauge,
-        optimizer=training.optimizer,
+        optimizer=spec.recipe.training.optimizer,
         base=spec.base,
         size=spec.size,
         seed=spec.seed,
         hyperparameters=dict(spec.hyperparameters),
         optimizer_values={} if plan is None else dict(plan.optimizer_values),
         muon_scale=None if plan is None else plan.options.muon_scale,
-        training=TrainingRecord(
-            steps=spec.recipe.steps(spec.size),
-            batch_size=spec.size.batch_size,
-            schedule=training.schedule,
-            warmup=spec.recipe.warmup_share(spec.size, spec.hyperparameters["warmup"]),
-            clip=training.clip,
-            clip_norm=training.clip_norm,
-            floor=training.floor,
-            decay_share=training.decay_share if training.schedule == "wsd" else None,
-            precision=training.precision,
-        ),
+        training=TrainingRecord.of(spec.recipe, spec.size, spec.hyperparameters["warmup"]),
         notes=() if plan is None else tuple(plan.notes),
         parameters=() if plan is None else group_rows(plan.rows),
     )

@@ -11,7 +11,7 @@ STATUS  descriptor of the answers: "started PID", then "ended RETURNCODE OTHERS"
 
 # ruff: noqa: SIM105 - contextlib takes as long to import as all the rest
 import _ctypes  # of `ctypes` and `signal` the parts that are written in C: 5 of 17 milliseconds less
-import _signal as signal  # type: ignore[import-not-found]
+import _signal as signal  # type: ignore[import-not-found]  # no stubs of a private module
 import errno
 import os
 import select

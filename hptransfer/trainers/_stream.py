@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 
 from hptransfer.errors import UsageError
-from hptransfer.trials.trial import OnLoss, ignore
+from hptransfer.trials.trial import CURVE_POINTS, OnLoss, ignore
 
-#: most points of a curve that is kept
-CURVE_POINTS = 100
 #: steps above it are no whole numbers of a float any more, and databases cannot hold them
 LAST_STEP = 2**53
 

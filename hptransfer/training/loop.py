@@ -21,9 +21,8 @@ from hptransfer.training.losses.base import find_loss, loss_refused
 from hptransfer.training.optimizers.base import OPTIMIZERS
 from hptransfer.training.shard import WHOLE, Shard
 from hptransfer.training.step import accumulate_gradients, autocast, clipper
-from hptransfer.trials.trial import OnLoss, TrialState
+from hptransfer.trials.trial import CURVE_POINTS, OnLoss, TrialState
 
-CURVE_POINTS = 100
 #: the loss at init is nearly the same for all examples, so a few batches tell it
 INITIAL_BATCHES = 2
 #: a final loss above this multiple of the loss at init is divergence; a learning rate near zero may end a hair above it

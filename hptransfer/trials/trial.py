@@ -11,6 +11,9 @@ from typing import Any
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
 
+#: most points of a learning curve that is kept
+CURVE_POINTS = 100
+
 
 class TrialState(StrEnum):
     """How a trial ended; each member is the word users see."""
