@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.roles import Init, Role
+from hptransfer.parameterization.roles import READ_ONLY, GivenInit, Init, Role
 
-_REST = rf"(?:, fan-in (?P<axis>[0-9]+))?(?:, (?P<init>{'|'.join(get_args(Init))}))?"
+_REST = rf"(?:, fan-in (?P<axis>[0-9]+))?(?:, (?P<init>{'|'.join(get_args(GivenInit))}))?"
 _FORM = re.compile(rf"(?P<role>[a-z ]+?){_REST}")
 #: form of a role in a recipe; which embeddings are tied is read from the model
-ROLE_FORM = rf"^({'|'.join(role for role in Role if role is not Role.TIED_EMBEDDING)}){_REST}$"
+ROLE_FORM = rf"^({'|'.join(role for role in Role if role not in READ_ONLY)}){_REST}$"
 _EXAMPLES = "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`"
 
 
@@ -49,7 +49,7 @@ def parse_role(text: str) -> GivenRole:
             received=text,
             hint=_EXAMPLES,
         )
-    init = next((known for known in get_args(Init) if known == found["init"]), None)
+    init = next((known for known in get_args(GivenInit) if known == found["init"]), None)
     return GivenRole(Role(found["role"]), None if found["axis"] is None else int(found["axis"]), init)
 
 

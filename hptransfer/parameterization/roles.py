@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-#: how a parameter starts: normal draws, whose std a plan sets, or a constant
-Init = Literal["normal", "ones", "zeros"]
+#: how a parameter starts: a distribution whose std a plan sets, a constant, or a structure that is kept as it is
+Init = Literal["normal", "uniform", "truncated normal", "ones", "zeros", "constant", "kept"]
+#: those that can be given with a role
+GivenInit = Literal["normal", "ones", "zeros"]
+#: those that are drawn
+DRAWN: frozenset[Init] = frozenset({"normal", "uniform", "truncated normal"})
 
 
 class Role(StrEnum):
@@ -21,6 +25,7 @@ class Role(StrEnum):
     READOUT_BIAS = "readout bias"  # added to the logits: no axis grows
     ROUTER = "router"  # scores experts: fan-in grows, as many outputs as experts; may lie inside a block
     TIED_EMBEDDING = "tied embedding"  # one tensor that is looked up and reads out; fans are those of the lookup
+    FROZEN = "frozen"  # takes no gradient: neither drawn nor optimised
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,16 @@ class Parameter:
         in_block: whether it lies inside a residual block that repeats with depth; False in a network without residual
             branches, for which no table has a depth rule.
         writes_residual: whether its output is added to the residual stream.
-        init: the distribution whose scale `init_std` sets; norm gains are ones, biases zeros.
+        init: the distribution whose scale `init_std` sets, or a constant.
         reason: how the role was decided, one clause.
-        base_init_std: std of a normal init at the base size where init_scale is 1; None where the init is constant.
+        base_init_std: std of the init at the base size where init_scale is 1; None where nothing is drawn.
         scales_attention: whether a factor of its output is a factor of attention logits: a query projection without a
             norm behind it.
+        own_init_std: std that the model's own init gives it at this size, for a plan that scales that init; None where
+            the plan draws by the tables' rule, or nothing is drawn.
+        init_value: where `init` is "constant", the value.
+        forward_width: power of the width's growth by which the model's own `forward` multiplies its output.
+        forward_depth: power of the depth's growth by which the model's own `forward` multiplies its output.
     """
 
     name: str
@@ -58,3 +68,11 @@ class Parameter:
     reason: str
     base_init_std: float | None = None
     scales_attention: bool = False
+    own_init_std: float | None = None
+    init_value: float | None = None
+    forward_width: float = 0.0
+    forward_depth: float = 0.0
+
+
+#: roles that are read of a model and never given
+READ_ONLY: frozenset[Role] = frozenset({Role.TIED_EMBEDDING, Role.FROZEN})

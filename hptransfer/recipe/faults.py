@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hptransfer.errors import Finding, Place
-from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.roles import READ_ONLY, Role
 from hptransfer.parameterization.tables import WITHOUT_RULES
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.changes import REMOVED
@@ -239,7 +239,7 @@ def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     if path[:2] == ("model", "roles"):
-        roles = ", ".join(role for role in Role if role is not Role.TIED_EMBEDDING)
+        roles = ", ".join(role for role in Role if role not in READ_ONLY)
         rule = f"`{dotted(path)}` must be one of {roles}; then, where needed, the axis summed over and the init"
         return rule, "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`", "recipe/unknown-value"
     if path == ("model", "config"):

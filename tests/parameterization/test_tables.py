@@ -121,7 +121,7 @@ def test_sgd_depth_rule(alpha: float, rate: float) -> None:
     assert (row.learning_rate, row.weight_decay, row.eps) == (rate, 1 / rate, None)
 
 
-SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING}
+SIX_ROLES = set(Role) - {Role.ROUTER, Role.TIED_EMBEDDING, Role.FROZEN}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: f"{table.name}-{table.family}")

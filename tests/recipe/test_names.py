@@ -9,7 +9,7 @@ import pytest
 
 from hptransfer.parameterization import rules as options
 from hptransfer.parameterization.role_presets import FAMILIES
-from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.roles import READ_ONLY, Role
 from hptransfer.parameterization.rules import CHOICES
 from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS, TABLES
 from tests.support.recipe_texts import GPT, edited, faults
@@ -58,7 +58,7 @@ OWN = GPT.replace(
     ("preset", "role", "clean"),
     [
         *((name, "readout", True) for name in FAMILIES),
-        *(("llama", f"'{role.value}, fan-in 1, zeros'", role is not Role.TIED_EMBEDDING) for role in Role),
+        *(("llama", f"'{role.value}, fan-in 1, zeros'", role not in READ_ONLY) for role in Role),
         ("gpt", "readout", False),
         ("llama", "'readout, fan-in x'", False),
         ("llama", "'readout, uniform'", False),
