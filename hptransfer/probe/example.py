@@ -181,7 +181,7 @@ def smallest_table(module: nn.Module) -> int:
     """
     rows = [each.num_embeddings for each in module.modules() if isinstance(each, nn.Embedding | nn.EmbeddingBag)]
     if not rows:
-        rows = [max(each.shape) for each in module.parameters() if each.dim() == 2][:1]
+        rows = [each.shape[0] for each in module.parameters() if each.dim() == 2]
     return max(min(rows, default=2), 1)
 
 
@@ -211,7 +211,7 @@ def _of_parameters(module: nn.Module, positions: int) -> Iterator[_Tensor]:
     shapes = [tuple(each.shape) for each in module.parameters() if each.dim() >= 2][:3]
     yield from _tokens(positions)
     for shape in shapes:
-        for length in dict.fromkeys((shape[0], shape[-1])):
+        for length in dict.fromkeys(shape):
             yield from _features(length, positions, sequence=False)
 
 

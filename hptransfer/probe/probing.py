@@ -18,7 +18,7 @@ from hptransfer.probe.findings import Probe
 from hptransfer.probe.readouts import readouts, uses
 from hptransfer.probe.sizes import growth_of, preserve_sizes, size_powers, stds
 from hptransfer.probe.steps import Graph
-from hptransfer.probe.trace import Trace, trace
+from hptransfer.probe.trace import Failed, Trace, trace
 
 Build = Callable[[int, int], nn.Module]
 _HINT = "write `model.example: module:function`, a function that returns what `forward` takes"
@@ -81,25 +81,20 @@ class _Asked:
             self.unknown.append(f"the model could not be built at width {width}, depth {depth}: {failure(error)}")
             return
         self.stds = stds(module)
-        failures: list[str] = []
+        failures: list[tuple[int, str]] = []
         tried = [self.example] if self.example is not None else guesses(module, self.context)
         for each in tried:
             try:
                 args, kwargs = _seeded(each, module, width, depth)
                 self.base, self.example = Graph(trace(module, args, kwargs)), each
                 return
+            except Failed as error:
+                failures.append((error.reached, failure(error.error)))
             except (Exception, SystemExit) as error:
-                failures.append(failure(error))
-        self._say_no_input(failures)
-
-    def _say_no_input(self, failures: list[str]) -> None:
-        what = "the example" if self.example is not None else "none of the inputs that were guessed"
-        first = f": {failures[0]}" if failures else ""
-        self.unknown.append(
-            f"`forward` ran with {what}{first}; {_HINT}"
-            if self.example is None
-            else f"`forward` did not run with {what}{first}; {_HINT}"
-        )
+                failures.append((0, failure(error)))
+        what = "with `model.example`" if self.example is not None else "with any input that was guessed"
+        furthest = max(failures, key=lambda each: each[0])[1] if failures else "no input could be guessed"
+        self.unknown.append(f"`forward` did not run {what}: {furthest}; {_HINT}")
 
     def run_wide(self) -> None:
         """Trace the wider model as it is, then with weights that preserve sizes as those of the base do."""
@@ -142,7 +137,8 @@ class _Asked:
             args, kwargs = _seeded(self.example, module, *size)
             return Graph(trace(module, args, kwargs))
         except (Exception, SystemExit) as error:
-            self.unknown.append(f"the {name} model (width {size[0]}, depth {size[1]}) did not run: {failure(error)}")
+            cause = error.error if isinstance(error, Failed) else error
+            self.unknown.append(f"the {name} model (width {size[0]}, depth {size[1]}) did not run: {failure(cause)}")
             return None
 
     def found(self) -> Probe:
@@ -155,19 +151,21 @@ class _Asked:
         runs = self._runs(self.base)
         sites = attention_sites.sites(self.base)
         wider = attention_sites.sites(self.wide) if self.wide is not None else []
-        sums = residual.sums(self.base)
-        names, product = readouts(runs)
-        curves = dict.fromkeys(place for each in sums for place in each.curves)
+        repeated = self._repeated(self.base)
+        sums = residual.sums(self.base, frozenset(repeated))
+        names, product, grows = readouts(runs)
+        curves = dict.fromkeys(source.parameters[0] for each in sums for source in each.curves)
         return replace(
             found,
-            unknown=(*found.unknown, *(_curve(place.module, place.code) for place in curves)),
+            unknown=(*found.unknown, *(_curve(name) for name in curves)),
             factors=factors(runs, sites, lambda: self.powers),
             attention=attention_sites.attention(sites, wider, runs.to_wide),
             writers=residual.writers(sums),
             stream_norms=residual.stream_norms(self.base, sums),
             readouts=names,
-            product=product if not names else None,
-            repeated_use=self._repeated(self.base),
+            product=product,
+            product_power=grows,
+            repeated_use=repeated,
             unused=_unused(self.base.trace, set(uses(self.base))),
         )
 
@@ -204,8 +202,8 @@ def _seeded(
     return args, kwargs
 
 
-def _curve(module: str, code: str) -> str:
-    return f"{code} in `{module}` adds a curve (not relu) of weights to the residual stream: no weight can take its depth factor"
+def _curve(name: str) -> str:
+    return f"a curve of `{name}` is added to the residual stream: the weight cannot take a factor of depth exactly"
 
 
 def _unused(run: Trace, used: set[str]) -> tuple[str, ...]:

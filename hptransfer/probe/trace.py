@@ -115,12 +115,37 @@ class Trace:
 
 #: draws of random numbers: a constant for nobody
 RANDOM = frozenset(
-    ["rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "normal", "uniform", "exponential", "multinomial", "randperm"]
+    [
+        "rand",
+        "randn",
+        "rand_like",
+        "randn_like",
+        "randint",
+        "randint_like",
+        "normal",
+        "uniform",
+        "exponential",
+        "multinomial",
+        "randperm",
+    ]
 )
 #: looks up rows by integers
 LOOKUPS = frozenset({"embedding", "embedding_bag", "_embedding_bag", "index", "index_select", "gather"})
 #: activations of more entries are not compared one by one
 LARGEST_CONSTANT = 1 << 20
+
+
+class Failed(Exception):
+    """A model's forward raised something.
+
+    Args:
+        error: what it raised.
+        reached: how many operations ran before.
+    """
+
+    def __init__(self, error: BaseException, reached: int) -> None:
+        super().__init__(str(error))
+        self.error, self.reached = error, reached
 
 
 def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
@@ -132,12 +157,15 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         kwargs: arguments of its forward by name.
 
     Raises:
-        Exception: whatever the model raises.
+        Failed: the model raised something.
     """
     recorder = Recorder(module)
     recorder.take_inputs((args, dict(kwargs)))
-    with torch.no_grad(), _unfused(module), recorder.paths(module), recorder:
-        result = module(*args, **kwargs)
+    try:
+        with torch.no_grad(), _unfused(module), recorder.paths(module), recorder:
+            result = module(*args, **kwargs)
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise Failed(error, len(recorder.ops)) from error
     return recorder.finish(result)
 
 
@@ -225,7 +253,8 @@ class Recorder(TorchDispatchMode):
             result: what the model returned.
         """
         found = [self._nodes[id(tensor)] for tensor in _answers(result) if id(tensor) in self._nodes]
-        self._kept.clear(), self._storages.clear(), self._nodes.clear()
+        for held in (self._kept, self._storages, self._nodes):
+            held.clear()
         return Trace(tuple(self.ops), tuple(found), self._parameters, self._shapes, frozenset(self._measured))
 
     def _operands(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.steps import Graph, Is, Step, statistics_ops
 from hptransfer.probe.trace import Node, Op
 
 #: a factor of what they read is a factor of what they make
@@ -113,6 +113,8 @@ def weights_behind(
             walk.ops.add(op.index)
             if step.numbers and not between.normed:
                 walk.scaling.append(op)
+            if step.statistics:
+                walk.ops |= statistics_ops(graph, step)
             for source in _carried(step):
                 waiting.append((source, _behind(step, source, between)))
         else:
