@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from hptransfer.probe.trace import user_file
+from hptransfer.probe.places import user_file
 
 
 @contextlib.contextmanager

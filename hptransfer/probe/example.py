@@ -196,7 +196,7 @@ def _features(length: int, positions: int, *, sequence: bool) -> Iterator[_Tenso
 def _images(module: nn.Module, layer: nn.Module) -> Iterator[_Tensor]:
     axes = len(layer.kernel_size)  # type: ignore[arg-type]
     channels = int(layer.in_channels)  # type: ignore[arg-type]
-    sides = (16, 64, 3000, 8) if axes == 1 else SIDES if axes == 2 else (8, 16, 32)
+    sides: tuple[int, ...] = (16, 64, 3000, 8) if axes == 1 else SIDES if axes == 2 else (8, 16, 32)
     stated = getattr(getattr(module, "config", module), "image_size", None) or getattr(module, "img_size", None)
     if isinstance(stated, int) and axes > 1:
         sides = (stated, *(side for side in sides if side != stated))

@@ -7,7 +7,8 @@ from collections import Counter
 
 from hptransfer.probe.factors import Runs
 from hptransfer.probe.findings import Where
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is, Step
 from hptransfer.probe.trace import Node, Op
 
 
@@ -18,8 +19,8 @@ def readouts(runs: Runs) -> tuple[tuple[str, ...], Where | None, float | None]:
         runs: the runs of all sizes.
 
     Returns:
-        Names of the weights; the place of a product or sum; the power of the width that its size follows at the start, None
-        where norms keep it.
+        Names of the weights; the place of a product or sum; the power of the width that its size follows at the start,
+        None where norms keep it.
     """
     graph = runs.base
     names: dict[str, None] = {}

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hptransfer.probe.findings import Writer
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is, Step
 from hptransfer.probe.trace import Node, Op
 from hptransfer.probe.walks import LINEAR, PASSED, Source, Walk, weights_behind
 
@@ -79,6 +80,8 @@ def _sum_of(graph: Graph, op: Op, step: Step) -> Sum | None:
     first, second = step.sources
     for stream, branch in ((first, second), (second, first)):
         chain = _chain(graph, stream)
+        if not any(graph.descends(branch, node) for node in chain):
+            continue
         walk = weights_behind(graph, branch, _BRANCH, frozenset(node.index for node in chain))
         writers = [each for each in walk.sources if any(_reads(graph, each, node) for node in chain)]
         wrapped, curves = _through_curves(graph, branch, chain)
@@ -113,7 +116,7 @@ def _reads(graph: Graph, source: Source, node: Node) -> bool:
 
 
 def _through_curves(graph: Graph, branch: Node, chain: list[Node]) -> tuple[list[Source], tuple[Source, ...]]:
-    """Weights behind a curve that a positive factor passes (relu), and weights behind other curves right before the sum."""
+    """Weights behind a curve that a positive factor passes (relu), and those behind others, right before the sum."""
     found: list[Source] = []
     curves: list[Source] = []
     stop = frozenset(node.index for node in chain)
@@ -128,7 +131,7 @@ def _through_curves(graph: Graph, branch: Node, chain: list[Node]) -> tuple[list
 
 
 def _behind_projected_shortcut(graph: Graph, shortcut: Node, branch: Node) -> list[Source]:
-    """Writers of a block whose stream changes its width: the shortcut is one weight, the branch has several and a curve."""
+    """Writers of a block whose stream changes its width: the shortcut is one weight, the branch has several."""
     short = weights_behind(graph, shortcut, PASSED)
     if len(short.sources) != 1 or short.ends or short.sources[0].step.kind is not Is.WEIGHT:
         return []
