@@ -16,7 +16,7 @@ from hptransfer.models.shape_reading import ModelParameters, read_model, read_re
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
-from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
@@ -134,12 +134,12 @@ def plan_reading(
         The plan, with the multipliers that it absorbed.
     """
 
-    def planned(form: Gauge) -> Plan:
+    def planned(form: Gauge, parameters: Sequence[Parameter]) -> Plan:
         return plan_rows(
             parameterization,
             base,
             size,
-            reading.parameters,
+            parameters,
             hyperparameters,
             optimizer=optimizer,
             gauge=form,
@@ -147,16 +147,21 @@ def plan_reading(
             head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge), planned("multipliers")
+    result, in_forward = planned(gauge, reading.parameters), planned("multipliers", reading.parameters)
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)
     )
     notes = (*result.notes, *reading.notes, *_readout_notes(reading, hyperparameters.get("output_multiplier", 1.0)))
+    bare = tuple(parameter.without_factors() for parameter in reading.parameters)
+    if bare != reading.parameters:
+        in_forward = planned("multipliers", bare)
+    growth = (size.width / base.width, size.depth / base.depth)
+    whole = [row.multiplier * row.parameter.forward_factor(*growth) for row in rows]
     absorbed = {
-        row.parameter.name: other.multiplier / row.multiplier
-        for row, other in zip(rows, in_forward.rows, strict=True)
-        if other.multiplier != row.multiplier
+        row.parameter.name: other.multiplier / multiplier
+        for row, other, multiplier in zip(rows, in_forward.rows, whole, strict=True)
+        if other.multiplier != multiplier
     }
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
 

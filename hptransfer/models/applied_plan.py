@@ -410,5 +410,9 @@ def _draw(tensor: Tensor, group: ParameterGroup, seed: int | None, name: str) ->
         tensor.fill_(1.0)
     elif group.init == "zeros":
         tensor.zero_()
+    elif group.init == "constant" and group.init_value is not None:
+        tensor.fill_(group.init_value)
     else:
-        raise UsageError("`init` must be normal, ones or zeros", received=f"{group.pattern}: {group.init}")
+        raise UsageError(
+            "`init` must be normal, ones, zeros or a constant with its value", received=f"{group.pattern}: {group.init}"
+        )
