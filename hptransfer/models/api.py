@@ -16,10 +16,11 @@ from hptransfer.models.shape_reading import ModelParameters, read_model, read_re
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
-from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.roles import InitSource, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -45,11 +46,12 @@ def plan(
     width: str = "width",
     depth: str = "depth",
     options: Options | None = None,
+    init: InitSource | None = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run.
+    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -70,6 +72,9 @@ def plan(
         width: name of the function's width argument.
         depth: name of the function's depth argument.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
+        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
+            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
+            the built-in models.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -87,8 +92,10 @@ def plan(
     sizes = (_size(base), _size(target))
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
-    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    built_in = isinstance(model, MlpModel | GptModel)
+    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
     return plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
@@ -168,7 +175,10 @@ def plan_recipe(
         UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
     """
     base = recipe.base_size
-    reading = read_recipe_model(recipe.model, base, size)
+    source = recipe.init_source
+    if parameterization in ABSOLUTE and recipe.parameterization.init is None:
+        source = "rule"
+    reading = read_recipe_model(recipe.model, base, size, source)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -193,6 +203,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
         betas=choice.betas,
         muon_scale=choice.muon_scale,
         update_rank=choice.update_rank,
+        decay_vectors=choice.decay_vectors,
     )
 
 
@@ -212,14 +223,16 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelParameters:
+def _read(
+    model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any], init: InitSource
+) -> ModelParameters:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
+        return read_recipe_model(model.model_copy(update=named), base, size, init)  # type: ignore[arg-type]  # sections of models
     if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        return _read(section_of(model), base, size, width, depth, given)
+        return _read(section_of(model), base, size, width, depth, given, init)
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -233,4 +246,4 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
         module: nn.Module = function(**{width: wide, depth: deep})
         return module
 
-    return read_model(build, base, size, **given)
+    return read_model(build, base, size, **given, init=init)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mup.infshape import InfShape, zip_infshape
@@ -65,6 +65,28 @@ class RoleInference:
         if given is None:
             raise undecided(name, shape, *_question(infshape, owner, local, fans, repeats))
         return self._parameter(name, infshape, _completed(name, infshape, given, fans), given.role, repeats, reason)
+
+    def names_init(self, name: str) -> bool:
+        """Whether an init was named with the parameter's role."""
+        given, _ = self._given(name)
+        return given is not None and given.init is not None
+
+    def decide_frozen(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
+        """A parameter that takes no gradient; its role is asked of nobody, its fans are those of its module if any."""
+        try:
+            found = self.decide(name, shape, owner, local)
+        except UsageError:
+            last = shape[-1] if shape else 1
+            repeats = name_template(name) in self.repeated and bool(self.writers)
+            found = Parameter(name, shape, Role.FROZEN, 1, last, 1, last, repeats, False, "kept", "")
+        return replace(
+            found,
+            role=Role.FROZEN,
+            init="kept",
+            reason="it takes no gradient (`requires_grad` is False)",
+            base_init_std=None,
+            scales_attention=False,
+        )
 
     def _parameter(
         self, name: str, infshape: InfShape, fans: Fans, role: Role, repeats: bool, reason: str

@@ -9,7 +9,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multipliers_of
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import VECTORS, Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
     PER_STEP,
@@ -42,6 +42,7 @@ class PlannedParameter:
         rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
         optimizer: name of the optimizer that trains the parameter; it differs from the plan's for what Muon, AdamH and
             MuonH do not train. None: the plan's.
+        init_value: where the parameter starts at a constant that is neither 0 nor 1, its value.
     """
 
     parameter: Parameter
@@ -54,6 +55,7 @@ class PlannedParameter:
     sources: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     optimizer: str | None = None
+    init_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     Raises:
         UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.
     """
+    if parameter.role is Role.FROZEN:
+        return _frozen(column, parameter)
     table, alpha = column.table, request.alpha
     rules = _rules_of(table, parameter, request.options)
     exponents, sources = _scaled(table, rules, parameter, request.options)
@@ -152,7 +156,7 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     multipliers = _multipliers(table, parameter, request)
     factors = {quantity: power.factor(multipliers, alpha) for quantity, power in exponents.items()}
     texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
-    if rules[Quantity.WEIGHT_DECAY].off:
+    if not _decays(rules, parameter, request.options):
         factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
     for quantity, by in _tuned(column, parameter, request).items():
         for name, value in by if quantity in factors and texts[quantity] != "0" else ():
@@ -171,6 +175,25 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
         factors={quantity.value: factor for quantity, factor in factors.items()},
         sources={quantity.value: source for quantity, source in sources.items()},
         rules={quantity.value: text for quantity, text in texts.items()},
+        optimizer=column.optimizer,
+        init_value=parameter.init_value if parameter.init == "constant" else None,
+    )
+
+
+def _frozen(column: OptimizerTable, parameter: Parameter) -> PlannedParameter:
+    """The row of a parameter that takes no gradient: it is left as it is, and in no group of the optimizer."""
+    quantities = [quantity for quantity in Quantity if _has(column.table, quantity)]
+    off = (Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY)
+    return PlannedParameter(
+        parameter=parameter,
+        init_std=None,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        eps=None,
+        multiplier=1.0,
+        factors={quantity.value: 0.0 if quantity in off else 1.0 for quantity in quantities},
+        sources=dict.fromkeys((quantity.value for quantity in quantities), "the model: `requires_grad` is False"),
+        rules={quantity.value: "0" if quantity in off else "1" for quantity in quantities},
         optimizer=column.optimizer,
     )
 
@@ -211,10 +234,11 @@ def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Ga
             hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
             f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "multipliers"; or untie the weights',
         )
-    if parameter.init == "ones":
+    if parameter.init in ("ones", "constant", "kept"):
+        start = "ones" if parameter.init == "ones" else "what its module keeps it at"
         raise UsageError(
             "a forward multiplier can be absorbed only by a parameter with a random or zero init",
-            received=f"{parameter.name} {parameter.shape}, initialised to ones",
+            received=f"{parameter.name} {parameter.shape}, initialised to {start}",
             hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
         )
 
@@ -266,6 +290,17 @@ def _rules_of(table: RuleTable, parameter: Parameter, options: Options) -> dict[
 
 def _has(table: RuleTable, quantity: Quantity) -> bool:
     return table.family in WITH_EPS or quantity is not Quantity.EPS
+
+
+def _decays(rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options) -> bool:
+    """Whether the parameter is decayed at all, by its rule and by the choice for vectors."""
+    if rules[Quantity.WEIGHT_DECAY].off:
+        return False
+    return options.decay_vectors is not False or not (parameter.role in VECTORS or len(parameter.shape) < MATRIX_AXES)
+
+
+#: a tensor with fewer axes is a vector, whatever it is for
+MATRIX_AXES = 2
 
 
 def _scaled(
@@ -323,7 +358,7 @@ def exponents_of(
 
     Args:
         table: the parameterization, for the optimizer that trains this parameter.
-        parameter: with its role; its shape does not matter.
+        parameter: with its role; the lengths of its axes do not matter.
         alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
         gauge: where multipliers live: "plain", "multipliers" or "unit".
         options: named choices among published rules, defaults filled in.
@@ -334,12 +369,16 @@ def exponents_of(
     Raises:
         UsageError: the table has no rule for the parameter's role.
     """
+    if parameter.role is Role.FROZEN:
+        return {}
     rules = _rules_of(table, parameter, options)
     exponents, _ = _scaled(table, rules, parameter, options)
     theta = _theta(table, exponents, parameter, alpha, gauge)
     moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
     return {
-        quantity: None if rules[quantity].off else moved[quantity].at(alpha)
+        quantity: moved[quantity].at(alpha)
+        if quantity is not Quantity.WEIGHT_DECAY or _decays(rules, parameter, options)
+        else None
         for quantity in Quantity
         if quantity in moved
     }

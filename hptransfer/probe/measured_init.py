@@ -112,7 +112,7 @@ def std_at(base: Measured, grown: Mapping[str, tuple[Measured, float]], growth: 
     return std
 
 
-def _unmoved(seed: object) -> torch.Generator:  # noqa: ARG001  # in the place of torch's own
+def _unmoved(seed: object) -> torch.Generator:  # in the place of torch's own
     """What `torch.manual_seed` does while seeds are compared: nothing."""
     return torch.default_generator
 

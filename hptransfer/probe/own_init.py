@@ -240,22 +240,20 @@ def _start(pieces: Sequence[tuple[int, Law | None]], zeros: bool, frozen: bool) 
     laws = {law for _, law in pieces if law != constant(0.0)}
     if not laws:
         return OwnInit("zeros", value=0.0, frozen=frozen)
-    known = [law for law in laws if law is not None and law.kind != "unwritten"]
+    known = [law for law in laws if law is not None and law.kind not in ("sign", "unwritten")]
     if len(known) < len(laws):
         return OwnInit(None, frozen=frozen)
-    if FIXED in known:
-        return OwnInit("kept", frozen=frozen)
-    drawn = [law for law in known if law.kind != "constant"]
+    drawn = [law for law in known if law.kind not in ("constant", "fixed")]
     if not drawn:
-        mixed = zeros or len(pieces) > 1
-        value = known[0].mean
-        return OwnInit("kept" if mixed else _constant_kind(value), value=None if mixed else value, frozen=frozen)
+        same = len(pieces) == 1 and not zeros and known[0].kind == "constant"
+        value = known[0].mean if same else None
+        return OwnInit("kept" if value is None else _constant_kind(value), value=value, frozen=frozen)
     if len(drawn) < len(known) or any(abs(law.mean) > 1e-9 * law.std for law in drawn):
         return OwnInit("kept", frozen=frozen)
     if len(drawn) == 1:
         return OwnInit(_kind(drawn[0]), drawn[0].std, frozen=frozen)
-    sizes = {law: sum(count for count, of in pieces if of == law) for law in drawn}
-    square = sum(count * law.std**2 for law, count in sizes.items()) / sum(sizes.values())
+    counts = {law: sum(count for count, of in pieces if of == law) for law in drawn}
+    square = sum(count * law.std**2 for law, count in counts.items()) / sum(counts.values())
     return OwnInit(_kind(drawn[0]), math.sqrt(square), frozen=frozen)
 
 
