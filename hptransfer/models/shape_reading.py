@@ -19,7 +19,7 @@ from mup.infshape import InfShape, zip_infshape
 from mup.shape import get_shapes
 from torch import nn
 
-from hptransfer.errors import Finding, UsageError
+from hptransfer.errors import Finding, HptransferError, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.own_init_reading import ModelInits, with_own_inits
@@ -31,6 +31,7 @@ from hptransfer.probe.own_init import own_inits
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
+from hptransfer.user_code import described_error
 
 #: (width, depth) -> module; called under the meta device, and on the CPU where an own init must be measured
 Builder = Callable[[int, int], nn.Module]
@@ -197,12 +198,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 def _built(build: Builder, width: int, depth: int) -> nn.Module:
     try:
         module = build(width, depth)
-    except UsageError:
+    except HptransferError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(
             "the model must exist at the base size, at twice its width and depth, and at the size planned",
-            received=f"width {width}, depth {depth}: {type(error).__name__}: {error}",
+            received=f"width {width}, depth {depth}: {described_error(error)}",
         ) from error
     if not isinstance(module, nn.Module):
         raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)

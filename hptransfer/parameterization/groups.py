@@ -125,8 +125,15 @@ def _pattern(name: str, collapsed: Iterable[int]) -> str:
 def _values(row: PlannedParameter) -> tuple[object, ...]:
     parameter = row.parameter
     numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
-    own = (parameter.own_init_std, row.init_value)
-    return (parameter.shape, parameter.role, parameter.init, row.optimizer, *numbers, *own)
+    return (
+        parameter.shape,
+        parameter.role,
+        parameter.init,
+        parameter.init_value,
+        parameter.own_init_std,
+        row.optimizer,
+        *numbers,
+    )
 
 
 def _equal(bucket: Sequence[PlannedParameter]) -> bool:
@@ -141,7 +148,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         shape=row.parameter.shape,
         role=row.parameter.role.value,
         reason=row.parameter.reason,
-        init=row.parameter.init if row.init_value is None else "constant",
+        init=row.parameter.init,
         init_std=row.init_std,
         learning_rate=row.learning_rate,
         weight_decay=row.weight_decay,
@@ -151,7 +158,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         sources=dict(row.sources),
         optimizer=row.optimizer,
         own_init_std=row.parameter.own_init_std,
-        init_value=row.init_value,
+        init_value=row.parameter.init_value if row.parameter.init == "constant" else None,
     )
 
 
@@ -177,7 +184,7 @@ def plan_markdown(groups: Sequence[ParameterGroup], notes: Iterable[str] = ()) -
             str(group.count),
             " x ".join(map(str, group.shape)),
             group.role,
-            group.init if group.init_std is None else f"{group.init_std:.4g}",
+            _start(group),
             f"{group.learning_rate:.4g}",
             f"{group.weight_decay:.4g}",
         ]
@@ -201,6 +208,13 @@ def _rules(group: ParameterGroup, sources: dict[str, int]) -> str:
             number = sources.setdefault(group.sources[quantity], len(sources) + 1)
             parts.append(f"{short} {rule} [{number}]")
     return ", ".join(parts) or "unscaled"
+
+
+def _start(group: ParameterGroup) -> str:
+    """The std of a draw; a constant, with its value where its name does not say it."""
+    if group.init_std is not None:
+        return f"{group.init_std:.4g}"
+    return group.init if group.init_value is None else f"{group.init} {group.init_value:.4g}"
 
 
 def _number(value: float | None) -> str:

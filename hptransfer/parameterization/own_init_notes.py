@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.plan_parameter import PlannedParameter
 from hptransfer.parameterization.roles import VECTORS, Parameter, Role
 
 #: relative difference of two stds that is worth a word
@@ -13,15 +14,16 @@ _WORTH_SAYING = 0.02
 _SHOWN = 5
 
 
-def own_init_notes(parameters: Sequence[Parameter]) -> Iterator[str]:
+def own_init_notes(rows: Sequence[PlannedParameter]) -> Iterator[str]:
     """One sentence each; none for a plan by the tables' init of a model that trains all its parameters.
 
     Args:
-        parameters: all of one model, with their roles.
+        rows: all of one plan.
     """
+    parameters = [row.parameter for row in rows]
     yield from _frozen(parameters)
     scaled = [each for each in parameters if each.own_init_std is not None]
-    kept = [each for each in parameters if each.role is not Role.FROZEN and each.init in ("constant", "kept")]
+    kept = [row.parameter for row in rows if _is_kept(row)]
     if not scaled and not kept:
         return
     yield (
@@ -59,6 +61,13 @@ def _frozen(parameters: Sequence[Parameter]) -> Iterator[str]:
             f"{len(names)} parameters take no gradient and are neither initialised nor given to the optimizer: "
             f"{_listed(map(name_template, names))}"
         )
+
+
+def _is_kept(row: PlannedParameter) -> bool:
+    """Whether a parameter that is trained starts at a constant, or in a structure, that the plan does not move."""
+    if row.parameter.role is Role.FROZEN or row.parameter.init not in ("constant", "kept"):
+        return False
+    return row.parameter.init == "kept" or row.factors.get("init_std") == 1
 
 
 def _close(one: float, other: float) -> bool:
