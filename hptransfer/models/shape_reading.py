@@ -1,29 +1,42 @@
 """Reading a model: which axes grow with width, which layers repeat with depth, and hence each parameter's role.
 
-Nothing is guessed from one size. The model is built on the meta device at the base size, at twice its depth and twice
-its width; a layer repeats when the deeper one has more of it, an axis grows when it differs in the wider one. Shapes
-are compared with microsoft/mup's InfShape arithmetic. What cannot be decided is an error that names the parameter.
+Nothing is guessed from one size. The model is built on the meta device at the base width and at twice that, each at
+the base depth, at twice that and at the depth that is read; a layer repeats when a deeper one has more of it, an axis
+grows when it differs in the wider one of the same depth. Shapes are compared with microsoft/mup's InfShape arithmetic.
+What cannot be decided is an error that names the parameter.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 from mup.infshape import InfShape, zip_infshape
-from mup.shape import get_shapes
 from torch import nn
 
-from hptransfer.errors import Finding, UsageError
+from hptransfer.errors import UsageError
 from hptransfer.models.build import model_builder
+from hptransfer.models.found import NOTHING, Found
+from hptransfer.models.growth import (
+    DepthView,
+    Owner,
+    Repetition,
+    depth_view,
+    lengths_of,
+    owners_of,
+    repeats_in,
+    view_from_file,
+)
 from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.role_inference import RoleInference, undecided
-from hptransfer.parameterization.groups import name_template
+from hptransfer.models.questions import Question, QuestionError, findings_of
+from hptransfer.models.role_inference import Known, RoleInference
+from hptransfer.models.tying import divided_readouts, tied_readouts
+from hptransfer.models.weights import Weight, weights_of
+from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
@@ -107,6 +120,7 @@ def read_model(
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
+    found: Found = NOTHING,
 ) -> ModelParameters:
     """The parameters of any module at a size, without allocating any.
 
@@ -121,44 +135,46 @@ def read_model(
         base_shapes: growing axes from a mup base-shape file, instead of comparing two widths.
         queries: regular expressions that match full names of parameters of query projections, for
             `attention_multiplier`; replaces the preset's.
+        found: what running the model told.
 
     Returns:
         The reading.
 
     Raises:
-        UsageError: the model cannot be built, does not change with the width or depth that is asked for, or has
-            parameters whose role the shapes and module types do not decide.
+        SharedDepthError: no parameter changes with the depth, and another depth than the base's is asked for.
+        UsageError: the model cannot be built, does not change with the width that is asked for, has parameters whose
+            role the shapes and module types do not decide, or is given roles or residual writers that do not fit.
     """
     known = _preset(preset)
+    patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
-        shallow = get_shapes(_built(build, base.width, base.depth))
-        deep = get_shapes(_built(build, base.width, 2 * base.depth))
-        wide = get_shapes(_built(build, 2 * base.width, 2 * base.depth)) if base_shapes is None else None
+        models = _models(build, base, size, base_shapes)
         module = _built(build, size.width, size.depth)
-    multiplied = _multiplied(module)
-    tied = _tied(module)
-    infshapes = _with_templates(base_shapes or _grown(deep, wide or deep))
-    repeated = _repeated(shallow, deep)
-    _require_growth(base, size, infshapes, repeated, get_shapes(module))
-    writers = known.residual_writers if residual_writers is None else residual_writers
-    decider = RoleInference(
-        infshapes=infshapes,
-        repeated=repeated,
-        writers=tuple(map(_pattern, writers)),
+    _require_growth(base, size, models, found)
+    besides = Known(
+        repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
-        tied=tied,
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
         queries=tuple(map(_pattern, known.queries if queries is None else queries)),
+        readouts=frozenset(map(models.repetition.place, found.readouts)),
+        keeps_init=found.keeps_init,
     )
-    parameters = _decide(module, decider)
+    weights = models.weights_at(module, found)
+    by_run = None if found.writers is None else of_places(weights, models.repetition, found.writers)
+    named = preset is not None or residual_writers is not None
+    writers = matched(weights, patterns) if named or by_run is None else by_run
+    parameters = _decide(RoleInference.of(weights, besides, writers, tied_readouts(module)), models, found)
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
-    if residual_writers is None and writers and not any(parameter.writes_residual for parameter in parameters):
+    if residual_writers is None and patterns and not writers:
         raise UsageError(
             f"the preset `{preset}` must name the parameters that write the residual stream",
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return ModelParameters(parameters, multiplied, known.notes)
+    if patterns:
+        given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
+        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
+    return ModelParameters(parameters, divided_readouts(module), known.notes)
 
 
 def _preset(name: str | None) -> Preset:
@@ -195,115 +211,137 @@ def _built(build: Builder, width: int, depth: int) -> nn.Module:
     return module
 
 
-def _multiplied(module: nn.Module) -> frozenset[str]:
-    """Weights of mup's readouts, by class name: the class may come from mup, its forks or a vendored copy."""
-    readouts = [
-        layer
-        for layer in module.modules()
-        if {"MuReadout", "MuSharedReadout"} & {kind.__name__ for kind in type(layer).__mro__}
-    ]
-    weights = {id(layer.weight) for layer in readouts}
-    return frozenset(name for name, tensor in module.named_parameters() if id(tensor) in weights)
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What comparing models told.
 
-
-def _tied(module: nn.Module) -> dict[str, str]:
-    """Tables whose tensor also reads out -> the other name; mup's MuSharedReadout is none, it multiplies by itself.
-
-    Raises:
-        UsageError: weights of another kind are tied.
+    Attributes:
+        base: models of the base depth.
+        deep: models of twice the base depth.
+        own: models of the depth that is read.
+        repetition: what repeats with depth.
     """
-    first: dict[int, str] = {}
-    tied = {}
-    for name, tensor in module.named_parameters(remove_duplicate=False):
-        known = first.setdefault(id(tensor), name)
-        if known == name:
-            continue
-        owner, other = (module.get_submodule(path.rpartition(".")[0]) for path in (name, known))
-        if "MuSharedReadout" in {kind.__name__ for kind in type(owner).__mro__}:
-            continue
-        if not (isinstance(other, nn.Embedding) and isinstance(owner, nn.Linear)):
-            raise UsageError(
-                "weights must not be tied, except a table of embeddings with the readout",
-                received=f"{known} and {name} are one tensor",
-                hint="untie them: no published rule covers a weight in two places",
+
+    base: DepthView
+    deep: DepthView
+    own: DepthView
+    repetition: Repetition
+
+    def weights_at(self, module: nn.Module, found: Found) -> dict[str, Weight]:
+        """The parameters of a model of the depth that is read, with base and actual lengths."""
+        owners = owners_of(module)
+        infshapes = {name: _infshape(self.own, name, owner, length) for name, owner, length in _lengths(owners)}
+        return weights_of(self.own, infshapes, owners, self.repetition, self._summed(found))
+
+    def weights_of(self, view: DepthView, found: Found) -> dict[str, Weight]:
+        """The parameters of another depth."""
+        return weights_of(view, view.infshapes, view.owners, self.repetition, self._summed(found))
+
+    def names(self, weights: Mapping[str, Weight]) -> list[tuple[Mapping[str, str], Iterable[str]]]:
+        """All names there are, per depth."""
+        return [({}, names) for names in (weights, self.base.infshapes, self.deep.infshapes)]
+
+    def _summed(self, found: Found) -> dict[str, tuple[int, ...]]:
+        return {self.repetition.place(name): tuple(axes) for name, axes in found.summed_axes.items()}
+
+
+def _lengths(owners: Mapping[str, Owner]) -> list[tuple[str, Owner, tuple[int, ...]]]:
+    return [(name, owners[name], length) for name, length in lengths_of(owners).items()]
+
+
+def _models(build: Builder, base: Size, size: Size, base_shapes: Mapping[str, InfShape] | None) -> _Models:
+    """Models of three depths at the base width and twice that, one pair after the other."""
+    views: dict[int, DepthView] = {}
+    for depth in (base.depth, 2 * base.depth, size.depth):
+        if depth not in views:
+            narrow = _built(build, base.width, depth)
+            views[depth] = (
+                depth_view(depth, narrow, _built(build, 2 * base.width, depth))
+                if base_shapes is None
+                else view_from_file(depth, narrow, base_shapes)
             )
-        tied[known] = name
-    return tied
+    first, deep, own = views[base.depth], views[2 * base.depth], views[size.depth]
+    deeper = [view for view in views.values() if view.depth > base.depth]
+    return _Models(first, deep, own, repeats_in([first, *deeper]))
 
 
-def _grown(base: Mapping[str, Sequence[int]], wide: Mapping[str, Sequence[int]]) -> dict[str, InfShape]:
-    """Base shape and growing axes of every parameter of the base model."""
-    differing = sorted(base.keys() ^ wide.keys())
-    changed = [name for name in base.keys() & wide.keys() if len(base[name]) != len(wide[name])]
-    if differing or changed:
-        raise UsageError(
-            "width must change the lengths of axes, not the parameters there are",
-            received=f"only at one of two widths: {', '.join((differing or sorted(changed))[:5])}",
+def _infshape(view: DepthView, name: str, owner: Owner, lengths: tuple[int, ...]) -> InfShape:
+    base = view.infshapes.get(name)
+    shape = tuple(owner.module.get_parameter(owner.local).shape)
+    if base is None:
+        why = "it has no counterpart at the base width"
+        raise QuestionError(Question(name, shape, why, hint="the function must make the same layers at every width"))
+    fixed = zip(base.base_shape(), base.shape(), lengths, strict=False)
+    if len(base) != len(lengths) or any(grows is None and there != here for grows, there, here in fixed):
+        raise QuestionError(
+            Question(
+                name,
+                shape,
+                f"an axis changed that does not grow with width: {tuple(base.shape())} at the base width",
+                hint="the function must give this axis the same length at every size, or make it grow with the width",
+            )
         )
-    return {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in base.items()}
+    return zip_infshape(base, lengths)
 
 
-def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
-    """Under the exact name and, where all layers agree, under the name's template."""
-    by_template: dict[str, list[InfShape]] = {}
-    for name, infshape in exact.items():
-        by_template.setdefault(name_template(name), []).append(infshape)
-    agreed = {
-        pattern: infshapes[0]
-        for pattern, infshapes in by_template.items()
-        if all(infshape.base_shape() == infshapes[0].base_shape() for infshape in infshapes)
-    }
-    return {**agreed, **exact}
+class SharedDepthError(UsageError):
+    """No parameter changes with the depth: the model ignores it, or its layers are shared and looped."""
 
 
-def _repeated(shallow: Mapping[str, object], deep: Mapping[str, object]) -> frozenset[str]:
-    """Templates of names of which a deeper model has more."""
-    counts, deeper = Counter(map(name_template, shallow)), Counter(map(name_template, deep))
-    return frozenset(pattern for pattern, count in deeper.items() if count > counts[pattern])
-
-
-def _require_growth(
-    base: Size,
-    size: Size,
-    infshapes: Mapping[str, InfShape],
-    repeated: frozenset[str],
-    shapes: Mapping[str, Sequence[int]],
-) -> None:
+def _require_growth(base: Size, size: Size, models: _Models, found: Found) -> None:
     """A builder that ignores an argument would silently give the standard parameterization."""
-    if size.width != base.width and not any(infshape.ninf() for infshape in infshapes.values()):
+    if size.width != base.width and not any(infshape.ninf() for infshape in models.own.infshapes.values()):
         raise UsageError(
             "width must change the shapes of a model",
             received=f"the same shapes at widths {base.width} and {2 * base.width}",
             hint="check that the function uses its width argument",
         )
-    if size.depth != base.depth and not repeated:
-        raise UsageError(
+    if size.depth == base.depth:
+        return
+    if not models.repetition.kinds and not found.shared_layers:
+        raise SharedDepthError(
             "depth must change the number of layers of a model",
-            received=f"the same {len(shapes)} parameters at depths {base.depth} and {2 * base.depth}",
+            received=f"the same {len(models.base.infshapes)} parameters at depths {base.depth} and {2 * base.depth}",
             hint="check that the function uses its depth argument",
+        )
+    missing = models.repetition.missing_places(models.base, models.own)
+    if missing and models.repetition.repeated(models.base):
+        raise UsageError(
+            "every kind of layer must occur at the base size, where hyperparameters are tuned",
+            received=f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''} at depth {size.depth}, and "
+            f"nothing of its kind at depth {base.depth}",
+            hint="choose a base depth at which every kind of layer occurs",
         )
 
 
-def _decide(module: nn.Module, decider: RoleInference) -> tuple[Parameter, ...]:
+def _decide(inference: RoleInference, models: _Models, found: Found) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
-    owners = {
-        f"{prefix}.{name}" if prefix else name: (owner, name)
-        for prefix, owner in module.named_modules()
-        for name, _ in owner.named_parameters(recurse=False)
-    }
-    parameters: list[Parameter] = []
-    faults: dict[str, Finding] = {}
-    for name, shape in get_shapes(module).items():
+    parameters, questions = [], []
+    for name in inference.weights:
         try:
-            parameters.append(decider.decide(name, tuple(shape), *owners[name]))
-        except UsageError as error:
-            faults.setdefault(name_template(name), error.findings[0])
-    if faults:
-        findings = tuple(faults.values())
-        every = undecided("", (), "")
-        every.findings = findings
-        raise every
-    return tuple(parameters)
+            parameters.append(inference.decide(name))
+        except QuestionError as error:
+            questions.append(error.question)
+    if not questions:
+        return tuple(parameters)
+
+    def elsewhere() -> list[tuple[Mapping[str, str], Iterable[str]]]:
+        """The questions of the models that other sizes are read from, and of this one."""
+        depths = [inference.weights, *(models.weights_of(view, found) for view in (models.base, models.deep))]
+        return [(_asked(RoleInference.of(weights, inference.known, frozenset(), {})), weights) for weights in depths]
+
+    raise UsageError.of(findings_of(questions, elsewhere, models.repetition))
+
+
+def _asked(inference: RoleInference) -> dict[str, str]:
+    """Name -> role to suggest, of what nothing decides in a model."""
+    found = {}
+    for name in inference.weights:
+        try:
+            inference.decide(name)
+        except QuestionError as error:
+            found[name] = error.question.role
+    return found
 
 
 def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], roles: Mapping[str, Role | str]) -> None:
