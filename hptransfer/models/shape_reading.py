@@ -9,33 +9,21 @@ What cannot be decided is an error that names the parameter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from mup.infshape import InfShape, zip_infshape
-from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.build import model_builder
+from hptransfer.models.comparison import Builder, Comparison, built, compare
 from hptransfer.models.found import NOTHING, Found
-from hptransfer.models.growth import (
-    DepthView,
-    Owner,
-    Repetition,
-    depth_view,
-    lengths_of,
-    owners_of,
-    repeats_in,
-    view_from_file,
-)
 from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.questions import Question, QuestionError, findings_of
+from hptransfer.models.questions import QuestionError, findings_of
 from hptransfer.models.role_inference import Known, RoleInference
 from hptransfer.models.tying import divided_readouts, tied_readouts
-from hptransfer.models.weights import Weight, weights_of
 from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import Parameter, Role
@@ -43,8 +31,10 @@ from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, Hug
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
 
-#: (width, depth) -> module; called under the meta device
-Builder = Callable[[int, int], nn.Module]
+if TYPE_CHECKING:
+    from mup.infshape import InfShape
+
+__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model", "read_recipe_model", "read_sizes", "reading_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +138,8 @@ def read_model(
     known = _preset(preset)
     patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
-        models = _models(build, base, size, base_shapes)
-        module = _built(build, size.width, size.depth)
-    _require_growth(base, size, models, found)
+        models = compare(build, base, size, base_shapes, found)
+        module = built(build, size.width, size.depth)
     besides = Known(
         repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
@@ -159,11 +148,11 @@ def read_model(
         readouts=frozenset(map(models.repetition.place, found.readouts)),
         keeps_init=found.keeps_init,
     )
-    weights = models.weights_at(module, found)
+    weights = models.weights_at(module)
     by_run = None if found.writers is None else of_places(weights, models.repetition, found.writers)
     named = preset is not None or residual_writers is not None
     writers = matched(weights, patterns) if named or by_run is None else by_run
-    parameters = _decide(RoleInference.of(weights, besides, writers, tied_readouts(module)), models, found)
+    parameters = _decide(RoleInference.of(weights, besides, writers, tied_readouts(module)), models)
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and patterns and not writers:
         raise UsageError(
@@ -196,125 +185,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise UsageError("a pattern must be a regular expression", received=f"{text}: {error}") from None
 
 
-def _built(build: Builder, width: int, depth: int) -> nn.Module:
-    try:
-        module = build(width, depth)
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise UsageError(
-            "the model must exist at the base size, at twice its width and depth, and at the size planned",
-            received=f"width {width}, depth {depth}: {type(error).__name__}: {error}",
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)
-    return module
-
-
-@dataclass(frozen=True, slots=True)
-class _Models:
-    """What comparing models told.
-
-    Attributes:
-        base: models of the base depth.
-        deep: models of twice the base depth.
-        own: models of the depth that is read.
-        repetition: what repeats with depth.
-    """
-
-    base: DepthView
-    deep: DepthView
-    own: DepthView
-    repetition: Repetition
-
-    def weights_at(self, module: nn.Module, found: Found) -> dict[str, Weight]:
-        """The parameters of a model of the depth that is read, with base and actual lengths."""
-        owners = owners_of(module)
-        infshapes = {name: _infshape(self.own, name, owner, length) for name, owner, length in _lengths(owners)}
-        return weights_of(self.own, infshapes, owners, self.repetition, self._summed(found))
-
-    def weights_of(self, view: DepthView, found: Found) -> dict[str, Weight]:
-        """The parameters of another depth."""
-        return weights_of(view, view.infshapes, view.owners, self.repetition, self._summed(found))
-
-    def names(self, weights: Mapping[str, Weight]) -> list[tuple[Mapping[str, str], Iterable[str]]]:
-        """All names there are, per depth."""
-        return [({}, names) for names in (weights, self.base.infshapes, self.deep.infshapes)]
-
-    def _summed(self, found: Found) -> dict[str, tuple[int, ...]]:
-        return {self.repetition.place(name): tuple(axes) for name, axes in found.summed_axes.items()}
-
-
-def _lengths(owners: Mapping[str, Owner]) -> list[tuple[str, Owner, tuple[int, ...]]]:
-    return [(name, owners[name], length) for name, length in lengths_of(owners).items()]
-
-
-def _models(build: Builder, base: Size, size: Size, base_shapes: Mapping[str, InfShape] | None) -> _Models:
-    """Models of three depths at the base width and twice that, one pair after the other."""
-    views: dict[int, DepthView] = {}
-    for depth in (base.depth, 2 * base.depth, size.depth):
-        if depth not in views:
-            narrow = _built(build, base.width, depth)
-            views[depth] = (
-                depth_view(depth, narrow, _built(build, 2 * base.width, depth))
-                if base_shapes is None
-                else view_from_file(depth, narrow, base_shapes)
-            )
-    first, deep, own = views[base.depth], views[2 * base.depth], views[size.depth]
-    deeper = [view for view in views.values() if view.depth > base.depth]
-    return _Models(first, deep, own, repeats_in([first, *deeper]))
-
-
-def _infshape(view: DepthView, name: str, owner: Owner, lengths: tuple[int, ...]) -> InfShape:
-    base = view.infshapes.get(name)
-    shape = tuple(owner.module.get_parameter(owner.local).shape)
-    if base is None:
-        why = "it has no counterpart at the base width"
-        raise QuestionError(Question(name, shape, why, hint="the function must make the same layers at every width"))
-    fixed = zip(base.base_shape(), base.shape(), lengths, strict=False)
-    if len(base) != len(lengths) or any(grows is None and there != here for grows, there, here in fixed):
-        raise QuestionError(
-            Question(
-                name,
-                shape,
-                f"an axis changed that does not grow with width: {tuple(base.shape())} at the base width",
-                hint="the function must give this axis the same length at every size, or make it grow with the width",
-            )
-        )
-    return zip_infshape(base, lengths)
-
-
-class SharedDepthError(UsageError):
-    """No parameter changes with the depth: the model ignores it, or its layers are shared and looped."""
-
-
-def _require_growth(base: Size, size: Size, models: _Models, found: Found) -> None:
-    """A builder that ignores an argument would silently give the standard parameterization."""
-    if size.width != base.width and not any(infshape.ninf() for infshape in models.own.infshapes.values()):
-        raise UsageError(
-            "width must change the shapes of a model",
-            received=f"the same shapes at widths {base.width} and {2 * base.width}",
-            hint="check that the function uses its width argument",
-        )
-    if size.depth == base.depth:
-        return
-    if not models.repetition.kinds and not found.shared_layers:
-        raise SharedDepthError(
-            "depth must change the number of layers of a model",
-            received=f"the same {len(models.base.infshapes)} parameters at depths {base.depth} and {2 * base.depth}",
-            hint="check that the function uses its depth argument",
-        )
-    missing = models.repetition.missing_places(models.base, models.own)
-    if missing and models.repetition.repeated(models.base):
-        raise UsageError(
-            "every kind of layer must occur at the base size, where hyperparameters are tuned",
-            received=f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''} at depth {size.depth}, and "
-            f"nothing of its kind at depth {base.depth}",
-            hint="choose a base depth at which every kind of layer occurs",
-        )
-
-
-def _decide(inference: RoleInference, models: _Models, found: Found) -> tuple[Parameter, ...]:
+def _decide(inference: RoleInference, models: Comparison) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
     parameters, questions = [], []
     for name in inference.weights:
@@ -327,7 +198,7 @@ def _decide(inference: RoleInference, models: _Models, found: Found) -> tuple[Pa
 
     def elsewhere() -> list[tuple[Mapping[str, str], Iterable[str]]]:
         """The questions of the models that other sizes are read from, and of this one."""
-        depths = [inference.weights, *(models.weights_of(view, found) for view in (models.base, models.deep))]
+        depths = [inference.weights, *(models.weights_of(view) for view in (models.base, models.deep))]
         return [(_asked(RoleInference.of(weights, inference.known, frozenset(), {})), weights) for weights in depths]
 
     raise UsageError.of(findings_of(questions, elsewhere, models.repetition))
@@ -341,6 +212,8 @@ def _asked(inference: RoleInference) -> dict[str, str]:
             inference.decide(name)
         except QuestionError as error:
             found[name] = error.question.role
+        except UsageError:  # an answer that does not fit there is said when that size is read
+            continue
     return found
 
 
