@@ -155,7 +155,8 @@ def findings_of(
     for question in questions:
         # experts that are listed, and layers, are asked about once
         place = re.sub(r"(?<![^.])\d+(?![^.])", "#", repetition.place(question.name))
-        groups.setdefault((place, question.role, question.why, question.hint), []).append(question)
+        why = re.sub(r"\d+", "#", question.why)
+        groups.setdefault((place, question.role, why, question.hint), []).append(question)
     found = []
     for group in groups.values():
         first = group[0]
@@ -210,13 +211,15 @@ def _line(patterns: Sequence[str], role: str, alternative: str) -> str:
 # Answers.
 
 
-def check_answer(weight: Weight, given: GivenRole, pattern: str, right: str | None, *, in_block: bool) -> None:
+def check_answer(
+    weight: Weight, given: GivenRole, patterns: tuple[str, str], right: str | None, *, in_block: bool
+) -> None:
     """Refuse a role that the axes that grow contradict.
 
     Args:
         weight: the parameter that was named.
         given: the role it was given.
-        pattern: pattern under which it was named.
+        patterns: the one under which it was named, and one that matches it in every layer.
         right: what it is read as without an answer; None where that is a question.
         in_block: whether rules for depth apply to it.
 
@@ -227,7 +230,7 @@ def check_answer(weight: Weight, given: GivenRole, pattern: str, right: str | No
     if fault is None:
         return
     why, role = fault
-    exact = re.escape(weight.name)
+    pattern, exact = patterns
     hint = (
         f"leave it out of the pattern: it is read as `{right}`"
         if right is not None
@@ -235,7 +238,7 @@ def check_answer(weight: Weight, given: GivenRole, pattern: str, right: str | No
     )
     raise UsageError(
         "a role that is named must agree with the axes that grow",
-        received=f"{pattern!r} makes {weight.name} {weight.shape} `{given.role}`, but {why}",
+        received=f"'{pattern}' makes {weight.name} {weight.shape} `{given.role}`, but {why}",
         hint=hint,
     )
 
@@ -257,17 +260,18 @@ def _fault(weight: Weight, given: GivenRole, in_block: bool) -> tuple[str, str] 
 def _raw_fault(weight: Weight, given: GivenRole) -> tuple[str, str] | None:
     """Of a tensor of several axes whose module says nothing."""
     role, axes, growing = given.role, given.fan_in_axes, weight.growing
+    likely = _summed_axes(weight, {})
     fixed = [axis for axis in range(len(weight.infshape)) if axis not in growing]
     output = Role.ROUTER if weight.repeats else Role.READOUT
     summed = None if axes is None else bool(set(axes) & set(growing))
     fault = None
     if role in VECTORS:
-        right = growing[:1] if len(growing) > 1 or not fixed else fixed[-1:]
-        fault = "it has two axes, so it is no vector", f"{Role.HIDDEN_WEIGHT}, fan-in {_axes(right)}"
+        right = likely if len(growing) > 1 or not fixed else fixed[-1:]
+        fault = "it has several axes, so it is no vector", f"{Role.HIDDEN_WEIGHT}, fan-in {_axes(right)}"
     elif len(growing) >= 2 and role in (Role.EMBEDDING, Role.READOUT):
-        fault = "two of its axes grow", f"{Role.HIDDEN_WEIGHT}, fan-in {growing[0]}"
+        fault = "two of its axes grow", f"{Role.HIDDEN_WEIGHT}, fan-in {_axes(likely)}"
     elif len(growing) >= 2 and summed is False:
-        fault = f"axis {_axes(axes or ())} is fixed while axes {_axes(growing)} grow", f"{role}, fan-in {growing[0]}"
+        fault = f"axis {_axes(axes or ())} is fixed while axes {_axes(growing)} grow", f"{role}, fan-in {_axes(likely)}"
     elif growing and summed is False and role in _OUTPUTS:
         fault = f"axis {_axes(axes or ())}, its inputs, is fixed", f"{role}, fan-in {growing[0]}"
     elif summed and role is Role.EMBEDDING:

@@ -84,7 +84,8 @@ class RoleInference:
         if found is not None:
             given, pattern = found
             read = self._read(weight) or self.beside.get(name)
-            check_answer(weight, given, pattern, None if read is None else str(read[0].role), in_block=in_block)
+            pasted = self.known.repetition.pattern(name)
+            check_answer(weight, given, (pattern, pasted), read and str(read[0].role), in_block=in_block)
             return self._parameter(weight, _completed(weight, given, self.known), given.role, f"named by {pattern}")
         if weight.fans is not None and weight.fans.kind == "lookup" and weight.infshape[0].isinf():
             why = "the number of entries of a table grows with width"
@@ -153,11 +154,10 @@ class RoleInference:
 
     def _raw(self, weight: Weight) -> Decided | None:
         """A parameter whose module says nothing, where its shape does."""
-        if not weight.is_vector:
-            return None
-        if len(weight.infshape) >= 2 and weight.growing and not weight.repeats:
-            return GivenRole(Role.EMBEDDING), "one row, which is added or stands beside others"
-        if self.known.keeps_init and (weight.repeats or self.reads_out):
+        axes = len(weight.infshape)
+        if axes >= 3 and weight.infshape[0].dim == 1 and weight.growing == (axes - 1,) and not weight.repeats:
+            return GivenRole(Role.EMBEDDING), "rows for every example, which are added or stand beside others"
+        if weight.is_vector and self.known.keeps_init and (weight.repeats or self.reads_out):
             return _vector(weight, "raw vector")
         return None
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.comparison import Builder, Comparison, built, compare
 from hptransfer.models.found import NOTHING, Found
 from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.questions import QuestionError, findings_of
+from hptransfer.models.questions import Question, QuestionError, findings_of
 from hptransfer.models.role_inference import Known, RoleInference
 from hptransfer.models.tying import divided_readouts, tied_readouts
 from hptransfer.models.writers import matched, of_places, require_all
@@ -187,12 +187,18 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def _decide(inference: RoleInference, models: Comparison) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
-    parameters, questions = [], []
+    parameters: list[Parameter] = []
+    questions: list[Question] = []
+    answers: dict[str | None, Finding] = {}
     for name in inference.weights:
         try:
             parameters.append(inference.decide(name))
         except QuestionError as error:
             questions.append(error.question)
+        except UsageError as error:
+            answers.setdefault(error.findings[0].hint, error.findings[0])
+    if answers:
+        raise UsageError.of(answers.values())
     if not questions:
         return tuple(parameters)
 
@@ -224,8 +230,8 @@ def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], rol
             raise UsageError("a pattern must match the full name of a parameter", received=pattern)
 
 
-#: up to the first index in a name: the block that repeats
-_BLOCK = re.compile(r"(.*?\.\d+)(?:\..*)?$|^(\d+)(?:\..*)?$")
+#: up to the first index in a name, `3` or `layer_3`: the block that repeats
+_BLOCK = re.compile(r"((?:.*?\.)?(?:[^.]*_)?\d+)(?:\..*)?$")
 
 
 def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
@@ -243,7 +249,7 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
         module, _, local = parameter.name.rpartition(".")
         block = _BLOCK.match(parameter.name)
         if parameter.in_block and block:
-            kinds.setdefault(block[1] or block[2], "residual")
+            kinds.setdefault(block[1], "residual")
         if local != "weight":
             continue
         if parameter.writes_residual:

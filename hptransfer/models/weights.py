@@ -42,8 +42,8 @@ class Weight:
 
     @property
     def is_vector(self) -> bool:
-        """Whether at most one axis is longer than one."""
-        return len([dim for dim in self.infshape if dim.dim > 1 or dim.isinf()]) <= 1
+        """Whether it can only be a vector: of two axes, of which one has length one, it may be a matrix."""
+        return len(self.infshape) != 2 and len([dim for dim in self.infshape if dim.dim > 1 or dim.isinf()]) <= 1
 
     @property
     def fan_in(self) -> InfDim:

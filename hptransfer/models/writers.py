@@ -87,11 +87,11 @@ def require_all(
     missing = sorted(found - writers) if found is not None else _missing(weights, writers, repetition)
     if missing:
         answers = [(dict.fromkeys(names, ""), names) for _, names in models]  # any name of the same place will do
-        patterns = patterns_for(missing, "", answers, repetition)
+        quoted = [f"'{pattern}'" for pattern in patterns_for(missing, "", answers, repetition)]
         raise UsageError(
             "every layer must have its residual writers: without them the rules for depth miss a branch",
             received=f"{given_by} leaves out {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}",
-            hint=f"add to `residual_writers`: {', '.join(repr(pattern) for pattern in patterns)}",
+            hint=f"add to `residual_writers`: {', '.join(quoted)}",
         )
     empty = [] if found is not None else _layers_without(weights, writers)
     if empty:
@@ -110,15 +110,18 @@ def _missing(weights: Mapping[str, Weight], writers: frozenset[str], repetition:
     (shared experts) only for matrices that do not read the stream, whose length the writers' outputs have.
     """
     known = [weights[name] for name in sorted(writers) if weights[name].is_matrix]
-    found = []
-    for name, weight in weights.items():
-        if name in writers or not weight.repeats:
-            continue
-        of_writer = weight.owner.local == "bias" and f"{weight.owner.path}.weight" in writers
-        alike = weight.is_matrix and any(_alike(weight, writer, repetition) for writer in _same_leaf(weight, known))
-        if of_writer or alike:
-            found.append(name)
-    return found
+    open_ones = {name: weight for name, weight in weights.items() if weight.repeats and name not in writers}
+    alike = {
+        name
+        for name, weight in open_ones.items()
+        if weight.is_matrix and any(_alike(weight, writer, repetition) for writer in _same_leaf(weight, known))
+    }
+    biased = {
+        name
+        for name, weight in open_ones.items()
+        if weight.owner.local == "bias" and f"{weight.owner.path}.weight" in alike | writers
+    }
+    return [name for name in weights if name in alike | biased]
 
 
 def _same_leaf(weight: Weight, writers: Sequence[Weight]) -> Iterable[Weight]:
