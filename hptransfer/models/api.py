@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
-from hptransfer.models.factory import load_function
+from hptransfer.models.factory import argument_fault, built, load_function
 from hptransfer.models.huggingface import section_of
 from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
-from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -44,12 +45,16 @@ def plan(
     queries: Sequence[str] | None = None,
     width: str = "width",
     depth: str = "depth",
+    follow_width: Sequence[str] | None = None,
+    depth_key: str | None = None,
+    task: str | None = None,
     options: Options | None = None,
+    init: InitSource | None = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run.
+    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -69,7 +74,14 @@ def plan(
             `attention_multiplier` where neither keys are in the same matrix nor a norm follows it.
         width: name of the function's width argument.
         depth: name of the function's depth argument.
+        follow_width: of a configuration: keys that follow the width, the width itself first; a key inside another one
+            is written "text_config.hidden_size"; None takes the family's.
+        depth_key: of a configuration: the key that counts layers; None takes the family's.
+        task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
+        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
+            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
+            the built-in models.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -87,8 +99,16 @@ def plan(
     sizes = (_size(base), _size(target))
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
-    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
+    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
+    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
+        model, asked = section_of(model, follow_width=follow_width or (), depth_key=depth_key, task=task), {}
+    if named := [key for key, value in asked.items() if value is not None]:
+        rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
+        raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    built_in = isinstance(model, MlpModel | GptModel)
+    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
     return plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
@@ -121,12 +141,12 @@ def plan_reading(
         The plan, with the multipliers that it absorbed.
     """
 
-    def planned(form: Gauge) -> Plan:
+    def planned(form: Gauge, parameters: Sequence[Parameter]) -> Plan:
         return plan_rows(
             parameterization,
             base,
             size,
-            reading.parameters,
+            parameters,
             hyperparameters,
             optimizer=optimizer,
             gauge=form,
@@ -134,16 +154,21 @@ def plan_reading(
             head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge), planned("multipliers")
+    result, in_forward = planned(gauge, reading.parameters), planned("multipliers", reading.parameters)
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)
     )
     notes = (*result.notes, *reading.notes, *_readout_notes(reading, hyperparameters.get("output_multiplier", 1.0)))
+    bare = tuple(parameter.without_factors() for parameter in reading.parameters)
+    if bare != reading.parameters:
+        in_forward = planned("multipliers", bare)
+    growth = (size.width / base.width, size.depth / base.depth)
+    whole = [row.multiplier * row.parameter.forward_factor(*growth) for row in rows]
     absorbed = {
-        row.parameter.name: other.multiplier / row.multiplier
-        for row, other in zip(rows, in_forward.rows, strict=True)
-        if other.multiplier != row.multiplier
+        row.parameter.name: other.multiplier / multiplier
+        for row, other, multiplier in zip(rows, in_forward.rows, whole, strict=True)
+        if other.multiplier != multiplier
     }
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
 
@@ -168,7 +193,10 @@ def plan_recipe(
         UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
     """
     base = recipe.base_size
-    reading = read_recipe_model(recipe.model, base, size)
+    source = recipe.init_source
+    if parameterization in ABSOLUTE and recipe.parameterization.init is None:
+        source = "rule"
+    reading = read_recipe_model(recipe.model, base, size, source)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -193,6 +221,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
         betas=choice.betas,
         muon_scale=choice.muon_scale,
         update_rank=choice.update_rank,
+        decay_vectors=choice.decay_vectors,
     )
 
 
@@ -212,14 +241,14 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelParameters:
+def _read(
+    model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any], init: InitSource
+) -> ModelParameters:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
-    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        return _read(section_of(model), base, size, width, depth, given)
+        return read_recipe_model(model.model_copy(update=named), base, size, init)  # type: ignore[arg-type]  # sections of models
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -229,8 +258,19 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
             hint="wrap the module's construction: `lambda width, depth: Model(width, depth)`",
         )
 
-    def build(wide: int, deep: int) -> nn.Module:
-        module: nn.Module = function(**{width: wide, depth: deep})
-        return module
+    name = model if isinstance(model, str) else _name_of(function)
+    fault = argument_fault(function, name, {"width": width, "depth": depth}, {}, "{size}={name!r}")
+    if fault is not None:
+        raise fault
 
-    return read_model(build, base, size, **given)
+    def build(wide: int, deep: int) -> nn.Module:
+        return built(function, {width: wide, depth: deep}, name)
+
+    return read_model(build, base, size, **given, init=init)
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    """What a message calls a function; of `functools.partial` that which it calls."""
+    inner = getattr(function, "func", function)
+    name: str = getattr(inner, "__qualname__", type(inner).__name__)
+    return name.rpartition("<locals>.")[2]

@@ -28,8 +28,12 @@ def found(build: Build) -> list[Factor]:
 
 
 def test_a_factor_of_the_embedding_is_named_with_its_weights() -> None:
-    """sqrt(width) as a buffer of no axes, behind token and position tables: both can absorb it, as they are looked up."""
-    (factor,) = found(lambda width, depth: Bytes(width, depth, embed=torch.tensor(width**0.5), positions=True, tied=True))
+    """sqrt(width) as a buffer of no axes, behind token and position tables: both can absorb it where they are looked up."""
+
+    def build(width: int, depth: int) -> nn.Module:
+        return Bytes(width, depth, embed=torch.tensor(width**0.5), positions=True, tied=True)
+
+    (factor,) = found(build)
 
     assert (factor.width_power, factor.depth_power, factor.purpose, factor.use) == (0.5, 0.0, "output", "lookup")
     assert set(factor.parameters) == {"tok.weight", "pos.weight"}
@@ -77,18 +81,18 @@ def test_the_readout_of_mup_divides_its_input() -> None:
     assert (factor.width_power, factor.purpose, factor.parameters) == (-1.0, "input", ("2.weight",))
 
 
-def test_a_factor_of_depth_on_branches_belongs_to_their_writers() -> None:
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_factor_of_depth_on_branches_belongs_to_their_writers(checkpointed: bool) -> None:
     """1/sqrt(2 depth) on both branches, checkpointed or not: one factor per branch and layer, with weight and bias."""
-    for checkpointed in (False, True):
-        factors = found(lambda width, depth, on=checkpointed: Bytes(width, depth, form="depth", checkpointed=on))
+    factors = found(lambda width, depth: Bytes(width, depth, form="depth", checkpointed=checkpointed))
 
-        assert [(each.width_power, each.depth_power, each.purpose) for each in factors] == [(0.0, -0.5, "output")] * 4
-        assert [each.parameters for each in factors] == [
-            ("layers.0.attn.out.weight",),
-            ("layers.0.feed.down.weight", "layers.0.feed.down.bias"),
-            ("layers.1.attn.out.weight",),
-            ("layers.1.feed.down.weight", "layers.1.feed.down.bias"),
-        ]
+    assert [(each.width_power, each.depth_power, each.purpose) for each in factors] == [(0.0, -0.5, "output")] * 4
+    assert [each.parameters for each in factors] == [
+        ("layers.0.attn.out.weight",),
+        ("layers.0.feed.down.weight", "layers.0.feed.down.bias"),
+        ("layers.1.attn.out.weight",),
+        ("layers.1.feed.down.weight", "layers.1.feed.down.bias"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ class StackedExperts(nn.Module):
 
 
 class Mixture(nn.Module):
-    def __init__(self, width: int, depth: int, kind: type[nn.Module]) -> None:
+    def __init__(self, width: int, depth: int, kind: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.tok, self.head = nn.Embedding(VOCABULARY, width), nn.Linear(width, VOCABULARY)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
