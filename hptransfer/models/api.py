@@ -12,13 +12,15 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
 from hptransfer.models.factory import argument_fault, built, load_function
 from hptransfer.models.huggingface import section_of
-from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
+from hptransfer.models.asking import ask
+from hptransfer.models.recipe_reading import NOT_RUN, read_recipe_model
+from hptransfer.models.shape_reading import ModelParameters, read_model
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec, covered_axes_of
 from hptransfer.recipe.defaults import schema_defaults
 from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
@@ -50,11 +52,14 @@ def plan(
     task: str | None = None,
     options: Options | None = None,
     init: InitSource | None = None,
+    probe: bool = True,
+    example: object = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
+    is allocated. Small ones (the base, where it is small) are built on the CPU and run once, to see what `forward`
+    multiplies, what writes the residual stream, norms behind it and attention.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -82,6 +87,9 @@ def plan(
         init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
             "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
             the built-in models.
+        probe: whether small models are run; without, the plan says what it does not know.
+        example: what `forward` takes in that run, a tensor, a tuple of arguments or a dict of them by name, or a
+            function of nothing or of width and depth that returns it; None: it is guessed.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -108,7 +116,9 @@ def plan(
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
     built_in = isinstance(model, MlpModel | GptModel)
     source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
-    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
+    asked_for = {"init": source, "covers": covered_axes_of(chosen.name, optimizer)}
+    run = {"probe": probe, "example": example}
+    reading = _read(model, sizes, (width, depth), given | {"base_shapes": shapes}, asked_for, run)
     return plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
@@ -196,7 +206,8 @@ def plan_recipe(
     source = recipe.init_source
     if parameterization in ABSOLUTE and recipe.parameterization.init is None:
         source = "rule"
-    reading = read_recipe_model(recipe.model, base, size, source)
+    covers = covered_axes_of(parameterization or recipe.parameterization.name, recipe.training.optimizer)
+    reading = read_recipe_model(recipe.model, base, size, source, covers)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -242,13 +253,21 @@ def _size(value: Size | tuple[int, int]) -> Size:
 
 
 def _read(
-    model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any], init: InitSource
+    model: Any,
+    sizes: tuple[Size, Size],
+    arguments: tuple[str, str],
+    given: dict[str, Any],
+    asked_for: dict[str, Any],
+    run: dict[str, Any],
 ) -> ModelParameters:
+    base, size = sizes
+    width, depth = arguments
     if isinstance(model, Section):
-        named = {key: value for key, value in given.items() if value is not None}
+        chosen = given | ({} if run["probe"] else {"probe": False}) | {"example": run["example"]}
+        named = {key: value for key, value in chosen.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size, init)  # type: ignore[arg-type]  # sections of models
+        return read_recipe_model(model.model_copy(update=named), base, size, **asked_for)  # type: ignore[arg-type]  # sections of models
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -266,7 +285,9 @@ def _read(
     def build(wide: int, deep: int) -> nn.Module:
         return built(function, {width: wide, depth: deep}, name)
 
-    return read_model(build, base, size, **given, init=init)
+    told = ask(build, (base.width, base.depth), run["example"]) if run["probe"] else None
+    reading = read_model(build, base, size, **given, **asked_for, probe=told)
+    return reading if run["probe"] else replace(reading, notes=(*reading.notes, NOT_RUN))
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -15,6 +15,6 @@ readouts         where the answer comes from
 sizes            how large tensors are, and how that moves with the width
 """
 
-__all__ = ["measured_init", "own_init"]
+__all__ = ["findings", "measured_init", "own_init", "probing"]
 
 __all__: list[str] = []
