@@ -175,6 +175,22 @@ class TimingMessage(SpecMessage):
         return cls(**_fields(spec, fingerprint))
 
 
+class RehearsalMessage(SpecMessage):
+    """Run one forward and one backward pass; the answer's "faults" says why the run could not train."""
+
+    task: Literal["rehearsal"] = "rehearsal"
+
+    @classmethod
+    def of(cls, spec: TrialSpec, fingerprint: str | None = None) -> Self:
+        """The message about a run.
+
+        Args:
+            spec: the run whose first step is rehearsed.
+            fingerprint: sha256 (hex) of the coordinator's data; None accepts any.
+        """
+        return cls(**_fields(spec, fingerprint))
+
+
 class CostMessage(Message):
     """Count what one run of each of several sizes costs.
 
