@@ -30,7 +30,9 @@ def readouts(runs: Runs) -> tuple[tuple[str, ...], Where | None]:
         step = graph.of(op)
         if step.kind in (Is.WEIGHT, Is.LOOKUP):
             names.update(dict.fromkeys(step.parameters))
-        elif (step.kind in (Is.PRODUCT, Is.SUM) and runs.growth(op) > 1) or (op.name == "mean" and _shrinks(runs, node)):
+        elif (step.kind in (Is.PRODUCT, Is.SUM) and runs.growth(op) > 1) or (
+            op.name == "mean" and _shrinks(runs, node)
+        ):
             product = product or op.where
         else:
             waiting += [*step.sources, *step.statistics]

@@ -115,7 +115,19 @@ class Trace:
 
 #: draws of random numbers: a constant for nobody
 RANDOM = frozenset(
-    ["rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "normal", "uniform", "exponential", "multinomial", "randperm"]
+    [
+        "rand",
+        "randn",
+        "rand_like",
+        "randn_like",
+        "randint",
+        "randint_like",
+        "normal",
+        "uniform",
+        "exponential",
+        "multinomial",
+        "randperm",
+    ]
 )
 #: looks up rows by integers
 LOOKUPS = frozenset({"embedding", "embedding_bag", "_embedding_bag", "index", "index_select", "gather"})
