@@ -10,6 +10,7 @@ base_shapes    mup's `.bsh` files
 
 __all__ = [
     "api",
+    "applied_init",
     "applied_plan",
     "audit",
     "base_shapes",

@@ -15,6 +15,6 @@ readouts         where the answer comes from
 sizes            how large tensors are, and how that moves with the width
 """
 
-__all__ = ["calm", "example", "findings", "probing"]
+__all__ = ["calm", "example", "findings", "measured_init", "own_init", "probing"]
 
 __all__: list[str] = []

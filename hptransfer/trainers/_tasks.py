@@ -95,7 +95,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
 
     message = ReadingsMessage.parse(payload)
     _see(message.root)
-    return {"readings": read_sizes(message.model, message.base, message.sizes)}
+    return {"readings": read_sizes(message.model, message.base, message.sizes, message.init)}
 
 
 _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {

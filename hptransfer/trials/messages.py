@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.roles import InitSource
 from hptransfer.recipe.model_sections import Model
 from hptransfer.recipe.schema import (
     Recipe,
@@ -219,6 +220,8 @@ class ReadingsMessage(Message):
     """the recipe's folder, where modules are looked for too"""
     base: tuple[int, int]
     """width and depth at which every factor of a rule is 1"""
+    init: InitSource = "rule"
+    """whose init is planned: the model's own, or the tables'"""
     sizes: tuple[tuple[int, int], ...]
     """width and depth of each model to read"""
 
