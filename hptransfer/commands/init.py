@@ -50,7 +50,7 @@ def init_command(
         0; 1 where the command of `--from-command` failed when it was tried (the recipe is written all the same).
 
     Raises:
-        UsageError: unknown template, a file that exists or cannot be written, or a model that cannot be read.
+        UsageError: no such template, a path that cannot be written, a model that cannot be read.
     """
     if template not in templates():
         rule = "`--template` must name a template"
@@ -88,8 +88,7 @@ def _from_model(model: str | None, huggingface: str | None, path: Path, target: 
     from hptransfer.engine.model_proposal import proposed_recipe
     from hptransfer.report.terminal import asked_at_terminal
 
-    ask = asked_at_terminal if sys.stdin.isatty() else None
-    proposal = proposed_recipe(model, huggingface, path, target, ask)
+    proposal = proposed_recipe(model, huggingface, path, target, asked_at_terminal if sys.stdin.isatty() else None)
     written = {path.parent / file: text for file, text in proposal.files.items()} | {path: proposal.text}
     for file in written:
         require_destination(file, force=force)

@@ -33,7 +33,7 @@ class Proposal:
     """What is to be written.
 
     Attributes:
-        text: the recipe.
+        text: text of the recipe.
         files: name of a file beside the recipe -> its text.
         remarks: sentences for whoever asked.
     """
@@ -93,7 +93,7 @@ def proposed_from_model(
     """A recipe for a function that builds a model.
 
     Args:
-        reference: `module:function`.
+        reference: of the function, `module:function`.
         name: of the recipe, which its run folder has too.
         folder: where the recipe will lie.
         target: width and depth of the run that matters; None takes the function's defaults.

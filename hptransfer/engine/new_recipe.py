@@ -13,7 +13,7 @@ def require_destination(path: Path, *, force: bool) -> None:
     """Refuses a path that cannot be written, before anything is tried.
 
     Args:
-        path: of the recipe.
+        path: where the recipe is to lie.
         force: whether a file that exists may be replaced.
 
     Raises:
@@ -37,7 +37,7 @@ def recipe_name(path: Path) -> str:
     """The file's stem with what the schema does not allow in a name replaced.
 
     Args:
-        path: of the recipe.
+        path: where the recipe is to lie.
     """
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
     return slug[:80] or "recipe"

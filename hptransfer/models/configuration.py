@@ -50,8 +50,8 @@ class Configured:
     """A configuration as a recipe names it.
 
     Attributes:
-        section: the recipe's section.
-        width: its own width.
+        section: what a recipe says of it.
+        width: its own, the value of the key of the width.
         depth: its own number of layers.
         heads_key: key of the number of attention heads; None where there is none.
         changed: settings that differ from the configuration -> its own value.

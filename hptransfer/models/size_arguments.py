@@ -47,7 +47,7 @@ class SizeArguments:
     """A function's arguments, as a recipe's `model` section names them.
 
     Attributes:
-        section: the section.
+        section: what a recipe says of the model.
         width: default of the width argument; None where it has none.
         depth: default of the depth argument; None where it has none.
         other_widths: further arguments that change the widths of layers and nothing else.
@@ -69,7 +69,7 @@ def size_arguments(reference: str, ask: Ask | None = None) -> SizeArguments:
     """Find width and depth among a function's arguments.
 
     Args:
-        reference: `module:function`.
+        reference: of the function, `module:function`.
         ask: chooses where several arguments could be meant; None takes the likeliest and keeps the others.
 
     Raises:
@@ -130,8 +130,8 @@ class _Search:
         """The argument that is a size; all that could be are in `found`.
 
         Args:
-            size: "width" or "depth".
-            ask: as of `size_arguments`.
+            size: which one, "width" or "depth".
+            ask: chooses among several, as of `size_arguments`.
         """
         taken = self.found["width"] if size == "depth" else []
         candidates = [*self._sizes[size], *(name for name in self._others if name not in self._named)]

@@ -77,7 +77,7 @@ def survey(
     """Look at a model: build it without memory at many sizes, run it at the base, and plan it.
 
     Args:
-        section: names the model.
+        section: what a recipe says of the model.
         own: its own width and depth; None where it has none.
         target: width and depth of the run that matters; None takes the model's own.
         heads: number of attention heads at a width, where a configuration says it; two are wanted at the base.
@@ -145,7 +145,7 @@ def builds(section: Section, width: int, depth: int) -> bool:
     """Whether a model can be built at a size, without memory.
 
     Args:
-        section: names the model.
+        section: what a recipe says of the model.
         width: of the model, at least 1.
         depth: number of its repeated layers, at least 1.
     """

@@ -30,7 +30,7 @@ class Line:
         """As it stands in the file.
 
         Args:
-            indent: blanks before it.
+            indent: blanks that stand before it.
         """
         text = f"{indent}{'# ' if self.open else ''}{self.text}"
         return f"{text}{'  # ' if self.why else ''}{self.why}"
@@ -41,15 +41,15 @@ class ModelDraft:
     """What the recipe says.
 
     Attributes:
-        name: of the recipe.
-        command: that wrote it.
+        name: of the recipe and its run folder.
+        command: with which the recipe was written.
         remarks: sentences for the recipe's head.
         model: lines of the section `model`.
         data: lines of the section `data`.
         training: lines of the section `training` besides steps, batch and learning rate.
         parameterization: name of the table, and why.
-        base: width and depth.
-        widths: ladder of widths.
+        base: width and depth where hyperparameters hold as they are.
+        widths: ladder of widths, the base's first.
         depths: ladder of depths; empty for none.
         target: width and depth, and where they come from.
         roles: lines on groups of parameters.

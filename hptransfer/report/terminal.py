@@ -153,8 +153,8 @@ def asked_at_terminal(question: str, choices: Sequence[str]) -> str:
     """One of several choices, by whoever sits at the terminal; the first where nothing is typed.
 
     Args:
-        question: one line.
-        choices: at least one.
+        question: what is asked, one line.
+        choices: at least one, the likeliest first.
     """
     print(question, file=sys.stderr)
     for number, choice in enumerate(choices, 1):
