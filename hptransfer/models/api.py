@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
+from hptransfer.models.any_model import Asking, as_section_or_function, read_any
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
-from hptransfer.models.factory import argument_fault, built, load_function
-from hptransfer.models.huggingface import section_of
-from hptransfer.models.asking import ask
-from hptransfer.models.recipe_reading import NOT_RUN, read_recipe_model
-from hptransfer.models.shape_reading import ModelParameters, read_model
+from hptransfer.models.recipe_reading import read_recipe_model
+from hptransfer.models.shape_reading import ModelParameters
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
@@ -98,30 +96,29 @@ def plan(
         UsageError: the model cannot be built, a parameter cannot be decided (with the line that decides it), or a value
             is missing.
     """
+    values = _base_values(hyperparameters)
+    sizes = (_size(base), _size(target))
+    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
+    named = as_section_or_function(model, {key: value for key, value in asked.items() if value is not None})
+    chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    built_in = isinstance(named, MlpModel | GptModel)
+    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    shapes = None if base_shapes is None else read_base_shapes(base_shapes)
+    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
+    asking = Asking(source, covered_axes_of(chosen.name, optimizer), probe=probe, example=example)
+    reading = read_any(named, *sizes, {"width": width, "depth": depth}, given | {"base_shapes": shapes}, asking)
+    return plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+
+
+def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
+    """All base values, those that are left out as in a recipe."""
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = schema_defaults()
     unknown = sorted(set(hyperparameters) - set(known))
     if unknown:
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
-    sizes = (_size(base), _size(target))
-    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
-    shapes = None if base_shapes is None else read_base_shapes(base_shapes)
-    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
-    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        model, asked = section_of(model, follow_width=follow_width or (), depth_key=depth_key, task=task), {}
-    if named := [key for key, value in asked.items() if value is not None]:
-        rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
-        raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
-    chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    built_in = isinstance(model, MlpModel | GptModel)
-    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
-    asked_for = {"init": source, "covers": covered_axes_of(chosen.name, optimizer)}
-    run = {"probe": probe, "example": example}
-    reading = _read(model, sizes, (width, depth), given | {"base_shapes": shapes}, asked_for, run)
-    return plan_reading(
-        chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
-    )
+    return known | dict(hyperparameters)
 
 
 def plan_reading(
@@ -250,48 +247,3 @@ def _readout_notes(reading: ModelParameters, output: float) -> Sequence[str]:
 
 def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
-
-
-def _read(
-    model: Any,
-    sizes: tuple[Size, Size],
-    arguments: tuple[str, str],
-    given: dict[str, Any],
-    asked_for: dict[str, Any],
-    run: dict[str, Any],
-) -> ModelParameters:
-    base, size = sizes
-    width, depth = arguments
-    if isinstance(model, Section):
-        chosen = given | ({} if run["probe"] else {"probe": False}) | {"example": run["example"]}
-        named = {key: value for key, value in chosen.items() if value is not None}
-        if unusable := sorted(named.keys() - type(model).model_fields.keys()):
-            raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size, **asked_for)  # type: ignore[arg-type]  # sections of models
-    function = load_function(model) if isinstance(model, str) else model
-    if not callable(function):
-        raise UsageError(
-            "a model must be a function of width and depth, `module:function`, a transformers configuration or a "
-            "recipe's section",
-            received=type(model).__name__,
-            hint="wrap the module's construction: `lambda width, depth: Model(width, depth)`",
-        )
-
-    name = model if isinstance(model, str) else _name_of(function)
-    fault = argument_fault(function, name, {"width": width, "depth": depth}, {}, "{size}={name!r}")
-    if fault is not None:
-        raise fault
-
-    def build(wide: int, deep: int) -> nn.Module:
-        return built(function, {width: wide, depth: deep}, name)
-
-    told = ask(build, (base.width, base.depth), run["example"]) if run["probe"] else None
-    reading = read_model(build, base, size, **given, **asked_for, probe=told)
-    return reading if run["probe"] else replace(reading, notes=(*reading.notes, NOT_RUN))
-
-
-def _name_of(function: Callable[..., object]) -> str:
-    """What a message calls a function; of `functools.partial` that which it calls."""
-    inner = getattr(function, "func", function)
-    name: str = getattr(inner, "__qualname__", type(inner).__name__)
-    return name.rpartition("<locals>.")[2]

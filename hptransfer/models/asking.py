@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import nn
 
-from hptransfer.errors import UsageError
 from hptransfer.models.build import build_model
 from hptransfer.models.factory import load_function
 from hptransfer.models.probe_sizes import MOST_PARAMETERS, probe_sizes
