@@ -6,7 +6,7 @@ example          a small input: given, or guessed
 calm             the user's code runs seeded and silent; global states are given back
 trace            one forward, recorded as operations
 places           whose line it is: the user's, or a library's
-operation_names  names of torch's operations, by what they are
+operations       names of torch's operations, by what they are
 understanding    from an operation of torch to what it is in a network
 steps            what an operation can be
 graph            a recorded run as a graph of steps
@@ -17,10 +17,10 @@ attention_sites  where queries meet keys
 residual         what is added to the residual stream, and the norms that it passes
 readouts         where the answer comes from
 sizes            how large tensors are, and how that moves with the width
-own_init         how parameters start by the model's own code, recorded
-operations       what an operation of an init does to a law
-laws             laws by which entries are drawn
-measured_init    the same, measured, where the record does not say
+own_init         how every parameter starts, read while a model is built
+laws             the law by which an entry starts
+init_operations  what operations make of laws
+measured_init    starts that no operation tells, measured
 """
 
-__all__ = ["measured_init", "own_init"]
+__all__ = ["calm", "example", "findings", "measured_init", "own_init", "probing"]

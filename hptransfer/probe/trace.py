@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptransfer.probe.findings import Where
-from hptransfer.probe.operation_names import LOOKUPS, RANDOM, SHAPES
+from hptransfer.probe.operations import LOOKUPS, RANDOM, SHAPES
 from hptransfer.probe.places import user_line
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from hptransfer.probe.operation_names import ADDS, MOVES, NORMS, PRODUCTS, RECURRENT, STATISTICS, SUMS
+from hptransfer.probe.operations import ADDS, MOVES, NORMS, PRODUCTS, RECURRENT, STATISTICS, SUMS
 from hptransfer.probe.steps import Is, Step
 from hptransfer.probe.trace import Kind, Node, Op
 

@@ -28,7 +28,7 @@ def found(build: Build) -> list[Factor]:
 
 
 def test_a_factor_of_the_embedding_is_named_with_its_weights() -> None:
-    """sqrt(width) as a buffer of no axes, behind token and position tables: both can absorb it where they are looked up."""
+    """sqrt(width) as a buffer of no axes, behind token and position tables: both can absorb it as tables."""
 
     def build(width: int, depth: int) -> nn.Module:
         return Bytes(width, depth, embed=torch.tensor(width**0.5), positions=True, tied=True)

@@ -58,8 +58,8 @@ def test_a_norm_between_writer_and_stream(
     class Block(models.Layer):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = x + self.first(self.attn(x))
-            x = x + self.second(self.feed(x))
-            return x
+            branch: torch.Tensor = self.second(self.feed(x))
+            return x + branch
 
     class Model(Bytes):
         def __init__(self, width: int, depth: int) -> None:
