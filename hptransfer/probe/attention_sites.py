@@ -22,7 +22,7 @@ class Site:
     """Queries meet keys here, in one run.
 
     Attributes:
-        op: their product.
+        op: the operation that multiplies them.
         head_dim: length of their common axis.
         scale: what the product is multiplied by before the softmax.
         queries: names of the weights and biases whose output is the queries alone.
@@ -42,7 +42,7 @@ def sites(graph: Graph) -> list[Site]:
     """All places of one run where queries meet keys, in its order.
 
     Args:
-        graph: the run.
+        graph: one run of a model.
     """
     found: dict[int, Site] = {}
     for op in graph.trace.ops:

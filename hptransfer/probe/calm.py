@@ -70,7 +70,7 @@ def failure(error: BaseException) -> str:
     """An error of a user's code, with the innermost line that is the user's.
 
     Args:
-        error: what was raised.
+        error: what the user's code raised.
     """
     text = str(error).strip()
     first = text.splitlines()[0] if text else ""

@@ -187,7 +187,7 @@ def smallest_table(module: nn.Module) -> int:
     """How many rows the smallest table has that could be looked up, at least one.
 
     Args:
-        module: the model.
+        module: a model of any size.
     """
     rows = [each.num_embeddings for each in module.modules() if isinstance(each, nn.Embedding | nn.EmbeddingBag)]
     if not rows:

@@ -27,7 +27,7 @@ class Changing:
 
     Attributes:
         op: its operation at the base.
-        operand: what it multiplies.
+        operand: the tensor that it multiplies.
         values: the number at the base, the wider, the deeper model.
         width: power of the width; None where it is none.
         depth: power of the depth; None where it is none.
@@ -117,7 +117,7 @@ def appearing(runs: Runs, other: Graph, *, wider: bool) -> list[Changing]:
 
     Args:
         runs: the runs of all sizes.
-        other: the larger run.
+        other: the run of the larger model.
         wider: whether that is the wider one, not the deeper one.
     """
     places = {(op.where.module, op.where.code, op.name) for op in runs.base.trace.ops}

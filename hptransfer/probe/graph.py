@@ -13,7 +13,7 @@ class Graph:
     """A trace, understood.
 
     Args:
-        trace: what was recorded.
+        trace: what one run recorded.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -40,8 +40,8 @@ class Graph:
         """Whether a tensor was computed from another, or is it.
 
         Args:
-            node: the later one.
-            ancestor: the earlier one.
+            node: the later of the two.
+            ancestor: the earlier of the two.
         """
         return bool(self.mask(node) >> ancestor.index & 1)
 

@@ -85,7 +85,7 @@ def uses(graph: Graph) -> Counter[str]:
     """How often one run applies each parameter.
 
     Args:
-        graph: the run.
+        graph: one run of a model.
     """
     counts: Counter[str] = Counter()
     for op in graph.trace.ops:

@@ -29,7 +29,7 @@ class Sum:
     """An addition to the stream.
 
     Attributes:
-        op: the addition.
+        op: the operation that adds.
         stream: the operand that is the stream.
         branch: the operand that is added.
         writers: the weights whose output is added.
@@ -47,7 +47,7 @@ def sums(graph: Graph, repeated: frozenset[str]) -> list[Sum]:
     """Every addition to a residual stream, in the order of the run; the steps of a recurrence over time are none.
 
     Args:
-        graph: the run.
+        graph: one run of a model.
         repeated: names of weights that one run uses more often the deeper the model.
     """
     found: list[Sum] = []
@@ -227,8 +227,8 @@ def stream_norms(graph: Graph, found: list[Sum]) -> tuple[str, ...]:
     """Norms that the stream itself passes between blocks.
 
     Args:
-        graph: the run.
-        found: its additions.
+        graph: one run of a model.
+        found: the additions of that run.
     """
     behind = {each.op.index: _norm_behind(graph, each.op) for each in found}
     certain: dict[str, None] = {}

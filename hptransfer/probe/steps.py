@@ -34,7 +34,7 @@ class Step:
     """One operation, understood.
 
     Attributes:
-        kind: what it is.
+        kind: what the operation is.
         sources: activations that it carries on.
         parameters: names of the parameters that it applies, biases left out.
         biases: names of the parameters that it adds.

@@ -122,7 +122,7 @@ class FailedRunError(Exception):
     """A model's forward raised something.
 
     Args:
-        error: what it raised.
+        error: what the forward raised.
         reached: how many operations ran before.
     """
 
@@ -378,7 +378,7 @@ def tensors_of(value: object) -> Iterator[torch.Tensor]:
     """All tensors in nested tuples, lists, dicts and dataclasses.
 
     Args:
-        value: what holds them.
+        value: what holds them, however deep.
     """
     if isinstance(value, torch.Tensor):
         yield value

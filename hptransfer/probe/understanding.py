@@ -273,7 +273,7 @@ def statistics_ops(step_of: StepOf, step: Step) -> set[int]:
 
     Args:
         step_of: tells what made a tensor.
-        step: a norm.
+        step: what a norm is understood as.
     """
     found: set[int] = set()
     for main in step.sources:

@@ -34,7 +34,7 @@ class Source:
 
     Attributes:
         op: the product with the weight.
-        step: the same, understood.
+        step: what that product is.
         parameters: names of the weight and its bias.
         norm: names of gain and bias of the norm behind it.
         centred: whether that norm multiplies by one plus its gain.
@@ -76,7 +76,7 @@ def number_of(step: Step, node: Node) -> float:
     """What a step multiplies one of its operands by.
 
     Args:
-        step: the operation, understood.
+        step: what the operation is.
         node: one of its operands.
     """
     product = 1.0
@@ -92,7 +92,7 @@ def weights_behind(
     """Walk from a tensor to the weights that it is made of.
 
     Args:
-        graph: the run.
+        graph: one run of a model.
         start: where the walk starts.
         passed: kinds of steps that are passed; others end it.
         stop: indices of tensors at which it ends.
@@ -172,7 +172,7 @@ def confined(graph: Graph, start: Op, walk: Walk, end: frozenset[int]) -> bool:
     """Whether all that reads an operation's output, directly or not, lies on a walk up to its start.
 
     Args:
-        graph: the run.
+        graph: one run of a model.
         start: the operation whose output is followed.
         walk: the walk that found it.
         end: indices of operations that may read what the walk started from.

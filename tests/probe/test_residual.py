@@ -123,8 +123,20 @@ def test_modulated_branches_write_through_their_gate() -> None:
 
 
 def test_raw_tensors_write_too() -> None:
-    """`F.linear` on a parameter of a list."""
+    """`F.linear` on a parameter of a list, `einsum` on one of three axes."""
     assert [each.parameters for each in writers(models.Rotary)] == [("out.0",), ("out.1",)]
+    assert [each.parameters for each in writers(models.EinsumHeads)] == [("w_out.0",), ("w_out.1",)]
+
+
+def test_scales_gates_and_zeros_hide_no_writer() -> None:
+    """LayerScale and a gate between writer and stream; weights of zero write, too; the gate's weight does not."""
+    answer = probe(models.Gated, (64, 2))
+
+    assert [each.parameters for each in answer.writers] == [
+        ("body_0.weight", "body_0.bias"),
+        ("body_1.weight", "body_1.bias"),
+    ]
+    assert answer.readouts == ("last.weight",)
 
 
 @pytest.mark.parametrize(

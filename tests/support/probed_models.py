@@ -496,6 +496,47 @@ class ValueResidual(nn.Module):
         return answer
 
 
+class EinsumHeads(nn.Module):
+    """Projections of three axes, used by einsum."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        heads = width // HEAD_DIM
+        self.tok, self.head = nn.Embedding(VOCABULARY, width), nn.Linear(width, VOCABULARY, bias=False)
+        self.w_in = nn.ParameterList(nn.Parameter(torch.randn(width, heads, HEAD_DIM)) for _ in range(depth))
+        self.w_out = nn.ParameterList(nn.Parameter(torch.randn(heads, HEAD_DIM, width)) for _ in range(depth))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.tok(tokens)
+        for w_in, w_out in zip(self.w_in, self.w_out, strict=True):
+            x = x + torch.einsum("bthk,hkd->btd", torch.tanh(torch.einsum("btd,dhk->bthk", x, w_in)), w_out)
+        answer: Tensor = self.head(x)
+        return answer
+
+
+class Gated(nn.Module):
+    """LayerScale, a biased gate and writers that start at zero; layers are attributes."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.first, self.last = nn.Conv1d(3, width, 1), nn.ConvTranspose1d(width, 2, 2, 2)
+        for index in range(depth):
+            for name, outputs in (("body", width), ("gate", 1)):
+                self.add_module(f"{name}_{index}", nn.Conv1d(width, outputs, 1))
+            self.register_parameter(f"scale_{index}", nn.Parameter(torch.full((width, 1), 1e-4)))
+            nn.init.zeros_(self.get_submodule(f"body_{index}").get_parameter("weight"))
+            nn.init.constant_(self.get_submodule(f"gate_{index}").get_parameter("bias"), -2.0)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        x = self.first(signal)
+        for index in range(self.depth):
+            body, gate = self.get_submodule(f"body_{index}"), self.get_submodule(f"gate_{index}")
+            x = x + self.get_parameter(f"scale_{index}") * body(F.gelu(x)) * torch.sigmoid(gate(x))
+        answer: Tensor = self.last(x)
+        return answer
+
+
 class Curved(nn.Module):
     """Blocks that add a curve of a weight: `relu` passes a factor, `tanh` does not."""
 
