@@ -43,9 +43,14 @@ def _of_the_user(file: str) -> bool:
 
 
 def user_line() -> str:
-    """File and line of the innermost frame that is the user's, such as "model.py:41"; "" where none is."""
+    """File and line of the innermost frame of a model's own code, such as "model.py:41"; "" where none runs.
+
+    Frames above this package are those of its caller, not the model's.
+    """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):  # the recorder itself
+        frame = frame.f_back
+    while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
         if user_file(frame.f_code.co_filename):
             return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
