@@ -1,0 +1,211 @@
+"""Whether a plan of a family's small model is right: the coordinate check on random data, or the refusal it met.
+
+Judged are the changes of the residual stream, of what the readout reads and of the logits, in width under muP at steps 1
+to 3 and in depth under CompleteP at steps 3 and 10 (in the first step CompleteP's change falls with depth by design).
+Statistics and bands are those of the package's coordinate check; a row that three seeds leave open gets more.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+import hptransfer
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
+from hptransfer.diagnostics.coordinate import judge_coordinates
+from hptransfer.errors import UsageError
+from hptransfer.statistics.slope import RowVerdict
+from hptransfer.training._undisturbed import undisturbed
+from hptransfer.training._watched_model import Look, Structure, learn, look
+from hptransfer.training.coordinates import finite_rms, random_share
+from tests.support.families import BASE_DEPTH, BASE_WIDTH, Family, batch
+
+Axis = Literal["width", "depth"]
+RULES: dict[Axis, str] = {"width": "mup", "depth": "completep"}
+SIZES: dict[Axis, tuple[int, ...]] = {"width": (64, 512), "depth": (2, 8)}
+STEPS: dict[Axis, tuple[int, ...]] = {"width": (1, 2, 3), "depth": (3, 10)}
+SEEDS, MORE_SEEDS = 3, 6
+#: small beside the weights: what is judged is the linear beginning of training
+HYPERPARAMETERS = {"learning_rate": 2**-10, "eps": 1e-12, "weight_decay": 0.0}
+JUDGED = frozenset({"residual", "logits", "stream"})
+#: answers to questions that a refusal prints
+_ROLES = re.compile(r"roles: \{(.*)\}")
+_ROLE = re.compile(r"'((?:[^'])+)': '([^']+)'")
+
+
+@dataclass
+class Outcome:
+    """What became of one family along one axis.
+
+    Attributes:
+        family: `model_type` of its configuration.
+        axis: along which sizes differ.
+        tied: whether the readout shares its weight with the embedding.
+        status: "flat", "open" (seeds do not tell), "OFF", "refused" or "unmeasured".
+        why: the refusal, or the worst rows.
+        slopes: "layer@step" -> (slope, standard error, lowest and highest that is right, verdict).
+        answered: questions that the plan asked, answered as it proposed.
+        notes: what the plan says.
+        seconds: that it took.
+    """
+
+    family: str
+    axis: Axis
+    tied: bool = False
+    status: str = "unmeasured"
+    why: str = ""
+    slopes: dict[str, tuple[float, float, float, float, str]] = field(default_factory=dict)
+    answered: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def gate(family: Family, axis: Axis) -> Outcome:
+    """Plan a family's small model along an axis, train it a few steps at both sizes, and judge.
+
+    Args:
+        family: as `families.family` gives it.
+        axis: width under muP, or depth under CompleteP.
+    """
+    begun = time.monotonic()
+    outcome = Outcome(family.name, axis, family.tied)
+    try:
+        plans = {size: _plan(family, axis, size, outcome.answered) for size in SIZES[axis]}
+    except UsageError as error:
+        outcome.status = "refused"
+        outcome.why = "; ".join(f"{each.rule} [{each.received}] hint: {each.hint}" for each in error.findings)
+        outcome.seconds = time.monotonic() - begun
+        return outcome
+    outcome.notes = list(plans[SIZES[axis][-1]].whole_plan.notes)
+    measured: list[Measurement] = []
+    for seeds in (range(SEEDS), range(SEEDS, MORE_SEEDS)):
+        for seed in seeds:
+            for size, plan in plans.items():
+                measured += _train(family, axis, size, plan, seed)
+        rows = [row for row in judge_coordinates(measured, axis=axis).rows if row.kind in JUDGED and row.judged]
+        if all(row.verdict is not RowVerdict.INCONCLUSIVE for row in rows):
+            break
+    _judge(outcome, rows)
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def _judge(outcome: Outcome, rows: Sequence[CoordinateRow]) -> None:
+    if not any(row.kind == "logits" for row in rows):
+        outcome.status, outcome.why = "unmeasured", "no logits were seen"
+        return
+    outcome.slopes = {
+        f"{row.layer}@{row.step}": (row.slope, row.standard_error, *row.allowed, row.verdict.value) for row in rows
+    }
+    off = [row for row in rows if row.verdict is RowVerdict.FAILS]
+    outside = [row for row in rows if _outside(row) > 0 and row.verdict is not RowVerdict.HOLDS]
+    worst = sorted(off or outside, key=_outside)[::-1]
+    outcome.status = "OFF" if off else "open" if outside else "flat"
+    outcome.why = ", ".join(f"{row.layer} {row.slope:+.2f} at step {row.step}" for row in worst[:4])
+
+
+def _outside(row: CoordinateRow) -> float:
+    """How far a slope is beyond its band; what has none is farthest."""
+    low, high = row.allowed
+    excess = max(low - 0.15 - row.slope, row.slope - high - 0.15)
+    return excess if excess == excess else 99.0
+
+
+def _plan(family: Family, axis: Axis, size: int, answered: dict[str, str]) -> hptransfer.AppliedPlan:
+    target = (size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)
+    for _ in range(4):
+        try:
+            return hptransfer.plan(
+                _answering(family, answered),
+                base=(BASE_WIDTH, BASE_DEPTH),
+                target=target,
+                hyperparameters=HYPERPARAMETERS,
+                parameterization=RULES[axis],
+                **({"roles": answered} if family.lists and answered else {}),
+            )
+        except UsageError as error:
+            more = dict(_proposed(error))
+            if not more or set(more) <= set(answered):
+                raise
+            answered |= more
+    raise AssertionError(f"{family.name} asks again and again: {answered}")
+
+
+def _answering(family: Family, answered: dict[str, str]) -> Any:
+    if family.lists:
+        return family.model
+    return family.section.model_copy(update={"roles": dict(answered)})
+
+
+def _proposed(error: UsageError) -> Iterator[tuple[str, str]]:
+    """What the refusal says to paste."""
+    for finding in error.findings:
+        found = _ROLES.search(finding.hint or "")
+        if found:
+            yield from ((pattern.replace("\\\\", "\\"), role) for pattern, role in _ROLE.findall(found[1]))
+
+
+def _train(family: Family, axis: Axis, size: int, plan: hptransfer.AppliedPlan, seed: int) -> list[Measurement]:
+    """The changes of one run of a few steps on one batch."""
+    torch.manual_seed(seed)
+    module = family.build(*((size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)))
+    inputs, loss_of = batch(family.task, seed, module)
+    plan.init_(module, seed)
+    optimizer = torch.optim.AdamW(plan.param_groups(module))
+    module.train()
+    first, structure = _seen(module, inputs, Structure())
+    readout = None if structure.readout is None else _weight(module.get_submodule(structure.readout))
+    measured = []
+    for step in range(1, STEPS[axis][-1] + 1):
+        optimizer.zero_grad()
+        loss_of(module(**inputs)).backward()
+        optimizer.step()
+        if step in STEPS[axis]:
+            now, structure = _seen(module, inputs, structure)
+            measured += list(_changes(first, now, structure, readout, size, seed, step))
+    return measured
+
+
+def _seen(module: nn.Module, inputs: dict[str, Tensor], known: Structure) -> tuple[Look, Structure]:
+    with undisturbed(module):
+        seen = look(module, lambda: module(**inputs))
+    return seen, learn(module, seen, known)
+
+
+def _weight(module: nn.Module) -> Tensor | None:
+    weight = getattr(module, "weight", None)
+    return weight.detach().clone() if isinstance(weight, Tensor) and weight.ndim == 2 else None
+
+
+def _changes(
+    first: Look, now: Look, structure: Structure, weight: Tensor | None, size: int, seed: int, step: int
+) -> Iterator[Measurement]:
+    readout = structure.readout
+    for name in structure.blocks:
+        if name in first.calls and first.calls[name].returned.shape == now.calls[name].returned.shape:
+            was, is_ = first.calls[name].returned, now.calls[name].returned
+            yield Measurement(size, seed, step, name, "residual", finite_rms(is_ - was), finite_rms(was) or None)
+    if first.logits is None or now.logits is None:
+        return
+    random = None
+    if readout is not None and first.calls[readout].read is not None:
+        was_read, read = first.calls[readout].read, now.calls[readout].read
+        assert was_read is not None and read is not None  # noqa: S101, PT018  # for the type checker
+        moved = read - was_read
+        yield Measurement(size, seed, step, "read", "stream", finite_rms(moved), finite_rms(was_read) or None)
+        factor = structure.factor(readout)
+        if weight is not None and factor is not None and weight.shape[1] == moved.shape[-1]:
+            share = random_share(weight, moved)
+            random = None if share is None else share * abs(factor)
+    change = finite_rms(now.logits - first.logits)
+    yield Measurement(size, seed, step, "logits", "logits", change, finite_rms(first.logits) or None, random)
