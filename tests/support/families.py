@@ -70,6 +70,9 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 0, "intermediate_size": 256, "hidden_size_per_layer_input": 16},
     "vit": {"image_size": 32, "patch_size": 8, "num_labels": 16},
     "whisper": {"max_source_positions": 32},
+    "electra": {"embedding_size": 32},
+    "gemma4_text": {"global_head_dim": HEAD_DIM},
+    "gemma4_unified_text": {"global_head_dim": HEAD_DIM},
     "xmod": {"default_language": "en_XX"},
     "qwen4_exp_text": {
         "indexer_n_heads": 2,
