@@ -116,7 +116,7 @@ def family_from(config: Any, task: str) -> ConfigFamily | None:
     decoder = _first(_DECODER_DEPTH, values, {})
     depth = decoder or _first(_DEPTH, values, names) or next((key for key in _DEPTH if hasattr(config, key)), None)
     if width is None or depth is None:
-        return None
+        return _within(config, task)
     heads = _first(_DECODER_HEADS, values, {}) or _first(_HEADS, values, names) or _HEADS[0]
     skipped = () if both or decoder is None else ("encoder_", "num_encoder_")
     following = [
@@ -147,17 +147,26 @@ def family_from(config: Any, task: str) -> ConfigFamily | None:
     )
 
 
-def text_config(model_type: str) -> str | None:
-    """The `model_type` of the language model inside a configuration of several models; None where there is none.
+def _within(config: Any, task: str) -> ConfigFamily | None:
+    """Of a configuration of several models, the keys of the language model among them."""
+    inner = getattr(config, "text_config", None)
+    family = None if inner is None else family_from(inner, task)
+    if family is None:
+        return None
+    heads, head_dim = family.heads
 
-    Args:
-        model_type: of the outer configuration, for example "gemma3".
-    """
-    transformers = importlib.import_module("transformers")
-    kind = transformers.CONFIG_MAPPING[model_type] if model_type in transformers.CONFIG_MAPPING else None
-    inner = getattr(kind, "sub_configs", {}).get("text_config")
-    found = getattr(inner, "model_type", None)
-    return found if found in transformers.CONFIG_MAPPING else None
+    def placed(keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(f"text_config.{key}" for key in keys)
+
+    return ConfigFamily(
+        width=f"text_config.{family.width}",
+        following=placed(family.following),
+        needed=placed(family.needed),
+        depth=f"text_config.{family.depth}",
+        task=task,
+        heads=(f"text_config.{heads}", None if head_dim is None else f"text_config.{head_dim}"),
+        depths=placed(family.depths),
+    )
 
 
 def _configuration(kind: Any, **settings: int) -> Any:

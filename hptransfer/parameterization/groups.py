@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hptransfer.parameterization.plan_parameter import PlannedParameter
 
 #: fields of a group that files leave out where they are None
-OPTIONAL_FIELDS = ("optimizer", "gradient_size")
+OPTIONAL_FIELDS = ("optimizer", "gradient_size", "init_value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ParameterGroup:
         shape: length of every axis of each of these parameters.
         role: value of the parameters' `Role`, for example "hidden weight".
         reason: how the role was decided.
-        init: "normal", "ones" or "zeros".
+        init: "normal", "ones", "zeros" or "constant".
         init_std: std of a normal init; None where the init is constant.
         learning_rate: peak learning rate, before the schedule multiplies it; positive.
         weight_decay: coefficient as torch's AdamW and SGD take it; decay per step is learning rate times this.
@@ -34,6 +34,7 @@ class ParameterGroup:
         optimizer: which optimizer the group is for, where a plan has two; None: the plan's.
         gradient_size: expected norm of the gradient of one of these parameters over that at the base, where clipping
             is relative to it; None elsewhere.
+        init_value: where `init` is "constant", the value; None elsewhere.
     """
 
     pattern: str
@@ -51,6 +52,7 @@ class ParameterGroup:
     sources: Mapping[str, str]
     optimizer: str | None = None
     gradient_size: float | None = None
+    init_value: float | None = None
 
     #: for readers of files: a row has these keys and no others, and a number is a number
     __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012  # pydantic's own name, no field
@@ -108,7 +110,7 @@ def _pattern(name: str, collapsed: Iterable[int]) -> str:
 def _values(row: PlannedParameter) -> tuple[object, ...]:
     parameter = row.parameter
     numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
-    return (parameter.shape, parameter.role, parameter.init, row.optimizer, *numbers)
+    return (parameter.shape, parameter.role, parameter.init, parameter.init_value, row.optimizer, *numbers)
 
 
 def _equal(bucket: Sequence[PlannedParameter]) -> bool:
@@ -132,6 +134,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         rules=dict(row.rules),
         sources=dict(row.sources),
         optimizer=row.optimizer,
+        init_value=row.parameter.init_value if row.parameter.init == "constant" else None,
     )
 
 
@@ -157,7 +160,7 @@ def plan_markdown(groups: Sequence[ParameterGroup], notes: Iterable[str] = ()) -
             str(group.count),
             " x ".join(map(str, group.shape)),
             group.role,
-            group.init if group.init_std is None else f"{group.init_std:.4g}",
+            _start(group),
             f"{group.learning_rate:.4g}",
             f"{group.weight_decay:.4g}",
         ]
@@ -181,6 +184,13 @@ def _rules(group: ParameterGroup, sources: dict[str, int]) -> str:
             number = sources.setdefault(group.sources[quantity], len(sources) + 1)
             parts.append(f"{short} {rule} [{number}]")
     return ", ".join(parts) or "unscaled"
+
+
+def _start(group: ParameterGroup) -> str:
+    """The std of a draw; a constant, with its value where its name does not say it."""
+    if group.init_std is not None:
+        return f"{group.init_std:.4g}"
+    return group.init if group.init_value is None else f"{group.init} {group.init_value:.4g}"
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
-from hptransfer.parameterization.plan_parameter import Plan
+from hptransfer.parameterization.plan_parameter import Plan, PlannedParameter
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, multiplier_notes
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import (
@@ -73,6 +73,22 @@ def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None =
     if plan.size != plan.base or table.absolute:
         yield from table.remarks
     yield from _forward(plan)
+
+
+def logits_note(row: PlannedParameter, gauge: str) -> str:
+    """What multiplies the logits of a table that is looked up and reads out.
+
+    Args:
+        row: of the table, with the factor.
+        gauge: of the plan: in `plain` a hook applies the factor, in others `forward`.
+    """
+    name, factor = row.parameter.name, f"{row.multiplier:.6g}"
+    if gauge != "plain":
+        return f"`forward` must multiply the logits of {name} by {factor}, nothing else"
+    return (
+        f"{name} is looked up and reads out, so no weight can take the factor of its logits: "
+        f"`hptransfer.scale_logits(model, plan)` multiplies them by {factor}, and must be called once before training"
+    )
 
 
 def _uncovered(plan: Plan) -> Iterator[str]:
@@ -147,10 +163,10 @@ def _roles(plan: Plan) -> Iterator[str]:
 
 
 def _forward(plan: Plan) -> Iterator[str]:
+    for row in plan.rows:
+        if row.parameter.role is Role.TIED_EMBEDDING and row.multiplier != 1:
+            yield logits_note(row, plan.gauge)
     if plan.gauge != "plain":
-        moved = [row for row in plan.rows if row.parameter.role is Role.TIED_EMBEDDING and row.multiplier != 1]
-        for row in moved:
-            yield f"`forward` must multiply the logits of {row.parameter.name} by {row.multiplier:.6g}, nothing else"
         return
     absorbed = any("absorbed" in row.sources[Quantity.MULTIPLIER] for row in plan.rows)
     if absorbed and plan.size != plan.base:

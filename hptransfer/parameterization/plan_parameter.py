@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
+from hptransfer.parameterization.forward_factor import Carried, brought_in, carried, require_exact, started
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multipliers_of
 from hptransfer.parameterization.roles import Parameter, Role
@@ -141,15 +142,17 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     table, alpha = column.table, request.alpha
     rules = _rules_of(table, parameter, request.options)
     exponents, sources = _scaled(table, rules, parameter, request.options)
-    theta = _theta(table, exponents, parameter, alpha, request.gauge)
+    multipliers = _multipliers(table, parameter, request)
+    has = carried(parameter, multipliers, absolute=table.absolute)
+    theta = _theta(table, exponents, parameter, alpha, request.gauge, has)
     if theta != _ONE:
-        _require_movable(table, exponents[Quantity.MULTIPLIER], parameter, request)
-        moved = exponents[Quantity.MULTIPLIER]
-        change = "absorbed" if request.gauge == "plain" else f"moved into gauge {request.gauge}"
-        note = f"; forward multiplier {moved.text(alpha, _symbols(table))} {change} ({sources[Quantity.MULTIPLIER]})"
+        note = _moved(table, exponents[Quantity.MULTIPLIER], sources[Quantity.MULTIPLIER], request, has)
         sources = {quantity: source + note for quantity, source in sources.items()}
         exponents = transform(exponents, table.family, theta)
-    multipliers = _multipliers(table, parameter, request)
+    if has.output != _ONE:
+        exponents[Quantity.MULTIPLIER] *= has.output**-1
+        if theta == _ONE:
+            sources[Quantity.MULTIPLIER] += f"; {_in_forward(table, has)}"
     factors = {quantity: power.factor(multipliers, alpha) for quantity, power in exponents.items()}
     texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
     if rules[Quantity.WEIGHT_DECAY].off:
@@ -161,8 +164,10 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
             sources[quantity] += f"; {name}, tuned"
     values = {quantity: column.base_values[quantity] * factor for quantity, factor in factors.items()}
     std = 1.0 if table.absolute and parameter.base_init_std is not None else parameter.base_init_std
+    moved = (theta**-1).factor(multipliers, alpha) * _tuned_behind(parameter, request)
+    require_exact(parameter, moved, values[Quantity.WEIGHT_DECAY], table.family)
     return PlannedParameter(
-        parameter=parameter,
+        parameter=started(parameter, moved),
         init_std=None if std is None else std * values[Quantity.INIT_STD],
         learning_rate=values[Quantity.LEARNING_RATE],
         weight_decay=values[Quantity.WEIGHT_DECAY],
@@ -191,8 +196,7 @@ def _tuned(
         # the decay per step is the same for every parameter, whatever its learning rate
         found[Quantity.WEIGHT_DECAY] = [(f"{name}^-1", 1 / value) for name, value in found[Quantity.LEARNING_RATE]]
     forward = tuned.get(Quantity.MULTIPLIER)
-    if forward is not None and request.gauge == "plain":
-        _require_absorbable(parameter, forward.name, forward.value, request.gauge)
+    if forward is not None and _tuned_behind(parameter, request) != 1:
         del found[Quantity.MULTIPLIER]
         for quantity, power in TRANSFORMATION[column.table.family].items():
             if power and quantity is not Quantity.MULTIPLIER:
@@ -201,22 +205,28 @@ def _tuned(
     return found
 
 
-def _require_absorbable(parameter: Parameter, text: str, value: float, gauge: Gauge) -> None:
-    """Refuse a forward multiplier that no parameter can take: one of a shared weight, or of a gain."""
-    if parameter.role is Role.TIED_EMBEDDING:
-        raise UsageError(
-            "the readout's multiplier must stay in `forward` where the readout shares its weight with the embedding: "
-            "scaling the shared weight would scale the embedding too",
-            received=f"{parameter.name} {parameter.shape}, tied, gauge {gauge}",
-            hint=f"multiply the logits by {text} = {value:.6g} in `forward`, for example "
-            f'`logits = {value:.6g} * readout(h)`, and plan in the gauge "multipliers"; or untie the weights',
-        )
-    if parameter.init == "ones":
-        raise UsageError(
-            "a forward multiplier can be absorbed only by a parameter with a random or zero init",
-            received=f"{parameter.name} {parameter.shape}, initialised to ones",
-            hint='plan it in the gauge "multipliers" and apply the multiplier in `forward`',
-        )
+def _tuned_behind(parameter: Parameter, request: PlanRequest) -> float:
+    """The tuned forward multiplier that the parameter takes; that of a tied table stays in `forward`."""
+    if request.gauge != "plain" or parameter.role is Role.TIED_EMBEDDING:
+        return 1.0
+    tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
+    return 1.0 if tuned is None else tuned.value
+
+
+def _moved(table: RuleTable, wanted: Exponents, source: str, request: PlanRequest, has: Carried) -> str:
+    """What the sources say of a multiplier that was moved."""
+    text = wanted.text(request.alpha, _symbols(table))
+    change = "absorbed" if request.gauge == "plain" else f"moved into gauge {request.gauge}"
+    if not has:
+        return f"; forward multiplier {text} {change} ({source})"
+    return f"; {_in_forward(table, has)}: the difference from {text} {change} ({source})"
+
+
+def _in_forward(table: RuleTable, has: Carried) -> str:
+    """The factors that `forward` has, as sources name them."""
+    uses = {"": has.output, " where it is looked up": has.lookup}
+    told = (f"by {power.text(0.0, _symbols(table))}{use}" for use, power in uses.items() if power != _ONE)
+    return f"forward multiplies {' and '.join(told)} already"
 
 
 def _symbols(table: RuleTable) -> Mapping[str, str]:
@@ -224,20 +234,19 @@ def _symbols(table: RuleTable) -> Mapping[str, str]:
 
 
 def _multipliers(table: RuleTable, parameter: Parameter, request: PlanRequest) -> SizeRatios:
-    """Ratios to the base; an absolute table counts width and depth from 1."""
+    """Ratios to the base; an absolute table counts fans and depth from 1, and `forward`'s own factors by the others."""
     base, size = request.base, request.size
-    base_in, base_out, base_width, base_depth = (
-        (1, 1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.width, base.depth)
+    base_in, base_out, base_depth = (
+        (1, 1, 1) if table.absolute else (parameter.base_fan_in, parameter.base_fan_out, base.depth)
     )
-    layers = size.depth / base_depth
     run_axes = (axis for axis in AXES if axis not in MODEL_AXES and rule_name(axis) in SYMBOLS)
     return SizeRatios(
         fan_in=parameter.fan_in / base_in,
         fan_out=parameter.fan_out / base_out,
         larger=max(parameter.fan_in, parameter.fan_out) / max(base_in, base_out),
-        width=size.width / base_width,
-        depth=layers if parameter.in_block else 1.0,
-        layers=layers,
+        width=size.width / base.width,
+        depth=size.depth / base_depth if parameter.in_block else 1.0,
+        layers=size.depth / base.depth,
         **{rule_name(axis): getattr(size, axis) / getattr(base, axis) for axis in run_axes},
     )
 
@@ -297,23 +306,28 @@ def _scaled(
 
 
 def _theta(
-    table: RuleTable, exponents: Mapping[Quantity, Exponents], parameter: Parameter, alpha: float, gauge: Gauge
+    table: RuleTable,
+    exponents: Mapping[Quantity, Exponents],
+    parameter: Parameter,
+    alpha: float,
+    gauge: Gauge,
+    has: Carried,
 ) -> Exponents:
-    """What moves the parameter into the gauge, where it can be moved."""
+    """What moves the parameter into the gauge, by way of what `forward` has already."""
+    if parameter.role is Role.TIED_EMBEDDING:
+        return has.lookup  # the lookup's use fixes the table; what the readout lacks stays in its own factor
     branch = table.residual.exponents if table.residual is not None and parameter.writes_residual else _ONE
     theta = absorbed_factor(exponents, branch.at(alpha), parameter.role, gauge).at(alpha)
-    if parameter.init == "ones" and gauge != "plain":
-        return _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
-    return theta
+    if (parameter.init in _GAINS or parameter.zero_centred) and gauge != "plain":
+        theta = _ONE  # a gain keeps its own form: the tables' multipliers are for inputs and biases
+    if has.output == _ONE:
+        return theta
+    wanted = exponents[Quantity.MULTIPLIER]
+    return (brought_in((theta * wanted).at(alpha), has, gauge) * wanted**-1).at(alpha)
 
 
-def _require_movable(table: RuleTable, factor: Exponents, parameter: Parameter, request: PlanRequest) -> None:
-    """Refuse to move a forward multiplier that the parameter cannot take."""
-    value, text = factor.factor(_multipliers(table, parameter, request), request.alpha), factor.text(request.alpha)
-    tuned = role_multipliers_of(parameter, request.hyperparameters).get(Quantity.MULTIPLIER)
-    if tuned is not None:
-        value, text = value * tuned.value, f"{tuned.name} {text}"
-    _require_absorbable(parameter, text, value, request.gauge)
+#: what starts at a constant
+_GAINS = ("ones", "constant")
 
 
 def exponents_of(
@@ -336,7 +350,7 @@ def exponents_of(
     """
     rules = _rules_of(table, parameter, options)
     exponents, _ = _scaled(table, rules, parameter, options)
-    theta = _theta(table, exponents, parameter, alpha, gauge)
+    theta = _theta(table, exponents, parameter, alpha, gauge, carried(parameter, absolute=table.absolute))
     moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
     return {
         quantity: None if rules[quantity].off else moved[quantity].at(alpha)

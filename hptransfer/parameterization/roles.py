@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -51,8 +51,11 @@ class Parameter:
         own_init_std: std that the model's own init gives it at this size, for a plan that scales that init; None where
             the plan draws by the tables' rule, or nothing is drawn.
         init_value: where `init` is "constant", the value.
-        forward_width: power of the width's growth by which the model's own `forward` multiplies its output.
+        forward_width: power of the width's growth by which the model's own `forward` multiplies its output; of a tied
+            table, where it reads out.
         forward_depth: power of the depth's growth by which the model's own `forward` multiplies its output.
+        lookup_width: of a tied table, power of the width's growth by which `forward` multiplies what is looked up.
+        zero_centred: whether `forward` multiplies by one plus it: a norm's gain that starts at zero.
     """
 
     name: str
@@ -72,6 +75,21 @@ class Parameter:
     init_value: float | None = None
     forward_width: float = 0.0
     forward_depth: float = 0.0
+    lookup_width: float = 0.0
+    zero_centred: bool = False
+
+    def forward_factor(self, width: float, depth: float) -> float:
+        """What `forward` multiplies the output by, over that at the base.
+
+        Args:
+            width: growth of the model's width since the base, positive.
+            depth: growth of its depth, positive.
+        """
+        return float(width**self.forward_width * depth**self.forward_depth)
+
+    def without_factors(self) -> Parameter:
+        """The same in a model whose `forward` multiplies by no power of the size."""
+        return replace(self, forward_width=0.0, forward_depth=0.0, lookup_width=0.0)
 
 
 #: roles that are read of a model and never given

@@ -12,6 +12,7 @@ import torch
 from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import PlannedParameter
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
@@ -85,20 +86,10 @@ def test_gpt2_stores_inputs_by_outputs() -> None:
     assert found["transformer.h.3.attn.c_proj.bias"].parameter.writes_residual
 
 
-def test_tied_gpt2_is_refused_with_the_repair() -> None:
-    """GPT-2 as it comes ties its readout: the plan says what to put into `forward`, or to untie."""
-    with pytest.raises(UsageError) as caught:
-        rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}))
-    (finding,) = caught.value.findings
-
-    assert "transformer.wte.weight" in str(finding.received)
-    assert "0.25" in str(finding.hint)  # 1/m_N, with m_N = 256/64
-    assert "untie" in str(finding.hint)
-
-
-def test_tied_gpt2_in_a_gauge_with_multipliers() -> None:
-    """With the multiplier left in `forward`, tied weights are planned as Table 8 has them: nothing scales."""
-    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge="multipliers")["transformer.wte.weight"]
+@pytest.mark.parametrize("gauge", ["plain", "multipliers"])
+def test_tied_gpt2_is_planned_as_table_8_has_it(gauge: Gauge) -> None:
+    """GPT-2 as it comes ties its readout: nothing scales but the logits, by 1/m_N with m_N = 256/64."""
+    table = rows(section("gpt2", GPT2 | {"tie_word_embeddings": True}), gauge=gauge)["transformer.wte.weight"]
 
     assert (table.init_std, table.learning_rate, table.multiplier) == (1.0, 0.01, 0.25)
 
@@ -181,9 +172,9 @@ def test_impossible_proportions(settings: dict[str, Setting], said: str) -> None
 
 
 def test_unknown_configurations_must_say_what_follows() -> None:
-    """A family that is not known needs its keys."""
+    """A family whose configuration does not say its width needs its keys."""
     with pytest.raises(UsageError, match="follow_width"):
-        rows(section("opt", {"hidden_size": 64}))
+        rows(section("blt", {"hidden_size": 64}))
 
 
 def test_an_unknown_family_with_its_keys() -> None:

@@ -105,13 +105,19 @@ def test_depth_rules_leave_parameters_outside_the_blocks_alone() -> None:
     assert planned.rows[0].learning_rate == 0.25  # 1/m_N alone; in a block CompleteP adds m_L^-0.5 = 0.25
 
 
-def test_norm_gains_cannot_absorb_a_branch_multiplier() -> None:
-    """A residual branch that ends in a norm keeps its multiplier in forward: ones cannot be scaled away silently."""
+def test_norm_gains_absorb_a_branch_multiplier() -> None:
+    """The gain of a norm at the end of a residual branch starts at m_L^-1; in the form with multipliers at one."""
     gain = replace(growing(Role.HIDDEN_VECTOR, writes_residual=True), init="ones")
 
-    with pytest.raises(UsageError, match="absorbed"):
-        plan(Parameterization("completep"), SMALL, LARGE, (gain,), UNIT, optimizer="adamw")
-    plan(Parameterization("completep"), SMALL, LARGE, (gain,), UNIT, optimizer="adamw", gauge="multipliers")
+    deeper = replace(LARGE, depth=4 * SMALL.depth)
+    (plain,) = plan(Parameterization("completep"), SMALL, deeper, (gain,), UNIT, optimizer="adamw").rows
+    (kept,) = plan(
+        Parameterization("completep"), SMALL, deeper, (gain,), UNIT, optimizer="adamw", gauge="multipliers"
+    ).rows
+
+    depth = 1 / 4
+    assert (plain.parameter.init, plain.parameter.init_value, plain.multiplier) == ("constant", depth, 1)
+    assert (kept.parameter.init, kept.parameter.init_value, kept.multiplier) == ("ones", None, depth)
 
 
 def test_init_scale_multiplies_random_inits_only() -> None:

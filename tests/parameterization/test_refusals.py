@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Options
@@ -53,17 +54,15 @@ def test_decay_inside_the_normalisation_is_refused(optimizer: str) -> None:
     assert planned.rows[0].learning_rate == 0.25
 
 
-def test_tied_embeddings_must_keep_their_readout_multiplier() -> None:
-    """Plain is refused with the factor of the logits; the form of Table 8 keeps it, with one rate."""
+@pytest.mark.parametrize("gauge", ["plain", "multipliers", "unit"])
+def test_tied_embeddings_keep_their_readout_multiplier(gauge: Gauge) -> None:
+    """Every gauge has the factor of the logits, with one rate, and a note that says who applies it."""
     tied = parameter(Role.TIED_EMBEDDING, fan_in=(1, 1), fan_out=(64, 256))
+    planned = plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw", gauge=gauge)
 
-    with pytest.raises(UsageError, match="stay in `forward`") as caught:
-        plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw")
-    planned = plan(Parameterization("mup"), BASE, SIZE, (tied,), UNIT, optimizer="adamw", gauge="multipliers")
-
-    assert "0.25" in str(caught.value.findings[0].hint)
     assert (planned.rows[0].init_std, planned.rows[0].learning_rate, planned.rows[0].multiplier) == (1, 1, 0.25)
-    assert any("multiply the logits" in note for note in planned.notes)
+    assert any("logits" in note and "0.25" in note for note in planned.notes)
+    assert any("hptransfer.scale_logits(model, plan)" in note for note in planned.notes) == (gauge == "plain")
 
 
 def test_a_role_without_a_rule_is_an_error_that_says_what_is_known() -> None:

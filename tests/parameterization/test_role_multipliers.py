@@ -18,6 +18,7 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.build import build_model
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.role_multipliers import RATE_RATIO
 from hptransfer.parameterization.roles import Role
@@ -281,16 +282,15 @@ def test_a_plan_says_which_multiplier_and_what_it_covers() -> None:
 
 
 def test_tied_readouts_keep_the_output_multiplier_in_forward() -> None:
-    """A shared weight cannot absorb it; in the form that keeps it in `forward` the plan says so."""
+    """A shared weight cannot absorb it, so every form keeps it with the logits, and the plan says so."""
     tied = [growing(Role.TIED_EMBEDDING)]  # from 64 to 256
     values = UNIT | {"output_multiplier": 2.0}
-    with pytest.raises(UsageError, match="shares its weight") as caught:
-        plan(MUP, BASE, BASE, tied, values, optimizer="adamw")
-    assert "by output_multiplier m_out^-1 = 0.5 in" in str(caught.value.findings[0].hint)
-
-    result = plan(MUP, BASE, BASE, tied, values, optimizer="adamw", gauge="multipliers")
-    assert result.rows[0].multiplier == 0.5
-    assert any("multiply the logits" in note for note in result.notes)
+    gauges: tuple[Gauge, ...] = ("plain", "multipliers")
+    for gauge in gauges:
+        result = plan(MUP, BASE, BASE, tied, values, optimizer="adamw", gauge=gauge)
+        assert result.rows[0].multiplier == 0.5
+        assert result.rows[0].init_std == 1
+        assert any("logits" in note and "0.5" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

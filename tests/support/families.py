@@ -111,7 +111,10 @@ LISTS: Mapping[str, Mapping[str, Callable[[int, int], Any]]] = {
     "zamba2": {"layers_block_type": lambda _, depth: ["linear_attention", "hybrid"] * (depth // 2)},
 }
 #: what cannot be built small, and why
-UNMEASURED: Mapping[str, str] = {}
+UNMEASURED: Mapping[str, str] = {
+    "musicgen": "several models in one configuration, all required",
+    "musicgen_melody": "several models in one configuration, all required",
+}
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,9 @@ def family(name: str, *, tied: bool = True) -> Family:
     keys = read_family(name, task)
     if keys is None:
         raise ValueError("several models in one configuration")
+    if keys.width.startswith("text_config."):
+        inner = transformers.CONFIG_MAPPING[name]().text_config.model_type
+        raise ValueError(f"several models in one configuration; of them the language model is {inner}")
     lists = LISTS.get(name, {})
     default = transformers.CONFIG_MAPPING[name]()
     values = {key: value for key, value in default.to_dict().items() if key not in lists}

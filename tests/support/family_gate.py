@@ -22,7 +22,7 @@ from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.errors import UsageError
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training._undisturbed import undisturbed
-from hptransfer.training._watched_model import Look, Structure, learn, look
+from hptransfer.training._watched_model import Look, Structure, _factor, learn, look
 from hptransfer.training.coordinates import finite_rms, random_share
 from tests.support.families import BASE_DEPTH, BASE_WIDTH, Family, batch
 
@@ -202,10 +202,21 @@ def _changes(
         was_read, read = first.calls[readout].read, now.calls[readout].read
         assert was_read is not None and read is not None  # noqa: S101, PT018  # for the type checker
         moved = read - was_read
-        yield Measurement(size, seed, step, "read", "stream", finite_rms(moved), finite_rms(was_read) or None)
+        outside = _factor_before(first, readout)
+        yield Measurement(
+            size, seed, step, "read", "stream", finite_rms(moved / outside), finite_rms(was_read / outside) or None)
         factor = structure.factor(readout)
         if weight is not None and factor is not None and weight.shape[1] == moved.shape[-1]:
             share = random_share(weight, moved)
             random = None if share is None else share * abs(factor)
     change = finite_rms(now.logits - first.logits)
     yield Measurement(size, seed, step, "logits", "logits", change, finite_rms(first.logits) or None, random)
+
+
+def _factor_before(seen: Look, readout: str) -> float:
+    """By which `forward` multiplies what a module gives before the readout reads it."""
+    read = seen.calls[readout].read
+    names = list(seen.calls)
+    before = [seen.calls[name].returned for name in names[: names.index(readout)]]
+    alike = [given for given in before if read is not None and given.shape == read.shape]
+    return (_factor(alike[-1], read) if alike and read is not None else None) or 1.0
