@@ -8,6 +8,7 @@ family departs from it. What cannot be read is asked for.
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -171,10 +172,14 @@ def _within(config: Any, task: str) -> ConfigFamily | None:
 
 def _configuration(kind: Any, **settings: int) -> Any:
     """A configuration with its defaults but for some; None of a class that has none, or refuses these."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it warns of tokens beyond a vocabulary, of which nothing is asked here
     try:
         return kind(**settings)
     except Exception:  # validation of configurations raises classes of its own
         return None
+    finally:
+        logging.disable(before)
 
 
 def _task(model_type: str, encoder_decoder: bool) -> str | None:
