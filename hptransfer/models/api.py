@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
+from hptransfer.models.config_multipliers import config_notes, config_values
 from hptransfer.models.factory import argument_fault, built, load_function
 from hptransfer.models.huggingface import section_of
 from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
@@ -20,6 +21,7 @@ from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
+from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -102,9 +104,29 @@ def plan(
         raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
     reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    return plan_reading(
+    applied = plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
+    return in_configuration(applied, model, reading)
+
+
+def in_configuration(applied: AppliedPlan, model: Any, reading: ModelParameters) -> AppliedPlan:
+    """A plan that says which keys of the model's configuration hold its multipliers; any other as it is.
+
+    Args:
+        applied: the plan.
+        model: what was planned; a `model` section of kind huggingface may have such keys.
+        reading: what was read of the model.
+
+    Raises:
+        UsageError: one key would have to hold two factors.
+    """
+    if not isinstance(model, HuggingFaceModel) or applied.plan is None:
+        return applied
+    values, left = config_values(model, applied.rows, reading.head_dims)
+    applied.plan = replace(applied.plan, notes=(*applied.plan.notes, *config_notes(values, left)))
+    applied.config_values = values
+    return applied
 
 
 def plan_reading(
@@ -198,7 +220,7 @@ def plan_recipe(
         gauge=gauge,
         options=options_of(recipe.parameterization) if own else None,
     )
-    return applied.whole_plan
+    return in_configuration(applied, recipe.model, reading).whole_plan
 
 
 def options_of(choice: ParameterizationChoice) -> Options:

@@ -1,8 +1,7 @@
 """Which keys of a configuration of transformers follow its width and its depth, read from the configuration's class.
 
 Configurations name alike things alike: what counts heads has `heads` in its name, what is a feed-forward width is an
-`intermediate_size`, a `ffn_dim` or one of a few others. So a family is read by rule, and a small table says where a
-family departs from it. What cannot be read is asked for.
+`intermediate_size`, a `ffn_dim` or one of a few others. So a family is read by rule; what cannot be read is asked for.
 """
 
 from __future__ import annotations
@@ -40,7 +39,9 @@ _INNER = re.compile(r"mamba_d_ssm|attention_hidden_size|lru_width|word_embed_pro
 #: sizes that follow the width where a configuration has them equal to it
 _SIZE = re.compile(r".+_(size|dim|width)")
 #: counted but no width of the model: batches, vocabularies, windows, ranks
-_NOT_A_WIDTH = re.compile(r".*(vocab|window|rank|chunk|block|patch|head_dim|head_size|image|kernel|state|conv|max_|per_).*")
+_NOT_A_WIDTH = re.compile(
+    r".*(vocab|window|rank|chunk|block|patch|head_dim|head_size|image|kernel|state|conv|max_|per_).*"
+)
 #: tasks that one configuration can stand for, tried in this order; see `huggingface.CLASSES`
 _TASKS: Mapping[str, str] = {
     "seq2seq-lm": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
@@ -75,11 +76,6 @@ class ConfigFamily:
     task: str = "causal-lm"
     heads: tuple[str, str | None] = ("num_attention_heads", "head_dim")
     depths: tuple[str, ...] = ()
-
-
-#: where a family departs from the rule: keys that follow the width beside those of the rule, and keys that do not
-_ALSO: Mapping[str, tuple[str, ...]] = {}
-_NOT: Mapping[str, tuple[str, ...]] = {}
 
 
 @lru_cache(maxsize=64)
@@ -125,8 +121,6 @@ def family_from(config: Any, task: str) -> ConfigFamily | None:
         for key in values
         if key != width and _follows(key, values, values[width]) and not key.startswith(skipped or ("\0",))
     ]
-    model_type = config.model_type
-    following = [key for key in (*following, *_ALSO.get(model_type, ())) if key not in _NOT.get(model_type, ())]
     wider = _configuration(type(config), **{width: 2 * values[width]})
     itself = {} if wider is None else wider.to_dict()
     needed = [
@@ -168,6 +162,16 @@ def _within(config: Any, task: str) -> ConfigFamily | None:
         heads=(f"text_config.{heads}", None if head_dim is None else f"text_config.{head_dim}"),
         depths=placed(family.depths),
     )
+
+
+def default_of(model_type: str, key: str) -> Any:
+    """The value that a configuration has for a key that was left out.
+
+    Args:
+        model_type: as a `config.json` has it.
+        key: name of the key.
+    """
+    return getattr(importlib.import_module("transformers").CONFIG_MAPPING[model_type](), key)
 
 
 def _configuration(kind: Any, **settings: int) -> Any:

@@ -263,7 +263,7 @@ def _own_factor(module: nn.Module, call: Call) -> float | None:
 
 def _are_rows(indices: Tensor, weight: Tensor) -> bool:
     """Whether all of them are rows of a table."""
-    return indices.numel() > 0 and 0 <= int(indices.min()) and int(indices.max()) < len(weight)
+    return indices.numel() > 0 and int(indices.min()) >= 0 and int(indices.max()) < len(weight)
 
 
 def _outer_factor(seen: Look, name: str, own: float) -> float | None:

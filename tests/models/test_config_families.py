@@ -26,7 +26,14 @@ BY_HAND: dict[str, tuple[str, set[str], set[str], str, str, tuple[str, str | Non
         "causal-lm",
         ("num_attention_heads", "head_dim"),
     ),
-    "qwen2": ("hidden_size", set(LLAMA), set(LLAMA[:2]), "num_hidden_layers", "causal-lm", ("num_attention_heads", None)),
+    "qwen2": (
+        "hidden_size",
+        set(LLAMA),
+        set(LLAMA[:2]),
+        "num_hidden_layers",
+        "causal-lm",
+        ("num_attention_heads", None),
+    ),
     "gpt2": ("n_embd", {"n_head", "n_inner"}, {"n_head"}, "n_layer", "causal-lm", ("n_head", None)),
     "gpt_neox": (
         "hidden_size",
@@ -60,7 +67,14 @@ BY_HAND: dict[str, tuple[str, set[str], set[str], str, str, tuple[str, str | Non
         "causal-lm",
         ("num_attention_heads", None),
     ),
-    "mamba": ("hidden_size", {"intermediate_size"}, set(), "num_hidden_layers", "causal-lm", ("num_attention_heads", None)),
+    "mamba": (
+        "hidden_size",
+        {"intermediate_size"},
+        set(),
+        "num_hidden_layers",
+        "causal-lm",
+        ("num_attention_heads", None),
+    ),
 }
 #: decoders whose configuration does not say its width by defaults: models of several parts, and one whose defaults are
 #: refused by itself

@@ -45,7 +45,10 @@ SMALL: tuple[tuple[str, Any], ...] = (
     (r".*key_value_heads|.*kv_heads", 2),
     (r"index_n_heads|indexer_n_heads", 2),
     (r"qk_nope_head_dim|qk_rope_head_dim", 8),
-    (r"v_head_dim|qk_head_dim|.*head_dim|attention_head_size|dim_head|d_head|d_kv|kv_channels|linear_head_dim", HEAD_DIM),
+    (
+        r"v_head_dim|qk_head_dim|.*head_dim|attention_head_size|dim_head|d_head|d_kv|kv_channels|linear_head_dim",
+        HEAD_DIM,
+    ),
     (r".*lora_rank|.*_rank", 16),
     (r"first_k_dense_replace|num_dense_layers|num_nextn_predict_layers", 1),
     (r"mamba_d_state|ssm_state_size|state_size", 8),
@@ -61,7 +64,13 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "gptj": {"rotary_dim": HEAD_DIM},
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
     "longcat_flash": {"head_dim": 8},
-    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1, "head_dim": HEAD_DIM},
+    "dots1": {
+        "n_routed_experts": 4,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 2,
+        "first_k_dense_replace": 1,
+        "head_dim": HEAD_DIM,
+    },
     "dots3_note_text": {"num_key_value_heads": 4},
     "hunyuan_v1_dense": {"head_dim": HEAD_DIM},
     "hunyuan_v1_moe": {"head_dim": HEAD_DIM},
@@ -247,9 +256,7 @@ def batch(task: str, seed: int, module: nn.Module) -> tuple[dict[str, Tensor], C
         hidden = torch.rand(tokens.shape, generator=generator) < 0.3
         read = torch.where(hidden, 1, tokens)
         return {"input_ids": read}, lambda output: functional.cross_entropy(output.logits[hidden], tokens[hidden])
-    next_token = lambda output: functional.cross_entropy(  # noqa: E731
-        output.logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
-    )
+    next_token = lambda output: functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
     if task == "seq2seq-lm":
         source = torch.randint(3, VOCABULARY, tokens.shape, generator=generator)
         return {"input_ids": source, "decoder_input_ids": tokens}, next_token

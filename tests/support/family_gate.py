@@ -200,11 +200,12 @@ def _changes(
     random = None
     if readout is not None and first.calls[readout].read is not None:
         was_read, read = first.calls[readout].read, now.calls[readout].read
-        assert was_read is not None and read is not None  # noqa: S101, PT018  # for the type checker
+        assert was_read is not None and read is not None  # noqa: PT018  # for the type checker
         moved = read - was_read
         outside = _factor_before(first, readout)
         yield Measurement(
-            size, seed, step, "read", "stream", finite_rms(moved / outside), finite_rms(was_read / outside) or None)
+            size, seed, step, "read", "stream", finite_rms(moved / outside), finite_rms(was_read / outside) or None
+        )
         factor = structure.factor(readout)
         if weight is not None and factor is not None and weight.shape[1] == moved.shape[-1]:
             share = random_share(weight, moved)
