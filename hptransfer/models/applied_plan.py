@@ -51,7 +51,7 @@ class AppliedPlan:
             duration do.
         muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
         config_values: of a model of transformers whose configuration carries multipliers: key -> value to write there
-            at this size; empty where the plan leaves no multiplier to `forward`, or the configuration has no key for it.
+            at this size; empty where the plan leaves no multiplier to `forward`, or no key is for it.
     """
 
     def __init__(

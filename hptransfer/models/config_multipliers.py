@@ -1,8 +1,8 @@
 """Configurations of transformers that carry multipliers of their own: what to write there, instead of absorbing it.
 
 Granite, Falcon-H1, MiniCPM3, Cohere and their kin multiply logits, residual branches or attention logits by numbers of
-their configuration. A plan in the gauge "multipliers" leaves such factors to `forward`; here they become values of keys,
-so that no line of code changes. Read from each family's own modelling file in transformers 5.23.
+their configuration. A plan in the gauge "multipliers" leaves such factors to `forward`; here they become values of
+keys, so that no line of code changes. Read from each family's own modelling file in transformers 5.23.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def family_of(model: HuggingFaceModel) -> ConfigFamily:
         known = read_family(model.config, model.task)
         if known is None:
             raise UsageError(
-                "`follow_width` (the width first), `depth_key` and `task` must be given for a configuration whose class "
-                "does not say them",
+                "`follow_width` (the width first), `depth_key` and `task` must be given for a configuration whose "
+                "class does not say them",
                 received=f"config: {model.config}",
                 hint="for example `follow_width: [hidden_size, intermediate_size, num_attention_heads]`, "
                 "`depth_key: num_hidden_layers`, `task: causal-lm`",

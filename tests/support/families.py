@@ -1,7 +1,7 @@
 """Small models of every family of transformers, from their configurations: nothing is downloaded.
 
-A family's settings at width 64 are found by the names of its keys, as a user would shrink a `config.json`; the package's
-own reading of the configuration then says what follows the width. Where names do not tell, `SETTINGS` does.
+A family's settings at width 64 are found by the names of its keys, as a user would shrink a `config.json`; the
+package's own reading of the configuration then says what follows the width. Where names do not tell, `SETTINGS` does.
 """
 
 from __future__ import annotations
