@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import hptransfer
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.config_multipliers import KEYS, config_values
 from hptransfer.models.huggingface import build_huggingface
 from hptransfer.recipe.model_sections import HuggingFaceModel
@@ -41,7 +42,7 @@ def section(name: str) -> HuggingFaceModel:
     return small.model_copy(update={"residual_writers": WRITERS, "roles": roles if name == "falcon_h1" else {}})
 
 
-def trained(model: HuggingFaceModel, plan: hptransfer.AppliedPlan) -> list[Tensor]:
+def trained(model: HuggingFaceModel, plan: AppliedPlan) -> list[Tensor]:
     """Logits of four steps in double precision."""
     module = build_huggingface(model, *TARGET).double()
     plan.init_(module, 0)
@@ -52,7 +53,7 @@ def trained(model: HuggingFaceModel, plan: hptransfer.AppliedPlan) -> list[Tenso
         output = module(**inputs)
         logits.append(output.logits.detach())
         optimizer.zero_grad()
-        loss_of(output).backward()
+        torch.autograd.backward(loss_of(output))
         optimizer.step()
     return logits
 

@@ -256,7 +256,10 @@ def batch(task: str, seed: int, module: nn.Module) -> tuple[dict[str, Tensor], C
         hidden = torch.rand(tokens.shape, generator=generator) < 0.3
         read = torch.where(hidden, 1, tokens)
         return {"input_ids": read}, lambda output: functional.cross_entropy(output.logits[hidden], tokens[hidden])
-    next_token = lambda output: functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
+    def next_token(output: Any) -> Tensor:
+        return functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
     if task == "seq2seq-lm":
         source = torch.randint(3, VOCABULARY, tokens.shape, generator=generator)
         return {"input_ids": source, "decoder_input_ids": tokens}, next_token

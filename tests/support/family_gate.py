@@ -1,12 +1,13 @@
 """Whether a plan of a family's small model is right: the coordinate check on random data, or the refusal it met.
 
-Judged are the changes of the residual stream, of what the readout reads and of the logits, in width under muP at steps 1
-to 3 and in depth under CompleteP at steps 3 and 10 (in the first step CompleteP's change falls with depth by design).
+Judged are the changes of the residual stream, of what the readout reads and of the logits, in width under muP at steps
+1 to 3 and in depth under CompleteP at steps 3 and 10 (in the first step CompleteP's change falls with depth by design).
 Statistics and bands are those of the package's coordinate check; a row that three seeds leave open gets more.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ import hptransfer
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement
 from hptransfer.diagnostics.coordinate import judge_coordinates
 from hptransfer.errors import UsageError
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.training._undisturbed import undisturbed
 from hptransfer.training._watched_model import Look, Structure, _factor, learn, look
@@ -118,10 +120,10 @@ def _outside(row: CoordinateRow) -> float:
     """How far a slope is beyond its band; what has none is farthest."""
     low, high = row.allowed
     excess = max(low - 0.15 - row.slope, row.slope - high - 0.15)
-    return excess if excess == excess else 99.0
+    return 99.0 if math.isnan(excess) else excess
 
 
-def _plan(family: Family, axis: Axis, size: int, answered: dict[str, str]) -> hptransfer.AppliedPlan:
+def _plan(family: Family, axis: Axis, size: int, answered: dict[str, str]) -> AppliedPlan:
     target = (size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)
     for _ in range(4):
         try:
@@ -131,7 +133,7 @@ def _plan(family: Family, axis: Axis, size: int, answered: dict[str, str]) -> hp
                 target=target,
                 hyperparameters=HYPERPARAMETERS,
                 parameterization=RULES[axis],
-                **({"roles": answered} if family.lists and answered else {}),
+                roles=(answered or None) if family.lists else None,
             )
         except UsageError as error:
             more = dict(_proposed(error))
@@ -155,7 +157,7 @@ def _proposed(error: UsageError) -> Iterator[tuple[str, str]]:
             yield from ((pattern.replace("\\\\", "\\"), role) for pattern, role in _ROLE.findall(found[1]))
 
 
-def _train(family: Family, axis: Axis, size: int, plan: hptransfer.AppliedPlan, seed: int) -> list[Measurement]:
+def _train(family: Family, axis: Axis, size: int, plan: AppliedPlan, seed: int) -> list[Measurement]:
     """The changes of one run of a few steps on one batch."""
     torch.manual_seed(seed)
     module = family.build(*((size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)))
@@ -168,7 +170,7 @@ def _train(family: Family, axis: Axis, size: int, plan: hptransfer.AppliedPlan, 
     measured = []
     for step in range(1, STEPS[axis][-1] + 1):
         optimizer.zero_grad()
-        loss_of(module(**inputs)).backward()
+        torch.autograd.backward(loss_of(module(**inputs)))
         optimizer.step()
         if step in STEPS[axis]:
             now, structure = _seen(module, inputs, structure)
