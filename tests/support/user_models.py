@@ -1,7 +1,7 @@
 """Models as their users write them, each `name(width, depth) -> nn.Module`, with a batch and a loss of its own.
 
 Names, inits and layouts are those that the public models of each kind have: GPT-2's init with smaller residual writers,
-fused queries, keys and values, RMS norms of one's own, batch norms, adaLN-zero, a product of two towers, a selective scan.
+fused queries, keys and values, RMS norms of one's own, batch norms, adaLN-zero, two towers, a selective scan.
 """
 
 from __future__ import annotations
@@ -247,7 +247,9 @@ class DitBlock(nn.Module):
         self.attn = nn.MultiheadAttention(hidden_size, hidden_size // HEAD_DIM, batch_first=True)
         self.norm2 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
         self.mlp = nn.Sequential(
-            nn.Linear(hidden_size, 4 * hidden_size), nn.GELU(approximate="tanh"), nn.Linear(4 * hidden_size, hidden_size)
+            nn.Linear(hidden_size, 4 * hidden_size),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(4 * hidden_size, hidden_size),
         )
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden_size, 6 * hidden_size))
 
