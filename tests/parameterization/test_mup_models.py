@@ -89,11 +89,11 @@ def test_whole_models_agree_with_mup(name: str, count: int) -> None:
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
 def test_completep_on_its_own_example(alpha: float) -> None:
-    """nanoGPT-mup's branch completep, `configure_optimizers` and `forward`, on a nanoGPT of 4 times the width and depth.
+    """nanoGPT-mup's branch completep, its groups and its `forward`, on a nanoGPT of 4 times the width and depth.
 
     Its groups: embeddings at the base's rate with decay; norms and biases of blocks at m_L^(alpha - 1), weights at
-    m_L^(alpha - 1) / m_N with decay times m_N; the last norm at the base's rate; norms and biases without decay. Branches
-    are multiplied by m_L^-alpha, logits by 1/m_N; eps is the paper's Table 1 (arXiv 2505.01618).
+    m_L^(alpha - 1) / m_N with decay times m_N; the last norm at the base's rate; norms and biases without decay.
+    Branches are multiplied by m_L^-alpha, logits by 1/m_N; eps is the paper's Table 1 (arXiv 2505.01618).
     """
     m_N, m_L = 4.0, 4.0
     plan = hptransfer.plan(

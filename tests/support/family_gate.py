@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -38,6 +39,8 @@ STEPS: dict[Axis, tuple[int, ...]] = {"width": (1, 2, 3), "depth": (3, 10)}
 SEEDS = (3, 6, 12)
 #: small beside the weights: what is judged is the linear beginning of training
 HYPERPARAMETERS = {"learning_rate": 2**-10, "eps": 1e-12, "weight_decay": 0.0}
+#: a call of a model on a batch, and the loss of its output
+Batch = tuple[Callable[[], Any], Callable[[Any], Tensor]]
 JUDGED = frozenset({"residual", "logits", "stream"})
 #: answers to questions that a refusal prints
 _ROLES = re.compile(r"roles: \{(.*)\}")
@@ -97,17 +100,24 @@ def gate(family: Family, axis: Axis) -> Outcome:
     for seeds in SEEDS:
         for seed in range(seen, seeds):
             for size, plan in plans.items():
-                measured += _train(family, axis, size, plan, seed)
+                measured += train(family.build, partial(_batch, family.task), plan, axis, size, seed)
         seen = seeds
         rows = judge_coordinates(measured, axis=axis).rows
-        _judge(outcome, [row for row in rows if row.judged], axis)
+        judge(outcome, [row for row in rows if row.judged], axis)
         if outcome.status != "open":
             break
     outcome.seconds = time.monotonic() - begun
     return outcome
 
 
-def _judge(outcome: Outcome, rows: Sequence[CoordinateRow], axis: Axis) -> None:
+def judge(outcome: Outcome, rows: Sequence[CoordinateRow], axis: Axis) -> None:
+    """Write the status of an outcome from the rows of its check.
+
+    Args:
+        outcome: to be completed.
+        rows: judged ones.
+        axis: along which sizes differ.
+    """
     if not any(row.kind == "logits" for row in rows):
         outcome.status, outcome.why = "unmeasured", "no logits were seen"
         return
@@ -176,21 +186,42 @@ def _proposed(error: UsageError) -> Iterator[tuple[str, str]]:
             yield from ((pattern.replace("\\\\", "\\"), role) for pattern, role in _ROLE.findall(found[1]))
 
 
-def _train(family: Family, axis: Axis, size: int, plan: AppliedPlan, seed: int) -> list[Measurement]:
-    """The changes of one run of a few steps on one batch."""
+def _batch(task: str, seed: int, module: nn.Module) -> Batch:
+    inputs, loss_of = batch(task, seed, module)
+    return (lambda: module(**inputs)), loss_of
+
+
+def train(
+    build: Callable[[int, int], nn.Module],
+    batch_of: Callable[[int, nn.Module], Batch],
+    plan: AppliedPlan,
+    axis: Axis,
+    size: int,
+    seed: int,
+) -> list[Measurement]:
+    """The changes of one run of a few steps on one batch.
+
+    Args:
+        build: the model from a width and a depth.
+        batch_of: a call of the model on a batch that the seed draws, and the loss of its output.
+        plan: for the size.
+        axis: along which sizes differ.
+        size: width or depth.
+        seed: of the model's init and of the batch.
+    """
     torch.manual_seed(seed)
-    module = family.build(*((size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)))
-    inputs, loss_of = batch(family.task, seed, module)
+    module = build(*((size, BASE_DEPTH) if axis == "width" else (BASE_WIDTH, size)))
+    forward, loss_of = batch_of(seed, module)
     plan.init_(module, seed)
-    if any(row.parameter.role is Role.TIED_EMBEDDING for row in plan.rows):
+    if any(row.parameter.role is Role.TIED_EMBEDDING and row.multiplier != 1 for row in plan.rows):
         hptransfer.scale_logits(module, plan)
     optimizer = torch.optim.AdamW(plan.param_groups(module))
     module.train()
-    run = _Run(module, inputs, readout_of(module, plan))
+    run = _Run(module, forward, readout_of(module, plan))
     measured = []
     for step in range(1, STEPS[axis][-1] + 1):
         optimizer.zero_grad()
-        torch.autograd.backward(loss_of(module(**inputs)))
+        torch.autograd.backward(loss_of(forward()))
         optimizer.step()
         if step in STEPS[axis]:
             measured += [Measurement(size, seed, step, *row) for row in run.changes()]
@@ -216,8 +247,8 @@ def readout_of(module: nn.Module, plan: AppliedPlan) -> str | None:
 class _Run:
     """What a model computes on one batch, now and at init."""
 
-    def __init__(self, module: nn.Module, inputs: dict[str, Tensor], readout: str | None) -> None:
-        self.module, self.inputs = module, inputs
+    def __init__(self, module: nn.Module, forward: Callable[[], Any], readout: str | None) -> None:
+        self.module, self.forward = module, forward
         self.structure = Structure()
         self.first = self._look()
         found = self.structure.readout
@@ -227,7 +258,7 @@ class _Run:
 
     def _look(self) -> Look:
         with undisturbed(self.module):
-            seen = look(self.module, lambda: self.module(**self.inputs))
+            seen = look(self.module, self.forward)
         self.structure = learn(self.module, seen, self.structure)
         return seen
 
