@@ -8,10 +8,11 @@ keys, so that no line of code changes. Read from each family's own modelling fil
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hptransfer.errors import UsageError
+from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.config_families import default_of
 from hptransfer.parameterization.plan import PlannedParameter
 from hptransfer.parameterization.roles import Role
@@ -75,6 +76,25 @@ KEYS: Mapping[str, tuple[ConfigKey, ...]] = {
     "gemma3_text": _QUERY_SCALAR,
     "vaultgemma": _QUERY_SCALAR,
 }
+
+
+def in_configuration(applied: AppliedPlan, model: object, head_dims: tuple[int, int] | None) -> AppliedPlan:
+    """A plan that says which keys of the model's configuration hold its multipliers; any other as it is.
+
+    Args:
+        applied: the plan.
+        model: what was planned; a `model` section of kind huggingface may have such keys.
+        head_dims: width of an attention head at the base and at the planned size; None where it is not known.
+
+    Raises:
+        UsageError: one key would have to hold two factors.
+    """
+    if not isinstance(model, HuggingFaceModel) or applied.plan is None:
+        return applied
+    values, left = config_values(model, applied.rows, head_dims)
+    applied.plan = replace(applied.plan, notes=(*applied.plan.notes, *config_notes(values, left)))
+    applied.config_values = values
+    return applied
 
 
 def config_values(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from hptransfer.parameterization.groups import collapsed_names, name_template
+from hptransfer.models.probing import template
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.parameterization.roles import DRAWN, Parameter, Role
 from hptransfer.probe.measured_init import Measured, measured_inits, std_at
 from hptransfer.probe.own_init import OwnInit
@@ -108,10 +109,10 @@ def _twins(parameters: Sequence[Parameter], at_base: Sequence[Parameter]) -> dic
     """Each parameter's counterpart at the base: of the same name, or the last that has its place and fans."""
     known: dict[tuple[str, int, int], list[str]] = {}
     for each in at_base:
-        known.setdefault((name_template(each.name), each.fan_in, each.fan_out), []).append(each.name)
+        known.setdefault((template(each.name), each.fan_in, each.fan_out), []).append(each.name)
     found = {}
     for each in parameters:
-        names = known.get((name_template(each.name), each.base_fan_in, each.base_fan_out), [])
+        names = known.get((template(each.name), each.base_fan_in, each.base_fan_out), [])
         if names:
             found[each.name] = each.name if each.name in names else names[-1]
     return found

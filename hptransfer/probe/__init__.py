@@ -12,9 +12,11 @@ factors          numbers that change with the size, and what each does
 attention_sites  where queries meet keys
 residual         what is added to the residual stream, and the norms that it passes
 readouts         where the answer comes from
+own_init         how every parameter starts, read while a model is built
+laws             the law by which an entry starts
+operations       what operations make of laws
+measured_init    starts that no operation tells, measured
 sizes            how large tensors are, and how that moves with the width
 """
 
-__all__ = ["measured_init", "own_init"]
-
-__all__: list[str] = []
+__all__ = ["calm", "example", "findings", "measured_init", "own_init", "probing"]
