@@ -27,7 +27,7 @@ def family_of(model: HuggingFaceModel) -> ConfigFamily:
     """
     known = None
     if not (model.follow_width and model.depth_key and model.task):
-        _transformers()
+        load_transformers()
         known = read_family(model.config, model.task)
         if known is None:
             raise UsageError(
