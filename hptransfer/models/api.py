@@ -11,6 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.any_model import Asking, as_section_or_function, read_any
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
+from hptransfer.models.config_multipliers import in_configuration
 from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.models.shape_reading import ModelParameters
 from hptransfer.parameterization.gauge import Gauge
@@ -107,7 +108,8 @@ def plan(
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
     asking = Asking(source, covered_axes_of(chosen.name, optimizer), probe=probe, example=example)
     reading = read_any(named, *sizes, {"width": width, "depth": depth}, given | {"base_shapes": shapes}, asking)
-    return plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+    applied = plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+    return in_configuration(applied, named, reading.head_dims)
 
 
 def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
@@ -216,7 +218,7 @@ def plan_recipe(
         gauge=gauge,
         options=options_of(recipe.parameterization) if own else None,
     )
-    return applied.whole_plan
+    return in_configuration(applied, recipe.model, reading.head_dims).whole_plan
 
 
 def options_of(choice: ParameterizationChoice) -> Options:

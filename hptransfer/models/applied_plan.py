@@ -51,6 +51,8 @@ class AppliedPlan:
         optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
             duration do.
         muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
+        config_values: of a model of transformers whose configuration carries multipliers: key -> value to write there
+            at this size; empty where the plan leaves no multiplier to `forward`, or no key is for it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class AppliedPlan:
         self.hyperparameters = dict(hyperparameters or {})
         self.optimizer = optimizer
         self.plan = plan
+        self.config_values: dict[str, float | list[float]] = {}
         self.training = training
         self.multipliers = dict(multipliers or {})
         self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
