@@ -167,7 +167,9 @@ def read_model(
         with torch.device("meta"):
             at_base, base_laws = own_inits(lambda: built(build, base.width, base.depth))
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
-        parameters, more = with_own_inits(parameters, ModelInits(build, base, size, first, base_laws, laws, given))
+        parameters, more = with_own_inits(
+            parameters, ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
+        )
         notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and patterns and not writers:
