@@ -20,7 +20,6 @@ from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
-from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -54,7 +53,7 @@ def plan(
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
+    is allocated and nothing is run; on the CPU too, near the base, where its own init cannot be followed there.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -79,9 +78,8 @@ def plan(
         depth_key: of a configuration: the key that counts layers; None takes the family's.
         task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
-        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
-            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
-            the built-in models.
+        init: "own" scales what the model's own code draws, "rule" draws by the tables; None: own, but rule for tables
+            that draw at std 1 (u-mup) and for built-in models.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -93,8 +91,7 @@ def plan(
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = schema_defaults()
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
+    if unknown := sorted(set(hyperparameters) - set(known)):
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     sizes = (_size(base), _size(target))
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
@@ -106,8 +103,7 @@ def plan(
         rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
         raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    built_in = isinstance(model, MlpModel | GptModel)
-    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    source = init or ("rule" if chosen.name in ABSOLUTE or getattr(model, "kind", "") in ("gpt", "mlp") else "own")
     reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
     return plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options

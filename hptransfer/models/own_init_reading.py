@@ -11,7 +11,7 @@ from torch import nn
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.parameterization.roles import DRAWN, Parameter, Role
 from hptransfer.probe.measured_init import Measured, measured_inits, std_at
-from hptransfer.probe.own_init import OwnInit
+from hptransfer.probe.own_init import OwnInit, own_inits
 from hptransfer.sizes import Size
 
 #: by how much a model grows whose init is measured beside the base's
@@ -43,6 +43,16 @@ class ModelInits:
     given: Collection[str] = field(default_factory=frozenset)
 
 
+def built_on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, Mapping[str, OwnInit]]:
+    """A module without memory, and how its parameters start.
+
+    Args:
+        build: makes the module, on the current device.
+    """
+    with torch.device("meta"):
+        return own_inits(build)
+
+
 def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
     """The parameters with their own init in the place of the tables'.
 
@@ -51,7 +61,7 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
 
     Args:
         parameters: at the size, with their roles.
-        inits: how they start.
+        inits: how they start at the base and at the size.
 
     Returns:
         The parameters, and one sentence for each kind of start that could not be followed to the size.

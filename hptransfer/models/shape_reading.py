@@ -21,14 +21,13 @@ from hptransfer.models.build import model_builder
 from hptransfer.models.comparison import Builder, Comparison, built, compare
 from hptransfer.models.found import NOTHING, Found
 from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.own_init_reading import ModelInits, with_own_inits
+from hptransfer.models.own_init_reading import ModelInits, built_on_meta, with_own_inits
 from hptransfer.models.questions import Question, QuestionError, findings_of
 from hptransfer.models.role_inference import Known, RoleInference
 from hptransfer.models.tying import divided_readouts, tied_readouts
 from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
-from hptransfer.probe.own_init import own_inits
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
@@ -146,7 +145,7 @@ def read_model(
     patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
-        module, laws = own_inits(lambda: built(build, size.width, size.depth))
+    module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
     besides = Known(
         repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
@@ -164,8 +163,7 @@ def read_model(
     parameters, notes = _decide(inference, models), known.notes
     if init == "own":
         given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-        with torch.device("meta"):
-            at_base, base_laws = own_inits(lambda: built(build, base.width, base.depth))
+        at_base, base_laws = built_on_meta(lambda: built(build, base.width, base.depth))
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
         parameters, more = with_own_inits(
             parameters, ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
