@@ -193,7 +193,7 @@ def build_huggingface(model: HuggingFaceModel, width: int, depth: int) -> nn.Mod
     """
     family = family_of(model)
     settings = settings_at(model.settings, family, width, depth)
-    transformers = _transformers()
+    transformers = load_transformers()
     try:
         config = transformers.AutoConfig.for_model(model.config, **nested(settings))
         built: nn.Module = getattr(transformers, CLASSES[family.task]).from_config(config)
@@ -213,7 +213,12 @@ def _first_line(error: Exception) -> str:
     return f"{'' if at is None else f'{Path(at.file).name}:{at.line} in {at.function}: '}{type(error).__name__}: {said}"
 
 
-def _transformers() -> Any:
+def load_transformers() -> Any:
+    """The library, which is told to stay offline.
+
+    Raises:
+        MachineError: it is not installed.
+    """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a configuration is all it needs
     try:
         return importlib.import_module("transformers")

@@ -19,4 +19,4 @@ measured_init    starts that no operation tells, measured
 sizes            how large tensors are, and how that moves with the width
 """
 
-__all__ = ["measured_init", "own_init"]
+__all__ = ["calm", "example", "findings", "measured_init", "own_init", "probing"]

@@ -181,7 +181,7 @@ def smallest_table(module: nn.Module) -> int:
     """
     rows = [each.num_embeddings for each in module.modules() if isinstance(each, nn.Embedding | nn.EmbeddingBag)]
     if not rows:
-        rows = [max(each.shape) for each in module.parameters() if each.dim() == 2][:1]
+        rows = [each.shape[0] for each in module.parameters() if each.dim() == 2]
     return max(min(rows, default=2), 1)
 
 
@@ -196,7 +196,7 @@ def _features(length: int, positions: int, *, sequence: bool) -> Iterator[_Tenso
 def _images(module: nn.Module, layer: nn.Module) -> Iterator[_Tensor]:
     axes = len(layer.kernel_size)  # type: ignore[arg-type]
     channels = int(layer.in_channels)  # type: ignore[arg-type]
-    sides = (16, 64, 3000, 8) if axes == 1 else SIDES if axes == 2 else (8, 16, 32)
+    sides: tuple[int, ...] = (16, 64, 3000, 8) if axes == 1 else SIDES if axes == 2 else (8, 16, 32)
     stated = getattr(getattr(module, "config", module), "image_size", None) or getattr(module, "img_size", None)
     if isinstance(stated, int) and axes > 1:
         sides = (stated, *(side for side in sides if side != stated))
@@ -211,7 +211,7 @@ def _of_parameters(module: nn.Module, positions: int) -> Iterator[_Tensor]:
     shapes = [tuple(each.shape) for each in module.parameters() if each.dim() >= 2][:3]
     yield from _tokens(positions)
     for shape in shapes:
-        for length in dict.fromkeys((shape[0], shape[-1])):
+        for length in dict.fromkeys(shape):
             yield from _features(length, positions, sequence=False)
 
 

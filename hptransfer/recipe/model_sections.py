@@ -66,6 +66,12 @@ class _OwnModel(Section):
     preset's"""
     roles: dict[str, RoleText] = Field(default_factory=dict)
     """regular expression over full names -> role, where shapes and module types do not decide it"""
+    probe: bool = True
+    """whether a small model is run once, to see factors in `forward`, norms, attention and what writes the residual
+    stream; false: a plan says what it therefore does not know"""
+    example: Annotated[str, Field(pattern=REFERENCE, max_length=200)] | None = None
+    """`module:function`, of nothing or of width and depth, that returns what `forward` takes (a tensor, a tuple, a dict
+    by name) for that run; default: guessed from the model"""
 
 
 class FactoryModel(_OwnModel):

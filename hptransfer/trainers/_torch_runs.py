@@ -120,14 +120,14 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 def planned(spec: TrialSpec) -> Plan:
     """The plan of the spec's size in gauge `plain`."""
     from hptransfer.models.api import options_of, plan_reading
-    from hptransfer.models.shape_reading import reading_of
+    from hptransfer.models.recipe_reading import reading_of
 
     recipe = spec.recipe
     return plan_reading(
         recipe.parameterization,
         spec.base,
         spec.size,
-        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source),
+        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source, recipe.covers),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
         options=options_of(recipe.parameterization),
