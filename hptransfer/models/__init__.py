@@ -11,7 +11,6 @@ base_shapes    mup's `.bsh` files
 
 __all__ = [
     "api",
-    "applied_init",
     "applied_plan",
     "audit",
     "base_shapes",
