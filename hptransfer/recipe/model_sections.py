@@ -99,8 +99,19 @@ class HuggingFaceModel(_OwnModel):
     follow_width: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """keys that follow the width, the width itself first; default: the family's (heads and feed-forward size follow)"""
     depth_key: str | None = None
-    """key that counts layers; default: the family's"""
-    task: Literal["causal-lm", "masked-lm", "image-classification", "sequence-classification", "base"] | None = None
+    """key that counts layers; default: the family's, of an encoder with a decoder both"""
+    task: (
+        Literal[
+            "causal-lm",
+            "seq2seq-lm",
+            "speech-seq2seq",
+            "masked-lm",
+            "image-classification",
+            "sequence-classification",
+            "base",
+        ]
+        | None
+    ) = None
     """what stands on top; default: the family's"""
 
 

@@ -173,9 +173,9 @@ def test_impossible_proportions(settings: dict[str, Setting], said: str) -> None
 
 
 def test_unknown_configurations_must_say_what_follows() -> None:
-    """A family that is not known needs its keys."""
+    """A family whose configuration does not say its width needs its keys."""
     with pytest.raises(UsageError, match="follow_width"):
-        rows(section("opt", {"hidden_size": 64}))
+        rows(section("blt", {"hidden_size": 64}))
 
 
 def test_an_unknown_family_with_its_keys() -> None:
