@@ -50,10 +50,21 @@ def sites(graph: Graph) -> list[Site]:
             continue
         if graph.of(op).kind is Is.FUSED:
             found[op.index] = _site(graph, op, number_of(graph.of(op), op.inputs[0]), frozenset({op.index}))
-        elif op.name in _SOFTMAX:
-            for product, scale, scaling in _products_before(graph, op.inputs[0]):
-                found.setdefault(product.index, _site(graph, product, scale, scaling))
+        logits = _logits(graph, op)
+        for product, scale, scaling in _products_before(graph, logits) if logits is not None else ():
+            found.setdefault(product.index, _site(graph, product, scale, scaling))
     return [found[index] for index in sorted(found)]
+
+
+def _logits(graph: Graph, op: Op) -> Node | None:
+    """What a softmax reads, or one that is written out: exponentials divided by their sum."""
+    if op.name in _SOFTMAX:
+        return op.inputs[0]
+    step = graph.of(op)
+    if step.kind is not Is.NORM or not step.statistics:
+        return None
+    before = step.sources[0].producer
+    return before.inputs[0] if before is not None and before.name == "exp" else None
 
 
 def _products_before(graph: Graph, logits: Node) -> list[tuple[Op, float, frozenset[int]]]:

@@ -24,7 +24,7 @@ SIDES = (16, 32, 28, 64, 224, 8)
 MOST = 48
 
 _INTEGERS = re.compile(
-    r"token|(^|_)ids?($|_|x)|idx|index|input_ids|users?|items?|labels?|class|categor|words?|src|tgt|(^|_)y$"
+    r"token|(^|_)ids?($|_|x)|idx|index|input_ids|users?|items?|labels?|targets?|class|categor|words?|src|tgt|(^|_)y$"
 )
 _TIMES = re.compile(r"^(t|ts|time|times|timesteps?|sigma|noise_level|step)$")
 _MASKS = re.compile(r"mask")

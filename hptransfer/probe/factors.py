@@ -99,13 +99,14 @@ def changing(runs: Runs) -> list[Changing]:
     """
     found = []
     measured = runs.base.trace.measured
+    wide_places, deep_places = _places(runs.wide), _places(runs.deep)
     for op in runs.base.trace.ops:
         step = runs.base.of(op)
         for slot, (operand, value) in enumerate(step.numbers):
             if operand.kind is Kind.CONSTANT or op.index not in runs.base.live or value in measured:
                 continue
-            wide = _partner(runs.wide, runs.to_wide, op, slot)
-            deep = _partner(runs.deep, runs.to_deep, op, slot)
+            wide = _partner(runs.wide, runs.to_wide, op, slot, wide_places)
+            deep = _partner(runs.deep, runs.to_deep, op, slot, deep_places)
             if any(other is not None and not same(value, other) for other in (wide, deep)):
                 powers = power(value, wide, runs.width_growth), power(value, deep, runs.depth_growth)
                 found.append(Changing(op, operand, (value, wide, deep), *powers))
@@ -134,10 +135,26 @@ def appearing(runs: Runs, other: Graph, *, wider: bool) -> list[Changing]:
     return found
 
 
-def _partner(graph: Graph | None, partners: Mapping[int, Op], op: Op, slot: int) -> float | None:
-    partner = partners.get(op.index)
-    if graph is None or partner is None:
+#: numbers by line, kind of operation and operand
+_Places = Mapping[tuple[str, str, int], set[float]]
+
+
+def _places(graph: Graph | None) -> _Places:
+    """All numbers of a run by their line alone: paths in a Sequential shift with the depth."""
+    found: dict[tuple[str, str, int], set[float]] = {}
+    for op in graph.trace.ops if graph is not None else ():
+        for slot, (_, value) in enumerate(graph.of(op).numbers if graph is not None else ()):
+            found.setdefault((op.where.code, op.name, slot), set()).add(value)
+    return found
+
+
+def _partner(graph: Graph | None, partners: Mapping[int, Op], op: Op, slot: int, places: _Places) -> float | None:
+    if graph is None:
         return None
+    partner = partners.get(op.index)
+    if partner is None:
+        values = places.get((op.where.code, op.name, slot), set())
+        return next(iter(values)) if len(values) == 1 else None
     numbers = graph.of(partner).numbers
     return numbers[slot][1] if slot < len(numbers) else None
 
@@ -162,7 +179,7 @@ def factors(runs: Runs, sites: list[Site], sizes: Callable[[], Mapping[int, floa
 def _named(
     runs: Runs, numbers: list[Changing], sites: list[Site], sizes: Callable[[], Mapping[int, float] | None]
 ) -> list[Factor]:
-    found = [(each, _absorbed(runs, each, sites, sizes)) for each in numbers]
+    found = [(each, _absorbed(runs, each, sites, sizes)) for each in _of_sites(numbers, sites)]
     covered = _covered(found)
     uses = _uses(runs.base)
     result = []
@@ -177,6 +194,33 @@ def _named(
             Factor(each.op.where, each.op.name, each.values, each.width, each.depth, purpose, parameters, absorbed.use)
         )
     return result
+
+
+def _of_sites(numbers: list[Changing], sites: list[Site]) -> list[Changing]:
+    """The numbers with those of one line that scale one product as one: torch gives queries and keys a root each."""
+    found: list[Changing] = []
+    known: dict[tuple[int, str, str], int] = {}
+    for each in numbers:
+        site = next((site for site in sites if each.op.index in site.scaling), None)
+        key = None if site is None else (site.op.index, each.op.where.code, each.op.name)
+        if key is None or key not in known:
+            if key is not None:
+                known[key] = len(found)
+            found.append(each)
+            continue
+        first = found[known[key]]
+        values = (_times(first.values[0], each.values[0]), *map(_times, first.values[1:], each.values[1:]))
+        powers = _plus(first.width, each.width), _plus(first.depth, each.depth)
+        found[known[key]] = Changing(first.op, first.operand, (values[0], values[1], values[2]), *powers)
+    return found
+
+
+def _times(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one * other
+
+
+def _plus(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def _covered(found: list[tuple[Changing, Absorbed]]) -> dict[tuple[object, ...], set[int]]:

@@ -204,7 +204,7 @@ class _Asked:
 
 
 def _summed(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Mapping[str, tuple[int, ...]]:
-    """Axes that each parameter is summed over, in a run of its own: functions are seen there before they are taken apart."""
+    """Axes that each parameter is summed over, in a run of its own that sees functions before they are taken apart."""
     seen = SummedAxes(module)
     with torch.no_grad(), seen:
         module(*args, **kwargs)

@@ -101,6 +101,50 @@ def test_multihead_attention_with_and_without_its_weights(weights: bool) -> None
     assert site.scales == pytest.approx((32**-0.5, 64**-0.5))
 
 
+def test_values_of_another_size_than_keys() -> None:
+    """Torch then multiplies queries and keys by the root of the scale each: one scale, one factor."""
+
+    class Latent(nn.Module):
+        def __init__(self, width: int, depth: int) -> None:
+            super().__init__()
+            self.tok, self.q, self.k = nn.Embedding(16, width), nn.Linear(width, width), nn.Linear(width, width)
+            self.v, self.head = nn.Linear(width, 8), nn.Linear(8, 16)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            h = self.tok(tokens)[:, None]
+            answer: Tensor = self.head(nn.functional.scaled_dot_product_attention(self.q(h), self.k(h), self.v(h)))
+            return answer
+
+    answer = seen(Latent)
+    site = the_one(answer)
+
+    assert (site.head_dims, site.queries) == ((64, 128), ("q.weight", "q.bias"))
+    assert site.scales == pytest.approx((64**-0.5, 128**-0.5))
+    assert [(each.width_power, each.purpose) for each in answer.factors] == [(-0.5, "attention")]
+
+
+def test_a_softmax_written_out_is_one() -> None:
+    """Exponentials of shifted logits, divided by their sum."""
+
+    class ByHand(nn.Module):
+        def __init__(self, width: int, depth: int) -> None:
+            super().__init__()
+            self.tok, self.q, self.k = nn.Embedding(16, width), nn.Linear(width, width), nn.Linear(width, width)
+            self.head = nn.Linear(width, 16)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            h = self.tok(tokens)
+            logits = self.q(h) @ self.k(h).mT / h.shape[-1]
+            weights = (logits - logits.amax(-1, keepdim=True)).exp()
+            answer: Tensor = self.head(weights / weights.sum(-1, keepdim=True) @ h)
+            return answer
+
+    site = the_one(seen(ByHand))
+
+    assert (site.head_dims, site.queries) == ((64, 128), ("q.weight", "q.bias"))
+    assert site.scales == pytest.approx((1 / 64, 1 / 128))
+
+
 def test_rotary_positions_and_a_given_scale() -> None:
     """A rotation by constants is none of the scale; `scale=` is."""
     site = the_one(seen(models.Rotary))

@@ -66,6 +66,22 @@ def test_mup_by_hand_is_a_factor_of_the_readout(build: Build, purpose: str, para
     assert (factor.purpose, factor.parameters, factor.use) == (purpose, parameters, "matrix")
 
 
+def test_paths_that_shift_with_the_depth_are_no_change() -> None:
+    """A readout with a factor at the end of a Sequential: its number differs at another depth, its factor does not."""
+
+    class Head(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * (64 / self.in_features)
+
+    def build(width: int, depth: int) -> nn.Module:
+        layers = [nn.Linear(width, width) for _ in range(depth)]
+        return nn.Sequential(nn.Linear(5, width), *layers, Head(width, 2))
+
+    (factor,) = found(build)
+
+    assert (factor.width_power, factor.depth_power, factor.parameters) == (-1.0, 0.0, ("3.weight", "3.bias"))
+
+
 def test_the_readout_of_mup_divides_its_input() -> None:
     """`MuReadout` of microsoft/mup: its forward is `output_mult * x / width_mult()`."""
 
