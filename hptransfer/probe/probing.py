@@ -87,8 +87,8 @@ class _Asked:
         for each in tried:
             try:
                 args, kwargs = _seeded(each, module, width, depth)
-                self.base, self.example = Graph(trace(module, args, kwargs)), each
-                self.summed = _summed(module, args, kwargs)
+                graph, summed = Graph(trace(module, args, kwargs)), _summed(module, args, kwargs)
+                self.base, self.example, self.summed = graph, each, summed
                 return
             except FailedRunError as error:
                 failures.append((error.reached, failure(error.error)))
