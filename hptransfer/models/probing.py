@@ -103,7 +103,7 @@ def with_probe(
     facts = _Facts(at_base)
     known = frozenset(covers)
     for writer in probe.writers:
-        _put_writer(facts, writer)
+        _put_writer(facts, writer, refuse="depth" in known & changed)
     for factor in probe.factors:
         _put_factor(facts, factor, probe, covers=known, changed=changed)
     _put_attention(facts, probe, base, size)
@@ -125,9 +125,17 @@ def _kind(parameter: Parameter) -> tuple[str, Role]:
     return template(parameter.name), parameter.role
 
 
-def _put_writer(facts: _Facts, writer: Writer) -> None:
+def _put_writer(facts: _Facts, writer: Writer, *, refuse: bool) -> None:
     """The residual branch's factor belongs behind a norm, where there is one: a norm removes any before it."""
+    if not writer.normed:
+        return
     if not writer.norm:
+        without = f"{_some(writer.parameters)}: a norm without a gain stands behind them"
+        if refuse:
+            rule = "a depth rule needs a weight or a gain that scales what a block adds to the residual stream"
+            hint = "give the norm a gain, keep the depth at the base's, or use `mup`, which has no depth rule"
+            facts.objections.append(Finding(rule, without, hint))
+        facts.tell(writer.parameters, writes_residual=False)
         return
     facts.tell(writer.parameters, writes_residual=False)
     facts.tell(writer.norm, writes_residual=True, zero_centred=writer.zero_centred)
@@ -220,11 +228,11 @@ def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
 def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
     if probe.product is None or any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base):
         return
-    divided = any(factor.width_power == -1 and factor.purpose != "attention" for factor in probe.factors)
-    if not divided:
+    if probe.product_power is not None and probe.product_power > 0:
         facts.notes.append(
-            f"no readout: an output is a product of activations {_at(probe.product)}, which grows as width^0.5 at init "
-            f"and as width^1 in training; divide it by width/{base.width} in `forward`"
+            f"no readout: an output is a product of activations {_at(probe.product)}; it grows as "
+            f"width^{probe.product_power:g} at init, and faster once they align: divide it by width/{base.width} in "
+            "`forward`"
         )
 
 
