@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
-from hptransfer.models.any_model import as_section_or_function, read_any
+from hptransfer.models.any_model import Asking, as_section_or_function, read_any
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
-from hptransfer.models.shape_reading import ModelParameters, read_recipe_model
+from hptransfer.models.config_multipliers import in_configuration
+from hptransfer.models.recipe_reading import read_recipe_model
+from hptransfer.models.shape_reading import ModelParameters
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec, covered_axes_of
 from hptransfer.recipe.defaults import schema_defaults
-from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -49,11 +50,14 @@ def plan(
     task: str | None = None,
     options: Options | None = None,
     init: InitSource | None = None,
+    probe: bool = True,
+    example: object = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
+    is allocated. Small ones (the base, where it is small) are built on the CPU and run once, to see what `forward`
+    multiplies, what writes the residual stream, norms behind it and attention.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -78,9 +82,11 @@ def plan(
         depth_key: of a configuration: the key that counts layers; None takes the family's.
         task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
-        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
-            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
-            the built-in models.
+        init: "own" scales what the model's own code draws, "rule" draws by the tables; None: own, but rule for tables
+            that draw at std 1 (u-mup) and for built-in models.
+        probe: whether small models are run; without, the plan says what it does not know.
+        example: what `forward` takes in that run, a tensor, a tuple of arguments or a dict of them by name, or a
+            function of nothing or of width and depth that returns it; None: it is guessed.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -94,12 +100,14 @@ def plan(
     asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
     named = as_section_or_function(model, {key: value for key, value in asked.items() if value is not None})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    built_in = isinstance(named, MlpModel | GptModel)
+    built_in = getattr(named, "kind", "") in ("gpt", "mlp")
     source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
-    reading = read_any(named, *sizes, {"width": width, "depth": depth}, given | {"base_shapes": shapes}, source)
-    return plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+    asking = Asking(source, covered_axes_of(chosen.name, optimizer), probe=probe, example=example)
+    reading = read_any(named, *sizes, {"width": width, "depth": depth}, given | {"base_shapes": shapes}, asking)
+    applied = plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+    return in_configuration(applied, named, reading.head_dims)
 
 
 def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
@@ -107,8 +115,7 @@ def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = schema_defaults()
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
+    if unknown := sorted(set(hyperparameters) - set(known)):
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     return known | dict(hyperparameters)
 
@@ -195,7 +202,8 @@ def plan_recipe(
     source = recipe.init_source
     if parameterization in ABSOLUTE and recipe.parameterization.init is None:
         source = "rule"
-    reading = read_recipe_model(recipe.model, base, size, source)
+    covers = covered_axes_of(parameterization or recipe.parameterization.name, recipe.training.optimizer)
+    reading = read_recipe_model(recipe.model, base, size, source, covers)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -207,7 +215,7 @@ def plan_recipe(
         gauge=gauge,
         options=options_of(recipe.parameterization) if own else None,
     )
-    return applied.whole_plan
+    return in_configuration(applied, recipe.model, reading.head_dims).whole_plan
 
 
 def options_of(choice: ParameterizationChoice) -> Options:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import UsageError
+from hptransfer.models.config_families import read_family
 from hptransfer.models.huggingface import (
     CLASSES,
-    FAMILIES,
     family_of,
     flat,
     load_transformers,
@@ -89,11 +89,12 @@ def configured(named_as: str) -> Configured:
     """
     config = _loaded(named_as)
     whole = {key: value for key, value in flat(config.to_dict()).items() if _is_whole(value)}
-    known = FAMILIES.get(config.model_type)
+    known = read_family(config.model_type)
     width = known.width if known else _key("width", whole, config.model_type)
     depth = known.depth if known else _key("depth", whole, config.model_type)
     place = width.rpartition(".")[0]
-    following = [
+    following = [key for key in known.following if key in whole] if known else []
+    following = following or [
         key for key in whole if key.rpartition(".")[0] == place and _FOLLOWING.fullmatch(key.rpartition(".")[2])
     ]
     task = known.task if known else _task(config.model_type)

@@ -43,7 +43,7 @@ def test_every_number_reads_back(tmp_path: Path, optimizer: str) -> None:
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
     modules = []
     for _ in range(2):
-        torch.manual_seed(1)
+        torch.manual_seed(5)
         modules.append(build(64, 4))
     groups = []
     for applied, module in zip((plan, loaded), modules, strict=True):

@@ -141,7 +141,7 @@ def test_a_large_model_takes_little_memory() -> None:
     """A 64-billion-parameter decoder is read and planned in a fresh process in under 1 GB of memory."""
     code = """
 import json, math, resource
-from hptransfer.models.shape_reading import read_recipe_model
+from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
