@@ -108,7 +108,7 @@ def proposed_from_model(
     look_in(folder)
     found = size_arguments(reference, ask)
     section = _with_bytes(found)
-    seen = survey(section, (found.width, found.depth), target)
+    seen = survey(section, (found.width, found.depth), target, has_depth=found.has_depth)
     lines = [Line(f"factory: {reference}"), *_factory_lines(found, seen)]
     command = f"hptransfer init --model {reference}"
     asked = target is not None

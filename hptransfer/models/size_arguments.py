@@ -52,6 +52,7 @@ class SizeArguments:
         depth: default of the depth argument; None where it has none.
         other_widths: further arguments that change the widths of layers and nothing else.
         other_depths: further arguments that change how many parameters there are.
+        has_depth: whether the depth argument changes how many parameters there are.
         guessed: arguments of the section whose value was guessed -> what it stands for.
         limits: defaults of further arguments, by name.
     """
@@ -61,6 +62,7 @@ class SizeArguments:
     depth: int | None
     other_widths: tuple[str, ...] = ()
     other_depths: tuple[str, ...] = ()
+    has_depth: bool = True
     guessed: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Setting] = field(default_factory=dict)
 
@@ -91,6 +93,7 @@ def size_arguments(reference: str, ask: Ask | None = None) -> SizeArguments:
         own[depth] if _is_whole(own[depth]) else None,
         other_widths=tuple(name for name in search.found["width"] if name not in (width, depth)),
         other_depths=tuple(name for name in search.found["depth"] if name not in (width, depth)),
+        has_depth=bool(search.found["depth"]),
         guessed=rest,
         limits={name: value for name, value in own.items() if _is_whole(value) and name not in (width, depth)},
     )
@@ -138,6 +141,8 @@ class _Search:
         confirmed = [name for name in dict.fromkeys(candidates) if name not in taken and self._changes(size, name)]
         by_name = [name for name in self._sizes[size] if name in confirmed]
         self.found[size] = confirmed
+        if not confirmed and size == "depth" and self._sizes[size]:
+            return self._sizes[size][0]  # a network without layers that repeat, which takes a depth all the same
         if not confirmed:
             raise self._none_found(size)
         if len(confirmed) > 1 and len(by_name) != 1 and ask is not None:
@@ -186,7 +191,7 @@ class _Search:
         return UsageError(
             f"the model's function must have an argument that changes the {what}",
             received=f"{self.reference} takes ({', '.join(self.defaults)})",
-            hint=_wrapped(self.function, name) or f"write a function of width and depth in {module} that calls it",
+            hint=_wrapped(self.function, name) or f"write `def build(width, depth): return {name}(...)` in {module}",
         )
 
 

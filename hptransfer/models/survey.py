@@ -72,6 +72,7 @@ def survey(
     target: tuple[int, int] | None = None,
     *,
     heads: Callable[[int], int] | None = None,
+    has_depth: bool = True,
     ask: Ask = probe,
 ) -> Survey:
     """Look at a model: build it without memory at many sizes, run it at the base, and plan it.
@@ -81,6 +82,7 @@ def survey(
         own: its own width and depth; None where it has none.
         target: width and depth of the run that matters; None takes the model's own.
         heads: number of attention heads at a width, where a configuration says it; two are wanted at the base.
+        has_depth: whether it has layers that repeat.
         ask: runs a base, a wider and a deeper model.
 
     Raises:
@@ -88,7 +90,9 @@ def survey(
     """
     remarks: list[str] = []
     wanted = target or (own[0] or 0, own[1] or 0)
-    deep = wanted[1] or BASE_DEPTH
+    deep = wanted[1] or (BASE_DEPTH if has_depth else 1)
+    if not has_depth:
+        remarks.append("the depth changes nothing in this model, so base and target have one depth")
     widths = _ladder(section, wanted[0], min(deep, BASE_DEPTH), heads)
     if wanted[0] <= widths[-1]:
         if wanted[0]:
@@ -101,7 +105,8 @@ def survey(
     run = first_run(module)
     section, writers = _with_writers(section, (widths[0], min(deep, BASE_DEPTH)), ask, remarks)
     found = Survey(section, (widths[0], deep), widths, (), (wanted[0], deep), "mup", run, writers)
-    planned = [_planned(each) for each in _forms(found, wanted[1] or max(DEPTHS))]
+    forms = _forms(found, wanted[1] or max(DEPTHS)) if has_depth else [found]
+    planned = [_planned(each) for each in forms]
     chosen = next((each for each in planned if not each.undecided), planned[-1])
     return replace(chosen, remarks=(*remarks, *chosen.remarks))
 

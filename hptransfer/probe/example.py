@@ -131,7 +131,7 @@ def _ordered(name: str, kinds: list[_Tensor]) -> list[_Tensor]:
         return [times, *_sorted(kinds, "rows"), *_sorted(kinds, "tokens")]
     if _INTEGERS.search(name):
         first = "rows" if re.search(r"label|class|user|item|(^|_)y$", name) else "tokens"
-        return sorted(kinds, key=lambda each: {first: 0, "tokens": 1, "rows": 1}.get(each.kind, 2))
+        return sorted(kinds, key=lambda each: {"tokens": 1, "rows": 1, first: 0}.get(each.kind, 2))
     return kinds
 
 

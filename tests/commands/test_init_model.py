@@ -45,7 +45,7 @@ def shortened(path: Path) -> Path:
 
 
 def test_a_nanogpt(tmp_path: Path) -> None:
-    """Sizes by name, writers by running it, its own loss: it returns logits of the last position alone. The recipe runs."""
+    """Sizes by name, writers by running it, its own loss: it returns logits of the last position only. It runs."""
     path = tmp_path / "mine.yaml"
     assert init_command(path, model=f"{MODELS}:nanogpt") == 0
     recipe = recipe_of(path)
@@ -148,6 +148,18 @@ def test_what_is_open_is_asked_or_written_down() -> None:
     assert alone.section.depth_argument == "more"
     assert chosen.section.width_argument == "lots"
     assert asked[0][1] == ["stuff", "lots"]
+
+
+def test_a_model_without_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two tables: its depth argument changes nothing, which is said; rows of both are drawn, the target is a number."""
+    path = tmp_path / "pairs.yaml"
+    init_command(path, model=f"{MODELS}:towers")
+    recipe = load_recipe(path).recipe
+
+    assert "the depth changes nothing" in capsys.readouterr().err
+    assert (recipe.sizes.base.depth, recipe.sizes.target.depth, recipe.parameterization.name) == (1, 1, "mup")
+    assert "(None, (), 100), (None, (), 100)" in (tmp_path / "pairs_data.py").read_text()
+    assert recipe.training.loss == "mse"
 
 
 def test_a_function_of_a_configuration_object(tmp_path: Path) -> None:

@@ -146,3 +146,22 @@ def two_widths(stuff: int, lots: int, more: int) -> nn.Module:
     """Two arguments could be the width, and no name says which."""
     layers = nn.ModuleList(nn.Linear(stuff, stuff) for _ in range(more))
     return nn.ModuleDict({"a": nn.Linear(8, stuff), "b": nn.Linear(8, lots), "layers": layers})
+
+
+class Towers(nn.Module):
+    """Users and items: what they have in common is the product of their rows, read out by a layer."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.users, self.items = nn.Embedding(100, width), nn.Embedding(100, width)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """B and B rows to B numbers."""
+        found: Tensor = self.score(self.users(users) * self.items(items)).squeeze(-1)
+        return found
+
+
+def towers(width: int, depth: int) -> nn.Module:
+    """What a recipe names."""
+    return Towers(width, depth)
