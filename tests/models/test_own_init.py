@@ -246,7 +246,7 @@ def test_by_rule_nothing_of_it_counts() -> None:
 
     assert row(plan, "blocks.0.qkv.weight") == ("normal", pytest.approx(1 / math.sqrt(64) / 2), None)
     assert row(plan, "tok.weight") == ("normal", 1.0, None)
-    assert "own" not in notes(plan)
+    assert "init: own" not in notes(plan)
 
 
 def test_a_sharded_parameter(tmp_path: Path) -> None:
