@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,8 @@ from hptransfer.sizes import Size
 
 #: by how much a model grows whose init is measured beside the base's
 _LARGER = 2
+#: entries of the largest model that is built on the CPU to measure an init: 4 GB in float32
+_MOST_ENTRIES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
     """The parameters with their own init in the place of the tables'.
 
     What was read without memory is exact at both sizes. The rest is measured on the CPU at the base and, where it is
-    random and the size differs, at twice the base's width and depth, one model after another.
+    random and the size differs, at twice the base's width and depth, one model after another; where those would take
+    more than 4 GB, it is kept as the model has it.
 
     Args:
         parameters: at the size, with their roles.
@@ -151,7 +155,8 @@ class _Measurements:
 
 def _measured(inits: ModelInits, names: Collection[str]) -> _Measurements:
     """What no operation told, by models on the CPU, one after another; none where everything was told."""
-    if not names:
+    entries = sum(math.prod(each.shape) for each in inits.at_base)
+    if not names or entries > _MOST_ENTRIES:
         return _Measurements({}, {})
     base, size = inits.base, inits.size
 
@@ -164,7 +169,7 @@ def _measured(inits: ModelInits, names: Collection[str]) -> _Measurements:
 
     at_base = measured(base.width, base.depth)
     grown: dict[str, Mapping[str, Measured]] = {}
-    if any(each.init.kind in DRAWN for each in at_base.values()):
+    if any(each.init.kind in DRAWN for each in at_base.values()) and entries * _LARGER**2 <= _MOST_ENTRIES:
         if size.width != base.width:
             grown["width"] = measured(_LARGER * base.width, base.depth)
         if size.depth != base.depth:

@@ -182,8 +182,17 @@ def test_starts_that_follow_the_size(name: str, parameter: str, own: float) -> N
     assert float(value.square().mean().sqrt()) == pytest.approx(own, rel=0.02)
 
 
+def test_no_large_model_is_built_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no operation tells is then kept as it is, and the plan says so."""
+    monkeypatch.setattr("hptransfer.models.own_init_reading._MOST_ENTRIES", 1000)
+    plan = planned(own_starts.by_numpy, parameterization="mup", probe=False)
+
+    assert row(plan, "blocks.3.qkv.weight") == ("kept", None, None)
+    assert "the own init of blocks.*.qkv.weight could not be followed to this size" in notes(plan)
+
+
 def test_layers_that_are_numbered_otherwise() -> None:
-    """Attributes `layer_3` and numbers of a Sequential have their counterparts at the base: torch's 1/sqrt(3 fan-in)."""
+    """Attributes `layer_3` and numbers of a Sequential have counterparts at the base: torch's 1/sqrt(3 fan-in)."""
     plan = planned(own_starts.numbered, parameterization="mup", residual_writers=())
     std = 1 / math.sqrt(3 * 64)
 
@@ -246,7 +255,7 @@ def test_by_rule_nothing_of_it_counts() -> None:
 
     assert row(plan, "blocks.0.qkv.weight") == ("normal", pytest.approx(1 / math.sqrt(64) / 2), None)
     assert row(plan, "tok.weight") == ("normal", 1.0, None)
-    assert "own" not in notes(plan)
+    assert "init: own" not in notes(plan)
 
 
 def test_a_sharded_parameter(tmp_path: Path) -> None:
