@@ -30,6 +30,7 @@ class ModelInits:
         base_laws: start by name at the base, as it was read without memory.
         size_laws: start by name at the size.
         given: names of parameters whose init was named with their role; they keep it.
+        place: from a name to what it shares with its counterparts in other layers.
     """
 
     build: Callable[[int, int], nn.Module]
@@ -39,6 +40,7 @@ class ModelInits:
     base_laws: Mapping[str, OwnInit]
     size_laws: Mapping[str, OwnInit]
     given: Collection[str] = field(default_factory=frozenset)
+    place: Callable[[str], str] = name_template
 
 
 def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
@@ -54,7 +56,7 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
     Returns:
         The parameters, and one sentence for each kind of start that could not be followed to the size.
     """
-    twins = _twins(parameters, inits.at_base)
+    twins = _twins(parameters, inits)
     concerned = {
         each.name: twins.get(each.name)
         for each in parameters
@@ -104,14 +106,14 @@ def _law(laws: Mapping[str, OwnInit], name: str) -> OwnInit:
     return laws.get(name, OwnInit(None))
 
 
-def _twins(parameters: Sequence[Parameter], at_base: Sequence[Parameter]) -> dict[str, str]:
+def _twins(parameters: Sequence[Parameter], inits: ModelInits) -> dict[str, str]:
     """Each parameter's counterpart at the base: of the same name, or the last that has its place and fans."""
     known: dict[tuple[str, int, int], list[str]] = {}
-    for each in at_base:
-        known.setdefault((name_template(each.name), each.fan_in, each.fan_out), []).append(each.name)
+    for each in inits.at_base:
+        known.setdefault((inits.place(each.name), each.fan_in, each.fan_out), []).append(each.name)
     found = {}
     for each in parameters:
-        names = known.get((name_template(each.name), each.base_fan_in, each.base_fan_out), [])
+        names = known.get((inits.place(each.name), each.base_fan_in, each.base_fan_out), [])
         if names:
             found[each.name] = each.name if each.name in names else names[-1]
     return found
