@@ -46,13 +46,14 @@ class QuestionError(UsageError):
         self.question = question
 
 
-def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: bool) -> Question:
+def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: bool, keeps_init: bool) -> Question:
     """Why nothing decides the role of a parameter, and the role to suggest with the alternative.
 
     Args:
         weight: the parameter in question.
         others: every parameter of the model, by name.
         reads_out: whether a readout is known of the model.
+        keeps_init: whether raw parameters start as the model has them.
     """
     if weight.fans is not None:
         why = "it repeats with depth, but only one of its axes grows with width"
@@ -64,16 +65,17 @@ def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: b
         )
     kind = type(weight.owner.module).__name__
     why = f"`{kind}.{weight.owner.local}` is not known to be a weight, a bias or a norm's gain"
-    return Question(weight.name, weight.shape, why, *_suggested(weight, others, reads_out))
+    return Question(weight.name, weight.shape, why, *_suggested(weight, others, reads_out, keeps_init))
 
 
-def _suggested(weight: Weight, others: Mapping[str, Weight], reads_out: bool) -> tuple[str, str]:
+def _suggested(weight: Weight, others: Mapping[str, Weight], reads_out: bool, keeps_init: bool) -> tuple[str, str]:
     """Role and alternative for a raw parameter."""
     growing = weight.growing
     if weight.is_vector:
         vector = Role.HIDDEN_VECTOR if weight.repeats else Role.OUTER_VECTOR
         reading = f"; `{Role.READOUT}, fan-in {growing[0]}` where it is summed over" if growing else ""
-        return f"{vector}, ones", "zeros for a bias" + ("" if weight.repeats or reads_out else reading)
+        role, why = (str(vector), "for a gain or a bias") if keeps_init else (f"{vector}, ones", "zeros for a bias")
+        return role, why + ("" if weight.repeats or reads_out else reading)
     if len(growing) >= 2:
         summed = _summed_axes(weight, others)
         rest = [axis for axis in growing if axis not in summed]
