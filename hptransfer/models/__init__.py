@@ -2,7 +2,7 @@
 
 api            `hptransfer.plan`: from a model that nobody changed to an applied plan
 build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface), and its FLOPs
-shape_reading  the parameters of a model with their roles, from shapes at several sizes
+shape_reading  the parameters of a recipe's model with their roles, from shapes at several sizes
 applied_plan   a plan's initialisation and parameter groups for a module
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files

@@ -152,7 +152,7 @@ def test_one_module_in_two_places_is_no_tie() -> None:
 
     def build(width: int, depth: int) -> nn.Module:
         model = stack(width, depth, lambda w: linear(w, w))
-        model.again = model.layers[0]
+        model.again = model.layers[0]  # type: ignore[index]  # a list of modules
         return model
 
     assert read(build)["layers.0.weight"].role is Role.HIDDEN_WEIGHT
