@@ -91,6 +91,9 @@ def _one_axis(weight: Weight, fixed: int, reads_out: bool) -> tuple[str, str]:
         return other, "no axis grows with width"
     (axis,) = weight.growing
     reading = f"{Role.ROUTER if weight.repeats else Role.READOUT}, fan-in {axis}"
+    stacked = [each.shape[0] for each in weight.owner.module.parameters(recurse=False) if len(each.shape) >= 3]
+    if weight.infshape[fixed].dim in stacked and "bias" not in weight.owner.local:
+        return reading, f"`{other}` for biases of experts"
     if weight.repeats or reads_out:
         return other, f"`{reading}` where axis {axis} is summed over"
     return reading, f"`{other}` where rows are looked up or added"
@@ -99,28 +102,21 @@ def _one_axis(weight: Weight, fixed: int, reads_out: bool) -> tuple[str, str]:
 def _summed_axes(weight: Weight, others: Mapping[str, Weight]) -> tuple[int, ...]:
     """The likely axes of a tensor of which two or more grow.
 
-    Inputs come first, unless the module's first tensor says otherwise: that one reads the stream, and what has its
-    shape does too; what has another shape writes it.
+    Inputs come first, unless the module's first tensor of which one such axis has the stream's width has it elsewhere:
+    that one reads the stream, and the module's other tensors are laid out as it is.
     """
     growing = weight.growing
     if len(weight.infshape) == 3 and growing == (0, 1):
         return (0,)
     if len(weight.infshape) == 3 and growing == (0, 2):
         return (0, 1)
-    if len(growing) != 2:
-        return growing[:1]
     stream = _stream(others)
-    lengths = [weight.infshape[axis] for axis in growing]
-    is_stream = [dim == stream for dim in lengths]
-    if stream is None or sum(is_stream) != 1:
-        return growing[:1]
-    first = next(
-        other
-        for other in others.values()
-        if other.owner.path == weight.owner.path and other.fans is None and len(other.growing) == 2
-    )
-    reads = first.infshape == weight.infshape
-    return (growing[is_stream.index(reads)],)
+    for other in others.values():
+        alike = other.owner.path == weight.owner.path and other.fans is None and other.growing == growing
+        reads = [axis for axis in growing if other.infshape[axis] == stream] if alike else []
+        if len(reads) == 1 and len(growing) == 2:
+            return (reads[0],)
+    return growing[:1]
 
 
 def _stream(weights: Mapping[str, Weight]) -> object:

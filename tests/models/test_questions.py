@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
@@ -13,7 +14,7 @@ from hptransfer.models.module_reading import read_model
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.sizes import Size
 from tests.support import role_models
-from tests.support.role_models import Builder
+from tests.support.role_models import Builder, Parts, raw, stack
 
 BASE, TARGET = Size(64, 2, 1, 1), Size(512, 8, 1, 1)
 NO_PATTERN = "no pattern is right at every depth"
@@ -93,6 +94,29 @@ def test_axes_come_from_those_that_grow() -> None:
         r"layers\.\d+\.gate_up": "hidden weight, fan-in 2",
         r"layers\.\d+\.down": "hidden weight, fan-in 2",
     }
+
+
+def test_biases_of_experts_are_no_routers() -> None:
+    """As many rows as experts, and as long as the stream: what stands beside stacked experts is asked."""
+    assert pasted(refusal(role_models.stacked_biases)) == {
+        r"layers\.\d+\.up": "hidden weight, fan-in 1",
+        r"layers\.\d+\.up_bias": "hidden weight, fan-in 0",
+        r"layers\.\d+\.down": "hidden weight, fan-in 1",
+        r"layers\.\d+\.down_bias": "hidden weight, fan-in 0",
+        r"layers\.\d+\.router": "router, fan-in 1",
+    }
+
+
+def test_layouts_are_those_of_the_first() -> None:
+    """A square stack is laid out as the one before it, whose longer side tells outputs from inputs."""
+
+    def build(width: int, depth: int) -> nn.Module:
+        def layer(w: int) -> nn.Module:
+            return Parts(experts=Parts(gate_up=raw(4, 2 * w, w), down=raw(4, w, w)), norm=nn.LayerNorm(w))
+
+        return stack(width, depth, layer)
+
+    assert set(pasted(refusal(build)).values()) == {"hidden weight, fan-in 2"}
 
 
 def test_a_raw_readout_is_suggested_as_one() -> None:

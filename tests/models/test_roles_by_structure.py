@@ -60,7 +60,7 @@ def test_routers_and_gates() -> None:
 def test_raw_routers() -> None:
     """Transformers stores the router as a raw matrix: its inputs are the axis that grows."""
     summed = Found(summed_axes={"layers.0.gate_up": (2,), "layers.0.down": (2,)})
-    router = read(role_models.stacked_experts_by_output, summed)["layers.7.router"]
+    router = read(role_models.stacked_experts_by_output, summed)["layers.7.router.weight"]
 
     assert (router.role, router.fan_in, router.fan_out) == (Role.ROUTER, 512, 4)
 

@@ -191,7 +191,9 @@ def stacked_experts(width: int, depth: int) -> nn.Module:
 
 def stacked_experts_by_output(width: int, depth: int) -> nn.Module:
     """Experts stacked as outputs x inputs, gates and values in one, as transformers has them; the router is raw."""
-    return stack(width, depth, lambda w: Parts(router=raw(4, w), gate_up=raw(4, 4 * w, w), down=raw(4, w, 2 * w)))
+    return stack(
+        width, depth, lambda w: Parts(router=Parts(weight=raw(4, w)), gate_up=raw(4, 4 * w, w), down=raw(4, w, 2 * w))
+    )
 
 
 def raw_head(width: int, depth: int) -> nn.Module:
@@ -234,6 +236,17 @@ def upsampler(width: int, depth: int) -> nn.Module:
     return Parts(stem=nn.Conv2d(3, width, 3), body=body, out=nn.Conv2d(width, 3, 3))
 
 
+def stacked_biases(width: int, depth: int) -> nn.Module:
+    """Stacked experts with biases, and a raw router beside them."""
+    return stack(
+        width,
+        depth,
+        lambda w: Parts(
+            up=raw(4, w, 2 * w), up_bias=raw(4, 2 * w), down=raw(4, 2 * w, w), down_bias=raw(4, w), router=raw(4, w)
+        ),
+    )
+
+
 #: every model above, by name
 MODELS: dict[str, Builder] = {
     function.__name__: function
@@ -241,6 +254,6 @@ MODELS: dict[str, Builder] = {
         *(sequential, nested_sequential, sequential_blocks, attributes, dictionary, two_stacks, residual_stages),
         *(mixture, fixed_key_values, gated, adapters, state_space, heads_tensors, stacked_experts),
         *(stacked_experts_by_output, raw_head, tokens_and_positions, layer_scale, bottlenecks, own_linear),
-        *(parameter_list, upsampler),
+        *(parameter_list, upsampler, stacked_biases),
     )
 }
