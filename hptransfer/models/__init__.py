@@ -2,10 +2,24 @@
 
 api            `hptransfer.plan`: from a model that nobody changed to an applied plan
 build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface), and its FLOPs
-shape_reading  the parameters of a recipe's model with their roles, from shapes at several sizes
+shape_reading  the parameters of a model with their roles, from shapes at several sizes
+applied_init   what `init_` does: scales what a model's own code drew, draws and fills the rest
 applied_plan   a plan's initialisation and parameter groups for a module
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
 
-__all__ = ["api", "applied_init", "applied_plan", "audit", "base_shapes", "build", "forward_cost", "shape_reading"]
+__all__ = [
+    "api",
+    "applied_plan",
+    "audit",
+    "base_shapes",
+    "build",
+    "configuration",
+    "first_run",
+    "forward_cost",
+    "recipe_reading",
+    "shape_reading",
+    "size_arguments",
+    "survey",
+]

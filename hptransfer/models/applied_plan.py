@@ -51,6 +51,8 @@ class AppliedPlan:
         optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
             duration do.
         muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
+        config_values: of a model of transformers whose configuration carries multipliers: key -> value to write there
+            at this size; empty where the plan leaves no multiplier to `forward`, or no key is for it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class AppliedPlan:
         self.hyperparameters = dict(hyperparameters or {})
         self.optimizer = optimizer
         self.plan = plan
+        self.config_values: dict[str, float | list[float]] = {}
         self.training = training
         self.multipliers = dict(multipliers or {})
         self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
@@ -101,6 +104,11 @@ class AppliedPlan:
             training=target.training,
             muon_scale=target.muon_scale,
         )
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether the model's own draws are part of the run: `init_` scales them, or leaves some as they are."""
+        return starts_by_itself(self.groups)
 
     def schedule(self, step: int) -> float:
         """Learning rate of a step as a share of the peak, as the target's file says; for `LambdaLR`.
@@ -183,7 +191,7 @@ class AppliedPlan:
                 hint='call `module.to_empty(device="cpu")` first'
                 + (
                     ", then the model's own init, which this plan scales (transformers: `model.init_weights()`)"
-                    if starts_by_itself(self.groups)
+                    if self.starts_by_itself
                     else ""
                 ),
             )

@@ -25,7 +25,7 @@ from hptransfer.models.weights import Weight, weights_of
 from hptransfer.sizes import Size
 from hptransfer.user_code import described_error
 
-#: (width, depth) -> module; called under the meta device, and on the CPU where an own init must be measured
+#: (width, depth) -> module; called under the meta device
 Builder = Callable[[int, int], nn.Module]
 #: depths beyond the base's that are tried for a hint
 _DEPTHS_TRIED = 24
@@ -78,16 +78,17 @@ class Comparison:
     repetition: Repetition
     summed_axes: Mapping[str, tuple[int, ...]]
 
-    def weights_in(self, view: DepthView, module: nn.Module) -> dict[str, Weight]:
-        """The parameters of a model, with base and actual lengths.
+    def weights_at(self, module: nn.Module, *, base: bool = False) -> dict[str, Weight]:
+        """The parameters of a model of the depth that is read, with base and actual lengths.
 
         Args:
-            view: the models of the same depth that were compared.
             module: the model, of any width.
+            base: whether it has the base's depth instead.
 
         Raises:
             UsageError: a parameter, or the length of an axis, does not follow from the other widths.
         """
+        view = self.base if base else self.own
         owners, infshapes, faults = owners_of(module), {}, []
         for name, here in lengths_of(owners).items():
             fault = _fault(view, name, owners[name], here)

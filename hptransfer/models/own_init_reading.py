@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from hptransfer.parameterization.groups import collapsed_names, name_template
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.parameterization.roles import DRAWN, Parameter, Role
 from hptransfer.probe.measured_init import Measured, measured_inits, std_at
-from hptransfer.probe.own_init import OwnInit
+from hptransfer.probe.own_init import OwnInit, own_inits
 from hptransfer.sizes import Size
 
 #: by how much a model grows whose init is measured beside the base's
@@ -29,8 +29,8 @@ class ModelInits:
         at_base: the model's parameters at the base, with their roles.
         base_laws: start by name at the base, as it was read without memory.
         size_laws: start by name at the size.
+        place: what a name and its counterparts in other layers have in common.
         given: names of parameters whose init was named with their role; they keep it.
-        place: from a name to what it shares with its counterparts in other layers.
     """
 
     build: Callable[[int, int], nn.Module]
@@ -39,8 +39,18 @@ class ModelInits:
     at_base: Sequence[Parameter]
     base_laws: Mapping[str, OwnInit]
     size_laws: Mapping[str, OwnInit]
+    place: Callable[[str], str]
     given: Collection[str] = field(default_factory=frozenset)
-    place: Callable[[str], str] = name_template
+
+
+def built_on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, Mapping[str, OwnInit]]:
+    """A module without memory, and how its parameters start.
+
+    Args:
+        build: makes the module, on the current device.
+    """
+    with torch.device("meta"):
+        return own_inits(build)
 
 
 def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
@@ -51,7 +61,7 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
 
     Args:
         parameters: at the size, with their roles.
-        inits: how they start.
+        inits: how they start at the base and at the size.
 
     Returns:
         The parameters, and one sentence for each kind of start that could not be followed to the size.

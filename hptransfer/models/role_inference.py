@@ -39,15 +39,6 @@ class Known:
     readouts: frozenset[str] = frozenset()
     keeps_init: bool = False
 
-    def named(self, name: str) -> tuple[GivenRole, str] | None:
-        """The role that the user gave a parameter, and under which pattern."""
-        return next(((role, pattern.pattern) for pattern, role in self.roles if pattern.fullmatch(name)), None)
-
-    def names_init(self, name: str) -> bool:
-        """Whether an init was named with the parameter's role."""
-        found = self.named(name)
-        return found is not None and found[0].init is not None
-
 
 @dataclass(frozen=True, slots=True)
 class RoleInference:
@@ -82,10 +73,32 @@ class RoleInference:
         return cls(weights, known, writers, tied, one_sided_roles(weights))
 
     def decide(self, name: str) -> Parameter:
-        """Decide one parameter; the role of one that takes no gradient is asked of nobody.
+        """Decide one parameter; what takes no gradient has a role that is asked of nobody.
 
-        Args:
-            name: full name of the parameter.
+        Raises:
+            QuestionError: nothing decides its role.
+            UsageError: the role it was given contradicts the axes that grow.
+        """
+        weight = self.weights[name]
+        if weight.owner.module.get_parameter(weight.owner.local).requires_grad:
+            return self._decided(name)
+        try:
+            found = self._decided(name)
+        except UsageError:  # a frozen parameter's fans are those of its module, if any
+            last = weight.shape[-1] if weight.shape else 1
+            in_block = weight.repeats and bool(self.writers)
+            found = Parameter(name, weight.shape, Role.FROZEN, 1, last, 1, last, in_block, False, "kept", "")
+        reason = "it takes no gradient (`requires_grad` is False)"
+        frozen = replace(found, role=Role.FROZEN, init="kept", reason=reason, base_init_std=None)
+        return replace(frozen, scales_attention=False)
+
+    def names_init(self, name: str) -> bool:
+        """Whether an init was named with the parameter's role."""
+        given = next((role for pattern, role in self.known.roles if pattern.fullmatch(name)), None)
+        return given is not None and given.init is not None
+
+    def _decided(self, name: str) -> Parameter:
+        """Decide a parameter that is trained.
 
         Raises:
             QuestionError: nothing decides its role.
@@ -93,9 +106,7 @@ class RoleInference:
         """
         weight = self.weights[name]
         in_block = weight.repeats and bool(self.writers)
-        if not weight.owner.module.get_parameter(weight.owner.local).requires_grad:
-            return self._frozen(weight)
-        found = self.known.named(name)
+        found = next(((role, pattern.pattern) for pattern, role in self.known.roles if pattern.fullmatch(name)), None)
         if found is not None:
             given, pattern = found
             read = self._read(weight) or self.beside.get(name)
@@ -105,7 +116,7 @@ class RoleInference:
         if weight.fans is not None and weight.fans.kind == "lookup" and weight.infshape[0].isinf():
             why = "the number of entries of a table grows with width"
             raise QuestionError(Question(name, weight.shape, why, hint=_FIXED_TABLE))
-        decided = self._decided(weight)
+        decided = self._read(weight) or self._of_family(name) or self.beside.get(name)
         if decided is None:
             keeps_init = self.known.keeps_init
             raise QuestionError(question_about(weight, self.weights, reads_out=self.reads_out, keeps_init=keeps_init))
@@ -140,24 +151,6 @@ class RoleInference:
             base_init_std=std if fans.init == "normal" else None,
             scales_attention=any(query.fullmatch(name) for query in self.known.queries),
         )
-
-    def _frozen(self, weight: Weight) -> Parameter:
-        """Its fans are those of its module where that says them."""
-        decided = self._decided(weight)
-        try:
-            role = GivenRole(Role.EMBEDDING) if decided is None else decided[0]
-            fans = _completed(weight, role, self.known)
-        except UsageError:
-            fans = _raw(weight, GivenRole(Role.EMBEDDING), self.known)
-        return replace(
-            self._parameter(weight, fans, Role.FROZEN, "it takes no gradient (`requires_grad` is False)"),
-            init="kept",
-            base_init_std=None,
-            scales_attention=False,
-        )
-
-    def _decided(self, weight: Weight) -> Decided | None:
-        return self._read(weight) or self._of_family(weight.name) or self.beside.get(weight.name)
 
     def _of_family(self, name: str) -> Decided | None:
         return next(((role, why) for pattern, role, why in self.known.preset if pattern.fullmatch(name)), None)

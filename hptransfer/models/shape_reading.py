@@ -1,73 +1,208 @@
-"""Reading the model of a recipe: its parameters with their roles at a size, and the kinds of its layers."""
+"""Reading a model: which axes grow with width, which layers repeat with depth, and hence each parameter's role.
+
+Nothing is guessed from one size. The model is built on the meta device at the base width and at twice that, each at
+the base depth, at twice that and at the depth that is read; a layer repeats when a deeper one has more of it, an axis
+grows when it differs in the wider one of the same depth. Shapes are compared with microsoft/mup's InfShape arithmetic.
+What cannot be decided is an error that names the parameter.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hptransfer.errors import UsageError
-from hptransfer.models.build import model_builder
-from hptransfer.models.comparison import Builder
-from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.module_reading import ModelParameters, read_model
-from hptransfer.parameterization.role_presets import PRESETS
+import torch
+
+from hptransfer.errors import Finding, UsageError
+from hptransfer.models.comparison import Builder, Comparison, built, compare
+from hptransfer.models.found import Found, found_of
+from hptransfer.models.own_init_reading import ModelInits, built_on_meta, with_own_inits
+from hptransfer.models.probing import with_probe
+from hptransfer.models.questions import Question, QuestionError, findings_of
+from hptransfer.models.role_inference import Known, RoleInference
+from hptransfer.models.tying import divided_readouts, tied_readouts
+from hptransfer.models.writers import matched, of_places, require_all
+from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
-from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
-from hptransfer.trials.identity import READING, ParameterReading
 
-__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model", "read_recipe_model", "read_sizes", "reading_of"]
+if TYPE_CHECKING:
+    from mup.infshape import InfShape
+
+    from hptransfer.probe.findings import Probe
+
+__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model"]
 
 
-def read_recipe_model(model: Model, base: Size, size: Size, init: InitSource = "rule") -> ModelParameters:
-    """Read a recipe's model at a size, without allocating any parameter of that size.
+@dataclass(frozen=True, slots=True)
+class ModelParameters:
+    """What was read of a model.
+
+    Attributes:
+        parameters: one per name, in `named_parameters()` order, with shapes at the size read.
+        multiplied: names of weights whose module divides by the width's growth in `forward` by itself (mup's
+            MuReadout and MuSharedReadout).
+        notes: what a plan must say of this family of models.
+        head_dims: size of an attention head at the base and at this size, where a configuration says it.
+    """
+
+    parameters: tuple[Parameter, ...]
+    multiplied: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    head_dims: tuple[int, int] | None = None
+
+
+def read_model(
+    build: Builder,
+    base: Size,
+    size: Size,
+    *,
+    preset: str | None = None,
+    residual_writers: Sequence[str] | None = None,
+    roles: Mapping[str, Role | str] | None = None,
+    base_shapes: Mapping[str, InfShape] | None = None,
+    queries: Sequence[str] | None = None,
+    init: InitSource = "rule",
+    found: Found | None = None,
+    probe: Probe | None = None,
+    covers: Collection[str] = (),
+) -> ModelParameters:
+    """The parameters of any module at a size, without allocating any of that size.
 
     Args:
-        model: the recipe's `model` section.
-        base: size at which every factor of a rule is 1.
-        size: size to read, any.
-        init: whose init is planned, the recipe's `init_source`.
+        build: makes the module at a width and a depth.
+        base: the size at which every factor of a rule is 1.
+        size: the size to read.
+        preset: a family in `PRESETS`, for residual writers and for what shapes cannot tell.
+        residual_writers: regular expressions that match full names of parameters whose output is added to a residual
+            stream; replaces the preset's; empty for a network without one.
+        roles: regular expressions that match full names -> role, where shapes do not decide it; see `parse_role`.
+        base_shapes: growing axes from a mup base-shape file, instead of comparing two widths.
+        queries: regular expressions that match full names of parameters of query projections, for
+            `attention_multiplier`; replaces the preset's.
+        init: whose init is planned: "own" reads how the model itself starts, "rule" takes the tables'.
+        found: what running the model told; None: what `probe` says of it.
+        probe: what running the model told, for factors in `forward` and norms; None: it was not run.
+        covers: axes ("width", "depth") for which the rules that will be applied have a power: what `forward` does along
+            others is no fault.
 
     Returns:
-        One parameter per name in `named_parameters()` order, with what else a plan must know of the model.
+        The reading.
 
     Raises:
-        UsageError: the model cannot be built at one of the sizes, or the role of a parameter cannot be decided.
+        SharedDepthError: no parameter changes with the depth, and another depth than the base's is asked for.
+        UsageError: the model cannot be built, does not change with the width that is asked for, has parameters whose
+            role the shapes and module types do not decide, or is given roles or residual writers that do not fit.
     """
-    if isinstance(model, MlpModel | GptModel):
-        return read_model(model_builder(model), base, size, preset=model.kind, init=init)
-    if isinstance(model, ExternalModel):
-        raise UsageError("a model must be named to be read", received="a recipe without `model`: its trainer builds it")
-    family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
-    reading = read_model(
-        model_builder(model),
-        base,
-        size,
-        preset=model.preset or family,
-        residual_writers=model.residual_writers or None,
-        roles=dict(model.roles),
-        queries=model.queries or None,
-        init=init,
+    found = found or found_of(probe)
+    known = _preset(preset)
+    patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
+    with torch.device("meta"):
+        models = compare(build, base, size, base_shapes, found)
+    module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
+    besides = Known(
+        repetition=models.repetition,
+        roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
+        preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
+        queries=tuple(map(_pattern, known.queries if queries is None else queries)),
+        readouts=frozenset(map(models.repetition.place, found.readouts)),
+        keeps_init=init == "own",
     )
-    if isinstance(model, HuggingFaceModel):
-        return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
-    return reading
+    weights = models.weights_at(module)
+    by_run = None if found.writers is None else of_places(weights, models.repetition, found.writers)
+    named = preset is not None or residual_writers is not None
+    writers = matched(weights, patterns) if named or by_run is None else by_run
+    tied = tied_readouts(module)
+    inference = RoleInference.of(weights, besides, writers, tied)
+    parameters, notes = _decide(inference, models), known.notes
+    if init == "own" or probe is not None:
+        at_base, base_laws = built_on_meta(lambda: built(build, base.width, base.depth))
+        first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
+        if init == "own":
+            given = frozenset(each.name for each in parameters if inference.names_init(each.name))
+            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
+            parameters, more = with_own_inits(parameters, inits)
+            notes += more
+        if probe is not None:
+            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers)
+            notes += more
+    _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
+    if residual_writers is None and patterns and not writers:
+        raise UsageError(
+            f"the preset `{preset}` must name the parameters that write the residual stream",
+            received="no parameter has such a name",
+            hint="name them: `residual_writers`, regular expressions over full names",
+        )
+    if patterns:
+        given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
+        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
+    return ModelParameters(parameters, divided_readouts(module), notes)
 
 
-@lru_cache(maxsize=64)
-def reading_of(model: str, base: Size, size: Size, init: InitSource) -> ModelParameters:
-    """What `read_recipe_model` reads, once per process.
+def _preset(name: str | None) -> Preset:
+    if name is None:
+        return Preset()
+    if name not in PRESETS:
+        raise UsageError(f"the preset must be one of {', '.join(PRESETS)}", received=name)
+    return PRESETS[name]
 
-    Args:
-        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
-        base: the size at which every factor of a rule is 1.
-        size: width, depth, batch and tokens of the model that is read.
-        init: whose init is planned.
-    """
-    return read_recipe_model(MODEL.validate_json(model), base, size, init)
+
+def _given(role: Role | str) -> GivenRole:
+    return GivenRole(role) if isinstance(role, Role) else parse_role(role)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError("a pattern must be a regular expression", received=f"{text}: {error}") from None
+
+
+def _decide(inference: RoleInference, models: Comparison) -> tuple[Parameter, ...]:
+    """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
+    parameters: list[Parameter] = []
+    questions: list[Question] = []
+    answers: dict[str | None, Finding] = {}
+    for name in inference.weights:
+        try:
+            parameters.append(inference.decide(name))
+        except QuestionError as error:
+            questions.append(error.question)
+        except UsageError as error:
+            answers.setdefault(error.findings[0].hint, error.findings[0])
+    if answers:
+        raise UsageError.of(answers.values())
+    if not questions:
+        return tuple(parameters)
+
+    def elsewhere() -> list[tuple[Mapping[str, str], Iterable[str]]]:
+        """The questions of the models that other sizes are read from, and of this one."""
+        depths = [inference.weights, *(models.weights_of(view) for view in (models.base, models.deep))]
+        return [(_asked(RoleInference.of(weights, inference.known, frozenset(), {})), weights) for weights in depths]
+
+    raise UsageError.of(findings_of(questions, elsewhere, models.repetition))
+
+
+def _asked(inference: RoleInference) -> dict[str, str]:
+    """Name -> role to suggest, of what nothing decides in a model."""
+    found = {}
+    for name in inference.weights:
+        try:
+            inference.decide(name)
+        except QuestionError as error:
+            found[name] = error.question.role
+        except UsageError:  # an answer that does not fit there is said when that size is read
+            continue
+    return found
+
+
+def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], roles: Mapping[str, Role | str]) -> None:
+    """A pattern that matches nothing is a typing error, and silence would leave a rule unapplied."""
+    for pattern in (*writers, *roles):
+        if not any(re.fullmatch(pattern, parameter.name) for parameter in parameters):
+            raise UsageError("a pattern must match the full name of a parameter", received=pattern)
 
 
 #: up to the first index in a name, `3` or `layer_3`: the block that repeats
@@ -101,34 +236,3 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
         elif parameter.role is Role.READOUT and not parameter.in_block:
             kinds[module] = "logits"
     return kinds
-
-
-# What a worker reads of a recipe's model, for keys that a coordinator computes without torch.
-
-
-def read_sizes(
-    model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]], init: InitSource
-) -> list[dict[str, Any]]:
-    """Read a model's parameters and their roles at several sizes, on the meta device.
-
-    Args:
-        model: the recipe's `model` section.
-        base: width and depth at which every factor of a rule is 1.
-        sizes: width and depth of each model to read.
-        init: whose init is planned.
-
-    Returns:
-        Per size {"reading": a `ParameterReading` as plain data}, or {"faults": findings as mappings of rule, received
-        and hint} where the model cannot be built or read there.
-    """
-    return [_read(model, base, size, init) for size in sizes]
-
-
-def _read(model: Model, base: tuple[int, int], size: tuple[int, int], init: InitSource) -> dict[str, Any]:
-    try:
-        # batch and tokens do not change a model
-        sizes = (Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
-        reading = read_recipe_model(model, *sizes, init)
-    except UsageError as error:
-        return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
-    return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}

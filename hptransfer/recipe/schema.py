@@ -12,7 +12,7 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
 from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
-from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS
+from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
@@ -325,6 +325,11 @@ class Recipe(Section):
         """Whose init the plan scales: what the recipe says, or what its model and parameterization take by default."""
         own = self.model.kind in ("factory", "huggingface") and self.parameterization.name not in ABSOLUTE
         return self.parameterization.init or ("own" if own else "rule")
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """Axes ("width", "depth") for which the parameterization has a rule."""
+        return covered_axes_of(self.parameterization.name, self.training.optimizer)
 
     @property
     def base_size(self) -> Size:

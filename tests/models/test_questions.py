@@ -10,7 +10,7 @@ from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.api import plan
-from hptransfer.models.module_reading import read_model
+from hptransfer.models.shape_reading import read_model
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.sizes import Size
 from tests.support import role_models

@@ -8,7 +8,7 @@ from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.found import Found
-from hptransfer.models.module_reading import read_model
+from hptransfer.models.shape_reading import read_model
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.tables import Parameterization

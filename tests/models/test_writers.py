@@ -9,7 +9,7 @@ from torch import nn
 
 from hptransfer.errors import UsageError
 from hptransfer.models.found import Found
-from hptransfer.models.module_reading import read_model
+from hptransfer.models.shape_reading import read_model
 from hptransfer.sizes import Size
 from tests.support import role_models
 from tests.support.role_models import Builder, Parts, linear

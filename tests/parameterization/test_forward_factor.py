@@ -159,7 +159,8 @@ def test_other_families_too(optimizer: str) -> None:
         made = plan(Parameterization("mup"), BASE, TARGET, parameters, values, optimizer=optimizer)
         if optimizer == "adafactor":
             for tensor_name, tensor in model.named_parameters():
-                tensor.requires_grad_(not tensor_name.endswith("bias"))
+                if tensor_name.endswith("bias"):
+                    tensor.register_hook(torch.zeros_like)
         seen.append(trained(model, made))
 
     assert seen[0] == pytest.approx(seen[1], rel=1e-9)
