@@ -65,8 +65,9 @@ def _reducer(weight: Weight, beside: _Beside) -> Decided | None:
 
 
 def _raw_router(weight: Weight, beside: _Beside) -> Decided | None:
-    """A raw matrix with as many rows or columns as there are experts."""
-    if len(weight.infshape) != 2 or len(weight.growing) != 1:
+    """A raw matrix with as many rows or columns as there are experts; beside stacked experts it may be their bias."""
+    stacked = any(len(own.shape) >= 3 for own in weight.owner.module.parameters(recurse=False))
+    if len(weight.infshape) != 2 or len(weight.growing) != 1 or stacked:
         return None
     (axis,) = weight.growing
     experts = int(weight.infshape[1 - axis].dim)

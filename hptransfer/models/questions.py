@@ -46,13 +46,14 @@ class QuestionError(UsageError):
         self.question = question
 
 
-def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: bool) -> Question:
+def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: bool, keeps_init: bool) -> Question:
     """Why nothing decides the role of a parameter, and the role to suggest with the alternative.
 
     Args:
         weight: the parameter in question.
         others: every parameter of the model, by name.
         reads_out: whether a readout is known of the model.
+        keeps_init: whether raw parameters start as the model has them.
     """
     if weight.fans is not None:
         why = "it repeats with depth, but only one of its axes grows with width"
@@ -64,16 +65,17 @@ def question_about(weight: Weight, others: Mapping[str, Weight], *, reads_out: b
         )
     kind = type(weight.owner.module).__name__
     why = f"`{kind}.{weight.owner.local}` is not known to be a weight, a bias or a norm's gain"
-    return Question(weight.name, weight.shape, why, *_suggested(weight, others, reads_out))
+    return Question(weight.name, weight.shape, why, *_suggested(weight, others, reads_out, keeps_init))
 
 
-def _suggested(weight: Weight, others: Mapping[str, Weight], reads_out: bool) -> tuple[str, str]:
+def _suggested(weight: Weight, others: Mapping[str, Weight], reads_out: bool, keeps_init: bool) -> tuple[str, str]:
     """Role and alternative for a raw parameter."""
     growing = weight.growing
     if weight.is_vector:
         vector = Role.HIDDEN_VECTOR if weight.repeats else Role.OUTER_VECTOR
         reading = f"; `{Role.READOUT}, fan-in {growing[0]}` where it is summed over" if growing else ""
-        return f"{vector}, ones", "zeros for a bias" + ("" if weight.repeats or reads_out else reading)
+        role, why = (str(vector), "for a gain or a bias") if keeps_init else (f"{vector}, ones", "zeros for a bias")
+        return role, why + ("" if weight.repeats or reads_out else reading)
     if len(growing) >= 2:
         summed = _summed_axes(weight, others)
         rest = [axis for axis in growing if axis not in summed]
@@ -89,6 +91,9 @@ def _one_axis(weight: Weight, fixed: int, reads_out: bool) -> tuple[str, str]:
         return other, "no axis grows with width"
     (axis,) = weight.growing
     reading = f"{Role.ROUTER if weight.repeats else Role.READOUT}, fan-in {axis}"
+    stacked = [each.shape[0] for each in weight.owner.module.parameters(recurse=False) if len(each.shape) >= 3]
+    if weight.infshape[fixed].dim in stacked and "bias" not in weight.owner.local:
+        return reading, f"`{other}` for biases of experts"
     if weight.repeats or reads_out:
         return other, f"`{reading}` where axis {axis} is summed over"
     return reading, f"`{other}` where rows are looked up or added"
@@ -97,28 +102,21 @@ def _one_axis(weight: Weight, fixed: int, reads_out: bool) -> tuple[str, str]:
 def _summed_axes(weight: Weight, others: Mapping[str, Weight]) -> tuple[int, ...]:
     """The likely axes of a tensor of which two or more grow.
 
-    Inputs come first, unless the module's first tensor says otherwise: that one reads the stream, and what has its
-    shape does too; what has another shape writes it.
+    Inputs come first, unless the module's first tensor of which one such axis has the stream's width has it elsewhere:
+    that one reads the stream, and the module's other tensors are laid out as it is.
     """
     growing = weight.growing
     if len(weight.infshape) == 3 and growing == (0, 1):
         return (0,)
     if len(weight.infshape) == 3 and growing == (0, 2):
         return (0, 1)
-    if len(growing) != 2:
-        return growing[:1]
     stream = _stream(others)
-    lengths = [weight.infshape[axis] for axis in growing]
-    is_stream = [dim == stream for dim in lengths]
-    if stream is None or sum(is_stream) != 1:
-        return growing[:1]
-    first = next(
-        other
-        for other in others.values()
-        if other.owner.path == weight.owner.path and other.fans is None and len(other.growing) == 2
-    )
-    reads = first.infshape == weight.infshape
-    return (growing[is_stream.index(reads)],)
+    for other in others.values():
+        alike = other.owner.path == weight.owner.path and other.fans is None and other.growing == growing
+        reads = [axis for axis in growing if other.infshape[axis] == stream] if alike else []
+        if len(reads) == 1 and len(growing) == 2:
+            return (reads[0],)
+    return growing[:1]
 
 
 def _stream(weights: Mapping[str, Weight]) -> object:

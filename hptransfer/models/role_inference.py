@@ -118,7 +118,8 @@ class RoleInference:
             raise QuestionError(Question(name, weight.shape, why, hint=_FIXED_TABLE))
         decided = self._read(weight) or self._of_family(name) or self.beside.get(name)
         if decided is None:
-            raise QuestionError(question_about(weight, self.weights, reads_out=self.reads_out))
+            keeps_init = self.known.keeps_init
+            raise QuestionError(question_about(weight, self.weights, reads_out=self.reads_out, keeps_init=keeps_init))
         given, reason = decided
         return self._parameter(weight, _completed(weight, given, self.known), given.role, reason)
 
@@ -240,7 +241,7 @@ def _raw(weight: Weight, given: GivenRole, known: Known) -> Fans:
                 Question(weight.name, weight.shape, "its init is not known", f"{given.role}, zeros", "or ones")
             )
         return Fans("bias" if init == "zeros" else "norm gain", ONE, fan_out, init)
-    question = question_about(weight, {}, reads_out=True)
+    question = question_about(weight, {}, reads_out=True, keeps_init=known.keeps_init)
     axes = re.search(r"fan-in [0-9+]+", question.role)
     role = f"{given.role}, {axes[0] if axes else f'fan-in {max(len(infshape) - 2, 0)}'}"
     raise QuestionError(
