@@ -308,7 +308,7 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     always = True
     stage = Stage.BEFORE_LADDER
-    version = 3
+    version = 4
     rule = "the coordinate check must be able to train a few steps at every size"
 
     def requests(self, facts: Facts) -> list[Request]:

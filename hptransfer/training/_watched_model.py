@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hptransfer.statistics.arrays import Array as Values
-from hptransfer.training.coordinates import AttentionLogits
+from hptransfer.training.attention_logits import AttentionLogits
 
 #: entries of a tensor that are compared; all would take as long as the pass itself
 _COMPARED = 2**14

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from hptransfer.parameterization.roles import Parameter
+from hptransfer.training.attention_logits import AttentionLogits
 from hptransfer.training.batches import Batches
 from hptransfer.training.loop import TrainingSettings, training_losses
 from hptransfer.training.losses.base import find_loss
@@ -37,8 +36,6 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"blocks\.\d+\.(q|k|v|up)", "hidden"),
     (r"hidden\.\d+", "hidden"),
 )
-#: examples of the probe batch on which attention logits are kept; they are many, and their RMS needs few
-ATTENTION_EXAMPLES = 8
 
 
 def layer_kind(name: str) -> str | None:
@@ -110,35 +107,6 @@ def measure_coordinates(
             ]
             weights += meter.rows(done)
     return {"layers": layers, "parameters": weights}
-
-
-class AttentionLogits(TorchFunctionMode):
-    """Keeps what softmax sees in each call of torch's attention, with the scale that was really used.
-
-    Attributes:
-        seen: B x H x T x T scaled products of queries and keys of a few examples, in order of the calls.
-        summed: scale times head_dim of each: how much products that all agree add up to.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-        self.summed: list[float] = []
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Called by torch in place of `func`."""
-        options = dict(kwargs or {})
-        if func is functional.scaled_dot_product_attention:
-            named = dict(zip(("query", "key"), args, strict=False)) | options
-            q_BxHxTxK, k_BxHxTxK = (named[side][:ATTENTION_EXAMPLES] for side in ("query", "key"))
-            if k_BxHxTxK.shape[-3] == q_BxHxTxK.shape[-3]:  # grouped queries share keys: left out
-                given = options.get("scale")
-                scale = q_BxHxTxK.shape[-1] ** -0.5 if given is None else given
-                self.seen.append(q_BxHxTxK @ k_BxHxTxK.transpose(-1, -2) * scale)
-                self.summed.append(float(scale) * q_BxHxTxK.shape[-1])
-        return func(*args, **options)
 
 
 @dataclass(frozen=True, slots=True)
