@@ -44,12 +44,15 @@ class ModelParameters:
             MuReadout and MuSharedReadout).
         notes: what a plan must say of this family of models.
         head_dims: size of an attention head at the base and at this size, where a configuration says it.
+        probed: whether the model was run, so that its parameters say which factors `forward` has, and that it has no
+            others.
     """
 
     parameters: tuple[Parameter, ...]
     multiplied: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     head_dims: tuple[int, int] | None = None
+    probed: bool = False
 
 
 def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
@@ -370,4 +373,5 @@ def _read(model: Model, base: tuple[int, int], size: tuple[int, int]) -> dict[st
         reading = read_recipe_model(model, Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
     except UsageError as error:
         return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
-    return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}
+    found = ParameterReading(reading.parameters, reading.multiplied, reading.probed)
+    return {"reading": READING.dump_python(found, mode="json")}

@@ -46,7 +46,7 @@ def build_target(
     objections: Sequence[str],
     identity: str,
 ) -> TargetFile:
-    """The content of `target.yaml`, in the gauge `plain`.
+    """The content of `target.yaml`, in the recipe's gauge.
 
     Args:
         loaded: the recipe, with the hash of what evidence rests on.
@@ -87,7 +87,7 @@ def build_target(
         ),
         extrapolation=distances,
         parameterization=described.parameterization,
-        gauge="plain",
+        gauge=recipe.parameterization.gauge if has_model(recipe) else "plain",
         optimizer=recipe.training.optimizer,
         base=recipe.base_size,
         size=size,

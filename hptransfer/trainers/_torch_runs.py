@@ -92,6 +92,7 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
+    from hptransfer.models.logit_scale import scale_logits
     from hptransfer.training.device import default_precision, device_of_run
 
     precision = spec.recipe.training.precision
@@ -101,6 +102,8 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
     # weights are drawn in float32, so that runs begin with the same numbers at every precision
     for parameter in module.parameters():
         parameter.data = parameter.data.float()
+    if applied.gauge == "plain":
+        scale_logits(module, applied)
     applied.init_(module, spec.seed)
     if precision == "float64":
         module.to(torch.float64)
@@ -115,7 +118,7 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 
 
 def planned(spec: TrialSpec) -> Plan:
-    """The plan of the spec's size in gauge `plain`."""
+    """The plan of the spec's size, in the recipe's gauge."""
     from hptransfer.models.api import options_of, plan_reading
     from hptransfer.models.shape_reading import reading_of
 
@@ -127,6 +130,7 @@ def planned(spec: TrialSpec) -> Plan:
         reading_of(recipe.model.model_dump_json(), spec.base, spec.size),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
+        gauge=recipe.parameterization.gauge,
         options=options_of(recipe.parameterization),
     ).whole_plan
 
