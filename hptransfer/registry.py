@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hptransfer.errors import HptransferError, UsageError
+from hptransfer.user_code import described_error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -136,7 +137,7 @@ def _found(what: str, name: str, module: str, attribute: str) -> Any:
     except (Exception, SystemExit) as error:  # the user's module may raise anything while it is imported
         raise UsageError(
             f"{what} must be importable",
-            received=f"{name}: {type(error).__name__}: {error}",
+            received=f"{name}: {described_error(error)}",
             hint=_repair(error, module, attribute),
         ) from error
 
@@ -171,7 +172,7 @@ def users_code(rule: str, whose: str, *, own: bool = True) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not own:
             raise
-        raise UsageError(rule, received=f"{whose}: {type(error).__name__}: {error}") from error
+        raise UsageError(rule, received=f"{whose}: {described_error(error)}") from error
 
 
 @contextmanager

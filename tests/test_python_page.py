@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,23 @@ import hptransfer
 from hptransfer.testing.diagnostics import DiagnosticConformance
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
-JUDGING, DIAGNOSTIC = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+PLANNING, JUDGING, DIAGNOSTIC = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that has no defaults here is planned, and its plan saved as a target that reads back."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "planning.py").write_text(f"import hptransfer, transformers\n{PLANNING}")
+    plan = runpy.run_path(str(tmp_path / "planning.py"))["plan"]
+    loaded = hptransfer.load_plan("target.yaml")
+
+    assert loaded.groups == tuple(
+        replace(group, rules=mine.rules, sources=mine.sources)
+        for group, mine in zip(plan.groups, loaded.groups, strict=True)
+    )
+    assert loaded.training is not None
+    assert loaded.training.steps == 10_000
 
 
 def test_judging_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

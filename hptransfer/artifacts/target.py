@@ -23,7 +23,7 @@ from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.sizes import Size
 
 _HEADER = """\
-# The configuration of one training run, written by `hptransfer scale`.
+# The configuration of one training run, written by `{writer}`.
 #
 # parameters: one row per group of parameters. `pattern` is a regular expression that must match the whole name;
 #   `init_std`, `learning_rate` (the peak), `weight_decay` (torch's: the decay per step is learning_rate * weight_decay)
@@ -44,10 +44,9 @@ _USAGE = """\
 {logits}#   plan.init_(model, seed=0)
 #   optimizer = {optimizer}
 #   scheduler = {schedule}"""
-_LOGITS = (
-    "#   hptransfer.scale_logits(model, plan)  # the logits of a table that is looked up and reads out, see notes\n"
-)
+_LOGITS = "#   hptransfer.scale_logits(model, plan)  # the table that is looked up reads out, see `notes`\n"
 _SCHEDULE = "torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"
+_UNSAID_SCHEDULE = "your own; nothing was said of it when the plan was saved"
 _OWN_SCHEDULE = "your own, as in the runs that were tuned; what they did with betas, too"
 
 _NO_MODEL = """\
@@ -215,7 +214,8 @@ class TargetFile(Artifact):
     """betas and momentum at this size"""
     muon_scale: str | None = None
     """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
-    training: TrainingRecord
+    training: TrainingRecord | None = None
+    """null: planned in Python, and nothing was said of it"""
     notes: tuple[str, ...]
     """what a reader must know: choices among published rules, what no rule covers"""
     parameters: tuple[ParameterGroup, ...]
@@ -251,15 +251,18 @@ class TargetFile(Artifact):
                     del row[name]
         return data
 
-    def to_yaml(self, optimizer: str) -> str:
+    def to_yaml(self, optimizer: str, writer: str = WRITER) -> str:
         """The file's text: a header that explains it, then YAML whose floats read back bit for bit.
 
         Args:
             optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
+            writer: what writes the file.
         """
-        schedule = _SCHEDULE if self.training.warmup is not None else _OWN_SCHEDULE
-        usage = _USAGE.format(optimizer=optimizer, schedule=schedule, logits=_LOGITS if self.scales_logits else "")
-        header = _HEADER.format(usage=usage if self.parameters else _NO_MODEL)
+        training, logits = self.training, _LOGITS if self.scales_logits else ""
+        schedule = _SCHEDULE if training is not None and training.warmup is not None else _OWN_SCHEDULE
+        told = _UNSAID_SCHEDULE if training is None else schedule
+        usage = _USAGE.format(optimizer=optimizer, schedule=told, logits=logits)
+        header = _HEADER.format(writer=writer, usage=usage if self.parameters else _NO_MODEL)
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

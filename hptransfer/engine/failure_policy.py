@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from hptransfer.errors import HptransferError, MachineError, Place, UsageError
-from hptransfer.execution.outcome import Failure, FailureStreak, Frame, is_internal, user_frames
+from hptransfer.execution.outcome import Failure, FailureStreak, Frame, user_frames
 from hptransfer.files import write_atomically
 from hptransfer.trials.spec import TrialSpec
+from hptransfer.user_code import is_internal, is_plumbing, short_path
 
 #: as many equal failures in a row stop the run: the next trial would fail alike
 MOST_EQUAL_FAILURES = 3
@@ -64,12 +64,12 @@ def _stopped_by_failures(failure: Failure, saved: Path | None, recipe: str) -> H
     whole = "" if saved is None else f"all that is known: {saved}; "
     again = f"then `hptransfer retry {recipe}` and the same command again; finished trials are kept"
     if failure.cause == "error":
-        calls = user_frames(failure.details)
+        found = calls = user_frames(failure.details)
         refused = failure.message.startswith(f"{UsageError.__name__}: ")
-        if refused and calls and is_internal(calls[-1].file):
+        if calls and (is_plumbing(calls[-1].file) or (refused and is_internal(calls[-1].file))):
             calls = ()  # what was refused is named in the message; where it was noticed is nobody's mistake
-        place = Place(_short(calls[-1].file), calls[-1].line) if calls else None
-        excerpt = _excerpt(calls) if calls or refused else _last_lines(failure.details)
+        place = Place(short_path(calls[-1].file), calls[-1].line) if calls else None
+        excerpt = _excerpt(calls) if found or refused else _last_lines(failure.details)
         return UsageError(
             rule, received=failure.message, hint=f"{whole}correct the cause, {again}", place=place, excerpt=excerpt
         )
@@ -81,14 +81,8 @@ def _stopped_by_failures(failure: Failure, saved: Path | None, recipe: str) -> H
 
 
 def _excerpt(calls: Sequence[Frame]) -> tuple[str, ...]:
-    return tuple(str(Frame(_short(call.file), call.line, call.function, call.source)) for call in calls)
+    return tuple(str(Frame(short_path(call.file), call.line, call.function, call.source)) for call in calls)
 
 
 def _last_lines(details: str, most: int = 5) -> tuple[str, ...]:
     return tuple(details.rstrip().splitlines()[-most:])
-
-
-def _short(file: str) -> str:
-    """Relative to the working directory where the file lies below it."""
-    relative = os.path.relpath(file)
-    return file if relative.startswith(os.pardir) else relative

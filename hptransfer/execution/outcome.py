@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
+
+from hptransfer.user_code import is_installed, is_own
 
 Cause = Literal["error", "out of memory", "killed", "timeout"]
 
@@ -176,9 +176,6 @@ def signal_name(number: int) -> str:
 
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+),? in (?P<function>.+)$')
 _CRASH = "most recent call first"
-_PACKAGE = Path(__file__).parents[1]
-#: libraries that raise what their caller did wrong
-_PLUMBING = ("torch", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,37 +223,8 @@ def user_frames(details: str, most: int = 3) -> tuple[Frame, ...]:
     other than torch and numpy; where there is none either, the innermost call alone.
     """
     found = stacks(details)
-    for belongs in (_is_own, _is_installed):
+    for belongs in (is_own, is_installed):
         for stack in reversed(found):
             if chosen := [frame for frame in stack if belongs(frame.file)]:
                 return tuple(chosen[-most:])
     return found[-1][-1:] if found else ()
-
-
-def _is_own(file: str) -> bool:
-    return not is_internal(file) and not any(_within(file, folder) for folder in _installed_folders())
-
-
-def _is_installed(file: str) -> bool:
-    plumbing = any(_within(file, folder / name) for folder in _installed_folders() for name in _PLUMBING)
-    return any(_within(file, folder) for folder in _installed_folders()) and not plumbing and not is_internal(file)
-
-
-def is_internal(file: str) -> bool:
-    """Whether a file belongs to hptransfer or to Python itself.
-
-    Args:
-        file: as a stack names it.
-    """
-    if file.startswith("<") or _within(file, _PACKAGE):
-        return True
-    standard = _within(file, Path(sysconfig.get_path("stdlib")))
-    return standard and not any(_within(file, folder) for folder in _installed_folders())
-
-
-def _installed_folders() -> tuple[Path, ...]:
-    return Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))
-
-
-def _within(file: str, folder: Path) -> bool:
-    return Path(file).is_relative_to(folder)

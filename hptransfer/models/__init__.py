@@ -4,8 +4,9 @@ api            `hptransfer.plan`: from a model that nobody changed to an applied
 build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface), and its FLOPs
 shape_reading  the parameters of a model with their roles, from shapes at several sizes
 applied_plan   a plan's initialisation and parameter groups for a module
+logit_scale    the factor of a tied readout, applied from outside
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
 
-__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "forward_cost", "shape_reading"]
+__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "forward_cost", "logit_scale", "shape_reading"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
-from hptransfer.models.factory import load_function
+from hptransfer.models.factory import argument_fault, built, load_function
 from hptransfer.models.huggingface import section_of
 from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
@@ -44,6 +44,9 @@ def plan(
     queries: Sequence[str] | None = None,
     width: str = "width",
     depth: str = "depth",
+    follow_width: Sequence[str] | None = None,
+    depth_key: str | None = None,
+    task: str | None = None,
     options: Options | None = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
@@ -69,6 +72,10 @@ def plan(
             `attention_multiplier` where neither keys are in the same matrix nor a norm follows it.
         width: name of the function's width argument.
         depth: name of the function's depth argument.
+        follow_width: of a configuration: keys that follow the width, the width itself first; a key inside another one
+            is written "text_config.hidden_size"; None takes the family's.
+        depth_key: of a configuration: the key that counts layers; None takes the family's.
+        task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
 
     Returns:
@@ -87,6 +94,12 @@ def plan(
     sizes = (_size(base), _size(target))
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
+    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
+    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
+        model, asked = section_of(model, follow_width=follow_width or (), depth_key=depth_key, task=task), {}
+    if named := [key for key, value in asked.items() if value is not None]:
+        rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
+        raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
     reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
     return plan_reading(
@@ -223,8 +236,6 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
         return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
-    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        return _read(section_of(model), base, size, width, depth, given)
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -234,8 +245,19 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
             hint="wrap the module's construction: `lambda width, depth: Model(width, depth)`",
         )
 
+    name = model if isinstance(model, str) else _name_of(function)
+    fault = argument_fault(function, name, {"width": width, "depth": depth}, {}, "{size}={name!r}")
+    if fault is not None:
+        raise fault
+
     def build(wide: int, deep: int) -> nn.Module:
-        module: nn.Module = function(**{width: wide, depth: deep})
-        return module
+        return built(function, {width: wide, depth: deep}, name)
 
     return read_model(build, base, size, **given)
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    """What a message calls a function; of `functools.partial` that which it calls."""
+    inner = getattr(function, "func", function)
+    name: str = getattr(inner, "__qualname__", type(inner).__name__)
+    return name.rpartition("<locals>.")[2]

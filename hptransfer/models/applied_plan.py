@@ -20,7 +20,9 @@ from torch.optim.swa_utils import AveragedModel
 from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
+from hptransfer.files import write_atomically
 from hptransfer.models.logit_factors import require_scaled
+from hptransfer.models.saved_plan import saved_target, text_of
 from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
@@ -134,6 +136,28 @@ class AppliedPlan:
         if self.plan is None:
             raise UsageError("a plan must have been made, not read", received="a plan that was read from a file")
         return self.plan
+
+    def save(self, path: str | Path, *, overwrite: bool = False, **training: Any) -> None:
+        """Write the plan as a `target.yaml`, which `load_plan` reads; its verdict is that nothing was checked.
+
+        Args:
+            path: of the YAML file; its folder is made where it is missing.
+            overwrite: whether a file that exists is replaced.
+            training: what is to be said of the run, as `artifacts.target.TrainingRecord` has it: `steps`, `batch_size`
+                and `schedule` together, and `warmup`, `clip`, `floor`, ...; nothing leaves it out of the file.
+
+        Raises:
+            UsageError: the plan was read from a file, the file exists or cannot be written, its name does not end in
+                `.yaml`, or the training cannot be so.
+        """
+        target = saved_target(self.whole_plan, training)
+        place = Path(path)
+        if place.suffix not in (".yaml", ".yml"):
+            raise UsageError("a plan must be saved as YAML", received=str(path), hint='for example "target.yaml"')
+        if place.exists() and not overwrite:
+            rule = "`save` does not overwrite"
+            raise UsageError(rule, received=f"{path}, which exists", hint="choose another path, or `overwrite=True`")
+        write_atomically(place, text_of(target))
 
     def to_table(self) -> str:
         """The groups as a Markdown table, with the notes of the plan below."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.errors import MachineError, UsageError
+from hptransfer.errors import HptransferError, MachineError, UsageError
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
+from hptransfer.user_code import raised_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +195,11 @@ def build_huggingface(model: HuggingFaceModel, width: int, depth: int) -> nn.Mod
     settings = settings_at(model.settings, family, width, depth)
     transformers = _transformers()
     try:
-        config = transformers.AutoConfig.for_model(model.config, **settings)
+        config = transformers.AutoConfig.for_model(model.config, **nested(settings))
         built: nn.Module = getattr(transformers, CLASSES[family.task]).from_config(config)
-    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
+    except HptransferError:
+        raise
+    except Exception as error:  # a model's code may raise anything about settings that it was never built with
         raise UsageError(
             "transformers must be able to build the model from its settings",
             received=f"{model.config} at width {width}, depth {depth}: {_first_line(error)}",
@@ -203,7 +208,9 @@ def build_huggingface(model: HuggingFaceModel, width: int, depth: int) -> nn.Mod
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    said = (str(error).strip().splitlines() or [""])[0]
+    at = raised_in(error)
+    return f"{'' if at is None else f'{Path(at.file).name}:{at.line} in {at.function}: '}{type(error).__name__}: {said}"
 
 
 def _transformers() -> Any:
@@ -218,22 +225,85 @@ def _transformers() -> Any:
         ) from error
 
 
-def section_of(config: Any) -> HuggingFaceModel:
+def section_of(
+    config: Any, *, follow_width: Sequence[str] = (), depth_key: str | None = None, task: str | None = None
+) -> HuggingFaceModel:
     """A configuration of transformers as a recipe's section; lists (one entry per layer) are left to its defaults.
 
     Args:
         config: a `PretrainedConfig` of any family that transformers knows.
+        follow_width: keys that follow the width, the width itself first; a key inside another one is written
+            "text_config.hidden_size"; empty takes the family's.
+        depth_key: key that counts layers; None takes the family's.
+        task: what stands on top; None takes the family's.
+
+    Raises:
+        UsageError: the configuration has no such key, or there is no such task.
     """
+    asked = (*follow_width, *(() if depth_key is None else (depth_key,)))
+    family = FAMILIES.get(config.model_type)
+    keys = (*asked, *((family.width, *family.following, family.depth) if family else ()))
+    whole = flat(config.to_dict())
+    for key in asked:
+        if key not in whole:
+            near = get_close_matches(key, whole, 1)
+            raise UsageError(
+                "`follow_width` and `depth_key` must name keys of the configuration",
+                received=f"{key}, of {config.model_type}",
+                hint=f"did you mean `{near[0]}`?" if near else None,
+            )
+    if task is not None and task not in CLASSES:
+        raise UsageError(f"`task` must be one of {', '.join(CLASSES)}", received=task)
+    # `to_diff_dict` leaves out those at their default, and keys that set proportions must be given
+    given = flat(config.to_diff_dict()) | {key: whole[key] for key in keys if whole.get(key) is not None}
     settings: dict[str, Setting] = {
         key: value
-        for key, value in {**config.to_diff_dict(), **_proportions(config)}.items()
-        if isinstance(value, bool | int | float | str) and key not in ("model_type", "transformers_version", "dtype")
+        for key, value in given.items()
+        if isinstance(value, bool | int | float | str) and key.rpartition(".")[2] not in _OF_FILES
     }
-    return HuggingFaceModel(kind="huggingface", config=config.model_type, settings=settings)
+    return HuggingFaceModel.model_validate(
+        {
+            "kind": "huggingface",
+            "config": config.model_type,
+            "settings": settings,
+            "follow_width": tuple(follow_width),
+            "depth_key": depth_key,
+            "task": task,
+        }
+    )
 
 
-def _proportions(config: Any) -> dict[str, object]:
-    """Keys that set proportions; `to_diff_dict` leaves out those at their default."""
-    family = FAMILIES.get(config.model_type)
-    keys = (family.width, *family.following, family.depth) if family else ()
-    return {key: getattr(config, key) for key in keys if getattr(config, key, None) is not None}
+#: keys of a file, not of a model
+_OF_FILES = ("model_type", "transformers_version", "dtype", "torch_dtype", "_name_or_path")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration's keys, those of configurations inside it with their place: "text_config.hidden_size".
+
+    Args:
+        settings: as a `config.json` has them.
+        prefix: place of the settings, with a dot at its end; empty for the outermost.
+    """
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and key.endswith("config"):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flat`.
+
+    Args:
+        settings: by key, those of configurations inside it with their place.
+    """
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        *parts, last = key.split(".")
+        inner = found
+        for part in parts:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return found

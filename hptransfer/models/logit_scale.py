@@ -8,7 +8,7 @@ model computes by itself sees scaled logits. Where no module of its own reads ou
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan, plain_names
 from hptransfer.models.logit_factors import InputFactor, LogitFactor, OutputFactor, tied_factors
+from hptransfer.parameterization.roles import Parameter, Role
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -96,6 +97,20 @@ def _hooked(model: nn.Module, name: str, table: Tensor, factor: float) -> Iterat
             )
     if not readers:
         yield model.register_forward_hook(OutputFactor(name, factor))
+
+
+def tied_layers(model: nn.Module, parameters: Iterable[Parameter]) -> dict[str, str]:
+    """Module name -> what its output is, of modules that share a table: "embedding" or "logits".
+
+    Args:
+        model: with the parameters' names, its readout tied.
+        parameters: all of its parameters, with their roles.
+    """
+    tensors = dict(plain_names(model))
+    tables = [each.name for each in parameters if each.role is Role.TIED_EMBEDDING and each.name in tensors]
+    found = {name.rpartition(".")[0]: "embedding" for name in tables}
+    readers = [reader for name in tables for reader in _readers(model, tensors[name])]
+    return found | {name: "logits" for name, module in model.named_modules() if module in readers}
 
 
 def _readers(model: nn.Module, table: Tensor) -> list[nn.Module]:

@@ -19,7 +19,7 @@ from mup.infshape import InfShape, zip_infshape
 from mup.shape import get_shapes
 from torch import nn
 
-from hptransfer.errors import Finding, UsageError
+from hptransfer.errors import Finding, HptransferError, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.role_inference import RoleInference, undecided
@@ -29,6 +29,7 @@ from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
+from hptransfer.user_code import described_error
 
 #: (width, depth) -> module; called under the meta device
 Builder = Callable[[int, int], nn.Module]
@@ -186,12 +187,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 def _built(build: Builder, width: int, depth: int) -> nn.Module:
     try:
         module = build(width, depth)
-    except UsageError:
+    except HptransferError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(
             "the model must exist at the base size, at twice its width and depth, and at the size planned",
-            received=f"width {width}, depth {depth}: {type(error).__name__}: {error}",
+            received=f"width {width}, depth {depth}: {described_error(error)}",
         ) from error
     if not isinstance(module, nn.Module):
         raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)

@@ -33,6 +33,7 @@ __all__ = [
     "schema",
     "sections",
     "shipped",
+    "size_names",
     "suggestion",
     "trainer_sections",
     "training",

@@ -131,12 +131,12 @@ def test_validate_with_trust_builds(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("old", "new", "said"),
     [
         ("tests.support.own_models:blocks", "no_such_module:f", "no_such_module: ModuleNotFoundError"),
-        ("width_argument: channels", "width_argument: wide", "unexpected keyword argument 'wide'"),
+        ("width_argument: channels", "width_argument: wide", "takes (channels, layers, factor), not `wide`"),
         ("own_models:blocks", "own_models:Tensor.size", "TypeError"),
     ],
 )
 def test_factories_that_fail(tmp_path: Path, old: str, new: str, said: str) -> None:
-    """A factory that cannot be imported or called is a usage error that quotes Python."""
+    """A factory that cannot be imported or called is a usage error that says what was found."""
     recipe = loaded(tmp_path, FACTORY.replace(old, new))
 
     with pytest.raises(UsageError) as caught:

@@ -190,3 +190,71 @@ def test_plans_from_files_apply_and_say_what_they_lack(tmp_path: Path) -> None:
     assert loaded.rows == ()
     with pytest.raises(UsageError, match="made, not read"):
         loaded.clip_grad_norm_(module, 1.0)
+
+
+def configuration(**changed: object) -> object:
+    """A family that has no defaults here; the numbers are those of nobody's model."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4}
+    values |= {"num_hidden_layers": 2, "vocab_size": 256, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    return transformers.Phi3Config(**values | changed)
+
+
+FOLLOWING = ["hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"]
+KEYS = {"follow_width": FOLLOWING, "depth_key": "num_hidden_layers", "task": "causal-lm"}
+SIZES: dict[str, object] = {"base": (64, 2), "target": (128, 4), "hyperparameters": VALUES, "parameterization": "mup"}
+
+
+def test_a_configuration_of_any_family() -> None:
+    """Keys of width and depth, and the task, are arguments; heads grow in number, so keys and values are hidden."""
+    plan = hptransfer.plan(configuration(), **SIZES | KEYS)  # type: ignore[arg-type]
+    shapes = {row.parameter.name: row.parameter.shape for row in plan.rows}
+
+    assert shapes["model.layers.3.mlp.down_proj.weight"] == (128, 256)
+    assert shapes["model.layers.3.self_attn.qkv_proj.weight"] == (3 * 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "hint"),
+    [
+        ({"depth_key": None}, "`depth_key` and `task` must be given", "depth_key"),
+        ({"follow_width": ["hidden_sizes"]}, "must name keys of the configuration", "did you mean `hidden_size`?"),
+        ({"task": "causal"}, "`task` must be one of causal-lm", ""),
+    ],
+)
+def test_keys_of_a_configuration_that_are_none(changed: dict[str, object], said: str, hint: str) -> None:
+    """A key that is missing or mistyped is named before anything is built."""
+    with pytest.raises(UsageError, match=said) as caught:
+        hptransfer.plan(configuration(), **SIZES | KEYS | changed)  # type: ignore[arg-type]
+    assert hint in str(caught.value.findings[0].hint)
+
+
+def test_keys_of_a_configuration_for_a_function() -> None:
+    """They mean nothing for a function, so they are refused."""
+    with pytest.raises(UsageError, match="must go with a configuration"):
+        planned(depth_key="n_layer")
+
+
+def test_a_configuration_inside_another() -> None:
+    """Keys inside `text_config` are named with their place; what is not of the text does not grow."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
+    text = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4}
+    text |= {"num_hidden_layers": 2, "vocab_size": 256, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    whole = transformers.LlavaConfig(
+        text_config=transformers.LlamaConfig(**text),
+        vision_config=transformers.CLIPVisionConfig(**vision, image_size=28, patch_size=14),
+        image_token_index=5,
+    )
+    plan = hptransfer.plan(
+        whole,
+        **SIZES,  # type: ignore[arg-type]
+        follow_width=[f"text_config.{key}" for key in FOLLOWING],
+        depth_key="text_config.num_hidden_layers",
+        task="base",
+        roles={r"vision_tower\.embeddings\.class_embedding": "embedding"},
+    )
+    shapes = {row.parameter.name: row.parameter.shape for row in plan.rows}
+
+    assert shapes["language_model.layers.3.mlp.down_proj.weight"] == (128, 256)
+    assert {shape for name, shape in shapes.items() if "vision" in name and "fc1.weight" in name} == {(64, 32)}

@@ -438,4 +438,7 @@ def test_models_that_cannot_be_built_are_reported() -> None:
     def build(width: int, depth: int) -> nn.Module:
         raise AssertionError("heads must divide width")
 
-    assert refusal(build).findings[0].received == "width 64, depth 2: AssertionError: heads must divide width"
+    received = refusal(build).findings[0].received
+    line = build.__code__.co_firstlineno + 1
+    assert received.startswith("width 64, depth 2: ")
+    assert received.endswith(f"test_shape_reading.py:{line} in build: AssertionError: heads must divide width")
