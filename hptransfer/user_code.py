@@ -22,7 +22,7 @@ class Raised:
     Attributes:
         file: as Python knows it.
         line: number of the line, from 1.
-        function: name of the function; empty where the file cannot be parsed.
+        function: name of the function; none where it lies outside of every function.
     """
 
     file: str
@@ -30,7 +30,9 @@ class Raised:
     function: str
 
     def __str__(self) -> str:
-        return f"{short_path(self.file)}:{self.line}" + (f" in {self.function}" if self.function else "")
+        return f"{short_path(self.file)}:{self.line}" + (
+            f" in {self.function}" if self.function not in ("", "<module>") else ""
+        )
 
 
 def raised_in(error: BaseException) -> Raised | None:

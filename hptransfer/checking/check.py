@@ -42,6 +42,7 @@ def check(
     recipe = session.loaded.recipe
     chosen = chosen_diagnostics(recipe, diagnostics)
     tuned = _tuned(session, name)
+    session.rehearse()
     designs = [CheckDesign(recipe, session.root, tuned, each) for each in recipe.check.checked]
     parts = _Parts([], listener)
     facts = facts_of(designs[0])

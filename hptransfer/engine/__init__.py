@@ -24,6 +24,7 @@ __all__ = [
     "options",
     "process_launch",
     "readings",
+    "rehearsal",
     "run_lookup",
     "scheduler",
     "session",

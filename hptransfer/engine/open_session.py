@@ -82,7 +82,7 @@ def open_session(
             listener.trials(store.trials())
         meter = meter_of(limits, loaded.recipe, loaded.root, here, folder.costs)
         if study is None:
-            yield Session(loaded, folder, identity, store, here, meter, heard)
+            yield Session(loaded, folder, identity, store, here, meter, heard, rehearses=entry == ENTRY)
         else:
             elsewhere = stack.enter_context(QueuePool(study, workers, limits.trial))
             yield Session(loaded, folder, identity, store, elsewhere, meter, heard, counting=here)

@@ -115,7 +115,11 @@ class Readings:
     def _ask(self, shapes: Sequence[tuple[int, int]]) -> Sequence[Mapping[str, Any]]:
         base = self._recipe.sizes.base
         message = ReadingsMessage(
-            model=self._recipe.model, root=self._root, base=(base.width, base.depth), sizes=tuple(shapes)
+            model=self._recipe.model,
+            root=self._root,
+            base=(base.width, base.depth),
+            init=self._recipe.init_source,
+            sizes=tuple(shapes),
         )
         if self._pool is None:
             module, _, function = ENTRY.partition(":")
@@ -169,7 +173,8 @@ def model_digest(recipe: Recipe, root: Path) -> str:
     parts = {
         "model": recipe.model.model_dump(mode="json"),
         "code": code,
-        "with": _sources("models", "parameterization"),
+        "init": recipe.init_source,
+        "with": _sources("models", "parameterization", "probe"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

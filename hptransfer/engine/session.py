@@ -10,6 +10,7 @@ from typing import Any
 
 from hptransfer.engine.budget import Meter
 from hptransfer.engine.flops import Costs
+from hptransfer.engine.rehearsal import require_rehearsed
 from hptransfer.engine.scheduler import Listener, OnEvent, TrialEvent, run_requests
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.load import LoadedRecipe
@@ -36,6 +37,7 @@ class Session:
         meter: what the budget still allows.
         listeners: hear of finished trials and of results.
         counting: workers on this machine that count FLOPs, where `pool` is elsewhere.
+        rehearses: whether workers here can run the recipe's first step before any trial.
     """
 
     loaded: LoadedRecipe
@@ -46,6 +48,16 @@ class Session:
     meter: Meter
     listeners: Sequence[Listener] = ()
     counting: TaskPool | None = None
+    rehearses: bool = False
+
+    def rehearse(self) -> None:
+        """Runs the recipe's first step once, before its first trial; not where a trial has finished before.
+
+        Raises:
+            UsageError: model, data and loss do not go together; with each place in the recipe.
+        """
+        if self.rehearses and not self.store.trials():
+            require_rehearsed(self.loaded, self.pool, self.fingerprint)
 
     @property
     def root(self) -> Path:

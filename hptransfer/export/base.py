@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import GAUGES, Gauge
+from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity
 from hptransfer.registry import Registry, users_code
 
@@ -114,7 +115,8 @@ def _require_held(name: str, exporter: Exporter, target: TargetFile) -> None:
     for quantity in Quantity:
         if quantity in exporter.holds | exporter.applies:
             continue
-        known = {group.pattern: getattr(group, quantity.value) for group in target.parameters}
+        trained = [group for group in target.parameters if group.role != Role.FROZEN]
+        known = {group.pattern: getattr(group, quantity.value) for group in trained}
         values = {pattern: value for pattern, value in known.items() if value is not None}
         expected = 1.0 if quantity is Quantity.MULTIPLIER else next(iter(values.values()), None)
         other = next((pattern for pattern, value in values.items() if value != expected), None)

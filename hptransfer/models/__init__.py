@@ -9,4 +9,14 @@ audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
 
-__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "forward_cost", "logit_scale", "shape_reading"]
+__all__ = [
+    "api",
+    "applied_init",
+    "applied_plan",
+    "audit",
+    "base_shapes",
+    "build",
+    "forward_cost",
+    "logit_scale",
+    "shape_reading",
+]

@@ -16,10 +16,11 @@ from hptransfer.models.shape_reading import ModelParameters, read_model, read_re
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
 from hptransfer.recipe.defaults import schema_defaults
+from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -48,11 +49,12 @@ def plan(
     depth_key: str | None = None,
     task: str | None = None,
     options: Options | None = None,
+    init: InitSource | None = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run.
+    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -77,6 +79,9 @@ def plan(
         depth_key: of a configuration: the key that counts layers; None takes the family's.
         task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
+        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
+            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
+            the built-in models.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -100,8 +105,10 @@ def plan(
     if named := [key for key, value in asked.items() if value is not None]:
         rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
         raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
-    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    built_in = isinstance(model, MlpModel | GptModel)
+    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
     return plan_reading(
         chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
     )
@@ -186,7 +193,10 @@ def plan_recipe(
         UsageError: the model cannot be built or read, or no rule is known for one of its parameters.
     """
     base = recipe.base_size
-    reading = read_recipe_model(recipe.model, base, size)
+    source = recipe.init_source
+    if parameterization in ABSOLUTE and recipe.parameterization.init is None:
+        source = "rule"
+    reading = read_recipe_model(recipe.model, base, size, source)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -211,6 +221,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
         betas=choice.betas,
         muon_scale=choice.muon_scale,
         update_rank=choice.update_rank,
+        decay_vectors=choice.decay_vectors,
     )
 
 
@@ -230,12 +241,14 @@ def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
 
 
-def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any]) -> ModelParameters:
+def _read(
+    model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any], init: InitSource
+) -> ModelParameters:
     if isinstance(model, Section):
         named = {key: value for key, value in given.items() if value is not None}
         if unusable := sorted(named.keys() - type(model).model_fields.keys()):
             raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size)  # type: ignore[arg-type]  # sections of models
+        return read_recipe_model(model.model_copy(update=named), base, size, init)  # type: ignore[arg-type]  # sections of models
     function = load_function(model) if isinstance(model, str) else model
     if not callable(function):
         raise UsageError(
@@ -253,7 +266,7 @@ def _read(model: Any, base: Size, size: Size, width: str, depth: str, given: dic
     def build(wide: int, deep: int) -> nn.Module:
         return built(function, {width: wide, depth: deep}, name)
 
-    return read_model(build, base, size, **given)
+    return read_model(build, base, size, **given, init=init)
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -6,7 +6,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +20,14 @@ from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
+from hptransfer.models.applied_init import initialise, starts_by_itself
 from hptransfer.models.logit_factors import require_scaled
 from hptransfer.models.saved_plan import saved_target, text_of
 from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.groups import ParameterGroup, group_rows, plan_markdown
 from hptransfer.parameterization.plan import Plan, PlannedParameter
+from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import IN_TORCH
 from hptransfer.parameterization.tables import FAMILIES, ParameterizationSpec
 
@@ -164,18 +165,21 @@ class AppliedPlan:
         return plan_markdown(self.groups, self.plan.notes if self.plan else ())
 
     def init_(self, module: nn.Module, seed: int | None = None) -> None:
-        """Draw every parameter in place; buffers are left alone.
+        """Start every parameter as planned, in place; buffers are left alone.
 
-        The draw of one parameter depends on the seed, its name, its shape and its device only, so two hyperparameter
-        values start from the same draws, scaled.
+        By own init, what the model's code drew is multiplied, by exactly 1 at the base; constants, structures and what
+        takes no gradient stay as they are. By the tables' init every parameter is drawn: the draw depends on the seed,
+        the name, the shape and the device only, so two hyperparameter values start from the same draws, scaled.
 
         Args:
-            module: any module with the plan's names and shapes; not on the meta device.
-            seed: None draws from torch's global generator.
+            module: any module with the plan's names and shapes; not on the meta device; by own init, fresh from its
+                own code.
+            seed: of what is drawn; None draws from torch's global generator. An own init has been drawn before:
+                `torch.manual_seed` before the model is built.
 
         Raises:
-            UsageError: names or shapes differ from the plan's, the module has no memory (meta device), or the logits of
-                its tied table are not multiplied.
+            UsageError: names, shapes or frozen parameters differ from the plan's, the module has no memory (meta
+                device), is not as its own code starts it, or the logits of its tied table are not multiplied.
         """
         matched = self._applicable(module)
         on_meta = [name for name, tensor, _ in matched if tensor.is_meta]
@@ -183,14 +187,17 @@ class AppliedPlan:
             raise UsageError(
                 "a module must have memory before it is initialised",
                 received=f"on the meta device: {_some(on_meta)}",
-                hint='call `module.to_empty(device="cpu")` first',
+                hint='call `module.to_empty(device="cpu")` first'
+                + (
+                    ", then the model's own init, which this plan scales (transformers: `model.init_weights()`)"
+                    if starts_by_itself(self.groups)
+                    else ""
+                ),
             )
-        with torch.no_grad():
-            for name, tensor, group in matched:
-                _draw(tensor, group, seed, name)
+        initialise(matched, seed)
 
     def param_groups(self, module: nn.Module, optimizer: str | None = None) -> list[dict[str, Any]]:
-        """Parameter groups for a torch optimizer; parameters with equal values share one.
+        """Parameter groups for a torch optimizer; parameters with equal values share one, frozen ones are in none.
 
         Args:
             module: a module with the plan's names and shapes, possibly wrapped.
@@ -205,11 +212,14 @@ class AppliedPlan:
         Raises:
             UsageError: names or shapes differ from the plan's, or the logits of a tied table are not multiplied.
         """
-        known = list(dict.fromkeys(group.optimizer or self.optimizer for group in self.groups))
+        trained = [group for group in self.groups if group.role != Role.FROZEN]
+        known = list(dict.fromkeys(group.optimizer or self.optimizer for group in trained))
         if optimizer is not None and optimizer not in known:
             raise UsageError(f"the optimizer must be one of the plan's, {', '.join(known)}", received=optimizer)
         others: dict[str, dict[tuple[float, float, float | None], list[tuple[Tensor, str]]]] = {}
         for _, tensor, group in self._applicable(module):
+            if group.role == Role.FROZEN:
+                continue
             members = others.setdefault(group.optimizer or self.optimizer, {})
             key = (group.learning_rate, group.weight_decay, group.eps)
             members.setdefault(key, []).append((tensor, group.pattern))
@@ -292,7 +302,7 @@ class AppliedPlan:
         """Each parameter with its row; every disagreement between the module and the plan is an error."""
         rows = [(re.compile(group.pattern), group) for group in self.groups]
         matched: list[tuple[str, Tensor, ParameterGroup]] = []
-        unknown, shapes = [], []
+        unknown, shapes, frozen = [], [], []
         counts = dict.fromkeys((group.pattern for group in self.groups), 0)
         for name, tensor in plain_names(module):
             found = [group for pattern, group in rows if pattern.fullmatch(name)]
@@ -302,10 +312,13 @@ class AppliedPlan:
             counts[found[0].pattern] += 1
             if tuple(tensor.shape) != found[0].shape:
                 shapes.append(f"{name} {tuple(tensor.shape)}, planned {found[0].shape}")
+            if tensor.requires_grad == (found[0].role == Role.FROZEN):
+                frozen.append(f"{name} {'takes' if tensor.requires_grad else 'takes no'} gradient")
             matched.append((name, tensor, found[0]))
         hint = _PARAMETRIZED if any("parametrizations." in name for name in unknown) else None
         _require("every parameter must match one row of the plan", unknown, hint)
         _require("every parameter must have the planned shape", shapes)
+        _require("a parameter must take a gradient where the plan trains it, and nowhere else", frozen, _FREEZE)
         missing = [
             f"{group.pattern} ({counts[group.pattern]} of {group.count})"
             for group in self.groups
@@ -383,6 +396,7 @@ def plain_names(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 #: wrappers inside a model: a compiled layer, a checkpointed one, FSDP's first version
 _WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
+_FREEZE = "freeze parameters (`requires_grad_(False)`) where the model is built, so that the plan sees it too"
 _PARAMETRIZED = (
     "a parametrization (weight_norm, ...) replaced planned weights: plan a model that has it, or initialise and group "
     "parameters before it is registered"
@@ -398,37 +412,3 @@ def _some(names: Iterable[str], shown: int = 5) -> str:
     listed = list(names)
     more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
     return ", ".join(listed[:shown]) + more
-
-
-def _generator(device: torch.device, seed: int, name: str) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-
-
-def _draw(tensor: Tensor, group: ParameterGroup, seed: int | None, name: str) -> None:
-    if hasattr(tensor, "device_mesh"):  # a DTensor; its module takes a second to import
-        from torch.distributed.tensor import DTensor, distribute_tensor
-
-        assert isinstance(tensor, DTensor)  # noqa: S101  # for the type checker
-        # the same numbers whatever the number of ranks: draw the whole parameter, keep this rank's part
-        local = tensor.to_local()
-        whole = torch.empty(tensor.shape, dtype=tensor.dtype, device=local.device)
-        _draw(whole, group, seed, name)
-        local.copy_(distribute_tensor(whole, tensor.device_mesh, tensor.placements).to_local())
-        return
-    generator = None if seed is None else _generator(tensor.device, seed, name)
-    if group.init == "normal":
-        if group.init_std is None:
-            raise UsageError("a normal init must have an `init_std`", received=group.pattern)
-        # drawn at std 1 and scaled, so that every std gives the same draw
-        tensor.normal_(generator=generator).mul_(group.init_std)
-    elif group.init == "ones":
-        tensor.fill_(1.0)
-    elif group.init == "zeros":
-        tensor.zero_()
-    elif group.init == "constant" and group.init_value is not None:
-        tensor.fill_(group.init_value)
-    else:
-        raise UsageError(
-            "`init` must be normal, ones, zeros or a constant with its value", received=f"{group.pattern}: {group.init}"
-        )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.parameterization.roles import Role
 
 #: ratios between groups may differ by this much; schedulers multiply floats
 _TOLERANCE = 1e-3
@@ -94,7 +95,8 @@ def audit_optimizer(optimizer: torch.optim.Optimizer, plan: AppliedPlan, module:
     Returns:
         Findings on parameters that the optimizer lacks, and on learning rates, decays and eps that are not the plan's.
     """
-    planned = {id(tensor): (name, row) for name, tensor, row in plan.matched(module)}
+    trained = [each for each in plan.matched(module) if each[2].role != Role.FROZEN]
+    planned = {id(tensor): (name, row) for name, tensor, row in trained}
     seen = {id(tensor): group for group in optimizer.param_groups for tensor in group["params"]}
     findings = []
     missing = [name for key, (name, _) in planned.items() if key not in seen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -15,14 +16,14 @@ from hptransfer.models.mlp import Mlp
 from hptransfer.recipe.model_sections import GptModel, Model
 
 
-def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn.Module:
+def build_model(model: Model, width: int, depth: int, device: str | None = "cpu") -> nn.Module:
     """Build one model; its weights are torch's defaults until a plan initialises them.
 
     Args:
         model: the recipe's `model` section, whose `kind` says what is built.
         width: see the section, at least 1.
         depth: see the section, at least 1.
-        device: a torch device; "meta" allocates no memory, for any size.
+        device: a torch device; "meta" allocates no memory, for any size; None takes the current one.
 
     Returns:
         The module; `forward` of the built-ins takes B x context integers below the vocabulary V and returns logits,
@@ -40,7 +41,7 @@ def build_model(model: Model, width: int, depth: int, device: str = "cpu") -> nn
         )
     if model.kind == "gpt":
         check_heads(model, width)
-    with torch.device(device):
+    with nullcontext() if device is None else torch.device(device):
         if model.kind == "factory":
             return build_factory(model, width, depth)
         if model.kind == "huggingface":
@@ -88,8 +89,8 @@ def check_heads(model: GptModel, width: int) -> None:
 
 
 def model_builder(model: Model) -> Callable[[int, int], nn.Module]:
-    """`build_model` of one section as a function of width and depth, on the meta device."""
-    return lambda width, depth: build_model(model, width, depth, device="meta")
+    """`build_model` of one section as a function of width and depth, on the current device."""
+    return lambda width, depth: build_model(model, width, depth, device=None)
 
 
 # What training costs, counted as the literature counts it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mup.infshape import InfShape, zip_infshape
@@ -43,6 +43,7 @@ class RoleInference:
     tied: Mapping[str, str]
     preset: Sequence[tuple[re.Pattern[str], GivenRole, str]] = ()
     queries: Sequence[re.Pattern[str]] = ()
+    own_init: bool = False
 
     def decide(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
         """Decide one parameter; `local` is its name in the module `owner`.
@@ -63,8 +64,32 @@ class RoleInference:
             else:
                 given, reason = GivenRole(role_and_reason[0]), role_and_reason[1]
         if given is None:
-            raise undecided(name, shape, *_question(infshape, owner, local, fans, repeats))
-        return self._parameter(name, infshape, _completed(name, infshape, given, fans), given.role, repeats, reason)
+            raise undecided(name, shape, *_question(infshape, owner, local, fans, repeats, self.own_init))
+        return self._parameter(
+            name, infshape, _completed(name, infshape, given, fans, self.own_init), given.role, repeats, reason
+        )
+
+    def names_init(self, name: str) -> bool:
+        """Whether an init was named with the parameter's role."""
+        given, _ = self._given(name)
+        return given is not None and given.init is not None
+
+    def decide_frozen(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
+        """A parameter that takes no gradient; its role is asked of nobody, its fans are those of its module if any."""
+        try:
+            found = self.decide(name, shape, owner, local)
+        except UsageError:
+            last = shape[-1] if shape else 1
+            repeats = name_template(name) in self.repeated and bool(self.writers)
+            found = Parameter(name, shape, Role.FROZEN, 1, last, 1, last, repeats, False, "kept", "")
+        return replace(
+            found,
+            role=Role.FROZEN,
+            init="kept",
+            reason="it takes no gradient (`requires_grad` is False)",
+            base_init_std=None,
+            scales_attention=False,
+        )
 
     def _parameter(
         self, name: str, infshape: InfShape, fans: Fans, role: Role, repeats: bool, reason: str
@@ -142,7 +167,7 @@ def _matrix_role(fans: Fans, repeats: bool) -> tuple[Role, str] | None:
     return Role.EMBEDDING, "no axis grows with width"
 
 
-def _completed(name: str, infshape: InfShape, given: GivenRole, fans: Fans | None) -> Fans:
+def _completed(name: str, infshape: InfShape, given: GivenRole, fans: Fans | None, own_init: bool) -> Fans:
     """The fans of a parameter whose role is known; what was named goes before what the module says."""
     shape = tuple(infshape.shape())
     if given.fan_in_axis is not None:
@@ -152,11 +177,11 @@ def _completed(name: str, infshape: InfShape, given: GivenRole, fans: Fans | Non
         fan_out = next((dim for dim in others if dim.isinf()), others[-1] if others else ONE)
         fans = Fans("matrix", infshape[given.fan_in_axis], fan_out)
     if fans is None:
-        fans = _raw(name, infshape, given)
+        fans = _raw(name, infshape, given, own_init)
     return fans if given.init is None else Fans(fans.kind, fans.fan_in, fans.fan_out, given.init)
 
 
-def _raw(name: str, infshape: InfShape, given: GivenRole) -> Fans:
+def _raw(name: str, infshape: InfShape, given: GivenRole, own_init: bool) -> Fans:
     """A parameter whose module says nothing, but whose role was named."""
     shape = tuple(infshape.shape())
     growing = [dim for dim in infshape if dim.isinf()]
@@ -164,7 +189,8 @@ def _raw(name: str, infshape: InfShape, given: GivenRole) -> Fans:
     if given.role is Role.EMBEDDING:
         return Fans("lookup", ONE, growing[0] if growing else last, given.init or "normal")
     if given.role in _VECTORS:
-        init: Init | None = given.init
+        # the model's own start takes its place
+        init: Init | None = given.init or ("zeros" if own_init else None)
         if init is None:
             raise undecided(name, shape, "its init is not known", hint=_line(name, f"{given.role}, zeros", "or ones"))
         return Fans("bias" if init == "zeros" else "norm gain", ONE, growing[0] if growing else last, init)
@@ -173,7 +199,7 @@ def _raw(name: str, infshape: InfShape, given: GivenRole) -> Fans:
 
 
 def _question(
-    infshape: InfShape, owner: nn.Module, local: str, fans: Fans | None, repeats: bool
+    infshape: InfShape, owner: nn.Module, local: str, fans: Fans | None, repeats: bool, own_init: bool
 ) -> tuple[str, tuple[str, str] | None]:
     """Why nothing decides, and the role to suggest with the alternative."""
     if fans is None:
@@ -184,6 +210,8 @@ def _question(
             return why, (f"hidden weight, fan-in {axis}", f"fan-in {axis + 1} where rows are outputs")
         if len(infshape) <= 1:
             vector = Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR
+            if own_init:
+                return why, (str(vector), "it starts as the model has it")
             return why, (f"{vector}, ones", "zeros for a bias")
         return why, ("embedding", "`readout, fan-in AXIS` if its growing axis is summed over")
     why = "it repeats with depth, but only one of its axes grows with width, or none"

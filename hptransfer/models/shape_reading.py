@@ -22,16 +22,18 @@ from torch import nn
 from hptransfer.errors import Finding, HptransferError, UsageError
 from hptransfer.models.build import model_builder
 from hptransfer.models.huggingface import family_of, head_dims
+from hptransfer.models.own_init_reading import ModelInits, with_own_inits
 from hptransfer.models.role_inference import RoleInference, undecided
 from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import InitSource, Parameter, Role
+from hptransfer.probe.own_init import own_inits
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
 from hptransfer.user_code import described_error
 
-#: (width, depth) -> module; called under the meta device
+#: (width, depth) -> module; called under the meta device, and on the CPU where an own init must be measured
 Builder = Callable[[int, int], nn.Module]
 
 
@@ -56,13 +58,14 @@ class ModelParameters:
     probed: bool = False
 
 
-def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
-    """Read a recipe's model at a size, without allocating any parameter.
+def read_recipe_model(model: Model, base: Size, size: Size, init: InitSource = "rule") -> ModelParameters:
+    """Read a recipe's model at a size, without allocating any parameter of that size.
 
     Args:
         model: the recipe's `model` section.
         base: size at which every factor of a rule is 1.
         size: size to read, any.
+        init: whose init is planned, the recipe's `init_source`.
 
     Returns:
         One parameter per name in `named_parameters()` order, with what else a plan must know of the model.
@@ -71,7 +74,7 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
         UsageError: the model cannot be built at one of the sizes, or the role of a parameter cannot be decided.
     """
     if isinstance(model, MlpModel | GptModel):
-        return read_model(model_builder(model), base, size, preset=model.kind)
+        return read_model(model_builder(model), base, size, preset=model.kind, init=init)
     if isinstance(model, ExternalModel):
         raise UsageError("a model must be named to be read", received="a recipe without `model`: its trainer builds it")
     family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
@@ -83,6 +86,7 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
         residual_writers=model.residual_writers or None,
         roles=dict(model.roles),
         queries=model.queries or None,
+        init=init,
     )
     if isinstance(model, HuggingFaceModel):
         return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
@@ -90,15 +94,16 @@ def read_recipe_model(model: Model, base: Size, size: Size) -> ModelParameters:
 
 
 @lru_cache(maxsize=64)
-def reading_of(model: str, base: Size, size: Size) -> ModelParameters:
+def reading_of(model: str, base: Size, size: Size, init: InitSource) -> ModelParameters:
     """What `read_recipe_model` reads, once per process.
 
     Args:
         model: the recipe's section as JSON, because sections with mappings cannot be hashed.
         base: the size at which every factor of a rule is 1.
         size: width, depth, batch and tokens of the model that is read.
+        init: whose init is planned.
     """
-    return read_recipe_model(MODEL.validate_json(model), base, size)
+    return read_recipe_model(MODEL.validate_json(model), base, size, init)
 
 
 def read_model(
@@ -111,8 +116,9 @@ def read_model(
     roles: Mapping[str, Role | str] | None = None,
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
+    init: InitSource = "rule",
 ) -> ModelParameters:
-    """The parameters of any module at a size, without allocating any.
+    """The parameters of any module at a size, without allocating any of that size.
 
     Args:
         build: makes the module at a width and a depth.
@@ -125,6 +131,7 @@ def read_model(
         base_shapes: growing axes from a mup base-shape file, instead of comparing two widths.
         queries: regular expressions that match full names of parameters of query projections, for
             `attention_multiplier`; replaces the preset's.
+        init: whose init is planned: "own" reads how the model itself starts, "rule" takes the tables'.
 
     Returns:
         The reading.
@@ -135,10 +142,11 @@ def read_model(
     """
     known = _preset(preset)
     with torch.device("meta"):
-        shallow = get_shapes(_built(build, base.width, base.depth))
+        at_base, base_laws = own_inits(lambda: _built(build, base.width, base.depth))
+        shallow = get_shapes(at_base)
         deep = get_shapes(_built(build, base.width, 2 * base.depth))
         wide = get_shapes(_built(build, 2 * base.width, 2 * base.depth)) if base_shapes is None else None
-        module = _built(build, size.width, size.depth)
+        module, size_laws = own_inits(lambda: _built(build, size.width, size.depth))
     multiplied = _multiplied(module)
     tied = _tied(module)
     infshapes = _with_templates(base_shapes or _grown(deep, wide or deep))
@@ -153,8 +161,14 @@ def read_model(
         tied=tied,
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
         queries=tuple(map(_pattern, known.queries if queries is None else queries)),
+        own_init=init == "own",
     )
-    parameters = _decide(module, decider)
+    parameters, notes = _decide(module, decider), known.notes
+    if init == "own":
+        named = frozenset(each.name for each in parameters if decider.names_init(each.name))
+        inits = ModelInits(build, base, size, _decide(at_base, decider), base_laws, size_laws, named)
+        parameters, more = with_own_inits(parameters, inits)
+        notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and writers and not any(parameter.writes_residual for parameter in parameters):
         raise UsageError(
@@ -162,7 +176,7 @@ def read_model(
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return ModelParameters(parameters, multiplied, known.notes)
+    return ModelParameters(parameters, multiplied, notes)
 
 
 def _preset(name: str | None) -> Preset:
@@ -298,8 +312,10 @@ def _decide(module: nn.Module, decider: RoleInference) -> tuple[Parameter, ...]:
     parameters: list[Parameter] = []
     faults: dict[str, Finding] = {}
     for name, shape in get_shapes(module).items():
+        owner, local = owners[name]
         try:
-            parameters.append(decider.decide(name, tuple(shape), *owners[name]))
+            decided = decider.decide_frozen if not getattr(owner, local).requires_grad else decider.decide
+            parameters.append(decided(name, tuple(shape), owner, local))
         except UsageError as error:
             faults.setdefault(name_template(name), error.findings[0])
     if faults:
@@ -353,25 +369,29 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
 # What a worker reads of a recipe's model, for keys that a coordinator computes without torch.
 
 
-def read_sizes(model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+def read_sizes(
+    model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]], init: InitSource
+) -> list[dict[str, Any]]:
     """Read a model's parameters and their roles at several sizes, on the meta device.
 
     Args:
         model: the recipe's `model` section.
         base: width and depth at which every factor of a rule is 1.
         sizes: width and depth of each model to read.
+        init: whose init is planned.
 
     Returns:
         Per size {"reading": a `ParameterReading` as plain data}, or {"faults": findings as mappings of rule, received
         and hint} where the model cannot be built or read there.
     """
-    return [_read(model, base, size) for size in sizes]
+    return [_read(model, base, size, init) for size in sizes]
 
 
-def _read(model: Model, base: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+def _read(model: Model, base: tuple[int, int], size: tuple[int, int], init: InitSource) -> dict[str, Any]:
     try:
         # batch and tokens do not change a model
-        reading = read_recipe_model(model, Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
+        sizes = (Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
+        reading = read_recipe_model(model, *sizes, init)
     except UsageError as error:
         return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
     found = ParameterReading(reading.parameters, reading.multiplied, reading.probed)

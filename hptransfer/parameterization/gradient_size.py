@@ -14,7 +14,7 @@ from dataclasses import replace
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import plan
-from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import ParameterizationSpec
 from hptransfer.sizes import Size
@@ -60,7 +60,9 @@ def gradient_sizes(
     # multipliers of roles scale gradients by the same factor at every size; of the base's gradient they are no part
     large, small = entries(size, parameters, _UNIT | tuned), entries(base, at_base, _UNIT)
     return {
-        parameter.name: entry / before * math.sqrt(_growth(parameter) * (layers if parameter.in_block else 1.0))
+        parameter.name: 1.0
+        if parameter.role is Role.FROZEN
+        else entry / before * math.sqrt(_growth(parameter) * (layers if parameter.in_block else 1.0))
         for parameter, entry, before in zip(parameters, large, small, strict=True)
     }
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hptransfer.parameterization.plan_parameter import PlannedParameter
 
 #: fields of a group that files leave out where they are None
-OPTIONAL_FIELDS = ("optimizer", "gradient_size", "init_value")
+OPTIONAL_FIELDS = ("optimizer", "gradient_size", "own_init_std", "init_value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class ParameterGroup:
         shape: length of every axis of each of these parameters.
         role: value of the parameters' `Role`, for example "hidden weight".
         reason: how the role was decided.
-        init: "normal", "ones", "zeros" or "constant".
-        init_std: std of a normal init; None where the init is constant.
-        learning_rate: peak learning rate, before the schedule multiplies it; positive.
+        init: how they start, an `Init`: a distribution, a constant, or "kept" for what is left as the model has it.
+        init_std: std of what is drawn; None where nothing is.
+        learning_rate: peak learning rate, before the schedule multiplies it; 0 for what takes no gradient.
         weight_decay: coefficient as torch's AdamW and SGD take it; decay per step is learning rate times this.
         eps: Adam's eps; None for SGD.
         multiplier: factor that `forward` must apply; 1 in gauge `plain`.
@@ -34,7 +34,9 @@ class ParameterGroup:
         optimizer: which optimizer the group is for, where a plan has two; None: the plan's.
         gradient_size: expected norm of the gradient of one of these parameters over that at the base, where clipping
             is relative to it; None elsewhere.
-        init_value: where `init` is "constant", the value; None elsewhere.
+        own_init_std: std by the model's own init at this size, which is scaled to `init_std`; None where `init_std` is
+            drawn anew, or nothing is drawn.
+        init_value: where `init` is "constant", the value.
     """
 
     pattern: str
@@ -52,6 +54,7 @@ class ParameterGroup:
     sources: Mapping[str, str]
     optimizer: str | None = None
     gradient_size: float | None = None
+    own_init_std: float | None = None
     init_value: float | None = None
 
     #: for readers of files: a row has these keys and no others, and a number is a number
@@ -85,6 +88,18 @@ def name_template(name: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
+def collapsed_names(names: Iterable[str], shown: int = 5) -> str:
+    """Names as people write them, equal ones of all layers once: "blocks.*.up.weight, head.weight and 2 more".
+
+    Args:
+        names: full names of parameters.
+        shown: how many are written out, at least 1.
+    """
+    listed = list(dict.fromkeys(map(name_template, names)))
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more
+
+
 def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
     """Collapse as many index positions as leave equal values in each group; none always works."""
     parts = family[0].parameter.name.split(".")
@@ -110,7 +125,15 @@ def _pattern(name: str, collapsed: Iterable[int]) -> str:
 def _values(row: PlannedParameter) -> tuple[object, ...]:
     parameter = row.parameter
     numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
-    return (parameter.shape, parameter.role, parameter.init, parameter.init_value, row.optimizer, *numbers)
+    return (
+        parameter.shape,
+        parameter.role,
+        parameter.init,
+        parameter.init_value,
+        parameter.own_init_std,
+        row.optimizer,
+        *numbers,
+    )
 
 
 def _equal(bucket: Sequence[PlannedParameter]) -> bool:
@@ -134,6 +157,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         rules=dict(row.rules),
         sources=dict(row.sources),
         optimizer=row.optimizer,
+        own_init_std=row.parameter.own_init_std,
         init_value=row.parameter.init_value if row.parameter.init == "constant" else None,
     )
 

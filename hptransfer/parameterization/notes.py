@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
+from hptransfer.parameterization.own_init_notes import own_init_notes
 from hptransfer.parameterization.plan_parameter import Plan, PlannedParameter
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, multiplier_notes
 from hptransfer.parameterization.roles import Role
@@ -70,6 +71,7 @@ def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None =
     if head_dims is not None and (note := attention_note(head_dims[1], head_dims[0])):
         yield note
     yield from _roles(plan)
+    yield from own_init_notes(plan.rows)
     if plan.size != plan.base or table.absolute:
         yield from table.remarks
     yield from _forward(plan)
@@ -107,6 +109,12 @@ def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
     if plan.hyperparameters["weight_decay"] > 0 and options.weight_decay is not None:
         known = _known(table, Quantity.WEIGHT_DECAY)
         yield f"weight decay is {explain_choice('weight_decay', options.weight_decay, known)}"
+    if plan.hyperparameters["weight_decay"] > 0 and options.decay_vectors is False:
+        yield (
+            "gains, biases and other vectors are not decayed (`decay_vectors: false`), as by "
+            "configure_optimizers of nanoGPT (karpathy/nanoGPT, model.py) and of CompleteP's code "
+            "(EleutherAI/nanoGPT-mup, branch completep, model.py), which decay tensors of two or more axes alone"
+        )
     if options.eps is not None and table.family in WITH_EPS and resized:
         yield f"eps is {explain_choice('eps', options.eps, _known(table, Quantity.EPS))}"
     if table.family == "orthogonal" and options.muon_scale is not None:

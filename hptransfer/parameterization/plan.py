@@ -84,6 +84,7 @@ def plan(
     require_relevant(tables, given)
     require_decoupled(optimizer, hyperparameters)
     require_branches(table, base, size, parameters)
+    require_ratios(table, parameters)
     require_matrices(table, optimizer, parameters)
     main = OptimizerTable(table, optimizer, _base_values(table, chosen, hyperparameters))
     others = None
@@ -221,6 +222,24 @@ def require_matrices(table: RuleTable, optimizer: str, parameters: Iterable[Para
                 received=f"{parameter.name} {parameter.shape}, initialised to zeros",
                 hint="give it a normal init, or train with muon or adamw",
             )
+
+
+def require_ratios(table: RuleTable, parameters: Iterable[Parameter]) -> None:
+    """A table that draws every weight at std 1 has no factor for a model's own init.
+
+    Args:
+        table: the rules in use.
+        parameters: all parameters of the model.
+
+    Raises:
+        UsageError: the parameters have their own init.
+    """
+    if table.absolute and any(parameter.own_init_std is not None for parameter in parameters):
+        raise UsageError(
+            f"`{table.name}` draws every weight at std 1, so it must not scale a model's own init",
+            received="`init: own`",
+            hint='leave `init` out, or write `init: rule` (from Python `init="rule"`)',
+        )
 
 
 def require_branches(table: RuleTable, base: Size, size: Size, parameters: Iterable[Parameter]) -> None:

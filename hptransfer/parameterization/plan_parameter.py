@@ -10,7 +10,7 @@ from hptransfer.parameterization.batch_and_duration import batch_and_duration_so
 from hptransfer.parameterization.forward_factor import Carried, brought_in, carried, require_exact, started
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multipliers_of
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import VECTORS, Parameter, Role
 from hptransfer.parameterization.rules import (
     ABSOLUTE_SYMBOLS,
     PER_STEP,
@@ -139,6 +139,8 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
     Raises:
         UsageError: the table has no rule for it, or the gauge cannot absorb its multiplier.
     """
+    if parameter.role is Role.FROZEN:
+        return _frozen(column, parameter)
     table, alpha = column.table, request.alpha
     rules = _rules_of(table, parameter, request.options)
     exponents, sources = _scaled(table, rules, parameter, request.options)
@@ -155,7 +157,7 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
             sources[Quantity.MULTIPLIER] += f"; {_in_forward(table, has)}"
     factors = {quantity: power.factor(multipliers, alpha) for quantity, power in exponents.items()}
     texts = {quantity: power.text(alpha, _symbols(table)) for quantity, power in exponents.items()}
-    if rules[Quantity.WEIGHT_DECAY].off:
+    if not _decays(rules, parameter, request.options):
         factors[Quantity.WEIGHT_DECAY], texts[Quantity.WEIGHT_DECAY] = 0.0, "0"
     for quantity, by in _tuned(column, parameter, request).items():
         for name, value in by if quantity in factors and texts[quantity] != "0" else ():
@@ -176,6 +178,24 @@ def plan_parameter(column: OptimizerTable, request: PlanRequest, parameter: Para
         factors={quantity.value: factor for quantity, factor in factors.items()},
         sources={quantity.value: source for quantity, source in sources.items()},
         rules={quantity.value: text for quantity, text in texts.items()},
+        optimizer=column.optimizer,
+    )
+
+
+def _frozen(column: OptimizerTable, parameter: Parameter) -> PlannedParameter:
+    """The row of a parameter that takes no gradient: it is left as it is, and in no group of the optimizer."""
+    quantities = [quantity for quantity in Quantity if _has(column.table, quantity)]
+    off = (Quantity.LEARNING_RATE, Quantity.WEIGHT_DECAY)
+    return PlannedParameter(
+        parameter=parameter,
+        init_std=None,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        eps=None,
+        multiplier=1.0,
+        factors={quantity.value: 0.0 if quantity in off else 1.0 for quantity in quantities},
+        sources=dict.fromkeys((quantity.value for quantity in quantities), "the model: `requires_grad` is False"),
+        rules={quantity.value: "0" if quantity in off else "1" for quantity in quantities},
         optimizer=column.optimizer,
     )
 
@@ -277,6 +297,17 @@ def _has(table: RuleTable, quantity: Quantity) -> bool:
     return table.family in WITH_EPS or quantity is not Quantity.EPS
 
 
+def _decays(rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options) -> bool:
+    """Whether the parameter is decayed at all, by its rule and by the choice for vectors."""
+    if rules[Quantity.WEIGHT_DECAY].off:
+        return False
+    return options.decay_vectors is not False or not (parameter.role in VECTORS or len(parameter.shape) < MATRIX_AXES)
+
+
+#: a tensor with fewer axes is a vector, whatever it is for
+MATRIX_AXES = 2
+
+
 def _scaled(
     table: RuleTable, rules: Mapping[Quantity, Rule], parameter: Parameter, options: Options
 ) -> tuple[dict[Quantity, Exponents], dict[Quantity, str]]:
@@ -337,7 +368,7 @@ def exponents_of(
 
     Args:
         table: the parameterization, for the optimizer that trains this parameter.
-        parameter: with its role; its shape does not matter.
+        parameter: with its role; the lengths of its axes do not matter.
         alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
         gauge: where multipliers live: "plain", "multipliers" or "unit".
         options: named choices among published rules, defaults filled in.
@@ -348,12 +379,16 @@ def exponents_of(
     Raises:
         UsageError: the table has no rule for the parameter's role.
     """
+    if parameter.role is Role.FROZEN:
+        return {}
     rules = _rules_of(table, parameter, options)
     exponents, _ = _scaled(table, rules, parameter, options)
     theta = _theta(table, exponents, parameter, alpha, gauge, carried(parameter, absolute=table.absolute))
     moved = exponents if theta == _ONE else transform(exponents, table.family, theta)
     return {
-        quantity: None if rules[quantity].off else moved[quantity].at(alpha)
+        quantity: moved[quantity].at(alpha)
+        if quantity is not Quantity.WEIGHT_DECAY or _decays(rules, parameter, options)
+        else None
         for quantity in Quantity
         if quantity in moved
     }

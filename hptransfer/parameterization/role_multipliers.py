@@ -22,7 +22,7 @@ from typing import Literal
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.parameterization.roles import DRAWN, Parameter, Role
 from hptransfer.parameterization.rules import Quantity
 
 MultiplierGroup = Literal["embedding", "input", "hidden", "readout"]
@@ -80,9 +80,11 @@ def role_multipliers_of(parameter: Parameter, hyperparameters: Mapping[str, floa
         parameter: one parameter with its role and fans.
         hyperparameters: base values; names left out are 1.
     """
+    if parameter.role is Role.FROZEN:
+        return {}
     part = multiplier_group(parameter)
     names = {Quantity.LEARNING_RATE: f"{part}_learning_rate"}
-    if parameter.init == "normal":
+    if parameter.init in DRAWN:
         names[Quantity.INIT_STD] = f"{part}_init"
     if parameter.role in _READING_OUT:
         names[Quantity.MULTIPLIER] = "output_multiplier"
@@ -109,7 +111,7 @@ def require_covered(parameters: Sequence[Parameter], hyperparameters: Mapping[st
             raise UsageError(f"`{name}` must be a finite number > 0", received=str(value))
     for name in _given(hyperparameters):
         if name == RATE_RATIO:
-            covered = parted and any(each.role is not Role.HIDDEN_WEIGHT for each in parameters)
+            covered = parted and any(each.role not in (Role.HIDDEN_WEIGHT, Role.FROZEN) for each in parameters)
         else:
             covered = any(
                 name in {tuned.name for tuned in role_multipliers_of(each, hyperparameters).values()}

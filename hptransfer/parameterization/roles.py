@@ -10,6 +10,8 @@ from typing import Literal
 Init = Literal["normal", "uniform", "truncated normal", "ones", "zeros", "constant", "kept"]
 #: those that can be given with a role
 GivenInit = Literal["normal", "ones", "zeros"]
+#: whose init a plan scales: the model's own, or that of the tables
+InitSource = Literal["own", "rule"]
 #: those that are drawn
 DRAWN: frozenset[Init] = frozenset({"normal", "uniform", "truncated normal"})
 
@@ -92,5 +94,7 @@ class Parameter:
         return replace(self, forward_width=0.0, forward_depth=0.0, lookup_width=0.0)
 
 
+#: gains and biases, whatever their module calls them
+VECTORS: frozenset[Role] = frozenset({Role.HIDDEN_VECTOR, Role.OUTER_VECTOR, Role.READOUT_BIAS})
 #: roles that are read of a model and never given
 READ_ONLY: frozenset[Role] = frozenset({Role.TIED_EMBEDDING, Role.FROZEN})

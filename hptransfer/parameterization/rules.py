@@ -36,6 +36,7 @@ class Options:
         muon_scale: the factor of a matrix's shape that the Muon implementation in use applies by itself.
         beside_muon: optimizer of embeddings, readouts and vectors where Muon trains the matrices.
         update_rank: on a sphere (AdamH, MuonH), in how many directions an update moves a matrix as the width grows.
+        decay_vectors: whether gains, biases and other vectors are decayed; None decays them.
     """
 
     weight_decay: WeightDecay | None = None
@@ -46,6 +47,7 @@ class Options:
     muon_scale: MuonScale | None = None
     beside_muon: BesideMuon | None = None
     update_rank: UpdateRank | None = None
+    decay_vectors: bool | None = None
 
     def filled(self, defaults: Options) -> Options:
         """These choices, with defaults where none was made."""

@@ -80,11 +80,13 @@ class Writer:
         parameters: names of the weight and its bias.
         norm: names of the gain and bias of a norm that stands between them and the stream; empty where none does.
         zero_centred: whether that norm multiplies by one plus its gain.
+        normed: whether a norm stands between them and the stream, with a gain or without.
     """
 
     parameters: tuple[str, ...]
     norm: tuple[str, ...] = ()
     zero_centred: bool = False
+    normed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from pydantic import Discriminator, Field, Tag
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
 from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
-from hptransfer.parameterization.tables import MEASURED, PARAMETERIZATIONS
+from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
@@ -92,6 +93,12 @@ class ParameterizationChoice(Section):
     update_rank: UpdateRank | None = None
     """adamh, muonh: whether updates move a matrix in as many directions as it has, or in a fixed number; default: fixed
     for adamh, full for muonh"""
+    init: InitSource | None = None
+    """own: scale the init that the model's own code draws, so that at the base the model starts as it does without a
+    plan; rule: draw every parameter anew, at std 1/sqrt(fan-in) at the base, embeddings at 1; default: own for
+    factory and huggingface, rule for gpt and mlp, and for u-mup, which draws at std 1"""
+    decay_vectors: bool | None = None
+    """false: gains, biases and other vectors are not decayed, as nanoGPT and CompleteP's code do; default: they are"""
 
 
 class Shape(Section):
@@ -317,6 +324,12 @@ class Recipe(Section):
     def proxy_size(self) -> Size:
         """The size that is tuned, with the recipe's batch and duration."""
         return self.size(self.proxy.width, self.proxy.depth)
+
+    @property
+    def init_source(self) -> InitSource:
+        """Whose init the plan scales: what the recipe says, or what its model and parameterization take by default."""
+        own = self.model.kind in ("factory", "huggingface") and self.parameterization.name not in ABSOLUTE
+        return self.parameterization.init or ("own" if own else "rule")
 
     @property
     def base_size(self) -> Size:

@@ -77,7 +77,8 @@ class Training(Section):
     """what training makes small and trials are compared by: a name, or your own `module:function`, called with the
     model and a batch (docs/data.md)"""
     loss_arguments: dict[str, Setting] = Field(default_factory=dict)
-    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`"""
+    """keyword arguments of the loss, for example `{mask_token: 103}` of `masked-token`; `{output: 0}` where the model
+    returns several outputs: a place in a tuple, a key or an attribute"""
     learning_rate: Positive = 0.004
     weight_decay: NonNegative = 0.0
     """as torch's AdamW and SGD take it: the decay per step is learning_rate * weight_decay"""

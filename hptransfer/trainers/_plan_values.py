@@ -59,7 +59,7 @@ def one_number(plan: Plan, name: str) -> float:
     values = {row.parameter.name: _value(row, asked.quantity) for row in _rows(plan, asked)}
     numbers = {parameter: value for parameter, value in values.items() if value is not None}
     if not numbers:
-        kinds = ", ".join(dict.fromkeys(kind_of(row.parameter) for row in plan.rows))
+        kinds = ", ".join(dict.fromkeys(kind_of(row.parameter) for row in _trained(plan)))
         what = "such parameters" if not values else f"a {asked.quantity}"
         rule = "a value of the plan must be that of parameters which the model has"
         raise UsageError(rule, received=f"{{{name}}}: none has {what}", hint=f"the model's kinds: {kinds}")
@@ -204,7 +204,7 @@ def _lacking(plan: Plan, named: set[str], values: Mapping[str, float]) -> Iterat
         for kind in KINDS:
             if any(asked.quantity == quantity and kind in asked.kinds for asked in taken):
                 continue
-            rows = [row for row in plan.rows if kind_of(row.parameter) == kind]
+            rows = [row for row in _trained(plan) if kind_of(row.parameter) == kind]
             if any(_moved(row, quantity, base, named) for row in rows):
                 yield f"{kind}.{quantity}"
 
@@ -227,4 +227,9 @@ def _value(row: PlannedParameter, quantity: str) -> float | None:
 
 
 def _rows(plan: Plan, asked: Planned) -> Sequence[PlannedParameter]:
-    return [row for row in plan.rows if kind_of(row.parameter) in asked.kinds]
+    return [row for row in _trained(plan) if kind_of(row.parameter) in asked.kinds]
+
+
+def _trained(plan: Plan) -> Sequence[PlannedParameter]:
+    """The rows of what takes a gradient."""
+    return [row for row in plan.rows if row.parameter.role is not Role.FROZEN]

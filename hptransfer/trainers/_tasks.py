@@ -11,6 +11,7 @@ from typing import Any
 from hptransfer.execution.progress import announce
 from hptransfer.registry import look_in
 from hptransfer.trainers._bench import run_diagnostic
+from hptransfer.trainers._rehearsal import rehearse
 from hptransfer.trainers._timing import time_steps
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import CostMessage, ReadingsMessage, TrialMessage
@@ -94,7 +95,7 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
 
     message = ReadingsMessage.parse(payload)
     _see(message.root)
-    return {"readings": read_sizes(message.model, message.base, message.sizes)}
+    return {"readings": read_sizes(message.model, message.base, message.sizes, message.init)}
 
 
 _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
@@ -103,6 +104,7 @@ _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "cost": count_costs,
     "timing": time_steps,
     "readings": read_models,
+    "rehearsal": rehearse,
 }
 
 

@@ -90,6 +90,7 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
     """
     import torch
 
+    from hptransfer.models.applied_init import starts_by_itself
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
     from hptransfer.models.logit_scale import scale_logits
@@ -97,7 +98,10 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 
     precision = spec.recipe.training.precision
     applied = AppliedPlan.from_plan(planned(spec))
-    with default_precision(precision):
+    own = starts_by_itself(applied.groups)
+    if own:  # the model's own draws are those that the user's script would make
+        torch.manual_seed(spec.seed)
+    with default_precision("float32" if own else precision):
         module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
     # weights are drawn in float32, so that runs begin with the same numbers at every precision
     for parameter in module.parameters():
@@ -127,7 +131,7 @@ def planned(spec: TrialSpec) -> Plan:
         recipe.parameterization,
         spec.base,
         spec.size,
-        reading_of(recipe.model.model_dump_json(), spec.base, spec.size),
+        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
         gauge=recipe.parameterization.gauge,

@@ -27,5 +27,6 @@ __all__ = [
     "optimizers",
     "shard",
     "sharpness",
+    "step",
     "watch",
 ]

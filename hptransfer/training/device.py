@@ -103,13 +103,13 @@ def described_speed(flops: float, seconds: float, name: str, precision: Precisio
 
 @contextlib.contextmanager
 def default_precision(precision: Precision) -> Iterator[None]:
-    """Makes what models create by themselves float64 where all of a run is.
+    """Makes what models create by themselves float64 where all of a run is, and float32 where that is asked for.
 
     Args:
         precision: that of the whole run.
     """
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64 if precision == "float64" else before)
+    torch.set_default_dtype({"float64": torch.float64, "float32": torch.float32}.get(precision, before))
     try:
         yield
     finally:

@@ -36,8 +36,8 @@ _CARRIED_ELSEWHERE = frozenset({*DURATION, "batch_size", "multipliers", *NAMES})
 _ROUNDING = frozenset({"processes", *MACHINE})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
 _OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas", "muon_scale", "update_rank")
-#: quantities follow the rule's init; an "own" one would be what the model's code draws
-_INIT = "rule"
+#: fields of `parameterization` that show in the rules of parameters, and nowhere else
+_IN_RULES = frozenset({"init", "decay_vectors"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Identity:
 
     def _shared(self) -> dict[str, Any]:
         recipe = self._recipe
-        given = recipe.parameterization.model_dump(mode="json", exclude_defaults=True)
+        given = recipe.parameterization.model_dump(mode="json", exclude_defaults=True, exclude=set(_IN_RULES))
         shared: dict[str, Any] = {
             "identity": VERSION,
             "model": _given(recipe.model),
@@ -209,7 +209,8 @@ def options_of(recipe: Recipe) -> Options:
     Args:
         recipe: whose section is read.
     """
-    return Options(**{name: getattr(recipe.parameterization, name) for name in _OPTIONS})
+    choice = recipe.parameterization
+    return Options(**{name: getattr(choice, name) for name in _OPTIONS}, decay_vectors=choice.decay_vectors)
 
 
 def digest(identity: Mapping[str, Any]) -> str:
@@ -257,11 +258,17 @@ def _row(parameter: Parameter, rules: RuleText) -> dict[str, Any]:
     return {
         "pattern": name_template(parameter.name),
         "role": parameter.role.value,
-        "init": [_INIT, parameter.init],
+        "init": _init(parameter),
         "in_block": parameter.in_block,
         "multipliers": [multiplier_group(parameter), parameter.scales_attention],
         "exponents": rules,
     }
+
+
+def _init(parameter: Parameter) -> list[str]:
+    """Whose init it is and its kind; the numbers of an own init follow from the model's code, which is in the key."""
+    own = parameter.own_init_std is not None or parameter.init in ("constant", "kept")
+    return ["own" if own else "rule", parameter.init]
 
 
 def _lengths(parameter: Parameter) -> Sequence[Any]:

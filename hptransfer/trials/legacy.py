@@ -107,7 +107,9 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     model = _frozen(recipe.model, _MODEL.get(recipe.model.kind), frozenset({"queries"}))
     data = _frozen(recipe.data, _DATA.get(recipe.data.kind))
     training = _frozen(recipe.training, _TRAINING, _UNCOUNTED)
-    choice = recipe.parameterization.model_dump(mode="json", exclude_none=True)
+    if recipe.init_source == "own":  # 0.1 drew every parameter by the tables
+        return None
+    choice = recipe.parameterization.model_dump(mode="json", exclude_none=True, exclude={"init"})
     other = recipe.trainer.name != "torch" or recipe.objective.model_dump(exclude_defaults=True)
     if other or model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
         return None

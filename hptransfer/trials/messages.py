@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.roles import InitSource
 from hptransfer.recipe.model_sections import Model
 from hptransfer.recipe.schema import (
     Recipe,
@@ -174,6 +175,22 @@ class TimingMessage(SpecMessage):
         return cls(**_fields(spec, fingerprint))
 
 
+class RehearsalMessage(SpecMessage):
+    """Run one forward and one backward pass; the answer's "faults" says why the run could not train."""
+
+    task: Literal["rehearsal"] = "rehearsal"
+
+    @classmethod
+    def of(cls, spec: TrialSpec, fingerprint: str | None = None) -> Self:
+        """The message about a run.
+
+        Args:
+            spec: the run whose first step is rehearsed.
+            fingerprint: sha256 (hex) of the coordinator's data; None accepts any.
+        """
+        return cls(**_fields(spec, fingerprint))
+
+
 class CostMessage(Message):
     """Count what one run of each of several sizes costs.
 
@@ -203,6 +220,8 @@ class ReadingsMessage(Message):
     """the recipe's folder, where modules are looked for too"""
     base: tuple[int, int]
     """width and depth at which every factor of a rule is 1"""
+    init: InitSource = "rule"
+    """whose init is planned: the model's own, or the tables'"""
     sizes: tuple[tuple[int, int], ...]
     """width and depth of each model to read"""
 

@@ -33,13 +33,14 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
     Raises:
         BudgetError: the budget ended before that.
         InconclusiveError: every trial diverged, or no recommendation held.
-        UsageError: trials failed by errors, and none is finished.
+        UsageError: the first step of a trial does not run, or trials failed by errors and none is finished.
         MachineError: trials failed for want of memory or time, or the database failed.
         KeyboardInterrupt: Ctrl-C was pressed; finished trials are kept.
     """
     recipe = session.loaded.recipe
     size = recipe.proxy_size
     is_joint = recipe.tune.order == "joint" or len(recipe.tune.space) == 1
+    session.rehearse()
     strategy: SearchStrategy = (Search if is_joint else OneAtATime)(session, size, on_event)
     searched = strategy.run()
     return _tuned(session, size, strategy, searched, strategy.confirm(searched))

@@ -215,8 +215,8 @@ def test_a_rule_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ),
         ("(replace(RULE, code=5),)", "entry 1: code 5, which is no str"),
         ("(replace(RULE, check=5),)", "entry 1: the `check` of house/described cannot be called"),
-        ("(replace(RULE, check=lambda loaded: exit()),)", "house/described of odd_rules:RULES: SystemExit"),
-        ("exit()", "odd_rules:RULES: SystemExit"),
+        ("(replace(RULE, check=lambda loaded: exit()),)", "odd_rules.py:12 in <lambda>: SystemExit"),
+        ("exit()", "odd_rules.py:12: SystemExit"),
     ],
 )
 def test_what_are_no_rules_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: str, said: str) -> None:

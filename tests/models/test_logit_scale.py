@@ -1,4 +1,4 @@
-"""`scale_logits`: the factor of a tied readout, from outside; against mup's MuSharedReadout, and on models as they come."""
+"""`scale_logits`, the factor of a tied readout from outside: against mup's own, and on models as they come."""
 
 from __future__ import annotations
 
@@ -58,14 +58,20 @@ class Functional(Tied):
 
     def forward(self, tokens_BxT: Tensor) -> Tensor:
         """Logits of the next token."""
-        h_BxTxD = self.norm(self.embedding(tokens_BxT))
-        return h_BxTxD @ self.embedding.weight.T
+        logits_BxTxV: Tensor = self.norm(self.embedding(tokens_BxT)) @ self.embedding.weight.T
+        return logits_BxTxV
 
 
 def planned(size: tuple[int, int] = WIDE, build: Callable[[int, int], nn.Module] = Tied, **given: Any) -> AppliedPlan:
     """Tied weights under muP."""
     options = {"parameterization": "mup", "hyperparameters": VALUES, "residual_writers": []}
     return hptransfer.plan(build, base=BASE, target=size, **options | given)
+
+
+def seeded(**given: Any) -> Tied:
+    """The model at the planned width, always from the same draws of its own."""
+    torch.manual_seed(1)
+    return Tied(*WIDE, **given)
 
 
 def batches(steps: int = 20) -> Tensor:
@@ -99,14 +105,14 @@ def test_the_hook_trains_as_a_factor_in_forward(bias: bool) -> None:
     """Without the factor training is another: a negative control."""
     build = lambda width, depth: Tied(width, depth, bias=bias)  # noqa: E731  # a model's function
     plan, multiplied = planned(build=build), planned(build=build, gauge="multipliers")
-    hooked = Tied(*WIDE, bias=bias)
+    hooked = seeded(bias=bias)
     scale = hptransfer.scale_logits(hooked, plan)
 
     assert scale.factors == {"embedding.weight": 0.25}
-    explicit = trained(Tied(*WIDE, bias=bias, logits=0.25), multiplied)
+    explicit = trained(seeded(bias=bias, logits=0.25), multiplied)
     assert trained(hooked, plan) == explicit
     assert explicit[-1] < 0.8 * explicit[0]
-    assert trained(Tied(*WIDE, bias=bias), multiplied) != pytest.approx(explicit, rel=1e-2)
+    assert trained(seeded(bias=bias), multiplied) != pytest.approx(explicit, rel=1e-2)
 
 
 def test_rates_and_training_are_those_of_mup() -> None:
@@ -160,7 +166,7 @@ def test_a_plan_is_not_applied_without_it() -> None:
 
 
 def test_at_the_base_nothing_is_asked() -> None:
-    """The factor is 1 there: a plan is applied to the model as it is, and one that is scaled for another size is refused."""
+    """The factor is 1 there: the model stays as it is, and one that is scaled for another size is refused."""
     plan, model = planned(BASE), Tied(*BASE)
     plan.init_(model)
     assert hptransfer.scale_logits(model, plan).factors == {}
@@ -247,7 +253,7 @@ def test_an_output_that_has_no_logits_is_refused() -> None:
 
     plan, model = planned(), WithLoss(*WIDE)
     hptransfer.scale_logits(model, plan)
-    with pytest.raises(UsageError, match="to be multiplied, logits of embedding.weight"):
+    with pytest.raises(UsageError, match=r"to be multiplied, logits of embedding\.weight"):
         model(batches(1)[0])
 
 

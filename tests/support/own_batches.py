@@ -111,8 +111,9 @@ class FromPair(nn.Module):
         self.hidden = nn.Linear(16, width)
         self.readout = nn.Linear(width + 2, 3)
 
-    def forward(self, pair: tuple[Tensor, Tensor], more: list[Tensor]) -> tuple[Tensor, str]:
-        """Logits first."""
+    def forward(self, pair: tuple[Tensor, Tensor], more: list[Tensor]) -> Tensor:
+        """Logits of three classes."""
         hidden_BxD = self.hidden(pair[0].flatten(1)).tanh()
         also_Bx2 = torch.stack([pair[1], more[0].to(hidden_BxD.dtype) / 10], 1)
-        return self.readout(torch.cat([hidden_BxD, also_Bx2], 1)), "and more"
+        logits_Bx3: Tensor = self.readout(torch.cat([hidden_BxD, also_Bx2], 1))
+        return logits_Bx3

@@ -61,15 +61,24 @@ class TestMaskedToken(LossConformance):
         return _Both()
 
 
+class _WithMore(FromPair):
+    """Returns its logits first, and something else."""
+
+    def forward(self, pair: tuple[Tensor, Tensor], more: list[Tensor]) -> tuple[Tensor, str]:  # type: ignore[override]
+        """Logits first."""
+        return super().forward(pair, more), "and more"
+
+
 class TestCrossEntropy(LossConformance):
     """Of a dict with labels and nested inputs, and a model that returns a tuple."""
 
     name = "cross-entropy"
+    arguments: ClassVar[dict[str, Any]] = {"output": 0}
 
     def model(self) -> nn.Module:
         """Called with keyword arguments."""
         torch.manual_seed(0)
-        return FromPair()
+        return _WithMore()
 
     def batch(self) -> Batch:
         """A dict with a tuple and a list in it."""
@@ -117,7 +126,7 @@ class Fixed(nn.Module):
 
 
 def test_cross_entropy_is_torchs() -> None:
-    """Of classes per example and per position; `.logits` and tuples are understood."""
+    """Of classes per example and per position; `.logits` is understood."""
     logits_BxV, labels_B = torch.randn(5, 7, generator=generator()), torch.tensor([0, 6, 3, 3, 1])
     logits_BxTxV = torch.randn(2, 3, 7, generator=generator())
     labels_BxT = torch.tensor([[0, 1, 2], [6, 5, 4]])
@@ -125,11 +134,62 @@ def test_cross_entropy_is_torchs() -> None:
     inputs = torch.zeros(5, 1)
 
     expected = functional.cross_entropy(logits_BxV, labels_B)
-    for output in (logits_BxV, (logits_BxV, "state"), SimpleNamespace(logits=logits_BxV)):
+    for output in (logits_BxV, SimpleNamespace(logits=logits_BxV)):
         assert loss(Fixed(output), (inputs, labels_B)) == expected
         assert loss(Fixed(output), {"pixels": inputs, "labels": labels_B}) == expected
     found = loss(Fixed(logits_BxTxV), (torch.zeros(2, 1), labels_BxT))
     torch.testing.assert_close(found, functional.cross_entropy(logits_BxTxV.transpose(1, 2), labels_BxT))
+
+
+def test_one_of_several_outputs() -> None:
+    """A place in a tuple, a key or an attribute; the number is that of the output alone, in every built-in loss."""
+    logits_BxV, labels_B = torch.randn(5, 7, generator=generator()), torch.tensor([0, 6, 3, 3, 1])
+    states = torch.randn(5, 9, generator=generator())
+    expected = functional.cross_entropy(logits_BxV, labels_B)
+    for output, chosen in (
+        ((logits_BxV, None), 0),
+        ((states, logits_BxV), 1),
+        ({"states": states, "scores": logits_BxV}, "scores"),
+        (SimpleNamespace(logits=states, scores=logits_BxV), "scores"),
+    ):
+        loss = find_loss("cross-entropy", {"output": chosen})
+        assert loss(Fixed(output), (torch.zeros(5, 1), labels_B)) == expected
+    tokens_BxC1 = torch.tensor([[5, 6, 2, 3], [1, 2, 3, 4]])
+    logits_BxCxV, numbers = torch.randn(2, 3, 7, generator=generator()), torch.randn(5, generator=generator())
+    assert find_loss("next-token", {"output": 0})(Fixed((logits_BxCxV, None)), tokens_BxC1) == functional.cross_entropy(
+        logits_BxCxV.flatten(0, 1), tokens_BxC1[:, 1:].flatten()
+    )
+    assert find_loss("mse", {"output": 0})(Fixed((numbers, None)), (numbers, numbers)) == 0
+    masked = find_loss("masked-token", {"mask_token": 0, "output": 0})
+    assert masked(Fixed((logits_BxCxV, None)), tokens_BxC1) == find_loss("masked-token", {"mask_token": 0})(
+        Fixed(logits_BxCxV), tokens_BxC1
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "hint"),
+    [
+        ((torch.zeros(5, 7), None), "loss_arguments: {output: 0}}`, or return"),
+        ((torch.zeros(()), torch.zeros(5, 7)), "loss_arguments: {output: 1}}`, or return"),
+        ((torch.zeros(5, 7), torch.zeros(5, 9)), "loss_arguments: {output: 0}}` (or 1)"),
+        ({"scores": torch.zeros(5, 7)}, "loss_arguments: {output: scores}}`"),
+        ((None, torch.zeros(5)), "return the logits from `forward`"),
+    ],
+)
+def test_several_outputs_are_not_guessed_at(output: object, hint: str) -> None:
+    """A tuple or a dict is refused with the line that chooses; pasted, it is valid."""
+    with pytest.raises(UsageError, match="returns several outputs") as caught:
+        find_loss("cross-entropy")(Fixed(output), (torch.zeros(5, 1), torch.zeros(5, dtype=torch.int64)))
+    assert hint in str(caught.value.findings[0].hint)
+
+
+def test_an_output_that_is_none() -> None:
+    """A place or a name that the output does not have."""
+    for chosen in (3, "scores"):
+        with pytest.raises(UsageError, match="must name one of the model's outputs"):
+            find_loss("cross-entropy", {"output": chosen})(
+                Fixed((torch.zeros(5, 7), None)), (torch.zeros(5, 1), torch.zeros(5, dtype=torch.int64))
+            )
 
 
 def test_mse_is_torchs() -> None:
@@ -188,7 +248,7 @@ def test_masks_are_drawn_evenly() -> None:
     [
         ("next-token", {}, torch.zeros(2), torch.zeros(2, 3), "windows of tokens", "float32 (2, 3)"),
         ("next-token", {}, torch.zeros(2), (torch.zeros(2),), "windows of tokens", "(float32 (2,))"),
-        ("next-token", {}, {"a": torch.zeros(2)}, torch.ones(2, 3).long(), "to logits", "{a: float32 (2,)}"),
+        ("next-token", {}, {"a": torch.zeros(2)}, torch.ones(2, 3).long(), "several outputs", "{a: float32 (2,)}"),
         ("next-token", {}, torch.zeros(2, 5, 9), torch.ones(2, 3).long(), "to logits", "(2, 5, 9) for (2, 2) tokens"),
         ("masked-token", {"mask_token": 1}, torch.zeros(2, 9), torch.ones(2, 3).long(), "to logits", "(2, 9) for"),
         ("cross-entropy", {}, torch.zeros(2, 9), torch.ones(2, 3).long(), "pair (inputs, labels)", "int64 (2, 3)"),

@@ -39,6 +39,9 @@ MEASURED = "measured"
 #: names of the parameterizations, in the order of the tables
 PARAMETERIZATIONS: tuple[str, ...] = tuple(dict.fromkeys(name for name, _ in TABLES))
 
+#: those whose tables draw every weight at std 1 instead of scaling an init
+ABSOLUTE: frozenset[str] = frozenset(name for (name, _), table in TABLES.items() if table.absolute)
+
 #: optimizer, as recipes and `plan` say it -> the family whose rules it follows
 FAMILIES: Mapping[str, OptimizerFamily] = MappingProxyType(
     {

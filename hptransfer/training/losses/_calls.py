@@ -16,24 +16,59 @@ if TYPE_CHECKING:  # units and arguments of losses are asked for where torch is 
 LABELS = ("labels", "label", "targets", "target")
 
 
-def logits_of(output: object, rule: str) -> Tensor:
-    """What a model predicts: a floating tensor, or the first of a tuple, or `.logits` as transformers returns.
+def logits_of(output: object, rule: str, chosen: int | str | None = None) -> Tensor:
+    """What a model predicts, a floating tensor: its output, `.logits` of it as transformers returns, or what is chosen.
+
+    Several outputs are never guessed at: nanoGPT's are (logits, loss), others' (loss, logits) or (logits, states).
 
     Args:
         output: whatever the model returned.
         rule: what it must return, for the message.
+        chosen: which of several outputs: a place in a tuple, from 0, or a key or an attribute; None where there is one.
 
     Raises:
-        UsageError: something else came.
+        UsageError: something else came, or there are several and none is chosen.
     """
     from torch import Tensor
 
-    found = getattr(output, "logits", output)
-    if isinstance(found, tuple | list) and found:
-        found = found[0]
+    found = getattr(output, "logits", output) if chosen is None else _chosen(output, chosen)
+    if chosen is None and isinstance(found, tuple | list | Mapping):
+        raise UsageError(
+            "a model that returns several outputs needs a loss that says which of them are the logits",
+            received=_described(output),
+            hint=_choice(found),
+        )
     if not isinstance(found, Tensor) or not found.is_floating_point():
-        raise UsageError(rule, received=_came(output))
+        raise UsageError(rule, received=_came(found if chosen is not None else output))
     return found
+
+
+def _chosen(output: object, chosen: int | str) -> object:
+    """One of several outputs."""
+    try:
+        if isinstance(chosen, str) and not isinstance(output, Mapping):
+            return getattr(output, chosen)
+        return output[chosen]  # type: ignore[index]  # whatever the model returned
+    except (AttributeError, LookupError, TypeError):
+        raise UsageError(
+            "`output` of `training.loss_arguments` must name one of the model's outputs",
+            received=f"{chosen!r} of {_came(output)}",
+            hint=_choice(output),
+        ) from None
+
+
+def _choice(output: object) -> str | None:
+    """The line that chooses what is probably meant: the first floating tensor with an axis of classes."""
+    from torch import Tensor
+
+    outputs = (
+        output.items() if isinstance(output, Mapping) else enumerate(output) if isinstance(output, tuple | list) else ()
+    )
+    likely = [name for name, part in outputs if isinstance(part, Tensor) and part.is_floating_point() and part.ndim > 1]
+    if not likely:
+        return "return the logits from `forward`, or name your own loss (docs/data.md)"
+    others = f" (or {', '.join(map(str, likely[1:]))})" if len(likely) > 1 else ""
+    return f"write `training: {{loss_arguments: {{output: {likely[0]}}}}}`{others}, or return the logits alone"
 
 
 def wrong_shape(logits: Tensor, rule: str, hint: str | None = None) -> UsageError:

@@ -22,8 +22,14 @@ class CrossEntropy:
 
     unit = "nats"
 
-    def __call__(self, module: nn.Module, batch: Any, /) -> Tensor:
+    def __call__(self, module: nn.Module, batch: Any, /, *, output: int | str | None = None) -> Tensor:
         """As `LossFunction`; of (inputs, labels) or a dict with labels: integers, B, or B x ... for several an example.
+
+        Args:
+            module: maps the inputs to logits, B x V or B x ... x V.
+            batch: inputs and labels.
+            output: which of several outputs of the module are the logits: a place in a tuple, from 0, or a key or an
+                attribute; None where it returns them alone, or as `.logits`.
 
         Raises:
             UsageError: the batch has no labels, or the module returns something else than logits, B x V or B x ... x V.
@@ -31,7 +37,7 @@ class CrossEntropy:
         from torch.nn import functional
 
         inputs, labels = inputs_and_labels(batch, "cross-entropy")
-        logits = logits_of(called(module, inputs), _RULE)
+        logits = logits_of(called(module, inputs), _RULE, output)
         if logits.ndim < 2 or logits.shape[:-1] != labels.shape or labels.is_floating_point():
             kind = str(labels.dtype).removeprefix("torch.")
             hint = f"the labels are {kind} {tuple(labels.shape)}: integers, one for each vector of logits"

@@ -26,7 +26,16 @@ class MaskedToken:
 
     unit = "nats"
 
-    def __call__(self, module: nn.Module, batch: Any, /, *, mask_token: int, share: float = 0.15) -> Tensor:
+    def __call__(
+        self,
+        module: nn.Module,
+        batch: Any,
+        /,
+        *,
+        mask_token: int,
+        share: float = 0.15,
+        output: int | str | None = None,
+    ) -> Tensor:
         """As `LossFunction`, for windows, whose last token is left out.
 
         Args:
@@ -34,6 +43,8 @@ class MaskedToken:
             batch: windows of tokens, B x (C + 1) integers.
             mask_token: what replaces chosen tokens, an id that the tokenizer keeps for it.
             share: of the tokens of each window that is masked, in (0, 1); at least one token.
+            output: which of several outputs of the module are the logits: a place in a tuple, from 0, or a key or an
+                attribute; None where it returns them alone, or as `.logits`.
 
         Raises:
             UsageError: the batch is no windows, the share is none, or the module returns something else.
@@ -45,7 +56,7 @@ class MaskedToken:
         tokens_BxC = windows(batch, "masked-token")[:, :-1]
         chosen_BxM = chosen_positions(tokens_BxC, share)
         masked_BxC = tokens_BxC.scatter(1, chosen_BxM, mask_token)
-        logits_BxCxV = logits_of(module(masked_BxC), _RULE)
+        logits_BxCxV = logits_of(module(masked_BxC), _RULE, output)
         if logits_BxCxV.ndim != 3 or logits_BxCxV.shape[:-1] != tokens_BxC.shape:
             raise UsageError(_RULE, received=f"{tuple(logits_BxCxV.shape)} for {tuple(tokens_BxC.shape)} tokens")
         wanted = logits_BxCxV.gather(1, chosen_BxM[:, :, None].expand(-1, -1, logits_BxCxV.shape[-1]))

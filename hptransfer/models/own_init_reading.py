@@ -1,0 +1,160 @@
+"""A model's own init joined to its parameters: its std at the base, which a plan scales, and at the size planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from hptransfer.parameterization.groups import collapsed_names, name_template
+from hptransfer.parameterization.roles import DRAWN, Parameter, Role
+from hptransfer.probe.measured_init import Measured, measured_inits, std_at
+from hptransfer.probe.own_init import OwnInit
+from hptransfer.sizes import Size
+
+#: by how much a model grows whose init is measured beside the base's
+_LARGER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInits:
+    """How the parameters of a model start, at the base and at a size, and how more is measured.
+
+    Attributes:
+        build: (width, depth) -> module, on the current device.
+        base: width, depth, batch and tokens of the base.
+        size: those of the size that is planned.
+        at_base: the model's parameters at the base, with their roles.
+        base_laws: start by name at the base, as it was read without memory.
+        size_laws: start by name at the size.
+        given: names of parameters whose init was named with their role; they keep it.
+    """
+
+    build: Callable[[int, int], nn.Module]
+    base: Size
+    size: Size
+    at_base: Sequence[Parameter]
+    base_laws: Mapping[str, OwnInit]
+    size_laws: Mapping[str, OwnInit]
+    given: Collection[str] = field(default_factory=frozenset)
+
+
+def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
+    """The parameters with their own init in the place of the tables'.
+
+    What was read without memory is exact at both sizes. The rest is measured on the CPU at the base and, where it is
+    random and the size differs, at twice the base's width and depth, one model after another.
+
+    Args:
+        parameters: at the size, with their roles.
+        inits: how they start.
+
+    Returns:
+        The parameters, and one sentence for each kind of start that could not be followed to the size.
+    """
+    twins = _twins(parameters, inits.at_base)
+    concerned = {
+        each.name: twins.get(each.name)
+        for each in parameters
+        if each.role is not Role.FROZEN and each.name not in inits.given
+    }
+    asked = {twin for twin in concerned.values() if twin is not None and _law(inits.base_laws, twin).kind is None}
+    measured = _measured(inits, asked)
+    joined, lost = [], []
+    for each in parameters:
+        if each.name not in concerned:
+            joined.append(each)
+            continue
+        twin = concerned[each.name]
+        before = None if twin is None else measured.at_base(twin, inits)
+        now = _law(inits.size_laws, each.name)
+        if now.kind is None and before is not None:
+            now = measured.at_size(str(twin), before, inits)
+        if now.kind is None or before is None or (now.kind in DRAWN) != (before.kind in DRAWN):
+            lost += [each.name] if now.kind is None or now.kind in DRAWN else []
+            now = now if now.kind is not None and now.kind not in DRAWN else OwnInit("kept")
+        joined.append(_joined(each, before, now))
+    return tuple(joined), _notes(lost)
+
+
+def _joined(parameter: Parameter, before: OwnInit | None, now: OwnInit) -> Parameter:
+    drawn = now.kind in DRAWN and before is not None
+    assert now.kind is not None  # noqa: S101  # for the type checker
+    return replace(
+        parameter,
+        init=now.kind,
+        base_init_std=before.std if drawn and before is not None else None,
+        own_init_std=now.std if drawn else None,
+        init_value=now.value if now.kind == "constant" else None,
+    )
+
+
+def _notes(lost: Sequence[str]) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    return (
+        f"the own init of {collapsed_names(lost)} could not be followed to this size, so it is kept as the model's "
+        "code has it there: no factor of the tables changes it. `roles` with `, normal` takes the tables' init instead",
+    )
+
+
+def _law(laws: Mapping[str, OwnInit], name: str) -> OwnInit:
+    return laws.get(name, OwnInit(None))
+
+
+def _twins(parameters: Sequence[Parameter], at_base: Sequence[Parameter]) -> dict[str, str]:
+    """Each parameter's counterpart at the base: of the same name, or the last that has its place and fans."""
+    known: dict[tuple[str, int, int], list[str]] = {}
+    for each in at_base:
+        known.setdefault((name_template(each.name), each.fan_in, each.fan_out), []).append(each.name)
+    found = {}
+    for each in parameters:
+        names = known.get((name_template(each.name), each.base_fan_in, each.base_fan_out), [])
+        if names:
+            found[each.name] = each.name if each.name in names else names[-1]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Measurements:
+    base: Mapping[str, Measured]
+    grown: Mapping[str, Mapping[str, Measured]]
+
+    def at_base(self, name: str, inits: ModelInits) -> OwnInit:
+        law = _law(inits.base_laws, name)
+        return self.base[name].init if law.kind is None and name in self.base else law
+
+    def at_size(self, name: str, before: OwnInit, inits: ModelInits) -> OwnInit:
+        """The start at the size of what was measured at the base."""
+        if before.kind not in DRAWN or name not in self.base:
+            return before if before.kind not in DRAWN else OwnInit(None)
+        base = self.base[name]
+        grown = {axis: (of[name], float(_LARGER)) for axis, of in self.grown.items() if name in of}
+        growth = {"width": inits.size.width / inits.base.width, "depth": inits.size.depth / inits.base.depth}
+        std = std_at(base, grown, growth)
+        return OwnInit(None) if std is None else OwnInit(before.kind, std)
+
+
+def _measured(inits: ModelInits, names: Collection[str]) -> _Measurements:
+    """What no operation told, by models on the CPU, one after another; none where everything was told."""
+    if not names:
+        return _Measurements({}, {})
+    base, size = inits.base, inits.size
+
+    def measured(width: int, depth: int) -> dict[str, Measured]:
+        def build() -> nn.Module:
+            with torch.device("cpu"):
+                return inits.build(width, depth)
+
+        return measured_inits(build, names)
+
+    at_base = measured(base.width, base.depth)
+    grown: dict[str, Mapping[str, Measured]] = {}
+    if any(each.init.kind in DRAWN for each in at_base.values()):
+        if size.width != base.width:
+            grown["width"] = measured(_LARGER * base.width, base.depth)
+        if size.depth != base.depth:
+            grown["depth"] = measured(base.width, _LARGER * base.depth)
+    return _Measurements(at_base, grown)
