@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -77,6 +78,31 @@ class HptransferError(Exception):
     ) -> None:
         super().__init__(rule if received is None else f"{rule}; received: {received}")
         self.findings: tuple[Finding, ...] = (Finding(rule, received, hint, place, code, excerpt),)
+
+    def __str__(self) -> str:
+        """All findings with their hints, in the words of the command line, one finding per line."""
+        return "\n".join(
+            "; ".join(
+                [
+                    finding.rule,
+                    *([] if finding.received is None else [f"received: {finding.received}"]),
+                    *([] if finding.hint is None else [f"hint: {finding.hint}"]),
+                ]
+            )
+            for finding in self.findings
+        )
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Self:
+        """An error with several findings.
+
+        Args:
+            findings: one or more, in the order in which they are printed.
+        """
+        first, *rest = findings
+        error = cls(first.rule, received=first.received)
+        error.findings = (first, *rest)
+        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross process boundaries: rebuild from the findings, not from the message."""

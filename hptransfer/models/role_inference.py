@@ -1,245 +1,251 @@
-"""The role of one parameter, from the axes that grow, the layers that repeat and the type of its module."""
+"""The role of each parameter, from the axes that grow, the layers that repeat, its module and what stands beside it."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-from mup.infshape import InfShape, zip_infshape
+from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import UsageError
-from hptransfer.models.fans import ONE, Fans, base_dim, fans_of
-from hptransfer.parameterization.groups import name_template
+from hptransfer.models.fans import ONE, Fans, base_dim, product, summed
+from hptransfer.models.growth import Repetition
+from hptransfer.models.one_sided import Decided, one_sided_roles
+from hptransfer.models.questions import VECTORS, Question, QuestionError, check_answer, question_about
+from hptransfer.models.weights import Weight
 from hptransfer.parameterization.role_presets import GivenRole
 from hptransfer.parameterization.roles import Init, Parameter, Role
 
-if TYPE_CHECKING:
-    from torch import nn
+NAMED = re.Pattern[str]
 
-_VECTORS = (Role.HIDDEN_VECTOR, Role.OUTER_VECTOR, Role.READOUT_BIAS)
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a model besides its shapes; patterns match full names.
+
+    Attributes:
+        repetition: what repeats with depth.
+        roles: named by the user; they go before everything.
+        preset: known of the family; they decide where nothing else does. With why.
+        queries: query projections whose output is a factor of attention logits.
+        readouts: places of weights that a run saw reading out.
+        keeps_init: whether raw vectors may keep the model's own init; False: a plan must know how they start.
+    """
+
+    repetition: Repetition
+    roles: Sequence[tuple[NAMED, GivenRole]] = ()
+    preset: Sequence[tuple[NAMED, GivenRole, str]] = ()
+    queries: Sequence[NAMED] = ()
+    readouts: frozenset[str] = frozenset()
+    keeps_init: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RoleInference:
-    """What was learned from the base and its two deltas, applied to one parameter of the target at a time.
+    """Decides the parameters of one model, one at a time.
 
     Attributes:
-        infshapes: base length of each growing axis, by name and by template of names.
-        repeated: templates of names of which a deeper model has more.
-        writers: parameters whose output is added to the residual stream.
-        roles: named by the user; they go before everything.
+        weights: every parameter by name.
+        known: what is known besides.
+        writers: names of parameters whose output is added to the residual stream.
         tied: tables whose tensor also reads out -> the name under which it does.
-        queries: query projections whose output is a factor of attention logits.
-        preset: known of the family; they decide where nothing else does. With why.
+        beside: matrices in layers that what stands beside them decides.
     """
 
-    infshapes: Mapping[str, InfShape]
-    repeated: frozenset[str]
-    writers: Sequence[re.Pattern[str]]
-    roles: Sequence[tuple[re.Pattern[str], GivenRole]]
-    tied: Mapping[str, str]
-    preset: Sequence[tuple[re.Pattern[str], GivenRole, str]] = ()
-    queries: Sequence[re.Pattern[str]] = ()
-    own_init: bool = False
+    weights: Mapping[str, Weight]
+    known: Known
+    writers: frozenset[str] = frozenset()
+    tied: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, Decided] = field(default_factory=dict)
 
-    def decide(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
-        """Decide one parameter; `local` is its name in the module `owner`.
+    @classmethod
+    def of(
+        cls, weights: Mapping[str, Weight], known: Known, writers: frozenset[str], tied: Mapping[str, str]
+    ) -> RoleInference:
+        """With what stands beside each matrix.
+
+        Args:
+            weights: every parameter of the model, by name.
+            known: what is known of it besides.
+            writers: names of parameters whose output is added to the residual stream.
+            tied: tables whose tensor also reads out -> the name under which it does.
+        """
+        return cls(weights, known, writers, tied, one_sided_roles(weights))
+
+    def decide(self, name: str) -> Parameter:
+        """Decide one parameter; what takes no gradient has a role that is asked of nobody.
 
         Raises:
-            UsageError: nothing decides its role.
+            QuestionError: nothing decides its role.
+            UsageError: the role it was given contradicts the axes that grow.
         """
-        infshape = self._infshape(name, shape)
-        fans = fans_of(owner, local, infshape)
-        repeats = name_template(name) in self.repeated
-        given, reason = self._given(name)
-        if given is None:
-            if fans is not None and fans.kind == "lookup" and infshape[0].isinf():
-                raise undecided(name, shape, "the number of entries of a table grows with width", hint=_FIXED_TABLE)
-            role_and_reason = None if fans is None else self._read(name, fans, repeats)
-            if role_and_reason is None:
-                given, reason = self._known(name)
-            else:
-                given, reason = GivenRole(role_and_reason[0]), role_and_reason[1]
-        if given is None:
-            raise undecided(name, shape, *_question(infshape, owner, local, fans, repeats, self.own_init))
-        return self._parameter(
-            name, infshape, _completed(name, infshape, given, fans, self.own_init), given.role, repeats, reason
-        )
+        weight = self.weights[name]
+        if weight.owner.module.get_parameter(weight.owner.local).requires_grad:
+            return self._decided(name)
+        try:
+            found = self._decided(name)
+        except UsageError:  # a frozen parameter's fans are those of its module, if any
+            last = weight.shape[-1] if weight.shape else 1
+            in_block = weight.repeats and bool(self.writers)
+            found = Parameter(name, weight.shape, Role.FROZEN, 1, last, 1, last, in_block, False, "kept", "")
+        reason = "it takes no gradient (`requires_grad` is False)"
+        frozen = replace(found, role=Role.FROZEN, init="kept", reason=reason, base_init_std=None)
+        return replace(frozen, scales_attention=False)
 
     def names_init(self, name: str) -> bool:
         """Whether an init was named with the parameter's role."""
-        given, _ = self._given(name)
+        given = next((role for pattern, role in self.known.roles if pattern.fullmatch(name)), None)
         return given is not None and given.init is not None
 
-    def decide_frozen(self, name: str, shape: tuple[int, ...], owner: nn.Module, local: str) -> Parameter:
-        """A parameter that takes no gradient; its role is asked of nobody, its fans are those of its module if any."""
-        try:
-            found = self.decide(name, shape, owner, local)
-        except UsageError:
-            last = shape[-1] if shape else 1
-            repeats = name_template(name) in self.repeated and bool(self.writers)
-            found = Parameter(name, shape, Role.FROZEN, 1, last, 1, last, repeats, False, "kept", "")
-        return replace(
-            found,
-            role=Role.FROZEN,
-            init="kept",
-            reason="it takes no gradient (`requires_grad` is False)",
-            base_init_std=None,
-            scales_attention=False,
+    def _decided(self, name: str) -> Parameter:
+        """Decide a parameter that is trained.
+
+        Raises:
+            QuestionError: nothing decides its role.
+            UsageError: the role it was given contradicts the axes that grow.
+        """
+        weight = self.weights[name]
+        in_block = weight.repeats and bool(self.writers)
+        found = next(((role, pattern.pattern) for pattern, role in self.known.roles if pattern.fullmatch(name)), None)
+        if found is not None:
+            given, pattern = found
+            read = self._read(weight) or self.beside.get(name)
+            pasted = self.known.repetition.pattern(name)
+            check_answer(weight, given, (pattern, pasted), read and str(read[0].role), in_block=in_block)
+            return self._parameter(weight, _completed(weight, given, self.known), given.role, f"named by {pattern}")
+        if weight.fans is not None and weight.fans.kind == "lookup" and weight.infshape[0].isinf():
+            why = "the number of entries of a table grows with width"
+            raise QuestionError(Question(name, weight.shape, why, hint=_FIXED_TABLE))
+        decided = self._read(weight) or self._of_family(name) or self.beside.get(name)
+        if decided is None:
+            raise QuestionError(question_about(weight, self.weights, reads_out=self.reads_out))
+        given, reason = decided
+        return self._parameter(weight, _completed(weight, given, self.known), given.role, reason)
+
+    @property
+    def reads_out(self) -> bool:
+        """Whether a readout is known: tied, seen, or a matrix outside the layers whose fan-in alone grows."""
+        return (
+            bool(self.tied)
+            or bool(self.known.readouts)
+            or any(each.is_matrix and each.sums == (True, False) and not each.repeats for each in self.weights.values())
         )
 
-    def _parameter(
-        self, name: str, infshape: InfShape, fans: Fans, role: Role, repeats: bool, reason: str
-    ) -> Parameter:
+    def _parameter(self, weight: Weight, fans: Fans, role: Role, reason: str) -> Parameter:
         base_fan_in = base_dim(fans.fan_in)
         std = 1.0 if fans.kind == "lookup" else 1 / math.sqrt(base_fan_in)
+        name = weight.name
         return Parameter(
             name=name,
-            shape=tuple(infshape.shape()),
+            shape=weight.shape,
             role=role,
             fan_in=int(fans.fan_in.dim),
             fan_out=int(fans.fan_out.dim),
             base_fan_in=base_fan_in,
             base_fan_out=base_dim(fans.fan_out),
-            in_block=repeats and bool(self.writers),
-            writes_residual=any(writer.fullmatch(name) for writer in self.writers),
+            in_block=weight.repeats and bool(self.writers),
+            writes_residual=name in self.writers,
             init=fans.init,
             reason=reason,
             base_init_std=std if fans.init == "normal" else None,
-            scales_attention=any(query.fullmatch(name) for query in self.queries),
+            scales_attention=any(query.fullmatch(name) for query in self.known.queries),
         )
 
-    def _infshape(self, name: str, shape: tuple[int, ...]) -> InfShape:
-        base = self.infshapes.get(name, self.infshapes.get(name_template(name)))
-        if base is None:
-            raise undecided(name, shape, "it has no counterpart at the base size", hint=_SAME_NAMES)
-        lengths = zip(base.base_shape(), base.shape(), shape, strict=False)
-        if len(base) != len(shape) or any(
-            grows is None and fixed is not None and fixed != length for grows, fixed, length in lengths
-        ):
-            raise undecided(
-                name,
-                shape,
-                f"an axis changed that does not grow with width: {tuple(base.shape())} at the base width",
-                hint="the function must give this axis the same length at every size, or make it grow with the width",
-            )
-        return zip_infshape(base, shape)
+    def _of_family(self, name: str) -> Decided | None:
+        return next(((role, why) for pattern, role, why in self.known.preset if pattern.fullmatch(name)), None)
 
-    def _given(self, name: str) -> tuple[GivenRole | None, str]:
-        found = next(((role, pattern.pattern) for pattern, role in self.roles if pattern.fullmatch(name)), None)
-        return (None, "") if found is None else (found[0], f"named by {found[1]}")
-
-    def _known(self, name: str) -> tuple[GivenRole | None, str]:
-        return next(((role, why) for pattern, role, why in self.preset if pattern.fullmatch(name)), (None, ""))
-
-    def _read(self, name: str, fans: Fans, repeats: bool) -> tuple[Role, str] | None:
+    def _read(self, weight: Weight) -> Decided | None:
         """Role and reason where shapes and the module's type decide."""
+        name, fans = weight.name, weight.fans
         if name in self.tied:
-            return Role.TIED_EMBEDDING, f"rows are looked up, and {self.tied[name]} is the same tensor"
-        if fans.kind == "lookup":
-            return Role.EMBEDDING, "rows are looked up"
-        if fans.kind == "matrix":
-            return _matrix_role(fans, repeats)
-        if fans.kind == "bias" and not repeats and self._belongs_to_readout(name):
-            return Role.READOUT_BIAS, "bias of the readout"
-        where = "repeats with depth" if repeats else "outside the repeated layers"
-        return (Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR), f"{fans.kind}, {where}"
+            return self._table(name)
+        match fans.kind if fans else None:
+            case None:
+                return self._raw(weight)
+            case "lookup":
+                return self._table(name)
+            case "matrix":
+                return _matrix_role(weight)
+            case "bias" if not weight.repeats and self._belongs_to_readout(weight):
+                return GivenRole(Role.READOUT_BIAS), "bias of the readout"
+            case kind:
+                return _vector(weight, kind)
 
-    def _belongs_to_readout(self, bias: str) -> bool:
+    def _table(self, name: str) -> Decided:
+        if name in self.tied:
+            return GivenRole(Role.TIED_EMBEDDING), f"rows are looked up, and {self.tied[name]} is the same tensor"
+        if self.known.repetition.place(name) in self.known.readouts:
+            return GivenRole(Role.TIED_EMBEDDING), "rows are looked up, and the same tensor was seen reading out"
+        return GivenRole(Role.EMBEDDING), "rows are looked up"
+
+    def _raw(self, weight: Weight) -> Decided | None:
+        """A parameter whose module says nothing, where its shape does."""
+        axes = len(weight.infshape)
+        if axes >= 3 and weight.infshape[0].dim == 1 and weight.growing == (axes - 1,) and not weight.repeats:
+            return GivenRole(Role.EMBEDDING), "rows for every example, which are added or stand beside others"
+        if weight.is_vector and self.known.keeps_init and (weight.repeats or self.reads_out):
+            return _vector(weight, "raw vector")
+        return None
+
+    def _belongs_to_readout(self, bias: Weight) -> bool:
         """Whether the matrix of this bias's module reads out; norms have no matrix."""
-        weight = self.infshapes.get(bias.removesuffix("bias") + "weight")
-        return weight is not None and len(weight) == 2 and bool(weight[1].isinf()) and not weight[0].isinf()
+        own = self.weights.get(bias.name.removesuffix("bias") + "weight")
+        if own is None:  # the weight stands in the table that it is tied to
+            path = f"{bias.owner.path}.weight" if bias.owner.path else "weight"
+            return path in self.tied.values()
+        return own.is_matrix and own.sums == (True, False) and not own.repeats
 
 
-def _matrix_role(fans: Fans, repeats: bool) -> tuple[Role, str] | None:
-    match (fans.fan_in.isinf(), fans.fan_out.isinf()):
-        case (True, True):
-            return Role.HIDDEN_WEIGHT, "fan-in and fan-out grow"
-        case _ if repeats:
-            return None
+def _vector(weight: Weight, kind: str) -> Decided:
+    where = "repeats with depth" if weight.repeats else "outside the repeated layers"
+    return GivenRole(Role.HIDDEN_VECTOR if weight.repeats else Role.OUTER_VECTOR), f"{kind}, {where}"
+
+
+def _matrix_role(weight: Weight) -> Decided | None:
+    if weight.sums == (True, True):
+        return GivenRole(Role.HIDDEN_WEIGHT), "fan-in and fan-out grow"
+    if weight.repeats:
+        return None
+    match weight.sums:
         case (True, False):
-            return Role.READOUT, "fan-in grows, fan-out does not"
+            return GivenRole(Role.READOUT), "fan-in grows, fan-out does not"
         case (False, True):
-            return Role.EMBEDDING, "fan-out grows, fan-in does not"
-    return Role.EMBEDDING, "no axis grows with width"
+            return GivenRole(Role.EMBEDDING), "fan-out grows, fan-in does not"
+    return GivenRole(Role.EMBEDDING), "no axis grows with width"
 
 
-def _completed(name: str, infshape: InfShape, given: GivenRole, fans: Fans | None, own_init: bool) -> Fans:
+def _completed(weight: Weight, given: GivenRole, known: Known) -> Fans:
     """The fans of a parameter whose role is known; what was named goes before what the module says."""
-    shape = tuple(infshape.shape())
-    if given.fan_in_axis is not None:
-        if given.fan_in_axis >= len(shape):
-            raise undecided(name, shape, f"it has no axis {given.fan_in_axis}")
-        others = [dim for axis, dim in enumerate(infshape) if axis != given.fan_in_axis]
-        fan_out = next((dim for dim in others if dim.isinf()), others[-1] if others else ONE)
-        fans = Fans("matrix", infshape[given.fan_in_axis], fan_out)
+    fans = weight.fans
+    if given.role is Role.TIED_EMBEDDING:
+        fans = Fans("lookup", ONE, weight.infshape[1])
+    elif given.fan_in_axes is not None and (fans is None or fans.kind != "matrix"):
+        fans = summed(weight.infshape, given.fan_in_axes)
     if fans is None:
-        fans = _raw(name, infshape, given, own_init)
+        fans = _raw(weight, given, known)
     return fans if given.init is None else Fans(fans.kind, fans.fan_in, fans.fan_out, given.init)
 
 
-def _raw(name: str, infshape: InfShape, given: GivenRole, own_init: bool) -> Fans:
-    """A parameter whose module says nothing, but whose role was named."""
-    shape = tuple(infshape.shape())
-    growing = [dim for dim in infshape if dim.isinf()]
-    last = infshape[-1] if len(infshape) else ONE
+def _raw(weight: Weight, given: GivenRole, known: Known) -> Fans:
+    """A parameter whose module says nothing, but whose role is known."""
+    infshape = weight.infshape
+    growing = [infshape[axis] for axis in weight.growing]
+    fan_out = product(growing) if growing else infshape[-1] if len(infshape) else ONE
     if given.role is Role.EMBEDDING:
-        return Fans("lookup", ONE, growing[0] if growing else last, given.init or "normal")
-    if given.role in _VECTORS:
-        # the model's own start takes its place
-        init: Init | None = given.init or ("zeros" if own_init else None)
+        return Fans("lookup", ONE, fan_out, given.init or "normal")
+    if given.role in VECTORS:
+        init: Init | None = given.init or ("kept" if known.keeps_init else None)
         if init is None:
-            raise undecided(name, shape, "its init is not known", hint=_line(name, f"{given.role}, zeros", "or ones"))
-        return Fans("bias" if init == "zeros" else "norm gain", ONE, growing[0] if growing else last, init)
-    hint = _line(name, f"{given.role}, fan-in {max(len(shape) - 2, 0)}", "or another axis")
-    raise undecided(name, shape, "the axis summed over is not known", hint=hint)
+            raise QuestionError(
+                Question(weight.name, weight.shape, "its init is not known", f"{given.role}, zeros", "or ones")
+            )
+        return Fans("bias" if init == "zeros" else "norm gain", ONE, fan_out, init)
+    question = question_about(weight, {}, reads_out=True)
+    axes = re.search(r"fan-in [0-9+]+", question.role)
+    role = f"{given.role}, {axes[0] if axes else f'fan-in {max(len(infshape) - 2, 0)}'}"
+    raise QuestionError(
+        Question(weight.name, weight.shape, "the axis summed over is not known", role, "or another axis")
+    )
 
 
-def _question(
-    infshape: InfShape, owner: nn.Module, local: str, fans: Fans | None, repeats: bool, own_init: bool
-) -> tuple[str, tuple[str, str] | None]:
-    """Why nothing decides, and the role to suggest with the alternative."""
-    if fans is None:
-        why = f"`{type(owner).__name__}.{local}` is not known to be a weight, a bias or a norm's gain"
-        growing = sum(1 for dim in infshape if dim.isinf())
-        if len(infshape) >= 2 and growing >= 2:
-            axis = len(infshape) - 2
-            return why, (f"hidden weight, fan-in {axis}", f"fan-in {axis + 1} where rows are outputs")
-        if len(infshape) <= 1:
-            vector = Role.HIDDEN_VECTOR if repeats else Role.OUTER_VECTOR
-            if own_init:
-                return why, (str(vector), "it starts as the model has it")
-            return why, (f"{vector}, ones", "zeros for a bias")
-        return why, ("embedding", "`readout, fan-in AXIS` if its growing axis is summed over")
-    why = "it repeats with depth, but only one of its axes grows with width, or none"
-    match (fans.fan_in.isinf(), fans.fan_out.isinf()):
-        case (True, False):
-            return why, ("hidden weight", "for keys and values of fixed heads; `router` for scores of experts")
-        case _:
-            return why, ("embedding", "its inputs do not grow")
-
-
-_SAME_NAMES = "layers must be numbered in their names (`layers.0.`, `layers.1.`), as nn.ModuleList does"
 _FIXED_TABLE = "embed a fixed number of entries"
-
-
-def _line(name: str, role: str, alternative: str) -> str:
-    pattern = r"\.".join(r"\d+" if part.isdigit() else re.escape(part) for part in name.split("."))
-    return (
-        f"add to `model` of the recipe: `roles: {{'{pattern}': '{role}'}}` ({alternative}); "
-        f'from Python: roles={{r"{pattern}": "{role}"}}'
-    )
-
-
-def undecided(
-    name: str, shape: tuple[int, ...], why: str, suggested: tuple[str, str] | None = None, hint: str | None = None
-) -> UsageError:
-    """The error for a parameter whose role nothing decides, with the line that would."""
-    return UsageError(
-        "every parameter's role must follow from its module and from the axes that grow",
-        received=f"{name} {shape}: {why}",
-        hint=_line(name, *suggested) if suggested else hint,
-    )

@@ -1,40 +1,42 @@
 """Reading a model: which axes grow with width, which layers repeat with depth, and hence each parameter's role.
 
-Nothing is guessed from one size. The model is built on the meta device at the base size, at twice its depth and twice
-its width; a layer repeats when the deeper one has more of it, an axis grows when it differs in the wider one. Shapes
-are compared with microsoft/mup's InfShape arithmetic. What cannot be decided is an error that names the parameter.
+Nothing is guessed from one size. The model is built on the meta device at the base width and at twice that, each at
+the base depth, at twice that and at the depth that is read; a layer repeats when a deeper one has more of it, an axis
+grows when it differs in the wider one of the same depth. Shapes are compared with microsoft/mup's InfShape arithmetic.
+What cannot be decided is an error that names the parameter.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from mup.infshape import InfShape, zip_infshape
-from mup.shape import get_shapes
-from torch import nn
 
-from hptransfer.errors import Finding, HptransferError, UsageError
+from hptransfer.errors import Finding, UsageError
 from hptransfer.models.build import model_builder
+from hptransfer.models.comparison import Builder, Comparison, built, compare
+from hptransfer.models.found import NOTHING, Found
 from hptransfer.models.huggingface import family_of, head_dims
 from hptransfer.models.own_init_reading import ModelInits, with_own_inits
-from hptransfer.models.role_inference import RoleInference, undecided
-from hptransfer.parameterization.groups import name_template
+from hptransfer.models.questions import Question, QuestionError, findings_of
+from hptransfer.models.role_inference import Known, RoleInference
+from hptransfer.models.tying import divided_readouts, tied_readouts
+from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.probe.own_init import own_inits
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
 from hptransfer.trials.identity import READING, ParameterReading
-from hptransfer.user_code import described_error
 
-#: (width, depth) -> module; called under the meta device, and on the CPU where an own init must be measured
-Builder = Callable[[int, int], nn.Module]
+if TYPE_CHECKING:
+    from mup.infshape import InfShape
+
+__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model", "read_recipe_model", "read_sizes", "reading_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def read_model(
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
     init: InitSource = "rule",
+    found: Found = NOTHING,
 ) -> ModelParameters:
     """The parameters of any module at a size, without allocating any of that size.
 
@@ -132,51 +135,54 @@ def read_model(
         queries: regular expressions that match full names of parameters of query projections, for
             `attention_multiplier`; replaces the preset's.
         init: whose init is planned: "own" reads how the model itself starts, "rule" takes the tables'.
+        found: what running the model told.
 
     Returns:
         The reading.
 
     Raises:
-        UsageError: the model cannot be built, does not change with the width or depth that is asked for, or has
-            parameters whose role the shapes and module types do not decide.
+        SharedDepthError: no parameter changes with the depth, and another depth than the base's is asked for.
+        UsageError: the model cannot be built, does not change with the width that is asked for, has parameters whose
+            role the shapes and module types do not decide, or is given roles or residual writers that do not fit.
     """
     known = _preset(preset)
+    patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
-        at_base, base_laws = own_inits(lambda: _built(build, base.width, base.depth))
-        shallow = get_shapes(at_base)
-        deep = get_shapes(_built(build, base.width, 2 * base.depth))
-        wide = get_shapes(_built(build, 2 * base.width, 2 * base.depth)) if base_shapes is None else None
-        module, size_laws = own_inits(lambda: _built(build, size.width, size.depth))
-    multiplied = _multiplied(module)
-    tied = _tied(module)
-    infshapes = _with_templates(base_shapes or _grown(deep, wide or deep))
-    repeated = _repeated(shallow, deep)
-    _require_growth(base, size, infshapes, repeated, get_shapes(module))
-    writers = known.residual_writers if residual_writers is None else residual_writers
-    decider = RoleInference(
-        infshapes=infshapes,
-        repeated=repeated,
-        writers=tuple(map(_pattern, writers)),
+        models = compare(build, base, size, base_shapes, found)
+        module, laws = own_inits(lambda: built(build, size.width, size.depth))
+    besides = Known(
+        repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
-        tied=tied,
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
         queries=tuple(map(_pattern, known.queries if queries is None else queries)),
-        own_init=init == "own",
+        readouts=frozenset(map(models.repetition.place, found.readouts)),
+        keeps_init=init == "own",
     )
-    parameters, notes = _decide(module, decider), known.notes
+    weights = models.weights_at(module)
+    by_run = None if found.writers is None else of_places(weights, models.repetition, found.writers)
+    named = preset is not None or residual_writers is not None
+    writers = matched(weights, patterns) if named or by_run is None else by_run
+    tied = tied_readouts(module)
+    inference = RoleInference.of(weights, besides, writers, tied)
+    parameters, notes = _decide(inference, models), known.notes
     if init == "own":
-        named = frozenset(each.name for each in parameters if decider.names_init(each.name))
-        inits = ModelInits(build, base, size, _decide(at_base, decider), base_laws, size_laws, named)
-        parameters, more = with_own_inits(parameters, inits)
+        given = frozenset(each.name for each in parameters if inference.names_init(each.name))
+        with torch.device("meta"):
+            at_base, base_laws = own_inits(lambda: built(build, base.width, base.depth))
+        first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
+        parameters, more = with_own_inits(parameters, ModelInits(build, base, size, first, base_laws, laws, given))
         notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
-    if residual_writers is None and writers and not any(parameter.writes_residual for parameter in parameters):
+    if residual_writers is None and patterns and not writers:
         raise UsageError(
             f"the preset `{preset}` must name the parameters that write the residual stream",
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    return ModelParameters(parameters, multiplied, notes)
+    if patterns:
+        given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
+        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
+    return ModelParameters(parameters, divided_readouts(module), notes)
 
 
 def _preset(name: str | None) -> Preset:
@@ -198,132 +204,42 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise UsageError("a pattern must be a regular expression", received=f"{text}: {error}") from None
 
 
-def _built(build: Builder, width: int, depth: int) -> nn.Module:
-    try:
-        module = build(width, depth)
-    except HptransferError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise UsageError(
-            "the model must exist at the base size, at twice its width and depth, and at the size planned",
-            received=f"width {width}, depth {depth}: {described_error(error)}",
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)
-    return module
-
-
-def _multiplied(module: nn.Module) -> frozenset[str]:
-    """Weights of mup's readouts, by class name: the class may come from mup, its forks or a vendored copy."""
-    readouts = [
-        layer
-        for layer in module.modules()
-        if {"MuReadout", "MuSharedReadout"} & {kind.__name__ for kind in type(layer).__mro__}
-    ]
-    weights = {id(layer.weight) for layer in readouts}
-    return frozenset(name for name, tensor in module.named_parameters() if id(tensor) in weights)
-
-
-def _tied(module: nn.Module) -> dict[str, str]:
-    """Tables whose tensor also reads out -> the other name; mup's MuSharedReadout is none, it multiplies by itself.
-
-    Raises:
-        UsageError: weights of another kind are tied.
-    """
-    first: dict[int, str] = {}
-    tied = {}
-    for name, tensor in module.named_parameters(remove_duplicate=False):
-        known = first.setdefault(id(tensor), name)
-        if known == name:
-            continue
-        owner, other = (module.get_submodule(path.rpartition(".")[0]) for path in (name, known))
-        if "MuSharedReadout" in {kind.__name__ for kind in type(owner).__mro__}:
-            continue
-        if not (isinstance(other, nn.Embedding) and isinstance(owner, nn.Linear)):
-            raise UsageError(
-                "weights must not be tied, except a table of embeddings with the readout",
-                received=f"{known} and {name} are one tensor",
-                hint="untie them: no published rule covers a weight in two places",
-            )
-        tied[known] = name
-    return tied
-
-
-def _grown(base: Mapping[str, Sequence[int]], wide: Mapping[str, Sequence[int]]) -> dict[str, InfShape]:
-    """Base shape and growing axes of every parameter of the base model."""
-    differing = sorted(base.keys() ^ wide.keys())
-    changed = [name for name in base.keys() & wide.keys() if len(base[name]) != len(wide[name])]
-    if differing or changed:
-        raise UsageError(
-            "width must change the lengths of axes, not the parameters there are",
-            received=f"only at one of two widths: {', '.join((differing or sorted(changed))[:5])}",
-        )
-    return {name: zip_infshape(tuple(shape), tuple(wide[name])) for name, shape in base.items()}
-
-
-def _with_templates(exact: Mapping[str, InfShape]) -> dict[str, InfShape]:
-    """Under the exact name and, where all layers agree, under the name's template."""
-    by_template: dict[str, list[InfShape]] = {}
-    for name, infshape in exact.items():
-        by_template.setdefault(name_template(name), []).append(infshape)
-    agreed = {
-        pattern: infshapes[0]
-        for pattern, infshapes in by_template.items()
-        if all(infshape.base_shape() == infshapes[0].base_shape() for infshape in infshapes)
-    }
-    return {**agreed, **exact}
-
-
-def _repeated(shallow: Mapping[str, object], deep: Mapping[str, object]) -> frozenset[str]:
-    """Templates of names of which a deeper model has more."""
-    counts, deeper = Counter(map(name_template, shallow)), Counter(map(name_template, deep))
-    return frozenset(pattern for pattern, count in deeper.items() if count > counts[pattern])
-
-
-def _require_growth(
-    base: Size,
-    size: Size,
-    infshapes: Mapping[str, InfShape],
-    repeated: frozenset[str],
-    shapes: Mapping[str, Sequence[int]],
-) -> None:
-    """A builder that ignores an argument would silently give the standard parameterization."""
-    if size.width != base.width and not any(infshape.ninf() for infshape in infshapes.values()):
-        raise UsageError(
-            "width must change the shapes of a model",
-            received=f"the same shapes at widths {base.width} and {2 * base.width}",
-            hint="check that the function uses its width argument",
-        )
-    if size.depth != base.depth and not repeated:
-        raise UsageError(
-            "depth must change the number of layers of a model",
-            received=f"the same {len(shapes)} parameters at depths {base.depth} and {2 * base.depth}",
-            hint="check that the function uses its depth argument",
-        )
-
-
-def _decide(module: nn.Module, decider: RoleInference) -> tuple[Parameter, ...]:
+def _decide(inference: RoleInference, models: Comparison) -> tuple[Parameter, ...]:
     """Every parameter; what cannot be decided is collected, one finding for all layers that repeat."""
-    owners = {
-        f"{prefix}.{name}" if prefix else name: (owner, name)
-        for prefix, owner in module.named_modules()
-        for name, _ in owner.named_parameters(recurse=False)
-    }
     parameters: list[Parameter] = []
-    faults: dict[str, Finding] = {}
-    for name, shape in get_shapes(module).items():
-        owner, local = owners[name]
+    questions: list[Question] = []
+    answers: dict[str | None, Finding] = {}
+    for name in inference.weights:
         try:
-            decided = decider.decide_frozen if not getattr(owner, local).requires_grad else decider.decide
-            parameters.append(decided(name, tuple(shape), owner, local))
+            parameters.append(inference.decide(name))
+        except QuestionError as error:
+            questions.append(error.question)
         except UsageError as error:
-            faults.setdefault(name_template(name), error.findings[0])
-    if faults:
-        findings = tuple(faults.values())
-        every = undecided("", (), "")
-        every.findings = findings
-        raise every
-    return tuple(parameters)
+            answers.setdefault(error.findings[0].hint, error.findings[0])
+    if answers:
+        raise UsageError.of(answers.values())
+    if not questions:
+        return tuple(parameters)
+
+    def elsewhere() -> list[tuple[Mapping[str, str], Iterable[str]]]:
+        """The questions of the models that other sizes are read from, and of this one."""
+        depths = [inference.weights, *(models.weights_of(view) for view in (models.base, models.deep))]
+        return [(_asked(RoleInference.of(weights, inference.known, frozenset(), {})), weights) for weights in depths]
+
+    raise UsageError.of(findings_of(questions, elsewhere, models.repetition))
+
+
+def _asked(inference: RoleInference) -> dict[str, str]:
+    """Name -> role to suggest, of what nothing decides in a model."""
+    found = {}
+    for name in inference.weights:
+        try:
+            inference.decide(name)
+        except QuestionError as error:
+            found[name] = error.question.role
+        except UsageError:  # an answer that does not fit there is said when that size is read
+            continue
+    return found
 
 
 def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], roles: Mapping[str, Role | str]) -> None:
@@ -333,8 +249,8 @@ def _check_patterns(parameters: Sequence[Parameter], writers: Sequence[str], rol
             raise UsageError("a pattern must match the full name of a parameter", received=pattern)
 
 
-#: up to the first index in a name: the block that repeats
-_BLOCK = re.compile(r"(.*?\.\d+)(?:\..*)?$|^(\d+)(?:\..*)?$")
+#: up to the first index in a name, `3` or `layer_3`: the block that repeats
+_BLOCK = re.compile(r"((?:.*?\.)?(?:[^.]*_)?\d+)(?:\..*)?$")
 
 
 def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
@@ -352,7 +268,7 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
         module, _, local = parameter.name.rpartition(".")
         block = _BLOCK.match(parameter.name)
         if parameter.in_block and block:
-            kinds.setdefault(block[1] or block[2], "residual")
+            kinds.setdefault(block[1], "residual")
         if local != "weight":
             continue
         if parameter.writes_residual:

@@ -10,11 +10,11 @@ from typing import get_args
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.roles import READ_ONLY, GivenInit, Init, Role
 
-_REST = rf"(?:, fan-in (?P<axis>[0-9]+))?(?:, (?P<init>{'|'.join(get_args(GivenInit))}))?"
+_REST = rf"(?:, fan-in (?P<axes>[0-9]+(?:\+[0-9]+)*))?(?:, (?P<init>{'|'.join(get_args(GivenInit))}))?"
 _FORM = re.compile(rf"(?P<role>[a-z ]+?){_REST}")
 #: form of a role in a recipe; which embeddings are tied is read from the model
 ROLE_FORM = rf"^({'|'.join(role for role in Role if role not in READ_ONLY)}){_REST}$"
-_EXAMPLES = "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`"
+_EXAMPLES = "for example `readout`, `hidden weight, fan-in 1`, `hidden weight, fan-in 0+1` or `hidden vector, ones`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class GivenRole:
 
     Attributes:
         role: role that the parameter was given.
-        fan_in_axis: axis of the tensor that is summed over; None where the module's type says it.
+        fan_in_axes: axes of the tensor that are summed over; None where the module's type says it.
         init: None where the role or the module's type says it.
     """
 
     role: Role
-    fan_in_axis: int | None = None
+    fan_in_axes: tuple[int, ...] | None = None
     init: Init | None = None
 
 
@@ -36,7 +36,7 @@ def parse_role(text: str) -> GivenRole:
     """Reads a role as it is written in a recipe.
 
     Args:
-        text: `role[, fan-in AXIS][, normal|ones|zeros]`.
+        text: `role[, fan-in AXIS[+AXIS]][, normal|ones|zeros]`.
 
     Raises:
         UsageError: another form, or no such role.
@@ -44,13 +44,14 @@ def parse_role(text: str) -> GivenRole:
     found = _FORM.fullmatch(text.strip())
     if found is None or found["role"] not in {role.value for role in Role}:
         raise UsageError(
-            f"a role must be one of {', '.join(Role)}; then, where the module does not say it, the axis summed over "
+            f"a role must be one of {', '.join(Role)}; then, where the module does not say it, the axes summed over "
             "and the init",
             received=text,
             hint=_EXAMPLES,
         )
     init = next((known for known in get_args(GivenInit) if known == found["init"]), None)
-    return GivenRole(Role(found["role"]), None if found["axis"] is None else int(found["axis"]), init)
+    axes = None if found["axes"] is None else tuple(sorted({int(axis) for axis in found["axes"].split("+")}))
+    return GivenRole(Role(found["role"]), axes, init)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,11 @@ def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     if path[:2] == ("model", "roles"):
         roles = ", ".join(role for role in Role if role not in READ_ONLY)
         rule = f"`{dotted(path)}` must be one of {roles}; then, where needed, the axis summed over and the init"
-        return rule, "for example `readout`, `hidden weight, fan-in 1` or `hidden vector, ones`", "recipe/unknown-value"
+        return (
+            rule,
+            "for example `readout`, `hidden weight, fan-in 1`, `hidden weight, fan-in 0+1` or `hidden vector, ones`",
+            "recipe/unknown-value",
+        )
     if path == ("model", "config"):
         return "`model.config` must hold only small letters, digits, `_` and `-`", "for example `llama`", "recipe/range"
     rule = f"`{dotted(path)}` must start with a letter or digit and hold only letters, digits, `.`, `_` and `-`"

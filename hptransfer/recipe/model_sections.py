@@ -48,7 +48,7 @@ class GptModel(Section):
     """number of tokens: 256 for bytes, at least that of the data for `kind: tokens`"""
 
 
-#: `role[, fan-in AXIS][, normal|ones|zeros]`
+#: `role[, fan-in AXIS[+AXIS]][, normal|ones|zeros]`
 RoleText = Annotated[str, Field(pattern=ROLE_FORM)]
 
 

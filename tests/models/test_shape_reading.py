@@ -217,7 +217,8 @@ def test_a_finite_matrix_inside_the_layers_is_ambiguous() -> None:
 
     assert len(error.findings) == 1  # one question, whatever the number of layers
     assert "layers.0.weight (8, 256)" in str(error.findings[0].received)
-    assert r"roles: {'layers\.\d+\.weight': 'hidden weight'}" in str(error.findings[0].hint)
+    assert r"roles: {'layers\.\d+\.weight': 'router'}" in str(error.findings[0].hint)
+    assert "`hidden weight` for keys and values" in str(error.findings[0].hint)
 
 
 def test_named_roles_decide() -> None:
@@ -348,13 +349,12 @@ def experts(width: int, depth: int) -> nn.Module:
     return Named(layers=nn.ModuleList(Experts(width) for _ in range(depth)))
 
 
-def test_mixtures_of_experts_ask_one_question_each() -> None:
-    """Router and stacked experts are refused once each, with a line that can be copied."""
+def test_stacked_experts_ask_one_question() -> None:
+    """Which of two growing axes is summed over is asked once; the router has as many outputs as there are experts."""
     findings = refusal(experts).findings
 
-    assert [str(finding.received).split(" ")[0] for finding in findings] == ["layers.0.up", "layers.0.router.weight"]
+    assert [str(finding.received).split(" ")[0] for finding in findings] == ["layers.0.up"]
     assert r"roles: {'layers\.\d+\.up': 'hidden weight, fan-in 1'}" in str(findings[0].hint)
-    assert "`router` for scores of experts" in str(findings[1].hint)
 
 
 def test_named_experts_are_read() -> None:

@@ -1,0 +1,27 @@
+"""What running a model told its reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What running a model told, in names of the model at the base depth.
+
+    Attributes:
+        writers: parameters whose output is added to a residual stream; they count where neither a preset nor patterns
+            are given, and what is given must not leave one of them out. None: the model was not run.
+        summed_axes: raw parameter -> axes that are summed over; none of them: it is multiplied element by element.
+        readouts: weights whose output becomes an output of the model.
+        shared_layers: whether layers are shared, so that depth changes no parameter.
+    """
+
+    writers: Sequence[str] | None = None
+    summed_axes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    readouts: Sequence[str] = ()
+    shared_layers: bool = False
+
+
+NOTHING = Found()
