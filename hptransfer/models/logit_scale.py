@@ -29,7 +29,7 @@ class ScaledLogits:
     """Hooks that multiply logits.
 
     Args:
-        handles: of the hooks.
+        handles: those that registering the hooks returned.
         factors: name of each table -> what its logits are multiplied by.
 
     Attributes:

@@ -57,7 +57,7 @@ class Chosen:
             optimizer: a name in `FAMILIES`.
             given: the choices that the user made.
             tables: another version's; None takes this one's.
-            gauge: where multipliers live.
+            gauge: where multipliers live, one of `GAUGES`.
 
         Raises:
             UsageError: no source covers this combination.

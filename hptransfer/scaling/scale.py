@@ -13,11 +13,10 @@ from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import has_model, measured_laws
+from hptransfer.scaling.described import measured_laws
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
@@ -66,7 +65,7 @@ def scale(
     """
     size = size or loaded.recipe.target_size()
     _require_larger(loaded.recipe, size)
-    gauges = {wanted: _gauge(EXPORTERS.look_up(wanted).gauge, loaded.recipe) for wanted in formats}
+    gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
     identity = identity_of_recipe(loaded, folder)
@@ -79,11 +78,6 @@ def scale(
         wanted: export_target(wanted, in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
     }
     return ScaleResult(target, text, exports)
-
-
-def _gauge(exporter: Gauge, recipe: Recipe) -> Gauge:
-    """A format without multipliers of its own takes the recipe's: its framework trains the same model."""
-    return exporter if exporter != "plain" or not has_model(recipe) else recipe.parameterization.gauge
 
 
 def _require_larger(recipe: Recipe, size: Size) -> None:

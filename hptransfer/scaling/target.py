@@ -125,9 +125,10 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     Args:
         target: the content of `target.yaml`, in any gauge.
         recipe: the recipe that the target is of.
-        gauge: where multipliers live in the result.
+        gauge: where multipliers live in the result; `plain`, of a format without multipliers of its own, leaves them
+            where the recipe has them: its framework trains the same model.
     """
-    if gauge == target.gauge:
+    if gauge in ("plain", target.gauge):
         return target
     if not has_model(recipe):
         raise UsageError(

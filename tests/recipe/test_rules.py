@@ -184,9 +184,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP,
         ("{name: mup}", "{name: mup, gauge: multipliers}"),
-        [
-            "6:28 the gauge belongs to models whose `forward` multiplies, and the built-in MLP multiplies by nothing | ..."
-        ],
+        ["6:38 the gauge belongs to models whose `forward` multiplies, and the built-in MLP multiplies by nothi..."],
     ),
     (
         MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor"),

@@ -15,7 +15,7 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._plan_values import plans_of, require_applied
-from hptransfer.trainers._torch_runs import planned_model
+from hptransfer.trainers._planned_model import planned_model
 from hptransfer.trials.identity import ParameterReading
 from tests.support.identities import key, trained
 from tests.support.tied_models import BASE, Scaled, Tied
