@@ -27,7 +27,9 @@ _HEADER = """\
 #
 # parameters: one row per group of parameters. `pattern` is a regular expression that must match the whole name;
 #   `init_std`, `learning_rate` (the peak), `weight_decay` (torch's: the decay per step is learning_rate * weight_decay)
-#   and `eps` are final values for this size. `rules` and `sources` say where each comes from.
+#   and `eps` are final values for this size. `rules` and `sources` say where each comes from. With `own_init_std` the
+#   model's own code draws, at that std, and `init_` multiplies it to `init_std`; without, `init_` draws anew. `kept` is
+#   left as the model starts it, and the role `frozen` is neither touched nor trained.
 # hyperparameters: the values at the base size, before any rule; warmup holds at every size. Multipliers of roles are
 #   in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
@@ -41,7 +43,7 @@ _HEADER = """\
 _USAGE = """\
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
-{logits}#   plan.init_(model, seed=0)
+{logits}#   plan.init_(model, seed=0)  # a model fresh from its own code: build it after `torch.manual_seed`
 #   optimizer = {optimizer}
 #   scheduler = {schedule}"""
 _LOGITS = "#   hptransfer.scale_logits(model, plan)  # the table that is looked up reads out, see `notes`\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from enum import StrEnum
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from hptransfer.errors import Place, UsageError, printable
+from hptransfer.engine.new_recipe import recipe_name, require_destination
+from hptransfer.errors import UsageError, printable
 from hptransfer.files import write_atomically
 from hptransfer.recipe.shipped import template as template_file
 from hptransfer.recipe.shipped import templates
@@ -29,29 +29,41 @@ def init_command(
     template: Annotated[TemplateName, typer.Option(help="What to start from.")] = "quickstart",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     from_command: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Start from a training command: 'python train.py --lr 0.01'.")
+    ] = None,
+    model: Annotated[
         str | None,
-        typer.Option(metavar="COMMAND", help="Start from a training command, for example 'python train.py --lr 0.01'."),
+        typer.Option(metavar="MODULE:FUNCTION", help="Start from your function of width and depth; runs it."),
+    ] = None,
+    huggingface: Annotated[
+        str | None,
+        typer.Option(metavar="CONFIG", help="Start from a model_type of transformers, or a local config.json."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="WxD", help="Of these two: the width and depth that matter, such as 4096x32.")
     ] = None,
     no_try: Annotated[bool, typer.Option("--no-try", help="With --from-command: do not run it once.")] = False,
 ) -> int:
-    """Write a commented recipe.
-
-    It is named after its file, so that it gets a run folder of its own.
+    """Write a commented recipe, named after its file so that it gets a run folder of its own.
 
     Returns:
         0; 1 where the command of `--from-command` failed when it was tried (the recipe is written all the same).
 
     Raises:
-        UsageError: unknown template, a file that exists, or a folder that cannot be written.
+        UsageError: no such template, a path that cannot be written, a model that cannot be read.
     """
     if template not in templates():
         rule = "`--template` must name a template"
         raise UsageError(rule, received=template, hint=hint(template, templates(), "templates"))
-    _check_destination(path, force=force)
+    if sum(each is not None for each in (from_command, model, huggingface)) > 1:
+        raise UsageError("`--from-command`, `--model` and `--huggingface` exclude each other", received="several")
+    require_destination(path, force=force)
     if from_command is not None:
         return _from_command(from_command, path, runs=not no_try)
+    if model is not None or huggingface is not None:
+        return _from_model(model, huggingface, path, target, force=force)
     text = template_file(template).read_text("utf-8")
-    write_atomically(path, re.sub(r"^name: \S+", f"name: {_recipe_name(path)}", text, count=1, flags=re.MULTILINE))
+    write_atomically(path, re.sub(r"^name: \S+", f"name: {recipe_name(path)}", text, count=1, flags=re.MULTILINE))
     print(path)
     return 0
 
@@ -61,7 +73,7 @@ def _from_command(command: str, path: Path, *, runs: bool) -> int:
 
     if runs:
         print(f"running the command once, for at most {TRY_LIMIT:.0f} s", file=sys.stderr)
-    draft = proposed_recipe(command, _recipe_name(path), path.absolute().parent, TRY_LIMIT if runs else None)
+    draft = proposed_recipe(command, recipe_name(path), path.absolute().parent, TRY_LIMIT if runs else None)
     write_atomically(path, draft.text())
     taken = [f"{each.flag} is taken for {each.placeholder}" for each in draft.command.flags]
     for sentence in (*(each for each in draft.remarks if each != draft.failure), *taken):
@@ -72,22 +84,17 @@ def _from_command(command: str, path: Path, *, runs: bool) -> int:
     return 1 if draft.failure else 0
 
 
-def _check_destination(path: Path, *, force: bool) -> None:
-    place = Place(str(path))
-    if path.is_dir():
-        rule, example = "the recipe must be written to a file", path / "recipe.yaml"
-        raise UsageError(rule, received="a directory", hint=f"name a file in it, for example {example}", place=place)
-    if path.exists() and not force:
-        rule = "`init` does not overwrite"
-        raise UsageError(rule, received="a file that exists", hint="choose another path, or say --force", place=place)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        received = str(folder) if folder.is_dir() else f"{folder}, which is not a folder"
-        rule = "the recipe must be written into a folder that can be written"
-        raise UsageError(rule, received=received, hint="choose another path", place=place)
+def _from_model(model: str | None, huggingface: str | None, path: Path, target: str | None, *, force: bool) -> int:
+    from hptransfer.engine.model_proposal import proposed_recipe
+    from hptransfer.report.terminal import asked_at_terminal
 
-
-def _recipe_name(path: Path) -> str:
-    """The file's stem with what the schema does not allow in a name replaced."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
-    return slug[:80] or "recipe"
+    proposal = proposed_recipe(model, huggingface, path, target, asked_at_terminal if sys.stdin.isatty() else None)
+    written = {path.parent / file: text for file, text in proposal.files.items()} | {path: proposal.text}
+    for file in written:
+        require_destination(file, force=force)
+    for sentence in proposal.remarks:
+        print(printable(sentence), file=sys.stderr)
+    for file, text in written.items():
+        write_atomically(file, text)
+        print(file)
+    return 0

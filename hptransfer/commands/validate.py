@@ -22,7 +22,7 @@ def validate_command(
     ],
     output_format: Annotated[FormatName, typer.Option("--format", help="How to print findings.")] = "text",
     trust: Annotated[
-        bool, typer.Option("--trust", help="Build the models too; runs the code that the recipes name.")
+        bool, typer.Option("--trust", help="Build the models and run one step; runs the code of recipes.")
     ] = False,
     rules: Annotated[
         list[str] | None,

@@ -20,6 +20,8 @@ __all__ = [
     "forecast",
     "identity",
     "measurement_cache",
+    "model_proposal",
+    "new_recipe",
     "open_session",
     "options",
     "process_launch",

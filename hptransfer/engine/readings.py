@@ -119,6 +119,7 @@ class Readings:
             root=self._root,
             base=(base.width, base.depth),
             init=self._recipe.init_source,
+            covers=tuple(sorted(self._recipe.covers)),
             sizes=tuple(shapes),
         )
         if self._pool is None:
@@ -174,6 +175,7 @@ def model_digest(recipe: Recipe, root: Path) -> str:
         "model": recipe.model.model_dump(mode="json"),
         "code": code,
         "init": recipe.init_source,
+        "covers": sorted(recipe.covers),
         "with": _sources("models", "parameterization", "probe"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,6 +3,7 @@
 api            `hptransfer.plan`: from a model that nobody changed to an applied plan
 build          a recipe's `model` section -> a module (gpt, mlp, factory, huggingface), and its FLOPs
 shape_reading  the parameters of a model with their roles, from shapes at several sizes
+applied_init   what `init_` does: scales what a model's own code drew, draws and fills the rest
 applied_plan   a plan's initialisation and parameter groups for a module
 logit_scale    the factor of a tied readout, applied from outside
 audit          what silently undoes a plan
@@ -11,12 +12,16 @@ base_shapes    mup's `.bsh` files
 
 __all__ = [
     "api",
-    "applied_init",
     "applied_plan",
     "audit",
     "base_shapes",
     "build",
+    "configuration",
+    "first_run",
     "forward_cost",
     "logit_scale",
+    "recipe_reading",
     "shape_reading",
+    "size_arguments",
+    "survey",
 ]

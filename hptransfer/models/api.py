@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import UsageError
+from hptransfer.models.any_model import Asking, as_section_or_function, read_any
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.base_shapes import read_base_shapes
-from hptransfer.models.factory import argument_fault, built, load_function
-from hptransfer.models.huggingface import section_of
-from hptransfer.models.shape_reading import ModelParameters, read_model, read_recipe_model
+from hptransfer.models.config_multipliers import in_configuration
+from hptransfer.models.recipe_reading import read_recipe_model
+from hptransfer.models.shape_reading import ModelParameters
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec
+from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec, covered_axes_of
 from hptransfer.recipe.defaults import schema_defaults
-from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -50,11 +50,14 @@ def plan(
     task: str | None = None,
     options: Options | None = None,
     init: InitSource | None = None,
+    probe: bool = True,
+    example: object = None,
 ) -> AppliedPlan:
     """Plan a model's initialisation, learning rates, weight decay and eps at a size.
 
     The model is built at the base size, at twice its depth and width, and at the target, on the meta device: no memory
-    is allocated and nothing is run. Only where its own init cannot be followed there, the base is built on the CPU too.
+    is allocated. Small ones (the base, where it is small) are built on the CPU and run once, to see what `forward`
+    multiplies, what writes the residual stream, norms behind it and attention.
 
     Args:
         model: a function that takes a width and a depth and returns a module, `"module:function"`, a configuration of
@@ -79,9 +82,11 @@ def plan(
         depth_key: of a configuration: the key that counts layers; None takes the family's.
         task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
-        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
-            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
-            the built-in models.
+        init: "own" scales what the model's own code draws, "rule" draws by the tables; None: own, but rule for tables
+            that draw at std 1 (u-mup) and for built-in models.
+        probe: whether small models are run; without, the plan says what it does not know.
+        example: what `forward` takes in that run, a tensor, a tuple of arguments or a dict of them by name, or a
+            function of nothing or of width and depth that returns it; None: it is guessed.
 
     Returns:
         The plan: `init_(model)`, `param_groups(model)`, `rows`, `to_table()`.
@@ -90,28 +95,29 @@ def plan(
         UsageError: the model cannot be built, a parameter cannot be decided (with the line that decides it), or a value
             is missing.
     """
+    values = _base_values(hyperparameters)
+    sizes = (_size(base), _size(target))
+    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
+    named = as_section_or_function(model, {key: value for key, value in asked.items() if value is not None})
+    chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
+    built_in = getattr(named, "kind", "") in ("gpt", "mlp")
+    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
+    shapes = None if base_shapes is None else read_base_shapes(base_shapes)
+    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
+    asking = Asking(source, covered_axes_of(chosen.name, optimizer), probe=probe, example=example)
+    reading = read_any(named, *sizes, {"width": width, "depth": depth}, given | {"base_shapes": shapes}, asking)
+    applied = plan_reading(chosen, *sizes, reading, values, optimizer=optimizer, gauge=gauge, options=options)
+    return in_configuration(applied, named, reading.head_dims)
+
+
+def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
+    """All base values, those that are left out as in a recipe."""
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = schema_defaults()
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
+    if unknown := sorted(set(hyperparameters) - set(known)):
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
-    sizes = (_size(base), _size(target))
-    given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
-    shapes = None if base_shapes is None else read_base_shapes(base_shapes)
-    asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
-    if hasattr(model, "to_diff_dict") and hasattr(model, "model_type"):
-        model, asked = section_of(model, follow_width=follow_width or (), depth_key=depth_key, task=task), {}
-    if named := [key for key, value in asked.items() if value is not None]:
-        rule = "`follow_width`, `depth_key` and `task` must go with a configuration of transformers"
-        raise UsageError(rule, received=f"{', '.join(named)} and {type(model).__name__}")
-    chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    built_in = isinstance(model, MlpModel | GptModel)
-    source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
-    reading = _read(model, *sizes, width, depth, given | {"base_shapes": shapes}, source)
-    return plan_reading(
-        chosen, *sizes, reading, known | dict(hyperparameters), optimizer=optimizer, gauge=gauge, options=options
-    )
+    return known | dict(hyperparameters)
 
 
 def plan_reading(
@@ -196,7 +202,8 @@ def plan_recipe(
     source = recipe.init_source
     if parameterization in ABSOLUTE and recipe.parameterization.init is None:
         source = "rule"
-    reading = read_recipe_model(recipe.model, base, size, source)
+    covers = covered_axes_of(parameterization or recipe.parameterization.name, recipe.training.optimizer)
+    reading = read_recipe_model(recipe.model, base, size, source, covers)
     own = parameterization is None or parameterization == recipe.parameterization.name
     applied = plan_reading(
         recipe.parameterization if own else Parameterization(str(parameterization)),
@@ -208,7 +215,7 @@ def plan_recipe(
         gauge=gauge or recipe.parameterization.gauge,
         options=options_of(recipe.parameterization) if own else None,
     )
-    return applied.whole_plan
+    return in_configuration(applied, recipe.model, reading.head_dims).whole_plan
 
 
 def options_of(choice: ParameterizationChoice) -> Options:
@@ -239,38 +246,3 @@ def _readout_notes(reading: ModelParameters, output: float) -> Sequence[str]:
 
 def _size(value: Size | tuple[int, int]) -> Size:
     return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
-
-
-def _read(
-    model: Any, base: Size, size: Size, width: str, depth: str, given: dict[str, Any], init: InitSource
-) -> ModelParameters:
-    if isinstance(model, Section):
-        named = {key: value for key, value in given.items() if value is not None}
-        if unusable := sorted(named.keys() - type(model).model_fields.keys()):
-            raise UsageError("a recipe's section must say this itself", received=", ".join(unusable))
-        return read_recipe_model(model.model_copy(update=named), base, size, init)  # type: ignore[arg-type]  # sections of models
-    function = load_function(model) if isinstance(model, str) else model
-    if not callable(function):
-        raise UsageError(
-            "a model must be a function of width and depth, `module:function`, a transformers configuration or a "
-            "recipe's section",
-            received=type(model).__name__,
-            hint="wrap the module's construction: `lambda width, depth: Model(width, depth)`",
-        )
-
-    name = model if isinstance(model, str) else _name_of(function)
-    fault = argument_fault(function, name, {"width": width, "depth": depth}, {}, "{size}={name!r}")
-    if fault is not None:
-        raise fault
-
-    def build(wide: int, deep: int) -> nn.Module:
-        return built(function, {width: wide, depth: deep}, name)
-
-    return read_model(build, base, size, **given, init=init)
-
-
-def _name_of(function: Callable[..., object]) -> str:
-    """What a message calls a function; of `functools.partial` that which it calls."""
-    inner = getattr(function, "func", function)
-    name: str = getattr(inner, "__qualname__", type(inner).__name__)
-    return name.rpartition("<locals>.")[2]

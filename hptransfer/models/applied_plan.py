@@ -55,6 +55,8 @@ class AppliedPlan:
         muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
         gauge: where multipliers live; in "plain" the logits of a tied table are multiplied by `scale_logits`, in others
             `forward` multiplies them.
+        config_values: of a model of transformers whose configuration carries multipliers: key -> value to write there
+            at this size; empty where the plan leaves no multiplier to `forward`, or no key is for it.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class AppliedPlan:
         self.hyperparameters = dict(hyperparameters or {})
         self.optimizer = optimizer
         self.plan = plan
+        self.config_values: dict[str, float | list[float]] = {}
         self.training = training
         self.multipliers = dict(multipliers or {})
         self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
@@ -108,6 +111,11 @@ class AppliedPlan:
             muon_scale=target.muon_scale,
             gauge=target.gauge,
         )
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether the model's own draws are part of the run: `init_` scales them, or leaves some as they are."""
+        return starts_by_itself(self.groups)
 
     def schedule(self, step: int) -> float:
         """Learning rate of a step as a share of the peak, as the target's file says; for `LambdaLR`.
@@ -190,7 +198,7 @@ class AppliedPlan:
                 hint='call `module.to_empty(device="cpu")` first'
                 + (
                     ", then the model's own init, which this plan scales (transformers: `model.init_weights()`)"
-                    if starts_by_itself(self.groups)
+                    if self.starts_by_itself
                     else ""
                 ),
             )

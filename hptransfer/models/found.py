@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hptransfer.probe.findings import Probe
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -25,3 +27,20 @@ class Found:
 
 
 NOTHING = Found()
+
+
+def found_of(probe: Probe | None) -> Found:
+    """What a probe tells of the roles; nothing where the model was not run.
+
+    Args:
+        probe: what the runs told; None: there were none.
+    """
+    if probe is None or not probe.example:
+        return NOTHING
+    writers = dict.fromkeys(name for writer in probe.writers for name in writer.parameters)
+    return Found(
+        writers=tuple(writers),
+        summed_axes=probe.summed_axes,
+        readouts=probe.readouts,
+        shared_layers=bool(probe.repeated_use),
+    )

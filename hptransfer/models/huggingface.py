@@ -8,61 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.errors import HptransferError, MachineError, UsageError
+from hptransfer.models.config_families import ConfigFamily, read_family
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
 from hptransfer.user_code import raised_in
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFamily:
-    """Keys of one `model_type`.
-
-    Attributes:
-        width: the key that is the width; the first of those that follow it.
-        following: keys that grow in proportion to the width, where the settings give them.
-        needed: keys of `following` that must be given, because their default would not follow.
-        depth: the key that counts layers.
-        task: what is built on top, a key of `huggingface.CLASSES`.
-        heads: (key of the number of heads, key of head_dim or None).
-    """
-
-    width: str
-    following: tuple[str, ...]
-    needed: tuple[str, ...]
-    depth: str = "num_hidden_layers"
-    task: str = "causal-lm"
-    heads: tuple[str, str | None] = ("num_attention_heads", "head_dim")
-
-
-_LLAMA = ConfigFamily(
-    "hidden_size",
-    ("intermediate_size", "num_attention_heads", "num_key_value_heads"),
-    ("intermediate_size", "num_attention_heads"),
-)
-_MOE = ConfigFamily(
-    "hidden_size",
-    ("intermediate_size", "moe_intermediate_size", "num_attention_heads", "num_key_value_heads"),
-    ("intermediate_size", "num_attention_heads"),
-)
-_BERT = ("hidden_size", ("intermediate_size", "num_attention_heads"), ("intermediate_size", "num_attention_heads"))
-
-FAMILIES: Mapping[str, ConfigFamily] = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
-    "mixtral": _MOE,
-    "gpt2": ConfigFamily("n_embd", ("n_head", "n_inner"), ("n_head",), depth="n_layer", heads=("n_head", None)),
-    "gpt_neox": ConfigFamily(*_BERT, heads=("num_attention_heads", None)),
-    "vit": ConfigFamily(*_BERT, task="image-classification", heads=("num_attention_heads", None)),
-    "bert": ConfigFamily(*_BERT, task="masked-lm", heads=("num_attention_heads", None)),
-}
 
 
 def family_of(model: HuggingFaceModel) -> ConfigFamily:
@@ -71,15 +25,18 @@ def family_of(model: HuggingFaceModel) -> ConfigFamily:
     Raises:
         UsageError: an unknown `config`, and keys for width, depth or the task are not given.
     """
-    known = FAMILIES.get(model.config)
-    if known is None and not (model.follow_width and model.depth_key and model.task):
-        raise UsageError(
-            "`follow_width` (the width first), `depth_key` and `task` must be given for a configuration that is not "
-            f"among {', '.join(FAMILIES)}",
-            received=f"config: {model.config}",
-            hint="for example `follow_width: [hidden_size, intermediate_size, num_attention_heads]`, "
-            "`depth_key: num_hidden_layers`, `task: causal-lm`",
-        )
+    known = None
+    if not (model.follow_width and model.depth_key and model.task):
+        load_transformers()
+        known = read_family(model.config, model.task)
+        if known is None:
+            raise UsageError(
+                "`follow_width` (the width first), `depth_key` and `task` must be given for a configuration whose "
+                "class does not say them",
+                received=f"config: {model.config}",
+                hint="for example `follow_width: [hidden_size, intermediate_size, num_attention_heads]`, "
+                "`depth_key: num_hidden_layers`, `task: causal-lm`",
+            )
     keys = model.follow_width or (known and (known.width, *known.following)) or ()
     given = bool(model.follow_width)
     return ConfigFamily(
@@ -89,6 +46,7 @@ def family_of(model: HuggingFaceModel) -> ConfigFamily:
         depth=model.depth_key or (known.depth if known else ""),
         task=model.task or (known.task if known else ""),
         heads=known.heads if known else ("num_attention_heads", "head_dim"),
+        depths=known.depths if known and not model.depth_key else (),
     )
 
 
@@ -114,7 +72,7 @@ def settings_at(settings: Mapping[str, Setting], family: ConfigFamily, width: in
         )
     following = {key: settings[key] for key in family.following if settings.get(key) is not None}
     scaled = {key: _scaled(key, value, width, reference, family.width) for key, value in following.items()}
-    return {**settings, **scaled, family.width: width, family.depth: depth}
+    return {**settings, **scaled, family.width: width, **dict.fromkeys((family.depth, *family.depths), depth)}
 
 
 def _scaled(key: str, value: Setting, width: int, reference: int, width_key: str) -> int:
@@ -172,6 +130,8 @@ if TYPE_CHECKING:
 #: task -> the class of transformers that puts its head on top
 CLASSES: Mapping[str, str] = {
     "causal-lm": "AutoModelForCausalLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+    "speech-seq2seq": "AutoModelForSpeechSeq2Seq",
     "masked-lm": "AutoModelForMaskedLM",
     "image-classification": "AutoModelForImageClassification",
     "sequence-classification": "AutoModelForSequenceClassification",
@@ -193,7 +153,7 @@ def build_huggingface(model: HuggingFaceModel, width: int, depth: int) -> nn.Mod
     """
     family = family_of(model)
     settings = settings_at(model.settings, family, width, depth)
-    transformers = _transformers()
+    transformers = load_transformers()
     try:
         config = transformers.AutoConfig.for_model(model.config, **nested(settings))
         built: nn.Module = getattr(transformers, CLASSES[family.task]).from_config(config)
@@ -213,7 +173,12 @@ def _first_line(error: Exception) -> str:
     return f"{'' if at is None else f'{Path(at.file).name}:{at.line} in {at.function}: '}{type(error).__name__}: {said}"
 
 
-def _transformers() -> Any:
+def load_transformers() -> Any:
+    """The library, which is told to stay offline.
+
+    Raises:
+        MachineError: it is not installed.
+    """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a configuration is all it needs
     try:
         return importlib.import_module("transformers")
@@ -241,8 +206,8 @@ def section_of(
         UsageError: the configuration has no such key, or there is no such task.
     """
     asked = (*follow_width, *(() if depth_key is None else (depth_key,)))
-    family = FAMILIES.get(config.model_type)
-    keys = (*asked, *((family.width, *family.following, family.depth) if family else ()))
+    family = read_family(config.model_type, task if task in CLASSES else None)
+    keys = (*asked, *((family.width, *family.following, family.depth, *family.depths) if family else ()))
     whole = flat(config.to_dict())
     for key in asked:
         if key not in whole:

@@ -9,34 +9,31 @@ What cannot be decided is an error that names the parameter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from hptransfer.errors import Finding, UsageError
-from hptransfer.models.build import model_builder
 from hptransfer.models.comparison import Builder, Comparison, built, compare
-from hptransfer.models.found import NOTHING, Found
-from hptransfer.models.huggingface import family_of, head_dims
-from hptransfer.models.own_init_reading import ModelInits, with_own_inits
+from hptransfer.models.found import Found, found_of
+from hptransfer.models.own_init_reading import ModelInits, built_on_meta, with_own_inits
+from hptransfer.models.probing import with_probe
 from hptransfer.models.questions import Question, QuestionError, findings_of
 from hptransfer.models.role_inference import Known, RoleInference
 from hptransfer.models.tying import divided_readouts, tied_readouts
 from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
-from hptransfer.probe.own_init import own_inits
-from hptransfer.recipe.model_sections import MODEL, ExternalModel, GptModel, HuggingFaceModel, MlpModel, Model
 from hptransfer.sizes import Size
-from hptransfer.trials.identity import READING, ParameterReading
 
 if TYPE_CHECKING:
     from mup.infshape import InfShape
 
-__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model", "read_recipe_model", "read_sizes", "reading_of"]
+    from hptransfer.probe.findings import Probe
+
+__all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,54 +57,6 @@ class ModelParameters:
     probed: bool = False
 
 
-def read_recipe_model(model: Model, base: Size, size: Size, init: InitSource = "rule") -> ModelParameters:
-    """Read a recipe's model at a size, without allocating any parameter of that size.
-
-    Args:
-        model: the recipe's `model` section.
-        base: size at which every factor of a rule is 1.
-        size: size to read, any.
-        init: whose init is planned, the recipe's `init_source`.
-
-    Returns:
-        One parameter per name in `named_parameters()` order, with what else a plan must know of the model.
-
-    Raises:
-        UsageError: the model cannot be built at one of the sizes, or the role of a parameter cannot be decided.
-    """
-    if isinstance(model, MlpModel | GptModel):
-        return read_model(model_builder(model), base, size, preset=model.kind, init=init)
-    if isinstance(model, ExternalModel):
-        raise UsageError("a model must be named to be read", received="a recipe without `model`: its trainer builds it")
-    family = model.config if isinstance(model, HuggingFaceModel) and model.config in PRESETS else None
-    reading = read_model(
-        model_builder(model),
-        base,
-        size,
-        preset=model.preset or family,
-        residual_writers=model.residual_writers or None,
-        roles=dict(model.roles),
-        queries=model.queries or None,
-        init=init,
-    )
-    if isinstance(model, HuggingFaceModel):
-        return replace(reading, head_dims=head_dims(model.settings, family_of(model), base.width, size.width))
-    return reading
-
-
-@lru_cache(maxsize=64)
-def reading_of(model: str, base: Size, size: Size, init: InitSource) -> ModelParameters:
-    """What `read_recipe_model` reads, once per process.
-
-    Args:
-        model: the recipe's section as JSON, because sections with mappings cannot be hashed.
-        base: the size at which every factor of a rule is 1.
-        size: width, depth, batch and tokens of the model that is read.
-        init: whose init is planned.
-    """
-    return read_recipe_model(MODEL.validate_json(model), base, size, init)
-
-
 def read_model(
     build: Builder,
     base: Size,
@@ -119,7 +68,9 @@ def read_model(
     base_shapes: Mapping[str, InfShape] | None = None,
     queries: Sequence[str] | None = None,
     init: InitSource = "rule",
-    found: Found = NOTHING,
+    found: Found | None = None,
+    probe: Probe | None = None,
+    covers: Collection[str] = (),
 ) -> ModelParameters:
     """The parameters of any module at a size, without allocating any of that size.
 
@@ -135,7 +86,10 @@ def read_model(
         queries: regular expressions that match full names of parameters of query projections, for
             `attention_multiplier`; replaces the preset's.
         init: whose init is planned: "own" reads how the model itself starts, "rule" takes the tables'.
-        found: what running the model told.
+        found: what running the model told; None: what `probe` says of it.
+        probe: what running the model told, for factors in `forward` and norms; None: it was not run.
+        covers: axes ("width", "depth") for which the rules that will be applied have a power: what `forward` does along
+            others is no fault.
 
     Returns:
         The reading.
@@ -145,11 +99,12 @@ def read_model(
         UsageError: the model cannot be built, does not change with the width that is asked for, has parameters whose
             role the shapes and module types do not decide, or is given roles or residual writers that do not fit.
     """
+    found = found or found_of(probe)
     known = _preset(preset)
     patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
-        module, laws = own_inits(lambda: built(build, size.width, size.depth))
+    module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
     besides = Known(
         repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
@@ -165,13 +120,17 @@ def read_model(
     tied = tied_readouts(module)
     inference = RoleInference.of(weights, besides, writers, tied)
     parameters, notes = _decide(inference, models), known.notes
-    if init == "own":
-        given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-        with torch.device("meta"):
-            at_base, base_laws = own_inits(lambda: built(build, base.width, base.depth))
+    if init == "own" or probe is not None:
+        at_base, base_laws = built_on_meta(lambda: built(build, base.width, base.depth))
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
-        parameters, more = with_own_inits(parameters, ModelInits(build, base, size, first, base_laws, laws, given))
-        notes += more
+        if init == "own":
+            given = frozenset(each.name for each in parameters if inference.names_init(each.name))
+            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
+            parameters, more = with_own_inits(parameters, inits)
+            notes += more
+        if probe is not None:
+            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers)
+            notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and patterns and not writers:
         raise UsageError(
@@ -182,7 +141,7 @@ def read_model(
     if patterns:
         given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
         require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
-    return ModelParameters(parameters, divided_readouts(module), notes)
+    return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
 
 
 def _preset(name: str | None) -> Preset:
@@ -280,35 +239,3 @@ def layer_kinds(parameters: Sequence[Parameter]) -> dict[str, str]:
         elif parameter.role is Role.READOUT and not parameter.in_block:
             kinds[module] = "logits"
     return kinds
-
-
-# What a worker reads of a recipe's model, for keys that a coordinator computes without torch.
-
-
-def read_sizes(
-    model: Model, base: tuple[int, int], sizes: Sequence[tuple[int, int]], init: InitSource
-) -> list[dict[str, Any]]:
-    """Read a model's parameters and their roles at several sizes, on the meta device.
-
-    Args:
-        model: the recipe's `model` section.
-        base: width and depth at which every factor of a rule is 1.
-        sizes: width and depth of each model to read.
-        init: whose init is planned.
-
-    Returns:
-        Per size {"reading": a `ParameterReading` as plain data}, or {"faults": findings as mappings of rule, received
-        and hint} where the model cannot be built or read there.
-    """
-    return [_read(model, base, size, init) for size in sizes]
-
-
-def _read(model: Model, base: tuple[int, int], size: tuple[int, int], init: InitSource) -> dict[str, Any]:
-    try:
-        # batch and tokens do not change a model
-        sizes = (Size(*base, batch_size=1, tokens=1), Size(*size, batch_size=1, tokens=1))
-        reading = read_recipe_model(model, *sizes, init)
-    except UsageError as error:
-        return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
-    found = ParameterReading(reading.parameters, reading.multiplied, reading.probed)
-    return {"reading": READING.dump_python(found, mode="json")}

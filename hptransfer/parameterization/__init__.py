@@ -18,6 +18,7 @@ __all__ = [
     "gauge",
     "gradient_size",
     "groups",
+    "notes",
     "parameter_count",
     "plan",
     "plan_parameter",

@@ -32,7 +32,7 @@ class Chosen:
         beside: for what Muon does not train; None for other optimizers.
         alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
         options: named choices among published rules, the tables' defaults filled in.
-        gauge: where multipliers live.
+        gauge: where multipliers live, one of `GAUGES`.
     """
 
     table: RuleTable

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from hptransfer.probe.trace import Op, Trace
 
-#: a power is a multiple of this
-_STEP = 1 / 12
 #: how far the logarithm of a single-precision ratio may be off
 _EXACT = 1e-6
+#: and that of a ratio of two numbers in bfloat16
+_HALF = 2**-8
 
 
 def align(base: Trace, other: Trace) -> Mapping[int, Op]:
@@ -60,5 +60,15 @@ def power(base: float | None, other: float | None, growth: float) -> float | Non
     if base * other <= 0 or not math.isfinite(base * other) or growth <= 0 or growth == 1:
         return None
     exact = math.log(other / base) / math.log(growth)
-    snapped = round(exact / _STEP)
-    return snapped / 12 if abs(exact - snapped / 12) < _EXACT else None
+    snapped = round(12 * exact) / 12
+    if abs(exact - snapped) * abs(math.log(growth)) < _EXACT:
+        return snapped
+    halves = round(2 * exact) / 2  # numbers that `forward` rounds to bfloat16
+    rounded = _in_half_precision(base) and _in_half_precision(other)
+    return halves if rounded and abs(exact - halves) * abs(math.log(growth)) < _HALF else None
+
+
+def _in_half_precision(number: float) -> bool:
+    """Whether eight significant bits hold a number."""
+    mantissa, _ = math.frexp(number)
+    return (mantissa * 256).is_integer()

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hptransfer.probe.findings import Attention, Where
-from hptransfer.probe.steps import Graph, Is
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is
 from hptransfer.probe.trace import Node, Op
 from hptransfer.probe.walks import PASSED, Walk, confined, number_of, weights_behind
 
-_SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "_masked_softmax"})
+_SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "_masked_softmax", "sigmoid"})
 #: curves with slope one at zero, and bounds, between a product and its softmax
 _NEARLY_LINEAR = frozenset({"tanh", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "nan_to_num"})
 
@@ -47,7 +48,7 @@ def sites(graph: Graph) -> list[Site]:
     for op in graph.trace.ops:
         if op.index not in graph.live:
             continue
-        if graph.of(op).kind is Is.FUSED and len(graph.of(op).sources) >= 3:
+        if graph.of(op).kind is Is.FUSED:
             found[op.index] = _site(graph, op, number_of(graph.of(op), op.inputs[0]), frozenset({op.index}))
         elif op.name in _SOFTMAX:
             for product, scale, scaling in _products_before(graph, op.inputs[0]):
@@ -88,7 +89,7 @@ def _site(graph: Graph, op: Op, scale: float, scaling: frozenset[int]) -> Site:
         for each in before.sources
         if each.step.kind is Is.WEIGHT and confined(graph, each.op, before, frozenset({op.index}))
     ]
-    names = tuple(dict.fromkeys(name for each in alone for name in each.parameters))
+    names = tuple(dict.fromkeys(name for each in alone for name in each.parameters)) or queries.parameters
     shared = {name for each in other.sources for name in each.parameters}
     return Site(
         op=op,

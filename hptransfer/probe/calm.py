@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import random
 import sys
 import traceback
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from hptransfer.probe.trace import user_file
+from hptransfer.probe.places import user_file
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def calm(seed: int = 0) -> Iterator[None]:
     """
     python, numpy = random.getstate(), sys.modules.get("numpy")
     arrays = numpy.random.get_state() if numpy is not None else None
-    threads = torch.get_default_dtype()
+    dtype, silenced = torch.get_default_dtype(), logging.root.manager.disable
     printed = io.StringIO()
     with (
         torch.random.fork_rng(devices=[]),
@@ -34,6 +35,7 @@ def calm(seed: int = 0) -> Iterator[None]:
         contextlib.redirect_stderr(printed),
     ):
         warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)  # handlers keep the streams that they were made with
         torch.default_generator.manual_seed(seed)
         random.seed(seed)
         if numpy is not None:
@@ -42,7 +44,8 @@ def calm(seed: int = 0) -> Iterator[None]:
             yield
         finally:
             random.setstate(python)
-            torch.set_default_dtype(threads)
+            torch.set_default_dtype(dtype)
+            logging.disable(silenced)
             if numpy is not None:
                 numpy.random.set_state(arrays)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hptransfer.probe.alignment import power, same
 from hptransfer.probe.attention_sites import Site
+from hptransfer.probe.attention_sites import sites as find_sites
 from hptransfer.probe.findings import Factor, Purpose
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is
 from hptransfer.probe.trace import Kind, Node, Op
 from hptransfer.probe.walks import LINEAR, Walk, confined
 
@@ -110,6 +112,28 @@ def changing(runs: Runs) -> list[Changing]:
     return found
 
 
+def appearing(runs: Runs, other: Graph, *, wider: bool) -> list[Changing]:
+    """Numbers at a line that runs in a larger model alone: at the base it is left out, as if the number were one.
+
+    Args:
+        runs: the runs of all sizes.
+        other: the larger run.
+        wider: whether that is the wider one, not the deeper one.
+    """
+    places = {(op.where.module, op.where.code, op.name) for op in runs.base.trace.ops}
+    found = []
+    for op in other.trace.ops:
+        if op.where.module not in runs.base.trace.called or (op.where.module, op.where.code, op.name) in places:
+            continue
+        for operand, value in other.of(op).numbers:
+            if op.index in other.live and operand.kind is not Kind.CONSTANT and not same(abs(value), 1.0):
+                values = (1.0, value, None) if wider else (1.0, None, value)
+                width = power(1.0, value, runs.width_growth) if wider else 0.0
+                depth = 0.0 if wider else power(1.0, value, runs.depth_growth)
+                found.append(Changing(op, operand, values, width, depth))
+    return found
+
+
 def _partner(graph: Graph | None, partners: Mapping[int, Op], op: Op, slot: int) -> float | None:
     partner = partners.get(op.index)
     if graph is None or partner is None:
@@ -127,10 +151,21 @@ def factors(runs: Runs, sites: list[Site], sizes: Callable[[], Mapping[int, floa
         sizes: power of the width of each tensor's size by its index in the base run, in a wider model whose weights
             preserve sizes as those of the base do; measured when first asked for, None where it could not be.
     """
-    found = [(each, _absorbed(runs, each, sites, sizes)) for each in changing(runs)]
+    result = dict.fromkeys(_named(runs, changing(runs), sites, sizes))
+    for other, wider in ((runs.wide, True), (runs.deep, False)):
+        if other is not None and (more := appearing(runs, other, wider=wider)):
+            alone = replace(runs, base=other, wide=None, deep=None, to_wide={}, to_deep={})
+            result.update(dict.fromkeys(_named(alone, more, find_sites(other), lambda: None)))
+    return tuple(result)
+
+
+def _named(
+    runs: Runs, numbers: list[Changing], sites: list[Site], sizes: Callable[[], Mapping[int, float] | None]
+) -> list[Factor]:
+    found = [(each, _absorbed(runs, each, sites, sizes)) for each in numbers]
     covered = _covered(found)
     uses = _uses(runs.base)
-    result: dict[Factor, None] = {}
+    result = []
     for each, absorbed in found:
         purpose, parameters = absorbed.purpose, absorbed.parameters
         key = (each.values, absorbed.use)
@@ -138,10 +173,10 @@ def factors(runs: Runs, sites: list[Site], sizes: Callable[[], Mapping[int, floa
             uses.get((name, absorbed.use), set()) - covered.get((name, *key), set()) for name in parameters
         ):
             purpose, parameters = "open", ()
-        result[
+        result.append(
             Factor(each.op.where, each.op.name, each.values, each.width, each.depth, purpose, parameters, absorbed.use)
-        ] = None
-    return tuple(result)
+        )
+    return result
 
 
 def _covered(found: list[tuple[Changing, Absorbed]]) -> dict[tuple[object, ...], set[int]]:
@@ -167,10 +202,10 @@ def _absorbed(
     runs: Runs, each: Changing, sites: list[Site], sizes: Callable[[], Mapping[int, float] | None]
 ) -> Absorbed:
     graph = runs.base
-    if each.operand.kind is Kind.PARAMETER:
-        return _of_parameter(graph, each)
     if any(each.op.index in site.scaling for site in sites):
         return Absorbed("attention")
+    if each.operand.kind is Kind.PARAMETER:
+        return _of_parameter(graph, each)
     if _normalizes(runs, each, sizes):
         return Absorbed("normalizer")
     step = graph.of(each.op)
@@ -236,7 +271,7 @@ def _normalizes(runs: Runs, each: Changing, sizes: Callable[[], Mapping[int, flo
 
 
 def _growing_sum(runs: Runs, start: Node) -> tuple[bool, float] | None:
-    """Whether a sum over a growing axis stands right before a tensor, and how its length grows; None where none stands."""
+    """Whether a sum over a growing axis stands right before a tensor, and its growth; None where none stands."""
     graph = runs.base
     seen: set[int] = set()
     waiting = [(start, True)]
@@ -262,8 +297,7 @@ def _output_of(graph: Graph, each: Changing, ends: frozenset[Is]) -> Absorbed | 
     if walk is None:
         return None
     for op in walk[0]:
-        shape = Walk(ops=walk[2])
-        if not confined(graph, op, shape, frozenset({each.op.index})):
+        if not confined(graph, op, Walk(ops=walk[2]), frozenset({each.op.index})):
             return None
     names = walk[1]
     lookup = any(graph.of(op).kind is Is.LOOKUP for op in walk[0])
@@ -286,19 +320,15 @@ def _to_ends(graph: Graph, start: Node, ends: frozenset[Is]) -> tuple[list[Op], 
         if op is None:
             return None
         passed.add(op.index)
-        if step.kind in ends and step.parameters:
+        if step.kind in ends and step.parameters and step.plain:
             found.append(op)
             names.update(dict.fromkeys((*step.parameters, *step.biases)))
-        elif step.kind in LINEAR and step.sources and not _sums_growing(step):
+        elif step.kind in LINEAR and step.sources and step.plain:
             names.update(dict.fromkeys(step.biases))
             waiting += step.sources
         else:
             return None
     return found, tuple(names), passed
-
-
-def _sums_growing(step: Step) -> bool:
-    return False if step.kind is not Is.SUM else step.length <= 0
 
 
 def _input_of(graph: Graph, each: Changing) -> Absorbed | None:
@@ -317,7 +347,7 @@ def _input_of(graph: Graph, each: Changing) -> Absorbed | None:
             return None
         for op in graph.readers(node):
             step = graph.of(op)
-            if step.kind in (Is.WEIGHT, Is.GAIN) and node in step.sources:
+            if step.kind in (Is.WEIGHT, Is.GAIN) and node in step.sources and step.plain:
                 names.update(dict.fromkeys(step.parameters))
                 ops.append(op)
             elif step.kind in (Is.MOVE, Is.SCALE, Is.FILTER, Is.SUM) and len(step.sources) == 1 and not step.biases:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 #: what becomes of a number in `forward` that changes with the size
@@ -104,10 +105,13 @@ class Probe:
         writers: what is added to the residual stream.
         stream_norms: names of parameters of norms that the stream itself passes through between blocks (post-norm).
         readouts: names of the weights whose output becomes an output of the model with no other weight in between.
-        product: where an output is a product of two activations or a sum over an axis that grows, and no weight reads
-            out; None elsewhere.
+        product: where an output is a product of two activations or a sum over an axis that grows, and no weight stands
+            behind that; None elsewhere. Other outputs may still have readouts.
+        product_power: power of the width that the size of such an answer follows at the start, numbers of `forward`
+            included; None where norms keep it, and where there is none.
         repeated_use: names of weights that one run uses more often the deeper the model: layers that are shared.
         unused: names of parameters that the run did not use.
+        summed_axes: name of a parameter -> its axes over which the product that it enters sums.
     """
 
     base: tuple[int, int]
@@ -121,5 +125,7 @@ class Probe:
     stream_norms: tuple[str, ...] = ()
     readouts: tuple[str, ...] = ()
     product: Where | None = None
+    product_power: float | None = None
     repeated_use: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    summed_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -15,10 +15,11 @@ from hptransfer.probe.calm import calm, failure, without_dropout
 from hptransfer.probe.example import Example, given, guesses
 from hptransfer.probe.factors import Runs, factors
 from hptransfer.probe.findings import Probe
+from hptransfer.probe.graph import Graph
 from hptransfer.probe.readouts import readouts, uses
 from hptransfer.probe.sizes import growth_of, preserve_sizes, size_powers, stds
-from hptransfer.probe.steps import Graph
-from hptransfer.probe.trace import Trace, trace
+from hptransfer.probe.summed_axes import SummedAxes
+from hptransfer.probe.trace import FailedRunError, Trace, trace
 
 Build = Callable[[int, int], nn.Module]
 _HINT = "write `model.example: module:function`, a function that returns what `forward` takes"
@@ -36,15 +37,16 @@ def probe(
     """Ask the running model: factors in `forward`, attention, the residual stream, readouts.
 
     Three models are built one after another on the CPU, seeded, run once without gradients and freed. The state of all
-    generators and flags is as before afterwards, and nothing is printed. The user's code may raise anything: that is said in
-    `Probe.unknown`, never raised.
+    generators and flags is as before afterwards, and nothing is printed. The user's code may raise anything: that is
+    said in `Probe.unknown`, never raised.
 
     Args:
         build: from a width and a depth to a model, under the current device.
         base: width and depth of the base.
         wide: width and depth of a wider model; twice the width where it is left out.
         deep: width and depth of a deeper model; twice the depth where it is left out.
-        example: what `forward` takes: a tensor, a tuple, a dict by name, or a function of nothing or of width and depth.
+        example: what `forward` takes: a tensor, a tuple, a dict by name, or a function of nothing or of width and depth
+            that returns one.
         context: positions of a sequence at most.
     """
     sizes = base, wide or (2 * base[0], base[1]), deep or (base[0], 2 * base[1])
@@ -68,8 +70,8 @@ class _Asked:
     base: Graph | None = None
     wide: Graph | None = None
     deep: Graph | None = None
-    stds: Mapping[str, float] = field(default_factory=dict)
     powers: Mapping[int, float] | None = None
+    summed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
     def run_base(self) -> None:
@@ -80,41 +82,44 @@ class _Asked:
         except (Exception, SystemExit) as error:
             self.unknown.append(f"the model could not be built at width {width}, depth {depth}: {failure(error)}")
             return
-        self.stds = stds(module)
-        failures: list[str] = []
+        failures: list[tuple[int, str]] = []
         tried = [self.example] if self.example is not None else guesses(module, self.context)
         for each in tried:
             try:
                 args, kwargs = _seeded(each, module, width, depth)
                 self.base, self.example = Graph(trace(module, args, kwargs)), each
+                self.summed = _summed(module, args, kwargs)
                 return
+            except FailedRunError as error:
+                failures.append((error.reached, failure(error.error)))
             except (Exception, SystemExit) as error:
-                failures.append(failure(error))
-        self._say_no_input(failures)
-
-    def _say_no_input(self, failures: list[str]) -> None:
-        what = "the example" if self.example is not None else "none of the inputs that were guessed"
-        first = f": {failures[0]}" if failures else ""
-        self.unknown.append(
-            f"`forward` ran with {what}{first}; {_HINT}"
-            if self.example is None
-            else f"`forward` did not run with {what}{first}; {_HINT}"
-        )
+                failures.append((0, failure(error)))
+        what = "with `model.example`" if self.example is not None else "with any input that was guessed"
+        furthest = max(failures, key=lambda each: each[0])[1] if failures else "no input could be guessed"
+        self.unknown.append(f"`forward` did not run {what}: {furthest}; {_HINT}")
 
     def run_wide(self) -> None:
-        """Trace the wider model as it is, then with weights that preserve sizes as those of the base do."""
-        assert self.base is not None  # noqa: S101
+        """Trace the wider model."""
         module = self._module("wider", self.sizes[1])
-        if module is None:
-            return
-        self.wide = self._traced("wider", module, self.sizes[1])
-        if self.wide is None:
-            return
-        preserve_sizes(module, self.stds, growth_of(self.base, self.wide))
-        again = self._traced("wider", module, self.sizes[1])
-        if again is not None:
-            growth = self.sizes[1][0] / self.sizes[0][0]
-            self.powers = size_powers(self.base.trace, again.trace, growth)
+        if module is not None:
+            self.wide = self._traced("wider", module, self.sizes[1])
+
+    def measured_powers(self) -> Mapping[int, float] | None:
+        """Power of the width of each tensor's size: base, and wider with weights that preserve sizes as the base's do.
+
+        Both are built again, with the same seed; None where the wider one did not run.
+        """
+        if self.powers is None and self.base is not None and self.wide is not None:
+            with calm():
+                base, wide = self._module("base", self.sizes[0]), self._module("wider", self.sizes[1])
+                if base is None or wide is None:
+                    return None
+                preserve_sizes(wide, stds(base), growth_of(self.base, self.wide))
+                small = self._traced("base", base, self.sizes[0], measure=True)
+                large = self._traced("wider", wide, self.sizes[1], measure=True)
+            if small is not None and large is not None:
+                self.powers = size_powers(small.trace, large.trace, self.sizes[1][0] / self.sizes[0][0])
+        return self.powers
 
     def run_deep(self) -> None:
         """Trace the deeper model."""
@@ -136,13 +141,14 @@ class _Asked:
             )
             return None
 
-    def _traced(self, name: str, module: nn.Module, size: tuple[int, int]) -> Graph | None:
+    def _traced(self, name: str, module: nn.Module, size: tuple[int, int], *, measure: bool = False) -> Graph | None:
         assert self.example is not None  # noqa: S101
         try:
             args, kwargs = _seeded(self.example, module, *size)
-            return Graph(trace(module, args, kwargs))
+            return Graph(trace(module, args, kwargs, measure=measure))
         except (Exception, SystemExit) as error:
-            self.unknown.append(f"the {name} model (width {size[0]}, depth {size[1]}) did not run: {failure(error)}")
+            cause = error.error if isinstance(error, FailedRunError) else error
+            self.unknown.append(f"the {name} model (width {size[0]}, depth {size[1]}) did not run: {failure(cause)}")
             return None
 
     def found(self) -> Probe:
@@ -155,20 +161,23 @@ class _Asked:
         runs = self._runs(self.base)
         sites = attention_sites.sites(self.base)
         wider = attention_sites.sites(self.wide) if self.wide is not None else []
-        sums = residual.sums(self.base)
-        names, product = readouts(runs)
-        curves = dict.fromkeys(place for each in sums for place in each.curves)
+        repeated = self._repeated(self.base)
+        sums = residual.sums(self.base, frozenset(repeated))
+        names, product, grows = readouts(runs)
+        curves = dict.fromkeys(source.parameters[0] for each in sums for source in each.curves)
         return replace(
             found,
-            unknown=(*found.unknown, *(_curve(place.module, place.code) for place in curves)),
-            factors=factors(runs, sites, lambda: self.powers),
+            unknown=(*found.unknown, *(_curve(name) for name in curves)),
+            factors=factors(runs, sites, self.measured_powers),
             attention=attention_sites.attention(sites, wider, runs.to_wide),
             writers=residual.writers(sums),
             stream_norms=residual.stream_norms(self.base, sums),
             readouts=names,
-            product=product if not names else None,
-            repeated_use=self._repeated(self.base),
-            unused=_unused(self.base.trace, set(uses(self.base))),
+            product=product,
+            product_power=grows,
+            repeated_use=repeated,
+            unused=_unused(self.base.trace),
+            summed_axes=self.summed,
         )
 
     def _runs(self, base: Graph) -> Runs:
@@ -194,6 +203,14 @@ class _Asked:
         )
 
 
+def _summed(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Mapping[str, tuple[int, ...]]:
+    """Axes that each parameter is summed over, in a run of its own: functions are seen there before they are taken apart."""
+    seen = SummedAxes(module)
+    with torch.no_grad(), seen:
+        module(*args, **kwargs)
+    return seen.found
+
+
 def _seeded(
     example: Example, module: nn.Module, width: int, depth: int
 ) -> tuple[tuple[object, ...], dict[str, object]]:
@@ -204,14 +221,14 @@ def _seeded(
     return args, kwargs
 
 
-def _curve(module: str, code: str) -> str:
-    return f"{code} in `{module}` adds a curve (not relu) of weights to the residual stream: no weight can take its depth factor"
+def _curve(name: str) -> str:
+    return f"a curve of `{name}` is added to the residual stream: the weight cannot take a factor of depth exactly"
 
 
-def _unused(run: Trace, used: set[str]) -> tuple[str, ...]:
-    """Parameters that nothing read; not those whose like in another layer or expert was used."""
-    patterns = {_pattern(name) for name in used}
-    return tuple(name for name in run.parameters if name not in used and _pattern(name) not in patterns)
+def _unused(run: Trace) -> tuple[str, ...]:
+    """Parameters that nothing read; not those whose like in another layer or expert was read."""
+    read = {_pattern(name) for name, node in run.parameters.items() if node.readers}
+    return tuple(name for name, node in run.parameters.items() if not node.readers and _pattern(name) not in read)
 
 
 def _pattern(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
-from hptransfer.probe.findings import Where, Writer
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.findings import Writer
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is, Step
 from hptransfer.probe.trace import Node, Op
 from hptransfer.probe.walks import LINEAR, PASSED, Source, Walk, weights_behind
 
@@ -16,6 +18,8 @@ _CARRIES = frozenset({Is.MOVE, Is.SCALE, Is.SHIFT, Is.BIAS, Is.GAIN, Is.FILTER, 
 _BETWEEN_SUMS = frozenset({Is.MOVE, Is.SCALE, Is.SHIFT, Is.BIAS, Is.GAIN, Is.FILTER, Is.NORM, Is.CURVE, Is.GATE})
 #: what may stand between a writer and the stream: attention without an output projection too
 _BRANCH = PASSED | {Is.PRODUCT, Is.FUSED}
+#: a weight that is added more often in one run, at any depth, belongs to a recurrence over time
+_FEW = 3
 #: curves that a positive factor passes through
 _HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "threshold", "clamp_min"})
 
@@ -29,32 +33,45 @@ class Sum:
         stream: the operand that is the stream.
         branch: the operand that is added.
         writers: the weights whose output is added.
-        curves: places of curves whose output is added, so that no weight can take its factor.
+        curves: weights of which a curve is added, so that they cannot take its factor.
     """
 
     op: Op
     stream: Node
     branch: Node
     writers: tuple[Source, ...]
-    curves: tuple[Where, ...] = ()
+    curves: tuple[Source, ...] = ()
 
 
-def sums(graph: Graph) -> list[Sum]:
-    """Every addition to a residual stream, in the order of the run.
+def sums(graph: Graph, repeated: frozenset[str]) -> list[Sum]:
+    """Every addition to a residual stream, in the order of the run; the steps of a recurrence over time are none.
 
     Args:
         graph: the run.
+        repeated: names of weights that one run uses more often the deeper the model.
     """
     found: list[Sum] = []
     for op, step in graph.steps(Is.ADD):
         each = _sum_of(graph, op, step)
         if each is not None:
             found.append(each)
+    found = _without_recurrence(found, repeated)
     ops = {each.op.index for each in found}
     before = {each.op.index: _sums_before(graph, each.stream, ops) for each in found}
     linked = {index for index, earlier in before.items() if earlier}
     linked |= {index for earlier in before.values() for index in earlier}
     return [each for each in found if each.op.index in linked] if linked else found
+
+
+def _without_recurrence(found: list[Sum], repeated: frozenset[str]) -> list[Sum]:
+    """The sums but for those whose weights come back again and again however deep the model is."""
+    counts: Counter[str] = Counter()
+    for each in found:
+        counts.update({name for source in (*each.writers, *each.curves) for name in source.parameters})
+    again = {name for name, count in counts.items() if count > _FEW and name not in repeated}
+    return [
+        each for each in found if not all(set(source.parameters) & again for source in (*each.writers, *each.curves))
+    ]
 
 
 def _sum_of(graph: Graph, op: Op, step: Step) -> Sum | None:
@@ -63,6 +80,8 @@ def _sum_of(graph: Graph, op: Op, step: Step) -> Sum | None:
     first, second = step.sources
     for stream, branch in ((first, second), (second, first)):
         chain = _chain(graph, stream)
+        if not any(graph.descends(branch, node) for node in chain):
+            continue
         walk = weights_behind(graph, branch, _BRANCH, frozenset(node.index for node in chain))
         writers = [each for each in walk.sources if any(_reads(graph, each, node) for node in chain)]
         wrapped, curves = _through_curves(graph, branch, chain)
@@ -96,23 +115,23 @@ def _reads(graph: Graph, source: Source, node: Node) -> bool:
     return any(graph.descends(each, node) for each in source.step.sources)
 
 
-def _through_curves(graph: Graph, branch: Node, chain: list[Node]) -> tuple[list[Source], tuple[Where, ...]]:
-    """Weights behind a curve that a positive factor passes (relu), and the places of other curves right before the sum."""
+def _through_curves(graph: Graph, branch: Node, chain: list[Node]) -> tuple[list[Source], tuple[Source, ...]]:
+    """Weights behind a curve that a positive factor passes (relu), and those behind others, right before the sum."""
     found: list[Source] = []
-    curves: list[Where] = []
+    curves: list[Source] = []
     stop = frozenset(node.index for node in chain)
     for op in weights_behind(graph, branch, LINEAR, stop).curves:
         behind = weights_behind(graph, op.inputs[0], PASSED, stop) if op.inputs[0].active else Walk()
         reading = [each for each in behind.sources if any(_reads(graph, each, node) for node in chain)]
         if op.name in _HOMOGENEOUS:
             found += reading
-        elif reading:
-            curves.append(op.where)
+        else:
+            curves += reading
     return found, tuple(curves)
 
 
 def _behind_projected_shortcut(graph: Graph, shortcut: Node, branch: Node) -> list[Source]:
-    """Writers of a block whose stream changes its width: the shortcut is one weight, the branch has several and a curve."""
+    """Writers of a block whose stream changes its width: the shortcut is one weight, the branch has several."""
     short = weights_behind(graph, shortcut, PASSED)
     if len(short.sources) != 1 or short.ends or short.sources[0].step.kind is not Is.WEIGHT:
         return []

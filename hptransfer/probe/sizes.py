@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from hptransfer.probe.alignment import align
-from hptransfer.probe.steps import Graph, Is
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is
 from hptransfer.probe.trace import Trace, tensors_of
 
 
@@ -81,8 +82,8 @@ def stds(module: nn.Module) -> dict[str, float]:
 def preserve_sizes(module: nn.Module, base: Mapping[str, float], growth: Mapping[str, float]) -> None:
     """Scale the weights of a wider model in place so that each preserves sizes as it does at the base.
 
-    A weight whose sum has g times as many terms gets the base's standard deviation times g^-1/2; looked-up rows, gains and
-    biases get the base's. Constants (std 0) stay.
+    A weight whose sum has g times as many terms gets the base's standard deviation times g^-1/2; looked-up rows, gains
+    and biases get the base's. Constants (std 0) stay.
 
     Args:
         module: the wider model; its values are not to be used for anything else afterwards.

@@ -1,16 +1,13 @@
 """One forward, recorded: every operation with its operands, its numbers, its place, as a graph without tensors.
 
-Recorded is what reaches the dispatcher, below autograd: `F.linear` is a transpose and a product there, `einsum` a product of
-reshaped tensors, and what C++ does inside a fused module is seen too.
+Recorded is what reaches the dispatcher, below autograd: `F.linear` is a transpose and a product there, `einsum` a
+product of reshaped tensors, and what C++ does inside a fused module is seen too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
-import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,6 +18,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptransfer.probe.findings import Where
+from hptransfer.probe.operations import LOOKUPS, RANDOM, SHAPES
+from hptransfer.probe.places import user_line
 
 
 class Kind(Enum):
@@ -41,7 +40,7 @@ class Node:
         shape: lengths of its axes.
         floating: whether its entries are floating-point or complex numbers.
         value: what all its entries are, where it is a constant with equal entries.
-        rms: root mean square of its entries, where it is an activation.
+        rms: root mean square of its entries, where it is an activation and sizes were measured.
         parameters: names of the parameters it depends on, where it depends on nothing else.
         producer: the operation that made it; None for inputs, parameters, buffers.
         readers: the operations that read it.
@@ -103,6 +102,7 @@ class Trace:
         outputs: tensors that the model returned.
         parameters: the node of each parameter, by name.
         shapes: shape of each parameter, by name.
+        called: paths of the modules that ran.
         measured: numbers that `forward` read out of activations or parameters (`item()`); they are no constants.
     """
 
@@ -110,71 +110,81 @@ class Trace:
     outputs: tuple[Node, ...]
     parameters: Mapping[str, Node]
     shapes: Mapping[str, tuple[int, ...]]
+    called: frozenset[str] = frozenset()
     measured: frozenset[float] = frozenset()
 
 
-#: draws of random numbers: a constant for nobody
-RANDOM = frozenset(
-    [
-        "rand",
-        "randn",
-        "rand_like",
-        "randn_like",
-        "randint",
-        "randint_like",
-        "normal",
-        "uniform",
-        "exponential",
-        "multinomial",
-        "randperm",
-    ]
-)
-#: looks up rows by integers
-LOOKUPS = frozenset({"embedding", "embedding_bag", "_embedding_bag", "index", "index_select", "gather"})
 #: activations of more entries are not compared one by one
 LARGEST_CONSTANT = 1 << 20
 
 
-def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
+class FailedRunError(Exception):
+    """A model's forward raised something.
+
+    Args:
+        error: what it raised.
+        reached: how many operations ran before.
+    """
+
+    def __init__(self, error: BaseException, reached: int) -> None:
+        super().__init__(str(error))
+        self.error, self.reached = error, reached
+
+
+def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, measure: bool = False) -> Trace:
     """Run the module once, without gradients, and record it.
 
     Args:
         module: the model, on the CPU; hooks are removed afterwards.
         args: positional arguments of its forward.
         kwargs: arguments of its forward by name.
+        measure: whether the sizes of activations are wanted too, which takes longer than all else.
 
     Raises:
-        Exception: whatever the model raises.
+        FailedRunError: the model raised something.
     """
-    recorder = Recorder(module)
+    recorder = Recorder(module, measure=measure)
     recorder.take_inputs((args, dict(kwargs)))
-    with torch.no_grad(), _unfused(module), recorder.paths(module), recorder:
-        result = module(*args, **kwargs)
+    try:
+        with torch.no_grad(), _unfused(module), _eager(), recorder.paths(module), recorder:
+            result = module(*args, **kwargs)
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise FailedRunError(error, len(recorder.ops)) from error
     return recorder.finish(result)
 
 
 def _unfused(module: nn.Module) -> contextlib.AbstractContextManager[None]:
     """Recurrent layers as their operations: oneDNN's hide the weights."""
     if any(isinstance(each, nn.RNNBase) for each in module.modules()):
-        return torch.backends.mkldnn.flags(enabled=False)  # type: ignore[no-any-return]
+        return torch.backends.mkldnn.flags(enabled=False)
     return contextlib.nullcontext()
 
 
-class Recorder(TorchDispatchMode):
+def _eager() -> contextlib.AbstractContextManager[object]:
+    """Compiled functions run as they are written."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance is not None else contextlib.nullcontext()
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operations; keeps their tensors alive while it runs, so that an identity is not used twice.
 
     Args:
         module: the model whose parameters are to be known.
+        measure: whether the sizes of activations are wanted too.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, module: nn.Module, *, measure: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._measure = measure
         self.ops: list[Op] = []
         self._nodes: dict[int, Node] = {}
         self._kept: list[torch.Tensor] = []
         self._storages: dict[int, list[torch.Tensor]] = {}
+        self._writes: dict[int, list[Node]] = {}
         self._count = 0
         self._stack: list[str] = [""]
+        self._called: set[str] = {""}
         self._measured: set[float] = set()
         self._parameters: dict[str, Node] = {}
         for name, parameter in module.named_parameters():
@@ -202,6 +212,7 @@ class Recorder(TorchDispatchMode):
 
             def enter(_module: nn.Module, _args: object, path: str = path) -> None:
                 self._stack.append(path)
+                self._called.add(path)
 
             def leave(_module: nn.Module, _args: object, _output: object) -> None:
                 self._stack.pop()
@@ -237,8 +248,10 @@ class Recorder(TorchDispatchMode):
             result: what the model returned.
         """
         found = [self._nodes[id(tensor)] for tensor in _answers(result) if id(tensor) in self._nodes]
-        self._kept.clear(), self._storages.clear(), self._nodes.clear()
-        return Trace(tuple(self.ops), tuple(found), self._parameters, self._shapes, frozenset(self._measured))
+        for held in (self._kept, self._storages, self._nodes):
+            held.clear()
+        called, measured = frozenset(self._called), frozenset(self._measured)
+        return Trace(tuple(self.ops), tuple(found), self._parameters, self._shapes, called, measured)
 
     def _operands(
         self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -277,7 +290,7 @@ class Recorder(TorchDispatchMode):
                 self._measured.add(result)
             return
         name = "scaled_dot_product_attention" if name.startswith("_scaled_dot_product") else name.rstrip("_")
-        op = Op(len(self.ops), name, arguments, Where(self._stack[-1], _user_line()), inputs)
+        op = Op(len(self.ops), name, arguments, Where(self._stack[-1], user_line()), inputs)
         kind, parameters = _kind_of(op)
         fresh = [each for each in tensors_of(result) if not any(each is other for other in written)]
         op.outputs = tuple(self._add(tensor, kind, parameters=parameters, producer=op) for tensor in [*written, *fresh])
@@ -285,35 +298,34 @@ class Recorder(TorchDispatchMode):
         for node in dict.fromkeys(inputs):
             node.readers.append(op)
         for tensor, node in zip(written, op.outputs, strict=False):
-            self._spread(tensor, node)
-
-    def _spread(self, tensor: torch.Tensor, node: Node) -> None:
-        """Give what shares the memory of a changed tensor a new version too."""
-        for other in self._storages.get(tensor.untyped_storage()._cdata, ()):
-            if other is tensor or self._nodes[id(other)].kind is Kind.PARAMETER:
-                continue
-            old = self._nodes[id(other)]
-            whole = other.numel() == tensor.numel()
-            inputs = (node,) if whole else (old, node)
-            op = Op(
-                len(self.ops), "alias", {"tensors": list(inputs)}, node.producer.where if node.producer else Where("")
-            )
-            op.inputs = inputs
-            kind, parameters = _kind_of(op)
-            op.outputs = (self._add(other, kind, parameters=parameters, producer=op),)
-            self.ops.append(op)
-            for each in inputs:
-                each.readers.append(op)
+            storage = tensor.untyped_storage()._cdata
+            if len(self._storages.get(storage, ())) > 1:
+                self._writes.setdefault(storage, []).append(node)
 
     def _node(self, tensor: torch.Tensor) -> Node:
+        """The present version of a tensor: a write to what shares its memory is seen when it is read next."""
         known = self._nodes.get(id(tensor))
+        storage = tensor.untyped_storage()._cdata
         if known is not None:
-            return known
-        for other in self._storages.get(tensor.untyped_storage()._cdata, ()):
+            since = [node for node in self._writes.get(storage, ()) if node.index > known.index]
+            return self._written(tensor, known, since) if since and known.kind is not Kind.PARAMETER else known
+        for other in self._storages.get(storage, ()):
             source = self._nodes[id(other)]
             if source.kind is Kind.PARAMETER and source.producer is None:  # a view that the module made of it
                 return self._add(tensor, Kind.PARAMETER, parameters=source.parameters)
         return self._add(tensor, Kind.CONSTANT)
+
+    def _written(self, tensor: torch.Tensor, old: Node, since: list[Node]) -> Node:
+        whole = math.prod(since[-1].shape) == tensor.numel()
+        inputs = (since[-1],) if whole else (old, *since)
+        place = since[-1].producer.where if since[-1].producer else Where("")
+        op = Op(len(self.ops), "alias", {"tensors": list(inputs)}, place, inputs)
+        kind, parameters = _kind_of(op)
+        op.outputs = (self._add(tensor, kind, parameters=parameters, producer=op),)
+        self.ops.append(op)
+        for each in inputs:
+            each.readers.append(op)
+        return op.outputs[0]
 
     def _add(
         self, tensor: torch.Tensor, kind: Kind, *, parameters: tuple[str, ...] = (), producer: Op | None = None
@@ -323,8 +335,8 @@ class Recorder(TorchDispatchMode):
         self._count += 1
         if kind is Kind.CONSTANT:
             node.value = _value(tensor)
-        elif kind is Kind.ACTIVATION and tensor.dtype.is_floating_point and tensor.numel():
-            node.rms = float(torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64)) / math.sqrt(tensor.numel())
+        elif self._measure and kind is Kind.ACTIVATION and tensor.dtype.is_floating_point and tensor.numel():
+            node.rms = float(torch.linalg.vector_norm(tensor.detach())) / math.sqrt(tensor.numel())
         if id(tensor) not in self._nodes:
             self._kept.append(tensor)
             self._storages.setdefault(tensor.untyped_storage()._cdata, []).append(tensor)
@@ -335,6 +347,8 @@ class Recorder(TorchDispatchMode):
 def _kind_of(op: Op) -> tuple[Kind, tuple[str, ...]]:
     """What a result depends on, and the parameters where it depends on those alone."""
     names = tuple(dict.fromkeys(name for node in op.inputs for name in node.parameters))
+    if op.name in SHAPES and not any(node.kind is not Kind.CONSTANT for node in op.inputs[1:]):
+        return Kind.CONSTANT, ()
     if op.name in RANDOM or any(node.kind is Kind.ACTIVATION for node in op.inputs):
         kept = op.name in ("index", "index_select") and len(op.inputs[0].shape) > 2 and op.inputs[0].parameters
         return (Kind.PARAMETER, op.inputs[0].parameters) if kept else (Kind.ACTIVATION, ())
@@ -393,45 +407,3 @@ def _answers(result: object) -> list[torch.Tensor]:
     states = ("past_key_values", "hidden_states", "attentions", "encoder_last_hidden_state", "cache_params")
     answers = logits or [value for key, value in named.items() if not key.endswith(states)] or result
     return [tensor for tensor in tensors_of(answers) if tensor.dtype.is_floating_point]
-
-
-_TORCH = os.path.dirname(torch.__file__) + os.sep
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
-#: folders of installed packages that carry tensors from one line of a model to the next
-_PLUMBING = tuple(
-    f"{os.sep}{name}{os.sep}" for name in ("einops", "jaxtyping", "beartype", "numpy", "accelerate", "peft")
-)
-_SEEN: dict[str, bool] = {}
-
-
-def user_file(file: str) -> bool:
-    """Whether a file is a model's own, not the plumbing of a library.
-
-    Args:
-        file: path as frames give it.
-    """
-    known = _SEEN.get(file)
-    if known is None:
-        known = _SEEN[file] = _of_the_user(file)
-    return known
-
-
-def _of_the_user(file: str) -> bool:
-    installed = "site-packages" in file or "dist-packages" in file
-    if file.startswith((_TORCH, _HERE, "<frozen", "<string", "<__array")):
-        return False
-    if file.startswith(_LIBRARY) and not installed:
-        return False
-    if f"{os.sep}transformers{os.sep}" in file and installed:
-        return f"{os.sep}transformers{os.sep}models{os.sep}" in file
-    return not (installed and any(part in file for part in _PLUMBING))
-
-
-def _user_line() -> str:
-    frame = sys._getframe(1)
-    while frame is not None:
-        if user_file(frame.f_code.co_filename):
-            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""

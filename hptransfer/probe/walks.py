@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from hptransfer.probe.steps import Graph, Is, Step
+from hptransfer.probe.graph import Graph
+from hptransfer.probe.steps import Is, Step
 from hptransfer.probe.trace import Node, Op
+from hptransfer.probe.understanding import statistics_ops
 
 #: a factor of what they read is a factor of what they make
 LINEAR = frozenset({Is.MOVE, Is.SCALE, Is.FILTER, Is.BIAS, Is.GAIN, Is.ADD, Is.SUM})
@@ -113,6 +115,8 @@ def weights_behind(
             walk.ops.add(op.index)
             if step.numbers and not between.normed:
                 walk.scaling.append(op)
+            if step.statistics:
+                walk.ops |= statistics_ops(graph.step, step)
             for source in _carried(step):
                 waiting.append((source, _behind(step, source, between)))
         else:

@@ -66,6 +66,12 @@ class _OwnModel(Section):
     preset's"""
     roles: dict[str, RoleText] = Field(default_factory=dict)
     """regular expression over full names -> role, where shapes and module types do not decide it"""
+    probe: bool = True
+    """whether a small model is run once, to see factors in `forward`, norms, attention and what writes the residual
+    stream; false: a plan says what it therefore does not know"""
+    example: Annotated[str, Field(pattern=REFERENCE, max_length=200)] | None = None
+    """`module:function`, of nothing or of width and depth, that returns what `forward` takes (a tensor, a tuple, a dict
+    by name) for that run; default: guessed from the model"""
 
 
 class FactoryModel(_OwnModel):
@@ -93,8 +99,19 @@ class HuggingFaceModel(_OwnModel):
     follow_width: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """keys that follow the width, the width itself first; default: the family's (heads and feed-forward size follow)"""
     depth_key: str | None = None
-    """key that counts layers; default: the family's"""
-    task: Literal["causal-lm", "masked-lm", "image-classification", "sequence-classification", "base"] | None = None
+    """key that counts layers; default: the family's, of an encoder with a decoder both"""
+    task: (
+        Literal[
+            "causal-lm",
+            "seq2seq-lm",
+            "speech-seq2seq",
+            "masked-lm",
+            "image-classification",
+            "sequence-classification",
+            "base",
+        ]
+        | None
+    ) = None
     """what stands on top; default: the family's"""
 
 

@@ -13,7 +13,7 @@ from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, Hyperp
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
-from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS
+from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
@@ -330,6 +330,11 @@ class Recipe(Section):
         """Whose init the plan scales: what the recipe says, or what its model and parameterization take by default."""
         own = self.model.kind in ("factory", "huggingface") and self.parameterization.name not in ABSOLUTE
         return self.parameterization.init or ("own" if own else "rule")
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """Axes ("width", "depth") for which the parameterization has a rule."""
+        return covered_axes_of(self.parameterization.name, self.training.optimizer)
 
     @property
     def base_size(self) -> Size:

@@ -24,6 +24,7 @@ __all__ = [
     "prediction",
     "results",
     "status",
+    "terminal",
     "tracking",
     "tune",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -145,3 +147,24 @@ def _diagnostics_table(columns: Columns, plus_minus: str) -> Table:
     for row in columns.rows:
         table.add_row(*(Text(cell.replace("±", plus_minus)) for cell in row))
     return table
+
+
+def asked_at_terminal(question: str, choices: Sequence[str]) -> str:
+    """One of several choices, by whoever sits at the terminal; the first where nothing is typed.
+
+    Args:
+        question: what is asked, one line.
+        choices: at least one, the likeliest first.
+    """
+    print(question, file=sys.stderr)
+    for number, choice in enumerate(choices, 1):
+        print(f"  {number}  {choice}", file=sys.stderr)
+    while True:
+        print(f"1 to {len(choices)} [1]: ", end="", file=sys.stderr, flush=True)
+        typed = sys.stdin.readline()
+        if not typed.strip():
+            return choices[0]
+        if typed.strip() in choices:
+            return typed.strip()
+        if typed.strip().isdecimal() and 1 <= int(typed) <= len(choices):
+            return choices[int(typed) - 1]

@@ -22,7 +22,6 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
     """
     import torch
 
-    from hptransfer.models.applied_init import starts_by_itself
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
     from hptransfer.models.logit_scale import scale_logits
@@ -30,7 +29,7 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 
     precision = spec.recipe.training.precision
     applied = AppliedPlan.from_plan(planned(spec))
-    own = starts_by_itself(applied.groups)
+    own = applied.starts_by_itself
     if own:  # the model's own draws are those that the user's script would make
         torch.manual_seed(spec.seed)
     with default_precision("float32" if own else precision):
@@ -56,14 +55,14 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 def planned(spec: TrialSpec) -> Plan:
     """The plan of the spec's size, in the recipe's gauge."""
     from hptransfer.models.api import options_of, plan_reading
-    from hptransfer.models.shape_reading import reading_of
+    from hptransfer.models.recipe_reading import reading_of
 
     recipe = spec.recipe
     return plan_reading(
         recipe.parameterization,
         spec.base,
         spec.size,
-        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source),
+        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source, recipe.covers),
         spec.hyperparameters,
         optimizer=recipe.training.optimizer,
         gauge=recipe.parameterization.gauge,

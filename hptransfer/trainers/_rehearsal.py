@@ -123,7 +123,7 @@ class _Pass:
 
     Attributes:
         module: the model, initialised by its plan.
-        loss_of: the recipe's loss.
+        loss_of: the recipe's loss, with its arguments.
         own_loss: whether the loss is the user's.
     """
 
@@ -236,7 +236,7 @@ class _Pass:
         """Refuses a model whose gradients cannot be computed, or are no numbers.
 
         Args:
-            loss: with a graph.
+            loss: of the first batch, with its graph.
         """
         try:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

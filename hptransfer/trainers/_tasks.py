@@ -91,11 +91,11 @@ def read_models(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         "readings", what `read_sizes` returns.
     """
-    from hptransfer.models.shape_reading import read_sizes
+    from hptransfer.models.recipe_reading import read_sizes
 
     message = ReadingsMessage.parse(payload)
     _see(message.root)
-    return {"readings": read_sizes(message.model, message.base, message.sizes, message.init)}
+    return {"readings": read_sizes(message.model, message.base, message.sizes, message.init, message.covers)}
 
 
 _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
@@ -111,7 +111,7 @@ _TASKS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 def prepare() -> None:
     """Import what every task needs, before the time of the first one counts (`execution.worker` calls this)."""
     import hptransfer.models.api
-    import hptransfer.models.shape_reading
+    import hptransfer.models.recipe_reading
     import hptransfer.training.loop  # noqa: F401  # imported for its effect
 
 

@@ -254,9 +254,16 @@ def _own_factor(module: nn.Module, call: Call) -> float | None:
         return None
     weight = module.weight.detach()
     if isinstance(module, nn.Embedding):
+        if call.read.is_floating_point() or not _are_rows(call.read, weight):
+            return None  # it makes its own indices, of positions for example
         return _factor(functional.embedding(call.read, weight), call.returned, _PRODUCT)
     given = functional.linear(call.read, weight.to(call.read.dtype))
     return _factor(given, call.returned - _bias(module), _PRODUCT)
+
+
+def _are_rows(indices: Tensor, weight: Tensor) -> bool:
+    """Whether all of them are rows of a table."""
+    return indices.numel() > 0 and int(indices.min()) >= 0 and int(indices.max()) < len(weight)
 
 
 def _outer_factor(seen: Look, name: str, own: float) -> float | None:

@@ -222,6 +222,8 @@ class ReadingsMessage(Message):
     """width and depth at which every factor of a rule is 1"""
     init: InitSource = "rule"
     """whose init is planned: the model's own, or the tables'"""
+    covers: tuple[str, ...] = ()
+    """axes ("width", "depth") for which the rules that will be applied have a power"""
     sizes: tuple[tuple[int, int], ...]
     """width and depth of each model to read"""
 

@@ -34,13 +34,13 @@ class Model(torch.nn.Module):
 
     def forward(self, tokens):
         hidden = self.hidden(self.embedding(tokens))
-        return self.readout(hidden.reshape(3, -1))
+        return self.readout(hidden.reshape(7, -1) if len(tokens) > 8 else hidden)
 """
 RECIPE = """\
 name: own
 model: {kind: factory, factory: "wrong_model:build", context: 8}
 data: {kind: text, files: ["*.txt"]}
-training: {steps: 5, batch_size: 4}
+training: {steps: 5, batch_size: 9}
 parameterization: {name: mup}
 sizes:
   base: {width: 16, depth: 1}
@@ -66,8 +66,9 @@ def test_equal_errors_stop_with_the_place_in_the_users_code(tmp_path: Path, monk
     assert text.startswith(
         "error: wrong_model.py:17: trials must be able to run, but 3 in a row failed alike (error)\n"
     )
-    assert "received: RuntimeError: shape '[3, -1]' is invalid for input of size" in text
-    assert "\n  | wrong_model.py:17 in forward: return self.readout(hidden.reshape(3, -1))\n" in text
+    assert "received: RuntimeError: shape '[7, -1]' is invalid for input of size" in text
+    line = "return self.readout(hidden.reshape(7, -1) if len(tokens) > 8 else hidden)"
+    assert f"\n  | wrong_model.py:17 in forward: {line}\n" in text
     assert "hptransfer retry own" in text
     saved = sorted((tmp_path / "runs" / "own" / "failures").iterdir())
     assert len(saved) == 3
@@ -99,7 +100,7 @@ def test_what_hptransfer_refuses_in_the_users_call_has_its_place(
 #: of a function that brings model and data
 OWN_LOOP = """\
 name: own
-training: {steps: 5, batch_size: 4}
+training: {steps: 5, batch_size: 9}
 parameterization: {name: measured}
 sizes:
   base: {width: 16, depth: 1}

@@ -193,7 +193,7 @@ def test_plans_from_files_apply_and_say_what_they_lack(tmp_path: Path) -> None:
 
 
 def configuration(**changed: object) -> object:
-    """A family that has no defaults here; the numbers are those of nobody's model."""
+    """The numbers are those of nobody's model."""
     transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
     values = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4}
     values |= {"num_hidden_layers": 2, "vocab_size": 256, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -210,6 +210,7 @@ def test_a_configuration_of_any_family() -> None:
     plan = hptransfer.plan(configuration(), **SIZES | KEYS)  # type: ignore[arg-type]
     shapes = {row.parameter.name: row.parameter.shape for row in plan.rows}
 
+    assert hptransfer.plan(configuration(), **SIZES).rows == plan.rows  # type: ignore[arg-type]  # as the class says
     assert shapes["model.layers.3.mlp.down_proj.weight"] == (128, 256)
     assert shapes["model.layers.3.self_attn.qkv_proj.weight"] == (3 * 128, 128)
 
@@ -217,7 +218,6 @@ def test_a_configuration_of_any_family() -> None:
 @pytest.mark.parametrize(
     ("changed", "said", "hint"),
     [
-        ({"depth_key": None}, "`depth_key` and `task` must be given", "depth_key"),
         ({"follow_width": ["hidden_sizes"]}, "must name keys of the configuration", "did you mean `hidden_size`?"),
         ({"task": "causal"}, "`task` must be one of causal-lm", ""),
     ],

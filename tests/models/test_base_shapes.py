@@ -126,7 +126,14 @@ def test_mup_readouts_are_not_scaled_twice() -> None:
     """A model with MuReadout, initialised and grouped by the plan, trains as under MuAdamW."""
     module = Net(64, mup.MuReadout).double()
     mup.set_base_shapes(module, Net(16, mup.MuReadout), delta=Net(32, mup.MuReadout), rescale_params=False)
-    planned = plan(with_mup, base=(16, 1), target=(64, 1), hyperparameters=HYPERPARAMETERS, parameterization="mup")
+    planned = plan(
+        with_mup,
+        base=(16, 1),
+        target=(64, 1),
+        hyperparameters=HYPERPARAMETERS,
+        parameterization="mup",
+        init="rule",
+    )
     planned.init_(module, seed=0)
     ours = losses(module, torch.optim.AdamW(planned.param_groups(module)))
     planned.init_(module, seed=0)
@@ -142,6 +149,7 @@ def test_a_plain_readout_trains_as_mups() -> None:
     module = Net(64, mup.MuReadout).double()
     mup.set_base_shapes(module, Net(16, mup.MuReadout), delta=Net(32, mup.MuReadout), rescale_params=False)
     options = {"base": (16, 1), "target": (64, 1), "hyperparameters": HYPERPARAMETERS, "parameterization": "mup"}
+    options["init"] = "rule"
     marked, unmarked = plan(with_mup, **options), plan(plain, **options)  # type: ignore[arg-type]  # options of one test
     marked.init_(module, seed=0)
     theirs = losses(module, mup.MuAdamW(module.parameters(), lr=0.01, weight_decay=0.1, eps=1e-30))

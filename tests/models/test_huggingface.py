@@ -44,8 +44,9 @@ def section(config: str, settings: dict[str, Setting], **more: object) -> Huggin
 
 
 def rows(model: HuggingFaceModel, **options: object) -> dict[str, PlannedParameter]:
-    """Planned at 4 times the width and twice the depth."""
-    arguments: dict[str, object] = {"base": (64, 2), "target": (256, 4), "hyperparameters": HYPERPARAMETERS} | options
+    """Planned at 4 times the width and twice the depth, by the tables' init."""
+    arguments: dict[str, object] = {"base": (64, 2), "target": (256, 4), "hyperparameters": HYPERPARAMETERS}
+    arguments |= {"init": "rule"} | options
     return {row.parameter.name: row for row in plan(model, **arguments).rows}  # type: ignore[arg-type]  # options of one test
 
 
@@ -172,9 +173,9 @@ def test_impossible_proportions(settings: dict[str, Setting], said: str) -> None
 
 
 def test_unknown_configurations_must_say_what_follows() -> None:
-    """A family that is not known needs its keys."""
+    """A family whose configuration does not say its width needs its keys."""
     with pytest.raises(UsageError, match="follow_width"):
-        rows(section("opt", {"hidden_size": 64}))
+        rows(section("blt", {"hidden_size": 64}))
 
 
 def test_an_unknown_family_with_its_keys() -> None:
@@ -240,7 +241,7 @@ print(json.dumps({
 def test_from_the_meta_device() -> None:
     """to_empty leaves garbage in buffers (rotary frequencies); transformers' init_weights fills them, then the plan."""
     model = section("llama", LLAMA)
-    planned = plan(model, base=(64, 2), target=(64, 2), hyperparameters=HYPERPARAMETERS)
+    planned = plan(model, base=(64, 2), target=(64, 2), hyperparameters=HYPERPARAMETERS, init="rule")
     straight, late = build_model(model, 64, 2), build_model(model, 64, 2, device="meta").to_empty(device="cpu")
     late.init_weights()  # type: ignore[operator]  # of PreTrainedModel
     planned.init_(straight, seed=0)

@@ -77,6 +77,7 @@ def rows(
             target=(width, depth),
             hyperparameters=HYPERPARAMETERS,
             parameterization=parameterization,
+            init="rule",
         )
         kinds = layer_kinds([row.parameter for row in planned.rows])
         for seed in range(seeds):

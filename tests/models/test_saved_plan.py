@@ -41,7 +41,10 @@ def test_every_number_reads_back(tmp_path: Path, optimizer: str) -> None:
     plan = planned(optimizer=optimizer)
     plan.save(tmp_path / "target.yaml")
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
-    modules = [build(64, 4) for _ in range(2)]
+    modules = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        modules.append(build(64, 4))
     groups = []
     for applied, module in zip((plan, loaded), modules, strict=True):
         applied.init_(module, seed=5)

@@ -141,7 +141,7 @@ def test_a_large_model_takes_little_memory() -> None:
     """A 64-billion-parameter decoder is read and planned in a fresh process in under 1 GB of memory."""
     code = """
 import json, math, resource
-from hptransfer.models.shape_reading import read_recipe_model
+from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
@@ -438,7 +438,7 @@ def test_models_that_cannot_be_built_are_reported() -> None:
     def build(width: int, depth: int) -> nn.Module:
         raise AssertionError("heads must divide width")
 
-    received = refusal(build).findings[0].received
+    received = str(refusal(build).findings[0].received)
     line = build.__code__.co_firstlineno + 1
     assert received.startswith("width 64, depth 2: ")
     assert received.endswith(f"test_shape_reading.py:{line} in build: AssertionError: heads must divide width")

@@ -31,7 +31,7 @@ def build(width: int, depth: int) -> nn.Module:
 @pytest.fixture(scope="module")
 def planned() -> AppliedPlan:
     """CompleteP at twice the width and depth."""
-    return plan(build, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt")
+    return plan(build, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt", init="rule")
 
 
 def rates(planned: AppliedPlan, module: nn.Module) -> list[tuple[float, float, int]]:
@@ -168,7 +168,7 @@ def test_weight_norm_before_planning_asks() -> None:
         return module
 
     with pytest.raises(UsageError) as caught:
-        plan(normed, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt")
+        plan(normed, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt", init="rule")
     assert {str(finding.received).split(" ")[0] for finding in caught.value.findings} == {
         "readout.parametrizations.weight.original0",
         "readout.parametrizations.weight.original1",
@@ -216,7 +216,7 @@ def shard(rank: int, port: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    planned = plan(build, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt")
+    planned = plan(build, base=(16, 1), target=(32, 2), hyperparameters=HYPERPARAMETERS, preset="gpt", init="rule")
     replicated = nn.parallel.DistributedDataParallel(build(32, 2))
     planned.init_(replicated, seed=0)
     with torch.device("meta"):

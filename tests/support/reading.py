@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hptransfer.models.shape_reading import Builder, read_model, read_recipe_model
+from hptransfer.models.recipe_reading import read_recipe_model
+from hptransfer.models.shape_reading import Builder, read_model
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.recipe.model_sections import Model
 from hptransfer.sizes import Size

@@ -40,15 +40,13 @@ def tied(model: str = "Tied", **parameterization: str) -> Recipe:
 
 
 def test_both_ways_train_alike() -> None:
-    """A hook for the model as it is, and the gauge for one that multiplies by itself: the same curve in float64."""
+    """A hook for the model as it is, and nothing for one that multiplies by itself: the same curve in float64."""
     hooked = trained(request(tied(), width=WIDE, learning_rate=0.03))
-    multiplied = trained(request(tied("Scaled", gauge="multipliers"), width=WIDE, learning_rate=0.03))
-
-    assert hooked["state"] == multiplied["state"] == "complete"
-    assert hooked["loss"] == pytest.approx(multiplied["loss"], rel=1e-12)
-    assert [point[1] for point in hooked["curve"]] == pytest.approx([point[1] for point in multiplied["curve"]])
-    twice = trained(request(tied("Scaled"), width=WIDE, learning_rate=0.03))  # hook and forward: the factor twice
-    assert twice["loss"] != pytest.approx(hooked["loss"], rel=1e-3)
+    for given in ({}, {"gauge": "multipliers"}):
+        multiplied = trained(request(tied("Scaled", **given), width=WIDE, learning_rate=0.03))
+        assert hooked["state"] == multiplied["state"] == "complete"
+        assert hooked["loss"] == pytest.approx(multiplied["loss"], rel=1e-12)
+        assert [loss for _, loss in hooked["curve"]] == pytest.approx([loss for _, loss in multiplied["curve"]])
 
 
 def test_the_trainer_puts_the_hook_where_the_plan_asks_for_it() -> None:
@@ -65,7 +63,7 @@ def test_the_trainer_puts_the_hook_where_the_plan_asks_for_it() -> None:
 
 def test_the_gauge_is_part_of_a_trials_key() -> None:
     """And the neutral one, written out, is not: keys of finished trials stay."""
-    plain, written, other = (tied(**given) for given in ({}, {"gauge": "plain"}, {"gauge": "multipliers"}))
+    plain, written, other = (tied("Scaled", **given) for given in ({}, {"gauge": "plain"}, {"gauge": "multipliers"}))
     keys = [key(request(each, width=WIDE)) for each in (plain, written, other)]
 
     assert keys[0] == keys[1] != keys[2]

@@ -69,6 +69,8 @@ def specs() -> Iterator[tuple[str, TrialSpec]]:
     """A trial over each thing that recipes can say, by name."""
     for name, model in MODELS.items():
         yield f"model {name}", spec(model=whole(model))
+    for name in ("factory", "huggingface"):  # the keys that these models had before own inits
+        yield f"model {name} by rule", spec(model=whole(MODELS[name]), parameterization={"init": "rule"})
     for name, choice in OPTIONS.items():
         model = MODELS["gpt"] if name in RESIDUAL else MODELS["mlp"]
         yield f"parameterization {name}", spec(model=whole(model), parameterization=choice)

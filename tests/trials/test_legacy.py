@@ -23,6 +23,7 @@ def test_keys_are_byte_for_byte_those_of_0_1() -> None:
     """As version 0.1's own tests had them, for an MLP and for a factory with other values; multipliers count."""
     document = recipe(training={"batch_size": 64, "evaluation_batches": 16, "optimizer": "sgd"}).model_dump(mode="json")
     document["model"] = {"kind": "factory", "factory": "models:build"}
+    document["parameterization"]["init"] = "rule"
     own = Recipe.model_validate_json(json.dumps(document))
     theirs = TrialSpec(own, ROOT, own.size(32, 4), {"learning_rate": 0.5, "weight_decay": 0.25}, 3)
     plain = legacy_key(request(), "data")
@@ -32,6 +33,9 @@ def test_keys_are_byte_for_byte_those_of_0_1() -> None:
     fixed = request(recipe(training={"multipliers": {"readout_init": 2.0}}))
     assert legacy_key(fixed, "data") == legacy_key(request(readout_init=2.0), "data") != plain
     assert legacy_key(request(readout_init=1.0), "data") == plain
+    document["parameterization"]["init"] = None
+    scaled = Recipe.model_validate_json(json.dumps(document))
+    assert legacy_key(TrialSpec(scaled, ROOT, scaled.size(32, 4), {}, 3), "data") is None  # 0.1 scaled no own init
 
 
 def test_studies_are_named_as_those_of_0_1() -> None:

@@ -131,6 +131,18 @@ def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, f
     return table, alpha
 
 
+def covered_axes_of(name: str, optimizer: str) -> frozenset[str]:
+    """Axes of a model's size ("width", "depth") for which a parameterization has a power; none where it has no table.
+
+    Args:
+        name: name of the parameterization, a name in `TABLES` or `MEASURED`.
+        optimizer: name of the optimizer, a key of `FAMILIES`.
+    """
+    family = FAMILIES.get(optimizer)
+    table = None if family is None else TABLES.get((name, family))
+    return frozenset() if table is None else table.covers & {"width", "depth"}
+
+
 def table_beside(
     table: RuleTable, options: Options, tables: Mapping[tuple[str, OptimizerFamily], RuleTable] = TABLES
 ) -> RuleTable | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.rules import ON_SPHERE
-from hptransfer.parameterization.tables import FAMILIES, MEASURED, TABLES, Parameterization, find_table
+from hptransfer.parameterization.tables import ABSOLUTE, FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: parameterizations with a residual exponent to choose
@@ -82,6 +82,14 @@ _PLAIN = {
     "external": "a recipe without `model` has no plan",
 }
 
+
+def _absolute_init(draft: Draft) -> Iterator[Violation]:
+    choice = draft.parameterization
+    if choice is not None and choice.init == "own" and choice.name in ABSOLUTE:
+        rule = f"`init: own` needs a parameterization that scales an init; `{choice.name}` draws every weight at std 1"
+        yield Violation(("parameterization", "init"), rule, "init: own", "delete `init`, or write `init: rule`")
+
+
 RULES = (
     RecipeRule(
         "recipe/gauge-not-applied",
@@ -100,6 +108,11 @@ RULES = (
         "recipe/option-of-others",
         "`muon_scale` is given only with muon, `update_rank` only with adamh and muonh",
         _of_other_optimizers,
+    ),
+    RecipeRule(
+        "recipe/own-init-at-std-1",
+        "`init: own` is given only where the parameterization scales an init",
+        _absolute_init,
     ),
     RecipeRule(
         "recipe/no-residual-blocks", "a parameterization of residual branches has a model with branches", _branches

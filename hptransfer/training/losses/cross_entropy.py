@@ -27,7 +27,7 @@ class CrossEntropy:
 
         Args:
             module: maps the inputs to logits, B x V or B x ... x V.
-            batch: inputs and labels.
+            batch: inputs and labels, a pair or a dict.
             output: which of several outputs of the module are the logits: a place in a tuple, from 0, or a key or an
                 attribute; None where it returns them alone, or as `.logits`.
 

@@ -24,7 +24,7 @@ class MeanSquaredError:
 
         Args:
             module: maps the inputs to numbers of the targets' shape.
-            batch: inputs and targets.
+            batch: inputs and targets, a pair or a dict.
             output: which of several outputs of the module are the predictions: a place in a tuple, from 0, or a key or
                 an attribute; None where it returns them alone, or as `.logits`.
 

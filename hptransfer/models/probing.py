@@ -1,0 +1,276 @@
+"""What the running model tells, put into what was read of it: writers, norms, factors of `forward`, attention.
+
+The probe speaks of a model at the base; a plan is for another size. What holds for every parameter of one kind there
+(the same name but for numbers, the same role) holds for those of the target. What a plan can take into account goes
+into the parameters; what it cannot is an objection where the rules cover the axis that changes, and a note elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from hptransfer.errors import Finding, UsageError
+from hptransfer.parameterization.notes import attention_note
+from hptransfer.parameterization.roles import Parameter, Role
+from hptransfer.probe.findings import Attention, Factor, Probe, Where, Writer
+from hptransfer.sizes import Size
+
+#: a scale's power of head_dim is exact where it is a rule's
+_EXACT = 1e-3
+_MOST_NAMES = 4
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is put into the reading of one size.
+
+    Attributes:
+        at_base: parameters of the model that was probed, with their roles.
+        told: what was told of each of them, by its name: fields of the parameter, with values.
+        notes: what a plan must say.
+        objections: what no plan can be made of.
+    """
+
+    at_base: Sequence[Parameter]
+    told: dict[str, dict[str, float | bool]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    objections: list[Finding] = field(default_factory=list)
+
+    def tell(self, names: Collection[str], **values: bool) -> None:
+        """Set fields of these parameters."""
+        for name in names:
+            self.told.setdefault(name, {}).update(values)
+
+    def add(self, names: Collection[str], power: str, value: float) -> None:
+        """Add to a power of these parameters."""
+        for name in names if value else ():
+            known = self.told.setdefault(name, {})
+            known[power] = known.get(power, 0.0) + value
+
+    def spread(self, parameters: Sequence[Parameter]) -> Iterator[Parameter]:
+        """The parameters of a size with what was told of their kind at the base.
+
+        Where some of a kind were told otherwise than others (a first layer with a factor), their very names are meant,
+        and what the rest of the kind does is not known.
+        """
+        kinds: dict[tuple[str, Role], list[str]] = {}
+        for parameter in self.at_base:
+            kinds.setdefault(_kind(parameter), []).append(parameter.name)
+        mixed: dict[str, None] = {}
+        for parameter in parameters:
+            members = kinds.get(_kind(parameter), [])
+            told = [self.told.get(name, {}) for name in members]
+            if told and all(each == told[0] for each in told):
+                changes = told[0]
+            else:
+                changes = self.told.get(parameter.name, {})
+                if parameter.name not in members and any(told):
+                    mixed[template(parameter.name)] = None
+            yield replace(parameter, **changes) if changes else parameter  # type: ignore[arg-type]  # fields by name
+        if mixed:
+            self.notes.append(
+                f"not known: layers of {_some(list(mixed))} differ at the base in what `forward` does with them, and "
+                "deeper layers are planned without it"
+            )
+
+
+def with_probe(
+    parameters: Sequence[Parameter],
+    at_base: Sequence[Parameter],
+    probe: Probe,
+    base: Size,
+    size: Size,
+    *,
+    covers: Collection[str],
+) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
+    """The parameters of a size with what the run at the base told, and what a plan must say of it.
+
+    Args:
+        parameters: those of the size that is read, with their roles.
+        at_base: those of the model that was probed, read alike.
+        probe: what its runs told.
+        base: size at which every factor of a rule is 1.
+        size: size that is read.
+        covers: axes ("width", "depth") for which the rules have a power.
+
+    Raises:
+        UsageError: `forward` does what no rule for a changed axis allows; every such fault at once.
+    """
+    changed = frozenset(axis for axis in ("width", "depth") if getattr(base, axis) != getattr(size, axis))
+    facts = _Facts(at_base)
+    known = frozenset(covers)
+    for writer in probe.writers:
+        _put_writer(facts, writer)
+    for factor in probe.factors:
+        _put_factor(facts, factor, probe, covers=known, changed=changed)
+    _put_attention(facts, probe, base, size)
+    _put_product(facts, probe, base)
+    _put_stream(facts, probe, covers=known, changed=changed)
+    joined = tuple(facts.spread(parameters))
+    facts.notes += [f"not known: {sentence}" for sentence in probe.unknown]
+    if facts.objections:
+        raise UsageError.of(facts.objections)
+    return joined, tuple(dict.fromkeys(facts.notes))
+
+
+def template(name: str) -> str:
+    """The name with every number in it replaced: equal for the same parameter of all layers."""
+    return re.sub(r"\d+", "*", name)
+
+
+def _kind(parameter: Parameter) -> tuple[str, Role]:
+    return template(parameter.name), parameter.role
+
+
+def _put_writer(facts: _Facts, writer: Writer) -> None:
+    """The residual branch's factor belongs behind a norm, where there is one: a norm removes any before it."""
+    if not writer.norm:
+        return
+    facts.tell(writer.parameters, writes_residual=False)
+    facts.tell(writer.norm, writes_residual=True, zero_centred=writer.zero_centred)
+    facts.notes.append(
+        f"a norm stands between {_some(writer.parameters)} and the residual stream: a factor of the branch is put into "
+        f"{_some(writer.norm)}"
+    )
+
+
+def _put_factor(
+    facts: _Facts, factor: Factor, probe: Probe, *, covers: frozenset[str], changed: frozenset[str]
+) -> None:
+    if factor.purpose in ("normalizer", "attention"):
+        return
+    powers = {"width": factor.width_power, "depth": factor.depth_power}
+    followed = {axis: power for axis, power in powers.items() if power != 0}
+    if not followed:
+        return
+    text = _powers(factor)
+    known = all(power is not None for power in followed.values())
+    weights = [each for each in facts.at_base if each.name in factor.parameters]
+    frozen = [each.name for each in weights if each.role is Role.FROZEN]
+    if known and factor.purpose in ("output", "input") and weights and not frozen:
+        _take(facts, factor, covers, tied=any(each.role is Role.TIED_EMBEDDING for each in weights))
+        facts.notes.append(_taken(factor, text, covers))
+        return
+    if known and probe.product is not None and factor.width_power == -1:
+        facts.notes.append(
+            f"`forward` multiplies a product of activations by {text} {_at(factor.where)}, as a readout's"
+        )
+        return
+    concerned = [axis for axis in followed if axis in covers and axis in changed]
+    rule = "`forward` must not multiply by a power of a changing size that no weight can absorb"
+    received = f"{text} {_at(factor.where)}, values {_values(factor)}"
+    if frozen:
+        received += f"; behind it only {_some(frozen)}, frozen"
+    if concerned:
+        value = factor.values[0]
+        hint = "replace it by its value at the base" + ("" if value is None else f", {value:.6g}") + ", at every size"
+        facts.objections.append(Finding(rule, received, hint))
+    else:
+        facts.notes.append(f"`forward` multiplies by {received}; it is left as it is")
+
+
+def _take(facts: _Facts, factor: Factor, covers: frozenset[str], *, tied: bool) -> None:
+    """Tell the plan what `forward` multiplies by itself, along axes that have a rule: elsewhere the model is left."""
+    wide = (factor.width_power or 0.0) if "width" in covers else 0.0
+    deep = (factor.depth_power or 0.0) if "depth" in covers else 0.0
+    facts.add(factor.parameters, "lookup_width" if tied and factor.use == "lookup" else "forward_width", wide)
+    facts.add(factor.parameters, "forward_depth", deep)
+
+
+def _taken(factor: Factor, text: str, covers: frozenset[str]) -> str:
+    followed = [axis for axis, power in (("width", factor.width_power), ("depth", factor.depth_power)) if power]
+    side = "output" if factor.purpose == "output" else "input"
+    sentence = f"`forward` multiplies the {side} of {_some(factor.parameters)} by {text} {_at(factor.where)}"
+    if all(axis in covers for axis in followed):
+        return f"{sentence}; the plan takes it into account in their init, rate, decay and eps"
+    return f"{sentence}; there is no rule for {' or '.join(followed)} here, so it is left as it is"
+
+
+def _put_attention(facts: _Facts, probe: Probe, base: Size, size: Size) -> None:
+    for site in probe.attention:
+        if site.normed:
+            facts.tell(site.queries, scales_attention=False)
+        small, large = site.head_dims
+        growth = probe.wide[0] / probe.base[0]
+        if small == large:
+            if not math.isclose(*site.scales, rel_tol=_EXACT):
+                facts.notes.append(
+                    f"attention logits are multiplied by {site.scales[0]:.4g} at width {probe.base[0]} and by "
+                    f"{site.scales[1]:.4g} at width {probe.wide[0]} {_at(site.where)}, although heads have {small} "
+                    "entries at both: a constant scale is right"
+                )
+            continue
+        power = math.log(site.scales[1] / site.scales[0]) / math.log(large / small)
+        if abs(power + 1) > _EXACT and base.width != size.width and math.isclose(large / small, growth):
+            heads = (small * base.width / probe.base[0], small * size.width / probe.base[0])
+            facts.notes.append(_heads(site, power, heads))
+
+
+def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
+    sentence = attention_note(max(1, round(heads[1])), max(1, round(heads[0]))) or ""
+    return (
+        f"{sentence}; {_at(site.where)} they are multiplied by head_dim^{power:.3g}, must be by head_dim^-1; or keep "
+        "the size of a head and let their number grow"
+    )
+
+
+def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
+    if probe.product is None or any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base):
+        return
+    divided = any(factor.width_power == -1 and factor.purpose != "attention" for factor in probe.factors)
+    if not divided:
+        facts.notes.append(
+            f"no readout: an output is a product of activations {_at(probe.product)}, which grows as width^0.5 at init "
+            f"and as width^1 in training; divide it by width/{base.width} in `forward`"
+        )
+
+
+def _put_stream(facts: _Facts, probe: Probe, *, covers: frozenset[str], changed: frozenset[str]) -> None:
+    if probe.repeated_use and "depth" in changed:
+        shared = f"layers share their parameters ({_some(probe.repeated_use)} are used more often the deeper the model)"
+        if "depth" in covers:
+            facts.objections.append(
+                Finding(
+                    "a depth rule needs layers with parameters of their own",
+                    shared,
+                    "keep the depth at the base's, or use `mup`, which has no depth rule",
+                )
+            )
+        else:
+            facts.notes.append(f"{shared}; no published rule covers that, and none is applied")
+    if probe.stream_norms and "depth" in changed and "depth" in covers:
+        facts.notes.append(
+            f"the residual stream itself is normalised after each sum ({_some(probe.stream_norms)}): rules for depth "
+            "were derived for blocks that normalise first, so a change of depth rests on no published evidence here"
+        )
+
+
+def _powers(factor: Factor) -> str:
+    parts = [
+        f"{axis}^{power:.4g}" if power is not None else f"a function of {axis} that is no power"
+        for axis, power in (("width", factor.width_power), ("depth", factor.depth_power))
+        if power != 0
+    ]
+    return " ".join(parts)
+
+
+def _values(factor: Factor) -> str:
+    return ", ".join(
+        f"{value:.6g} {name}"
+        for name, value in zip(("at the base", "wider", "deeper"), factor.values, strict=True)
+        if value is not None
+    )
+
+
+def _at(where: Where) -> str:
+    named = f"in {where.module}" if where.module else "in `forward`"
+    return f"at {where.code} ({named})" if where.code else named
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = list(dict.fromkeys(template(name) for name in names))
+    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+    return ", ".join(listed[:_MOST_NAMES]) + more

@@ -1,0 +1,217 @@
+"""What a recipe for a model needs to know: sizes that can be built, what it takes, what writes the residual stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from torch import nn
+
+from hptransfer.errors import Finding, UsageError
+from hptransfer.models.api import plan
+from hptransfer.models.build import build_model
+from hptransfer.models.first_run import FirstRun, first_run
+from hptransfer.parameterization.groups import ParameterGroup, name_template
+from hptransfer.parameterization.role_presets import PRESETS
+from hptransfer.probe.findings import Probe
+from hptransfer.probe.probing import probe
+from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
+
+Section = FactoryModel | HuggingFaceModel
+#: base widths that are tried, the smallest first; below 64 the optimum misleads
+BASES = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048)
+#: widths of the ladder, as multiples of the base
+LADDER = (1, 2, 4, 8)
+#: depth of the base where rules carry it on, and of the ladder
+BASE_DEPTH, DEPTHS = 2, (2, 4, 8)
+#: target's width over the base's where the model has no larger width of its own
+FAR = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        section: the recipe's `model` section, with what was added to it.
+        base: width and depth where hyperparameters hold as they are.
+        widths: ladder of widths, the base's first.
+        depths: ladder of depths; empty where no rule carries depth on.
+        target: width and depth of the run that matters.
+        parameterization: name of the table.
+        run: what the model takes and returns; or why it could not be run.
+        writers: regular expressions over names of what writes the residual stream.
+        groups: parameters of the target with their roles; empty where they are not decided.
+        notes: what the plan says.
+        undecided: what the plan asks, where it is refused.
+        remarks: sentences on what was chosen and why.
+    """
+
+    section: Section
+    base: tuple[int, int]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    target: tuple[int, int]
+    parameterization: str
+    run: FirstRun | str
+    writers: tuple[str, ...] = ()
+    groups: tuple[ParameterGroup, ...] = ()
+    notes: tuple[str, ...] = ()
+    undecided: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+
+#: (base, wider and deeper model, built by this function) -> what the running model told
+Ask = Callable[[Callable[[int, int], nn.Module], tuple[int, int]], Probe]
+
+
+def survey(
+    section: Section,
+    own: tuple[int | None, int | None],
+    target: tuple[int, int] | None = None,
+    *,
+    heads: Callable[[int], int] | None = None,
+    ask: Ask = probe,
+) -> Survey:
+    """Look at a model: build it without memory at many sizes, run it at the base, and plan it.
+
+    Args:
+        section: what a recipe says of the model.
+        own: its own width and depth; None where it has none.
+        target: width and depth of the run that matters; None takes the model's own.
+        heads: number of attention heads at a width, where a configuration says it; two are wanted at the base.
+        ask: runs a base, a wider and a deeper model.
+
+    Raises:
+        UsageError: no base and ladder of widths can be built.
+    """
+    remarks: list[str] = []
+    wanted = target or (own[0] or 0, own[1] or 0)
+    deep = wanted[1] or BASE_DEPTH
+    widths = _ladder(section, wanted[0], min(deep, BASE_DEPTH), heads)
+    if wanted[0] <= widths[-1]:
+        if wanted[0]:
+            remarks.append(
+                f"the width {wanted[0]} lies within the ladder, so the target's width is a guess: what is the largest "
+                "that you want to train?"
+            )
+        wanted = (_far(section, widths[0], min(deep, BASE_DEPTH)), wanted[1])
+    module = build_model(section, widths[0], min(deep, BASE_DEPTH))
+    run = first_run(module)
+    section, writers = _with_writers(section, (widths[0], min(deep, BASE_DEPTH)), ask, remarks)
+    found = Survey(section, (widths[0], deep), widths, (), (wanted[0], deep), "mup", run, writers)
+    planned = [_planned(each) for each in _forms(found, wanted[1] or max(DEPTHS))]
+    chosen = next((each for each in planned if not each.undecided), planned[-1])
+    return replace(chosen, remarks=(*remarks, *chosen.remarks))
+
+
+def _ladder(section: Section, own: int, depth: int, heads: Callable[[int], int] | None) -> tuple[int, ...]:
+    """The ladder of the base that suits best; all its widths can be built."""
+    found = [base for base in BASES if all(builds(section, base * factor, depth) for factor in LADDER)]
+    if not found:
+        error = _why_not(section, BASES[0], depth)
+        raise UsageError(
+            "a base width of 64 or more must be found whose double, fourfold and eightfold can be built",
+            received=error.findings[0].received if error is not None else f"none of {BASES[0]} to {BASES[-1]}",
+            hint="make what divides the width follow it, for example `heads = width // head_dim`",
+        )
+    headed = [base for base in found if heads is None or heads(base) >= 2] or found
+    inside = [base for base in headed if base * LADDER[-1] < own]
+    below = [base for base in found if base * LADDER[-1] < own]
+    base = (inside or below or headed)[0]
+    return tuple(base * factor for factor in LADDER)
+
+
+def _far(section: Section, base: int, depth: int) -> int:
+    return next((base * factor for factor in (FAR, 32, 8) if builds(section, base * factor, depth)), base * LADDER[-1])
+
+
+@lru_cache(maxsize=1024)
+def _built(section: str, kind: str, width: int, depth: int) -> UsageError | None:
+    model: Section = (FactoryModel if kind == "factory" else HuggingFaceModel).model_validate_json(section)
+    try:
+        build_model(model, width, depth, "meta")
+    except UsageError as error:
+        return error
+    return None
+
+
+def _why_not(section: Section, width: int, depth: int) -> UsageError | None:
+    return _built(section.model_dump_json(), section.kind, width, depth)
+
+
+def builds(section: Section, width: int, depth: int) -> bool:
+    """Whether a model can be built at a size, without memory.
+
+    Args:
+        section: what a recipe says of the model.
+        width: of the model, at least 1.
+        depth: number of its repeated layers, at least 1.
+    """
+    return _why_not(section, width, depth) is None
+
+
+def _with_writers(
+    section: Section, base: tuple[int, int], ask: Ask, remarks: list[str]
+) -> tuple[Section, tuple[str, ...]]:
+    """The section with a preset whose names it has, or with the patterns of what the running model adds to a stream."""
+    if isinstance(section, HuggingFaceModel) and section.config in PRESETS:
+        return section, PRESETS[section.config].residual_writers
+    told = ask(lambda width, depth: build_model(section, width, depth), base)
+    remarks += told.unknown
+    if told.stream_norms:
+        remarks.append("the residual stream itself passes norms (post-norm): rules for depth were derived without them")
+        return section, ()
+    patterns = tuple(
+        dict.fromkeys(pattern_of(name) for writer in told.writers for name in writer.parameters if _repeats(name))
+    )
+    if not patterns:
+        return section, ()
+    return section.model_copy(update={"residual_writers": patterns}), patterns
+
+
+def _repeats(name: str) -> bool:
+    return name_template(name) != name
+
+
+def pattern_of(name: str) -> str:
+    """The regular expression that matches one parameter in all layers that repeat.
+
+    Args:
+        name: of the parameter, with the number of its layer.
+    """
+    return name_template(name).replace(".", r"\.").replace("*", r"\d+")
+
+
+def _forms(found: Survey, depth: int) -> Iterator[Survey]:
+    """Recipes to try: rules for depth where something writes the stream, else the width's alone; then tables untied."""
+    for each in _untied(found.section):
+        if found.writers and depth >= BASE_DEPTH:
+            base, target = (found.base[0], BASE_DEPTH), (found.target[0], depth)
+            depths = tuple(value for value in DEPTHS if value <= max(depth, 4 * BASE_DEPTH))
+            yield replace(found, section=each, base=base, depths=depths, target=target, parameterization="completep")
+        yield replace(found, section=each)
+
+
+def _untied(section: Section) -> Sequence[Section]:
+    """A configuration as it is, and with its table of embeddings and its readout as two tensors."""
+    if not isinstance(section, HuggingFaceModel):
+        return (section,)
+    settings = {**section.settings, "tie_word_embeddings": False}
+    return section, section.model_copy(update={"settings": settings})
+
+
+def _planned(found: Survey) -> Survey:
+    """The same with its plan, or with what the plan asks."""
+    try:
+        applied = plan(
+            found.section,
+            base=found.base,
+            target=found.target,
+            hyperparameters={"learning_rate": 0.004},
+            parameterization=found.parameterization,
+        )
+    except UsageError as error:
+        return replace(found, undecided=error.findings)
+    return replace(found, groups=applied.groups, notes=tuple(applied.whole_plan.notes))

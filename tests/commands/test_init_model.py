@@ -1,0 +1,194 @@
+"""`init --model` and `init --huggingface`: what is found of a model becomes a recipe that is valid and runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hptransfer.commands.init import init_command
+from hptransfer.engine.model_proposal import parsed_target
+from hptransfer.engine.open_session import open_session
+from hptransfer.errors import UsageError
+from hptransfer.linting.validate import validate
+from hptransfer.models.size_arguments import size_arguments
+from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
+from hptransfer.recipe.schema import Recipe
+from hptransfer.tuning.tune import tune
+
+MODELS = "tests.support.found_models"
+
+
+def recipe_of(path: Path) -> Recipe:
+    """The recipe in a file, which has no error and no warning with its code trusted."""
+    found = validate(str(path), trust=True)
+    assert (found.errors, found.warnings) == ((), ())
+    return load_recipe(path).recipe
+
+
+def shortened(path: Path) -> Path:
+    """The same recipe, so short that a test can train it."""
+    text = path.read_text()
+    for old, new in (("steps: 300", "steps: 2"), ("batch_size: 32", "batch_size: 4"), ("trials: 16", "trials: 2")):
+        assert old in text
+        text = text.replace(old, new)
+    text = text.replace("evaluation_examples: 1024", "evaluation_examples: 8")
+    path.write_text(
+        text.replace("\ncheck:", "  confirm_seeds: 1\n\ncheck:").replace(
+            "training:\n", "training:\n  evaluation_batches: 1\n"
+        )
+    )
+    return path
+
+
+def test_a_nanogpt(tmp_path: Path) -> None:
+    """Sizes by name, writers by running it, its own loss: it returns logits of the last position alone. The recipe runs."""
+    path = tmp_path / "mine.yaml"
+    assert init_command(path, model=f"{MODELS}:nanogpt") == 0
+    recipe = recipe_of(path)
+
+    assert isinstance(recipe.model, FactoryModel)
+    assert (recipe.model.width_argument, recipe.model.depth_argument) == ("n_embd", "n_layer")
+    assert recipe.model.arguments == {"vocab_size": 256}
+    assert recipe.model.context == 64
+    writers = [
+        rf"transformer\.h\.\d+\.{name}\.c_proj\.{part}" for name in ("attn", "mlp") for part in ("weight", "bias")
+    ]
+    assert sorted(recipe.model.residual_writers) == sorted(writers)
+    assert recipe.parameterization.name == "completep"
+    assert (recipe.sizes.base.width, recipe.sizes.base.depth) == (64, 2)
+    assert recipe.sizes.widths == (64, 128, 256, 512)
+    assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (768, 12)
+    assert recipe.training.loss == "mine_loss:own_loss"
+    with open_session(shortened(path), tmp_path / "runs", 1) as session:
+        assert tune(session).trials.finished == 2
+    sys.modules.pop("mine_loss", None)
+
+
+def test_a_resnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Classes of images: made-up data that say so, the cross-entropy, the writers of its blocks; it runs."""
+    path = tmp_path / "images.yaml"
+    assert init_command(path, model=f"{MODELS}:ResNet") == 0
+    said = capsys.readouterr()
+    recipe = recipe_of(path)
+
+    assert "the data are MADE UP" in said.err
+    assert said.out.splitlines() == [str(tmp_path / "images_data.py"), str(path)]
+    assert (tmp_path / "images_data.py").read_text().startswith('"""MADE-UP DATA')
+    assert isinstance(recipe.model, FactoryModel)
+    assert (recipe.model.width_argument, recipe.model.depth_argument) == ("channels", "blocks")
+    assert recipe.model.residual_writers == (r"blocks\.\d+\.conv2\.weight",)
+    assert (recipe.training.loss, recipe.data.kind) == ("cross-entropy", "python")
+    with open_session(shortened(path), tmp_path / "runs", 1) as session:
+        assert tune(session).trials.finished == 2
+    sys.modules.pop("images_data", None)
+
+
+def test_a_table(tmp_path: Path) -> None:
+    """One number of a row: mean squared errors; without a stream there is no rule for depth, so the depth stays."""
+    path = tmp_path / "rows.yaml"
+    init_command(path, model=f"{MODELS}:Table")
+    recipe = recipe_of(path)
+
+    assert (recipe.training.loss, recipe.parameterization.name) == ("mse", "mup")
+    assert recipe.sizes.depths == ()
+    assert (recipe.sizes.base.depth, recipe.sizes.target.depth, recipe.sizes.target.width) == (3, 3, 1024)
+    sys.modules.pop("rows_data", None)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_a_configuration(tmp_path: Path, family: str) -> None:
+    """Two heads at the base, the configuration's own size as the target, a vocabulary of bytes."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    path = tmp_path / f"{family}.yaml"
+    init_command(path, huggingface=family)
+    recipe = recipe_of(path)
+
+    assert isinstance(recipe.model, HuggingFaceModel)
+    assert recipe.model.settings["vocab_size"] == 256
+    expected = {"gpt2": (64, 768, 12)}.get(family, (256, 4096, 32))
+    assert (recipe.sizes.base.width, recipe.sizes.target.width, recipe.sizes.target.depth) == expected
+    assert recipe.sizes.widths[-1] == 8 * recipe.sizes.base.width
+    assert recipe.training.loss == "next-token"
+
+
+def test_a_local_configuration(tmp_path: Path) -> None:
+    """A folder with a `config.json` of a family without defaults here: keys by their names; a target is asked for."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"model_type": "phi3", "hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}
+    values |= {"num_key_value_heads": 16, "num_hidden_layers": 6, "vocab_size": 32064, "pad_token_id": 32000}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    path = tmp_path / "r.yaml"
+    init_command(path, huggingface=str(tmp_path), target="2048x8")
+    recipe = recipe_of(path)
+
+    assert isinstance(recipe.model, HuggingFaceModel)
+    following = {"intermediate_size", "num_attention_heads", "num_key_value_heads"}
+    assert (recipe.model.follow_width[0], set(recipe.model.follow_width[1:])) == ("hidden_size", following)
+    assert (recipe.model.depth_key, recipe.model.task) == ("num_hidden_layers", "causal-lm")
+    assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2048, 8)
+
+
+def test_what_is_open_is_asked_or_written_down() -> None:
+    """Where no name says which argument is the width, both are found; whoever can be asked chooses."""
+    alone = size_arguments(f"{MODELS}:two_widths")
+    asked: list[tuple[str, list[str]]] = []
+
+    def ask(question: str, choices: object) -> str:
+        assert isinstance(choices, list)
+        asked.append((question, choices))
+        return str(choices[-1])
+
+    chosen = size_arguments(f"{MODELS}:two_widths", ask)
+
+    assert (alone.section.width_argument, alone.other_widths) == ("stuff", ("lots",))
+    assert alone.section.depth_argument == "more"
+    assert chosen.section.width_argument == "lots"
+    assert asked[0][1] == ["stuff", "lots"]
+
+
+def test_a_function_of_a_configuration_object(tmp_path: Path) -> None:
+    """It has no width: the function to write around it is the hint, with the fields of its configuration."""
+    with pytest.raises(UsageError, match="an argument that changes the widths") as caught:
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:Gpt")
+
+    hint = str(caught.value.findings[0].hint)
+    assert "return Gpt(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))" in hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": f"{MODELS}:nanogpt", "huggingface": "llama"}, "exclude each other"),
+        ({"model": "no_such_module:f"}, "must be importable"),
+        ({"model": f"{MODELS}:Table", "target": "big"}, "`--target` must be a width and a depth"),
+        ({"huggingface": "lama"}, "must name a model_type"),
+    ],
+)
+def test_refusals(tmp_path: Path, options: dict[str, str], said: str) -> None:
+    """Nothing is written."""
+    if "huggingface" in options:
+        pytest.importorskip("transformers", reason="needs the extra `hf`")
+    with pytest.raises(UsageError, match=said):
+        init_command(tmp_path / "r.yaml", **options)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_beside_the_recipe_are_not_overwritten(tmp_path: Path) -> None:
+    """Data that a user filled in stay, unless --force says otherwise."""
+    (tmp_path / "rows_data.py").write_text("mine")
+    with pytest.raises(UsageError, match="`init` does not overwrite"):
+        init_command(tmp_path / "rows.yaml", model=f"{MODELS}:Table")
+
+    assert (tmp_path / "rows_data.py").read_text() == "mine"
+    assert not (tmp_path / "rows.yaml").exists()
+
+
+def test_targets() -> None:
+    """Width and depth."""
+    assert parsed_target("4096x32") == (4096, 32)
+    assert parsed_target(None) is None
