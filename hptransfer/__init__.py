@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hptransfer.models.applied_plan import load_plan
     from hptransfer.models.audit import audit_clipping, audit_eps, audit_optimizer, audit_scheduler, eps_ratios
     from hptransfer.models.base_shapes import read_base_shapes, write_base_shapes
+    from hptransfer.models.logit_scale import scale_logits
     from hptransfer.schedule import schedule_factor
     from hptransfer.sizes import Size
     from hptransfer.statistics.interval import Interval
@@ -54,6 +55,7 @@ __all__ = [
     "load_plan",
     "plan",
     "read_base_shapes",
+    "scale_logits",
     "schedule_factor",
     "watch",
     "write_base_shapes",
@@ -85,6 +87,7 @@ _PUBLIC = {
     "load_plan": "hptransfer.models.applied_plan",
     "plan": "hptransfer.models.api",
     "read_base_shapes": "hptransfer.models.base_shapes",
+    "scale_logits": "hptransfer.models.logit_scale",
     "schedule_factor": "hptransfer.schedule",
     "watch": "hptransfer.training.watch",
     "write_base_shapes": "hptransfer.models.base_shapes",

@@ -17,6 +17,7 @@ from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
+from hptransfer.parameterization.roles import Role
 from hptransfer.recipe.schema import Recipe
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
 from hptransfer.sizes import Size
@@ -42,9 +43,10 @@ _HEADER = """\
 _USAGE = """\
 # In a training script (the schedule must multiply every group's learning rate by the same factor):
 #   plan = hptransfer.load_plan("target.yaml")
-#   plan.init_(model, seed=0)  # a model fresh from its own code: build it after `torch.manual_seed`
+{logits}#   plan.init_(model, seed=0)  # a model fresh from its own code: build it after `torch.manual_seed`
 #   optimizer = {optimizer}
 #   scheduler = {schedule}"""
+_LOGITS = "#   hptransfer.scale_logits(model, plan)  # the table that is looked up reads out, see `notes`\n"
 _SCHEDULE = "torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)"
 _UNSAID_SCHEDULE = "your own; nothing was said of it when the plan was saved"
 _OWN_SCHEDULE = "your own, as in the runs that were tuned; what they did with betas, too"
@@ -201,7 +203,8 @@ class TargetFile(Artifact):
     parameterization: str
     """name with its exponents, for example completep(alpha=1)"""
     gauge: str
-    """where multipliers live; `plain`: none in `forward`"""
+    """where multipliers live; `plain`: none in `forward`, and logits of a tied table are multiplied by `scale_logits`;
+    others: `forward` multiplies by each group's `multiplier`"""
     optimizer: str
     base: Size
     """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
@@ -235,6 +238,12 @@ class TargetFile(Artifact):
         return super().parse(text.replace(f"format: {_FIRST}", f"format: {cls.FORMAT}", 1), path)
 
     @property
+    def scales_logits(self) -> bool:
+        """Whether a hook must multiply logits of a tied table: the factor is in no weight, and not in `forward`."""
+        tied = [group for group in self.parameters if group.role == Role.TIED_EMBEDDING]
+        return self.gauge == "plain" and any(group.multiplier != 1 for group in tied)
+
+    @property
     def document(self) -> dict[str, Any]:
         """The content as plain data, in the order in which the file has it."""
         data = self.model_dump(mode="json")
@@ -251,9 +260,10 @@ class TargetFile(Artifact):
             optimizer: Python expression that makes the optimizer from `plan` and `model`, for the header.
             writer: what writes the file.
         """
-        training = self.training
+        training, logits = self.training, _LOGITS if self.scales_logits else ""
         schedule = _SCHEDULE if training is not None and training.warmup is not None else _OWN_SCHEDULE
-        usage = _USAGE.format(optimizer=optimizer, schedule=_UNSAID_SCHEDULE if training is None else schedule)
+        told = _UNSAID_SCHEDULE if training is None else schedule
+        usage = _USAGE.format(optimizer=optimizer, schedule=told, logits=logits)
         header = _HEADER.format(writer=writer, usage=usage if self.parameters else _NO_MODEL)
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)

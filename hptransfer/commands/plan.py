@@ -24,9 +24,14 @@ def plan_command(
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the result as Markdown.")] = False,
     gauge: Annotated[
-        str,
-        typer.Option(help="Where multipliers live. " + "; ".join(map(": ".join, GAUGES.items())) + "."),
-    ] = "plain",
+        str | None,
+        typer.Option(
+            help="Where multipliers live, by default where the recipe has them. "
+            + "; ".join(map(": ".join, GAUGES.items()))
+            + ".",
+            show_default=False,
+        ),
+    ] = None,
     diff: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="What changes between two parameterizations.", show_default=False),
@@ -61,7 +66,7 @@ def plan_command(
     loaded = with_durations(loaded, further=[shape])
     size = loaded.recipe.target_size(width, depth)
     values = defaults(loaded.recipe.training)
-    chosen = gauge_named(gauge)
+    chosen = None if gauge is None else gauge_named(gauge)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH

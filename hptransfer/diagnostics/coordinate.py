@@ -319,12 +319,14 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     def measure(self, bench: Bench) -> dict[str, Any]:
         """Layers and parameters after each of the steps; see `measure_coordinates`."""
+        from hptransfer.models.logit_scale import tied_layers
         from hptransfer.models.shape_reading import layer_kinds
         from hptransfer.training.coordinates import measure_coordinates
 
         module, groups = bench.model()
         parameters = [row.parameter for row in bench.plan.rows]
-        kinds = None if bench.spec.recipe.model.kind in ("mlp", "gpt") else layer_kinds(parameters)
+        own = bench.spec.recipe.model.kind in ("mlp", "gpt")
+        kinds = None if own else layer_kinds(parameters) | tied_layers(module, parameters)
         steps = bench.options["steps"]
         return measure_coordinates(
             module, groups, bench.corpus, bench.settings, bench.spec.seed, steps, kinds, parameters

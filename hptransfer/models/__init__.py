@@ -5,6 +5,7 @@ build          a recipe's `model` section -> a module (gpt, mlp, factory, huggin
 shape_reading  the parameters of a model with their roles, from shapes at several sizes
 applied_init   what `init_` does: scales what a model's own code drew, draws and fills the rest
 applied_plan   a plan's initialisation and parameter groups for a module
+logit_scale    the factor of a tied readout, applied from outside
 audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
@@ -18,6 +19,7 @@ __all__ = [
     "configuration",
     "first_run",
     "forward_cost",
+    "logit_scale",
     "recipe_reading",
     "shape_reading",
     "size_arguments",

@@ -183,7 +183,7 @@ def plan_recipe(
     recipe: Recipe,
     size: Size,
     hyperparameters: Mapping[str, float],
-    gauge: Gauge = "plain",
+    gauge: Gauge | None = None,
     parameterization: str | None = None,
 ) -> Plan:
     """The plan of a recipe's model at a size; the model is built on the meta device, so no memory is allocated.
@@ -192,7 +192,7 @@ def plan_recipe(
         recipe: gives model, base size, optimizer and, where none is named, the parameterization with its options.
         size: width, depth, examples per step and tokens to plan for.
         hyperparameters: name -> value at the base size.
-        gauge: where multipliers live, for example "plain".
+        gauge: where multipliers live; None takes the recipe's.
         parameterization: name of another than the recipe's, taken with its default options.
 
     Raises:
@@ -212,7 +212,7 @@ def plan_recipe(
         reading,
         hyperparameters,
         optimizer=recipe.training.optimizer,
-        gauge=gauge,
+        gauge=gauge or recipe.parameterization.gauge,
         options=options_of(recipe.parameterization) if own else None,
     )
     return in_configuration(applied, recipe.model, reading.head_dims).whole_plan

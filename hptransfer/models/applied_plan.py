@@ -21,6 +21,7 @@ from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
 from hptransfer.models.applied_init import initialise, starts_by_itself
+from hptransfer.models.logit_factors import require_scaled
 from hptransfer.models.saved_plan import saved_target, text_of
 from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.parameterization.gradient_size import gradient_sizes
@@ -45,12 +46,15 @@ class AppliedPlan:
         training: duration, schedule and clipping as a file gives them; None where there is none.
         muon_scale: the factor of a matrix's shape by which Muon multiplies its rate, as a file gives it; None takes the
             plan's.
+        gauge: where multipliers live, as a file gives it; None takes the plan's, or "plain".
 
     Attributes:
         groups: rows with equal values under one pattern; every parameter matches exactly one.
         optimizer_values: beta1, beta2 and momentum for this size; they differ from the base values where batch or
             duration do.
         muon_scale: the factor that the plan's rates for Muon leave to it; None where it has no Muon.
+        gauge: where multipliers live; in "plain" the logits of a tied table are multiplied by `scale_logits`, in others
+            `forward` multiplies them.
         config_values: of a model of transformers whose configuration carries multipliers: key -> value to write there
             at this size; empty where the plan leaves no multiplier to `forward`, or no key is for it.
     """
@@ -65,6 +69,7 @@ class AppliedPlan:
         optimizer_values: Mapping[str, float] | None = None,
         training: TrainingRecord | None = None,
         muon_scale: str | None = None,
+        gauge: str | None = None,
     ) -> None:
         self.groups: tuple[ParameterGroup, ...] = group_rows([row for row in rows if isinstance(row, PlannedParameter)])
         self.groups += tuple(row for row in rows if isinstance(row, ParameterGroup))
@@ -75,6 +80,7 @@ class AppliedPlan:
         self.training = training
         self.multipliers = dict(multipliers or {})
         self.muon_scale = muon_scale or (plan.options.muon_scale if plan else None)
+        self.gauge = gauge or (plan.gauge if plan else "plain")
         known = ("beta1", "beta2", "momentum")
         self.optimizer_values = {name: self.hyperparameters[name] for name in known if name in self.hyperparameters}
         self.optimizer_values |= dict(optimizer_values or (plan.optimizer_values if plan else {}))
@@ -103,6 +109,7 @@ class AppliedPlan:
             optimizer_values=target.optimizer_values,
             training=target.training,
             muon_scale=target.muon_scale,
+            gauge=target.gauge,
         )
 
     @property
@@ -180,9 +187,9 @@ class AppliedPlan:
 
         Raises:
             UsageError: names, shapes or frozen parameters differ from the plan's, the module has no memory (meta
-                device), or is not as its own code starts it.
+                device), is not as its own code starts it, or the logits of its tied table are not multiplied.
         """
-        matched = self._match(module)
+        matched = self._applicable(module)
         on_meta = [name for name, tensor, _ in matched if tensor.is_meta]
         if on_meta:
             raise UsageError(
@@ -211,14 +218,14 @@ class AppliedPlan:
             Multiply every group's `lr` by the same schedule; schedulers that set absolute rates erase the ratios.
 
         Raises:
-            UsageError: names or shapes differ from the plan's.
+            UsageError: names or shapes differ from the plan's, or the logits of a tied table are not multiplied.
         """
         trained = [group for group in self.groups if group.role != Role.FROZEN]
         known = list(dict.fromkeys(group.optimizer or self.optimizer for group in trained))
         if optimizer is not None and optimizer not in known:
             raise UsageError(f"the optimizer must be one of the plan's, {', '.join(known)}", received=optimizer)
         others: dict[str, dict[tuple[float, float, float | None], list[tuple[Tensor, str]]]] = {}
-        for _, tensor, group in self._match(module):
+        for _, tensor, group in self._applicable(module):
             if group.role == Role.FROZEN:
                 continue
             members = others.setdefault(group.optimizer or self.optimizer, {})
@@ -292,6 +299,13 @@ class AppliedPlan:
         """
         return self._match(module)
 
+    def _applicable(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
+        """Each parameter with its row, of a module that multiplies what the plan asks it to."""
+        matched = self._match(module)
+        if self.gauge == "plain":
+            require_scaled(module, self.groups, [name for name, _, _ in matched])
+        return matched
+
     def _match(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
         """Each parameter with its row; every disagreement between the module and the plan is an error."""
         rows = [(re.compile(group.pattern), group) for group in self.groups]
@@ -343,6 +357,7 @@ def load_plan(path: str | Path) -> AppliedPlan:
             optimizer_values=plan.optimizer_values,
             training=plan.training,
             muon_scale=plan.muon_scale,
+            gauge=plan.gauge,
         )
     return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
 

@@ -130,4 +130,5 @@ def _read(
         reading = read_recipe_model(model, *sizes, init, covers)
     except UsageError as error:
         return {"faults": [{"rule": f.rule, "received": f.received, "hint": f.hint} for f in error.findings]}
-    return {"reading": READING.dump_python(ParameterReading(reading.parameters, reading.multiplied), mode="json")}
+    found = ParameterReading(reading.parameters, reading.multiplied, reading.probed)
+    return {"reading": READING.dump_python(found, mode="json")}

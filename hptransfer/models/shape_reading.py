@@ -46,12 +46,15 @@ class ModelParameters:
             MuReadout and MuSharedReadout).
         notes: what a plan must say of this family of models.
         head_dims: size of an attention head at the base and at this size, where a configuration says it.
+        probed: whether the model was run, so that its parameters say which factors `forward` has, and that it has no
+            others.
     """
 
     parameters: tuple[Parameter, ...]
     multiplied: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     head_dims: tuple[int, int] | None = None
+    probed: bool = False
 
 
 def read_model(
@@ -138,7 +141,7 @@ def read_model(
     if patterns:
         given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
         require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
-    return ModelParameters(parameters, divided_readouts(module), notes)
+    return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
 
 
 def _preset(name: str | None) -> Preset:

@@ -32,16 +32,23 @@ class Chosen:
         beside: for what Muon does not train; None for other optimizers.
         alpha: residual exponent, between 0.5 and 1; 0 where the table has none.
         options: named choices among published rules, the tables' defaults filled in.
+        gauge: where multipliers live, one of `GAUGES`.
     """
 
     table: RuleTable
     beside: RuleTable | None
     alpha: float
     options: Options
+    gauge: Gauge = "plain"
 
     @classmethod
     def of(
-        cls, parameterization: ParameterizationSpec, optimizer: str, given: Options, tables: Tables | None = None
+        cls,
+        parameterization: ParameterizationSpec,
+        optimizer: str,
+        given: Options,
+        tables: Tables | None = None,
+        gauge: Gauge = "plain",
     ) -> Chosen:
         """Look up the tables and fill in what they decide.
 
@@ -50,6 +57,7 @@ class Chosen:
             optimizer: a name in `FAMILIES`.
             given: the choices that the user made.
             tables: another version's; None takes this one's.
+            gauge: where multipliers live, one of `GAUGES`.
 
         Raises:
             UsageError: no source covers this combination.
@@ -64,8 +72,8 @@ class Chosen:
             alpha = table.alpha.default if parameterization.alpha is None else parameterization.alpha
         beside = table_beside(table, given, known)
         if beside is None:
-            return cls(table, None, alpha, given.filled(table.defaults))
-        return cls(table, beside, alpha, given.filled(table.defaults.filled(beside.defaults)))
+            return cls(table, None, alpha, given.filled(table.defaults), gauge)
+        return cls(table, beside, alpha, given.filled(table.defaults.filled(beside.defaults)), gauge)
 
     def rules_of(self, parameter: Parameter, *, in_forward: bool = False) -> RuleText:
         """The rules of one parameter as exact text.
@@ -79,7 +87,7 @@ class Chosen:
         """
         matrix = self.beside is None or parameter.role is Role.HIDDEN_WEIGHT
         table = self.table if matrix or self.beside is None else self.beside
-        gauge: Gauge = "multipliers" if in_forward else "plain"
+        gauge: Gauge = "multipliers" if in_forward else self.gauge
         found = exponents_of(table, parameter, self.alpha, gauge, self.options)
         return {quantity.value: None if powers is None else exact(powers) for quantity, powers in found.items()}
 

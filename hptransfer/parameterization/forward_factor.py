@@ -127,5 +127,6 @@ def require_exact(parameter: Parameter, factor: float, decay: float, family: Opt
     raise UsageError(
         "a gain 1 + g can take a factor only where it does not decay: decay pulls g to 0, the planned gain to 1",
         received=f"{received}, weight decay {decay:g}",
-        hint="set `weight_decay: 0`, or keep the depth at the base's",
+        hint="leave vectors out of weight decay (`decay_vectors: false`, as published recipes do), or keep the depth "
+        "at the base's",
     )

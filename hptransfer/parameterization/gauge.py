@@ -32,7 +32,7 @@ from hptransfer.parameterization.rules import Exponents, OptimizerFamily, Quanti
 Gauge = Literal["plain", "multipliers", "unit"]
 #: where the multipliers of each gauge live
 GAUGES: Mapping[Gauge, str] = {
-    "plain": "none in forward",
+    "plain": "none in forward, but for the logits of a tied table, which a hook multiplies",
     "multipliers": "the readout's and the residual branches' in forward, as in Table 8 of Tensor Programs V",
     "unit": "in forward, so that every init std keeps its base value",
 }

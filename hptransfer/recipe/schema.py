@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
 from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
@@ -85,6 +86,10 @@ class ParameterizationChoice(Section):
     muon_scale: TorchMuonScale | None = None
     """muon: the factor of a matrix's shape by which torch's Muon multiplies its rate, torch's `adjust_lr_fn`; the rule
     of the rate goes with it; default: original"""
+    gauge: Gauge = "plain"
+    """where the factors of `forward` live: `plain`, in init and rates, so that the model stays as it is; `multipliers`,
+    in a model whose `forward` multiplies as Table 8 of Tensor Programs V has it; `unit`, in one whose inits
+    keep their base values. The logits of a tied table are multiplied by a hook in `plain`"""
     update_rank: UpdateRank | None = None
     """adamh, muonh: whether updates move a matrix in as many directions as it has, or in a fixed number; default: fixed
     for adamh, full for muonh"""

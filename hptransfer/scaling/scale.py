@@ -28,7 +28,7 @@ class ScaleResult:
     """The target's configuration; nothing is written yet.
 
     Attributes:
-        target: the content of `target.yaml`, in the gauge `plain`.
+        target: the content of `target.yaml`, in the recipe's gauge.
         text: the whole text of that file, with its header.
         exports: name of a further exporter -> path relative to its folder -> text.
     """

@@ -46,7 +46,7 @@ def build_target(
     objections: Sequence[str],
     identity: str,
 ) -> TargetFile:
-    """The content of `target.yaml`, in the gauge `plain`.
+    """The content of `target.yaml`, in the recipe's gauge.
 
     Args:
         loaded: the recipe, with the hash of what evidence rests on.
@@ -87,7 +87,7 @@ def build_target(
         ),
         extrapolation=distances,
         parameterization=described.parameterization,
-        gauge="plain",
+        gauge=recipe.parameterization.gauge if has_model(recipe) else "plain",
         optimizer=recipe.training.optimizer,
         base=recipe.base_size,
         size=size,
@@ -125,9 +125,10 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     Args:
         target: the content of `target.yaml`, in any gauge.
         recipe: the recipe that the target is of.
-        gauge: where multipliers live in the result.
+        gauge: where multipliers live in the result; `plain`, of a format without multipliers of its own, leaves them
+            where the recipe has them: its framework trains the same model.
     """
-    if gauge == target.gauge:
+    if gauge in ("plain", target.gauge):
         return target
     if not has_model(recipe):
         raise UsageError(

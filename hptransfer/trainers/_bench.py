@@ -10,7 +10,8 @@ from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.registered import DIAGNOSTICS
 from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches
-from hptransfer.trainers._torch_runs import planned, planned_model, training_settings
+from hptransfer.trainers._planned_model import planned, planned_model
+from hptransfer.trainers._torch_runs import training_settings
 from hptransfer.trainers._watched import watched
 from hptransfer.trials.messages import DiagnosticMessage
 from hptransfer.trials.spec import TrialSpec

@@ -85,6 +85,6 @@ def _kept(folder: Path, runs: Path | None) -> dict[str, str]:
 def _plan(spec: TrialSpec) -> Plan | None:
     if spec.recipe.model.kind == "external":
         return None
-    from hptransfer.trainers._torch_runs import planned  # it reads the model, with torch
+    from hptransfer.trainers._planned_model import planned  # it reads the model, with torch
 
     return planned(spec)

@@ -10,7 +10,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.trainers._flops import flops_of, forward_of, or_reason
-from hptransfer.trainers._torch_runs import planned
+from hptransfer.trainers._planned_model import planned
 from hptransfer.trials.run_cost import RunCost
 from hptransfer.trials.spec import TrialSpec
 

@@ -97,7 +97,7 @@ def plans_of(recipe: Recipe, reader: ModelReader) -> Callable[[Size, Mapping[str
                 options=options_of(recipe),
             )
 
-        result = planned_in("plain")
+        result = planned_in(recipe.parameterization.gauge)
         if not reading.multiplied:
             return result
         pairs = zip(result.rows, planned_in("multipliers").rows, strict=True)
@@ -136,6 +136,38 @@ def require_taken(
                 received=f"nothing names {', '.join(kinds)} at {size.label}",
                 hint=f"pass {passed}; or write in `accepts` what the program sets so by itself "
                 f"(`accepts: [{next(iter(kinds))}]`); or {_REPAIR}",
+            )
+
+
+def require_applied(recipe: Recipe, reader: ModelReader) -> None:
+    """Refuse a gauge whose factors the model's `forward` is known not to apply, for whoever trains it as it is.
+
+    A model that was not run is believed: the recipe says that its `forward` multiplies.
+
+    Args:
+        recipe: with a model that can be read.
+        reader: of its model, asked at every size that trains.
+
+    Raises:
+        UsageError: at some size a factor is asked for that `forward` does not have; at the base every factor is 1.
+    """
+    gauge, plan_at, values = recipe.parameterization.gauge, plans_of(recipe, reader), defaults(recipe.training)
+    if gauge == "plain":
+        return
+    for size in sizes_of(recipe):
+        reading = reader.at(size.width, size.depth)
+        asked = [
+            row
+            for row in plan_at(size, values).rows
+            if row.multiplier != 1 and row.parameter.name not in reading.multiplied
+        ]
+        if asked and reading.probed:
+            row, more = asked[0], f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+            raise UsageError(
+                f"in the gauge `{gauge}` the model's `forward` must multiply as the plan says",
+                received=f"{row.parameter.name} is not multiplied by {row.multiplier:.6g} at {size.label}{more}",
+                hint="write `gauge: plain`: factors then go into inits and rates, and logits of a tied table are "
+                "multiplied by a hook",
             )
 
 

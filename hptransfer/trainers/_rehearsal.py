@@ -13,7 +13,7 @@ from hptransfer.errors import Finding, HptransferError, UsageError, printable
 from hptransfer.recipe.registered import LOSSES
 from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches, require_vocabulary
-from hptransfer.trainers._torch_runs import planned_model
+from hptransfer.trainers._planned_model import planned_model
 from hptransfer.trials.messages import RehearsalMessage
 from hptransfer.user_code import Raised, described_error, is_own
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from hptransfer.registry import look_in
 from hptransfer.trainers._data import accepted_batches
-from hptransfer.trainers._torch_runs import planned_model, training_settings
+from hptransfer.trainers._planned_model import planned_model
+from hptransfer.trainers._torch_runs import training_settings
 from hptransfer.trials.messages import TIMED_STEPS, TimingMessage
 
 #: before them: the first ones allocate

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
 from hptransfer.trainers._data import cached_batches, evaluation, require_vocabulary
+from hptransfer.trainers._planned_model import planned, planned_model
 from hptransfer.trials.messages import (
     TrialMessage,
     TrialResult,
@@ -18,7 +18,6 @@ from hptransfer.trials.trial import Trial
 
 if TYPE_CHECKING:  # torch is imported only where a worker trains
     import torch
-    from torch import nn
 
     from hptransfer.training.loop import TrainingSettings
     from hptransfer.training.shard import Shard
@@ -78,60 +77,6 @@ def train_trial(message: TrialMessage, shard: Shard | None = None, on_loss: OnLo
         | evaluation(spec.recipe, corpus.fingerprint, outcome),
     )
     return TrialResult.of(trial)
-
-
-def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """A model initialised by the plan of its size, and its optimizer groups.
-
-    Args:
-        spec: the run, with the precision of its weights.
-        device: where the model is put after it was drawn, so that all devices begin with the same numbers; None for
-            that of a run of one process.
-    """
-    import torch
-
-    from hptransfer.models.applied_plan import AppliedPlan
-    from hptransfer.models.build import build_model
-    from hptransfer.training.device import default_precision, device_of_run
-
-    precision = spec.recipe.training.precision
-    applied = AppliedPlan.from_plan(planned(spec))
-    own = applied.starts_by_itself
-    if own:  # the model's own draws are those that the user's script would make
-        torch.manual_seed(spec.seed)
-    with default_precision("float32" if own else precision):
-        module = build_model(spec.recipe.model, spec.size.width, spec.size.depth)
-    # weights are drawn in float32, so that runs begin with the same numbers at every precision
-    for parameter in module.parameters():
-        parameter.data = parameter.data.float()
-    applied.init_(module, spec.seed)
-    if precision == "float64":
-        module.to(torch.float64)
-    module.to(device_of_run(spec.recipe.training.device) if device is None else device)
-    groups = applied.param_groups(module)
-    if spec.recipe.training.clip_norm == "scaled":
-        names = {parameter: name for name, parameter in module.named_parameters()}
-        sizes = applied.gradient_sizes(spec.recipe.parameterization)
-        for group in groups:
-            group["gradient_sizes"] = [sizes[names[parameter]] for parameter in group["params"]]
-    return module, groups
-
-
-def planned(spec: TrialSpec) -> Plan:
-    """The plan of the spec's size in gauge `plain`."""
-    from hptransfer.models.api import options_of, plan_reading
-    from hptransfer.models.recipe_reading import reading_of
-
-    recipe = spec.recipe
-    return plan_reading(
-        recipe.parameterization,
-        spec.base,
-        spec.size,
-        reading_of(recipe.model.model_dump_json(), spec.base, spec.size, recipe.init_source, recipe.covers),
-        spec.hyperparameters,
-        optimizer=recipe.training.optimizer,
-        options=options_of(recipe.parameterization),
-    ).whole_plan
 
 
 def training_settings(spec: TrialSpec) -> TrainingSettings:

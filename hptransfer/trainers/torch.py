@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.recipe.schema import Recipe
+from hptransfer.trainers._plan_values import require_applied
 from hptransfer.trainers._torch_runs import train_trial
 from hptransfer.trainers._torchrun import run_processes
 from hptransfer.trainers.base import Capabilities
+from hptransfer.trials.identity import ModelReader
 from hptransfer.trials.messages import TrialMessage, TrialResult
 from hptransfer.trials.trial import OnLoss, ignore
 
@@ -33,6 +35,20 @@ class TorchTrainer:
     def code(self, recipe: Recipe, root: Path) -> Mapping[str, str]:
         """None: its section names no code."""
         return {}
+
+    def require_trainable(self, recipe: Recipe, root: Path, reader: ModelReader) -> None:
+        """Refuses a gauge whose factors the model does not apply, before any run is started.
+
+        Args:
+            recipe: what its runs are described by.
+            root: the recipe's folder, where relative names start.
+            reader: of the recipe's model.
+
+        Raises:
+            UsageError: `forward` lacks a factor.
+        """
+        if recipe.model.kind != "external":
+            require_applied(recipe, reader)
 
     def run(self, message: TrialMessage, on_loss: OnLoss = ignore) -> TrialResult:
         """Train one model, with as many processes as the recipe says; several of them announce no losses."""

@@ -47,10 +47,13 @@ class ParameterReading:
     Attributes:
         parameters: every parameter with its role, in `named_parameters()` order.
         multiplied: names of weights whose module multiplies by the width's growth in `forward` by itself.
+        probed: whether the model was run, so that its parameters say which factors `forward` has, and that it has no
+            others.
     """
 
     parameters: tuple[Parameter, ...]
     multiplied: frozenset[str] = frozenset()
+    probed: bool = False
 
 
 #: writes and reads a reading as JSON-able data
@@ -107,7 +110,8 @@ class Identity:
         self._base = recipe.base_size
         self._chosen: Chosen | None = None
         if trainer.follows_rules:
-            self._chosen = Chosen.of(recipe.parameterization, recipe.training.optimizer, options_of(recipe))
+            choice = recipe.parameterization
+            self._chosen = Chosen.of(choice, recipe.training.optimizer, options_of(recipe), gauge=choice.gauge)
         self._experiment: str | None = None
         self._rules: dict[tuple[int, int], str] = {}
         self._keys: dict[Any, str] = {}

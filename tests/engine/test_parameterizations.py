@@ -10,7 +10,8 @@ import pytest
 from hptransfer.commands.plan import plan_command
 from hptransfer.errors import RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from hptransfer.trainers._torch_runs import planned, training_settings
+from hptransfer.trainers._planned_model import planned
+from hptransfer.trainers._torch_runs import training_settings
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import key
 

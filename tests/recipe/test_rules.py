@@ -182,6 +182,11 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ],
     ),
     (
+        MLP,
+        ("{name: mup}", "{name: mup, gauge: multipliers}"),
+        ["6:38 the gauge belongs to models whose `forward` multiplies, and the built-in MLP multiplies by nothi..."],
+    ),
+    (
         MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor"),
         ("{name: mup}", "{name: u-mup}"),
         ["6:14 a rule for `u-mup` with `adafactor` must have a source, and none is known | u-mup, adafactor | k..."],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.training import Device
-from hptransfer.trainers._torch_runs import planned_model
+from hptransfer.trainers._planned_model import planned_model
 from hptransfer.training.device import described_speed, device_of_run, peak_flops
 from hptransfer.trials.spec import TrialSpec
 from tests.support.identities import trained

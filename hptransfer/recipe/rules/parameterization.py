@@ -65,6 +65,24 @@ def _of_other_optimizers(draft: Draft) -> Iterator[Violation]:
             yield Violation(("parameterization", option), rule, received, f"delete `{option}`")
 
 
+def _gauge(draft: Draft) -> Iterator[Violation]:
+    choice, model = draft.parameterization, draft.model
+    if choice is None or model is None or choice.gauge == "plain" or model.kind not in _PLAIN:
+        return
+    rule = f"the gauge belongs to models whose `forward` multiplies, and {_PLAIN[model.kind]}"
+    yield Violation(
+        ("parameterization", "gauge"), rule, f"gauge={choice.gauge} with {model.kind}", "delete `gauge`: plain is right"
+    )
+
+
+#: kind of models whose `forward` multiplies by nothing -> why
+_PLAIN = {
+    "gpt": "the built-in decoder multiplies by nothing",
+    "mlp": "the built-in MLP multiplies by nothing",
+    "external": "a recipe without `model` has no plan",
+}
+
+
 def _absolute_init(draft: Draft) -> Iterator[Violation]:
     choice = draft.parameterization
     if choice is not None and choice.init == "own" and choice.name in ABSOLUTE:
@@ -73,6 +91,11 @@ def _absolute_init(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
+    RecipeRule(
+        "recipe/gauge-not-applied",
+        "`gauge` is given only with a model of one's own, whose `forward` may multiply",
+        _gauge,
+    ),
     RecipeRule(
         "recipe/alpha-not-used", "`alpha` is given only where the parameterization has a residual exponent", _alpha
     ),
