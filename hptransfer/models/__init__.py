@@ -9,4 +9,17 @@ audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
 
-__all__ = ["api", "applied_init", "applied_plan", "audit", "base_shapes", "build", "configuration", "first_run", "forward_cost", "recipe_reading", "shape_reading", "size_arguments", "survey"]
+__all__ = [
+    "api",
+    "applied_plan",
+    "audit",
+    "base_shapes",
+    "build",
+    "configuration",
+    "first_run",
+    "forward_cost",
+    "recipe_reading",
+    "shape_reading",
+    "size_arguments",
+    "survey",
+]

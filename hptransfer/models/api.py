@@ -21,7 +21,6 @@ from hptransfer.parameterization.roles import InitSource, Parameter, Role
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import ABSOLUTE, Parameterization, ParameterizationSpec, covered_axes_of
 from hptransfer.recipe.defaults import schema_defaults
-from hptransfer.recipe.model_sections import GptModel, MlpModel
 from hptransfer.recipe.schema import ParameterizationChoice, Recipe
 from hptransfer.recipe.sections import Section
 from hptransfer.sizes import Size
@@ -83,9 +82,8 @@ def plan(
         depth_key: of a configuration: the key that counts layers; None takes the family's.
         task: of a configuration: what stands on top, "causal-lm" for example; None takes the family's.
         options: named choices among published rules (weight decay, eps, ...); None takes the table's defaults.
-        init: "own" scales what the model's own code draws, so that at the base it starts as it does without a plan;
-            "rule" draws every parameter by the tables. None: own; rule where the tables draw at std 1 (u-mup), and for
-            the built-in models.
+        init: "own" scales what the model's own code draws, "rule" draws by the tables; None: own, but rule for tables
+            that draw at std 1 (u-mup) and for built-in models.
         probe: whether small models are run; without, the plan says what it does not know.
         example: what `forward` takes in that run, a tensor, a tuple of arguments or a dict of them by name, or a
             function of nothing or of width and depth that returns it; None: it is guessed.
@@ -102,7 +100,7 @@ def plan(
     asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
     named = as_section_or_function(model, {key: value for key, value in asked.items() if value is not None})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
-    built_in = isinstance(named, MlpModel | GptModel)
+    built_in = getattr(named, "kind", "") in ("gpt", "mlp")
     source = init or ("rule" if built_in or chosen.name in ABSOLUTE else "own")
     shapes = None if base_shapes is None else read_base_shapes(base_shapes)
     given = {"preset": preset, "residual_writers": residual_writers, "roles": roles, "queries": queries}
@@ -117,8 +115,7 @@ def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     if "learning_rate" not in hyperparameters:
         raise UsageError("`learning_rate` of the base size must be given", received=", ".join(hyperparameters) or "{}")
     known = schema_defaults()
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
+    if unknown := sorted(set(hyperparameters) - set(known)):
         raise UsageError(f"hyperparameters must be among {', '.join(known)}", received=", ".join(unknown))
     return known | dict(hyperparameters)
 

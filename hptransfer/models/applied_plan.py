@@ -105,6 +105,11 @@ class AppliedPlan:
             muon_scale=target.muon_scale,
         )
 
+    @property
+    def starts_by_itself(self) -> bool:
+        """Whether the model's own draws are part of the run: `init_` scales them, or leaves some as they are."""
+        return starts_by_itself(self.groups)
+
     def schedule(self, step: int) -> float:
         """Learning rate of a step as a share of the peak, as the target's file says; for `LambdaLR`.
 
@@ -186,7 +191,7 @@ class AppliedPlan:
                 hint='call `module.to_empty(device="cpu")` first'
                 + (
                     ", then the model's own init, which this plan scales (transformers: `model.init_weights()`)"
-                    if starts_by_itself(self.groups)
+                    if self.starts_by_itself
                     else ""
                 ),
             )

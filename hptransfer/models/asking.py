@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.models.build import build_model
 from hptransfer.models.factory import load_function
@@ -14,6 +12,9 @@ from hptransfer.probe.findings import Probe
 from hptransfer.probe.probing import probe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.recipe.sections import Setting
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: rows of a table that are enough for a model that is run once
 _ROWS = 1024

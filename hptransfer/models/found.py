@@ -38,4 +38,9 @@ def found_of(probe: Probe | None) -> Found:
     if probe is None or not probe.example:
         return NOTHING
     writers = dict.fromkeys(name for writer in probe.writers for name in writer.parameters)
-    return Found(writers=tuple(writers), readouts=probe.readouts, shared_layers=bool(probe.repeated_use))
+    return Found(
+        writers=tuple(writers),
+        summed_axes=probe.summed_axes,
+        readouts=probe.readouts,
+        shared_layers=bool(probe.repeated_use),
+    )

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from hptransfer.models.probing import template
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.parameterization.roles import DRAWN, Parameter, Role
 from hptransfer.probe.measured_init import Measured, measured_inits, std_at
-from hptransfer.probe.own_init import OwnInit
+from hptransfer.probe.own_init import OwnInit, own_inits
 from hptransfer.sizes import Size
 
 #: by how much a model grows whose init is measured beside the base's
@@ -30,6 +29,7 @@ class ModelInits:
         at_base: the model's parameters at the base, with their roles.
         base_laws: start by name at the base, as it was read without memory.
         size_laws: start by name at the size.
+        place: what a name and its counterparts in other layers have in common.
         given: names of parameters whose init was named with their role; they keep it.
     """
 
@@ -39,7 +39,18 @@ class ModelInits:
     at_base: Sequence[Parameter]
     base_laws: Mapping[str, OwnInit]
     size_laws: Mapping[str, OwnInit]
+    place: Callable[[str], str]
     given: Collection[str] = field(default_factory=frozenset)
+
+
+def built_on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, Mapping[str, OwnInit]]:
+    """A module without memory, and how its parameters start.
+
+    Args:
+        build: makes the module, on the current device.
+    """
+    with torch.device("meta"):
+        return own_inits(build)
 
 
 def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
@@ -50,12 +61,12 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
 
     Args:
         parameters: at the size, with their roles.
-        inits: how they start.
+        inits: how they start at the base and at the size.
 
     Returns:
         The parameters, and one sentence for each kind of start that could not be followed to the size.
     """
-    twins = _twins(parameters, inits.at_base)
+    twins = _twins(parameters, inits)
     concerned = {
         each.name: twins.get(each.name)
         for each in parameters
@@ -105,14 +116,14 @@ def _law(laws: Mapping[str, OwnInit], name: str) -> OwnInit:
     return laws.get(name, OwnInit(None))
 
 
-def _twins(parameters: Sequence[Parameter], at_base: Sequence[Parameter]) -> dict[str, str]:
+def _twins(parameters: Sequence[Parameter], inits: ModelInits) -> dict[str, str]:
     """Each parameter's counterpart at the base: of the same name, or the last that has its place and fans."""
     known: dict[tuple[str, int, int], list[str]] = {}
-    for each in at_base:
-        known.setdefault((template(each.name), each.fan_in, each.fan_out), []).append(each.name)
+    for each in inits.at_base:
+        known.setdefault((inits.place(each.name), each.fan_in, each.fan_out), []).append(each.name)
     found = {}
     for each in parameters:
-        names = known.get((template(each.name), each.base_fan_in, each.base_fan_out), [])
+        names = known.get((inits.place(each.name), each.base_fan_in, each.base_fan_out), [])
         if names:
             found[each.name] = each.name if each.name in names else names[-1]
     return found

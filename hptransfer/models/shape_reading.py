@@ -18,7 +18,7 @@ import torch
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.comparison import Builder, Comparison, built, compare
 from hptransfer.models.found import Found, found_of
-from hptransfer.models.own_init_reading import ModelInits, with_own_inits
+from hptransfer.models.own_init_reading import ModelInits, built_on_meta, with_own_inits
 from hptransfer.models.probing import with_probe
 from hptransfer.models.questions import Question, QuestionError, findings_of
 from hptransfer.models.role_inference import Known, RoleInference
@@ -26,7 +26,6 @@ from hptransfer.models.tying import divided_readouts, tied_readouts
 from hptransfer.models.writers import matched, of_places, require_all
 from hptransfer.parameterization.role_presets import PRESETS, GivenRole, Preset, parse_role
 from hptransfer.parameterization.roles import InitSource, Parameter, Role
-from hptransfer.probe.own_init import own_inits
 from hptransfer.sizes import Size
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def read_model(
     patterns = tuple(map(_pattern, known.residual_writers if residual_writers is None else residual_writers))
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
-        module, laws = own_inits(lambda: built(build, size.width, size.depth))
+    module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
     besides = Known(
         repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
@@ -119,12 +118,11 @@ def read_model(
     inference = RoleInference.of(weights, besides, writers, tied)
     parameters, notes = _decide(inference, models), known.notes
     if init == "own" or probe is not None:
-        with torch.device("meta"):
-            at_base, base_laws = own_inits(lambda: built(build, base.width, base.depth))
+        at_base, base_laws = built_on_meta(lambda: built(build, base.width, base.depth))
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
         if init == "own":
             given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-            inits = ModelInits(build, base, size, first, base_laws, laws, given)
+            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:

@@ -30,14 +30,13 @@ def own_init_notes(rows: Sequence[PlannedParameter]) -> Iterator[str]:
         "`init: own`: an init std is the model's own at the base times its rule; `init_` multiplies what the model's "
         "code drew, and at the base leaves it as it is"
     )
-    differing = {
-        name_template(each.name): f"{each.base_init_std:.4g} ({rule_std(each):.4g})"
+    differing = [
+        f"{name_template(each.name)} {each.base_init_std:.4g} ({rule_std(each):.4g})"
         for each in sorted(scaled, key=lambda each: each.role in VECTORS)
         if each.base_init_std is not None and not _close(each.base_init_std, rule_std(each))
-    }
+    ]
     if differing:
-        pairs = [f"{name} {stds}" for name, stds in differing.items()]
-        yield f"at the base the own init differs from the tables' (in brackets): {_listed(pairs)}"
+        yield f"at the base the own init differs from the tables' (in brackets): {_listed(differing)}"
     zeros = [each.name for each in parameters if each.init == "zeros" and each.role not in (*VECTORS, Role.FROZEN)]
     if zeros:
         yield f"the model's own init is zero at every size: {_listed(map(name_template, zeros))}"

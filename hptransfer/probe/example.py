@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,27 +71,38 @@ def guesses(module: nn.Module, context: int) -> Iterator[Example]:
     if config is not None and isinstance(getattr(module, "main_input_name", None), str):
         yield from _of_transformers(module, config, positions)
     names = _required(module)
-    kinds = list(_candidates(module, positions))
+    kinds = _distinct(_of_layers(module, positions))
     combined = itertools.product(*(_ordered(name, kinds) for name in names))
     for choice in itertools.islice(combined, MOST):
         text = ", ".join(f"{name}: {each.text}" for name, each in zip(names, choice, strict=True)) or "no input"
-        yield Example(f"guessed: {text}", _maker(tuple(names), choice))
+        yield Example(f"guessed: {text}", _maker(choice, positions))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """One tensor that may be an argument."""
+    """One tensor that may be an argument.
+
+    Attributes:
+        text: its shape and what it holds.
+        kind: what it is like.
+        make: makes it for a model.
+        place: its place among the candidates of a model's layers; None where no layer says it.
+    """
 
     text: str
     kind: str
     make: Callable[[nn.Module], torch.Tensor | None]
+    place: int | None = None
 
 
 def _maker(
-    names: tuple[str, ...], choice: tuple[_Tensor, ...]
+    choice: tuple[_Tensor, ...], positions: int
 ) -> Callable[[nn.Module, int, int], tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Arguments for a model of any size: of each candidate, the one at the same place among those of that model."""
+
     def make(module: nn.Module, _width: int, _depth: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return tuple(each.make(module) for each in choice[: len(names)]), {}
+        own = list(_of_layers(module, positions))
+        return tuple((own[each.place] if each.place is not None else each).make(module) for each in choice), {}
 
     return make
 
@@ -128,13 +139,12 @@ def _sorted(kinds: list[_Tensor], kind: str) -> list[_Tensor]:
     return [each for each in kinds if each.kind == kind]
 
 
-def _candidates(module: nn.Module, positions: int) -> Iterator[_Tensor]:
-    """Tensors that the model's layers could take, in the order of its layers."""
-    seen: set[str] = set()
-    for each in _of_layers(module, positions):
-        if each.text not in seen:
-            seen.add(each.text)
-            yield each
+def _distinct(tensors: Iterator[_Tensor]) -> list[_Tensor]:
+    """Each candidate once, with its place among all."""
+    found: dict[str, _Tensor] = {}
+    for place, each in enumerate(tensors):
+        found.setdefault(each.text, replace(each, place=place))
+    return list(found.values())
 
 
 def _of_layers(module: nn.Module, positions: int) -> Iterator[_Tensor]:
@@ -265,14 +275,3 @@ def _named(name: str, module: nn.Module, config: Any, positions: int) -> torch.T
 def _vocabulary(module: nn.Module, config: Any) -> int:
     size = getattr(config, "vocab_size", None)
     return size if isinstance(size, int) and size > 0 else smallest_table(module)
-
-
-def describe(inputs: Mapping[str, Any]) -> str:
-    """Names and shapes of arguments.
-
-    Args:
-        inputs: arguments by name.
-    """
-    return ", ".join(
-        f"{name} {tuple(value.shape)}" for name, value in inputs.items() if isinstance(value, torch.Tensor)
-    )

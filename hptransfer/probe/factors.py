@@ -121,10 +121,9 @@ def appearing(runs: Runs, other: Graph, *, wider: bool) -> list[Changing]:
         wider: whether that is the wider one, not the deeper one.
     """
     places = {(op.where.module, op.where.code, op.name) for op in runs.base.trace.ops}
-    modules = {op.where.module for op in runs.base.trace.ops}
     found = []
     for op in other.trace.ops:
-        if op.where.module not in modules or (op.where.module, op.where.code, op.name) in places:
+        if op.where.module not in runs.base.trace.called or (op.where.module, op.where.code, op.name) in places:
             continue
         for operand, value in other.of(op).numbers:
             if op.index in other.live and operand.kind is not Kind.CONSTANT and not same(abs(value), 1.0):
@@ -321,10 +320,10 @@ def _to_ends(graph: Graph, start: Node, ends: frozenset[Is]) -> tuple[list[Op], 
         if op is None:
             return None
         passed.add(op.index)
-        if step.kind in ends and step.parameters and not step.centred:
+        if step.kind in ends and step.parameters and step.plain:
             found.append(op)
             names.update(dict.fromkeys((*step.parameters, *step.biases)))
-        elif step.kind in LINEAR and step.sources and not step.centred:
+        elif step.kind in LINEAR and step.sources and step.plain:
             names.update(dict.fromkeys(step.biases))
             waiting += step.sources
         else:
@@ -348,7 +347,7 @@ def _input_of(graph: Graph, each: Changing) -> Absorbed | None:
             return None
         for op in graph.readers(node):
             step = graph.of(op)
-            if step.kind in (Is.WEIGHT, Is.GAIN) and node in step.sources and not step.centred:
+            if step.kind in (Is.WEIGHT, Is.GAIN) and node in step.sources and step.plain:
                 names.update(dict.fromkeys(step.parameters))
                 ops.append(op)
             elif step.kind in (Is.MOVE, Is.SCALE, Is.FILTER, Is.SUM) and len(step.sources) == 1 and not step.biases:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 #: what becomes of a number in `forward` that changes with the size
@@ -110,6 +111,7 @@ class Probe:
             included; None where norms keep it, and where there is none.
         repeated_use: names of weights that one run uses more often the deeper the model: layers that are shared.
         unused: names of parameters that the run did not use.
+        summed_axes: name of a parameter -> its axes over which the product that it enters sums.
     """
 
     base: tuple[int, int]
@@ -126,3 +128,4 @@ class Probe:
     product_power: float | None = None
     repeated_use: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    summed_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -46,6 +46,11 @@ STATISTICS = _names("""
 RANDOM = _names("""
     rand randn rand_like randn_like randint randint_like normal uniform exponential multinomial randperm
 """)
+#: of what they read they take the shape alone
+SHAPES = _names("""
+    empty_like zeros_like ones_like full_like new_empty new_zeros new_ones new_full new_empty_strided fill zero
+    bernoulli
+""")
 #: sums over an axis, or along it
 SUMS = _names("sum cumsum nansum")
 #: sums of two tensors, a number before the second

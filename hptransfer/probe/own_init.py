@@ -21,8 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptransfer.parameterization.roles import Init
-from hptransfer.probe.laws import FIXED, Content, Law, constant, truncated_normal
 from hptransfer.probe.init_operations import Operation
+from hptransfer.probe.laws import FIXED, Content, Law, constant, truncated_normal
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from hptransfer.probe.findings import Probe
 from hptransfer.probe.graph import Graph
 from hptransfer.probe.readouts import readouts, uses
 from hptransfer.probe.sizes import growth_of, preserve_sizes, size_powers, stds
+from hptransfer.probe.summed_axes import SummedAxes
 from hptransfer.probe.trace import FailedRunError, Trace, trace
 
 Build = Callable[[int, int], nn.Module]
@@ -70,6 +71,7 @@ class _Asked:
     wide: Graph | None = None
     deep: Graph | None = None
     powers: Mapping[int, float] | None = None
+    summed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
     def run_base(self) -> None:
@@ -86,6 +88,7 @@ class _Asked:
             try:
                 args, kwargs = _seeded(each, module, width, depth)
                 self.base, self.example = Graph(trace(module, args, kwargs)), each
+                self.summed = _summed(module, args, kwargs)
                 return
             except FailedRunError as error:
                 failures.append((error.reached, failure(error.error)))
@@ -174,6 +177,7 @@ class _Asked:
             product_power=grows,
             repeated_use=repeated,
             unused=_unused(self.base.trace),
+            summed_axes=self.summed,
         )
 
     def _runs(self, base: Graph) -> Runs:
@@ -197,6 +201,14 @@ class _Asked:
             for name in before
             if after[name] >= before[name] + more and self.deep.trace.shapes.get(name) == base.trace.shapes.get(name)
         )
+
+
+def _summed(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Mapping[str, tuple[int, ...]]:
+    """Axes that each parameter is summed over, in a run of its own: functions are seen there before they are taken apart."""
+    seen = SummedAxes(module)
+    with torch.no_grad(), seen:
+        module(*args, **kwargs)
+    return seen.found
 
 
 def _seeded(

@@ -42,6 +42,7 @@ class Step:
         statistics: activations that only set the size, in norms.
         length: how many products or entries are summed into one, where something is.
         centred: whether parameters that it applies are one plus what is trained.
+        plain: whether each parameter that it applies is itself its factor, but for views and numbers.
     """
 
     kind: Is
@@ -52,6 +53,7 @@ class Step:
     statistics: tuple[Node, ...] = ()
     length: int = 1
     centred: bool = False
+    plain: bool = True
 
 
 #: a parameter is on one side and an activation on the other

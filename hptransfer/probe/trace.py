@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptransfer.probe.findings import Where
-from hptransfer.probe.operations import LOOKUPS, RANDOM
+from hptransfer.probe.operations import LOOKUPS, RANDOM, SHAPES
 from hptransfer.probe.places import user_line
 
 
@@ -102,6 +102,7 @@ class Trace:
         outputs: tensors that the model returned.
         parameters: the node of each parameter, by name.
         shapes: shape of each parameter, by name.
+        called: paths of the modules that ran.
         measured: numbers that `forward` read out of activations or parameters (`item()`); they are no constants.
     """
 
@@ -109,6 +110,7 @@ class Trace:
     outputs: tuple[Node, ...]
     parameters: Mapping[str, Node]
     shapes: Mapping[str, tuple[int, ...]]
+    called: frozenset[str] = frozenset()
     measured: frozenset[float] = frozenset()
 
 
@@ -144,7 +146,7 @@ def trace(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *
     recorder = Recorder(module, measure=measure)
     recorder.take_inputs((args, dict(kwargs)))
     try:
-        with torch.no_grad(), _unfused(module), recorder.paths(module), recorder:
+        with torch.no_grad(), _unfused(module), _eager(), recorder.paths(module), recorder:
             result = module(*args, **kwargs)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise FailedRunError(error, len(recorder.ops)) from error
@@ -156,6 +158,12 @@ def _unfused(module: nn.Module) -> contextlib.AbstractContextManager[None]:
     if any(isinstance(each, nn.RNNBase) for each in module.modules()):
         return torch.backends.mkldnn.flags(enabled=False)
     return contextlib.nullcontext()
+
+
+def _eager() -> contextlib.AbstractContextManager[object]:
+    """Compiled functions run as they are written."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance is not None else contextlib.nullcontext()
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -176,6 +184,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._writes: dict[int, list[Node]] = {}
         self._count = 0
         self._stack: list[str] = [""]
+        self._called: set[str] = {""}
         self._measured: set[float] = set()
         self._parameters: dict[str, Node] = {}
         for name, parameter in module.named_parameters():
@@ -203,6 +212,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
             def enter(_module: nn.Module, _args: object, path: str = path) -> None:
                 self._stack.append(path)
+                self._called.add(path)
 
             def leave(_module: nn.Module, _args: object, _output: object) -> None:
                 self._stack.pop()
@@ -240,7 +250,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         found = [self._nodes[id(tensor)] for tensor in _answers(result) if id(tensor) in self._nodes]
         for held in (self._kept, self._storages, self._nodes):
             held.clear()
-        return Trace(tuple(self.ops), tuple(found), self._parameters, self._shapes, frozenset(self._measured))
+        called, measured = frozenset(self._called), frozenset(self._measured)
+        return Trace(tuple(self.ops), tuple(found), self._parameters, self._shapes, called, measured)
 
     def _operands(
         self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -336,6 +347,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _kind_of(op: Op) -> tuple[Kind, tuple[str, ...]]:
     """What a result depends on, and the parameters where it depends on those alone."""
     names = tuple(dict.fromkeys(name for node in op.inputs for name in node.parameters))
+    if op.name in SHAPES and not any(node.kind is not Kind.CONSTANT for node in op.inputs[1:]):
+        return Kind.CONSTANT, ()
     if op.name in RANDOM or any(node.kind is Kind.ACTIVATION for node in op.inputs):
         kept = op.name in ("index", "index_select") and len(op.inputs[0].shape) > 2 and op.inputs[0].parameters
         return (Kind.PARAMETER, op.inputs[0].parameters) if kept else (Kind.ACTIVATION, ())

@@ -79,7 +79,8 @@ def _product(_step_of: StepOf, op: Op, active: tuple[Node, ...]) -> Step:
         kind = Is.PRODUCT
     else:
         kind = Is.FILTER
-    return Step(kind, (*sources, *more), _names(weights), biases, tuple(numbers), length=length)
+    pure = all(plain(node) for node in weights)
+    return Step(kind, (*sources, *more), _names(weights), biases, tuple(numbers), length=length, plain=pure)
 
 
 def _summed(op: Op, factors: list[Node]) -> int:
@@ -101,14 +102,31 @@ def _native_norm(_step_of: StepOf, op: Op, active: tuple[Node, ...]) -> Step:
     weight, bias = op.arguments.get("weight"), op.arguments.get("bias")
     gains = [weight] if isinstance(weight, Node) and weight.kind is Kind.PARAMETER else []
     biases = [bias] if isinstance(bias, Node) and bias.kind is Kind.PARAMETER else []
-    return Step(Is.NORM, active[:1], _names(gains), _names(biases), centred=any(centred(node) for node in gains))
+    shifted, pure = any(map(centred, gains)), all(map(plain, gains))
+    return Step(Is.NORM, active[:1], _names(gains), _names(biases), centred=shifted, plain=pure)
 
 
 def _lookup(_step_of: StepOf, op: Op, _active: tuple[Node, ...]) -> Step:
     table = op.inputs[0]
     if table.kind is Kind.PARAMETER:
-        return Step(Is.LOOKUP, (), table.parameters)
+        return Step(Is.LOOKUP, (), table.parameters, plain=plain(table))
     return Step(Is.MOVE, (table,)) if table.active else Step(Is.INPUT)
+
+
+def plain(node: Node) -> bool:
+    """Whether a tensor of parameters is one parameter, but for views, casts and numbers that multiply it.
+
+    Args:
+        node: a tensor that depends on parameters alone.
+    """
+    while (op := node.producer) is not None:
+        known = [each for each in op.inputs if each.kind is Kind.PARAMETER]
+        numbers = all(each.value is not None for each in op.inputs if each.kind is Kind.CONSTANT)
+        scaled = op.name in ("mul", "div", "neg") and numbers and node.shape == known[0].shape
+        if len(known) != 1 or len(node.parameters) != 1 or not (op.name in MOVES or scaled):
+            return False
+        node = known[0]
+    return len(node.parameters) == 1
 
 
 def centred(node: Node) -> bool:
@@ -180,7 +198,8 @@ def _times(step_of: StepOf, nodes: list[Node], active: tuple[Node, ...]) -> Step
     if len(active) == 2:
         return Step(Is.CURVE, active[:1])
     if parameters:
-        return Step(Is.GAIN, active, _names(parameters), centred=any(centred(node) for node in parameters))
+        shifted, pure = any(map(centred, parameters)), all(map(plain, parameters))
+        return Step(Is.GAIN, active, _names(parameters), centred=shifted, plain=pure)
     return Step(Is.FILTER, active)
 
 

@@ -90,14 +90,13 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
     """
     import torch
 
-    from hptransfer.models.applied_init import starts_by_itself
     from hptransfer.models.applied_plan import AppliedPlan
     from hptransfer.models.build import build_model
     from hptransfer.training.device import default_precision, device_of_run
 
     precision = spec.recipe.training.precision
     applied = AppliedPlan.from_plan(planned(spec))
-    own = starts_by_itself(applied.groups)
+    own = applied.starts_by_itself
     if own:  # the model's own draws are those that the user's script would make
         torch.manual_seed(spec.seed)
     with default_precision("float32" if own else precision):

@@ -182,6 +182,18 @@ def test_starts_that_follow_the_size(name: str, parameter: str, own: float) -> N
     assert float(value.square().mean().sqrt()) == pytest.approx(own, rel=0.02)
 
 
+def test_layers_that_are_numbered_otherwise() -> None:
+    """Attributes `layer_3` and numbers of a Sequential have their counterparts at the base: torch's 1/sqrt(3 fan-in)."""
+    plan = planned(own_starts.numbered, parameterization="mup", residual_writers=())
+    std = 1 / math.sqrt(3 * 64)
+
+    for layer in range(4):
+        assert row(plan, f"layer_{layer}.weight") == ("uniform", pytest.approx(std / 2), pytest.approx(std / 2))
+    assert row(plan, "last.3.weight")[1] == pytest.approx(std / 2)
+    assert row(plan, "last.4.weight")[1] == pytest.approx(std / 4)  # the readout of Table 3: 1/m_in
+    assert row(plan, "first.weight")[1] == pytest.approx(1 / math.sqrt(3 * 16))
+
+
 def test_a_module_that_is_not_at_its_own_init_is_refused() -> None:
     """Scaled twice, trained, or garbage: the values would be wrong without a word; nothing is touched then."""
     plan = planned(own_starts.nanogpt)

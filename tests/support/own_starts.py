@@ -42,7 +42,7 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.n1(x)).chunk(3, -1)
         a = self.proj(functional.scaled_dot_product_attention(q, k, v, is_causal=True))
         x = x + (a if self.ls is None else self.ls * a)
-        m = self.down(functional.gelu(self.up(self.n2(x))))
+        m: Tensor = self.down(functional.gelu(self.up(self.n2(x))))
         return x + (m if self.ls is None else self.ls * m)
 
 
@@ -127,9 +127,20 @@ def tied(width: int, depth: int) -> nn.Module:
     return model
 
 
+def numbered(width: int, depth: int) -> nn.Module:
+    """Layers as attributes, and a readout whose number depends on the depth."""
+    model = nn.Module()
+    for layer in range(depth):
+        setattr(model, f"layer_{layer}", nn.Linear(width, width))
+    model.last = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)), nn.Linear(width, 1))
+    model.first = nn.Linear(16, width)
+    return model
+
+
 def by_numpy(width: int, depth: int) -> nn.Module:
     """Hidden weights that numpy draws at std 1/sqrt(width): no operation of torch tells how."""
     model = Decoder(width, depth)
+    block: Any
     for block in model.blocks:
         block.qkv.weight = nn.Parameter(
             torch.from_numpy(np.random.normal(size=(3 * width, width)) / width**0.5).float()
@@ -140,6 +151,7 @@ def by_numpy(width: int, depth: int) -> nn.Module:
 def orthogonal(width: int, depth: int) -> nn.Module:
     """Orthogonal hidden weights."""
     model = Decoder(width, depth)
+    block: Any
     for block in model.blocks:
         nn.init.orthogonal_(block.up.weight)
     return model

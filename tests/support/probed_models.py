@@ -1,11 +1,16 @@
 """Models for the probe: plain PyTorch as users write it, `name(width, depth) -> nn.Module`, one peculiarity each."""
 
+# ruff: noqa: D101, D102, N812  -- classes say what they are; `F` is how models are written
+# mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
 import math
+import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,8 +70,15 @@ class CausalAttention(nn.Module):
     """Attention written out: separate projections, masked softmax."""
 
     def __init__(
-        self, width: int, heads: int, *, bias: bool = False, power: float = 0.5, early: bool = False,
-        qk_norm: Callable[[int], nn.Module] | None = None, softcap: float | None = None,
+        self,
+        width: int,
+        heads: int,
+        *,
+        bias: bool = False,
+        power: float = 0.5,
+        early: bool = False,
+        qk_norm: Callable[[int], nn.Module] | None = None,
+        softcap: float | None = None,
     ) -> None:
         super().__init__()
         self.heads, self.power, self.early, self.softcap = heads, power, early, softcap
@@ -100,7 +112,9 @@ class Feed(nn.Module):
 class Layer(nn.Module):
     """One block; `form` says how branches join the stream."""
 
-    def __init__(self, width: int, depth: int, index: int, form: str, norm: Callable[[int], nn.Module], **attention: Any) -> None:
+    def __init__(
+        self, width: int, depth: int, index: int, form: str, norm: Callable[[int], nn.Module], **attention: Any
+    ) -> None:
         super().__init__()
         heads = attention.pop("heads", None) or width // HEAD_DIM
         self.form, self.depth, self.index = form, depth, index
@@ -129,12 +143,27 @@ class Bytes(nn.Module):
     """A decoder; `embed`, `logits` multiply where they say."""
 
     def __init__(
-        self, width: int, depth: int, *, form: str = "plain", norm: Callable[[int], nn.Module] = nn.LayerNorm,
-        embed: float | Tensor | None = None, logits: float | None = None, before_head: float | None = None,
-        positions: bool = False, tied: bool = False, checkpointed: bool = False, **attention: Any,
+        self,
+        width: int,
+        depth: int,
+        *,
+        form: str = "plain",
+        norm: Callable[[int], nn.Module] = nn.LayerNorm,
+        embed: float | Tensor | None = None,
+        logits: float | None = None,
+        before_head: float | None = None,
+        positions: bool = False,
+        tied: bool = False,
+        checkpointed: bool = False,
+        **attention: Any,
     ) -> None:
         super().__init__()
-        self.tok, self.logits, self.before_head, self.checkpointed = nn.Embedding(VOCABULARY, width), logits, before_head, checkpointed
+        self.tok, self.logits, self.before_head, self.checkpointed = (
+            nn.Embedding(VOCABULARY, width),
+            logits,
+            before_head,
+            checkpointed,
+        )
         self.pos = nn.Embedding(32, width) if positions else None
         self.layers = nn.ModuleList(Layer(width, depth, index, form, norm, **attention) for index in range(depth))
         self.norm, self.head = norm(width), nn.Linear(width, VOCABULARY, bias=False)
@@ -159,6 +188,20 @@ class Bytes(nn.Module):
             x = x / self.before_head
         answer = self.head(x)
         return answer if self.logits is None else answer * self.logits
+
+
+class Conditional(Bytes):
+    """Logits times base width / width, at a line that runs only where that is not one."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__(width, depth)
+        self.multiplier = 64 / width
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        answer = super().forward(tokens)
+        if self.multiplier != 1.0:
+            answer = answer * self.multiplier
+        return answer
 
 
 class BasicBlock(nn.Module):
@@ -233,7 +276,7 @@ class StackedExperts(nn.Module):
 
 
 class Mixture(nn.Module):
-    def __init__(self, width: int, depth: int, kind: type[nn.Module]) -> None:
+    def __init__(self, width: int, depth: int, kind: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.tok, self.head = nn.Embedding(VOCABULARY, width), nn.Linear(width, VOCABULARY)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
@@ -255,7 +298,7 @@ class DiTBlock(nn.Module):
         self.attn = nn.MultiheadAttention(width, heads, dropout=0.1, batch_first=True)
         self.feed = Feed(width)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        nn.init.zeros_(self.modulation[1].weight)
+        nn.init.zeros_(self.modulation[1].get_parameter("weight"))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         a, b, g, d, e, f = self.modulation(c)[:, None].chunk(6, -1)
@@ -332,7 +375,7 @@ class UNet(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Rotary positions, fused projections sliced from one raw tensor, `F.linear` on it, scaled weights, a temperature."""
+    """Rotary positions, fused projections cut from one raw tensor, scaled weights, a temperature."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -346,6 +389,9 @@ class Rotary(nn.Module):
         self.register_buffer("cos", angles.cos())
         self.register_buffer("sin", angles.sin())
 
+    cos: Tensor
+    sin: Tensor
+
     def rotate(self, x: Tensor) -> Tensor:
         low, high = x.chunk(2, -1)
         time = x.shape[-2]
@@ -356,7 +402,7 @@ class Rotary(nn.Module):
         for qkv, out in zip(self.qkv, self.out, strict=True):
             weights = (qkv * self.width**-0.5).split(self.width)
             h = F.rms_norm(x, (self.width,))
-            q, k, v = (F.linear(h, w).unflatten(-1, (-1, HEAD_DIM)).transpose(1, 2) for w in weights)
+            q, k, v = (F.linear(h, w).reshape(*h.shape[:-1], -1, HEAD_DIM).transpose(1, 2) for w in weights)
             a = F.scaled_dot_product_attention(self.rotate(q), self.rotate(k), v, is_causal=True, scale=1 / HEAD_DIM)
             x = x + F.linear(a.transpose(1, 2).flatten(-2), out) / self.width**0.5 / self.depth
         return torch.matmul(x, self.head) / self.width * self.temperature
@@ -379,7 +425,7 @@ class Cosine(nn.Module):
 
 
 class MeanOfExperts(nn.Module):
-    """A sum over experts divided by how many there are, a sum over the width divided by it: sizes taken back by hand."""
+    """Sums over experts and over the width, divided by how many there are: sizes taken back by hand."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -396,7 +442,12 @@ class OutputThenInput(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.a, self.b, self.c, self.d = (nn.Linear(12, width), nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1))
+        self.a, self.b, self.c, self.d = (
+            nn.Linear(12, width),
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+            nn.Linear(width, 1),
+        )
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -404,3 +455,132 @@ class OutputThenInput(nn.Module):
         x = torch.tanh(self.b(x)) / self.width  # input of c
         x = torch.tanh(self.c(x)) * self.width**-0.25
         return (self.d(x) + x.sum(-1, keepdim=True) * 0.1) * 1.0  # the number before stands before a sum: open
+
+
+class Adapted(nn.Module):
+    """Low-rank updates beside frozen weights, inside the branch."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.tok, self.head = nn.Embedding(VOCABULARY, width).requires_grad_(False), nn.Linear(width, VOCABULARY)
+        self.up, self.down = (nn.ModuleList(nn.Linear(width, width) for _ in range(depth)) for _ in range(2))
+        self.a = nn.ModuleList(nn.Linear(width, 4, bias=False) for _ in range(depth))
+        self.b = nn.ModuleList(nn.Linear(4, width, bias=False) for _ in range(depth))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.tok(tokens)
+        for up, down, a, b in zip(self.up, self.down, self.a, self.b, strict=True):
+            x = x + down(torch.tanh(up(x) + 2.0 * b(a(F.dropout(x, 0.1)))))
+        answer: Tensor = self.head(x)
+        return answer
+
+
+class ValueResidual(nn.Module):
+    """Values of the first layer are mixed into those of the others: a sum that is no residual stream."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.tok, self.head = nn.Embedding(VOCABULARY, width), nn.Linear(width, VOCABULARY)
+        self.q, self.v, self.o = (nn.ModuleList(nn.Linear(width, width) for _ in range(depth)) for _ in range(3))
+        self.mix = nn.Parameter(torch.ones(2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, first = self.tok(tokens), None
+        for q, v, o in zip(self.q, self.v, self.o, strict=True):
+            h = F.rms_norm(x, x.shape[-1:])
+            value = v(h) if first is None else self.mix[0] * v(h) + self.mix[1] * first
+            first = value if first is None else first
+            keys = q(h)[:, None]
+            x = x + o(F.scaled_dot_product_attention(keys, keys, value[:, None], is_causal=True)[:, 0])
+        answer: Tensor = self.head(x)
+        return answer
+
+
+class Curved(nn.Module):
+    """Blocks that add a curve of a weight: `relu` passes a factor, `tanh` does not."""
+
+    def __init__(self, width: int, depth: int, curve: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.curve, self.first, self.last = curve, nn.Linear(7, width), nn.Linear(width, 2)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for layer in self.layers:
+            x = x + self.curve(layer(x))
+        answer: Tensor = self.last(x)
+        return answer
+
+
+class HandGelu(nn.Module):
+    """A plain MLP whose GELU is written out: its sums are no residual stream."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width if index else 7, width) for index in range(depth + 1))
+        self.last = nn.Linear(width, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+            x = 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        answer: Tensor = self.last(x)
+        return answer
+
+
+class Factorized(nn.Module):
+    """Users and items with biases: the answer is a product."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.user, self.item = nn.Embedding(100, width), nn.Embedding(90, width)
+        self.bias = nn.Embedding(100, 1)
+
+    def forward(self, user_ids: Tensor, item_ids: Tensor) -> Tensor:
+        return (self.user(user_ids) * self.item(item_ids)).sum(-1) + self.bias(user_ids)[..., 0]
+
+
+class Encoder(nn.Module):
+    """A time series through torch's own encoder."""
+
+    def __init__(self, width: int, depth: int, *, norm_first: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(width, 4, 2 * width, batch_first=True, norm_first=norm_first)
+        self.first, self.last = nn.Linear(10, width), nn.Linear(width, 1)
+        self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+    def forward(self, series: Tensor) -> Tensor:
+        answer: Tensor = self.last(self.encoder(self.first(series)).mean(1))
+        return answer
+
+
+class Loud(nn.Module):
+    """Prints, draws, warns and changes flags, as scripts do."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        print("building", width)
+        random.random(), np.random.rand(), torch.rand(3)
+        self.layer = nn.Linear(4, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        warnings.warn("careful", stacklevel=1)
+        print("running")
+        answer: Tensor = self.layer(x)
+        return answer * random.random()
+
+
+class Broken(nn.Module):
+    """Raises after its first layer; wider or deeper than `limit` it cannot be built."""
+
+    def __init__(self, width: int, depth: int, *, limit: int | None = None) -> None:
+        super().__init__()
+        if limit is not None and max(width, 16 * depth) > limit:
+            raise ValueError("too large")
+        self.layer, self.limit = nn.Linear(4, width), limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.layer(x)
+        if self.limit is None:
+            raise KeyError("a name that is not there")
+        return answer
