@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import Finding, UsageError
@@ -29,12 +29,14 @@ class _Facts:
 
     Attributes:
         at_base: parameters of the model that was probed, with their roles.
+        place: name -> the same without the numbers that count layers: equal for the same parameter of all layers.
         told: what was told of each of them, by its name: fields of the parameter, with values.
         notes: what a plan must say.
         objections: what no plan can be made of.
     """
 
     at_base: Sequence[Parameter]
+    place: Callable[[str], str]
     told: dict[str, dict[str, float | bool]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     objections: list[Finding] = field(default_factory=list)
@@ -50,6 +52,10 @@ class _Facts:
             known = self.told.setdefault(name, {})
             known[power] = known.get(power, 0.0) + value
 
+    def kind(self, parameter: Parameter) -> tuple[str, Role]:
+        """Equal for the same parameter of all layers, where they give it one role."""
+        return self.place(parameter.name), parameter.role
+
     def spread(self, parameters: Sequence[Parameter]) -> Iterator[Parameter]:
         """The parameters of a size with what was told of their kind at the base.
 
@@ -58,10 +64,10 @@ class _Facts:
         """
         kinds: dict[tuple[str, Role], list[str]] = {}
         for parameter in self.at_base:
-            kinds.setdefault(_kind(parameter), []).append(parameter.name)
+            kinds.setdefault(self.kind(parameter), []).append(parameter.name)
         mixed: dict[str, None] = {}
         for parameter in parameters:
-            members = kinds.get(_kind(parameter), [])
+            members = kinds.get(self.kind(parameter), [])
             told = [self.told.get(name, {}) for name in members]
             if told and all(each == told[0] for each in told):
                 changes = told[0]
@@ -85,6 +91,7 @@ def with_probe(
     size: Size,
     *,
     covers: Collection[str],
+    place: Callable[[str], str],
 ) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
     """The parameters of a size with what the run at the base told, and what a plan must say of it.
 
@@ -95,12 +102,13 @@ def with_probe(
         base: size at which every factor of a rule is 1.
         size: size that is read.
         covers: axes ("width", "depth") for which the rules have a power.
+        place: name -> the same without the numbers that count layers.
 
     Raises:
         UsageError: `forward` does what no rule for a changed axis allows; every such fault at once.
     """
     changed = frozenset(axis for axis in ("width", "depth") if getattr(base, axis) != getattr(size, axis))
-    facts = _Facts(at_base)
+    facts = _Facts(at_base, place)
     known = frozenset(covers)
     for writer in probe.writers:
         _put_writer(facts, writer, refuse="depth" in known & changed)
@@ -117,12 +125,8 @@ def with_probe(
 
 
 def template(name: str) -> str:
-    """The name with every number in it replaced: equal for the same parameter of all layers."""
-    return re.sub(r"\d+", "*", name)
-
-
-def _kind(parameter: Parameter) -> tuple[str, Role]:
-    return template(parameter.name), parameter.role
+    """The name as a message says it: parts that are numbers replaced."""
+    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
 
 
 def _put_writer(facts: _Facts, writer: Writer, *, refuse: bool) -> None:

@@ -129,7 +129,8 @@ def read_model(
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:
-            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers)
+            place = models.repetition.place
+            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers, place=place)
             notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if residual_writers is None and patterns and not writers:
