@@ -16,7 +16,8 @@ from hptransfer.execution.pool import WorkerPool
 from hptransfer.models.build import training_flops
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._data import cached_batches
-from hptransfer.trainers._torch_runs import planned_model, training_settings
+from hptransfer.trainers._planned_model import planned_model
+from hptransfer.trainers._torch_runs import training_settings
 from hptransfer.training.device import default_precision, device_name, device_of_run, peak_flops
 from hptransfer.training.loop import training_losses
 from hptransfer.trials.messages import ENTRY, TrialMessage

@@ -32,7 +32,7 @@ from hptransfer.parameterization.groups import group_rows
 from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.scale import scale
 from hptransfer.sizes import Size
-from hptransfer.trainers._torch_runs import planned
+from hptransfer.trainers._planned_model import planned
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial
 from hptransfer.tuning.tune import tune

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._data import cached_batches
-from hptransfer.trainers._torch_runs import planned_model, training_settings
+from hptransfer.trainers._planned_model import planned_model
+from hptransfer.trainers._torch_runs import training_settings
 from hptransfer.training.loop import training_losses
 from hptransfer.trials.spec import TrialSpec
 

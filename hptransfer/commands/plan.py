@@ -51,7 +51,7 @@ def plan_command(
     from rich.console import Console
 
     from hptransfer.engine.durations import with_durations
-    from hptransfer.models.api import plan_recipe
+    from hptransfer.models.planning import plan_recipe
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
     from hptransfer.registry import look_in

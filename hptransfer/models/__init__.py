@@ -20,6 +20,7 @@ __all__ = [
     "first_run",
     "forward_cost",
     "logit_scale",
+    "planning",
     "recipe_reading",
     "shape_reading",
     "size_arguments",

@@ -103,7 +103,7 @@ def family_from(config: Any, task: str) -> ConfigFamily | None:
     """The family of a configuration with its defaults; None where its width or its depth cannot be told.
 
     Args:
-        config: a `PretrainedConfig`.
+        config: a `PretrainedConfig` of any family.
         task: what is built on top, a key of `huggingface.CLASSES`.
     """
     values: dict[str, Any] = config.to_dict()

@@ -29,8 +29,8 @@ class ConfigKey:
     """A key whose number scales something in `forward`.
 
     Attributes:
-        use: what it scales.
-        name: of the key.
+        use: which multiplier of the plan it is.
+        name: of the key in the configuration.
         power: `forward` multiplies by the number to this power: -1 where it divides.
         entry: which entry of a list it is; None of a plain number.
         writers: last parts of the names of the modules whose output it multiplies; empty for all that write the stream.
@@ -82,7 +82,7 @@ def in_configuration(applied: AppliedPlan, model: object, head_dims: tuple[int, 
     """A plan that says which keys of the model's configuration hold its multipliers; any other as it is.
 
     Args:
-        applied: the plan.
+        applied: the plan of the configuration's model.
         model: what was planned; a `model` section of kind huggingface may have such keys.
         head_dims: width of an attention head at the base and at the planned size; None where it is not known.
 

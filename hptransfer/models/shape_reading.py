@@ -105,12 +105,13 @@ def read_model(
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
     module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
+    place = models.repetition.place
     besides = Known(
         repetition=models.repetition,
         roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
         preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
         queries=tuple(map(_pattern, known.queries if queries is None else queries)),
-        readouts=frozenset(map(models.repetition.place, found.readouts)),
+        readouts=frozenset(map(place, found.readouts)),
         keeps_init=init == "own",
     )
     weights = models.weights_at(module)
@@ -125,24 +126,30 @@ def read_model(
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
         if init == "own":
             given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
+            inits = ModelInits(build, base, size, first, base_laws, laws, place, given)
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:
-            place = models.repetition.place
             parameters, more = with_probe(parameters, first, probe, base, size, covers=covers, place=place)
             notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
-    if residual_writers is None and patterns and not writers:
+    if patterns:
+        given_by = _required(preset, residual_writers, writers)
+        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
+    return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
+
+
+def _required(preset: str | None, patterns: Sequence[str] | None, writers: Collection[str]) -> str:
+    """What named the residual writers; a preset must name some."""
+    if patterns is not None:
+        return "`residual_writers`"
+    if not writers:
         raise UsageError(
             f"the preset `{preset}` must name the parameters that write the residual stream",
             received="no parameter has such a name",
             hint="name them: `residual_writers`, regular expressions over full names",
         )
-    if patterns:
-        given_by = f"the preset `{preset}`" if residual_writers is None else "`residual_writers`"
-        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
-    return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
+    return f"the preset `{preset}`"
 
 
 def _preset(name: str | None) -> Preset:

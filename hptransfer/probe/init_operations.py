@@ -19,8 +19,8 @@ class Operation:
 
     Attributes:
         name: of the operation, without the underscore of those in place.
-        args: its positional arguments.
-        kwargs: its named arguments.
+        args: positional arguments of the call.
+        kwargs: arguments of the call by name.
         law_of: the law of an argument; None where it is not known.
         random: whether it draws from a generator.
     """
@@ -35,8 +35,8 @@ class Operation:
         """An argument, however it was given.
 
         Args:
-            place: its position.
-            name: its name.
+            place: its position among the arguments.
+            name: its name, where it was given by name.
             default: what stands where it is left out.
         """
         if name in self.kwargs:

@@ -36,8 +36,8 @@ class Law:
         """The law of factor * x + shift; None where it is none that is known.
 
         Args:
-            factor: finite.
-            shift: finite.
+            factor: finite number that multiplies each entry.
+            shift: finite number that is added to each entry.
         """
         if not (math.isfinite(factor) and math.isfinite(shift)) or self.kind in ("fixed", "sign", "unwritten"):
             return None
@@ -87,7 +87,7 @@ def constant(value: float) -> Law:
     """The law of a tensor whose entries are all equal.
 
     Args:
-        value: the entries' value.
+        value: that of every entry.
     """
     return Law("constant", float(value), 0.0, float(value), float(value))
 
@@ -96,7 +96,7 @@ def normal(mean: float, std: float) -> Law:
     """The normal law.
 
     Args:
-        mean: expected value.
+        mean: expected value of an entry.
         std: standard deviation, at least 0.
     """
     return Law("normal", float(mean), float(std)) if std else constant(mean)
@@ -106,8 +106,8 @@ def uniform(low: float, high: float) -> Law:
     """The uniform law.
 
     Args:
-        low: smallest value.
-        high: largest value.
+        low: smallest value of an entry.
+        high: largest value of an entry.
     """
     if low == high:
         return constant(low)
@@ -156,7 +156,7 @@ class Content:
         """The law of a range of entries; None where it has several, or it is not known.
 
         Args:
-            start: first entry.
+            start: place of the first entry in the storage.
             end: entry after the last.
         """
         if (start, end) in self.parts:
@@ -168,7 +168,7 @@ class Content:
         """(number of entries, law) of everything in a range; the number is 0 where the range has one law.
 
         Args:
-            start: first entry.
+            start: place of the first entry in the storage.
             end: entry after the last.
         """
         found = {(max(a, start), min(b, end)): law for (a, b), law in self.parts.items() if a < end and b > start}
@@ -181,7 +181,7 @@ class Content:
         """Fill a range.
 
         Args:
-            start: first entry.
+            start: place of the first entry in the storage.
             end: entry after the last.
             law: of the new entries; None where it is not known.
         """

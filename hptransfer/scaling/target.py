@@ -18,7 +18,7 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short, run_flops
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import identifying
-from hptransfer.models.api import plan_recipe
+from hptransfer.models.planning import plan_recipe
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults

@@ -54,7 +54,7 @@ def planned_model(spec: TrialSpec, device: torch.device | None = None) -> tuple[
 
 def planned(spec: TrialSpec) -> Plan:
     """The plan of the spec's size, in the recipe's gauge."""
-    from hptransfer.models.api import options_of, plan_reading
+    from hptransfer.models.planning import options_of, plan_reading
     from hptransfer.models.recipe_reading import reading_of
 
     recipe = spec.recipe

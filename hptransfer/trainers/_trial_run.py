@@ -78,7 +78,7 @@ class TrialRun:
         Raises:
             UsageError: the recipe names no model that could be read.
         """
-        from hptransfer.models.api import plan_recipe
+        from hptransfer.models.planning import plan_recipe
         from hptransfer.models.applied_plan import AppliedPlan
 
         if self._spec.recipe.model.kind == "external":

@@ -277,7 +277,7 @@ def test_keys_hold_exact_powers() -> None:
 
 def test_clipping_compares_with_the_form_without_factors() -> None:
     """A gradient behind a factor is as much larger; the plan's clipping takes that out at every size."""
-    from hptransfer.models.api import plan_reading
+    from hptransfer.models.planning import plan_reading
     from hptransfer.models.shape_reading import ModelParameters
 
     values = {"learning_rate": 0.01, "weight_decay": 0.0, "init_scale": 1.0, "eps": 1e-8}

@@ -13,7 +13,8 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.rules import Options
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._data import cached_batches
-from hptransfer.trainers._torch_runs import planned_model, train_trial, training_settings
+from hptransfer.trainers._planned_model import planned_model
+from hptransfer.trainers._torch_runs import train_trial, training_settings
 from hptransfer.training.loop import training_losses
 from hptransfer.trials.messages import TrialMessage
 from hptransfer.trials.spec import TrialSpec

@@ -10,7 +10,7 @@ import torch
 import hptransfer
 from hptransfer.engine.identity import identity_of
 from hptransfer.errors import UsageError
-from hptransfer.models.api import plan_recipe
+from hptransfer.models.planning import plan_recipe
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe

@@ -15,7 +15,7 @@ def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
     """What a plan of the target would ask for; where there is one, why the first step of a trial would not run."""
     from hptransfer.engine.durations import with_durations
     from hptransfer.engine.rehearsal import rehearsal_findings
-    from hptransfer.models.api import plan_recipe
+    from hptransfer.models.planning import plan_recipe
 
     if loaded.recipe.model.kind == "external":  # whoever trains builds it
         return
