@@ -107,9 +107,10 @@ def _shared(recipe: Recipe, fingerprint: str) -> dict[str, Any] | None:
     model = _frozen(recipe.model, _MODEL.get(recipe.model.kind), frozenset({"queries"}))
     data = _frozen(recipe.data, _DATA.get(recipe.data.kind))
     training = _frozen(recipe.training, _TRAINING, _UNCOUNTED)
-    if recipe.init_source == "own":  # 0.1 drew every parameter by the tables
+    # 0.1 drew every parameter by the tables, and left no multiplier to `forward`
+    if recipe.init_source == "own" or recipe.parameterization.gauge != "plain":
         return None
-    choice = recipe.parameterization.model_dump(mode="json", exclude_none=True, exclude={"init"})
+    choice = recipe.parameterization.model_dump(mode="json", exclude_none=True, exclude={"init", "gauge"})
     other = recipe.trainer.name != "torch" or recipe.objective.model_dump(exclude_defaults=True)
     if other or model is None or data is None or training is None or not choice.keys() <= set(_PARAMETERIZATION):
         return None
