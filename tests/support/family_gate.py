@@ -140,7 +140,8 @@ def judge(outcome: Outcome, rows: Sequence[CoordinateRow], axis: Axis) -> None:
     outcome.slopes = {
         f"{row.layer}@{row.step}": (row.slope, row.standard_error, *row.allowed, row.verdict.value) for row in rows
     }
-    judged = [row for row in rows if row.kind in JUDGED and not (axis == "width" and _falls_at_random(row, rows))]
+    explained = _falls_at_random if axis == "width" else _settles
+    judged = [row for row in rows if row.kind in JUDGED and not explained(row, rows)]
     off = [row for row in judged if row.verdict is RowVerdict.FAILS]
     outside = [row for row in judged if _outside(row) > 0 and row.verdict is not RowVerdict.HOLDS]
     worst = sorted(off or outside, key=_outside)[::-1]
@@ -159,6 +160,17 @@ def _falls_at_random(row: CoordinateRow, rows: Sequence[CoordinateRow]) -> bool:
     at = {each.kind: each for each in rows if each.step == row.step and each.kind in ("learned", "stream", "whole")}
     flat = all(abs(at[kind].slope) <= 0.15 for kind in ("learned", "stream") if kind in at)
     return flat and "learned" in at and -0.5 <= at["whole"].slope <= 0.15
+
+
+def _settles(row: CoordinateRow, rows: Sequence[CoordinateRow]) -> bool:
+    """Whether what comes behind the last norm rises with depth as the stream before it may.
+
+    Where a random start of the branches outweighs the embedding's, the stream at init falls with depth, as 1/L in the
+    square, and changes relative to it rise by as much (docs/coordinate-check.md); a norm behind it hides the fall.
+    """
+    ends = [each for each in rows if each.kind == "residual" and each.step == row.step and each.judged]
+    high = max((each.allowed[1] for each in ends if each.verdict is RowVerdict.HOLDS), default=0.0)
+    return row.kind in ("stream", "logits") and 0 < row.slope <= high + 0.15
 
 
 def _outside(row: CoordinateRow) -> float:
