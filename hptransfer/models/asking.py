@@ -31,15 +31,19 @@ def ask(
         example: what `forward` takes, or a function that returns it; None: it is guessed.
         context: positions of a sequence at most.
     """
-    sizes = probe_sizes(build, base)
-    if sizes is None:
+    first: Probe | None = None
+    for at_base, wide, deep in probe_sizes(build, base):
+        told = probe(build, at_base, wide=wide, deep=deep, example=example, context=context)
+        if told.example:
+            return told
+        first = first or told  # a smaller model may lack what another size has, such as a whole number of heads
+    if first is None:
         said = (
             f"the model was not run: no size of it with the base's kinds of layers has fewer than {MOST_PARAMETERS:,} "
             "parameters"
         )
         return Probe(base, (2 * base[0], base[1]), (base[0], 2 * base[1]), unknown=(said,))
-    first, wide, deep = sizes
-    return probe(build, first, wide=wide, deep=deep, example=example, context=context)
+    return first
 
 
 def ask_model(model: FactoryModel | HuggingFaceModel | Any, base: tuple[int, int]) -> Probe:

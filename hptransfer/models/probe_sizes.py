@@ -10,8 +10,8 @@ from torch import nn
 
 from hptransfer.models.probing import template
 
-#: parameters of the largest model that is built on the CPU: 256 MB in float32
-MOST_PARAMETERS = 64_000_000
+#: parameters of the largest model that is built on the CPU: 512 MB in float32
+MOST_PARAMETERS = 128_000_000
 #: the narrowest model that is tried in place of a large base
 _NARROWEST = 32
 
@@ -20,15 +20,16 @@ Builder = Callable[[int, int], nn.Module]
 Shape = tuple[int, int]
 
 
-def probe_sizes(build: Builder, base: Shape) -> tuple[Shape, Shape, Shape] | None:
-    """Base, wider and deeper size of the models that are run: small ones, one of which shows every kind of layer.
+def probe_sizes(build: Builder, base: Shape) -> Iterator[tuple[Shape, Shape, Shape]]:
+    """Base, wider and deeper size of models that may be run, the best first: small ones with every kind of layer.
 
     Args:
         build: makes the module; called under the meta device here.
         base: width and depth of the recipe's base.
 
     Returns:
-        Widths and depths, the first with the kinds of parameters that the base has; None where no size is small enough.
+        Widths and depths, the first with the kinds of parameters that the base has; nothing where no size is small
+        enough.
     """
     kinds = _kinds(build, base)
     for width, depth in _candidates(base):
@@ -38,12 +39,9 @@ def probe_sizes(build: Builder, base: Shape) -> tuple[Shape, Shape, Shape] | Non
                 continue
             small = all(_count(build, shape) <= MOST_PARAMETERS for shape in (wide, deep))
         except Exception:  # the user's code may refuse a size in any way; another one is tried
-            if (width, depth) == base:
-                return (width, depth), wide, deep
-            continue
+            small = (width, depth) == base
         if small:
-            return (width, depth), wide, deep
-    return None
+            yield (width, depth), wide, deep
 
 
 def _candidates(base: Shape) -> Iterator[Shape]:
