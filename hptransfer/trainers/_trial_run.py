@@ -78,8 +78,8 @@ class TrialRun:
         Raises:
             UsageError: the recipe names no model that could be read.
         """
-        from hptransfer.models.planning import plan_recipe
         from hptransfer.models.applied_plan import AppliedPlan
+        from hptransfer.models.planning import plan_recipe
 
         if self._spec.recipe.model.kind == "external":
             raise UsageError(

@@ -10,8 +10,8 @@ import torch
 import hptransfer
 from hptransfer.engine.identity import identity_of
 from hptransfer.errors import UsageError
-from hptransfer.models.planning import plan_recipe
 from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.planning import plan_recipe
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.trainers._plan_values import plans_of, require_applied
