@@ -140,8 +140,8 @@ def judge(outcome: Outcome, rows: Sequence[CoordinateRow], axis: Axis) -> None:
     outcome.slopes = {
         f"{row.layer}@{row.step}": (row.slope, row.standard_error, *row.allowed, row.verdict.value) for row in rows
     }
-    explained = _falls_at_random if axis == "width" else _settles
-    judged = [row for row in rows if row.kind in JUDGED and not explained(row, rows)]
+    explained = (_falls_at_random,) if axis == "width" else (_settles, _begins_late)
+    judged = [row for row in rows if row.kind in JUDGED and not any(each(row, rows) for each in explained)]
     off = [row for row in judged if row.verdict is RowVerdict.FAILS]
     outside = [row for row in judged if _outside(row) > 0 and row.verdict is not RowVerdict.HOLDS]
     worst = sorted(off or outside, key=_outside)[::-1]
@@ -171,6 +171,16 @@ def _settles(row: CoordinateRow, rows: Sequence[CoordinateRow]) -> bool:
     ends = [each for each in rows if each.kind == "residual" and each.step == row.step and each.judged]
     high = max((each.allowed[1] for each in ends if each.verdict is RowVerdict.HOLDS), default=0.0)
     return row.kind in ("stream", "logits") and 0 < row.slope <= high + 0.15
+
+
+def _begins_late(row: CoordinateRow, rows: Sequence[CoordinateRow]) -> bool:
+    """Whether a change that falls with depth at step 3 is flat by step 10.
+
+    Under CompleteP the first steps' changes fall with depth by design, until the writers have grown beyond a small init
+    (its own plot: from 0.13 to 0.03 at step 1, flat by step 3 to 10). What lacks a factor of depth grows, and stays so.
+    """
+    late = [each for each in rows if each.layer == row.layer and each.step > row.step]
+    return row.slope < row.allowed[0] and bool(late) and all(_outside(each) <= 0 for each in late)
 
 
 def _outside(row: CoordinateRow) -> float:
