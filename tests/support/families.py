@@ -80,6 +80,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "vit": {"image_size": 32, "patch_size": 8, "num_labels": 16},
     "whisper": {"max_source_positions": 32},
     "electra": {"embedding_size": 32},
+    "rembert": {"input_embedding_size": 32, "output_embedding_size": 64},
     "gemma4_text": {"global_head_dim": HEAD_DIM},
     "gemma4_unified_text": {"global_head_dim": HEAD_DIM},
     "xmod": {"default_language": "en_XX"},
