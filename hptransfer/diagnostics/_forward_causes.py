@@ -47,3 +47,16 @@ def with_causes(faults: Sequence[Fault], causes: Sequence[Fault]) -> tuple[Fault
         for each in faults
     ]
     return (*(each for each in causes if each.cause is not Cause.ATTENTION), *told)
+
+
+def forward_beside(causes: Sequence[Fault]) -> dict[str, float]:
+    """Power by which `forward` multiplies what parameters give, where the plan leaves that out; by name.
+
+    Args:
+        causes: along one axis.
+    """
+    found: dict[str, float] = {}
+    for each in causes:
+        for name in each.parameters if each.cause is Cause.FORWARD and math.isfinite(each.power) else ():
+            found[name] = found.get(name, 0.0) + each.power
+    return found

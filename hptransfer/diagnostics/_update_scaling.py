@@ -3,7 +3,8 @@
 Width: an update that changes outputs by an amount of order one has operator size of order one, whatever the width
 (Yang, Simon, Bernstein, arXiv 2310.17813, condition 1), and so has a weight at init. Depth: the L blocks of a residual
 network add up, so each may change the stream by 1/L: the update of a weight that writes the stream falls as 1/L, and
-that of the others in the block as 1/L over the branch's own power (CompleteP, arXiv 2505.01618, table 1).
+that of the others in the block as 1/L over the branch's own power (CompleteP, arXiv 2505.01618, table 1). What `forward`
+itself multiplies a weight's output by counts as the weight's: both sizes must be smaller by as much.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Axis = Literal["width", "depth"]
 #: source of the band: reference 1.2, +-0.1 for every matrix
 UPDATE_TOLERANCE = 0.1
 _LAYER = re.compile(r"\.\d+(?=\.)")
+#: a part of a name that is a number
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class ParameterMeasurement:
         in_block: lies in a residual block.
         writes_residual: its output is added to the residual stream.
         shared: other names of the same tensor.
+        forward: power of the size by which `forward` multiplies what it gives.
     """
 
     size: int
@@ -61,6 +65,7 @@ class ParameterMeasurement:
     in_block: bool = False
     writes_residual: bool = False
     shared: tuple[str, ...] = ()
+    forward: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +104,16 @@ class ParameterRow:
     verdict: RowVerdict
 
 
-def read_parameters(run: Mapping[str, Any], axis: Axis) -> Iterator[ParameterMeasurement]:
-    """The parameters of one run as a worker returned it; none where it did not measure them."""
+def read_parameters(
+    run: Mapping[str, Any], axis: Axis, beside: Mapping[str, float] | None = None
+) -> Iterator[ParameterMeasurement]:
+    """The parameters of one run as a worker returned it; none where it did not measure them.
+
+    Args:
+        run: with "size", "seed" and, where they were measured, "parameters".
+        axis: along which sizes are compared.
+        beside: name, with `*` for numbers, -> power by which `forward` multiplies beside what the plan knows.
+    """
     fields = ("step", "name", "kind", "fan_in", "fan_out", "update", "initial", "decay", "kept", "in_block")
     for row in run.get("parameters", ()):
         yield ParameterMeasurement(
@@ -108,8 +121,18 @@ def read_parameters(run: Mapping[str, Any], axis: Axis) -> Iterator[ParameterMea
             seed=run["seed"],
             writes_residual=row["writes_residual"],
             shared=tuple(row["shared"]),
+            forward=row.get("forward", (0.0, 0.0))[axis == "depth"] + (beside or {}).get(kind_of(row["name"]), 0.0),
             **{name: row[name] for name in fields},
         )
+
+
+def kind_of(name: str) -> str:
+    """A name with `*` for its parts that are numbers.
+
+    Args:
+        name: full name of a parameter or a module.
+    """
+    return _NUMBER.sub("*", name)
 
 
 def parameter_rows(measurements: Sequence[ParameterMeasurement], axis: Axis) -> tuple[ParameterRow, ...]:
@@ -191,6 +214,7 @@ class _Group:
             initial = math.nan
             if self.first.in_block:
                 expected = -1.0 if self.first.writes_residual else -1.0 - branch
+        forward = float(np.mean([m.forward for m in self.members]))
         smallest, largest = self.at(self.sizes[0], "kept"), self.at(self.sizes[-1], "kept")
         decays = all(m.decay > 0 for m in self.members)
         return ParameterRow(
@@ -200,13 +224,13 @@ class _Group:
             writes_residual=self.first.writes_residual,
             step=self.first.step,
             update=update,
-            expected_update=expected,
+            expected_update=expected - forward,
             initial=self.slope("initial"),
-            expected_initial=initial,
+            expected_initial=initial - forward,
             decay=self.slope("decay").estimate if decays else 0.0,
             kept=None if smallest is None or largest is None else (smallest, largest),
             shared=self.first.shared,
-            verdict=update.against(expected, UPDATE_TOLERANCE),
+            verdict=update.against(expected - forward, UPDATE_TOLERANCE),
         )
 
     def _place(self) -> tuple[str, float]:
@@ -230,6 +254,7 @@ def _number(value: float | None) -> float:
 
 def _branch_power(rows: Sequence[_Group]) -> float:
     """The power of depth by which branches shrink at init, within the -1 to -1/2 that rules use; -1 for zeros."""
-    powers = [row.slope("initial").estimate for row in rows if row.first.writes_residual and row.first.kind == "matrix"]
+    writers = [row for row in rows if row.first.writes_residual and row.first.kind == "matrix"]
+    powers = [row.slope("initial").estimate + row.first.forward for row in writers]
     known = [power for power in powers if math.isfinite(power)]
     return min(-0.5, max(-1.0, float(np.mean(known)))) if known else -1.0

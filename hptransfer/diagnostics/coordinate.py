@@ -23,11 +23,12 @@ from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, 
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
-from hptransfer.diagnostics._forward_causes import read_causes, with_causes
+from hptransfer.diagnostics._forward_causes import forward_beside, read_causes, with_causes
 from hptransfer.diagnostics._update_scaling import (
     Axis,
     ParameterMeasurement,
     ParameterRow,
+    kind_of,
     parameter_rows,
     read_parameters,
 )
@@ -62,25 +63,24 @@ _MOST_SEEDS = 30
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
-def read_layers(run: Mapping[str, Any], axis: Axis) -> Iterator[Measurement]:
+def read_layers(
+    run: Mapping[str, Any], axis: Axis, behind: Mapping[str, float] | None = None
+) -> Iterator[Measurement]:
     """The layers of one run as a worker returned it.
 
     Args:
         run: with "size", "seed" and "layers".
         axis: along which sizes are compared.
+        behind: layer, with `*` for numbers, -> power by which `forward` multiplies what it returned: what the model
+            goes on with is judged.
     """
     for row in run["layers"]:
-        yield Measurement(
-            run["size"][axis],
-            run["seed"],
-            row["step"],
-            row["layer"],
-            row["kind"],
-            row["change"],
-            row["initial"],
-            row.get("random"),
-            row.get("summed"),
+        factor = run["size"][axis] ** (behind or {}).get(kind_of(row["layer"]), 0.0)
+        change, initial, random = (
+            None if row.get(name) is None else factor * row[name] for name in ("change", "initial", "random")
         )
+        place = (run["size"][axis], run["seed"], row["step"], row["layer"], row["kind"])
+        yield Measurement(*place, change, initial, random, row.get("summed"))
 
 
 def judge_coordinates(
@@ -338,19 +338,22 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
             module, groups, bench.corpus, bench.settings, bench.spec.seed, steps, kinds, parameters
         )
         if bench.options.get("ask") and not own:
-            measured["unplanned"] = self._unplanned(bench, parameters)
+            measured |= self._asked(bench, parameters)
         return measured
 
-    def _unplanned(self, bench: Bench, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
-        """What the model's `forward` does that the plan leaves out, found by running it once more."""
+    def _asked(self, bench: Bench, parameters: Sequence[Parameter]) -> dict[str, Any]:
+        """What `forward` multiplies behind modules, and what it does that the plan leaves out: a small model is run."""
         from hptransfer.models.recipe_reading import asked
-        from hptransfer.models.unplanned import unplanned
+        from hptransfer.models.unplanned import behind_modules, unplanned
 
         recipe = bench.spec.recipe
         base = (recipe.base_size.width, recipe.base_size.depth)
         probe = asked(recipe.model.model_dump_json(), base)
         found = (asdict(each) for each in unplanned(probe, parameters, base, recipe.covers))
-        return [each | {"power": each["power"] if math.isfinite(each["power"]) else None} for each in found]
+        return {
+            "behind": {name: list(powers) for name, powers in behind_modules(probe, parameters).items()},
+            "unplanned": [each | {"power": each["power"] if math.isfinite(each["power"]) else None} for each in found],
+        }
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
         """One report per axis with at least two sizes, width first."""
@@ -360,12 +363,15 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
     def _judged(self, facts: Facts, axis: Axis, measured: Sequence[Mapping[str, Any]]) -> CoordinateReport:
         sizes = [asdict(size) for size in facts.ladders[axis]]
         runs = [run for size in sizes for run in measured if run["size"] == size]
+        causes = tuple(cause for run in measured for cause in read_causes(run, axis))
+        beside = forward_beside(causes)
+        behind = {name: powers[axis == "depth"] for run in measured for name, powers in run.get("behind", {}).items()}
         return judge_coordinates(
-            [layer for run in runs for layer in read_layers(run, axis)],
+            [layer for run in runs for layer in read_layers(run, axis, behind)],
             axis=axis,
             tolerance=facts.recipe.check.coordinate.tolerance,
-            parameters=[parameter for run in runs for parameter in read_parameters(run, axis)],
-            causes=[cause for run in measured for cause in read_causes(run, axis)],
+            parameters=[parameter for run in runs for parameter in read_parameters(run, axis, beside)],
+            causes=causes,
         )
 
     def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:

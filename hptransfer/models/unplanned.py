@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hptransfer.models.probing import at, growing_product, moving, powers_of, some, template, values_of
-from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.probe.findings import Attention, Factor, Probe, Writer
 
 Axis = Literal["width", "depth"]
@@ -61,6 +61,27 @@ def unplanned(
             ]
         )
     )
+
+
+def behind_modules(probe: Probe, parameters: Sequence[Parameter]) -> dict[str, tuple[float, float]]:
+    """Powers of width and depth by which `forward` multiplies what a module returned; by its path, `*` for numbers.
+
+    Args:
+        probe: what a run of the model told.
+        parameters: of the plan, at any size.
+    """
+    tied = {template(each.name) for each in parameters if each.role is Role.TIED_EMBEDDING}
+    found: dict[str, tuple[float, float]] = {}
+    for factor in probe.factors:
+        place = template(factor.where.module)
+        names = dict.fromkeys(map(template, factor.parameters)) if factor.purpose == "output" else {}
+        for name in names:
+            module, _, local = name.rpartition(".")
+            inside = place == module or place.startswith(f"{module}.")
+            if local == "weight" and not inside and (name not in tied or factor.use == "lookup"):
+                width, depth = found.get(module, (0.0, 0.0))
+                found[module] = (width + (factor.width_power or 0.0), depth + (factor.depth_power or 0.0))
+    return found
 
 
 def _of_factor(

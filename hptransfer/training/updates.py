@@ -1,7 +1,8 @@
 """What the optimizer does to each parameter in the first steps, measured on the module itself.
 
-Nothing is taken from the plan but who writes the residual stream: fan-in is read from the module that owns the weight,
-learning rate, decay and eps from the optimizer's groups. So a mistake in the plan cannot hide from its check.
+Nothing is taken from the plan but who writes the residual stream and what `forward` multiplies by: fan-in is read from
+the module that owns the weight, learning rate, decay and eps from the optimizer's groups. So a mistake in the plan
+cannot hide from its check.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hptransfer.parameterization.roles import Parameter
+from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.statistics.slope import operator_size
 
 #: modules of transformers and of older GPT-2 code that keep their weight as (fan_in, fan_out)
@@ -82,7 +83,8 @@ class UpdateMeter:
             spectral norm / sqrt(fan_out / fan_in) of a matrix, largest RMS of a row of a table, RMS of a vector),
             "initial" (RMS of an entry at init), "learning_rate", "decay" (learning_rate * weight_decay), "kept" (share
             of Adam's first step that eps leaves, 1 is all; None for optimizers without eps), "in_block",
-            "writes_residual" and "shared" (other names of the same tensor). Numbers that are not finite are None.
+            "writes_residual", "shared" (other names of the same tensor) and "forward" (powers of width and depth by which
+            `forward` multiplies what the parameter gives, as the plan has them). Numbers that are not finite are None.
         """
         return [self._row(name, tensor, step) for name, tensor in self._tensors.items() if id(tensor) in self._groups]
 
@@ -104,7 +106,14 @@ class UpdateMeter:
             "in_block": planned is not None and planned.in_block,
             "writes_residual": planned is not None and planned.writes_residual,
             "shared": [other for other in self._names[id(tensor)] if other != name],
+            "forward": [0.0, 0.0] if planned is None else _forward(planned),
         }
+
+
+def _forward(parameter: Parameter) -> list[float]:
+    """Powers of width and depth; of a tied table where it is looked up, because its size is that of its rows."""
+    tied = parameter.role is Role.TIED_EMBEDDING
+    return [parameter.lookup_width if tied else parameter.forward_width, parameter.forward_depth]
 
 
 def _fans_of(owner: nn.Module, tensor: Tensor) -> _Fans:

@@ -98,7 +98,11 @@ class TestModel(LintRuleConformance):
     @pytest.fixture
     def violations(self) -> Mapping[str, str]:
         """One recipe per rule."""
-        return {"recipe/model": edited(MLP, ("{kind: mlp}", '{kind: factory, factory: "nowhere_at_all:build"}'))}
+        build = "tests.support.zoo:fixed_heads"
+        return {
+            "recipe/model": edited(MLP, ("{kind: mlp}", "{kind: factory, factory: \"nowhere_at_all:build\"}")),
+            "recipe/forward": edited(MLP, ("{kind: mlp}", f"{{kind: factory, factory: \"{build}\"}}")),
+        }
 
 
 class TestCommand(LintRuleConformance):

@@ -8,7 +8,10 @@ from hptransfer.errors import Finding, MachineError, UsageError
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.registry import look_in
+
+_KNOWN = "it must be known what `forward` does: factors, norms behind residual writers, attention's scale"
 
 
 def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -31,6 +34,38 @@ def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
             yield Finding(finding.rule, finding.received, finding.hint, place)
 
 
+def _left_out(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """What a run of the model told and no plan of the recipe takes into account, and what it could not tell."""
+    recipe = loaded.recipe
+    if not isinstance(recipe.model, FactoryModel | HuggingFaceModel):
+        return
+    from hptransfer.models.planning import plan_recipe
+    from hptransfer.models.recipe_reading import NOT_RUN, asked
+    from hptransfer.models.unplanned import unplanned
+
+    place = loaded.place(("model", "probe") if "probe" in recipe.model.model_fields_set else ("model",))
+    if not recipe.model.probe:
+        yield Finding(_KNOWN, NOT_RUN, "leave `probe` out, or be sure of what `forward` does", place)
+        return
+    look_in(loaded.root)
+    try:
+        rows = plan_recipe(recipe, recipe.target_size(), defaults(recipe.training)).rows
+    except (UsageError, MachineError):  # the rule above says it
+        return
+    base = (recipe.base_size.width, recipe.base_size.depth)
+    probe = asked(recipe.model.model_dump_json(), base)
+    for sentence in probe.unknown:
+        yield Finding(_KNOWN, sentence, "see `model.example`, or be sure of what `forward` does", place)
+    sizes = recipe.sizes
+    planned = {
+        "width": {*sizes.widths, recipe.target_size().width} - {base[0]},
+        "depth": {*sizes.depths, recipe.target_size().depth} - {base[1]},
+    }
+    for each in unplanned(probe, [row.parameter for row in rows], base, recipe.covers):
+        if planned[each.axis]:
+            yield Finding("`forward` must do nothing that a plan has to leave out", each.said, each.repair, place)
+
+
 RULES = (
     FunctionRule(
         "recipe/model",
@@ -38,6 +73,13 @@ RULES = (
         "pass of the recipe's own loss runs on its own data",
         _cannot_be_planned,
         level="error",
+        runs_code=True,
+    ),
+    FunctionRule(
+        "recipe/forward",
+        "what `forward` does is known, and plans can take all of it into account: factors of the size, heads that grow, "
+        "norms behind residual writers, sizes that move by themselves",
+        _left_out,
         runs_code=True,
     ),
 )
