@@ -130,7 +130,9 @@ def read_model(
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:
-            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers, place=place)
+            parameters, more = with_probe(
+                parameters, first, probe, base, size, covers=covers, repetition=models.repetition
+            )
             notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if patterns:
