@@ -17,7 +17,9 @@ from tests.support.identities import trained
 from tests.support.recipe_code import beside_the_recipes
 
 
-@pytest.mark.parametrize(("recipe", "control"), [(name, f"{name}-standard") for name in ("diffusion", "images", "tabular")])
+@pytest.mark.parametrize(
+    ("recipe", "control"), [(name, f"{name}-standard") for name in ("diffusion", "images", "tabular")]
+)
 def test_the_negative_control_differs_in_its_parameterization_alone(recipe: str, control: str) -> None:
     """Else it would control nothing."""
     shipped = shipped_recipes()
