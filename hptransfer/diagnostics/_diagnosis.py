@@ -32,6 +32,9 @@ class Cause(StrEnum):
     RESIDUAL = "residual multiplier"
     ATTENTION = "attention scale"
     TIED = "tied weights"
+    FORWARD = "number in forward"
+    NORM = "norm behind a residual writer"
+    SIZE = "size that moves"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, 
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
+from hptransfer.diagnostics._forward_causes import read_causes, with_causes
 from hptransfer.diagnostics._update_scaling import (
     Axis,
     ParameterMeasurement,
@@ -32,6 +33,7 @@ from hptransfer.diagnostics._update_scaling import (
 )
 from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Request, Shown, Stage
 from hptransfer.errors import UsageError
+from hptransfer.parameterization.roles import Parameter
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
 
@@ -87,6 +89,7 @@ def judge_coordinates(
     axis: Axis = "width",
     tolerance: float = TOLERANCE,
     parameters: Sequence[ParameterMeasurement] = (),
+    causes: Sequence[Fault] = (),
 ) -> CoordinateReport:
     """Fit the slope of every layer's change against size, per step, hold it against the tolerance, and name causes.
 
@@ -96,6 +99,7 @@ def judge_coordinates(
         axis: the one along which `size` is counted.
         tolerance: |slope| + 1.96 standard errors must stay below it; wholly above it FAILS.
         parameters: the same runs' parameters and updates.
+        causes: what the model's `forward` does along the axis that the plan leaves out; a check that fails names it.
 
     Raises:
         UsageError: fewer than two sizes, fewer than two seeds, or a missing combination.
@@ -125,6 +129,7 @@ def judge_coordinates(
     faults = diagnose(weights, rows, axis)
     if measurements:
         verdict = _overall(rows, faults)
+        faults = with_causes(faults, causes) if verdict is RowVerdict.FAILS else faults
         sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
     else:
         verdict, sentence = _updates_alone(weights, faults, axis)
@@ -308,14 +313,15 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
 
     always = True
     stage = Stage.BEFORE_LADDER
-    version = 4
+    version = 5
     rule = "the coordinate check must be able to train a few steps at every size"
 
     def requests(self, facts: Facts) -> list[Request]:
-        """Every size of the check, with seeds and steps of `check.coordinate`."""
+        """Every size of the check, with seeds and steps of `check.coordinate`; in the first the model is asked too."""
         asked = facts.recipe.check.coordinate
+        specs = [facts.spec(size, seed) for size in facts.sizes for seed in range(asked.seeds)]
         options = {"steps": list(asked.steps)}
-        return [Request(facts.spec(size, seed), options) for size in facts.sizes for seed in range(asked.seeds)]
+        return [Request(spec, options if index else {**options, "ask": True}) for index, spec in enumerate(specs)]
 
     def measure(self, bench: Bench) -> dict[str, Any]:
         """Layers and parameters after each of the steps; see `measure_coordinates`."""
@@ -328,9 +334,23 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
         own = bench.spec.recipe.model.kind in ("mlp", "gpt")
         kinds = None if own else layer_kinds(parameters) | tied_layers(module, parameters)
         steps = bench.options["steps"]
-        return measure_coordinates(
+        measured: dict[str, Any] = measure_coordinates(
             module, groups, bench.corpus, bench.settings, bench.spec.seed, steps, kinds, parameters
         )
+        if bench.options.get("ask") and not own:
+            measured["unplanned"] = self._unplanned(bench, parameters)
+        return measured
+
+    def _unplanned(self, bench: Bench, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
+        """What the model's `forward` does that the plan leaves out, found by running it once more."""
+        from hptransfer.models.recipe_reading import asked
+        from hptransfer.models.unplanned import unplanned
+
+        recipe = bench.spec.recipe
+        base = (recipe.base_size.width, recipe.base_size.depth)
+        probe = asked(recipe.model.model_dump_json(), base)
+        found = (asdict(each) for each in unplanned(probe, parameters, base, recipe.covers))
+        return [each | {"power": each["power"] if math.isfinite(each["power"]) else None} for each in found]
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
         """One report per axis with at least two sizes, width first."""
@@ -345,6 +365,7 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
             axis=axis,
             tolerance=facts.recipe.check.coordinate.tolerance,
             parameters=[parameter for run in runs for parameter in read_parameters(run, axis)],
+            causes=[cause for run in measured for cause in read_causes(run, axis)],
         )
 
     def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:

@@ -16,7 +16,7 @@ from hptransfer.errors import Finding, UsageError
 from hptransfer.models.growth import Repetition
 from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.probe.findings import Attention, Factor, Probe, Where, Writer
+from hptransfer.probe.findings import Attention, Factor, Movement, Probe, Where, Writer
 from hptransfer.sizes import Size
 
 #: a scale's power of head_dim is exact where it is a rule's
@@ -92,7 +92,7 @@ class _Facts:
             yield replace(parameter, **changes) if changes else parameter  # type: ignore[arg-type]  # fields by name
         if mixed:
             self.notes.append(
-                f"not known: layers of {_some(list(mixed))} differ at the base in what `forward` does with them, and "
+                f"not known: layers of {some(list(mixed))} differ at the base in what `forward` does with them, and "
                 "deeper layers are planned without it"
             )
 
@@ -130,6 +130,7 @@ def with_probe(
         _put_factor(facts, factor, probe, covers=known, changed=changed)
     _put_attention(facts, probe, base, size)
     _put_product(facts, probe, base)
+    facts.notes += [moving(each) for each in probe.movements] if "width" in changed else []
     _put_stream(facts, probe, covers=known, changed=changed)
     joined = tuple(facts.spread(parameters))
     facts.notes += [f"not known: {sentence}" for sentence in probe.unknown]
@@ -148,7 +149,7 @@ def _put_writer(facts: _Facts, writer: Writer, *, refuse: bool) -> None:
     if not writer.normed:
         return
     if not writer.norm:
-        without = f"{_some(writer.parameters)}: a norm without a gain stands behind them"
+        without = f"{some(writer.parameters)}: a norm without a gain stands behind them"
         if refuse:
             rule = "a depth rule needs a weight or a gain that scales what a block adds to the residual stream"
             hint = "give the norm a gain, keep the depth at the base's, or use `mup`, which has no depth rule"
@@ -158,8 +159,8 @@ def _put_writer(facts: _Facts, writer: Writer, *, refuse: bool) -> None:
     facts.tell(writer.parameters, writes_residual=False)
     facts.tell(writer.norm, writes_residual=True, zero_centred=writer.zero_centred)
     facts.notes.append(
-        f"a norm stands between {_some(writer.parameters)} and the residual stream: a factor of the branch is put into "
-        f"{_some(writer.norm)}"
+        f"a norm stands between {some(writer.parameters)} and the residual stream: a factor of the branch is put into "
+        f"{some(writer.norm)}"
     )
 
 
@@ -172,7 +173,7 @@ def _put_factor(
     followed = {axis: power for axis, power in powers.items() if power != 0}
     if not followed:
         return
-    text = _powers(factor)
+    text = powers_of(factor)
     known = all(power is not None for power in followed.values())
     weights = [each for each in facts.at_base if each.name in factor.parameters]
     frozen = [each.name for each in weights if each.role is Role.FROZEN]
@@ -182,14 +183,14 @@ def _put_factor(
         return
     if known and probe.product is not None and factor.width_power == -1:
         facts.notes.append(
-            f"`forward` multiplies a product of activations by {text} {_at(factor.where)}, as a readout's"
+            f"`forward` multiplies a product of activations by {text} {at(factor.where)}, as a readout's"
         )
         return
     concerned = [axis for axis in followed if axis in covers and axis in changed]
     rule = "`forward` must not multiply by a power of a changing size that no weight can absorb"
-    received = f"{text} {_at(factor.where)}, values {_values(factor)}"
+    received = f"{text} {at(factor.where)}, values {values_of(factor)}"
     if frozen:
-        received += f"; behind it only {_some(frozen)}, frozen"
+        received += f"; behind it only {some(frozen)}, frozen"
     if concerned:
         value = factor.values[0]
         hint = "replace it by its value at the base" + ("" if value is None else f", {value:.6g}") + ", at every size"
@@ -209,7 +210,7 @@ def _take(facts: _Facts, factor: Factor, covers: frozenset[str], *, tied: bool) 
 def _taken(factor: Factor, text: str, covers: frozenset[str]) -> str:
     followed = [axis for axis, power in (("width", factor.width_power), ("depth", factor.depth_power)) if power]
     side = "output" if factor.purpose == "output" else "input"
-    sentence = f"`forward` multiplies the {side} of {_some(factor.parameters)} by {text} {_at(factor.where)}"
+    sentence = f"`forward` multiplies the {side} of {some(factor.parameters)} by {text} {at(factor.where)}"
     if all(axis in covers for axis in followed):
         return f"{sentence}; the plan takes it into account in their init, rate, decay and eps"
     return f"{sentence}; there is no rule for {' or '.join(followed)} here, so it is left as it is"
@@ -225,7 +226,7 @@ def _put_attention(facts: _Facts, probe: Probe, base: Size, size: Size) -> None:
             if not math.isclose(*site.scales, rel_tol=_EXACT):
                 facts.notes.append(
                     f"attention logits are multiplied by {site.scales[0]:.4g} at width {probe.base[0]} and by "
-                    f"{site.scales[1]:.4g} at width {probe.wide[0]} {_at(site.where)}, although heads have {small} "
+                    f"{site.scales[1]:.4g} at width {probe.wide[0]} {at(site.where)}, although heads have {small} "
                     "entries at both: a constant scale is right"
                 )
             continue
@@ -238,25 +239,48 @@ def _put_attention(facts: _Facts, probe: Probe, base: Size, size: Size) -> None:
 def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
     sentence = attention_note(max(1, round(heads[1])), max(1, round(heads[0]))) or ""
     return (
-        f"{sentence}; {_at(site.where)} they are multiplied by head_dim^{power:.3g}, must be by head_dim^-1; or keep "
+        f"{sentence}; {at(site.where)} they are multiplied by head_dim^{power:.3g}, must be by head_dim^-1; or keep "
         "the size of a head and let their number grow"
     )
 
 
 def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
-    if probe.product is None or any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base):
-        return
-    if probe.product_power is not None and probe.product_power > 0:
-        facts.notes.append(
-            f"no readout: an output is a product of activations {_at(probe.product)}; it grows as "
-            f"width^{probe.product_power:g} at init, and faster once they align: divide it by width/{base.width} in "
-            "`forward`"
-        )
+    if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
+        beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
+        facts.notes.append(growing_product(probe.product, probe.product_power, base.width, beside=beside))
+
+
+def growing_product(where: Where, power: float, base_width: int, *, beside: bool) -> str:
+    """An answer that is a product, or a sum over the width, and grows.
+
+    Args:
+        where: place of the product.
+        power: power of the width that its size follows at init.
+        base_width: width at which the model is left as it is.
+        beside: whether other outputs have a readout.
+    """
+    return (
+        f"{'' if beside else 'no readout: '}an output is a product of activations {at(where)}; it grows as "
+        f"width^{power:g} at init, and faster once they align: divide it by width/{base_width} in `forward`"
+    )
+
+
+def moving(movement: Movement) -> str:
+    """A size that moves with the width, which no plan takes back.
+
+    Args:
+        movement: where it begins, and its power.
+    """
+    return (
+        f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init though "
+        f"every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, so no plan "
+        "takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
+    )
 
 
 def _put_stream(facts: _Facts, probe: Probe, *, covers: frozenset[str], changed: frozenset[str]) -> None:
     if probe.repeated_use and "depth" in changed:
-        shared = f"layers share their parameters ({_some(probe.repeated_use)} are used more often the deeper the model)"
+        shared = f"layers share their parameters ({some(probe.repeated_use)} are used more often the deeper the model)"
         if "depth" in covers:
             facts.objections.append(
                 Finding(
@@ -269,12 +293,17 @@ def _put_stream(facts: _Facts, probe: Probe, *, covers: frozenset[str], changed:
             facts.notes.append(f"{shared}; no published rule covers that, and none is applied")
     if probe.stream_norms and "depth" in changed and "depth" in covers:
         facts.notes.append(
-            f"the residual stream itself is normalised after each sum ({_some(probe.stream_norms)}): rules for depth "
+            f"the residual stream itself is normalised after each sum ({some(probe.stream_norms)}): rules for depth "
             "were derived for blocks that normalise first, so a change of depth rests on no published evidence here"
         )
 
 
-def _powers(factor: Factor) -> str:
+def powers_of(factor: Factor) -> str:
+    """The powers that a number follows, as a message says them.
+
+    Args:
+        factor: of which a power of the width or of the depth is not zero.
+    """
     parts = [
         f"{axis}^{power:.4g}" if power is not None else f"a function of {axis} that is no power"
         for axis, power in (("width", factor.width_power), ("depth", factor.depth_power))
@@ -283,7 +312,12 @@ def _powers(factor: Factor) -> str:
     return " ".join(parts)
 
 
-def _values(factor: Factor) -> str:
+def values_of(factor: Factor) -> str:
+    """What a number is at the sizes that were run, as a message says it.
+
+    Args:
+        factor: a number that changes with the size.
+    """
     return ", ".join(
         f"{value:.6g} {name}"
         for name, value in zip(("at the base", "wider", "deeper"), factor.values, strict=True)
@@ -291,12 +325,22 @@ def _values(factor: Factor) -> str:
     )
 
 
-def _at(where: Where) -> str:
+def at(where: Where) -> str:
+    """A place, as a message says it: "at model.py:41 (in layers.0)".
+
+    Args:
+        where: module, and the line where it is known.
+    """
     named = f"in {where.module}" if where.module else "in `forward`"
     return f"at {where.code} ({named})" if where.code else named
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few kinds of parameters, and how many more there are.
+
+    Args:
+        names: full names; numbers that count layers are left out.
+    """
     listed = list(dict.fromkeys(template(name) for name in names))
     more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
     return ", ".join(listed[:_MOST_NAMES]) + more

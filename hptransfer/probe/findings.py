@@ -91,6 +91,23 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
+class Movement:
+    """A size that moves with the width though weights preserve sizes and no number of `forward` moves it.
+
+    Attributes:
+        where: place of the operation at which it begins.
+        operation: name of the operation, such as "sum".
+        power: power of the width that its result was measured to follow, to a tenth.
+        reaches: what moves in the end: "the residual stream", "what head.weight reads" or "an output".
+    """
+
+    where: Where
+    operation: str
+    power: float
+    reaches: str
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What the runs of a base model, a wider one and a deeper one told.
 
@@ -112,6 +129,7 @@ class Probe:
         repeated_use: names of weights that one run uses more often the deeper the model: layers that are shared.
         unused: names of parameters that the run did not use.
         summed_axes: name of a parameter -> its axes over which the product that it enters sums.
+        movements: sizes that move with the width, and that nothing else here explains.
     """
 
     base: tuple[int, int]
@@ -129,3 +147,4 @@ class Probe:
     repeated_use: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     summed_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    movements: tuple[Movement, ...] = ()

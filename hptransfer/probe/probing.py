@@ -14,14 +14,19 @@ from hptransfer.probe.alignment import align
 from hptransfer.probe.calm import calm, failure, without_dropout
 from hptransfer.probe.example import Example, given, guesses
 from hptransfer.probe.factors import Runs, factors
-from hptransfer.probe.findings import Probe
+from hptransfer.probe.findings import Movement, Probe, Where
 from hptransfer.probe.graph import Graph
+from hptransfer.probe.movement import agreed, movements
 from hptransfer.probe.readouts import readouts, uses
 from hptransfer.probe.sizes import growth_of, preserve_sizes, size_powers, stds
 from hptransfer.probe.summed_axes import SummedAxes
 from hptransfer.probe.trace import FailedRunError, Trace, trace
 
 Build = Callable[[int, int], nn.Module]
+#: further draws of the weights that must show a size that moves: by chance it does in one
+_MORE_SEEDS = 3
+#: between seeds of draws, which must not be those of inputs
+_SPREAD = 1000
 _HINT = "write `model.example: module:function`, a function that returns what `forward` takes"
 
 
@@ -59,6 +64,14 @@ def probe(
     return asked.found()
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Base and wider run of one seed, and the power of the width that each tensor's size follows."""
+
+    runs: Runs
+    powers: Mapping[int, float]
+
+
 @dataclass(slots=True)
 class _Asked:
     """What is known so far."""
@@ -70,7 +83,7 @@ class _Asked:
     base: Graph | None = None
     wide: Graph | None = None
     deep: Graph | None = None
-    powers: Mapping[int, float] | None = None
+    measurements: dict[int, _Measured | None] = field(default_factory=dict)
     summed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -104,22 +117,57 @@ class _Asked:
         if module is not None:
             self.wide = self._traced("wider", module, self.sizes[1])
 
-    def measured_powers(self) -> Mapping[int, float] | None:
-        """Power of the width of each tensor's size: base, and wider with weights that preserve sizes as the base's do.
+    def measured(self, seed: int = 0) -> _Measured | None:
+        """Base, and wider with weights that preserve sizes as the base's do: how each tensor's size goes with the width.
 
-        Both are built again, with the same seed; None where the wider one did not run.
+        Both are built again; None where one of them did not run.
+
+        Args:
+            seed: of their weights; 0 is that of all other runs.
         """
-        if self.powers is None and self.base is not None and self.wide is not None:
-            with calm():
-                base, wide = self._module("base", self.sizes[0]), self._module("wider", self.sizes[1])
-                if base is None or wide is None:
-                    return None
-                preserve_sizes(wide, stds(base), growth_of(self.base, self.wide))
-                small = self._traced("base", base, self.sizes[0], measure=True)
-                large = self._traced("wider", wide, self.sizes[1], measure=True)
-            if small is not None and large is not None:
-                self.powers = size_powers(small.trace, large.trace, self.sizes[1][0] / self.sizes[0][0])
-        return self.powers
+        if seed in self.measurements or self.base is None or self.wide is None:
+            return self.measurements.get(seed)
+        self.measurements[seed] = None
+        with calm():
+            base, wide = self._module("base", self.sizes[0], seed), self._module("wider", self.sizes[1], seed)
+            if base is None or wide is None:
+                return None
+            preserve_sizes(wide, stds(base), growth_of(self.base, self.wide))
+            small = self._traced("base", base, self.sizes[0], measure=True)
+            large = self._traced("wider", wide, self.sizes[1], measure=True)
+        if small is not None and large is not None:
+            runs = self._runs(small, large)
+            powers = size_powers(small.trace, large.trace, runs.width_growth)
+            self.measurements[seed] = _Measured(runs, powers)
+        return self.measurements[seed]
+
+    def measured_powers(self) -> Mapping[int, float] | None:
+        """Power of the width of each tensor's size, by its index in the run of the base; None where it is not known."""
+        measured = self.measured()
+        return None if measured is None else measured.powers
+
+    def moving(
+        self, explained: frozenset[tuple[Where, str]], repeated: frozenset[str], product: Where | None
+    ) -> tuple[Movement, ...]:
+        """Sizes that move with the width in runs of several seeds alike.
+
+        Args:
+            explained: place and name of operations about which something else is said.
+            repeated: names of weights that one run uses more often the deeper the model.
+            product: place of an answer that is a product, about which its own power is said.
+        """
+        found: list[tuple[Movement, ...]] = []
+        for seed in range(1 + _MORE_SEEDS):
+            measured = self.measured(seed)
+            if measured is None:
+                return ()
+            base = measured.runs.base
+            sums, sites = residual.sums(base, repeated), attention_sites.sites(base)
+            moving = movements(measured.runs, measured.powers, sums, sites, explained)
+            found.append(tuple(each for each in moving if each.where != product))
+            if not found[-1]:
+                return ()
+        return agreed(found[0], found[1:])
 
     def run_deep(self) -> None:
         """Trace the deeper model."""
@@ -127,14 +175,14 @@ class _Asked:
         if module is not None:
             self.deep = self._traced("deeper", module, self.sizes[2])
 
-    def _built(self, size: tuple[int, int]) -> nn.Module:
-        torch.default_generator.manual_seed(0)
+    def _built(self, size: tuple[int, int], seed: int = 0) -> nn.Module:
+        torch.default_generator.manual_seed(_SPREAD * seed)
         with torch.device("cpu"), torch.enable_grad():
             return without_dropout(self.build(*size))
 
-    def _module(self, name: str, size: tuple[int, int]) -> nn.Module | None:
+    def _module(self, name: str, size: tuple[int, int], seed: int = 0) -> nn.Module | None:
         try:
-            return self._built(size)
+            return self._built(size, seed)
         except (Exception, SystemExit) as error:
             self.unknown.append(
                 f"the {name} model (width {size[0]}, depth {size[1]}) could not be built: {failure(error)}"
@@ -158,17 +206,20 @@ class _Asked:
         found = Probe(base, wide, deep, text, tuple(self.unknown))
         if self.base is None:
             return found
-        runs = self._runs(self.base)
+        runs = self._runs(self.base, self.wide, self.deep)
         sites = attention_sites.sites(self.base)
         wider = attention_sites.sites(self.wide) if self.wide is not None else []
         repeated = self._repeated(self.base)
         sums = residual.sums(self.base, frozenset(repeated))
         names, product, grows = readouts(runs)
         curves = dict.fromkeys(source.parameters[0] for each in sums for source in each.curves)
+        numbers = factors(runs, sites, self.measured_powers)
+        explained = [(each.where, each.operation) for each in numbers]
+        moving = self.moving(frozenset(explained), frozenset(repeated), product)
         return replace(
             found,
             unknown=(*found.unknown, *(_curve(name) for name in curves)),
-            factors=factors(runs, sites, self.measured_powers),
+            factors=numbers,
             attention=attention_sites.attention(sites, wider, runs.to_wide),
             writers=residual.writers(sums),
             stream_norms=residual.stream_norms(self.base, sums),
@@ -178,15 +229,16 @@ class _Asked:
             repeated_use=repeated,
             unused=_unused(self.base.trace),
             summed_axes=self.summed,
+            movements=moving,
         )
 
-    def _runs(self, base: Graph) -> Runs:
+    def _runs(self, base: Graph, wide: Graph | None, deep: Graph | None = None) -> Runs:
         return Runs(
             base=base,
-            wide=self.wide,
-            deep=self.deep,
-            to_wide=align(base.trace, self.wide.trace) if self.wide is not None else {},
-            to_deep=align(base.trace, self.deep.trace) if self.deep is not None else {},
+            wide=wide,
+            deep=deep,
+            to_wide=align(base.trace, wide.trace) if wide is not None else {},
+            to_deep=align(base.trace, deep.trace) if deep is not None else {},
             width_growth=self.sizes[1][0] / self.sizes[0][0],
             depth_growth=self.sizes[2][1] / self.sizes[0][1],
         )

@@ -40,7 +40,7 @@ def readouts(runs: Runs) -> tuple[tuple[str, ...], Where | None, float | None]:
         elif step.kind in (Is.PRODUCT, Is.SUM) and runs.growth(op) > 1:
             terms = math.log(runs.growth(op)) / math.log(runs.width_growth)
             product, grows = product or op.where, None if _normed(graph, step) else power + terms / 2
-        elif op.name == "mean" and _shrinks(runs, node):
+        elif op.name == "mean" and shrinks(runs, node):
             product, grows = product or op.where, power - 0.5
         else:
             waiting += [(each, power + _moved(runs, op)) for each in (*step.sources, *step.statistics)]
@@ -71,8 +71,13 @@ def _normed(graph: Graph, step: Step) -> bool:
     return bool(found) and all(each.kind is Is.NORM for each in found)
 
 
-def _shrinks(runs: Runs, node: Node) -> bool:
-    """Whether a mean is taken over an axis that grows."""
+def shrinks(runs: Runs, node: Node) -> bool:
+    """Whether a mean is taken over an axis that grows.
+
+    Args:
+        runs: the runs of all sizes.
+        node: what the mean gives, in the run of the base.
+    """
     op = node.producer
     partner = runs.to_wide.get(op.index) if op is not None else None
     if op is None or partner is None or not op.inputs or not partner.inputs:

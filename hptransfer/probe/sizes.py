@@ -98,20 +98,21 @@ def preserve_sizes(module: nn.Module, base: Mapping[str, float], growth: Mapping
 
 
 def growth_of(base: Graph, wide: Graph) -> dict[str, float]:
-    """How many times as many terms each weight sums in the wider model, by name.
+    """How many times as many terms each weight sums in the wider model, by name; not of tables that are looked up too.
 
     Args:
         base: the run of the base model.
         wide: the run of the wider one.
     """
     lengths: dict[str, int] = {}
+    looked_up = {name for _, step in base.steps(Is.LOOKUP) for name in step.parameters}
     for _, step in base.steps(Is.WEIGHT):
         lengths.update(dict.fromkeys(step.parameters, step.length))
     return {
         name: step.length / lengths[name]
         for _, step in wide.steps(Is.WEIGHT)
         for name in step.parameters
-        if lengths.get(name)
+        if lengths.get(name) and name not in looked_up
     }
 
 
@@ -128,6 +129,7 @@ def size_powers(base: Trace, wide: Trace, growth: float) -> dict[int, float]:
     for op in base.ops:
         partner = partners.get(op.index)
         for node, other in zip(op.outputs, partner.outputs if partner is not None else (), strict=False):
-            if node.rms and other.rms:
+            # masked attention logits have infinite entries
+            if node.rms and other.rms and math.isfinite(node.rms * other.rms):
                 powers[node.index] = math.log(other.rms / node.rms) / math.log(growth)
     return powers

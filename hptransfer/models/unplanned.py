@@ -1,0 +1,130 @@
+"""What a model's `forward` does that its plan does not take into account: for a check that fails to name its cause."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hptransfer.models.probing import at, growing_product, moving, powers_of, some, template, values_of
+from hptransfer.parameterization.roles import Parameter
+from hptransfer.probe.findings import Attention, Factor, Probe, Writer
+
+Axis = Literal["width", "depth"]
+#: a scale's power of head_dim is exact where it is a rule's
+_EXACT = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """One thing that a plan leaves out.
+
+    Attributes:
+        axis: along which sizes suffer: "width" or "depth".
+        kind: a number in `forward`, a norm behind what writes the stream, attention's scale, or a size that moves.
+        parameters: names of those concerned, layers collapsed to `*`; empty where none is.
+        power: power of the axis by which it is off.
+        said: what `forward` does, and where.
+        repair: what to do about it.
+    """
+
+    axis: Axis
+    kind: Literal["factor", "norm", "attention", "size"]
+    parameters: tuple[str, ...]
+    power: float
+    said: str
+    repair: str
+
+
+def unplanned(
+    probe: Probe, parameters: Sequence[Parameter], base: tuple[int, int], covers: Collection[str]
+) -> tuple[Unplanned, ...]:
+    """What a run of the model told and a plan leaves out.
+
+    Args:
+        probe: what the run told.
+        parameters: of the plan, at any size.
+        base: width and depth at which every factor of a rule is 1.
+        covers: axes ("width", "depth") for which the plan's rules have a power.
+    """
+    known: dict[str, Parameter] = {}
+    for parameter in parameters:
+        known.setdefault(template(parameter.name), parameter)
+    return tuple(
+        dict.fromkeys(
+            [
+                *(found for factor in probe.factors for found in _of_factor(factor, known, base, covers)),
+                *(found for writer in probe.writers for found in _of_writer(writer, known, covers)),
+                *(found for site in probe.attention for found in _of_attention(site, probe)),
+                *_of_sizes(probe, base),
+            ]
+        )
+    )
+
+
+def _of_factor(
+    factor: Factor, known: Mapping[str, Parameter], base: tuple[int, int], covers: Collection[str]
+) -> Iterator[Unplanned]:
+    """A number that neither a plan's weights take nor a readout's product needs."""
+    if factor.purpose in ("normalizer", "attention"):
+        return
+    names = tuple(dict.fromkeys(map(template, factor.parameters)))
+    weights = [known[name] for name in names if name in known]
+    taken: dict[Axis, bool] = {
+        "width": any(each.forward_width or each.lookup_width for each in weights),
+        "depth": any(each.forward_depth for each in weights),
+    }
+    powers: dict[Axis, float | None] = {"width": factor.width_power, "depth": factor.depth_power}
+    for axis, power in powers.items():
+        if power == 0 or taken[axis] or axis not in covers:
+            continue
+        side = f"the {factor.purpose} of {some(names)} " if names else ""
+        said = f"`forward` multiplies {side}by {powers_of(factor)} {at(factor.where)}, {values_of(factor)}"
+        value = base[0] if axis == "width" else base[1]
+        replaced = (
+            f"replace it by its value at the base, {factor.values[0]:.6g}" if factor.values[0] else "leave it out"
+        )
+        repair = f"divide by ({axis}/{value})^{power:.4g} there" if power is not None else f"{replaced}, at every size"
+        if weights:
+            repair = f"leave `probe` on, so that the plan takes it into account, or {repair}"
+        yield Unplanned(axis, "factor", names, math.nan if power is None else power, said, repair)
+
+
+def _of_writer(writer: Writer, known: Mapping[str, Parameter], covers: Collection[str]) -> Iterator[Unplanned]:
+    names = tuple(dict.fromkeys(map(template, writer.parameters)))
+    if not writer.normed or "depth" not in covers or not any(n in known and known[n].writes_residual for n in names):
+        return
+    said = f"a norm stands between {some(names)} and the residual stream and removes the factor that is put there"
+    repair = (
+        f"leave `probe` on, so that the plan puts it into {some(writer.norm)}, or name these in `residual_writers`"
+        if writer.norm
+        else "give the norm a gain, and leave `probe` on, so that the plan puts the factor there"
+    )
+    yield Unplanned("depth", "norm", names, 1.0, said, repair)
+
+
+def _of_attention(site: Attention, probe: Probe) -> Iterator[Unplanned]:
+    small, large = site.head_dims
+    if small == large:
+        return
+    power = math.log(site.scales[1] / site.scales[0]) / math.log(large / small)
+    if abs(power + 1) > _EXACT:
+        said = (
+            f"{at(site.where)} heads grow with the width ({small} entries at width {probe.base[0]}, {large} at "
+            f"{probe.wide[0]}) and attention logits are multiplied by head_dim^{power:.3g}, must be by head_dim^-1"
+        )
+        repair = (
+            "multiply them by sqrt(base_head_dim)/head_dim there, or keep the size of a head and let their number grow"
+        )
+        yield Unplanned("width", "attention", tuple(map(template, site.queries)), power + 1, said, repair)
+
+
+def _of_sizes(probe: Probe, base: tuple[int, int]) -> Iterator[Unplanned]:
+    if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
+        sentence = growing_product(probe.product, probe.product_power, base[0], beside=bool(probe.readouts))
+        said, _, repair = sentence.rpartition(": ")
+        yield Unplanned("width", "size", (), probe.product_power, said, repair)
+    for each in probe.movements:
+        said, _, repair = moving(each).rpartition(": ")
+        yield Unplanned("width", "size", (), each.power, said, repair)
