@@ -63,9 +63,7 @@ _MOST_SEEDS = 30
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
-def read_layers(
-    run: Mapping[str, Any], axis: Axis, behind: Mapping[str, float] | None = None
-) -> Iterator[Measurement]:
+def read_layers(run: Mapping[str, Any], axis: Axis, behind: Mapping[str, float] | None = None) -> Iterator[Measurement]:
     """The layers of one run as a worker returned it.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptransfer.engine.new_recipe import recipe_name
 from hptransfer.errors import UsageError
-from hptransfer.recipe.data_skeleton import InputShape, data_skeleton, own_loss_file
+from hptransfer.recipe.data_skeleton import data_skeleton, own_loss_file
 from hptransfer.recipe.model_draft import Line, ModelDraft, written
 from hptransfer.recipe.sections import Setting
 from hptransfer.registry import look_in
@@ -309,10 +309,9 @@ def _of_tokens(run: FirstRun, loss: str) -> _Data:
 
 
 def _of_numbers(run: FirstRun, data: str) -> _Data:
-    inputs = [InputShape(each.name, each.shape, each.rows) for each in run.inputs]
     shape = run.output or (1,)
     classes = len(shape) == 1 and shape[0] > 1
-    text = data_skeleton(inputs, shape[:-1] if classes else shape, shape[-1] if classes else None)
+    text = data_skeleton(run.inputs, shape[:-1] if classes else shape, shape[-1] if classes else None)
     lines = [
         Line("kind: python", f"made-up examples in {data}.py: replace them by yours"),
         Line(f"source: {data}:training_batch"),

@@ -25,4 +25,5 @@ __all__ = [
     "shape_reading",
     "size_arguments",
     "survey",
+    "unplanned",
 ]

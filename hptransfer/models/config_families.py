@@ -35,7 +35,7 @@ _HEAD_COUNT = re.compile(r"(.+_)?(n|num)_(.+_)?heads?|(.+_)?attention_heads")
 #: of keys and values: in many families fewer than heads and fixed
 _SHARED_HEADS = re.compile(r".*(key_value_heads|kv_heads)")
 #: inner widths of layers that are no attention
-_INNER = re.compile(r"mamba_d_ssm|attention_hidden_size|lru_width|word_embed_proj_dim")
+_INNER = re.compile(r"mamba_d_ssm|attention_hidden_size|lru_width|word_embed_proj_dim|output_embedding_size")
 #: sizes that follow the width where a configuration has them equal to it
 _SIZE = re.compile(r".+_(size|dim|width)")
 #: counted but no width of the model: batches, vocabularies, windows, ranks

@@ -12,27 +12,13 @@ from torch import Tensor, nn
 
 from hptransfer.probe.calm import calm
 from hptransfer.probe.example import guesses, smallest_table
+from hptransfer.recipe.data_skeleton import InputShape
 from hptransfer.user_code import described_error
 
 #: names of arguments of `forward` that take what is to be predicted
 _TARGETS = ("targets", "labels", "target")
 #: positions that are tried, the most first
 _CONTEXTS = (64, 32, 16, 8, 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One tensor that the model takes.
-
-    Attributes:
-        name: argument's name; None for a positional one.
-        shape: lengths of the axes of one example.
-        rows: integers below this number; None for floating numbers.
-    """
-
-    name: str | None
-    shape: tuple[int, ...]
-    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +35,7 @@ class FirstRun:
         own_loss_place: where in what it then returns the loss is.
     """
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputShape, ...]
     output: tuple[int, ...] | None
     chosen: int | str | None = None
     causal: bool | None = None
@@ -90,7 +76,7 @@ def _seen(module: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any
     given = [(None, each) for each in arguments] + list(named.items())
     tensors = [(name, each) for name, each in given if isinstance(each, Tensor)]
     inputs = tuple(
-        Input(name, tuple(each.shape[1:]), None if each.is_floating_point() else smallest_table(module))
+        InputShape(name, tuple(each.shape[1:]), None if each.is_floating_point() else smallest_table(module))
         for name, each in tensors
     )
     chosen, output = next(_predictions(returned), (None, None))

@@ -33,15 +33,15 @@ def probe_sizes(build: Builder, base: Shape) -> Iterator[tuple[Shape, Shape, Sha
     """
     kinds = _kinds(build, base)
     for width, depth in _candidates(base):
-        wide, deep = (2 * width, depth), (width, 2 * depth)
+        wide, deeper = (2 * width, depth), dict.fromkeys(((width, 2 * depth), (width, depth + 1)))
         try:
             if _kinds(build, (width, depth)) != kinds:
                 continue
-            small = all(_count(build, shape) <= MOST_PARAMETERS for shape in (wide, deep))
+            small = [shape for shape in deeper if _is_small(build, shape)] if _is_small(build, wide) else []
         except Exception:  # the user's code may refuse a size in any way; another one is tried
-            small = (width, depth) == base
+            small = [(width, 2 * depth)] if (width, depth) == base else []
         if small:
-            yield (width, depth), wide, deep
+            yield (width, depth), wide, small[0]
 
 
 def _candidates(base: Shape) -> Iterator[Shape]:
@@ -62,5 +62,5 @@ def _kinds(build: Builder, shape: Shape) -> frozenset[str]:
     return frozenset(template(name) for name, _ in _built(build, shape).named_parameters())
 
 
-def _count(build: Builder, shape: Shape) -> int:
-    return sum(parameter.numel() for parameter in _built(build, shape).parameters())
+def _is_small(build: Builder, shape: Shape) -> bool:
+    return sum(parameter.numel() for parameter in _built(build, shape).parameters()) <= MOST_PARAMETERS

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import Finding, UsageError
+from hptransfer.models.growth import Repetition
 from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.probe.findings import Attention, Factor, Movement, Probe, Where, Writer
@@ -29,14 +30,14 @@ class _Facts:
 
     Attributes:
         at_base: parameters of the model that was probed, with their roles.
-        place: name -> the same without the numbers that count layers: equal for the same parameter of all layers.
+        repetition: what repeats with depth: which place a name is, and which layer it lies in.
         told: what was told of each of them, by its name: fields of the parameter, with values.
         notes: what a plan must say.
         objections: what no plan can be made of.
     """
 
     at_base: Sequence[Parameter]
-    place: Callable[[str], str]
+    repetition: Repetition
     told: dict[str, dict[str, float | bool]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     objections: list[Finding] = field(default_factory=list)
@@ -52,9 +53,21 @@ class _Facts:
             known = self.told.setdefault(name, {})
             known[power] = known.get(power, 0.0) + value
 
-    def kind(self, parameter: Parameter) -> tuple[str, Role]:
-        """Equal for the same parameter of all layers, where they give it one role."""
-        return self.place(parameter.name), parameter.role
+    def kinds(self, parameters: Sequence[Parameter]) -> dict[str, tuple[str, Role, frozenset[str]]]:
+        """Name -> what is equal for the same parameter in all layers of the same parts, where they give it one role."""
+        parts: dict[str, set[str]] = {}
+        for parameter in parameters:
+            for layer in self.repetition.layers(parameter.name)[:1]:
+                parts.setdefault(layer, set()).add(self.repetition.place(parameter.name))
+        beside = {layer: frozenset(places) for layer, places in parts.items()}
+        return {
+            each.name: (
+                self.repetition.place(each.name),
+                each.role,
+                next((beside[layer] for layer in self.repetition.layers(each.name)[:1]), frozenset()),
+            )
+            for each in parameters
+        }
 
     def spread(self, parameters: Sequence[Parameter]) -> Iterator[Parameter]:
         """The parameters of a size with what was told of their kind at the base.
@@ -62,12 +75,13 @@ class _Facts:
         Where some of a kind were told otherwise than others (a first layer with a factor), their very names are meant,
         and what the rest of the kind does is not known.
         """
-        kinds: dict[tuple[str, Role], list[str]] = {}
-        for parameter in self.at_base:
-            kinds.setdefault(self.kind(parameter), []).append(parameter.name)
+        members_of: dict[tuple[str, Role, frozenset[str]], list[str]] = {}
+        for name, kind in self.kinds(self.at_base).items():
+            members_of.setdefault(kind, []).append(name)
+        kinds = self.kinds(parameters)
         mixed: dict[str, None] = {}
         for parameter in parameters:
-            members = kinds.get(self.kind(parameter), [])
+            members = members_of.get(kinds[parameter.name], [])
             told = [self.told.get(name, {}) for name in members]
             if told and all(each == told[0] for each in told):
                 changes = told[0]
@@ -91,7 +105,7 @@ def with_probe(
     size: Size,
     *,
     covers: Collection[str],
-    place: Callable[[str], str],
+    repetition: Repetition,
 ) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
     """The parameters of a size with what the run at the base told, and what a plan must say of it.
 
@@ -102,13 +116,13 @@ def with_probe(
         base: size at which every factor of a rule is 1.
         size: size that is read.
         covers: axes ("width", "depth") for which the rules have a power.
-        place: name -> the same without the numbers that count layers.
+        repetition: what repeats with depth.
 
     Raises:
         UsageError: `forward` does what no rule for a changed axis allows; every such fault at once.
     """
     changed = frozenset(axis for axis in ("width", "depth") if getattr(base, axis) != getattr(size, axis))
-    facts = _Facts(at_base, place)
+    facts = _Facts(at_base, repetition)
     known = frozenset(covers)
     for writer in probe.writers:
         _put_writer(facts, writer, refuse="depth" in known & changed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +30,8 @@ from hptransfer.sizes import Size
 
 if TYPE_CHECKING:
     from mup.infshape import InfShape
+
+    from hptransfer.models.growth import Repetition
 
     from hptransfer.probe.findings import Probe
 
@@ -105,13 +107,9 @@ def read_model(
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
     module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
-    place = models.repetition.place
-    besides = Known(
-        repetition=models.repetition,
-        roles=tuple((_pattern(pattern), _given(role)) for pattern, role in (roles or {}).items()),
-        preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
-        queries=tuple(map(_pattern, known.queries if queries is None else queries)),
-        readouts=frozenset(map(place, found.readouts)),
+    besides = replace(
+        _named(models.repetition, known, roles or {}, queries),
+        readouts=frozenset(map(models.repetition.place, found.readouts)),
         keeps_init=init == "own",
     )
     weights = models.weights_at(module)
@@ -126,17 +124,31 @@ def read_model(
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
         if init == "own":
             given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-            inits = ModelInits(build, base, size, first, base_laws, laws, place, given)
+            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:
-            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers, place=place)
+            parameters, more = with_probe(
+                parameters, first, probe, base, size, covers=covers, repetition=models.repetition
+            )
             notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if patterns:
         given_by = _required(preset, residual_writers, writers)
         require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
     return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
+
+
+def _named(
+    repetition: Repetition, known: Preset, roles: Mapping[str, Role | str], queries: Sequence[str] | None
+) -> Known:
+    """What the user and the family name."""
+    return Known(
+        repetition=repetition,
+        roles=tuple((_pattern(pattern), _given(role)) for pattern, role in roles.items()),
+        preset=tuple((_pattern(pattern), parse_role(role), why) for pattern, (role, why) in known.roles.items()),
+        queries=tuple(map(_pattern, known.queries if queries is None else queries)),
+    )
 
 
 def _required(preset: str | None, patterns: Sequence[str] | None, writers: Collection[str]) -> str:

@@ -103,7 +103,9 @@ def _of_factor(
         side = f"the {factor.purpose} of {some(names)} " if names else ""
         said = f"`forward` multiplies {side}by {powers_of(factor)} {at(factor.where)}, {values_of(factor)}"
         value = base[0] if axis == "width" else base[1]
-        replaced = f"replace it by its value at the base, {factor.values[0]:.6g}" if factor.values[0] else "leave it out"
+        replaced = (
+            f"replace it by its value at the base, {factor.values[0]:.6g}" if factor.values[0] else "leave it out"
+        )
         repair = f"divide by ({axis}/{value})^{power:.4g} there" if power is not None else f"{replaced}, at every size"
         if weights:
             repair = f"leave `probe` on, so that the plan takes it into account, or {repair}"

@@ -21,13 +21,17 @@ POSITIONS = 16
 #: sides of images that are tried, after the one a configuration says
 SIDES = (16, 32, 28, 64, 224, 8)
 #: how many guesses are tried
-MOST = 48
+MOST = 96
+#: what the second candidate for an argument costs where its name says what it is; 1 elsewhere
+_SAID = 4
 
 _INTEGERS = re.compile(
     r"token|(^|_)ids?($|_|x)|idx|index|input_ids|users?|items?|labels?|targets?|class|categor|words?|src|tgt|(^|_)y$"
 )
 _TIMES = re.compile(r"^(t|ts|time|times|timesteps?|sigma|noise_level|step)$")
 _MASKS = re.compile(r"mask")
+#: `image_BxHxW` is `image`: letters of the axes say nothing of the kind
+_AXES = re.compile(r"_[A-Z][A-Za-z0-9]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,7 @@ def guesses(module: nn.Module, context: int) -> Iterator[Example]:
         yield from _of_transformers(module, config, positions)
     names = _required(module)
     kinds = _distinct(_of_layers(module, positions))
-    combined = itertools.product(*(_ordered(name, kinds) for name in names))
-    for choice in itertools.islice(combined, MOST):
+    for choice in itertools.islice(_likeliest([_ordered(name, kinds) for name in names]), MOST):
         text = ", ".join(f"{name}: {each.text}" for name, each in zip(names, choice, strict=True)) or "no input"
         yield Example(f"guessed: {text}", _maker(choice, positions))
 
@@ -122,17 +125,36 @@ def _required(module: nn.Module) -> list[str]:
     return names
 
 
-def _ordered(name: str, kinds: list[_Tensor]) -> list[_Tensor]:
-    """Candidates for an argument, those that its name suggests first."""
+def _ordered(name: str, kinds: list[_Tensor]) -> tuple[int, list[_Tensor]]:
+    """What each further candidate for an argument costs, and the candidates, those that its name suggests first."""
+    name = _AXES.sub("", name)
     if _MASKS.search(name):
-        return [_Tensor("none", "none", lambda _module: None)]
+        return _SAID, [_Tensor("none", "none", lambda _module: None)]
     if _TIMES.match(name):
         times = _Tensor(f"{BATCH} numbers", "time", lambda _module: torch.rand(BATCH))
-        return [times, *_sorted(kinds, "rows"), *_sorted(kinds, "tokens")]
+        return _SAID, [times, *_sorted(kinds, "rows"), *_sorted(kinds, "tokens")]
     if _INTEGERS.search(name):
         first = "rows" if re.search(r"label|class|user|item|(^|_)y$", name) else "tokens"
-        return sorted(kinds, key=lambda each: {"tokens": 1, "rows": 1, first: 0}.get(each.kind, 2))
-    return kinds
+        return _SAID, sorted(kinds, key=lambda each: {"tokens": 1, "rows": 1, first: 0}.get(each.kind, 2))
+    return 1, kinds
+
+
+def _likeliest(arguments: list[tuple[int, list[_Tensor]]]) -> Iterator[tuple[_Tensor, ...]]:
+    """One candidate for each argument, in the order of what they cost together: all of one cost, then the next."""
+    highest = sum(cost * (len(kinds) - 1) for cost, kinds in arguments)
+    for total in range(highest + 1):
+        yield from _costing(arguments, total)
+
+
+def _costing(arguments: list[tuple[int, list[_Tensor]]], total: int) -> Iterator[tuple[_Tensor, ...]]:
+    if not arguments:
+        if total == 0:
+            yield ()
+        return
+    (cost, kinds), *others = arguments
+    for index, kind in enumerate(kinds[: total // cost + 1]):
+        for rest in _costing(others, total - cost * index):
+            yield (kind, *rest)
 
 
 def _sorted(kinds: list[_Tensor], kind: str) -> list[_Tensor]:
@@ -210,8 +232,9 @@ def _images(module: nn.Module, layer: nn.Module) -> Iterator[_Tensor]:
     stated = getattr(getattr(module, "config", module), "image_size", None) or getattr(module, "img_size", None)
     if isinstance(stated, int) and axes > 1:
         sides = (stated, *(side for side in sides if side != stated))
-    for side in sides:
-        shape = (BATCH, channels, *(side for _ in range(axes)))
+    leading = [(BATCH, channels)] + ([(BATCH,)] if channels == 1 else [])  # `forward` may add the only channel
+    for start, side in itertools.product(leading, sides):
+        shape = (*start, *(side for _ in range(axes)))
         text = " x ".join(map(str, shape)) + " numbers"
         yield _Tensor(text, "images", lambda _module, shape=shape: torch.randn(shape))  # type: ignore[misc]
 

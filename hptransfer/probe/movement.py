@@ -144,10 +144,14 @@ def _of_step(runs: Runs, op: Op, step: Step, powers: Mapping[int, float], known:
     if step.kind is Is.NORM:  # as large as it is, whatever it reads
         return _next(op, _Moved(), power)
     if step.kind in _TIMES:
-        reference = _Moved(_bounded(sum(each.power for each in before)), max(before, key=lambda each: abs(each.power)).begins)
+        reference = _Moved(
+            _bounded(sum(each.power for each in before)), max(before, key=lambda each: abs(each.power)).begins
+        )
         change = power - sum(powers.get(node.index, 0.0) for node in read)
     else:
-        reference, source = max(zip(before, read, strict=True), key=lambda each: (abs(each[0].power), _finite(each[1].rms)))
+        reference, source = max(
+            zip(before, read, strict=True), key=lambda each: (abs(each[0].power), _finite(each[1].rms))
+        )
         change = power - powers.get(source.index, 0.0)
     if step.kind in _CHANCE and change * reference.power >= 0:
         change = 0.0

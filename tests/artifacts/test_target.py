@@ -20,6 +20,7 @@ from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.tables import Parameterization
 from hptransfer.recipe.model_sections import Model
 from tests.support.reading import parameters_of
+from tests.support.same_training import require_same_training
 from tests.support.targets import BASE, GPT, MLP, VALUES, planned, text_of
 
 
@@ -36,16 +37,7 @@ def test_every_number_reads_back(tmp_path: Path, model: Model, optimizer: str) -
     (tmp_path / "target.yaml").write_text(text_of(made))
     loaded = hptransfer.load_plan(tmp_path / "target.yaml")
     modules = [build_model(model, 48, 6) for _ in range(2)]
-    groups = []
-    for applied, module in zip((AppliedPlan.from_plan(made), loaded), modules, strict=True):
-        applied.init_(module, seed=5)
-        names = {id(tensor): name for name, tensor in module.named_parameters()}
-        groups.append(
-            [{**group, "params": [names[id(p)] for p in group["params"]]} for group in applied.param_groups(module)]
-        )
-
-    assert groups[0] == groups[1]
-    assert all(map(torch.equal, modules[0].state_dict().values(), modules[1].state_dict().values()))
+    require_same_training((AppliedPlan.from_plan(made), loaded), modules)
     assert (loaded.optimizer, loaded.hyperparameters) == (optimizer, VALUES)
 
 

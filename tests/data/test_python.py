@@ -85,7 +85,7 @@ def test_an_evaluation_set_ends_where_it_ends() -> None:
         ("short", "must give `batch_size` examples", ":short at batch_size=4: float32 (3,)"),
         ("uneven", "examples along its first axis", "(float32 (4, 2), float32 (5,))"),
         ("words", "tensors or NumPy arrays of numbers", f"{OWN}:words: str"),
-        ("failing", "must give batches", f"{OWN}:failing: RuntimeError: no such table"),
+        ("failing", "must give batches", "in failing: RuntimeError: no such table"),
         ("absent", "must be importable", "AttributeError"),
         ("_CALLS", "must name a function", "count"),
     ],

@@ -121,7 +121,7 @@ def test_validation_imports_no_users_code(tmp_path: Path) -> None:
 def test_mistakes_of_a_users_own_source_are_said(tmp_path: Path) -> None:
     """A missing argument, a missing file, and something else than text: the source's name and the reason."""
     for arguments, kind, error, received in (
-        ({}, OWN, UsageError, f"{OWN}: KeyError: 'word'"),
+        ({}, OWN, UsageError, "in read: KeyError: 'word'"),
         ({"word": "a", "file": "none"}, OWN, MachineError, "No such file"),
         ({}, "tests.support.own_data:listing", UsageError, "tests.support.own_data:listing: list"),
     ):

@@ -100,8 +100,8 @@ class TestModel(LintRuleConformance):
         """One recipe per rule."""
         build = "tests.support.zoo:fixed_heads"
         return {
-            "recipe/model": edited(MLP, ("{kind: mlp}", "{kind: factory, factory: \"nowhere_at_all:build\"}")),
-            "recipe/forward": edited(MLP, ("{kind: mlp}", f"{{kind: factory, factory: \"{build}\"}}")),
+            "recipe/model": edited(MLP, ("{kind: mlp}", '{kind: factory, factory: "nowhere_at_all:build"}')),
+            "recipe/forward": edited(MLP, ("{kind: mlp}", f'{{kind: factory, factory: "{build}"}}')),
         }
 
 

@@ -14,6 +14,7 @@ from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.gpt import Gpt
 from hptransfer.sizes import Size
+from tests.support.same_training import require_same_training
 
 WRITERS = [r"blocks\.\d+\.(attention_out|down)\.weight"]
 
@@ -45,16 +46,7 @@ def test_every_number_reads_back(tmp_path: Path, optimizer: str) -> None:
     for _ in range(2):
         torch.manual_seed(5)
         modules.append(build(64, 4))
-    groups = []
-    for applied, module in zip((plan, loaded), modules, strict=True):
-        applied.init_(module, seed=5)
-        names = {id(tensor): name for name, tensor in module.named_parameters()}
-        groups.append(
-            [{**group, "params": [names[id(p)] for p in group["params"]]} for group in applied.param_groups(module)]
-        )
-
-    assert groups[0] == groups[1]
-    assert all(map(torch.equal, modules[0].state_dict().values(), modules[1].state_dict().values()))
+    require_same_training((plan, loaded), modules)
     assert loaded.optimizer == optimizer
     assert loaded.optimizer_values == plan.optimizer_values
 

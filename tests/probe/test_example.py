@@ -21,7 +21,7 @@ from tests.support.probed_models import Bytes
         (models.ResNet, "x: 2 x 3 x 16 x 16 numbers"),
         (models.UNet, "image: 2 x 1 x 16 x 16 numbers"),
         (models.DiT, "x: 2 x 3 x 16 x 16 numbers, t: 2 numbers, y: 2 integers"),
-        (models.Factorized, "user_ids: 2 x 16 integers, item_ids: 2 x 16 integers"),
+        (models.Factorized, "user_ids: 2 integers, item_ids: 2 integers"),
         (models.MeanOfExperts, "x: 2 x 12 numbers"),
         (lambda width, depth: models.Encoder(width, depth, norm_first=True), "series: 2 x 16 x 10 numbers"),
     ],
@@ -53,6 +53,31 @@ def test_layers_that_fix_the_side_of_an_image_are_met() -> None:
             return answer
 
     assert "2 x 1 x 28 x 28" in probe(Digits, (16, 2)).example
+
+
+class Denoiser(nn.Module):
+    """Images of one channel, 8 x 8 and no other, a time and a class, in names that say the axes."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.patches, self.label = nn.Conv2d(1, width, 2, 2), nn.Embedding(10, width)
+        self.time, self.positions = nn.Linear(1, width), nn.Parameter(torch.zeros(16, width))
+        self.last = nn.Linear(width, 4)
+
+    def forward(self, image_BxHxW: Tensor, time_B: Tensor, label_B: Tensor) -> Tensor:
+        """Four numbers for each patch."""
+        assert image_BxHxW.ndim == 3
+        x_BxTxD = self.patches(image_BxHxW[:, None]).flatten(2).transpose(1, 2) + self.positions
+        answer: Tensor = self.last(x_BxTxD + (self.time(time_B[:, None]) + self.label(label_B))[:, None])
+        return answer
+
+
+def test_arguments_that_their_names_say_are_changed_last() -> None:
+    """So the side of the image and its missing channel are found before the guesses end."""
+    answer = probe(Denoiser, (64, 2))
+
+    assert answer.unknown == ()
+    assert "image_BxHxW: 2 x 8 x 8 numbers, time_B: 2 numbers, label_B: 2 integers" in answer.example
 
 
 class Odd(nn.Module):

@@ -71,7 +71,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "first_k_dense_replace": 1,
         "head_dim": HEAD_DIM,
     },
-    "dots3_note_text": {"num_key_value_heads": 4},
+    "dots3_note_text": {"num_key_value_heads": 4, "head_dim": HEAD_DIM},
     "hunyuan_v1_dense": {"head_dim": HEAD_DIM},
     "hunyuan_v1_moe": {"head_dim": HEAD_DIM},
     "ministral": {"head_dim": HEAD_DIM},
@@ -80,6 +80,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "vit": {"image_size": 32, "patch_size": 8, "num_labels": 16},
     "whisper": {"max_source_positions": 32},
     "electra": {"embedding_size": 32},
+    "rembert": {"input_embedding_size": 32, "output_embedding_size": 64},
     "gemma4_text": {"global_head_dim": HEAD_DIM},
     "gemma4_unified_text": {"global_head_dim": HEAD_DIM},
     "xmod": {"default_language": "en_XX"},
@@ -108,6 +109,7 @@ LISTS: Mapping[str, Mapping[str, Callable[[int, int], Any]]] = {
         },
         "rope_parameters": lambda *_: {"rope_type": "default", "rope_theta": 10000.0},
     },
+    "dots3_note_text": {"per_layer_config": lambda *_: {}},
     "gpt_neo": {"attention_types": lambda _, depth: [[["global", "local"], depth // 2]]},
     "lfm2_moe": {"layer_types": lambda _, depth: ["conv", "full_attention"] * (depth // 2)},
     "nemotron_h": {"layers_block_type": lambda _, depth: ["linear_attention", "full_attention"] * (depth // 2)},
@@ -121,6 +123,7 @@ LISTS: Mapping[str, Mapping[str, Callable[[int, int], Any]]] = {
 }
 #: what cannot be built small, and why
 UNMEASURED: Mapping[str, str] = {
+    "phi4_multimodal": "its towers of images and sounds are large whatever the width",
     "musicgen": "several models in one configuration, all required",
     "musicgen_melody": "several models in one configuration, all required",
 }
