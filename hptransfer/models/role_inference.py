@@ -166,21 +166,11 @@ class RoleInference:
             case "lookup":
                 return self._table(name)
             case "matrix":
-                return self._matrix(weight)
+                return _matrix_role(weight)
             case "bias" if not weight.repeats and self._belongs_to_readout(weight):
                 return GivenRole(Role.READOUT_BIAS), "bias of the readout"
             case kind:
                 return _vector(weight, kind)
-
-    def _matrix(self, weight: Weight) -> Decided | None:
-        """A matrix by its axes; one that a run saw other weights read does not read out, whatever its outputs."""
-        decided = _matrix_role(weight)
-        seen = self.known.readouts
-        if decided is None or decided[0].role is not Role.READOUT or not seen:
-            return decided
-        if self.known.repetition.place(weight.name) in seen:
-            return decided
-        return GivenRole(Role.HIDDEN_WEIGHT), "fan-in grows, fan-out does not, and other weights read its output"
 
     def _table(self, name: str) -> Decided:
         if name in self.tied:

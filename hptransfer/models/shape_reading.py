@@ -204,7 +204,7 @@ def _decide(inference: RoleInference, models: Comparison) -> tuple[Parameter, ..
         depths = [inference.weights, *(models.weights_of(view) for view in (models.base, models.deep))]
         return [(_asked(RoleInference.of(weights, inference.known, frozenset(), {})), weights) for weights in depths]
 
-    raise UsageError.of(findings_of(questions, elsewhere, repeats))
+    raise UsageError.of(findings_of(questions, elsewhere, models.repetition))
 
 
 def _asked(inference: RoleInference) -> dict[str, str]:
