@@ -273,8 +273,8 @@ def moving(movement: Movement) -> str:
     """
     return (
         f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init though "
-        f"every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, so no plan "
-        "takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
+        f"every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, so no "
+        "plan takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
     )
 
 

@@ -1,8 +1,8 @@
-"""Models that a user may bring: every one planned as it must be, widths 512 and 1024, depths 2 and 8, mup and completep.
+"""Models that a user may bring: each planned as it must be at widths 512 and 1024, depths 2 and 8.
 
 Stds are those of torch's own inits: `nn.Linear` and convolutions draw uniformly below 1/sqrt(fan_in), std
-1/sqrt(3 fan_in); `nn.MultiheadAttention` below sqrt(6 / (fan_in + fan_out)); `nn.Embedding` with std 1. Powers are those
-of Tensor Programs V (arXiv 2203.03466), table 3 (Adam), and of CompleteP (arXiv 2505.01618), table 1.
+1/sqrt(3 fan_in); `nn.MultiheadAttention` below sqrt(6 / (fan_in + fan_out)); `nn.Embedding` with std 1. Powers are
+those of Tensor Programs V (arXiv 2203.03466), table 3 (Adam), and of CompleteP (arXiv 2505.01618), table 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,15 @@ DECODERS = [
     *("gain_one_plus_w", "numbered_attributes", "mha", "tuple_output", "lora"),
 ]
 #: what the code of `Block` and of `TransformerEncoderLayer` adds to the stream
-WRITERS = ("proj.weight", "down.weight", "down.bias", "out_proj.weight", "out_proj.bias", "linear2.weight", "linear2.bias")
+WRITERS = (
+    "proj.weight",
+    "down.weight",
+    "down.bias",
+    "out_proj.weight",
+    "out_proj.bias",
+    "linear2.weight",
+    "linear2.bias",
+)
 IN_BLOCKS = ("blocks.", "layer_")
 every_size = pytest.mark.parametrize("target", TARGETS, ids=str)
 every_rule = pytest.mark.parametrize("rule", RULES)
@@ -79,13 +87,15 @@ def branch(target: tuple[int, int], rule: str) -> float:
 @every_size
 @pytest.mark.parametrize("name", [name for name in DECODERS if name != "lora"])
 def test_decoders(name: str, target: tuple[int, int], rule: str) -> None:
-    """Roles as a reader gives them; hidden rates fall as 1/width; writers, and they alone, as 1/depth; at every layer."""
+    """Roles as a reader gives them; hidden rates fall as 1/width; those of all writers, and no others, as 1/depth."""
     width, found = target[0] / BASE[0], rows(name, target, rule)
     behind_norm = ("n1.weight", "n1.bias", "n2.weight", "n2.bias")
     writes = behind_norm if name == "post_norm" else WRITERS
     factor = 8**0.5 if name == "embed_factor" and target[0] == 512 else 4.0 if name == "embed_factor" else 1.0
 
-    assert len([each for each in found if each.endswith(writes)]) == target[1] * (4 if name in ("post_norm", "mha") else 3)
+    assert len([each for each in found if each.endswith(writes)]) == target[1] * (
+        4 if name in ("post_norm", "mha") else 3
+    )
     for each, row in found.items():
         inside, matrix = each.startswith(IN_BLOCKS), len(row.parameter.shape) == 2
         expected = {
@@ -195,9 +205,7 @@ def test_what_is_kept_is_kept_in_the_model(name: str) -> None:
     torch.manual_seed(0)
     module = getattr(zoo, name)(128, 4)
     before = {each: tensor.clone() for each, tensor in module.state_dict().items()}
-    plan = hptransfer.plan(
-        getattr(zoo, name), base=BASE, target=(128, 4), hyperparameters={"learning_rate": RATE}
-    )
+    plan = hptransfer.plan(getattr(zoo, name), base=BASE, target=(128, 4), hyperparameters={"learning_rate": RATE})
     plan.init_(module)
     kept = [row.parameter.name for row in plan.rows if row.init_std is None]
 
@@ -257,7 +265,9 @@ def test_post_norm_scales_the_gain(target: tuple[int, int]) -> None:
         assert start == pytest.approx(small)
         assert gain.learning_rate == bias.learning_rate == pytest.approx(RATE * small)
         assert proj.init_std == pytest.approx(linear_std(64) * (target[0] / BASE[0]) ** -0.5)
-    assert "a norm stands between blocks.*.proj.weight and the residual stream" in notes("post_norm", target, "completep")
+    assert "a norm stands between blocks.*.proj.weight and the residual stream" in notes(
+        "post_norm", target, "completep"
+    )
 
 
 def test_post_norm_starts_as_planned() -> None:
@@ -293,7 +303,12 @@ def test_upsampler_sums_over_channels_and_kernel(target: tuple[int, int]) -> Non
         assert row.init_std == pytest.approx(linear_std(4 * 64) * width**-0.5)
         assert row.learning_rate == pytest.approx(RATE / width)
     drawn = hptransfer.plan(
-        zoo.Upsampler, base=BASE, target=BASE, parameterization="mup", hyperparameters={"learning_rate": 1.0}, init="rule"
+        zoo.Upsampler,
+        base=BASE,
+        target=BASE,
+        parameterization="mup",
+        hyperparameters={"learning_rate": 1.0},
+        init="rule",
     )
     assert {row.init_std for row in drawn.rows if "body" in row.parameter.name and row.init_std} == {0.0625}
 
@@ -337,7 +352,9 @@ def test_multihead_attention_starts_as_torch_does(rule: str) -> None:
 def test_the_base_is_left_alone(name: str) -> None:
     """At the base `init_` changes no bit, and every rate and decay is as given."""
     build: Callable[[int, int], nn.Module] = getattr(zoo, name)
-    plan = hptransfer.plan(build, base=BASE, target=BASE, hyperparameters={"learning_rate": RATE, "weight_decay": DECAY})
+    plan = hptransfer.plan(
+        build, base=BASE, target=BASE, hyperparameters={"learning_rate": RATE, "weight_decay": DECAY}
+    )
     torch.manual_seed(0)
     module = build(*BASE)
     before = {each: tensor.clone() for each, tensor in module.state_dict().items()}
