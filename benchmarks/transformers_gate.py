@@ -67,7 +67,7 @@ def measure(name: str, axis: Any) -> dict[str, Any]:
         raise TimeoutError(f"more than {LIMIT_S} s")
 
     torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT_S)
     try:
@@ -116,8 +116,8 @@ def page(results: Results) -> str:
             "trained a few AdamW steps on random tokens with three seeds, six or twelve where three leave a row open.",
             "Judged are the changes of the residual stream after each block, of what the readout reads, and of the",
             "logits, by the statistics and bands of the [coordinate check](coordinate-check.md): width at steps 1 to",
-            "3, depth at steps 3 and 10. No question is answered by hand: `asked` counts those that a plan asks, answered",
-            "as it proposes. A family whose pattern of layers does not fit in two has a base of 4 or 8.",
+            "3, depth at steps 3 and 10. No question is answered by hand: `asked` counts those that a plan asks,",
+            "answered as it proposes. A family whose pattern of layers does not fit in two has a base of 4 or 8.",
             "",
             "Four allowances go beyond the bands. They were made after a first look at these families, so they are not",
             "blind; `tests/support/family_gate.py` has each with its reason:",
@@ -129,8 +129,8 @@ def page(results: Results) -> str:
             "  32), which then decide.",
             "",
             f"`*` marks what is flat by one of them: {_allowed(results, 'width')} in width,",
-            f"{_allowed(results, 'depth')} in depth. The measurements were taken while the reading of models still changed,",
-            "not by one commit; the slow test measures all of them anew.",
+            f"{_allowed(results, 'depth')} in depth. The measurements were taken while the reading of models still",
+            "changed, not by one commit; the slow test measures all of them anew.",
             "",
             "| | flat | open | off | refused by name | unmeasured |",
             "|---|--:|--:|--:|--:|--:|",

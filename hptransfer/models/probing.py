@@ -130,6 +130,8 @@ def with_probe(
         _put_factor(facts, factor, probe, covers=known, changed=changed)
     _put_attention(facts, probe, base, size)
     _put_product(facts, probe, base)
+    if {"width"} <= known & changed:
+        facts.notes += _narrow(facts.at_base, probe)
     facts.notes += [moving(each) for each in probe.movements] if "width" in changed else []
     _put_stream(facts, probe, covers=known, changed=changed)
     joined = tuple(facts.spread(parameters))
@@ -248,6 +250,24 @@ def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
     if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
         beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
         facts.notes.append(growing_product(probe.product, probe.product_power, base.width, beside=beside))
+
+
+def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
+    """Matrices that are planned as readouts although other weights read a fixed number of their outputs.
+
+    Measured on ELECTRA's head, width 64 to 512 (benchmarks/transformers_gate.py): where a norm stands behind such a
+    matrix, its output's change grows as width^0.3 in the first step by a readout's rule, as width^0.25 by a hidden
+    weight's.
+    """
+    seen = frozenset(probe.readouts)
+    inner = [each.name for each in at_base if each.role is Role.READOUT and seen and each.name not in seen]
+    if not inner:
+        return []
+    return [
+        f"other weights read the outputs of {some(inner)}, whose number does not grow with the width: no published rule "
+        "covers that; it is planned as a readout, which is not flat where a norm stands behind it: let its outputs grow "
+        "with the width"
+    ]
 
 
 def growing_product(where: Where, power: float, base_width: int, *, beside: bool) -> str:

@@ -107,13 +107,14 @@ def read_model(
     with torch.device("meta"):
         models = compare(build, base, size, base_shapes, found)
     module, laws = built_on_meta(lambda: built(build, size.width, size.depth))
+    repeats = models.repetition
     besides = replace(
-        _named(models.repetition, known, roles or {}, queries),
-        readouts=frozenset(map(models.repetition.place, found.readouts)),
+        _named(repeats, known, roles or {}, queries),
+        readouts=frozenset(map(repeats.place, found.readouts)),
         keeps_init=init == "own",
     )
     weights = models.weights_at(module)
-    by_run = None if found.writers is None else of_places(weights, models.repetition, found.writers)
+    by_run = None if found.writers is None else of_places(weights, repeats, found.writers)
     named = preset is not None or residual_writers is not None
     writers = matched(weights, patterns) if named or by_run is None else by_run
     tied = tied_readouts(module)
@@ -124,18 +125,16 @@ def read_model(
         first = _decide(RoleInference.of(models.weights_at(at_base, base=True), besides, writers, tied), models)
         if init == "own":
             given = frozenset(each.name for each in parameters if inference.names_init(each.name))
-            inits = ModelInits(build, base, size, first, base_laws, laws, models.repetition.place, given)
+            inits = ModelInits(build, base, size, first, base_laws, laws, repeats.place, given)
             parameters, more = with_own_inits(parameters, inits)
             notes += more
         if probe is not None:
-            parameters, more = with_probe(
-                parameters, first, probe, base, size, covers=covers, repetition=models.repetition
-            )
+            parameters, more = with_probe(parameters, first, probe, base, size, covers=covers, repetition=repeats)
             notes += more
     _check_patterns(parameters, [*(residual_writers or ()), *(queries or ())], roles or {})
     if patterns:
         given_by = _required(preset, residual_writers, writers)
-        require_all(weights, writers, models.repetition, models.names(weights), given_by=given_by, found=by_run)
+        require_all(weights, writers, repeats, models.names(weights), given_by=given_by, found=by_run)
     return ModelParameters(parameters, divided_readouts(module), notes, probed=bool(probe and not probe.unknown))
 
 

@@ -50,7 +50,8 @@ class GptBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B x T x C to the same."""
         x = x + self.attn(self.ln_1(x))
-        return x + self.mlp["c_proj"](functional.gelu(self.mlp["c_fc"](self.ln_2(x))))
+        out: Tensor = x + self.mlp["c_proj"](functional.gelu(self.mlp["c_fc"](self.ln_2(x))))
+        return out
 
 
 class Gpt(nn.Module):
@@ -68,7 +69,7 @@ class Gpt(nn.Module):
         )
         self.lm_head = nn.Linear(n_embd, VOCABULARY, bias=False)
         if tied:
-            self.lm_head.weight = self.transformer["wte"].weight
+            self.lm_head.weight = self.transformer["wte"].weight  # type: ignore[assignment]  # an Embedding's
         self.apply(self._init_weights)
         for name, p in self.named_parameters():
             if name.endswith("c_proj.weight"):
@@ -291,10 +292,10 @@ class DiT(nn.Module):
         nn.init.normal_(self.y_embedder.weight, std=0.02)
         for each in (self.t_embedder[0], self.t_embedder[2]):
             nn.init.normal_(each.weight, std=0.02)  # type: ignore[arg-type]  # a Linear's
-        last = [block.adaLN_modulation[-1] for block in self.blocks]  # type: ignore[index, union-attr]  # Sequential
-        for each in [*last, self.final_modulation[-1], self.linear]:
-            nn.init.zeros_(each.weight)
-            nn.init.zeros_(each.bias)
+        gates: list[Any] = [block.adaLN_modulation[-1] for block in self.blocks]  # type: ignore[index]  # Sequential
+        for made in [*gates, self.final_modulation[-1], self.linear]:
+            nn.init.zeros_(made.weight)
+            nn.init.zeros_(made.bias)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """B x T x patch, times of B, classes of B."""
