@@ -155,9 +155,7 @@ def _of_sizes(op: Op, step: Step, powers: Mapping[int, float], read: Sequence[tu
         )
         change = power - sum(powers.get(node.index, 0.0) for _, node in read)
     else:
-        reference, source = max(
-            read, key=lambda each: (abs(each[0].power), _finite(each[1].rms))
-        )
+        reference, source = max(read, key=lambda each: (abs(each[0].power), _finite(each[1].rms)))
         change = power - powers.get(source.index, 0.0)
     if step.kind in _CHANCE and change * reference.power >= 0:
         change = 0.0

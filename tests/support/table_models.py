@@ -79,3 +79,62 @@ class FixedHeads(nn.Module):
             h = h + layer["fc2"](functional.gelu(layer["fc"](layer["n2"](h))))
         logits: Tensor = self.lm_head(self.ln_f(h))
         return logits
+
+
+class Conv(nn.Module):
+    """Convolutions over the tokens."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.tok, self.out = nn.Embedding(256, width), nn.Linear(width, 256)
+        self.convs = nn.ModuleList(nn.Conv1d(width, width, 3, padding=2) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x T to B x T x 256."""
+        h = self.tok(x)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            h = h + conv(norm(h).transpose(1, 2))[:, :, : x.shape[1]].transpose(1, 2)
+        logits: Tensor = self.out(h)
+        return logits
+
+
+class Raw(nn.Module):
+    """Experts as raw tensors, experts x inputs x outputs, behind a router."""
+
+    def __init__(self, width: int, depth: int, experts: int = 4) -> None:
+        super().__init__()
+        self.tok, self.out = nn.Embedding(256, width), nn.Linear(width, 256, bias=False)
+        self.blocks = nn.ModuleList()
+        for _ in range(depth):
+            block = nn.Module()
+            block.router, block.norm = nn.Linear(width, experts, bias=False), nn.LayerNorm(width)
+            block.up = nn.Parameter(torch.randn(experts, width, 2 * width) * 0.02)
+            block.down = nn.Parameter(torch.randn(experts, 2 * width, width) * 0.02)
+            self.blocks.append(block)
+
+
+class Mamba(nn.Module):
+    """The parameters of a state-space block; its `forward` skips them."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.tok, self.layers = nn.Embedding(256, width), nn.ModuleList()
+        for _ in range(depth):
+            layer = nn.Module()
+            layer.in_proj = nn.Linear(width, 4 * width, bias=False)
+            layer.conv1d = nn.Conv1d(2 * width, 2 * width, 4, groups=2 * width, padding=3)
+            layer.A_log, layer.D = nn.Parameter(torch.zeros(2 * width, 16)), nn.Parameter(torch.ones(2 * width))
+            layer.x_proj, layer.dt_proj = nn.Linear(2 * width, 33, bias=False), nn.Linear(1, 2 * width)
+            layer.out_proj = nn.Linear(2 * width, width, bias=False)
+            self.layers.append(layer)
+        self.norm_f, self.lm_head = nn.LayerNorm(width), nn.Linear(width, 256, bias=False)
+
+
+class BinHead(nn.Module):
+    """A second head with two outputs."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.tok, self.lm_head, self.cls = nn.Embedding(256, width), nn.Linear(width, 256), nn.Linear(width, 2)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
