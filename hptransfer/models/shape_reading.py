@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mup.infshape import InfShape
 
     from hptransfer.models.growth import Repetition
-
     from hptransfer.probe.findings import Probe
 
 __all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model"]

@@ -118,7 +118,7 @@ class _Asked:
             self.wide = self._traced("wider", module, self.sizes[1])
 
     def measured(self, seed: int = 0) -> _Measured | None:
-        """Base, and wider with weights that preserve sizes as the base's do: how each tensor's size goes with the width.
+        """Base, and wider with weights that preserve sizes as the base's do: how sizes go with the width.
 
         Both are built again; None where one of them did not run.
 

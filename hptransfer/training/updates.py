@@ -83,8 +83,8 @@ class UpdateMeter:
             spectral norm / sqrt(fan_out / fan_in) of a matrix, largest RMS of a row of a table, RMS of a vector),
             "initial" (RMS of an entry at init), "learning_rate", "decay" (learning_rate * weight_decay), "kept" (share
             of Adam's first step that eps leaves, 1 is all; None for optimizers without eps), "in_block",
-            "writes_residual", "shared" (other names of the same tensor) and "forward" (powers of width and depth by which
-            `forward` multiplies what the parameter gives, as the plan has them). Numbers that are not finite are None.
+            "writes_residual", "shared" (other names of the same tensor) and "forward" (powers of width and depth by
+            which `forward` multiplies what it gives, as the plan has them). Numbers that are not finite are None.
         """
         return [self._row(name, tensor, step) for name, tensor in self._tensors.items() if id(tensor) in self._groups]
 
