@@ -311,8 +311,8 @@ class AppliedPlan:
         """What a module that does not fit is told."""
         size = "" if self.plan is None else f", this one width {self.plan.size.width}, depth {self.plan.size.depth}"
         return (
-            f"a plan is for one size{size}, and for one state of the model's code: build the module at that size, or plan "
-            "again where its code has changed"
+            f"a plan is for one size{size}, and for one state of the model's code: build the module at that size, or "
+            "plan again where its code has changed"
         )
 
     def _match(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:

@@ -258,7 +258,7 @@ def with_unknown(error: UsageError, notes: Sequence[str]) -> UsageError:
     """A refusal that also says what the run of the model did not tell, which may be why.
 
     Args:
-        error: what was refused.
+        error: what was refused, with its findings.
         notes: of the reading, among them what is not known.
     """
     unknown = "; ".join(note for note in notes if note.startswith(NOT_KNOWN))
