@@ -110,6 +110,7 @@ def read_model(
     besides = replace(
         _named(repeats, known, roles or {}, queries),
         readouts=frozenset(map(repeats.place, found.readouts)),
+        looked_up=frozenset(map(repeats.place, found.looked_up)),
         keeps_init=init == "own",
     )
     weights = models.weights_at(module)
