@@ -265,8 +265,8 @@ def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
         return []
     return [
         f"other weights read the outputs of {some(inner)}, whose number does not grow with the width: no published "
-        "rule covers that; it is planned as a readout, which is not flat where a norm stands behind it: let its outputs "
-        "grow with the width"
+        "rule covers that; it is planned as a readout, which is not flat where a norm stands behind it: let its "
+        "outputs grow with the width"
     ]
 
 
@@ -293,8 +293,8 @@ def moving(movement: Movement) -> str:
     """
     return (
         f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init "
-        f"though every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, so no "
-        "plan takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
+        f"though every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, "
+        "so no plan takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
     )
 
 
