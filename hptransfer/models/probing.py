@@ -22,6 +22,8 @@ from hptransfer.sizes import Size
 #: a scale's power of head_dim is exact where it is a rule's
 _EXACT = 1e-3
 _MOST_NAMES = 4
+#: how sentences begin that say what a run did not tell
+NOT_KNOWN = "not known: "
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ def with_probe(
     facts.notes += [moving(each) for each in probe.movements] if "width" in changed else []
     _put_stream(facts, probe, covers=known, changed=changed)
     joined = tuple(facts.spread(parameters))
-    facts.notes += [f"not known: {sentence}" for sentence in probe.unknown]
+    facts.notes += [NOT_KNOWN + sentence for sentence in probe.unknown]
     if facts.objections:
         raise UsageError.of(facts.objections)
     return joined, tuple(dict.fromkeys(facts.notes))
@@ -250,6 +252,19 @@ def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
     if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
         beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
         facts.notes.append(growing_product(probe.product, probe.product_power, base.width, beside=beside))
+
+
+def with_unknown(error: UsageError, notes: Sequence[str]) -> UsageError:
+    """A refusal that also says what the run of the model did not tell, which may be why.
+
+    Args:
+        error: what was refused.
+        notes: of the reading, among them what is not known.
+    """
+    unknown = "; ".join(note for note in notes if note.startswith(NOT_KNOWN))
+    if not unknown:
+        return error
+    return UsageError.of(replace(each, received=f"{each.received or ''}; {unknown}") for each in error.findings)
 
 
 def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
