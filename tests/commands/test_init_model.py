@@ -132,6 +132,69 @@ def test_a_local_configuration(tmp_path: Path) -> None:
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2048, 8)
 
 
+@pytest.mark.parametrize(
+    ("target", "widths"), [("1024x2", (64, 128, 256, 512)), ("512x2", (64, 128, 256)), ("192x4", (64, 128))]
+)
+def test_the_ladder_ends_below_the_target(tmp_path: Path, target: str, widths: tuple[int, ...]) -> None:
+    """The target that is asked for stays; what was done about the ladder stands behind it."""
+    path = tmp_path / "small.yaml"
+    init_command(path, model=f"{MODELS}:ResNet", target=target)
+    sizes = load_recipe(path).recipe.sizes
+
+    assert f"{sizes.target.width}x{sizes.target.depth}" == target
+    assert sizes.widths == widths
+    assert ("# as asked for; the ladder was shortened to end below it" in path.read_text()) == (len(widths) < 4)
+    sys.modules.pop("small_data", None)
+
+
+def test_a_target_without_room_for_a_ladder(tmp_path: Path) -> None:
+    """It is refused with the smallest ladder and the smallest target, which works."""
+    with pytest.raises(UsageError, match="two widths that can be built") as caught:
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:ResNet", target="128x2")
+    (found,) = caught.value.findings
+
+    assert "the smallest ladder is 64, 128" in str(found.received)
+    assert "`--target 256x2`" in str(found.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_cannot_be_built(tmp_path: Path) -> None:
+    """Its width must be one of the model's: 12 heads do not divide 1000."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    with pytest.raises(UsageError, match="must be a whole number at every width"):
+        init_command(tmp_path / "r.yaml", huggingface="gpt2", target="1000x12")
+
+
+def test_widths_that_the_proportions_allow(tmp_path: Path) -> None:
+    """Gemma 2's heads are 8 of 2304, its key and value heads 4: multiples of 576, below the configuration's own."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    path = tmp_path / "gemma.yaml"
+    init_command(path, huggingface="gemma2")
+    recipe = load_recipe(path).recipe
+
+    assert validate(str(path), trust=True).errors == ()
+    assert recipe.sizes.widths == (576, 1152)
+    assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2304, 26)
+
+
+@pytest.mark.parametrize(("model", "lines"), [("Placed", 2), ("placed_twice", 3)])
+def test_answers_to_choose_from(tmp_path: Path, model: str, lines: int) -> None:
+    """A role that is open takes no rule from depth; every line that answers it is valid once it is uncommented."""
+    path = tmp_path / "open.yaml"
+    init_command(path, model=f"{MODELS}:{model}")
+    text = path.read_text()
+    offered = [line for line in text.splitlines() if line.startswith("  # roles: {")]
+    recipe = load_recipe(path).recipe
+
+    assert (recipe.parameterization.name, recipe.sizes.depths) == ("completep", (2, 4, 8))
+    assert "a role is open" in text
+    assert len(offered) == lines
+    assert "every parameter's role must follow" in validate(str(path), trust=True).errors[0].rule
+    for line in offered:
+        path.write_text(text.replace(line, line.replace("# ", "", 1)))
+        assert validate(str(path), trust=True).errors == ()
+
+
 def test_what_is_open_is_asked_or_written_down() -> None:
     """Where no name says which argument is the width, both are found; whoever can be asked chooses."""
     alone = size_arguments(f"{MODELS}:two_widths")

@@ -165,3 +165,30 @@ class Towers(nn.Module):
 def towers(width: int, depth: int) -> nn.Module:
     """What a recipe names."""
     return Towers(width, depth)
+
+
+class Placed(nn.Module):
+    """A residual network of tokens, with a table of positions and a start that are raw parameters."""
+
+    def __init__(self, width: int = 64, depth: int = 2, starts: bool = False) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, width)
+        self.places = nn.Parameter(torch.zeros(64, width))
+        self.start = nn.Parameter(torch.zeros(64, width)) if starts else None
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.head = nn.Linear(width, 256)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """B x T tokens to B x T x 256 logits."""
+        x = self.table(tokens) + self.places[: tokens.shape[1]]
+        if self.start is not None:
+            x = x + self.start[: tokens.shape[1]]
+        for layer in self.layers:
+            x = x + layer(functional.relu(x))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def placed_twice(width: int = 64, depth: int = 2) -> nn.Module:
+    """Two questions about roles."""
+    return Placed(width, depth, starts=True)
