@@ -160,7 +160,11 @@ def _factory_lines(found: SizeArguments, seen: Survey) -> Iterator[Line]:
         (found.other_widths, found.other_depths),
         strict=True,
     ):
-        yield Line(f"{size}_argument: {argument}", "" if own is None else f"{own} by default")
+        said = "it takes none: all sizes have one depth" if argument is None else ""
+        yield Line(
+            f"{size}_argument: {'null' if argument is None else argument}",
+            said if own is None else f"{own} by default",
+        )
         for other in others:
             yield Line(f"{size}_argument: {other}", "it changes that too", open=True)
     if section.arguments:

@@ -91,11 +91,14 @@ def build_factory(model: FactoryModel, width: int, depth: int) -> nn.Module:
         UsageError: the function cannot be loaded or fails.
     """
     function = load_function(model.factory)
-    sizes = {"width": model.width_argument, "depth": model.depth_argument}
+    sizes = {"width": model.width_argument}
+    if model.depth_argument is not None:
+        sizes["depth"] = model.depth_argument
     fault = argument_fault(function, model.factory, sizes, model.arguments, "{size}_argument: {name}")
     if fault is not None:
         raise fault
-    arguments = {**model.arguments, model.width_argument: width, model.depth_argument: depth}
+    values = {"width": width, "depth": depth}
+    arguments = {**model.arguments, **{argument: values[size] for size, argument in sizes.items()}}
     return built(function, arguments, model.factory)
 
 

@@ -18,6 +18,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.recipe.schema import Recipe
 from hptransfer.tuning.tune import tune
+from tests.support import found_models
 
 MODELS = "tests.support.found_models"
 
@@ -225,14 +226,66 @@ def test_a_model_without_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert recipe.training.loss == "mse"
 
 
-def test_a_function_of_a_configuration_object(tmp_path: Path) -> None:
-    """It has no width: the function to write around it is the hint, with the fields of its configuration."""
+@pytest.mark.parametrize("model", ["one_layer", "one_depth"])
+def test_a_depth_that_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    """Whether or not it has an argument for it, base and target have one depth, and the recipe is valid."""
+    path = tmp_path / "flat.yaml"
+    init_command(path, model=f"{MODELS}:{model}")
+    recipe = recipe_of(path)
+
+    assert "the depth changes nothing" in capsys.readouterr().err
+    assert isinstance(recipe.model, FactoryModel)
+    assert recipe.model.depth_argument == {"one_layer": None, "one_depth": "depth"}[model]
+    assert (recipe.sizes.base.depth, recipe.sizes.target.depth, recipe.sizes.depths) == (1, 1, ())
+    assert recipe.parameterization.name == "mup"
+    with open_session(shortened(path), tmp_path / "runs", 1) as session:
+        assert tune(session).trials.finished == 2
+    sys.modules.pop("flat_data", None)
+
+
+def test_sizes_without_a_depth_argument_have_one_depth(tmp_path: Path) -> None:
+    """Depths that the function could not follow are refused."""
+    path = tmp_path / "flat.yaml"
+    init_command(path, model=f"{MODELS}:one_layer")
+    text = path.read_text().replace(
+        "target: {width: 1024, depth: 1}", "depths: [1, 2]\n  target: {width: 1024, depth: 4}"
+    )
+    path.write_text(text)
+    found = [each for each in validate(str(path)).errors if each.code == "recipe/fixed-depth"]
+
+    assert [str(each.received) for each in found] == ["a ladder of depths", "4, the base has 1"]
+    sys.modules.pop("flat_data", None)
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("Gpt", "Gpt(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+        ("Unannotated", "Unannotated(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+        ("second_of_two", "second_of_two(cfg=Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+    ],
+)
+def test_a_function_of_a_configuration_object(tmp_path: Path, model: str, call: str) -> None:
+    """It has no width: the function to write around it is the hint, with the fields of its configuration; it runs."""
     with pytest.raises(UsageError, match="an argument that changes the widths") as caught:
-        init_command(tmp_path / "r.yaml", model=f"{MODELS}:Gpt")
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:{model}")
+    hint = str(caught.value.findings[0].hint)
+    code = hint.split("`")[1]
+    names = dict(vars(found_models))
+    exec(code, names)  # noqa: S102  # the hint's own code, as a user pastes it
+
+    assert code == f"def build(width, depth): return {call}"
+    assert names["build"](64, 3).lm_head.weight.shape == (50304, 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_object_that_is_not_enough(tmp_path: Path) -> None:
+    """What the function needs besides is not known: the class and its fields are named."""
+    with pytest.raises(UsageError, match="an argument that changes the widths") as caught:
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:second")
 
     hint = str(caught.value.findings[0].hint)
-    assert "return Gpt(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))" in hint
-    assert list(tmp_path.iterdir()) == []
+    assert "gives second a `Config`; its fields are block_size, vocab_size, n_layer, n_head, n_embd" in hint
 
 
 @pytest.mark.parametrize(

@@ -192,3 +192,30 @@ class Placed(nn.Module):
 def placed_twice(width: int = 64, depth: int = 2) -> nn.Module:
     """Two questions about roles."""
     return Placed(width, depth, starts=True)
+
+
+def one_layer(hidden: int = 64) -> nn.Module:
+    """It takes no depth."""
+    return nn.Sequential(nn.Linear(8, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+def one_depth(width: int = 64, depth: int = 3) -> nn.Module:
+    """It takes a depth that changes nothing."""
+    return one_layer(width)
+
+
+class Unannotated(Gpt):
+    """The class of its configuration is known from its module alone."""
+
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]  # as users write it
+        super().__init__(config)
+
+
+def second(device: str, cfg: Config | None = None) -> nn.Module:
+    """Its configuration is not the first argument."""
+    return Gpt(cfg or Config()).to(device)
+
+
+def second_of_two(name: str = "", cfg: Config | None = None) -> nn.Module:
+    """Its configuration is not the first argument, and is enough."""
+    return Gpt(cfg or Config())
