@@ -266,6 +266,8 @@ def _parameterization(seen: Survey) -> tuple[str, str]:
     if seen.parameterization != "mup":
         later = "; a role is open: choose one under `model`" if seen.undecided else ""
         return seen.parameterization, f"or mup, without rules for depth{later}"
+    if seen.target[1] == 1:
+        return "mup", "it has no rules for depth, and the target has one layer"
     if seen.writers:
         return "mup", "rules for depth were refused for this model: its depth stays as it is"
     return "mup", "it has no rules for depth: base and target have one depth; completep needs `residual_writers`"

@@ -148,6 +148,15 @@ def test_the_ladder_ends_below_the_target(tmp_path: Path, target: str, widths: t
     sys.modules.pop("small_data", None)
 
 
+def test_a_target_of_one_layer(tmp_path: Path) -> None:
+    """Nothing was refused: there is no depth to carry on."""
+    path = tmp_path / "one.yaml"
+    init_command(path, model=f"{MODELS}:ResNet", target="1024x1")
+
+    assert "name: mup  # it has no rules for depth, and the target has one layer" in path.read_text()
+    sys.modules.pop("one_data", None)
+
+
 def test_a_target_without_room_for_a_ladder(tmp_path: Path) -> None:
     """It is refused with the smallest ladder and the smallest target, which works."""
     with pytest.raises(UsageError, match="two widths that can be built") as caught:
