@@ -8,13 +8,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from hptransfer.diagnostics._diagnosis import Cause, Fault
 from hptransfer.diagnostics._update_scaling import Axis
+from hptransfer.parameterization.roles import Parameter
+from hptransfer.trainers._bench import Bench
 
 _CAUSES = {"factor": Cause.FORWARD, "norm": Cause.NORM, "attention": Cause.ATTENTION, "size": Cause.SIZE}
+
+
+def told_by_model(bench: Bench, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Run a small model once: what `forward` multiplies behind modules, and what it does that the plan leaves out.
+
+    Args:
+        bench: the run whose recipe names the model; this is a worker, which has torch.
+        parameters: of the run's plan.
+    """
+    from hptransfer.models.recipe_reading import asked
+    from hptransfer.models.unplanned import behind_modules, unplanned
+
+    recipe = bench.spec.recipe
+    base = (recipe.base_size.width, recipe.base_size.depth)
+    probe = asked(recipe.model.model_dump_json(), base)
+    found = (asdict(each) for each in unplanned(probe, parameters, base, recipe.covers))
+    return {
+        "behind": {name: list(powers) for name, powers in behind_modules(probe, parameters).items()},
+        "unplanned": [each | {"power": each["power"] if math.isfinite(each["power"]) else None} for each in found],
+    }
 
 
 def read_causes(run: Mapping[str, Any], axis: Axis) -> Iterator[Fault]:
@@ -53,7 +75,7 @@ def forward_beside(causes: Sequence[Fault]) -> dict[str, float]:
     """Power by which `forward` multiplies what parameters give, where the plan leaves that out; by name.
 
     Args:
-        causes: along one axis.
+        causes: what the model does beside its plan, along one axis.
     """
     found: dict[str, float] = {}
     for each in causes:

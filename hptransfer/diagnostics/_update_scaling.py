@@ -3,8 +3,8 @@
 Width: an update that changes outputs by an amount of order one has operator size of order one, whatever the width
 (Yang, Simon, Bernstein, arXiv 2310.17813, condition 1), and so has a weight at init. Depth: the L blocks of a residual
 network add up, so each may change the stream by 1/L: the update of a weight that writes the stream falls as 1/L, and
-that of the others in the block as 1/L over the branch's own power (CompleteP, arXiv 2505.01618, table 1). What `forward`
-itself multiplies a weight's output by counts as the weight's: both sizes must be smaller by as much.
+that of the others in the block as 1/L over the branch's own power (CompleteP, arXiv 2505.01618, table 1). What
+`forward` itself multiplies a weight's output by counts as the weight's.
 """
 
 from __future__ import annotations

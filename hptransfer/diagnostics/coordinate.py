@@ -23,7 +23,7 @@ from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, 
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
-from hptransfer.diagnostics._forward_causes import forward_beside, read_causes, with_causes
+from hptransfer.diagnostics._forward_causes import forward_beside, read_causes, told_by_model, with_causes
 from hptransfer.diagnostics._update_scaling import (
     Axis,
     ParameterMeasurement,
@@ -34,7 +34,6 @@ from hptransfer.diagnostics._update_scaling import (
 )
 from hptransfer.diagnostics.base import Bench, Diagnostic, Facts, Request, Shown, Stage
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.roles import Parameter
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.slope import RowVerdict, fit_slope, unevenness_of
 
@@ -336,22 +335,8 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
             module, groups, bench.corpus, bench.settings, bench.spec.seed, steps, kinds, parameters
         )
         if bench.options.get("ask") and not own:
-            measured |= self._asked(bench, parameters)
+            measured |= told_by_model(bench, parameters)
         return measured
-
-    def _asked(self, bench: Bench, parameters: Sequence[Parameter]) -> dict[str, Any]:
-        """What `forward` multiplies behind modules, and what it does that the plan leaves out: a small model is run."""
-        from hptransfer.models.recipe_reading import asked
-        from hptransfer.models.unplanned import behind_modules, unplanned
-
-        recipe = bench.spec.recipe
-        base = (recipe.base_size.width, recipe.base_size.depth)
-        probe = asked(recipe.model.model_dump_json(), base)
-        found = (asdict(each) for each in unplanned(probe, parameters, base, recipe.covers))
-        return {
-            "behind": {name: list(powers) for name, powers in behind_modules(probe, parameters).items()},
-            "unplanned": [each | {"power": each["power"] if math.isfinite(each["power"]) else None} for each in found],
-        }
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> tuple[CoordinateReport, ...]:
         """One report per axis with at least two sizes, width first."""

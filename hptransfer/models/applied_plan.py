@@ -306,6 +306,15 @@ class AppliedPlan:
             require_scaled(module, self.groups, [name for name, _, _ in matched])
         return matched
 
+    @property
+    def _one_size(self) -> str:
+        """What a module that does not fit is told."""
+        size = "" if self.plan is None else f", this one width {self.plan.size.width}, depth {self.plan.size.depth}"
+        return (
+            f"a plan is for one size{size}, and for one state of the model's code: build the module at that size, or "
+            "plan again where its code has changed"
+        )
+
     def _match(self, module: nn.Module) -> list[tuple[str, Tensor, ParameterGroup]]:
         """Each parameter with its row; every disagreement between the module and the plan is an error."""
         rows = [(re.compile(group.pattern), group) for group in self.groups]
@@ -323,16 +332,16 @@ class AppliedPlan:
             if tensor.requires_grad == (found[0].role == Role.FROZEN):
                 frozen.append(f"{name} {'takes' if tensor.requires_grad else 'takes no'} gradient")
             matched.append((name, tensor, found[0]))
-        hint = _PARAMETRIZED if any("parametrizations." in name for name in unknown) else None
+        hint = _PARAMETRIZED if any("parametrizations." in name for name in unknown) else self._one_size
         _require("every parameter must match one row of the plan", unknown, hint)
-        _require("every parameter must have the planned shape", shapes)
+        _require("every parameter must have the planned shape", shapes, self._one_size)
         _require("a parameter must take a gradient where the plan trains it, and nowhere else", frozen, _FREEZE)
         missing = [
             f"{group.pattern} ({counts[group.pattern]} of {group.count})"
             for group in self.groups
             if counts[group.pattern] != group.count
         ]
-        _require("every row of the plan must match as many parameters as were planned", missing)
+        _require("every row of the plan must match as many parameters as were planned", missing, self._one_size)
         return matched
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from mup.infshape import InfShape, zip_infshape
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from hptransfer.errors import HptransferError, UsageError
 from hptransfer.models.found import Found
@@ -57,7 +59,21 @@ def built(build: Builder, width: int, depth: int) -> nn.Module:
         ) from error
     if not isinstance(module, nn.Module):
         raise UsageError("a model's function must return a torch.nn.Module", received=type(module).__name__)
+    _require_plain(module, width, depth)
     return module
+
+
+def _require_plain(module: nn.Module, width: int, depth: int) -> None:
+    """Refuse modules whose parameters cannot be read."""
+    at = f"width {width}, depth {depth}: "
+    if isinstance(module, torch.jit.ScriptModule):
+        rule, hint = "a model must be a plain module to be planned", "return it before `torch.jit.script` or `trace`"
+        raise UsageError(rule, received=f"{at}{type(module).__name__}", hint=hint)
+    lazy = [name for name, each in module.named_parameters() if is_lazy(each)]
+    if lazy:
+        rule = "every parameter must have a shape when the model is built"
+        hint = "give the layer its number of inputs, or run the model once in the function"
+        raise UsageError(rule, received=f"{at}{lazy[0]} is lazy", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

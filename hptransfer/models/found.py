@@ -18,12 +18,14 @@ class Found:
         summed_axes: raw parameter -> axes that are summed over; none of them: it is multiplied element by element.
         readouts: weights whose output becomes an output of the model.
         shared_layers: whether layers are shared, so that depth changes no parameter.
+        looked_up: weights that products take and whose rows are looked up too.
     """
 
     writers: Sequence[str] | None = None
     summed_axes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     readouts: Sequence[str] = ()
     shared_layers: bool = False
+    looked_up: Sequence[str] = ()
 
 
 NOTHING = Found()
@@ -43,4 +45,5 @@ def found_of(probe: Probe | None) -> Found:
         summed_axes=probe.summed_axes,
         readouts=probe.readouts,
         shared_layers=bool(probe.repeated_use),
+        looked_up=probe.looked_up,
     )

@@ -78,7 +78,7 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
     }
     asked = {twin for twin in concerned.values() if twin is not None and _law(inits.base_laws, twin).kind is None}
     measured = _measured(inits, asked)
-    joined, lost = [], []
+    joined, lost, moved = [], [], []
     for each in parameters:
         if each.name not in concerned:
             joined.append(each)
@@ -91,8 +91,14 @@ def with_own_inits(parameters: Sequence[Parameter], inits: ModelInits) -> tuple[
         if now.kind is None or before is None or (now.kind in DRAWN) != (before.kind in DRAWN):
             lost += [each.name] if now.kind is None or now.kind in DRAWN else []
             now = now if now.kind is not None and now.kind not in DRAWN else OwnInit("kept")
+        if (
+            before is not None
+            and None not in (_constant(before), _constant(now))
+            and _constant(before) != _constant(now)
+        ):
+            moved.append((each.name, _constant(before), _constant(now)))
         joined.append(_joined(each, before, now))
-    return tuple(joined), _notes(lost)
+    return tuple(joined), (*_notes(lost), *_moved_notes(moved), *_uneven_notes(parameters, twins, inits))
 
 
 def _joined(parameter: Parameter, before: OwnInit | None, now: OwnInit) -> Parameter:
@@ -113,6 +119,39 @@ def _notes(lost: Sequence[str]) -> tuple[str, ...]:
     return (
         f"the own init of {collapsed_names(lost)} could not be followed to this size, so it is kept as the model's "
         "code has it there: no factor of the tables changes it. `roles` with `, normal` takes the tables' init instead",
+    )
+
+
+def _constant(start: OwnInit) -> float | None:
+    """The value of all entries; None where they differ."""
+    return {"ones": 1.0, "zeros": 0.0}.get(str(start.kind), start.value if start.kind == "constant" else None)
+
+
+def _moved_notes(moved: Sequence[tuple[str, float | None, float | None]]) -> tuple[str, ...]:
+    """Constants of the model's code that follow the size in a way of their own, on top of the rules."""
+    if not moved:
+        return ()
+    _, before, now = moved[0]
+    return (
+        f"the model's code starts {collapsed_names([name for name, *_ in moved])} at {now:.4g} at this size and at "
+        f"{before:.4g} at the base: constants are left as they are, so this comes on top of what the rules do",
+    )
+
+
+def _uneven_notes(parameters: Sequence[Parameter], twins: Mapping[str, str], inits: ModelInits) -> tuple[str, ...]:
+    """Kinds whose layers start differently at the base, where deeper layers have no counterpart of their own."""
+    taken = {twin for name, twin in twins.items() if name != twin}
+    stds: dict[str, set[float]] = {}
+    for each in inits.at_base:
+        std = _law(inits.base_laws, each.name).std
+        if std is not None:
+            stds.setdefault(inits.place(each.name), set()).add(std)
+    uneven = [name for name in sorted(taken) if len(stds.get(inits.place(name), ())) > 1]
+    if not uneven:
+        return ()
+    return (
+        f"layers of {collapsed_names(uneven)} start differently from one another at the base: layers beyond the base's "
+        "depth take the std of its last",
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.config_multipliers import in_configuration
+from hptransfer.models.probing import with_unknown
 from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.models.shape_reading import ModelParameters
 from hptransfer.parameterization.gauge import Gauge
@@ -59,7 +61,10 @@ def plan_reading(
             head_dims=reading.head_dims,
         )
 
-    result, in_forward = planned(gauge, reading.parameters), planned("multipliers", reading.parameters)
+    try:
+        result, in_forward = planned(gauge, reading.parameters), planned("multipliers", reading.parameters)
+    except UsageError as error:
+        raise with_unknown(error, reading.notes) from None
     rows = tuple(
         other if row.parameter.name in reading.multiplied else row
         for row, other in zip(result.rows, in_forward.rows, strict=True)

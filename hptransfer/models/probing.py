@@ -22,6 +22,12 @@ from hptransfer.sizes import Size
 #: a scale's power of head_dim is exact where it is a rule's
 _EXACT = 1e-3
 _MOST_NAMES = 4
+#: power of the width at init of a product of activations that is right: 1/width in front of a sum of as many terms
+_RIGHT_PRODUCT = -0.5 + 1e-6
+#: up to the first number in a name: the layer
+_FIRST_NUMBER = re.compile(r"\D*\d+")
+#: how sentences begin that say what a run did not tell
+NOT_KNOWN = "not known: "
 
 
 @dataclass(slots=True)
@@ -130,12 +136,15 @@ def with_probe(
         _put_factor(facts, factor, probe, covers=known, changed=changed)
     _put_attention(facts, probe, base, size)
     _put_product(facts, probe, base)
-    if {"width"} <= known & changed:
+    if "width" in known & changed:
         facts.notes += _narrow(facts.at_base, probe)
+        _refuse_both_ways(facts, probe)
+    if "depth" in known & changed:
+        facts.notes += _layers(at_base, parameters, base, size)
     facts.notes += [moving(each) for each in probe.movements] if "width" in changed else []
     _put_stream(facts, probe, covers=known, changed=changed)
     joined = tuple(facts.spread(parameters))
-    facts.notes += [f"not known: {sentence}" for sentence in probe.unknown]
+    facts.notes += [NOT_KNOWN + sentence for sentence in probe.unknown]
     if facts.objections:
         raise UsageError.of(facts.objections)
     return joined, tuple(dict.fromkeys(facts.notes))
@@ -194,8 +203,11 @@ def _put_factor(
     if frozen:
         received += f"; behind it only {some(frozen)}, frozen"
     if concerned:
-        value = factor.values[0]
-        hint = "replace it by its value at the base" + ("" if value is None else f", {value:.6g}") + ", at every size"
+        value = "" if factor.values[0] is None else f", {factor.values[0]:.6g}"
+        hint = (
+            "where it makes up for a sum over the width that no run shows (standardised or generated weights), leave "
+            f"it and write `probe: false`; elsewhere replace it by its value at the base{value}, at every size"
+        )
         facts.objections.append(Finding(rule, received, hint))
     else:
         facts.notes.append(f"`forward` multiplies by {received}; it is left as it is")
@@ -239,7 +251,14 @@ def _put_attention(facts: _Facts, probe: Probe, base: Size, size: Size) -> None:
 
 
 def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
-    sentence = attention_note(max(1, round(heads[1])), max(1, round(heads[0]))) or ""
+    small, large = max(1, round(heads[0])), max(1, round(heads[1]))
+    if site.normed:
+        return (
+            f"heads grow ({small} -> {large}), and queries and keys are normalised {at(site.where)}: where by their "
+            f"root mean square, attention logits must be multiplied by head_dim^-1 and are by head_dim^{power:.3g}; "
+            "where by their length (cosines), nothing is missing"
+        )
+    sentence = attention_note(large, small) or ""
     return (
         f"{sentence}; {at(site.where)} they are multiplied by head_dim^{power:.3g}, must be by head_dim^-1; or keep "
         "the size of a head and let their number grow"
@@ -247,9 +266,48 @@ def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
 
 
 def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
-    if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
+    if probe.product is not None and probe.product_power is not None and probe.product_power > _RIGHT_PRODUCT:
         beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
         facts.notes.append(growing_product(probe.product, probe.product_power, base.width, beside=beside))
+
+
+def with_unknown(error: UsageError, notes: Sequence[str]) -> UsageError:
+    """A refusal that also says what the run of the model did not tell, which may be why.
+
+    Args:
+        error: what was refused, with its findings.
+        notes: of the reading, among them what is not known.
+    """
+    unknown = "; ".join(note for note in notes if note.startswith(NOT_KNOWN))
+    if not unknown:
+        return error
+    return UsageError.of(replace(each, received=f"{each.received or ''}; {unknown}") for each in error.findings)
+
+
+def _refuse_both_ways(facts: _Facts, probe: Probe) -> None:
+    """One tensor that reads in and, transposed, reads out: its two uses want two multipliers."""
+    roles = (Role.EMBEDDING, Role.READOUT)
+    names = [each.name for each in facts.at_base if each.role in roles and each.name in probe.both_ways]
+    if names:
+        rule = "a weight must not read in and, transposed, read out"
+        hint = "use two weights: no published rule covers a matrix with one growing axis in both places"
+        facts.objections.append(Finding(rule, some(names), hint))
+
+
+def _layers(at_base: Sequence[Parameter], parameters: Sequence[Parameter], base: Size, size: Size) -> list[str]:
+    """Where the depth argument is no multiple of the number of layers, rules for depth count otherwise."""
+
+    def count(of: Sequence[Parameter]) -> int:
+        return len({found[0] for each in of if each.in_block and (found := _FIRST_NUMBER.match(each.name))})
+
+    before, after = count(at_base), count(parameters)
+    if not before or after * base.depth == before * size.depth:
+        return []
+    return [
+        f"the model has {before} layers at depth {base.depth} and {after} at depth {size.depth}: rules for depth take "
+        f"the depth's growth, {size.depth / base.depth:g}, for that of the layers, which is {after / before:g}; let "
+        "the depth argument be the number of layers, or a multiple of it"
+    ]
 
 
 def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
@@ -264,9 +322,9 @@ def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
     if not inner:
         return []
     return [
-        f"other weights read the outputs of {some(inner)}, whose number does not grow with the width: no published rule "
-        "covers that; it is planned as a readout, which is not flat where a norm stands behind it: let its outputs grow "
-        "with the width"
+        f"other weights read the outputs of {some(inner)}, whose number does not grow with the width: no published "
+        "rule covers that; it is planned as a readout, which is not flat where a norm stands behind it: let its "
+        "outputs grow with the width"
     ]
 
 
@@ -279,9 +337,11 @@ def growing_product(where: Where, power: float, base_width: int, *, beside: bool
         base_width: width at which the model is left as it is.
         beside: whether other outputs have a readout.
     """
+    power = round(12 * power) / 12
+    grows = f"grows as width^{power:g}" if power > 0 else "keeps its size" if power == 0 else f"goes as width^{power:g}"
     return (
-        f"{'' if beside else 'no readout: '}an output is a product of activations {at(where)}; it grows as "
-        f"width^{power:g} at init, and faster once they align: divide it by width/{base_width} in `forward`"
+        f"{'' if beside else 'no readout: '}an output is a product of activations {at(where)}; it {grows} at init, and "
+        f"as width^{power + 0.5:g} once they align: as a whole it must be divided by width/{base_width} in `forward`"
     )
 
 
@@ -292,9 +352,9 @@ def moving(movement: Movement) -> str:
         movement: where it begins, and its power.
     """
     return (
-        f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init though "
-        f"every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, so no plan "
-        "takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
+        f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init "
+        f"though every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, "
+        "so no plan takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
     )
 
 

@@ -29,6 +29,7 @@ class Known:
         preset: known of the family; they decide where nothing else does. With why.
         queries: query projections whose output is a factor of attention logits.
         readouts: places of weights that a run saw reading out.
+        looked_up: places of weights that a run saw looked up and multiplied.
         keeps_init: whether raw vectors may keep the model's own init; False: a plan must know how they start.
     """
 
@@ -37,6 +38,7 @@ class Known:
     preset: Sequence[tuple[NAMED, GivenRole, str]] = ()
     queries: Sequence[NAMED] = ()
     readouts: frozenset[str] = frozenset()
+    looked_up: frozenset[str] = frozenset()
     keeps_init: bool = False
 
 
@@ -158,19 +160,22 @@ class RoleInference:
     def _read(self, weight: Weight) -> Decided | None:
         """Role and reason where shapes and the module's type decide."""
         name, fans = weight.name, weight.fans
-        if name in self.tied:
-            return self._table(name)
-        match fans.kind if fans else None:
+        match "lookup" if name in self.tied else fans.kind if fans else None:
             case None:
                 return self._raw(weight)
             case "lookup":
                 return self._table(name)
+            case "matrix" if weight.sums == (True, False) and self._looked_up(name):
+                return GivenRole(Role.TIED_EMBEDDING), "it reads out, and its rows were seen looked up"
             case "matrix":
                 return _matrix_role(weight)
             case "bias" if not weight.repeats and self._belongs_to_readout(weight):
                 return GivenRole(Role.READOUT_BIAS), "bias of the readout"
             case kind:
                 return _vector(weight, kind)
+
+    def _looked_up(self, name: str) -> bool:
+        return self.known.repetition.place(name) in self.known.looked_up
 
     def _table(self, name: str) -> Decided:
         if name in self.tied:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mup.infshape import InfShape
 
     from hptransfer.models.growth import Repetition
-
     from hptransfer.probe.findings import Probe
 
 __all__ = ["Builder", "ModelParameters", "layer_kinds", "read_model"]
@@ -111,6 +110,7 @@ def read_model(
     besides = replace(
         _named(repeats, known, roles or {}, queries),
         readouts=frozenset(map(repeats.place, found.readouts)),
+        looked_up=frozenset(map(repeats.place, found.looked_up)),
         keeps_init=init == "own",
     )
     weights = models.weights_at(module)

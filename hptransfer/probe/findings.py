@@ -127,6 +127,8 @@ class Probe:
         product_power: power of the width that the size of such an answer follows at the start, numbers of `forward`
             included; None where norms keep it, and where there is none.
         repeated_use: names of weights that one run uses more often the deeper the model: layers that are shared.
+        looked_up: names of weights that products take and whose rows are looked up too.
+        both_ways: names of weights of which products sum over different axes: they are used transposed too.
         unused: names of parameters that the run did not use.
         summed_axes: name of a parameter -> its axes over which the product that it enters sums.
         movements: sizes that move with the width, and that nothing else here explains.
@@ -145,6 +147,8 @@ class Probe:
     product: Where | None = None
     product_power: float | None = None
     repeated_use: tuple[str, ...] = ()
+    looked_up: tuple[str, ...] = ()
+    both_ways: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     summed_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     movements: tuple[Movement, ...] = ()

@@ -138,6 +138,12 @@ def _of_step(runs: Runs, op: Op, step: Step, powers: Mapping[int, float], known:
         return before[-1]
     if step.kind is Is.ADD or (step.kind is Is.MOVE and len(read) > 1):
         return _together(read, before, entries=step.kind is Is.MOVE, growth=runs.width_growth)
+    return _of_sizes(op, step, powers, [*zip(before, read, strict=True)])
+
+
+def _of_sizes(op: Op, step: Step, powers: Mapping[int, float], read: Sequence[tuple[_Moved, Node]]) -> _Moved:
+    """What one operation makes of what it reads, by the sizes that were measured."""
+    before = [each for each, _ in read]
     power = powers.get(op.outputs[0].index)
     if power is None:
         return max(before, key=lambda each: abs(each.power))
@@ -147,11 +153,9 @@ def _of_step(runs: Runs, op: Op, step: Step, powers: Mapping[int, float], known:
         reference = _Moved(
             _bounded(sum(each.power for each in before)), max(before, key=lambda each: abs(each.power)).begins
         )
-        change = power - sum(powers.get(node.index, 0.0) for node in read)
+        change = power - sum(powers.get(node.index, 0.0) for _, node in read)
     else:
-        reference, source = max(
-            zip(before, read, strict=True), key=lambda each: (abs(each[0].power), _finite(each[1].rms))
-        )
+        reference, source = max(read, key=lambda each: (abs(each[0].power), _finite(each[1].rms)))
         change = power - powers.get(source.index, 0.0)
     if step.kind in _CHANCE and change * reference.power >= 0:
         change = 0.0

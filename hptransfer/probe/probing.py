@@ -17,7 +17,7 @@ from hptransfer.probe.factors import Runs, factors
 from hptransfer.probe.findings import Movement, Probe, Where
 from hptransfer.probe.graph import Graph
 from hptransfer.probe.movement import agreed, movements
-from hptransfer.probe.readouts import readouts, uses
+from hptransfer.probe.readouts import both_ways, looked_up, readouts, uses
 from hptransfer.probe.sizes import growth_of, preserve_sizes, size_powers, stds
 from hptransfer.probe.summed_axes import SummedAxes
 from hptransfer.probe.trace import FailedRunError, Trace, trace
@@ -100,8 +100,12 @@ class _Asked:
         for each in tried:
             try:
                 args, kwargs = _seeded(each, module, width, depth)
-                graph, summed = Graph(trace(module, args, kwargs)), _summed(module, args, kwargs)
-                self.base, self.example, self.summed = graph, each, summed
+                trace(module, args, kwargs)
+                self.summed = _summed(module, args, kwargs)
+                # a model may count its runs: what is compared is the first run of each size
+                fresh = self._built(self.sizes[0])
+                self.base = Graph(trace(fresh, *_seeded(each, fresh, width, depth)))
+                self.example = each
                 return
             except FailedRunError as error:
                 failures.append((error.reached, failure(error.error)))
@@ -118,7 +122,7 @@ class _Asked:
             self.wide = self._traced("wider", module, self.sizes[1])
 
     def measured(self, seed: int = 0) -> _Measured | None:
-        """Base, and wider with weights that preserve sizes as the base's do: how each tensor's size goes with the width.
+        """Base, and wider with weights that preserve sizes as the base's do: how sizes go with the width.
 
         Both are built again; None where one of them did not run.
 
@@ -178,7 +182,10 @@ class _Asked:
     def _built(self, size: tuple[int, int], seed: int = 0) -> nn.Module:
         torch.default_generator.manual_seed(_SPREAD * seed)
         with torch.device("cpu"), torch.enable_grad():
-            return without_dropout(self.build(*size))
+            module = without_dropout(self.build(*size))
+        if any(parameter.is_meta for parameter in module.parameters()):
+            raise RuntimeError("the function returned a model that was built elsewhere before (without memory)")
+        return module
 
     def _module(self, name: str, size: tuple[int, int], seed: int = 0) -> nn.Module | None:
         try:
@@ -227,6 +234,8 @@ class _Asked:
             product=product,
             product_power=grows,
             repeated_use=repeated,
+            looked_up=looked_up(self.base),
+            both_ways=both_ways(self.base),
             unused=_unused(self.base.trace),
             summed_axes=self.summed,
             movements=moving,

@@ -97,3 +97,27 @@ def uses(graph: Graph) -> Counter[str]:
         step = graph.of(op)
         counts.update({name: 1 for name in (*step.parameters, *step.biases) if step.sources or step.kind is Is.LOOKUP})
     return counts
+
+
+def looked_up(graph: Graph) -> tuple[str, ...]:
+    """Weights that products take and whose rows are looked up too.
+
+    Args:
+        graph: one run of a model.
+    """
+    lookups = [name for _, step in graph.steps(Is.LOOKUP) for name in step.parameters]
+    products = {name for _, step in graph.steps(Is.WEIGHT) for name in step.parameters}
+    return tuple(dict.fromkeys(name for name in lookups if name in products))
+
+
+def both_ways(graph: Graph) -> tuple[str, ...]:
+    """Weights of which two products sum over different numbers of entries: one of them takes the weight transposed.
+
+    Args:
+        graph: one run of a model.
+    """
+    lengths: dict[str, set[int]] = {}
+    for _, step in graph.steps(Is.WEIGHT):
+        for name in step.parameters:
+            lengths.setdefault(name, set()).add(step.length)
+    return tuple(name for name, of in lengths.items() if len(of) > 1)

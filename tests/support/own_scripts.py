@@ -65,8 +65,9 @@ def trained(
     plan: Any, width: int, depth: int, seed: int, steps: int, size: int, say: Callable[[int, float], Any]
 ) -> float:
     """A loop that anybody would write; the loss of a fixed batch at the end."""
+    torch.manual_seed(seed)  # the draw is the model's own, in float32, as with the trainer `torch` at every precision
     model = small(width, depth)
-    plan.init_(model, seed)  # drawn in float32, as the trainer `torch` draws at every precision
+    plan.init_(model, seed)
     model.double()
     optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
     if "watched" in sys.argv:

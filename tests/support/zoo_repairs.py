@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,9 +24,9 @@ class _Scaled(zoo.Block):
             x: B x T x D stream, normed.
         """
         batch, context, width = x.shape
-        heads = (t.view(batch, context, self.heads, -1).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        q, k, v = (t.view(batch, context, self.heads, -1).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
         scale = math.sqrt(BASE_HEAD_DIM) / (width // self.heads)
-        read = functional.scaled_dot_product_attention(*heads, is_causal=True, scale=scale)
+        read = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
         given: Tensor = self.proj(read.transpose(1, 2).reshape(batch, context, width))
         return given
 
@@ -37,8 +38,8 @@ def fixed_heads_scaled(width: int, depth: int) -> nn.Module:
         width: of the stream, a multiple of 4.
         depth: number of blocks.
     """
-    model = zoo.fixed_heads(width, depth)
-    for block in model.blocks:
+    model: nn.Module = zoo.fixed_heads(width, depth)
+    for block in model.get_submodule("blocks").children():
         block.__class__ = _Scaled
     return model
 
@@ -50,7 +51,9 @@ def fixed_heads_more(width: int, depth: int) -> nn.Module:
         width: of the stream, a multiple of 16.
         depth: number of blocks.
     """
-    return zoo.Decoder(width, depth, heads=width // BASE_HEAD_DIM)
+    decoder: Any = zoo.Decoder
+    model: nn.Module = decoder(width, depth, heads=width // BASE_HEAD_DIM)
+    return model
 
 
 def mha_more(width: int, depth: int) -> nn.Module:
@@ -60,7 +63,7 @@ def mha_more(width: int, depth: int) -> nn.Module:
         width: of the stream, a multiple of 16.
         depth: number of blocks.
     """
-    model = zoo.mha(width, depth)
+    model: nn.Module = zoo.mha(width, depth)
     model.blocks = nn.ModuleList(
         nn.TransformerEncoderLayer(
             width, width // BASE_HEAD_DIM, 4 * width, dropout=0.0, batch_first=True, norm_first=True

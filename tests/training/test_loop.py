@@ -175,6 +175,19 @@ def test_a_run_that_ends_above_its_start_is_diverged(
     assert outcome.loss == (final if state is TrialState.COMPLETE else math.inf)
 
 
+def test_a_falling_loss_is_no_divergence_where_the_first_batches_are_easy(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss at init is that of two batches; the third is harder before and after, and all three fall."""
+    easy, hard = 0.18, 0.80
+    losses = iter([((easy, 1.0), (easy, 1.0)), ((0.9 * easy, 1.0), (0.9 * easy, 1.0), (0.9 * hard, 1.0))])
+    monkeypatch.setattr(loop, "evaluation_losses", lambda *_: next(losses))
+    outcome = run(corpus)
+
+    assert outcome.state is TrialState.COMPLETE
+    assert outcome.loss == pytest.approx(0.9 * (2 * easy + hard) / 3)
+
+
 def test_a_tiny_learning_rate_is_not_divergence(corpus: Corpus) -> None:
     """A run that learns nothing completes with the loss it began with."""
     module = build()

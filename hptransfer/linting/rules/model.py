@@ -77,8 +77,8 @@ RULES = (
     ),
     FunctionRule(
         "recipe/forward",
-        "what `forward` does is known, and plans can take all of it into account: factors of the size, heads that grow, "
-        "norms behind residual writers, sizes that move by themselves",
+        "what `forward` does is known, and plans can take all of it into account: factors of the size, heads that "
+        "grow, norms behind residual writers, sizes that move by themselves",
         _left_out,
         runs_code=True,
     ),
