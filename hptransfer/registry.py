@@ -95,7 +95,8 @@ class Registry(Generic[Entry]):
                 return self._imported(name, *point.value.partition(":")[::2])
         if self.group is not None and ":" in name:
             return self._imported(name, *name.partition(":")[::2])
-        near = get_close_matches(name, self.names, 1)
+        folded = {each.casefold(): each for each in self.names}
+        near = [folded[each] for each in get_close_matches(name.casefold(), folded, 1)]
         raise UsageError(
             f"the {self.kind} must be one of {', '.join(self.names)}"
             + (", or `module:attribute`" if self.group is not None else ""),
@@ -142,8 +143,27 @@ def _found(what: str, name: str, module: str, attribute: str) -> Any:
         ) from error
 
 
+def written_as_file(module: str, attribute: str) -> str | None:
+    """What to write where a module is named by its file, `models/net.py`; None where it is not.
+
+    Args:
+        module: as it was written, before the colon.
+        attribute: what was written behind it.
+    """
+    if not module.endswith(".py") and "/" not in module:
+        return None
+    file = Path(module)
+    if file.is_absolute():
+        within = Path(module).is_relative_to(Path.cwd())
+        file = file.relative_to(Path.cwd()) if within else Path(file.name)
+    dotted = ".".join(file.with_suffix("" if file.suffix == ".py" else file.suffix).parts)
+    return f"did you mean `{dotted}:{attribute}`? A module is named as `import` names it"
+
+
 def _repair(error: BaseException, module: str, attribute: str) -> str:
     """What to do where a module is not found, lacks the attribute, or fails while it is imported."""
+    if (meant := written_as_file(module, attribute)) is not None:
+        return meant
     if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{module}.".startswith(f"{error.name}."):
         return "run the command in the folder of the module, put the module beside the recipe, or install it"
     if isinstance(error, AttributeError) and module in sys.modules:

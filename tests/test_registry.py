@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.registry import Registry
+from hptransfer.registry import Registry, written_as_file
 from tests.support.plugins import install
 
 #: the tables of the parameterization room serve as a folder that is known to hold several modules
@@ -43,6 +43,35 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
 
     assert caught.value.findings[0].received == "mupp"
     assert caught.value.findings[0].hint == "did you mean `mup`?"
+
+
+def test_capitals_are_no_other_name() -> None:
+    """Papers write muP, the table is called mup."""
+    with pytest.raises(UsageError) as caught:
+        FOLDER.look_up("muP")
+
+    assert caught.value.findings[0].hint == "did you mean `mup`?"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("net.py", "net"), ("./net.py", "net"), ("models/net.py", "models.net"), ("models/net", "models.net")],
+)
+def test_a_module_named_by_its_file(written: str, meant: str) -> None:
+    """The reference that was meant, not a package to install."""
+    with pytest.raises(UsageError) as caught:
+        OPEN.look_up(f"{written}:Net")
+
+    assert str(caught.value.findings[0].hint).startswith(f"did you mean `{meant}:Net`?")
+
+
+def test_a_module_named_by_its_whole_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Below the current folder it has a place there; elsewhere only its own name is known."""
+    monkeypatch.chdir(tmp_path)
+
+    assert str(written_as_file(f"{tmp_path}/sub/net.py", "Net")).startswith("did you mean `sub.net:Net`?")
+    assert str(written_as_file("/elsewhere/net.py", "Net")).startswith("did you mean `net:Net`?")
+    assert written_as_file("sub.net", "Net") is None
 
 
 def test_a_path_is_looked_up_only_where_users_may_add_entries() -> None:

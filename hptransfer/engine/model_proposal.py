@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +160,11 @@ def _factory_lines(found: SizeArguments, seen: Survey) -> Iterator[Line]:
         (found.other_widths, found.other_depths),
         strict=True,
     ):
-        yield Line(f"{size}_argument: {argument}", "" if own is None else f"{own} by default")
+        said = "it takes none: all sizes have one depth" if argument is None else ""
+        yield Line(
+            f"{size}_argument: {'null' if argument is None else argument}",
+            said if own is None else f"{own} by default",
+        )
         for other in others:
             yield Line(f"{size}_argument: {other}", "it changes that too", open=True)
     if section.arguments:
@@ -196,10 +200,33 @@ def _writer_lines(seen: Survey) -> Iterator[Line]:
         if likely:
             why = "choose those whose output is added to a residual stream; rules for depth need them"
             yield Line(f"residual_writers: {written(likely)}", why, open=True)
+    yield from _open_lines(seen)
+
+
+def _open_lines(seen: Survey) -> Iterator[Line]:
+    """What the plan asks, and lines of which one is to be chosen: each answers all that is asked."""
+    from hptransfer.models.questions import choices
+
     for question in seen.undecided:
         yield Line(f"open: {question.received}", "", open=True)
-        if question.hint:
+    offered = [choices(question) for question in seen.undecided]
+    likeliest = {pattern: role for each in offered if each for pattern, role in each[0].roles.items()}
+    if likeliest:
+        yield Line("choose one of the lines with `roles`: each answers all that is asked", open=True)
+        why = offered[0][0].why if len(offered) == 1 else "the likeliest of each"
+        yield Line(f"roles: {_mapping(likeliest)}", why, open=True)
+    for each in offered:
+        for choice in each[1:]:
+            yield Line(f"roles: {_mapping(likeliest | dict(choice.roles))}", choice.why, open=True)
+    for question, each in zip(seen.undecided, offered, strict=True):
+        if not each and question.hint:
             yield Line(question.hint, "", open=True)
+
+
+def _mapping(roles: Mapping[str, str]) -> str:
+    """Patterns and roles as flow YAML, all in single quotes."""
+    quoted = (f"'{pattern}': '{role}'" for pattern, role in roles.items())
+    return f"{{{', '.join(quoted)}}}"
 
 
 def _proposal(seen: Survey, name: str, command: str, model: list[Line], source: str) -> Proposal:
@@ -237,16 +264,18 @@ def _questions(seen: Survey) -> Iterator[str]:
 
 def _parameterization(seen: Survey) -> tuple[str, str]:
     if seen.parameterization != "mup":
-        return seen.parameterization, "or mup, without rules for depth"
+        later = "; a role is open: choose one under `model`" if seen.undecided else ""
+        return seen.parameterization, f"or mup, without rules for depth{later}"
+    if seen.target[1] == 1:
+        return "mup", "it has no rules for depth, and the target has one layer"
     if seen.writers:
         return "mup", "rules for depth were refused for this model: its depth stays as it is"
     return "mup", "it has no rules for depth: base and target have one depth; completep needs `residual_writers`"
 
 
 def _target_source(seen: Survey, own: tuple[int | None, int | None], asked: bool, whose: str) -> str:
-    if asked:
-        return "as asked for"
-    return whose if seen.target == own else "guess: the run that you care about"
+    source = "as asked for" if asked else whose if seen.target == own else "guess: the run that you care about"
+    return f"{source}; the ladder was shortened to end below it" if seen.shortened else source
 
 
 def _role_lines(seen: Survey) -> Iterator[str]:

@@ -21,6 +21,7 @@ __all__ = [
     "forward_cost",
     "logit_scale",
     "planning",
+    "questions",
     "recipe_reading",
     "shape_reading",
     "size_arguments",

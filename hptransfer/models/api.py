@@ -23,6 +23,9 @@ from hptransfer.sizes import Size
 if TYPE_CHECKING:
     from torch import nn
 
+#: characters of a value that a message repeats
+_LONGEST = 80
+
 
 def plan(
     model: Callable[..., nn.Module] | str | Section | Any,
@@ -91,7 +94,7 @@ def plan(
             is missing.
     """
     values = _base_values(hyperparameters)
-    sizes = (_size(base), _size(target))
+    sizes = (_size("base", base), _size("target", target))
     asked = {"follow_width": follow_width, "depth_key": depth_key, "task": task}
     named = as_section_or_function(model, {key: value for key, value in asked.items() if value is not None})
     chosen = Parameterization(parameterization) if isinstance(parameterization, str) else parameterization
@@ -115,5 +118,14 @@ def _base_values(hyperparameters: Mapping[str, float]) -> dict[str, float]:
     return known | dict(hyperparameters)
 
 
-def _size(value: Size | tuple[int, int]) -> Size:
-    return value if isinstance(value, Size) else Size(*value, batch_size=1, tokens=1)
+def _size(name: str, value: Size | tuple[int, int]) -> Size:
+    if isinstance(value, Size):
+        return value
+    pair = tuple(value) if isinstance(value, tuple | list) else ()
+    if len(pair) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) for each in pair):
+        raise UsageError(
+            f"`{name}` must be a width and a depth, two whole numbers",
+            received=f"{name}={value!r}"[:_LONGEST],
+            hint=f"for example `{name}=(64, 2)`; for a model without a depth of its own give both sizes one depth",
+        )
+    return Size(*pair, batch_size=1, tokens=1)

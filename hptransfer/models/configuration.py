@@ -21,7 +21,7 @@ from hptransfer.models.huggingface import (
     section_of,
     settings_at,
 )
-from hptransfer.models.survey import builds
+from hptransfer.models.ladder import builds
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.size_names import named

@@ -15,7 +15,7 @@ from torch import nn
 from hptransfer.errors import HptransferError, UsageError
 from hptransfer.recipe.model_sections import FactoryModel
 from hptransfer.recipe.size_names import nearest
-from hptransfer.registry import current_folder_first, look_in
+from hptransfer.registry import current_folder_first, look_in, written_as_file
 from hptransfer.user_code import described_error
 
 _BUILDS = "the factory must build a model at every size"
@@ -63,6 +63,8 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
 
 def _import_hint(module: str, function: str, error: BaseException) -> str:
     """What to do about a module that cannot be imported."""
+    if (meant := written_as_file(module, function)) is not None:
+        return meant
     if isinstance(error, ImportError) and "no known parent package" in str(error):
         with current_folder_first():
             spec = PathFinder.find_spec(module)
@@ -89,11 +91,14 @@ def build_factory(model: FactoryModel, width: int, depth: int) -> nn.Module:
         UsageError: the function cannot be loaded or fails.
     """
     function = load_function(model.factory)
-    sizes = {"width": model.width_argument, "depth": model.depth_argument}
+    sizes = {"width": model.width_argument}
+    if model.depth_argument is not None:
+        sizes["depth"] = model.depth_argument
     fault = argument_fault(function, model.factory, sizes, model.arguments, "{size}_argument: {name}")
     if fault is not None:
         raise fault
-    arguments = {**model.arguments, model.width_argument: width, model.depth_argument: depth}
+    values = {"width": width, "depth": depth}
+    arguments = {**model.arguments, **{argument: values[size] for size, argument in sizes.items()}}
     return built(function, arguments, model.factory)
 
 

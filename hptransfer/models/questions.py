@@ -15,6 +15,10 @@ from hptransfer.parameterization.roles import Role
 RULE = "every parameter's role must follow from its module and from the axes that grow"
 VECTORS = (Role.HIDDEN_VECTOR, Role.OUTER_VECTOR, Role.READOUT_BIAS)
 _OUTPUTS = (Role.READOUT, Role.ROUTER)
+#: what a hint offers
+_OFFERED = re.compile(
+    r"add to `model` of the recipe: `roles: \{(?P<roles>.+?)\}` \((?P<alternative>.*?)\); from Python: "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +205,47 @@ _NO_PATTERN = (
 
 
 def _line(patterns: Sequence[str], role: str, alternative: str) -> str:
+    """What `_OFFERED` takes apart."""
     recipe = ", ".join(f"'{pattern}': '{role}'" for pattern in patterns)
     python = ", ".join(f'r"{pattern}": "{role}"' for pattern in patterns)
     return f"add to `model` of the recipe: `roles: {{{recipe}}}` ({alternative}); from Python: roles={{{python}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer to a question.
+
+    Attributes:
+        roles: regular expression over full names -> role, as a recipe's `roles` takes them.
+        why: when it is right, one clause; "" where nothing is known.
+    """
+
+    roles: Mapping[str, str]
+    why: str
+
+
+def choices(finding: Finding) -> tuple[Choice, ...]:
+    """The answers that a finding offers, the likeliest first; none where no role would help.
+
+    Args:
+        finding: as `findings_of` gives it.
+    """
+    offered = _OFFERED.match(finding.hint or "") if finding.rule == RULE else None
+    if offered is None:
+        return ()
+    likeliest = dict(re.findall(r"'([^']+)': '([^']+)'", offered["roles"]))
+    others, reasons = [], []
+    for clause in offered["alternative"].split("; "):
+        other = re.match(r"`(?P<role>[^`]+)` (?P<why>.+)", clause)
+        part = re.match(r"(?P<part>fan-in [\d+]+|zeros|ones) (?P<why>.+)", clause)
+        if other is not None:
+            others.append(Choice(dict.fromkeys(likeliest, other["role"]), other["why"]))
+        elif part is not None:
+            roles = {pattern: f"{role.partition(',')[0]}, {part['part']}" for pattern, role in likeliest.items()}
+            others.append(Choice(roles, part["why"]))
+        else:
+            reasons.append(clause)
+    return (Choice(likeliest, "; ".join(reasons)), *others)
 
 
 # Answers.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from hptransfer.errors import UsageError
+from hptransfer.models.configuration_object import wrapper_hint
 from hptransfer.models.factory import built, load_function
 from hptransfer.recipe.model_sections import FactoryModel
 from hptransfer.recipe.sections import Setting
@@ -49,7 +48,7 @@ class SizeArguments:
     Attributes:
         section: what a recipe says of the model.
         width: default of the width argument; None where it has none.
-        depth: default of the depth argument; None where it has none.
+        depth: default of the depth argument; None where it has none, or changes nothing.
         other_widths: further arguments that change the widths of layers and nothing else.
         other_depths: further arguments that change how many parameters there are.
         has_depth: whether the depth argument changes how many parameters there are.
@@ -75,7 +74,7 @@ def size_arguments(reference: str, ask: Ask | None = None) -> SizeArguments:
         ask: chooses where several arguments could be meant; None takes the likeliest and keeps the others.
 
     Raises:
-        UsageError: it cannot be imported, or no argument of it is a width or a depth.
+        UsageError: it cannot be imported, or no argument of it is a width.
     """
     function = load_function(reference)
     try:
@@ -85,12 +84,14 @@ def size_arguments(reference: str, ask: Ask | None = None) -> SizeArguments:
     usable = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     search = _Search(reference, {each.name: each.default for each in usable}, function)
     width = search.chosen("width", ask)
+    if width is None:
+        raise search.none_found()
     depth = search.chosen("depth", ask)
     own, rest = search.defaults, {name: why for name, why in search.guessed.items() if name not in (width, depth)}
     return SizeArguments(
         search.section(width, depth),
         own[width] if _is_whole(own[width]) else None,
-        own[depth] if _is_whole(own[depth]) else None,
+        own[depth] if search.found["depth"] and depth is not None and _is_whole(own[depth]) else None,
         other_widths=tuple(name for name in search.found["width"] if name not in (width, depth)),
         other_depths=tuple(name for name in search.found["depth"] if name not in (width, depth)),
         has_depth=bool(search.found["depth"]),
@@ -129,8 +130,8 @@ class _Search:
         self.guessed[name] = guess[1]
         return guess[0]
 
-    def chosen(self, size: str, ask: Ask | None) -> str:
-        """The argument that is a size; all that could be are in `found`.
+    def chosen(self, size: str, ask: Ask | None) -> str | None:
+        """The argument that is a size, None where none is; all that could be are in `found`.
 
         Args:
             size: which one, "width" or "depth".
@@ -144,7 +145,7 @@ class _Search:
         if not confirmed and size == "depth" and self._sizes[size]:
             return self._sizes[size][0]  # a network without layers that repeat, which takes a depth all the same
         if not confirmed:
-            raise self._none_found(size)
+            return None
         if len(confirmed) > 1 and len(by_name) != 1 and ask is not None:
             return ask(f"which argument of {self.reference} is the {size}?", confirmed)
         return (by_name or confirmed)[0]
@@ -173,25 +174,27 @@ class _Search:
             return None
         return {name: tuple(each.shape) for name, each in module.named_parameters()}
 
-    def section(self, width: str, depth: str) -> FactoryModel:
+    def section(self, width: str, depth: str | None) -> FactoryModel:
         """The recipe's section with these two arguments.
 
         Args:
             width: name of the width argument.
-            depth: name of the depth argument.
+            depth: name of the depth argument; None for none.
         """
         rest = {name: value for name, value in self._values.items() if name not in (width, depth)}
         return FactoryModel(
             kind="factory", factory=self.reference, width_argument=width, depth_argument=depth, arguments=rest
         )
 
-    def _none_found(self, size: str) -> UsageError:
+    def none_found(self) -> UsageError:
+        """Why there is no width, with the function to write where that is known."""
         module, _, name = self.reference.partition(":")
-        what = "widths of layers" if size == "width" else "number of layers"
         return UsageError(
-            f"the model's function must have an argument that changes the {what}",
+            "the model's function must have an argument that changes the widths of layers",
             received=f"{self.reference} takes ({', '.join(self.defaults)})",
-            hint=_wrapped(self.function, name) or f"write `def build(width, depth): return {name}(...)` in {module}",
+            hint=wrapper_hint(self.function, self.reference, lambda name: (_guess(name) or (None,))[0])
+            or f"write a function `build(width, depth)` in {module} that returns {name} with layers of that width and "
+            f"number, and name it `{module}:build`",
         )
 
 
@@ -202,23 +205,3 @@ def _is_whole(value: object) -> bool:
 def _guess(name: str) -> tuple[Setting, str] | None:
     """A value for an argument that must be given; None where its name says nothing."""
     return next(((value, why) for pattern, value, why in _GUESSES if re.fullmatch(pattern, name.lower())), None)
-
-
-def _wrapped(function: Callable[..., Any], name: str) -> str | None:
-    """The function to write around one that takes a configuration; None where its fields are not known."""
-    target = function.__init__ if inspect.isclass(function) else function
-    try:
-        hints = typing.get_type_hints(target)
-    except (NameError, TypeError, AttributeError):
-        return None
-    for kind in hints.values():
-        if not (inspect.isclass(kind) and dataclasses.is_dataclass(kind)):
-            continue
-        fields = {each.name: each.default for each in dataclasses.fields(kind)}
-        sizes = {size: next(iter(named(size, fields)), None) for size in ("width", "depth")}
-        if sizes["width"] and sizes["depth"]:
-            heads = next((each for each in fields if re.fullmatch(r"(n_?|num_?)?(attention_?)?heads?", each)), None)
-            arguments = [f"{sizes['width']}=width", f"{sizes['depth']}=depth"]
-            arguments += [f"{heads}=max(1, width // 64)"] if heads else []
-            return f"write `def build(width, depth): return {name}({kind.__name__}({', '.join(arguments)}))`"
-    return None

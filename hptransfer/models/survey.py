@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from torch import nn
 
@@ -12,6 +11,8 @@ from hptransfer.errors import Finding, UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.first_run import FirstRun, first_run
+from hptransfer.models.ladder import LADDER, builds, ladder, why_not
+from hptransfer.models.questions import RULE
 from hptransfer.parameterization.groups import ParameterGroup, name_template
 from hptransfer.parameterization.role_presets import PRESETS
 from hptransfer.probe.findings import Probe
@@ -19,10 +20,6 @@ from hptransfer.probe.probing import probe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 
 Section = FactoryModel | HuggingFaceModel
-#: base widths that are tried, the smallest first; below 64 the optimum misleads
-BASES = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048)
-#: widths of the ladder, as multiples of the base
-LADDER = (1, 2, 4, 8)
 #: depth of the base where rules carry it on, and of the ladder
 BASE_DEPTH, DEPTHS = 2, (2, 4, 8)
 #: target's width over the base's where the model has no larger width of its own
@@ -45,6 +42,7 @@ class Survey:
         groups: parameters of the target with their roles; empty where they are not decided.
         notes: what the plan says.
         undecided: what the plan asks, where it is refused.
+        shortened: whether the ladder has fewer widths than usual, so that it ends below the target.
         remarks: sentences on what was chosen and why.
     """
 
@@ -59,7 +57,13 @@ class Survey:
     groups: tuple[ParameterGroup, ...] = ()
     notes: tuple[str, ...] = ()
     undecided: tuple[Finding, ...] = ()
+    shortened: bool = False
     remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def asks_roles_alone(self) -> bool:
+        """Whether nothing but roles is open, which refuses no rule."""
+        return bool(self.undecided) and all(each.rule == RULE for each in self.undecided)
 
 
 #: (base, wider and deeper model, built by this function) -> what the running model told
@@ -86,14 +90,17 @@ def survey(
         ask: runs a base, a wider and a deeper model.
 
     Raises:
-        UsageError: no base and ladder of widths can be built.
+        UsageError: no base and ladder of widths can be built, or the target that was asked for cannot be, or none lies
+            below it.
     """
     remarks: list[str] = []
     wanted = target or (own[0] or 0, own[1] or 0)
     deep = wanted[1] or (BASE_DEPTH if has_depth else 1)
     if not has_depth:
         remarks.append("the depth changes nothing in this model, so base and target have one depth")
-    widths = _ladder(section, wanted[0], min(deep, BASE_DEPTH), heads)
+    if target is not None and (fault := why_not(section, target[0], deep)) is not None:
+        raise fault
+    widths = ladder(section, wanted[0], min(deep, BASE_DEPTH), heads, asked=target is not None)
     if wanted[0] <= widths[-1]:
         if wanted[0]:
             remarks.append(
@@ -107,54 +114,13 @@ def survey(
     found = Survey(section, (widths[0], deep), widths, (), (wanted[0], deep), "mup", run, writers)
     forms = _forms(found, wanted[1] or max(DEPTHS)) if has_depth else [found]
     planned = [_planned(each) for each in forms]
-    chosen = next((each for each in planned if not each.undecided), planned[-1])
-    return replace(chosen, remarks=(*remarks, *chosen.remarks))
-
-
-def _ladder(section: Section, own: int, depth: int, heads: Callable[[int], int] | None) -> tuple[int, ...]:
-    """The ladder of the base that suits best; all its widths can be built."""
-    found = [base for base in BASES if all(builds(section, base * factor, depth) for factor in LADDER)]
-    if not found:
-        error = _why_not(section, BASES[0], depth)
-        raise UsageError(
-            "a base width of 64 or more must be found whose double, fourfold and eightfold can be built",
-            received=error.findings[0].received if error is not None else f"none of {BASES[0]} to {BASES[-1]}",
-            hint="make what divides the width follow it, for example `heads = width // head_dim`",
-        )
-    headed = [base for base in found if heads is None or heads(base) >= 2] or found
-    inside = [base for base in headed if base * LADDER[-1] < own]
-    below = [base for base in found if base * LADDER[-1] < own]
-    base = (inside or below or headed)[0]
-    return tuple(base * factor for factor in LADDER)
+    decided = next((each for each in planned if not each.undecided), None)
+    chosen = decided or next((each for each in planned if each.asks_roles_alone), planned[-1])
+    return replace(chosen, shortened=len(widths) < len(LADDER), remarks=(*remarks, *chosen.remarks))
 
 
 def _far(section: Section, base: int, depth: int) -> int:
     return next((base * factor for factor in (FAR, 32, 8) if builds(section, base * factor, depth)), base * LADDER[-1])
-
-
-@lru_cache(maxsize=1024)
-def _built(section: str, kind: str, width: int, depth: int) -> UsageError | None:
-    model: Section = (FactoryModel if kind == "factory" else HuggingFaceModel).model_validate_json(section)
-    try:
-        build_model(model, width, depth, "meta")
-    except UsageError as error:
-        return error
-    return None
-
-
-def _why_not(section: Section, width: int, depth: int) -> UsageError | None:
-    return _built(section.model_dump_json(), section.kind, width, depth)
-
-
-def builds(section: Section, width: int, depth: int) -> bool:
-    """Whether a model can be built at a size, without memory.
-
-    Args:
-        section: what a recipe says of the model.
-        width: of the model, at least 1.
-        depth: number of its repeated layers, at least 1.
-    """
-    return _why_not(section, width, depth) is None
 
 
 def _with_writers(

@@ -82,8 +82,8 @@ class FactoryModel(_OwnModel):
     """`module:function`, returning a torch.nn.Module"""
     width_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "width"
     """name of the function's width argument"""
-    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "depth"
-    """name of the function's depth argument"""
+    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = "depth"
+    """name of the function's depth argument; null: it takes none, and every size has one depth"""
     arguments: dict[str, Setting] = Field(default_factory=dict)
     """further keyword arguments, the same at every size"""
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:  # torch is imported only where a worker trains
 #: examples that go through the model, of the recipe's own batch; norms over a batch need more than one
 _EXAMPLES = 8
 _RUNS = "the model must run on the recipe's own data"
+_OWN_LOSS = (
+    "a loss is `f(model, batch) -> a positive scalar`; with data of inputs and targets for example `def my_loss(model, "
+    "batch): return torch.nn.functional.cross_entropy(model(batch[0]), batch[1])` (docs/data.md)"
+)
 
 
 class _FaultsError(Exception):
@@ -189,7 +193,8 @@ class _Pass:
             hint = "give it as many classes as the data have (`vocabulary`, `vocab_size`, ... in `model`)"
             return _FaultsError("model", Finding(rule, f"{error}{self._returned_by()}", hint))
         rule = "the loss must take what model and data give"
-        return _FaultsError("training.loss", Finding(rule, f"{said}; the model was given {self._inputs}"))
+        given = f"; the model was given {self._inputs}" if self._inputs else "; it failed before it called the model"
+        return _FaultsError("training.loss", Finding(rule, f"{said}{given}", _OWN_LOSS if self.own_loss else None))
 
     def _input_hint(self) -> str:
         if self._inputs.startswith("int64 ("):

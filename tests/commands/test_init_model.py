@@ -18,6 +18,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.recipe.schema import Recipe
 from hptransfer.tuning.tune import tune
+from tests.support import found_models
 
 MODELS = "tests.support.found_models"
 
@@ -132,6 +133,78 @@ def test_a_local_configuration(tmp_path: Path) -> None:
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2048, 8)
 
 
+@pytest.mark.parametrize(
+    ("target", "widths"), [("1024x2", (64, 128, 256, 512)), ("512x2", (64, 128, 256)), ("192x4", (64, 128))]
+)
+def test_the_ladder_ends_below_the_target(tmp_path: Path, target: str, widths: tuple[int, ...]) -> None:
+    """The target that is asked for stays; what was done about the ladder stands behind it."""
+    path = tmp_path / "small.yaml"
+    init_command(path, model=f"{MODELS}:ResNet", target=target)
+    sizes = load_recipe(path).recipe.sizes
+
+    assert f"{sizes.target.width}x{sizes.target.depth}" == target
+    assert sizes.widths == widths
+    assert ("# as asked for; the ladder was shortened to end below it" in path.read_text()) == (len(widths) < 4)
+    sys.modules.pop("small_data", None)
+
+
+def test_a_target_of_one_layer(tmp_path: Path) -> None:
+    """Nothing was refused: there is no depth to carry on."""
+    path = tmp_path / "one.yaml"
+    init_command(path, model=f"{MODELS}:ResNet", target="1024x1")
+
+    assert "name: mup  # it has no rules for depth, and the target has one layer" in path.read_text()
+    sys.modules.pop("one_data", None)
+
+
+def test_a_target_without_room_for_a_ladder(tmp_path: Path) -> None:
+    """It is refused with the smallest ladder and the smallest target, which works."""
+    with pytest.raises(UsageError, match="two widths that can be built") as caught:
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:ResNet", target="128x2")
+    (found,) = caught.value.findings
+
+    assert "the smallest ladder is 64, 128" in str(found.received)
+    assert "`--target 256x2`" in str(found.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_cannot_be_built(tmp_path: Path) -> None:
+    """Its width must be one of the model's: 12 heads do not divide 1000."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    with pytest.raises(UsageError, match="must be a whole number at every width"):
+        init_command(tmp_path / "r.yaml", huggingface="gpt2", target="1000x12")
+
+
+def test_widths_that_the_proportions_allow(tmp_path: Path) -> None:
+    """Gemma 2's heads are 8 of 2304, its key and value heads 4: multiples of 576, below the configuration's own."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    path = tmp_path / "gemma.yaml"
+    init_command(path, huggingface="gemma2")
+    recipe = load_recipe(path).recipe
+
+    assert validate(str(path), trust=True).errors == ()
+    assert recipe.sizes.widths == (576, 1152)
+    assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2304, 26)
+
+
+@pytest.mark.parametrize(("model", "lines"), [("Placed", 2), ("placed_twice", 3)])
+def test_answers_to_choose_from(tmp_path: Path, model: str, lines: int) -> None:
+    """A role that is open takes no rule from depth; every line that answers it is valid once it is uncommented."""
+    path = tmp_path / "open.yaml"
+    init_command(path, model=f"{MODELS}:{model}")
+    text = path.read_text()
+    offered = [line for line in text.splitlines() if line.startswith("  # roles: {")]
+    recipe = load_recipe(path).recipe
+
+    assert (recipe.parameterization.name, recipe.sizes.depths) == ("completep", (2, 4, 8))
+    assert "a role is open" in text
+    assert len(offered) == lines
+    assert "every parameter's role must follow" in validate(str(path), trust=True).errors[0].rule
+    for line in offered:
+        path.write_text(text.replace(line, line.replace("# ", "", 1)))
+        assert validate(str(path), trust=True).errors == ()
+
+
 def test_what_is_open_is_asked_or_written_down() -> None:
     """Where no name says which argument is the width, both are found; whoever can be asked chooses."""
     alone = size_arguments(f"{MODELS}:two_widths")
@@ -162,14 +235,66 @@ def test_a_model_without_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert recipe.training.loss == "mse"
 
 
-def test_a_function_of_a_configuration_object(tmp_path: Path) -> None:
-    """It has no width: the function to write around it is the hint, with the fields of its configuration."""
+@pytest.mark.parametrize("model", ["one_layer", "one_depth"])
+def test_a_depth_that_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    """Whether or not it has an argument for it, base and target have one depth, and the recipe is valid."""
+    path = tmp_path / "flat.yaml"
+    init_command(path, model=f"{MODELS}:{model}")
+    recipe = recipe_of(path)
+
+    assert "the depth changes nothing" in capsys.readouterr().err
+    assert isinstance(recipe.model, FactoryModel)
+    assert recipe.model.depth_argument == {"one_layer": None, "one_depth": "depth"}[model]
+    assert (recipe.sizes.base.depth, recipe.sizes.target.depth, recipe.sizes.depths) == (1, 1, ())
+    assert recipe.parameterization.name == "mup"
+    with open_session(shortened(path), tmp_path / "runs", 1) as session:
+        assert tune(session).trials.finished == 2
+    sys.modules.pop("flat_data", None)
+
+
+def test_sizes_without_a_depth_argument_have_one_depth(tmp_path: Path) -> None:
+    """Depths that the function could not follow are refused."""
+    path = tmp_path / "flat.yaml"
+    init_command(path, model=f"{MODELS}:one_layer")
+    text = path.read_text().replace(
+        "target: {width: 1024, depth: 1}", "depths: [1, 2]\n  target: {width: 1024, depth: 4}"
+    )
+    path.write_text(text)
+    found = [each for each in validate(str(path)).errors if each.code == "recipe/fixed-depth"]
+
+    assert [str(each.received) for each in found] == ["a ladder of depths", "4, the base has 1"]
+    sys.modules.pop("flat_data", None)
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("Gpt", "Gpt(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+        ("Unannotated", "Unannotated(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+        ("second_of_two", "second_of_two(cfg=Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))"),
+    ],
+)
+def test_a_function_of_a_configuration_object(tmp_path: Path, model: str, call: str) -> None:
+    """It has no width: the function to write around it is the hint, with the fields of its configuration; it runs."""
     with pytest.raises(UsageError, match="an argument that changes the widths") as caught:
-        init_command(tmp_path / "r.yaml", model=f"{MODELS}:Gpt")
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:{model}")
+    hint = str(caught.value.findings[0].hint)
+    code = hint.split("`")[1]
+    names = dict(vars(found_models))
+    exec(code, names)  # noqa: S102  # the hint's own code, as a user pastes it
+
+    assert code == f"def build(width, depth): return {call}"
+    assert names["build"](64, 3).lm_head.weight.shape == (50304, 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_object_that_is_not_enough(tmp_path: Path) -> None:
+    """What the function needs besides is not known: the class and its fields are named."""
+    with pytest.raises(UsageError, match="an argument that changes the widths") as caught:
+        init_command(tmp_path / "r.yaml", model=f"{MODELS}:second")
 
     hint = str(caught.value.findings[0].hint)
-    assert "return Gpt(Config(n_embd=width, n_layer=depth, n_head=max(1, width // 64)))" in hint
-    assert list(tmp_path.iterdir()) == []
+    assert "gives second a `Config`; its fields are block_size, vocab_size, n_layer, n_head, n_embd" in hint
 
 
 @pytest.mark.parametrize(

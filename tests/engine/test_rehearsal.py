@@ -45,6 +45,7 @@ tune:
 """
 ZOO = Path("/work/shared/cases/models/zoo.py")
 MODEL, LOSS = 2, 11  # lines
+OWN_LOSS = "a loss is `f(model, batch) -> a positive scalar`"
 
 
 def written(folder: Path, model: str, loss: str = "next-token", arguments: str = "") -> Path:
@@ -73,6 +74,7 @@ def written(folder: Path, model: str, loss: str = "next-token", arguments: str =
         ("rows", MODEL, "an embedding for every token", "`table` (Embedding) has 20 rows", "vocabulary"),
         ("in_place", MODEL, "must have a gradient", "inplace operation", ""),
         ("Bytes negative", LOSS, "must be positive", "; from ", "constant"),
+        ("Bytes of_logits", LOSS, "take what model and data give", "failed before it called the model", OWN_LOSS),
         ("Bytes failing", LOSS, "take what model and data give", 'untrainable.py:{batch["labels"]} in failing', ""),
     ],
 )

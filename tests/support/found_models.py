@@ -165,3 +165,57 @@ class Towers(nn.Module):
 def towers(width: int, depth: int) -> nn.Module:
     """What a recipe names."""
     return Towers(width, depth)
+
+
+class Placed(nn.Module):
+    """A residual network of tokens, with a table of positions and a start that are raw parameters."""
+
+    def __init__(self, width: int = 64, depth: int = 2, starts: bool = False) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, width)
+        self.places = nn.Parameter(torch.zeros(64, width))
+        self.start = nn.Parameter(torch.zeros(64, width)) if starts else None
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.head = nn.Linear(width, 256)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """B x T tokens to B x T x 256 logits."""
+        x = self.table(tokens) + self.places[: tokens.shape[1]]
+        if self.start is not None:
+            x = x + self.start[: tokens.shape[1]]
+        for layer in self.layers:
+            x = x + layer(functional.relu(x))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def placed_twice(width: int = 64, depth: int = 2) -> nn.Module:
+    """Two questions about roles."""
+    return Placed(width, depth, starts=True)
+
+
+def one_layer(hidden: int = 64) -> nn.Module:
+    """It takes no depth."""
+    return nn.Sequential(nn.Linear(8, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+def one_depth(width: int = 64, depth: int = 3) -> nn.Module:
+    """It takes a depth that changes nothing."""
+    return one_layer(width)
+
+
+class Unannotated(Gpt):
+    """The class of its configuration is known from its module alone."""
+
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]  # as users write it
+        super().__init__(config)
+
+
+def second(device: str, cfg: Config | None = None) -> nn.Module:
+    """Its configuration is not the first argument."""
+    return Gpt(cfg or Config()).to(device)
+
+
+def second_of_two(name: str = "", cfg: Config | None = None) -> nn.Module:
+    """Its configuration is not the first argument, and is enough."""
+    return Gpt(cfg or Config())

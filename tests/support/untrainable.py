@@ -129,3 +129,8 @@ def failing(module: nn.Module, batch: Any) -> Tensor:
     module(batch[:, :-1])
     loss: Tensor = batch["labels"]
     return loss
+
+
+def of_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """A loss of another signature than a recipe's."""
+    return functional.cross_entropy(logits, targets, label_smoothing=0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.recipe.model_sections import GptModel
+from hptransfer.recipe.model_sections import FactoryModel, GptModel
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.yaml.gate import KeyPath
 
@@ -27,6 +27,21 @@ def _partial_head(draft: Draft) -> Iterator[Violation]:
             hint = f"write {above}" + (f" or {below}" if below else "") + ", or change `model.head_dim`"
             received = f"width={width}, head_dim={head_dim}"
             yield Violation(path, "`width % head_dim == 0` must hold for gpt", received, hint)
+
+
+def _fixed_depth(draft: Draft) -> Iterator[Violation]:
+    if not isinstance(draft.model, FactoryModel) or draft.model.depth_argument is not None or draft.base is None:
+        return
+    depth = draft.base.depth
+    rule = "all sizes of a model without a depth argument must have one depth"
+    others = {("sizes", "proxy", "depth"): draft.proxy, ("sizes", "target", "depth"): draft.target}
+    for path, shape in others.items():
+        if shape is not None and shape.depth != depth:
+            hint = f"write {depth}, or name the function's `model.depth_argument`"
+            yield Violation(path, rule, f"{shape.depth}, the base has {depth}", hint)
+    if draft.ladders["depth"]:
+        hint = "leave `depths` out, or name the function's `model.depth_argument`"
+        yield Violation(("sizes", "depths"), rule, "a ladder of depths", hint)
 
 
 def _small_vocabulary(draft: Draft) -> Iterator[Violation]:
@@ -52,6 +67,7 @@ RULES = (
     RecipeRule(
         "recipe/odd-head-dim", "`head_dim` is even where positions are rotary: pairs of numbers turn", _odd_head_dim
     ),
+    RecipeRule("recipe/fixed-depth", "a model without a depth argument has one depth at every size", _fixed_depth),
     RecipeRule("recipe/small-vocabulary", "a built-in model knows every token of `kind: tokens`", _small_vocabulary),
     RecipeRule("recipe/partial-head", "`head_dim` divides every width of a gpt", _partial_head),
 )
