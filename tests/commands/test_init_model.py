@@ -100,7 +100,9 @@ def test_a_table(tmp_path: Path) -> None:
     sys.modules.pop("rows_data", None)
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+@pytest.mark.parametrize(
+    "family", ["llama", *(pytest.param(each, marks=pytest.mark.slow) for each in ("gpt2", "qwen2"))]
+)
 def test_a_configuration(tmp_path: Path, family: str) -> None:
     """Two heads at the base, the configuration's own size as the target, a vocabulary of bytes."""
     pytest.importorskip("transformers", reason="needs the extra `hf`")
@@ -175,6 +177,7 @@ def test_a_target_that_cannot_be_built(tmp_path: Path) -> None:
         init_command(tmp_path / "r.yaml", huggingface="gpt2", target="1000x12")
 
 
+@pytest.mark.slow
 def test_widths_that_the_proportions_allow(tmp_path: Path) -> None:
     """Gemma 2's heads are 8 of 2304, its key and value heads 4: multiples of 576, below the configuration's own."""
     pytest.importorskip("transformers", reason="needs the extra `hf`")

@@ -53,7 +53,7 @@ def test_tied_models_go_all_the_way(folder: Path, name: str) -> None:
     assert (hook in " ".join(planned.stdout.split())) == (name == "Tied")
 
 
-@pytest.mark.parametrize("name", ["Seq", "FixedHeads"])
+@pytest.mark.parametrize("name", ["Seq", pytest.param("FixedHeads", marks=pytest.mark.slow)])
 def test_growing_heads_are_seen(folder: Path, name: str) -> None:
     """`plan` and `validate --trust` name them, whether torch's module or a fused call has them."""
     planned = " ".join(hptransfer(folder, "plan", f"{name}.yaml").stdout.split())
