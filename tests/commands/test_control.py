@@ -265,7 +265,7 @@ def test_a_status_of_a_damaged_database_is_said_in_words(tmp_path: Path, capsys:
 def test_watch_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One JSON line per look; the last one has no owner."""
     monkeypatch.setattr("hptransfer.commands.status.INTERVAL", 0.1)
-    process = start(tmp_path, {"seconds": 0.1})
+    process = start(tmp_path, {"seconds": 0.5})  # so long that the first look comes in time on a loaded machine
     until(lambda: in_database(tmp_path, "COMPLETE"), process)
     lines: list[str] = []
     monkeypatch.setattr("builtins.print", lambda text, **options: lines.append(text))
