@@ -9,6 +9,7 @@ pytest.importorskip("transformers", reason="needs the extra `hf`")
 import transformers
 
 from benchmarks.transformers_gate import AXES, DATA, PAGE, measure, page, read
+from hptransfer.models.recipe_reading import OFF_IN_DEPTH
 from tests.support.families import DECODERS, OTHERS
 
 
@@ -41,3 +42,10 @@ def test_the_page_is_written_from_the_measurements() -> None:
 def test_no_measured_family_is_off() -> None:
     """As the slow test, of what the page says."""
     assert [key for key, row in read(DATA).items() if row["status"] in ("OFF", "open")] == []
+
+
+def test_what_is_off_is_said() -> None:
+    """A family that the page has as off in depth is named by its plan."""
+    off = {name for (name, axis), row in read(DATA).items() if row["status"] == "OFF" and axis == "depth"}
+
+    assert off == set(OFF_IN_DEPTH)
