@@ -67,7 +67,7 @@ def measure(name: str, axis: Any) -> dict[str, Any]:
         raise TimeoutError(f"more than {LIMIT_S} s")
 
     torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT_S)
     try:

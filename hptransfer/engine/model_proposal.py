@@ -191,11 +191,10 @@ def _configuration_lines(found: Configured, seen: Survey) -> Iterator[Line]:
 
 def _writer_lines(seen: Survey) -> Iterator[Line]:
     """What writes the residual stream: found, or what it could be."""
-    patterns = seen.section.residual_writers
-    if patterns:
-        yield Line("residual_writers:", "found by running the model: their output is added to the residual stream")
-        yield from (Line(f"  - {written(pattern)}") for pattern in patterns)
-    elif not seen.writers:
+    if seen.writers:
+        yield Line("the running model adds to its residual stream what these give, and plans find it so:", open=True)
+        yield from (Line(f"  {name}", open=True) for name in seen.writers)
+    else:
         likely = [group.pattern for group in seen.groups if group.role == "hidden weight" and r"\d+" in group.pattern]
         if likely:
             why = "choose those whose output is added to a residual stream; rules for depth need them"

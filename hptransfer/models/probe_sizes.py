@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from hptransfer.models.probing import template
+from hptransfer.parameterization.groups import without_numbers
 
 #: parameters of the largest model that is built on the CPU: 512 MB in float32
 MOST_PARAMETERS = 128_000_000
@@ -59,7 +59,7 @@ def _built(build: Builder, shape: Shape) -> nn.Module:
 
 
 def _kinds(build: Builder, shape: Shape) -> frozenset[str]:
-    return frozenset(template(name) for name, _ in _built(build, shape).named_parameters())
+    return frozenset(without_numbers(name) for name, _ in _built(build, shape).named_parameters())
 
 
 def _is_small(build: Builder, shape: Shape) -> bool:

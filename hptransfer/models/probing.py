@@ -13,17 +13,23 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import Finding, UsageError
+from hptransfer.models.forward_words import (
+    at,
+    heads_off,
+    movement_off,
+    powers_of,
+    product_off,
+    scale_that_moves,
+    some,
+    values_of,
+)
 from hptransfer.models.growth import Repetition
+from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.probe.findings import Attention, Factor, Movement, Probe, Where, Writer
+from hptransfer.probe.findings import Attention, Factor, Probe, Writer
 from hptransfer.sizes import Size
 
-#: a scale's power of head_dim is exact where it is a rule's
-_EXACT = 1e-3
-_MOST_NAMES = 4
-#: power of the width at init of a product of activations that is right: 1/width in front of a sum of as many terms
-_RIGHT_PRODUCT = -0.5 + 1e-6
 #: up to the first number in a name: the layer
 _FIRST_NUMBER = re.compile(r"\D*\d+")
 #: how sentences begin that say what a run did not tell
@@ -94,7 +100,7 @@ class _Facts:
             else:
                 changes = self.told.get(parameter.name, {})
                 if parameter.name not in members and any(told):
-                    mixed[template(parameter.name)] = None
+                    mixed[name_template(parameter.name)] = None
             yield replace(parameter, **changes) if changes else parameter  # type: ignore[arg-type]  # fields by name
         if mixed:
             self.notes.append(
@@ -141,18 +147,14 @@ def with_probe(
         _refuse_both_ways(facts, probe)
     if "depth" in known & changed:
         facts.notes += _layers(at_base, parameters, base, size)
-    facts.notes += [moving(each) for each in probe.movements] if "width" in changed else []
+    moving = map(movement_off, probe.movements) if "width" in changed else ()
+    facts.notes += [f"{off.said}: {off.repair}" for off in moving]
     _put_stream(facts, probe, covers=known, changed=changed)
     joined = tuple(facts.spread(parameters))
     facts.notes += [NOT_KNOWN + sentence for sentence in probe.unknown]
     if facts.objections:
         raise UsageError.of(facts.objections)
     return joined, tuple(dict.fromkeys(facts.notes))
-
-
-def template(name: str) -> str:
-    """The name as a message says it: parts that are numbers replaced."""
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
 
 
 def _put_writer(facts: _Facts, writer: Writer, *, refuse: bool) -> None:
@@ -234,41 +236,26 @@ def _put_attention(facts: _Facts, probe: Probe, base: Size, size: Size) -> None:
     for site in probe.attention:
         if site.normed:
             facts.tell(site.queries, scales_attention=False)
-        small, large = site.head_dims
-        growth = probe.wide[0] / probe.base[0]
-        if small == large:
-            if not math.isclose(*site.scales, rel_tol=_EXACT):
-                facts.notes.append(
-                    f"attention logits are multiplied by {site.scales[0]:.4g} at width {probe.base[0]} and by "
-                    f"{site.scales[1]:.4g} at width {probe.wide[0]} {at(site.where)}, although heads have {small} "
-                    "entries at both: a constant scale is right"
-                )
-            continue
-        power = math.log(site.scales[1] / site.scales[0]) / math.log(large / small)
-        if abs(power + 1) > _EXACT and base.width != size.width and math.isclose(large / small, growth):
-            heads = (small * base.width / probe.base[0], small * size.width / probe.base[0])
-            facts.notes.append(_heads(site, power, heads))
+        if (said := scale_that_moves(site, probe)) is not None:
+            facts.notes.append(said)
+        elif base.width != size.width and (off := heads_off(site, probe)) is not None:
+            facts.notes.append(f"{_scale_at(site, probe, base, size)}{off.said}: {off.repair}")
 
 
-def _heads(site: Attention, power: float, heads: tuple[float, float]) -> str:
-    small, large = max(1, round(heads[0])), max(1, round(heads[1]))
-    if site.normed:
-        return (
-            f"heads grow ({small} -> {large}), and queries and keys are normalised {at(site.where)}: where by their "
-            f"root mean square, attention logits must be multiplied by head_dim^-1 and are by head_dim^{power:.3g}; "
-            "where by their length (cosines), nothing is missing"
-        )
-    sentence = attention_note(large, small) or ""
-    return (
-        f"{sentence}; {at(site.where)} they are multiplied by head_dim^{power:.3g}, must be by head_dim^-1; or keep "
-        "the size of a head and let their number grow"
-    )
+def _scale_at(site: Attention, probe: Probe, base: Size, size: Size) -> str:
+    """What attention logits must be scaled by at this size, where heads grow as the model does; "" where not."""
+    small, large = site.head_dims
+    if site.normed or not math.isclose(large / small, probe.wide[0] / probe.base[0]):
+        return ""
+    at_base, here = (max(1, round(small * each.width / probe.base[0])) for each in (base, size))
+    note = attention_note(here, at_base)
+    return f"{note}; " if note else ""
 
 
 def _put_product(facts: _Facts, probe: Probe, base: Size) -> None:
-    if probe.product is not None and probe.product_power is not None and probe.product_power > _RIGHT_PRODUCT:
-        beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
-        facts.notes.append(growing_product(probe.product, probe.product_power, base.width, beside=beside))
+    beside = any(each.role in (Role.READOUT, Role.TIED_EMBEDDING) for each in facts.at_base)
+    if (off := product_off(probe, base.width, beside=beside)) is not None:
+        facts.notes.append(f"{off.said}: {off.repair}")
 
 
 def with_unknown(error: UsageError, notes: Sequence[str]) -> UsageError:
@@ -328,36 +315,6 @@ def _narrow(at_base: Sequence[Parameter], probe: Probe) -> list[str]:
     ]
 
 
-def growing_product(where: Where, power: float, base_width: int, *, beside: bool) -> str:
-    """An answer that is a product, or a sum over the width, and grows.
-
-    Args:
-        where: place of the product.
-        power: power of the width that its size follows at init.
-        base_width: width at which the model is left as it is.
-        beside: whether other outputs have a readout.
-    """
-    power = round(12 * power) / 12
-    grows = f"grows as width^{power:g}" if power > 0 else "keeps its size" if power == 0 else f"goes as width^{power:g}"
-    return (
-        f"{'' if beside else 'no readout: '}an output is a product of activations {at(where)}; it {grows} at init, and "
-        f"as width^{power + 0.5:g} once they align: as a whole it must be divided by width/{base_width} in `forward`"
-    )
-
-
-def moving(movement: Movement) -> str:
-    """A size that moves with the width, which no plan takes back.
-
-    Args:
-        movement: where it begins, and its power.
-    """
-    return (
-        f"`{movement.operation}` {at(movement.where)} gives what moves as about width^{movement.power:g} at init "
-        f"though every weight keeps sizes, and {movement.reaches} moves with it; no number of `forward` explains it, "
-        "so no plan takes it back: let the size stay there (a mean in place of a sum, a division by what grows, a norm)"
-    )
-
-
 def _put_stream(facts: _Facts, probe: Probe, *, covers: frozenset[str], changed: frozenset[str]) -> None:
     if probe.repeated_use and "depth" in changed:
         shared = f"layers share their parameters ({some(probe.repeated_use)} are used more often the deeper the model)"
@@ -376,51 +333,3 @@ def _put_stream(facts: _Facts, probe: Probe, *, covers: frozenset[str], changed:
             f"the residual stream itself is normalised after each sum ({some(probe.stream_norms)}): rules for depth "
             "were derived for blocks that normalise first, so a change of depth rests on no published evidence here"
         )
-
-
-def powers_of(factor: Factor) -> str:
-    """The powers that a number follows, as a message says them.
-
-    Args:
-        factor: of which a power of the width or of the depth is not zero.
-    """
-    parts = [
-        f"{axis}^{power:.4g}" if power is not None else f"a function of {axis} that is no power"
-        for axis, power in (("width", factor.width_power), ("depth", factor.depth_power))
-        if power != 0
-    ]
-    return " ".join(parts)
-
-
-def values_of(factor: Factor) -> str:
-    """What a number is at the sizes that were run, as a message says it.
-
-    Args:
-        factor: a number that changes with the size.
-    """
-    return ", ".join(
-        f"{value:.6g} {name}"
-        for name, value in zip(("at the base", "wider", "deeper"), factor.values, strict=True)
-        if value is not None
-    )
-
-
-def at(where: Where) -> str:
-    """A place, as a message says it: "at model.py:41 (in layers.0)".
-
-    Args:
-        where: module, and the line where it is known.
-    """
-    named = f"in {where.module}" if where.module else "in `forward`"
-    return f"at {where.code} ({named})" if where.code else named
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few kinds of parameters, and how many more there are.
-
-    Args:
-        names: full names; numbers that count layers are left out.
-    """
-    listed = list(dict.fromkeys(template(name) for name in names))
-    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-    return ", ".join(listed[:_MOST_NAMES]) + more

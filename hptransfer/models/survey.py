@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from torch import nn
-
 from hptransfer.errors import Finding, UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
 from hptransfer.models.first_run import FirstRun, first_run
 from hptransfer.models.ladder import LADDER, builds, ladder, why_not
 from hptransfer.models.questions import RULE
+from hptransfer.models.recipe_reading import asked
 from hptransfer.parameterization.groups import ParameterGroup, name_template
-from hptransfer.parameterization.role_presets import PRESETS
-from hptransfer.probe.findings import Probe
-from hptransfer.probe.probing import probe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 
 Section = FactoryModel | HuggingFaceModel
@@ -38,7 +34,7 @@ class Survey:
         target: width and depth of the run that matters.
         parameterization: name of the table.
         run: what the model takes and returns; or why it could not be run.
-        writers: regular expressions over names of what writes the residual stream.
+        writers: names of what the running model adds to its residual stream, `*` for numbers.
         groups: parameters of the target with their roles; empty where they are not decided.
         notes: what the plan says.
         undecided: what the plan asks, where it is refused.
@@ -66,10 +62,6 @@ class Survey:
         return bool(self.undecided) and all(each.rule == RULE for each in self.undecided)
 
 
-#: (base, wider and deeper model, built by this function) -> what the running model told
-Ask = Callable[[Callable[[int, int], nn.Module], tuple[int, int]], Probe]
-
-
 def survey(
     section: Section,
     own: tuple[int | None, int | None],
@@ -77,7 +69,6 @@ def survey(
     *,
     heads: Callable[[int], int] | None = None,
     has_depth: bool = True,
-    ask: Ask = probe,
 ) -> Survey:
     """Look at a model: build it without memory at many sizes, run it at the base, and plan it.
 
@@ -87,7 +78,6 @@ def survey(
         target: width and depth of the run that matters; None takes the model's own.
         heads: number of attention heads at a width, where a configuration says it; two are wanted at the base.
         has_depth: whether it has layers that repeat.
-        ask: runs a base, a wider and a deeper model.
 
     Raises:
         UsageError: no base and ladder of widths can be built, or the target that was asked for cannot be, or none lies
@@ -110,11 +100,15 @@ def survey(
         wanted = (_far(section, widths[0], min(deep, BASE_DEPTH)), wanted[1])
     module = build_model(section, widths[0], min(deep, BASE_DEPTH))
     run = first_run(module)
-    section, writers = _with_writers(section, (widths[0], min(deep, BASE_DEPTH)), ask, remarks)
+    writers = _writers(section, (widths[0], min(deep, BASE_DEPTH)), remarks)
     found = Survey(section, (widths[0], deep), widths, (), (wanted[0], deep), "mup", run, writers)
     forms = _forms(found, wanted[1] or max(DEPTHS)) if has_depth else [found]
-    planned = [_planned(each) for each in forms]
-    decided = next((each for each in planned if not each.undecided), None)
+    planned: list[Survey] = []
+    for each in forms:
+        planned.append(_planned(each))
+        if not planned[-1].undecided:
+            break
+    decided = planned[-1] if not planned[-1].undecided else None
     chosen = decided or next((each for each in planned if each.asks_roles_alone), planned[-1])
     return replace(chosen, shortened=len(widths) < len(LADDER), remarks=(*remarks, *chosen.remarks))
 
@@ -123,36 +117,14 @@ def _far(section: Section, base: int, depth: int) -> int:
     return next((base * factor for factor in (FAR, 32, 8) if builds(section, base * factor, depth)), base * LADDER[-1])
 
 
-def _with_writers(
-    section: Section, base: tuple[int, int], ask: Ask, remarks: list[str]
-) -> tuple[Section, tuple[str, ...]]:
-    """The section with a preset whose names it has, or with the patterns of what the running model adds to a stream."""
-    if isinstance(section, HuggingFaceModel) and section.config in PRESETS:
-        return section, PRESETS[section.config].residual_writers
-    told = ask(lambda width, depth: build_model(section, width, depth), base)
+def _writers(section: Section, base: tuple[int, int], remarks: list[str]) -> tuple[str, ...]:
+    """What the running model adds to a residual stream that rules for depth hold for; the plan finds it again."""
+    told = asked(section.model_dump_json(), base)
     remarks += told.unknown
     if told.stream_norms:
         remarks.append("the residual stream itself passes norms (post-norm): rules for depth were derived without them")
-        return section, ()
-    patterns = tuple(
-        dict.fromkeys(pattern_of(name) for writer in told.writers for name in writer.parameters if _repeats(name))
-    )
-    if not patterns:
-        return section, ()
-    return section.model_copy(update={"residual_writers": patterns}), patterns
-
-
-def _repeats(name: str) -> bool:
-    return name_template(name) != name
-
-
-def pattern_of(name: str) -> str:
-    """The regular expression that matches one parameter in all layers that repeat.
-
-    Args:
-        name: of the parameter, with the number of its layer.
-    """
-    return name_template(name).replace(".", r"\.").replace("*", r"\d+")
+        return ()
+    return tuple(dict.fromkeys(name_template(name) for writer in told.writers for name in writer.parameters))
 
 
 def _forms(found: Survey, depth: int) -> Iterator[Survey]:

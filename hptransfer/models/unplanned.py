@@ -7,13 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hptransfer.models.probing import at, growing_product, moving, powers_of, some, template, values_of
+from hptransfer.models.forward_words import at, heads_off, movement_off, powers_of, product_off, some, values_of
+from hptransfer.parameterization.groups import name_template
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.probe.findings import Attention, Factor, Probe, Writer
 
 Axis = Literal["width", "depth"]
-#: a scale's power of head_dim is exact where it is a rule's
-_EXACT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def unplanned(
     """
     known: dict[str, Parameter] = {}
     for parameter in parameters:
-        known.setdefault(template(parameter.name), parameter)
+        known.setdefault(name_template(parameter.name), parameter)
     return tuple(
         dict.fromkeys(
             [
@@ -70,11 +69,11 @@ def behind_modules(probe: Probe, parameters: Sequence[Parameter]) -> dict[str, t
         probe: what a run of the model told.
         parameters: of the plan, at any size.
     """
-    tied = {template(each.name) for each in parameters if each.role is Role.TIED_EMBEDDING}
+    tied = {name_template(each.name) for each in parameters if each.role is Role.TIED_EMBEDDING}
     found: dict[str, tuple[float, float]] = {}
     for factor in probe.factors:
-        place = template(factor.where.module)
-        names = dict.fromkeys(map(template, factor.parameters)) if factor.purpose == "output" else {}
+        place = name_template(factor.where.module)
+        names = dict.fromkeys(map(name_template, factor.parameters)) if factor.purpose == "output" else {}
         for name in names:
             module, _, local = name.rpartition(".")
             inside = place == module or place.startswith(f"{module}.")
@@ -90,7 +89,7 @@ def _of_factor(
     """A number that neither a plan's weights take nor a readout's product needs."""
     if factor.purpose in ("normalizer", "attention"):
         return
-    names = tuple(dict.fromkeys(map(template, factor.parameters)))
+    names = tuple(dict.fromkeys(map(name_template, factor.parameters)))
     weights = [known[name] for name in names if name in known]
     taken: dict[Axis, bool] = {
         "width": any(each.forward_width or each.lookup_width for each in weights),
@@ -113,7 +112,7 @@ def _of_factor(
 
 
 def _of_writer(writer: Writer, known: Mapping[str, Parameter], covers: Collection[str]) -> Iterator[Unplanned]:
-    names = tuple(dict.fromkeys(map(template, writer.parameters)))
+    names = tuple(dict.fromkeys(map(name_template, writer.parameters)))
     if not writer.normed or "depth" not in covers or not any(n in known and known[n].writes_residual for n in names):
         return
     said = f"a norm stands between {some(names)} and the residual stream and removes the factor that is put there"
@@ -126,26 +125,11 @@ def _of_writer(writer: Writer, known: Mapping[str, Parameter], covers: Collectio
 
 
 def _of_attention(site: Attention, probe: Probe) -> Iterator[Unplanned]:
-    small, large = site.head_dims
-    if small == large:
-        return
-    power = math.log(site.scales[1] / site.scales[0]) / math.log(large / small)
-    if abs(power + 1) > _EXACT:
-        said = (
-            f"{at(site.where)} heads grow with the width ({small} entries at width {probe.base[0]}, {large} at "
-            f"{probe.wide[0]}) and attention logits are multiplied by head_dim^{power:.3g}, must be by head_dim^-1"
-        )
-        repair = (
-            "multiply them by sqrt(base_head_dim)/head_dim there, or keep the size of a head and let their number grow"
-        )
-        yield Unplanned("width", "attention", tuple(map(template, site.queries)), power + 1, said, repair)
+    if (off := heads_off(site, probe)) is not None:
+        yield Unplanned("width", "attention", tuple(map(name_template, site.queries)), off.power, off.said, off.repair)
 
 
 def _of_sizes(probe: Probe, base: tuple[int, int]) -> Iterator[Unplanned]:
-    if probe.product is not None and probe.product_power is not None and probe.product_power > 0:
-        sentence = growing_product(probe.product, probe.product_power, base[0], beside=bool(probe.readouts))
-        said, _, repair = sentence.rpartition(": ")
-        yield Unplanned("width", "size", (), probe.product_power, said, repair)
-    for each in probe.movements:
-        said, _, repair = moving(each).rpartition(": ")
-        yield Unplanned("width", "size", (), each.power, said, repair)
+    product = product_off(probe, base[0], beside=bool(probe.readouts))
+    for off in (*([product] if product else ()), *map(movement_off, probe.movements)):
+        yield Unplanned("width", "size", (), off.power, off.said, off.repair)

@@ -100,6 +100,15 @@ def collapsed_names(names: Iterable[str], shown: int = 5) -> str:
     return ", ".join(listed[:shown]) + more
 
 
+def without_numbers(name: str) -> str:
+    """The name with every number replaced, those inside its parts too: "layer_*.up.weight".
+
+    Args:
+        name: full name of a parameter or module.
+    """
+    return re.sub(r"\d+", "*", name)
+
+
 def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
     """Collapse as many index positions as leave equal values in each group; none always works."""
     parts = family[0].parameter.name.split(".")

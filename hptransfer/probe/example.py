@@ -226,8 +226,8 @@ def _features(length: int, positions: int, *, sequence: bool) -> Iterator[_Tenso
 
 
 def _images(module: nn.Module, layer: nn.Module) -> Iterator[_Tensor]:
-    axes = len(layer.kernel_size)  # type: ignore[arg-type]
-    channels = int(layer.in_channels)  # type: ignore[arg-type]
+    axes = len(layer.kernel_size)  # type: ignore[arg-type]  # of a convolution of any kind
+    channels = int(layer.in_channels)  # type: ignore[arg-type]  # the same
     sides: tuple[int, ...] = (16, 64, 3000, 8) if axes == 1 else SIDES if axes == 2 else (8, 16, 32)
     stated = getattr(getattr(module, "config", module), "image_size", None) or getattr(module, "img_size", None)
     if isinstance(stated, int) and axes > 1:
@@ -236,7 +236,7 @@ def _images(module: nn.Module, layer: nn.Module) -> Iterator[_Tensor]:
     for start, side in itertools.product(leading, sides):
         shape = (*start, *(side for _ in range(axes)))
         text = " x ".join(map(str, shape)) + " numbers"
-        yield _Tensor(text, "images", lambda _module, shape=shape: torch.randn(shape))  # type: ignore[misc]
+        yield _Tensor(text, "images", lambda _module, shape=shape: torch.randn(shape))  # type: ignore[misc]  # a default binds it
 
 
 def _of_parameters(module: nn.Module, positions: int) -> Iterator[_Tensor]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from hptransfer.parameterization.groups import without_numbers
 from hptransfer.probe import attention_sites, residual
 from hptransfer.probe.alignment import align
 from hptransfer.probe.calm import calm, failure, without_dropout
@@ -197,7 +197,7 @@ class _Asked:
             return None
 
     def _traced(self, name: str, module: nn.Module, size: tuple[int, int], *, measure: bool = False) -> Graph | None:
-        assert self.example is not None  # noqa: S101
+        assert self.example is not None  # noqa: S101  # for the type checker
         try:
             args, kwargs = _seeded(self.example, module, *size)
             return Graph(trace(module, args, kwargs, measure=measure))
@@ -288,9 +288,7 @@ def _curve(name: str) -> str:
 
 def _unused(run: Trace) -> tuple[str, ...]:
     """Parameters that nothing read; not those whose like in another layer or expert was read."""
-    read = {_pattern(name) for name, node in run.parameters.items() if node.readers}
-    return tuple(name for name, node in run.parameters.items() if not node.readers and _pattern(name) not in read)
-
-
-def _pattern(name: str) -> str:
-    return re.sub(r"\d+", "*", name)
+    read = {without_numbers(name) for name, node in run.parameters.items() if node.readers}
+    return tuple(
+        name for name, node in run.parameters.items() if not node.readers and without_numbers(name) not in read
+    )

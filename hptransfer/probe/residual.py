@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
+from hptransfer.parameterization.groups import without_numbers
 from hptransfer.probe.findings import Writer
 from hptransfer.probe.graph import Graph
 from hptransfer.probe.steps import Is, Step
@@ -240,12 +240,8 @@ def stream_norms(graph: Graph, found: list[Sum]) -> tuple[str, ...]:
         nodes, names = norm
         carried = any(node.index in stream for node in nodes for stream in streams)
         (certain if carried else possible).update(dict.fromkeys(names))
-    patterns = {_pattern(name) for name in certain}
-    return tuple(name for name in (*certain, *possible) if name in certain or _pattern(name) in patterns)
-
-
-def _pattern(name: str) -> str:
-    return re.sub(r"\d+", "*", name)
+    patterns = {without_numbers(name) for name in certain}
+    return tuple(name for name in (*certain, *possible) if name in certain or without_numbers(name) in patterns)
 
 
 def _norm_behind(graph: Graph, op: Op) -> tuple[list[Node], tuple[str, ...]] | None:

@@ -166,7 +166,7 @@ def _eager() -> contextlib.AbstractContextManager[object]:
     return stance("force_eager") if stance is not None else contextlib.nullcontext()
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own is not typed
     """Records operations; keeps their tensors alive while it runs, so that an identity is not used twice.
 
     Args:
@@ -175,7 +175,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, module: nn.Module, *, measure: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own is not typed
         self._measure = measure
         self.ops: list[Op] = []
         self._nodes: dict[int, Node] = {}

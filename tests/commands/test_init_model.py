@@ -45,6 +45,13 @@ def shortened(path: Path) -> Path:
     return path
 
 
+def require_it_tunes(path: Path, runs: Path, module: str) -> None:
+    """Assert that two tiny trials of a written recipe end; its module is forgotten for the next test."""
+    with open_session(shortened(path), runs, 1) as session:
+        assert tune(session).trials.finished == 2
+    sys.modules.pop(module, None)
+
+
 def test_a_nanogpt(tmp_path: Path) -> None:
     """Sizes by name, writers by running it, its own loss: it returns logits of the last position only. It runs."""
     path = tmp_path / "mine.yaml"
@@ -55,18 +62,15 @@ def test_a_nanogpt(tmp_path: Path) -> None:
     assert (recipe.model.width_argument, recipe.model.depth_argument) == ("n_embd", "n_layer")
     assert recipe.model.arguments == {"vocab_size": 256}
     assert recipe.model.context == 64
-    writers = [
-        rf"transformer\.h\.\d+\.{name}\.c_proj\.{part}" for name in ("attn", "mlp") for part in ("weight", "bias")
-    ]
-    assert sorted(recipe.model.residual_writers) == sorted(writers)
+    assert recipe.model.residual_writers == ()  # plans find them, whatever the code becomes
+    for name in ("attn", "mlp"):
+        assert f"#   transformer.h.*.{name}.c_proj.weight\n" in path.read_text()
     assert recipe.parameterization.name == "completep"
     assert (recipe.sizes.base.width, recipe.sizes.base.depth) == (64, 2)
     assert recipe.sizes.widths == (64, 128, 256, 512)
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (768, 12)
     assert recipe.training.loss == "mine_loss:own_loss"
-    with open_session(shortened(path), tmp_path / "runs", 1) as session:
-        assert tune(session).trials.finished == 2
-    sys.modules.pop("mine_loss", None)
+    require_it_tunes(path, tmp_path / "runs", "mine_loss")
 
 
 def test_a_resnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,11 +85,9 @@ def test_a_resnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "images_data.py").read_text().startswith('"""MADE-UP DATA')
     assert isinstance(recipe.model, FactoryModel)
     assert (recipe.model.width_argument, recipe.model.depth_argument) == ("channels", "blocks")
-    assert recipe.model.residual_writers == (r"blocks\.\d+\.conv2\.weight",)
+    assert "#   blocks.*.conv2.weight\n" in path.read_text()
     assert (recipe.training.loss, recipe.data.kind) == ("cross-entropy", "python")
-    with open_session(shortened(path), tmp_path / "runs", 1) as session:
-        assert tune(session).trials.finished == 2
-    sys.modules.pop("images_data", None)
+    require_it_tunes(path, tmp_path / "runs", "images_data")
 
 
 def test_a_table(tmp_path: Path) -> None:
@@ -250,9 +252,7 @@ def test_a_depth_that_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert recipe.model.depth_argument == {"one_layer": None, "one_depth": "depth"}[model]
     assert (recipe.sizes.base.depth, recipe.sizes.target.depth, recipe.sizes.depths) == (1, 1, ())
     assert recipe.parameterization.name == "mup"
-    with open_session(shortened(path), tmp_path / "runs", 1) as session:
-        assert tune(session).trials.finished == 2
-    sys.modules.pop("flat_data", None)
+    require_it_tunes(path, tmp_path / "runs", "flat_data")
 
 
 def test_sizes_without_a_depth_argument_have_one_depth(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hptransfer.errors import UsageError
 from hptransfer.linting.validate import validate
 from hptransfer.recipe.load import load_recipe
 from hptransfer.tuning.tune import tune
+from tests.support import zoo
 from tests.support.recipe_texts import MLP
 
 RECIPE = """\
@@ -43,7 +44,7 @@ tune:
   trials: 3
   confirm_seeds: 1
 """
-ZOO = Path("/work/shared/cases/models/zoo.py")
+ZOO = Path(zoo.__file__)
 MODEL, LOSS = 2, 11  # lines
 OWN_LOSS = "a loss is `f(model, batch) -> a positive scalar`"
 
@@ -116,7 +117,6 @@ def test_what_trains(tmp_path: Path) -> None:
     assert validate(str(written(tmp_path, "states", arguments="output: scores")), trust=True).errors == ()
 
 
-@pytest.mark.skipif(not ZOO.exists(), reason="needs the collection of cases")
 def test_the_tuple_of_the_zoo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
