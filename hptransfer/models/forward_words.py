@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.probe.findings import Attention, Factor, Movement, Probe, Where
 
 #: a scale's power of head_dim is exact where it is a rule's
@@ -150,6 +150,4 @@ def some(names: Sequence[str]) -> str:
     Args:
         names: full names; numbers that count layers are left out.
     """
-    listed = list(dict.fromkeys(name_template(name) for name in names))
-    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
-    return ", ".join(listed[:_MOST_NAMES]) + more
+    return collapsed_names(names, _MOST_NAMES)

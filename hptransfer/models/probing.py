@@ -24,7 +24,7 @@ from hptransfer.models.forward_words import (
     values_of,
 )
 from hptransfer.models.growth import Repetition
-from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.groups import layer_template
 from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.probe.findings import Attention, Factor, Probe, Writer
@@ -100,7 +100,7 @@ class _Facts:
             else:
                 changes = self.told.get(parameter.name, {})
                 if parameter.name not in members and any(told):
-                    mixed[name_template(parameter.name)] = None
+                    mixed[layer_template(parameter.name)] = None
             yield replace(parameter, **changes) if changes else parameter  # type: ignore[arg-type]  # fields by name
         if mixed:
             self.notes.append(

@@ -12,7 +12,7 @@ from hptransfer.models.first_run import FirstRun, first_run
 from hptransfer.models.ladder import LADDER, builds, ladder, why_not
 from hptransfer.models.questions import RULE
 from hptransfer.models.recipe_reading import asked
-from hptransfer.parameterization.groups import ParameterGroup, name_template
+from hptransfer.parameterization.groups import ParameterGroup, layer_template
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 
 Section = FactoryModel | HuggingFaceModel
@@ -124,7 +124,7 @@ def _writers(section: Section, base: tuple[int, int], remarks: list[str]) -> tup
     if told.stream_norms:
         remarks.append("the residual stream itself passes norms (post-norm): rules for depth were derived without them")
         return ()
-    return tuple(dict.fromkeys(name_template(name) for writer in told.writers for name in writer.parameters))
+    return tuple(dict.fromkeys(layer_template(name) for writer in told.writers for name in writer.parameters))
 
 
 def _forms(found: Survey, depth: int) -> Iterator[Survey]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hptransfer.models.forward_words import at, heads_off, movement_off, powers_of, product_off, some, values_of
-from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.groups import layer_template
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.probe.findings import Attention, Factor, Probe, Writer
 
@@ -49,7 +49,7 @@ def unplanned(
     """
     known: dict[str, Parameter] = {}
     for parameter in parameters:
-        known.setdefault(name_template(parameter.name), parameter)
+        known.setdefault(layer_template(parameter.name), parameter)
     return tuple(
         dict.fromkeys(
             [
@@ -69,11 +69,11 @@ def behind_modules(probe: Probe, parameters: Sequence[Parameter]) -> dict[str, t
         probe: what a run of the model told.
         parameters: of the plan, at any size.
     """
-    tied = {name_template(each.name) for each in parameters if each.role is Role.TIED_EMBEDDING}
+    tied = {layer_template(each.name) for each in parameters if each.role is Role.TIED_EMBEDDING}
     found: dict[str, tuple[float, float]] = {}
     for factor in probe.factors:
-        place = name_template(factor.where.module)
-        names = dict.fromkeys(map(name_template, factor.parameters)) if factor.purpose == "output" else {}
+        place = layer_template(factor.where.module)
+        names = dict.fromkeys(map(layer_template, factor.parameters)) if factor.purpose == "output" else {}
         for name in names:
             module, _, local = name.rpartition(".")
             inside = place == module or place.startswith(f"{module}.")
@@ -89,7 +89,7 @@ def _of_factor(
     """A number that neither a plan's weights take nor a readout's product needs."""
     if factor.purpose in ("normalizer", "attention"):
         return
-    names = tuple(dict.fromkeys(map(name_template, factor.parameters)))
+    names = tuple(dict.fromkeys(map(layer_template, factor.parameters)))
     weights = [known[name] for name in names if name in known]
     taken: dict[Axis, bool] = {
         "width": any(each.forward_width or each.lookup_width for each in weights),
@@ -112,7 +112,7 @@ def _of_factor(
 
 
 def _of_writer(writer: Writer, known: Mapping[str, Parameter], covers: Collection[str]) -> Iterator[Unplanned]:
-    names = tuple(dict.fromkeys(map(name_template, writer.parameters)))
+    names = tuple(dict.fromkeys(map(layer_template, writer.parameters)))
     if not writer.normed or "depth" not in covers or not any(n in known and known[n].writes_residual for n in names):
         return
     said = f"a norm stands between {some(names)} and the residual stream and removes the factor that is put there"
@@ -126,7 +126,7 @@ def _of_writer(writer: Writer, known: Mapping[str, Parameter], covers: Collectio
 
 def _of_attention(site: Attention, probe: Probe) -> Iterator[Unplanned]:
     if (off := heads_off(site, probe)) is not None:
-        yield Unplanned("width", "attention", tuple(map(name_template, site.queries)), off.power, off.said, off.repair)
+        yield Unplanned("width", "attention", tuple(map(layer_template, site.queries)), off.power, off.said, off.repair)
 
 
 def _of_sizes(probe: Probe, base: tuple[int, int]) -> Iterator[Unplanned]:

@@ -79,13 +79,29 @@ def group_rows(rows: Sequence[PlannedParameter], *, collapse: bool = True) -> tu
     families: dict[str, list[PlannedParameter]] = {}
     for row in rows:
         name = row.parameter.name
-        families.setdefault(name_template(name) if collapse else name, []).append(row)
+        families.setdefault(layer_template(name) if collapse else name, []).append(row)
     return tuple(group for family in families.values() for group in _groups(family, collapse))
 
 
 def name_template(name: str) -> str:
-    """The name with every index replaced, equal for the same parameter of all layers: "blocks.*.up.weight"."""
+    """The name with every index replaced, equal for the same parameter of all layers: "blocks.*.up.weight".
+
+    Keys of trials are made of it, so it stays as it is; `layer_template` knows more ways to number layers.
+    """
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def layer_template(name: str) -> str:
+    """The name as people say it of all layers: whole parts that are numbers, and numbers behind an underscore.
+
+    Args:
+        name: full name of a parameter or module, such as "blocks.3.up.weight" or "layer_3.up.weight".
+    """
+    return ".".join(_NUMBERED.sub(r"\1*", part) for part in name.split("."))
+
+
+#: a part of a name that numbers a layer: "3", "layer_3"
+_NUMBERED = re.compile(r"^(|.*_)\d+$")
 
 
 def collapsed_names(names: Iterable[str], shown: int = 5) -> str:
@@ -95,7 +111,7 @@ def collapsed_names(names: Iterable[str], shown: int = 5) -> str:
         names: full names of parameters.
         shown: how many are written out, at least 1.
     """
-    listed = list(dict.fromkeys(map(name_template, names)))
+    listed = list(dict.fromkeys(map(layer_template, names)))
     more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
     return ", ".join(listed[:shown]) + more
 
@@ -112,7 +128,7 @@ def without_numbers(name: str) -> str:
 def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[ParameterGroup]:
     """Collapse as many index positions as leave equal values in each group; none always works."""
     parts = family[0].parameter.name.split(".")
-    indices = [position for position, part in enumerate(parts) if part.isdigit()] if collapse else []
+    indices = [position for position, part in enumerate(parts) if _NUMBERED.match(part)] if collapse else []
     for kept in range(len(indices) + 1):
         for literal in itertools.combinations(reversed(indices), kept):
             collapsed = set(indices) - set(literal)
@@ -125,9 +141,11 @@ def _groups(family: Sequence[PlannedParameter], collapse: bool) -> list[Paramete
 
 
 def _pattern(name: str, collapsed: Iterable[int]) -> str:
-    parts = [re.escape(part) for part in name.split(".")]
+    plain = name.split(".")
+    parts = [re.escape(part) for part in plain]
     for position in collapsed:
-        parts[position] = r"\d+"
+        found = _NUMBERED.match(plain[position])
+        parts[position] = (re.escape(found[1]) if found else "") + r"\d+"
     return r"\.".join(parts)
 
 

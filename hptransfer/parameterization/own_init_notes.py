@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.groups import layer_template
 from hptransfer.parameterization.plan_parameter import PlannedParameter
 from hptransfer.parameterization.roles import VECTORS, Parameter, Role
 
@@ -31,7 +31,7 @@ def own_init_notes(rows: Sequence[PlannedParameter]) -> Iterator[str]:
         "code drew, and at the base leaves it as it is"
     )
     differing = [
-        f"{name_template(each.name)} {each.base_init_std:.4g} ({rule_std(each):.4g})"
+        f"{layer_template(each.name)} {each.base_init_std:.4g} ({rule_std(each):.4g})"
         for each in sorted(scaled, key=lambda each: each.role in VECTORS)
         if each.base_init_std is not None and not _close(each.base_init_std, rule_std(each))
     ]
@@ -39,10 +39,10 @@ def own_init_notes(rows: Sequence[PlannedParameter]) -> Iterator[str]:
         yield f"at the base the own init differs from the tables' (in brackets): {_listed(differing)}"
     zeros = [each.name for each in parameters if each.init == "zeros" and each.role not in (*VECTORS, Role.FROZEN)]
     if zeros:
-        yield f"the model's own init is zero at every size: {_listed(map(name_template, zeros))}"
+        yield f"the model's own init is zero at every size: {_listed(map(layer_template, zeros))}"
     if kept:
         starts = [
-            f"{name_template(each.name)} {'(a structure)' if each.init_value is None else f'{each.init_value:.6g}'}"
+            f"{layer_template(each.name)} {'(a structure)' if each.init_value is None else f'{each.init_value:.6g}'}"
             for each in kept
         ]
         yield f"kept at every size as the model starts them: {_listed(starts)}"
@@ -58,7 +58,7 @@ def _frozen(parameters: Sequence[Parameter]) -> Iterator[str]:
     if names:
         yield (
             f"{len(names)} parameters take no gradient and are neither initialised nor given to the optimizer: "
-            f"{_listed(map(name_template, names))}"
+            f"{_listed(map(layer_template, names))}"
         )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import name_template
+from hptransfer.parameterization.groups import layer_template
 from hptransfer.parameterization.plan import Plan, PlannedParameter
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def diff_plans(before: Plan, after: Plan) -> tuple[Difference, ...]:
         raise UsageError("only plans of the same parameters can be compared", received=f"{before.size}, {after.size}")
     counts: dict[tuple[str, str, tuple[QuantityChange, ...]], int] = {}
     for old, new in zip(before.rows, after.rows, strict=True):
-        key = (name_template(old.parameter.name), old.parameter.role.value, _changes(old, new))
+        key = (layer_template(old.parameter.name), old.parameter.role.value, _changes(old, new))
         counts[key] = counts.get(key, 0) + 1
     return tuple(Difference(name, count, role, changes) for (name, role, changes), count in counts.items())
 
