@@ -94,6 +94,12 @@ class SizeRecord(Record):
     """nats"""
     relative_regret: IntervalRecord
     """fraction of the loss at the optimum"""
+    cost: IntervalRecord
+    """what the transferred value costs in the axis's unit"""
+    doublings: IntervalRecord | None
+    """that loss as doublings that would buy it back; null: no rate is known"""
+    deviations: IntervalRecord
+    """that loss in standard deviations of one run between seeds"""
     octave_off: IntervalRecord
     """what the worse of half and twice the optimum costs, fraction of the loss"""
     spiked: tuple[float, ...]
@@ -104,12 +110,37 @@ class SizeRecord(Record):
 
 
 class CriteriaRecord(Record):
-    """What was asked."""
+    """What was asked; null: no such bound."""
 
-    drift: float
+    cost: float | None
+    """doublings"""
+    deviations: float | None
+    """standard deviations of one run between seeds"""
+    drift: float | None
     """octaves per doubling"""
-    regret: float
+    regret: float | None
     """fraction of the loss"""
+    noise: float | None
+    """known standard deviation of one run, in the unit of the loss; null: from the runs"""
+
+
+class UnitRecord(Record):
+    """What costs are counted in along one axis."""
+
+    of: str
+    """what a doubling doubles: compute, or the axis"""
+    name: str
+    """of the unit, in the plural: "doublings of compute", or "deviations between seeds" """
+    known: bool
+    """whether growing clearly gains, so that the unit is doublings"""
+    gain: IntervalRecord | None
+    """loss that a doubling gains at the largest size; null: no rate is known"""
+    exponent: IntervalRecord | None
+    """power by which a doubling gains less than the one before it"""
+    deviation: IntervalRecord
+    """standard deviation of one run's loss between seeds, pooled over sizes"""
+    borrowed: str | None
+    """the axis that the gain was measured over, at the proxy; null: this one"""
 
 
 class AxisRecord(Record):
@@ -126,6 +157,11 @@ class AxisRecord(Record):
     criteria: CriteriaRecord
     sizes: tuple[SizeRecord, ...]
     """increasing"""
+    unit: UnitRecord
+    cost: IntervalRecord
+    """of the transferred value at the size where it may cost most, in that unit"""
+    dearest: float
+    """that size"""
     drift: IntervalRecord
     """octaves per doubling"""
     regret: IntervalRecord
@@ -186,8 +222,10 @@ class SnapshotRecord(Record):
     axis: str
     drift: IntervalRecord
     """octaves per doubling"""
-    regret: IntervalRecord
-    """at the largest size, fraction of the loss"""
+    cost: IntervalRecord
+    """of the transferred value at the size where it may cost most"""
+    unit: str
+    """of the cost, in the plural"""
     verdict: Verdict
 
 
@@ -246,7 +284,7 @@ class CheckProvenance(Record):
 class TransferFile(Artifact):
     """The content of `transfer.json`."""
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     WRITER: ClassVar[str] = "hptransfer check"
 
     recipe: str
