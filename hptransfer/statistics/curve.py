@@ -110,6 +110,7 @@ class CurveDraws:
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
         seed_effect: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
+        typical: (DRAWS,) loss where the median of the drawn curves is lowest: at least `loss`.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
         octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
             region does not reach that far, inf where training diverges.
@@ -126,6 +127,7 @@ class CurveDraws:
     above: npt.NDArray[np.bool_]
     loss: Array
     seed_effect: Array
+    typical: Array
     at: Array
     octave_off: Array
     noise: float
@@ -294,6 +296,7 @@ def _summary(
         above=(where == len(grid) - 1) & (table.wall is None),
         loss=np.fmin(curves[where, column], lost),
         seed_effect=seed_effect,
+        typical=curves[int(median.argmin())],
         at=lost,
         octave_off=octave_off(grid, curves, where, beyond=_beyond(table)),
         noise=noise,

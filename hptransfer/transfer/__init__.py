@@ -10,4 +10,16 @@ exponents     how the optimum moves with batch and tokens
 allocation    the next runs that shrink the deciding interval most
 """
 
-__all__ = ["allocation", "criteria", "exponents", "judge", "law", "prediction", "slices", "speed", "verdict_text"]
+__all__ = [
+    "allocation",
+    "cost",
+    "cost_text",
+    "criteria",
+    "exponents",
+    "judge",
+    "law",
+    "prediction",
+    "slices",
+    "speed",
+    "verdict_text",
+]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -35,18 +36,27 @@ class _AtValue:
     Attributes:
         loss: at the value, in its unit.
         regret: (DRAWS,) loss above that at the optimum, infinite where training diverges; None where nothing is known.
+        surely: (DRAWS,) loss above that at the value which is best by all curves together, at least 0: on a plateau some
+            value is always better by chance, and none of them is for sure. None where it is the regret.
         open_above: a better loss may lie beyond the sampled region, so the regret is at least what is seen.
     """
 
     loss: Interval
     regret: Array | None
+    surely: Array | None = None
     open_above: bool = False
 
-    def interval(self, draws: Array | None) -> Interval:
-        """The 95% interval of what follows from the regret."""
-        if draws is None:
+    def interval(self, in_unit: Callable[[Array], Array]) -> Interval:
+        """The 95% interval of the regret in a unit.
+
+        Args:
+            in_unit: turns draws of losses into draws of what is wanted, the larger the loss the more.
+        """
+        if self.regret is None:
             return _NOTHING_KNOWN
-        found = quantiles(draws)
+        found = quantiles(in_unit(self.regret))
+        if self.surely is not None:
+            found = replace(found, low=min(found.low, quantiles(in_unit(self.surely)).low))
         return replace(found, high=math.inf) if self.open_above else found
 
 
@@ -139,9 +149,8 @@ class MeasuredLadder:
         tolerance: float,
     ) -> SizeEvidence:
         here = _at_value(table, draws, self.at)
-        lost = here.regret
-        relative = None if lost is None or draws is None else lost / np.abs(draws.loss)
-        spread = here.interval(None if lost is None else lost / self.deviation.draws)
+        best = np.ones(DRAWS) if draws is None else np.abs(draws.loss)
+        spread = here.interval(lambda lost: lost / self.deviation.draws)
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
             spread = replace(spread, low=0.0)
@@ -151,8 +160,8 @@ class MeasuredLadder:
             optimum=summarise(table, draws, self.noise, tolerance=tolerance),
             best_loss=float(table.mean.min()),
             transferred_loss=here.loss,
-            regret=here.interval(lost),
-            relative_regret=here.interval(lost if relative is None else relative),
+            regret=here.interval(lambda lost: lost),
+            relative_regret=here.interval(lambda lost: lost / best),
             cost=doublings if unit.known and doublings is not None else spread,
             doublings=doublings,
             deviations=spread,
@@ -167,16 +176,16 @@ class MeasuredLadder:
 
 def _in_doublings(here: _AtValue, unit: CostUnit, place: int | None) -> Interval:
     """The cost in doublings; where growing may gain nothing the lower end is that of the most it may gain."""
-    rate, lost = unit.rate, here.regret
-    if rate is None or lost is None:
+    rate = unit.rate
+    if rate is None or here.regret is None:
         return _NOTHING_KNOWN
     if place is None:  # no curve: the value diverges there
-        return here.interval(lost)
-    found = here.interval(rate.doublings(place, lost))
+        return here.interval(lambda lost: lost)
+    found = here.interval(partial(rate.doublings, place))
     if unit.known:
         return found
     most = replace(rate, gain=np.tile(np.quantile(rate.gain, 0.975, axis=1)[:, None], rate.gain.shape[1]))
-    return replace(found, low=min(found.low, here.interval(most.doublings(place, lost)).low), high=math.inf)
+    return replace(found, low=min(found.low, here.interval(partial(most.doublings, place)).low), high=math.inf)
 
 
 def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue:
@@ -187,4 +196,5 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
-    return _AtValue(quantiles(draws.at), np.maximum(draws.at - draws.loss, 0.0), bool(beyond))
+    regret, surely = np.maximum(draws.at - draws.loss, 0.0), np.maximum(draws.at - draws.typical, 0.0)
+    return _AtValue(quantiles(draws.at), regret, surely, bool(beyond))
