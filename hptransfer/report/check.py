@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from hptransfer.artifacts.spent import Spent
-from hptransfer.checking.adaptive import AdaptiveResult, Round
+from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
@@ -22,9 +20,8 @@ from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.progress import Progress
-from hptransfer.report.terminal import print_diagnosed, print_transfer
+from hptransfer.report.terminal import print_diagnosed, print_transfer, rounds_table
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.cost_text import amount
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
@@ -160,29 +157,3 @@ def save_check(result: CheckResult, folder: RunFolder) -> tuple[Path, ...]:
 def _slug(name: str) -> str:
     """A name as part of a file's: 1/(1 - beta2) becomes beta2."""
     return re.sub(r"^1/\(1 - (\w+)\)$", r"\1", name)
-
-
-def rounds_table(rounds: Sequence[Round]) -> Table:
-    """Trials so far, drift and cost after each round (in the unit of its axis), and what it was spent on.
-
-    Args:
-        rounds: of an adaptive check, in their order.
-    """
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for name in ("trials", "axis", "drift", "cost up to", "verdict", "spent on"):
-        table.add_column(name, justify="right" if name in ("trials", "cost up to") else "left")
-    for each in rounds:
-        for place, axis in enumerate(each.axes):
-            table.add_row(
-                "" if place else str(each.trials),
-                axis.axis,
-                f"{_end(axis.drift.low)} to {_end(axis.drift.high)}",
-                amount(axis.cost.high),
-                axis.verdict.value,
-                "" if place else ", ".join(dict.fromkeys(each.spent_on)),
-            )
-    return table
-
-
-def _end(value: float) -> str:
-    return "open" if math.isinf(value) else f"{value:+.2f}"

@@ -16,7 +16,7 @@ def describe_costs(report: AxisReport) -> Iterator[str]:
     """The cost where it may be largest under every bound, what it is counted in, and the drift; a line each.
 
     Args:
-        report: of one axis.
+        report: the judgement along one axis.
     """
     unit, asked = report.unit, report.criteria
     bounds = bounds_of(asked, unit)
@@ -39,7 +39,7 @@ def cost_title(report: AxisReport) -> str:
     """The verdict with the cost where it may be largest, for a figure.
 
     Args:
-        report: of one axis.
+        report: the judgement along one axis.
     """
     size = next(size for size in report.sizes if size.value == report.dearest)
     if math.isinf(size.regret.low):

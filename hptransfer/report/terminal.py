@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from hptransfer.checking.adaptive import Round
 from hptransfer.diagnostics.base import Columns, Diagnosed, Line
 from hptransfer.report.costs import describe_costs
 from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, marker_of
@@ -117,6 +118,32 @@ def _cost_here(size: SizeEvidence) -> str:
 
 def _verdict_line(verdict: Verdict, sentence: str) -> Text:
     return Text.assemble((verdict.value, _STYLE[verdict]), ": ", sentence)
+
+
+def rounds_table(rounds: Sequence[Round]) -> Table:
+    """Trials so far, drift and cost after each round (in the unit of its axis), and what it was spent on.
+
+    Args:
+        rounds: of an adaptive check, in their order.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for name in ("trials", "axis", "drift", "cost up to", "verdict", "spent on"):
+        table.add_column(name, justify="right" if name in ("trials", "cost up to") else "left")
+    for each in rounds:
+        for place, axis in enumerate(each.axes):
+            table.add_row(
+                "" if place else str(each.trials),
+                axis.axis,
+                f"{_end(axis.drift.low)} to {_end(axis.drift.high)}",
+                amount(axis.cost.high),
+                axis.verdict.value,
+                "" if place else ", ".join(dict.fromkeys(each.spent_on)),
+            )
+    return table
+
+
+def _end(value: float) -> str:
+    return "open" if math.isinf(value) else f"{value:+.2f}"
 
 
 # What diagnostics found.

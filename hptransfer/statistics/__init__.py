@@ -4,6 +4,8 @@ seed_means  runs of one size -> seed means with their noise, pooled over sizes
 curve       all sizes' loss curves as a posterior, and what a value that is wrong by an octave costs; made of `joint`,
             `smooth`, `stability_edge` and `wiener_process`
 optimum     where the best value lies at a size, from these curves
+seed_offsets  what a seed does to all losses of a size, and to one size alone
+exchange    what a doubling buys, and what a loss costs in doublings
 drift       octaves by which the optimum moves per doubling of the size
 laws        loss against size, and predictions that allow for a law that bends
 slope       a power of size against a band; spectral norms of matrices

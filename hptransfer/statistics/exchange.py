@@ -26,11 +26,10 @@ Index = npt.NDArray[np.intp]
 
 #: powers by which a doubling buys less than the one before; negative: more. Width at fixed data saturates like 1/width
 EXPONENTS = np.concatenate([np.arange(-4, 28) / 20, [1.5, 1.75, 2.0, 2.5, 3.0]])
-#: centre and spread of their prior: published exponents of compute lie between 0.05 and 0.5, those of one axis of a model
-#: above
+#: centre and spread of their prior: published exponents of compute lie between 0.05 and 0.5, those of one axis above
 _USUAL, _EXPONENT_SPREAD = 0.3, 0.3
-#: best losses need not lie on a law: scatter as a share of the drop over the ladder. The ladders of the recipes that ship
-#: say 0 to 0.025 (likelihood within 2 of the best)
+#: best losses need not lie on a law: scatter as a share of the drop over the ladder; the ladders of the recipes that
+#: ship say 0 to 0.025 (log likelihood within 2 of the best)
 _SCATTER = np.array([0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16])
 _SCATTER_SPREAD = 0.02
 #: standard deviation by which the gain has wandered at the end of the ladder, as a share of itself; they say 0 to 0.7
@@ -88,7 +87,7 @@ class ExchangeRate:
 
         Args:
             size: index of the size.
-            doublings: at least 0.
+            doublings: how many of them, at least 0.
 
         Returns:
             (DRAWS,) losses in the unit of the loss; negative where growing costs.

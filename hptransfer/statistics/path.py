@@ -16,8 +16,8 @@ class Step:
     """Between two neighbouring sizes.
 
     Attributes:
-        low: the smaller size.
-        high: the larger size.
+        low: the smaller of the two sizes.
+        high: the larger of the two sizes.
         slope: octaves per doubling, with its 95% interval.
     """
 

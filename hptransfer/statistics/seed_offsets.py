@@ -112,7 +112,7 @@ class Deviation(NamedTuple):
     """How much one run's loss differs between seeds.
 
     Attributes:
-        draws: (DRAWS,) standard deviations.
+        draws: (DRAWS,) standard deviations that are compatible with the runs.
         known: whether seeds were compared, or it was given; otherwise only a lower end is known.
     """
 

@@ -1,10 +1,12 @@
 """Transfer: finished trials of several sizes in; a verdict with its reasons, and predictions, out. Pure functions.
 
 slices        which trials bear on one hyperparameter along one axis of size
-criteria      bounds on drift and regret, and what is known at each size
+cost          what a value costs, in doublings or in deviations between seeds; `cost_text` has the words
+criteria      bounds on the cost, what is known at each size, and the verdict
+evidence      runs sorted by size -> curves, regret and cost at each size
 judge         the judgement: `judge(trials, ...) -> TransferReport`
 speed         whether transfer is fast, or only weak
-verdict_text  the sentences of a verdict, its limits and the next steps
+verdict_text  the sentences of a verdict and its limits; `advice` says what would decide an open one
 prediction    optimum and loss at a target, registered before it is trained
 exponents     how the optimum moves with batch and tokens
 allocation    the next runs that shrink the deciding interval most

@@ -71,7 +71,7 @@ class CostUnit:
         """The loss that so many doublings buy at the largest size, by the median of the rate; nan without one.
 
         Args:
-            doublings: at least 0.
+            doublings: how many of them, at least 0.
         """
         return math.nan if self.rate is None else float(np.median(self.rate.loss(-1, doublings)))
 

@@ -105,8 +105,8 @@ class Bound(NamedTuple):
     """A bound on what the carried value may cost at a size.
 
     Attributes:
-        name: of the criterion.
-        most: what is allowed.
+        name: which of the criteria it is.
+        most: the largest value that is allowed.
     """
 
     name: Literal["cost", "deviations", "regret"]
@@ -127,7 +127,7 @@ def bounds_of(criteria: TransferCriteria, unit: CostUnit) -> tuple[Bound, ...]:
     """What a value may cost; doublings only where they are known, if deviations were chosen as well.
 
     Args:
-        criteria: what was asked.
+        criteria: bounds that were asked for.
         unit: what costs are counted in along the axis.
     """
     doublings = criteria.cost if unit.known or criteria.deviations is None else None

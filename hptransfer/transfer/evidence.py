@@ -36,8 +36,8 @@ class _AtValue:
     Attributes:
         loss: at the value, in its unit.
         regret: (DRAWS,) loss above that at the optimum, infinite where training diverges; None where nothing is known.
-        surely: (DRAWS,) loss above that at the value which is best by all curves together, at least 0: on a plateau some
-            value is always better by chance, and none of them is for sure. None where it is the regret.
+        surely: (DRAWS,) loss above that at the value which is best by all curves together, at least 0: on a plateau
+            some value is always better by chance, and none of them for sure. None where it is the regret.
         open_above: a better loss may lie beyond the sampled region, so the regret is at least what is seen.
     """
 

@@ -40,7 +40,7 @@ class AxisReport:
         sizes: evidence per size, increasing.
         unit: what costs are counted in, with what a doubling buys and how much one run differs between seeds.
         cost: what the transferred value costs at the size where it may cost most, in that unit.
-        dearest: that size.
+        dearest: the size at which it may cost that.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
         regret: relative regret at the largest size.
         rho: regret over the loss gained from reference to largest size (fast transfer is well under 0.1); None where

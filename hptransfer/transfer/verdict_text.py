@@ -277,6 +277,6 @@ def count_of(n: int, noun: str) -> str:
 
     Args:
         n: how many of them.
-        noun: one of them.
+        noun: what one of them is called.
     """
     return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,107 @@
+"""What seeds do to losses: drawn tables whose deviations are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.seed_offsets import deviation_between_seeds, effect_between_sizes, offsets_of
+
+
+def table(
+    rng: np.random.Generator, *, sizes: int, seeds: int, shared: float, own: float, noise: float
+) -> list[list[Point]]:
+    """Five values of a parabola per size; standard deviations over all sizes, at one, and of noise."""
+    everywhere = shared * rng.standard_normal(seeds)
+    made = []
+    for size in range(sizes):
+        offset = everywhere + own * rng.standard_normal(seeds)
+        made.append(
+            [
+                Point(x, seed, 3 - 0.1 * size + 0.02 * x * x + offset[seed] + noise * rng.standard_normal())
+                for x in (-1.0, -0.5, 0.0, 0.5, 1.0)
+                for seed in range(seeds)
+            ]
+        )
+    return made
+
+
+@pytest.mark.parametrize(("shared", "own"), [(0.05, 0.0), (0.05, 0.01), (0.0, 0.02)])
+def test_what_seeds_do_to_single_sizes_covers(shared: float, own: float) -> None:
+    """The mean of a size's offsets, sizes against each other: 200 tables of 4 sizes and 3 seeds, 95% intervals."""
+    rng, held = np.random.default_rng(7), []
+    for _ in range(200):
+        everywhere = shared * rng.standard_normal(3)
+        offsets = [everywhere + own * rng.standard_normal(3) for _ in range(4)]
+        sizes = [
+            [
+                Point(x, seed, 0.02 * x * x + offset[seed] + 0.005 * rng.standard_normal())
+                for x in (-1.0, -0.5, 0.0, 0.5, 1.0)
+                for seed in range(3)
+            ]
+            for offset in offsets
+        ]
+        effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 4)
+        low, high = np.quantile(effect[0] - effect[3], (0.025, 0.975))
+        held.append(low - 1e-12 <= offsets[0].mean() - offsets[3].mean() <= high + 1e-12)
+
+    if own == 0:
+        assert np.mean(held) == 1
+    else:
+        assert 0.9 <= np.mean(held) <= 1
+
+
+def test_what_seeds_do_to_all_sizes_alike_cancels() -> None:
+    """Seeds that lift all sizes by 0.05 leave sizes comparable to the noise of their means."""
+    sizes = table(np.random.default_rng(8), sizes=5, seeds=4, shared=0.05, own=0.0, noise=0.005)
+    effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 5)
+
+    assert effect.std() < 0.004
+    apart = table(np.random.default_rng(8), sizes=5, seeds=4, shared=0.0, own=0.05, noise=0.005)
+    assert effect_between_sizes([offsets_of(points) for points in apart], [0.005] * 5).std() > 0.015
+
+
+def test_seeds_of_their_own_at_every_size_share_nothing() -> None:
+    """Other seeds at every size: nothing shows what sizes have in common, so nothing cancels."""
+    sizes = table(np.random.default_rng(9), sizes=4, seeds=3, shared=0.05, own=0.0, noise=0.002)
+    renamed = [[Point(p.x, p.seed + 10 * number, p.loss) for p in points] for number, points in enumerate(sizes)]
+
+    same, other = (
+        effect_between_sizes([offsets_of(points) for points in each], [0.002] * 4).std() for each in (sizes, renamed)
+    )
+    assert other > 5 * same
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_deviation_between_seeds_covers(seeds: int) -> None:
+    """One run scatters by sqrt(0.02^2 + 0.01^2) between seeds: 600 tables of 4 sizes with offsets of their own."""
+    truth, held = math.hypot(0.02, 0.01), 0
+    rng = np.random.default_rng(seeds)
+    for _ in range(600):
+        sizes = table(rng, sizes=4, seeds=seeds, shared=0.0, own=0.02, noise=0.01)
+        found = deviation_between_seeds([offsets_of(points) for points in sizes], [0.01] * 4).interval
+        held += found.contains(truth)
+
+    assert 0.93 <= held / 600 <= 0.98
+
+
+def test_one_seed_leaves_the_deviation_open_above() -> None:
+    """Its own effect is in all of its losses, and nothing is there to compare."""
+    sizes = table(np.random.default_rng(10), sizes=3, seeds=1, shared=0.1, own=0.0, noise=0.01)
+    found = deviation_between_seeds([offsets_of(points) for points in sizes], [0.01] * 3)
+
+    assert not found.known
+    assert 0 < found.interval.low < 0.01
+    assert found.interval.high == math.inf
+    assert deviation_between_seeds([], [], given=0.02).interval.high == 0.02
+
+
+def test_values_that_diverged_say_nothing_of_seeds() -> None:
+    """A value at which one seed blew up is left out for all of them."""
+    points = table(np.random.default_rng(11), sizes=1, seeds=2, shared=0.0, own=0.02, noise=0.001)[0]
+    blown = [*points, Point(0.25, 0, math.inf, diverged=True), Point(0.25, 1, 2.0)]
+
+    assert offsets_of(blown) == offsets_of(points)
