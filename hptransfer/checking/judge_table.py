@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.errors import UsageError
+from hptransfer.checking.judge_together import Together, judge_together
+from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
-from hptransfer.results_table.group import TableSlice, judge_group, slice_table
-from hptransfer.results_table.readers import read_table
+from hptransfer.results_table.combinations import combine_columns
+from hptransfer.results_table.group import judge_group
+from hptransfer.results_table.readers import ResultTable, read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
+from hptransfer.results_table.slices import TableSlice, slice_table
 from hptransfer.sizes import MODEL_AXES, SizeAxis
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
@@ -72,10 +75,12 @@ class TableJudgement:
     Attributes:
         source: path of the table, as the user named it.
         slices: one per hyperparameter, at least one.
+        together: group -> what its hyperparameters do together, where they were judged by one joint fit; else empty.
     """
 
     source: Path
     slices: tuple[JudgedSlice, ...]
+    together: Mapping[str | None, Together] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -149,9 +154,43 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
             received=f"{path}: a coordinate check",
             hint=f"hptransfer judge --coordinates {path}",
         )
-    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
-    slices = slice_table(kept, asked.values, asked.columns.group)
-    return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
+    if len(asked.values) < 2:
+        part = TableSlice(asked.values[0] if asked.values else None, table, {}, 0)
+        return TableJudgement(path, (_judged(part, asked),))
+    return _judged_several(path, select_rows(table, asked.where), asked)
+
+
+def _judged_several(path: Path, table: ResultTable, asked: TableQuestion) -> TableJudgement:
+    """Each hyperparameter with the others at their best where the runs show that, else on a slice of its own."""
+    _require_columns(table, asked)
+    found = combine_columns(table, asked.values, asked.columns)
+    read = trials_from_table(found.table, found.roles)
+    groups = [judge_together(group, read.axis, found, criteria=asked.criteria) for group in read.groups]
+    together = [group for group in groups if group is not None]
+    if len(together) < len(groups):
+        slices = slice_table(table, asked.values, found, read.groups, read.axis)
+        return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
+    notes = (*read.notes, *(note for group in together for note in group.notes))
+    results = replace(read, rows=len(table), dropped={**found.left_out, **read.dropped}, notes=notes)
+    judged = []
+    for index, column in enumerate(asked.values):
+        part = TableSlice(column, table, {}, 0, tuple(other for other in asked.values if other != column))
+        roles = infer_columns(table, replace(asked.columns, value=column))
+        reports = [(group.name, each.reports[index]) for group, each in zip(read.groups, together, strict=True)]
+        found_here = tuple(JudgedGroup(name, report, None, _prediction(report, asked)) for name, report in reports)
+        judged.append(JudgedSlice(part, roles, results, found_here))
+    names = [group.name for group in read.groups]
+    return TableJudgement(
+        path, tuple(judged), dict(zip(names, (each.together for each in together), strict=True))
+    )
+
+
+def _require_columns(table: ResultTable, asked: TableQuestion) -> None:
+    named = [*asked.values, *([] if asked.columns.group is None else [asked.columns.group])]
+    for column in named:
+        if named.count(column) > 1 or column not in table.columns:
+            rule = "each --value-column, and the --group-column, must name a column of its own of the table"
+            raise UsageError(rule, received=column, place=Place(table.name, 1), code="results/no-column")
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
@@ -163,11 +202,14 @@ def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
 
 def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:
     report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
-    prediction = None
-    if asked.target is not None:
-        facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
-        prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction)
+    return JudgedGroup(group.name, report, _exponents(group, roles, axis), _prediction(report, asked))
+
+
+def _prediction(report: AxisReport, asked: TableQuestion) -> Prediction | None:
+    if asked.target is None:
+        return None
+    facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
+    return predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
 
 
 def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:

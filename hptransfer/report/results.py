@@ -25,8 +25,12 @@ FORMAT = 1
 
 def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
-    for each in judgement.slices:
+    for index, each in enumerate(judgement.slices):
         part = each.part
+        if part.free:
+            yield printable(f"{part.value} is judged with {' and '.join(part.free)} at their best, by a fit of all rows")
+            if index:
+                continue  # the rows are the same
         if part.held:
             held = " and ".join(f"{name} {value}" for name, value in part.held.items())
             yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
@@ -50,8 +54,12 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
     for each in judgement.slices:
         if several:
             held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
+            held = held or f"{' and '.join(each.part.free)} at {'its' if len(each.part.free) == 1 else 'their'} best"
             console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
         _print_slice(each, console)
+    for name, together in judgement.together.items():
+        for sentence in (together.sentence, *together.interactions):
+            _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
 
@@ -93,7 +101,11 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
         return documents[0]
     verdict = judgement.verdict.value
     sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict)
-    return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    document = {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    if not judgement.together:
+        return document
+    groups = [{"group": name, **to_document(each)} for name, each in judgement.together.items()]
+    return document | {"together": groups}
 
 
 def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
@@ -113,7 +125,8 @@ def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
         "sentence": each.sentence,
         "groups": [_group_document(group) for group in each.groups],
     }
-    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+    others = {"held": dict(each.part.held), "free": list(each.part.free)}
+    return document | {key: value for key, value in others.items() if value}
 
 
 def _group_document(group: JudgedGroup) -> dict[str, Any]:

@@ -19,14 +19,22 @@ from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import CurveDraws, octave_off
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point, average_seeds, pooled_noise, seed_effect_std
-from hptransfer.statistics.surface_model import Hypothesis, Monomials, Scale, SurfaceDraws, SurfaceModel
+from hptransfer.statistics.surface_model import Hypothesis, Monomials, SurfaceDraws, SurfaceModel
 from hptransfer.statistics.surface_runs import SizeRuns, SurfaceRun, quadratic_terms, sort_runs
 from hptransfer.statistics.wiener_process import DRAWS, normal
 
 #: nodes of a profile, and of each of the others that it is minimised over, for 2 and 3 hyperparameters
 _NODES = {2: (61, 25), 3: (33, 13)}
+#: a surface is asked up to this multiple of the largest leverage of a run
+_LEVERAGE = 2.0
+#: and beyond while its standard error is under this share of its height above the lowest, or this much of a run's noise
+_KNOWN = 0.25
+_KNOWN_NOISE = 2.0
+_SAMPLE = 256
 #: steps from the lowest node to the minimum between nodes
 _STEPS = 3
+#: a profile ends where the others' best values lie beyond the runs in more than this share of the draws
+_LIMITED = 0.25
 #: a share of draws whose curvature has no minimum, above which a correlation is open
 _UNDEFINED = 0.025
 
@@ -56,14 +64,16 @@ class Profile:
 class Surface:
     """The surfaces of all sizes, as draws that are compatible with the runs."""
 
-    def __init__(self, sizes: Sequence[SizeRuns]) -> None:
+    def __init__(self, sizes: Sequence[SizeRuns], noise: float | None = None) -> None:
         """Fit.
 
         Args:
             sizes: the sorted runs of each size, as `sort_runs` returns them.
+            noise: standard deviation of one run in the losses' unit where it is known from elsewhere.
         """
         self.sizes = tuple(sizes)
-        self.model = SurfaceModel(sizes)
+        self.given = noise
+        self.model = SurfaceModel(sizes, noise)
         self.dimension = self.model.d
         chosen = self.model.hypotheses()
         normals = normal(40, self.model.columns)
@@ -72,7 +82,11 @@ class Surface:
             _Part(part, self.model.draw(hypothesis, normals[:, part])) for hypothesis, part in _allotted(chosen)
         )
         self._monomials: Monomials = self.model.monomials
-        self._regions = tuple(_Region.of(size, self.model.reach) for size in sizes)
+        sample = self.model.draw(chosen[0][0], normals[:, :_SAMPLE]).coefficients
+        self._regions = tuple(
+            _Region.of(runs, self.model.reach, self._monomials, sample[size], float(self.mean.noise[size]) * unit)
+            for size, (runs, unit) in enumerate(zip(sizes, self._units(), strict=True))
+        )
 
     def profile(self, size: int, axis: int, at: float | None = None) -> Profile:
         """The curve of one hyperparameter with the others at their best.
@@ -83,14 +97,15 @@ class Surface:
             at: log2 value whose loss is wanted as well.
         """
         grid, nodes, others = self._regions[size].along(axis, _NODES[self.dimension])
-        curves = np.empty((len(grid), DRAWS))
+        curves, limited = np.empty((len(grid), DRAWS)), np.empty((len(grid), DRAWS), dtype=bool)
         for each in self._parts:
-            z = self._lowest(each.drawn.coefficients[size], axis, nodes, others)
+            z, limited[:, each.part] = self._lowest(size, each.drawn.coefficients[size], axis, nodes, others)
             curves[:, each.part] = each.drawn.scale.expand(z)
-        log2 = self.sizes[size].centre[axis] + grid * self.model.reach[axis]
-        middle = self._lowest(self.mean.coefficients[size], axis, nodes, others)[:, 0]
+        middle = self._lowest(size, self.mean.coefficients[size], axis, nodes, others)[0][:, 0]
         points = self._points(size, axis, grid, middle)
-        return Profile(self._curve_draws(size, axis, log2, curves, points, at), points)
+        log2 = self.sizes[size].centre[axis] + grid * self.model.reach[axis]
+        kept = _around(np.median(curves, axis=1).argmin(), limited.mean(axis=1) <= _LIMITED)
+        return Profile(self._curve_draws(size, axis, log2[kept], curves[kept], limited[kept], points, at), points)
 
     def cost_together(self, size: int, at: Sequence[float]) -> Array:
         """(DRAWS,) loss at one combination above the lowest loss; nan where it lies outside the runs' region.
@@ -107,7 +122,7 @@ class Surface:
         for each in self._parts:
             coefficients = each.drawn.coefficients[size]
             here = each.drawn.scale.expand(self._monomials.values(u) @ coefficients)
-            lowest = each.drawn.scale.expand(self._lowest(coefficients, 0, nodes, others).min(axis=0))
+            lowest = each.drawn.scale.expand(self._lowest(size, coefficients, 0, nodes, others)[0].min(axis=0))
             cost[each.part] = np.maximum(here - lowest, 0)
         return cost
 
@@ -128,7 +143,7 @@ class Surface:
             coefficients = each.drawn.coefficients[size]
             at = self._minimum(size, coefficients)
             one, other, cross = (
-                np.einsum("nm,mn->n", self._monomials.values(at, pair), coefficients)
+                self._derivative(coefficients, at, pair)
                 for pair in ((first, first), (second, second), (first, second))
             )
             curved = (one > 0) & (other > 0)
@@ -138,15 +153,18 @@ class Surface:
         reach = self.model.reach
         return _interval(correlation, 1.0), _interval(slope * reach[first] / reach[second], math.inf)
 
+    def _units(self) -> Array:
+        """(K,) slope of the mean surface's scale at each size's lowest loss."""
+        return self.mean.scale.steepness(np.array([size.y.min() for size in self.sizes]))
+
     # ---- minima
 
     def _minimum(self, size: int, coefficients: Array) -> Array:
         """(n, d) position of each draw's lowest node, moved to the minimum near it."""
         grid, nodes, others = self._regions[size].along(0, _NODES[self.dimension])
-        z = self._lowest(coefficients, 0, nodes, others)
+        z, _ = self._lowest(size, coefficients, 0, nodes, others)
         start = np.concatenate([grid[z.argmin(axis=0)][:, None], self._at_best(coefficients, nodes, others, z)], axis=1)
-        free = tuple(range(self.dimension))
-        return self._descended(coefficients, start, free, self._regions[size].steps(_NODES[self.dimension]))
+        return self._descended(coefficients, start, range(self.dimension), self._regions[size].steps(_NODES[self.dimension]))
 
     def _at_best(self, coefficients: Array, nodes: Array, others: npt.NDArray[np.bool_], z: Array) -> Array:
         """(n, d - 1) where the others are lowest at each draw's lowest value of the first."""
@@ -155,61 +173,70 @@ class Surface:
         lowest = np.where(others[value], values, np.inf).argmin(axis=1)
         return np.asarray(nodes[value, lowest, 1:])
 
-    def _lowest(self, coefficients: Array, axis: int, nodes: Array, usable: npt.NDArray[np.bool_]) -> Array:
-        """(G, n) lowest value over the others at each node of one axis."""
-        free = tuple(other for other in range(self.dimension) if other != axis)
+    def _lowest(
+        self, size: int, coefficients: Array, axis: int, nodes: Array, usable: npt.NDArray[np.bool_]
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """(G, n) lowest value over the others at each node of one axis, and whether the runs' region ends before it."""
+        free = [other for other in range(self.dimension) if other != axis]
         step = np.ptp(nodes, axis=(0, 1)) / (_NODES[self.dimension][1] - 1)
-        lowest = np.empty((len(nodes), coefficients.shape[1]))
-        features = self._monomials.values(nodes)
-        for index, (here, use) in enumerate(zip(nodes, usable, strict=True)):
-            values = features[index, use] @ coefficients
-            start = here[use][values.argmin(axis=0)]
-            moved = self._descended(coefficients, start, free, step)
-            at = np.einsum("nm,mn->n", self._monomials.values(moved), coefficients)
-            lowest[index] = np.minimum(values.min(axis=0), at)
-        return lowest
+        values = np.where(usable[..., None], self._monomials.values(nodes) @ coefficients, np.inf)
+        where = values.argmin(axis=1)
+        start = nodes[np.arange(len(nodes))[:, None], where]
+        moved = self._descended(coefficients, start, free, step)
+        at = np.einsum("gnm,mn->gn", self._monomials.values(moved), coefficients)
+        stopped = (np.abs(moved - start)[..., free] >= (1 - 1e-9) * step[free]).any(axis=-1)
+        limited = np.zeros(stopped.shape, dtype=bool)
+        limited[stopped] = ~self._regions[size].among_runs(moved[stopped])
+        return np.minimum(values.min(axis=1), at), limited
 
-    def _descended(self, coefficients: Array, start: Array, free: tuple[int, ...], step: Array) -> Array:
-        """(n, d) positions after Newton's steps along the free axes, within one node of the start."""
+    def _descended(self, coefficients: Array, start: Array, free: Sequence[int], step: Array) -> Array:
+        """(..., n, d) positions after Newton's steps along the free axes, within one node of the start."""
         at, low, high = start.copy(), start - step, start + step
         for _ in range(_STEPS):
-            slope = np.stack(
-                [np.einsum("nm,mn->n", self._monomials.values(at, (axis,)), coefficients) for axis in free], axis=1
-            )
-            bend = np.empty((len(at), len(free), len(free)))
+            slope = np.stack([self._derivative(coefficients, at, (axis,)) for axis in free], axis=-1)
+            bend = np.empty((*slope.shape, len(free)))
             for i, one in enumerate(free):
                 for j, other in enumerate(free[: i + 1]):
-                    second = np.einsum("nm,mn->n", self._monomials.values(at, (one, other)), coefficients)
-                    bend[:, i, j] = bend[:, j, i] = second
-            values, vectors = np.linalg.eigh(bend)
+                    bend[..., i, j] = bend[..., j, i] = self._derivative(coefficients, at, (one, other))
+            values, vectors = np.linalg.eigh(bend) if len(free) > 1 else (bend[..., 0], np.ones_like(bend))
             # along directions that bend downwards there is no minimum to step to
-            turned = np.einsum("nij,ni->nj", vectors, slope)
-            least = 1e-3 * np.abs(values).max(axis=1, keepdims=True) + 1e-300
-            stride = np.where(values > least, turned / np.where(values > least, values, 1.0), 0.0)
-            at[:, free] -= np.einsum("nij,nj->ni", vectors, stride)
+            turned = np.einsum("...ij,...i->...j", vectors, slope)
+            curved = values > 1e-3 * np.abs(values).max(axis=-1, keepdims=True) + 1e-300
+            stride = np.where(curved, turned / np.where(curved, values, 1.0), 0.0)
+            at[..., free] -= np.einsum("...ij,...j->...i", vectors, stride)
             at = np.clip(at, low, high)
         return at
+
+    def _derivative(self, coefficients: Array, at: Array, axes: Sequence[int]) -> Array:
+        """(..., n) derivative of each draw's surface at its own positions (..., n, d)."""
+        return np.asarray(np.einsum("...nm,mn->...n", self._monomials.values(at, axes), coefficients))
 
     # ---- one hyperparameter
 
     def _points(self, size: int, axis: int, grid: Array, middle: Array) -> tuple[Point, ...]:
         """The informative runs along one axis, with the others' departures from their best taken off."""
         runs, scale = self.sizes[size], self.mean.scale
-        here = self.model.owner == size
-        u = self.model.u[here]
+        at, losses, seeds = runs.single
+        u = (at - runs.centre) / self.model.reach
         surface = self._monomials.values(u) @ self.mean.coefficients[size][:, 0]
-        corrected = scale.expand(scale.z[here] - surface + np.interp(u[:, axis], grid, middle))
-        values = runs.x[:, axis]
+        corrected = scale.expand(scale.compress(losses) - surface + np.interp(u[:, axis], grid, middle))
         points = [
             Point(float(x), int(seed), float(loss))
-            for x, seed, loss in zip(values, runs.seed, corrected, strict=True)
+            for x, seed, loss in zip(at[:, axis], seeds, corrected, strict=True)
         ]
-        trained = set(np.round([*values, *runs.far[:, axis]], 9))
+        trained = set(np.round([*at[:, axis], *runs.far[:, axis]], 9))
         walls = {float(x) for x in np.round(runs.blown[:, axis], 9)} - trained
         return (*points, *(Point(x, 0, math.inf, diverged=True) for x in sorted(walls)))
 
     def _curve_draws(
-        self, size: int, axis: int, grid: Array, curves: Array, points: Sequence[Point], at: float | None
+        self,
+        size: int,
+        axis: int,
+        grid: Array,
+        curves: Array,
+        limited: npt.NDArray[np.bool_],
+        points: Sequence[Point],
+        at: float | None,
     ) -> CurveDraws:
         where, column = curves.argmin(axis=0), np.arange(DRAWS)
         middle = np.clip(where, 1, len(grid) - 2)
@@ -221,12 +248,14 @@ class Surface:
         blown = self.sizes[size].blown[:, axis]
         asked = _interpolated(grid, curves, at)
         table = average_seeds(points)
-        noise = pooled_noise([table])
+        noise = pooled_noise([table], self.given)
+        # where the others' best lies beyond the runs, so may this one's, on either side
+        beyond = limited[where, column]
         return CurveDraws(
             optimum=optimum,
             abrupt=optimum,
-            below=(where == 0) & bool((blown >= grid[0]).all()),
-            above=(where == len(grid) - 1) & bool((blown <= grid[-1]).all()),
+            below=((where == 0) & bool((blown >= grid[0]).all())) | (beyond & (column % 2 == 0)),
+            above=((where == len(grid) - 1) & bool((blown <= grid[-1]).all())) | (beyond & (column % 2 == 1)),
             loss=np.fmin(curves[where, column], asked),
             seed_effect=float(seed_effect_std([table], noise)[0]) * normal(70, size + 1)[size],
             at=asked,
@@ -241,63 +270,80 @@ class Surface:
     def _noise(self, size: int) -> float:
         """Standard deviation of one run near the optimum, in the losses' unit."""
         lowest = float(self.sizes[size].y.min())
-        squares = [
-            (each.part.stop - each.part.start) * (each.drawn.noise * _unit(each.drawn.scale, lowest)) ** 2
-            for each in self._parts
-        ]
-        return math.sqrt(sum(squares) / DRAWS)
+        squares = [(each.part.stop - each.part.start) * each.drawn.noise[size] ** 2 for each in self._parts]
+        return math.sqrt(float(sum(squares)) / DRAWS)
 
 
-def fit_surface(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]]) -> Surface | None:
+def fit_surface(
+    sizes: Sequence[tuple[float, Sequence[SurfaceRun]]], *, noise: float | None = None
+) -> Surface | None:
     """Fit the surfaces of all sizes together; None where the runs cannot show one (see `sort_runs`).
 
     Args:
         sizes: (log2 of the size, its runs) each, at least one; the runs' order does not matter.
+        noise: standard deviation of one run in the losses' unit where it is known from elsewhere.
 
     Raises:
         UsageError: fewer than two hyperparameters, or too many.
     """
     found = sort_runs(sizes)
-    return None if found is None else Surface(found)
+    return None if found is None else Surface(found, noise)
 
 
 @dataclass(frozen=True, slots=True)
 class _Region:
     """Where the runs of one size say something, in half-widths about its centre.
 
-    Runs determine a surface where its terms' leverage is no larger than at the runs themselves (Cook, 1977); and the
-    optimum does not lie behind a run that blew up.
+    That is within their range, where the terms' leverage is not much larger than at the runs themselves (Cook, 1977) or
+    where the surface is known much better than it is high; and not behind a run that blew up.
     """
 
+    monomials: Monomials
     low: Array
     high: Array
     solved: Array
     threshold: float
+    mean: Array
+    spread: Array
+    bottom: float
+    noise: float
     walls: Array
     normals: Array
 
     @classmethod
-    def of(cls, size: SizeRuns, reach: Array) -> _Region:
+    def of(cls, size: SizeRuns, reach: Array, monomials: Monomials, sample: Array, noise: float) -> _Region:
         u = (size.x - size.centre) / reach
         rich = len(np.unique(u.round(9), axis=0)) >= 2 * _features(u[:1], second=True).shape[1]
         features = _features(u, second=rich)
         solved = np.linalg.pinv(features.T @ features, rcond=1e-9, hermitian=True)
-        best = u[size.y.argmin()]
-        walls = (size.blown - size.centre) / reach
+        walls, mean = (size.blown - size.centre) / reach, sample.mean(axis=1)
         return cls(
+            monomials=monomials,
             low=u.min(axis=0),
             high=u.max(axis=0),
-            solved=np.asarray(np.pad(solved, (0, 0)), dtype=float),
-            threshold=float(np.einsum("ni,ij,nj->n", features, solved, features).max()) * (1 + 1e-9),
+            solved=np.asarray(solved, dtype=float),
+            threshold=_LEVERAGE * float(np.einsum("ni,ij,nj->n", features, solved, features).max()),
+            mean=mean,
+            spread=np.cov(sample),
+            bottom=float((monomials.values(u) @ mean).min()),
+            noise=noise,
             walls=walls,
-            normals=walls - best,
+            normals=walls - u[size.y.argmin()],
         )
+
+    def among_runs(self, u: Array) -> npt.NDArray[np.bool_]:
+        """Mark the positions (n, d) about which the runs say something, be it that training blows up."""
+        features = _features(u, second=len(self.solved) > u.shape[1] + 1)
+        near = np.einsum("ni,ij,nj->n", features, self.solved, features) <= self.threshold
+        values = self.monomials.values(u)
+        error = np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", values, self.spread, values), 0))
+        known = error <= np.maximum(_KNOWN * (values @ self.mean - self.bottom), _KNOWN_NOISE * self.noise)
+        within = ((u >= self.low - 1e-9) & (u <= self.high + 1e-9)).all(axis=1)
+        return np.asarray((near | known) & within)
 
     def contains(self, u: Array) -> npt.NDArray[np.bool_]:
         """Mark the positions (n, d) that lie in the region."""
-        features = _features(u, second=len(self.solved) > u.shape[1] + 1)
-        inside = np.einsum("ni,ij,nj->n", features, self.solved, features) <= self.threshold
-        inside &= ((u >= self.low - 1e-9) & (u <= self.high + 1e-9)).all(axis=1)
+        inside = self.among_runs(u)
         if len(self.walls):
             beyond = np.einsum("nd,bd->nb", u, self.normals) - np.einsum("bd,bd->b", self.walls, self.normals)
             inside &= (beyond < 0).all(axis=1)
@@ -348,9 +394,12 @@ def _interpolated(grid: Array, curves: Array, at: float | None) -> Array:
     return np.asarray((1 - share) * curves[cell] + share * curves[cell + 1])
 
 
-def _unit(scale: Scale, loss: float) -> float:
-    """Losses per unit of the scale at a loss."""
-    return 1.0 if math.isinf(scale.floor) else (loss - scale.floor) / scale.slope
+def _around(middle: np.intp, usable: npt.NDArray[np.bool_]) -> slice:
+    """The unbroken stretch of usable nodes around one, three nodes at least."""
+    gaps = np.flatnonzero(~usable)
+    first = int(gaps[gaps < middle].max(initial=-1)) + 1
+    end = int(gaps[gaps > middle].min(initial=len(usable)))
+    return slice(max(0, min(first, len(usable) - 3)), max(end, min(len(usable), first + 3)))
 
 
 def _interval(draws: Array, limit: float) -> Interval:

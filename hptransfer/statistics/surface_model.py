@@ -127,6 +127,14 @@ class Scale:
     second: Array
     noise: float
 
+    def compress(self, y: Array) -> Array:
+        """From losses to this scale."""
+        return y if math.isinf(self.floor) else np.asarray(self.slope * np.log(y - self.floor))
+
+    def steepness(self, y: Array) -> Array:
+        """Slope of this scale at losses."""
+        return np.ones_like(y) if math.isinf(self.floor) else np.asarray(self.slope / (y - self.floor))
+
     def expand(self, z: Array) -> Array:
         """From this scale back to losses."""
         if math.isinf(self.floor):
@@ -141,23 +149,25 @@ class SurfaceDraws:
     Attributes:
         scale: what c makes of the losses.
         coefficients: (K, M, n) of the monomials about each size's centre, in half-widths.
-        noise: standard deviation of one run near the optimum, on this scale.
+        noise: (K,) standard deviation of one run near each size's optimum, in the losses' unit.
     """
 
     scale: Scale
     coefficients: Array
-    noise: float
+    noise: Array
 
 
 class SurfaceModel:
     """The evidence of hypotheses about the surfaces of all sizes, and draws."""
 
-    def __init__(self, sizes: Sequence[SizeRuns]) -> None:
+    def __init__(self, sizes: Sequence[SizeRuns], noise: float | None = None) -> None:
         """Set up what all hypotheses have in common.
 
         Args:
             sizes: the informative runs of each size, K of them.
+            noise: standard deviation of one run in the losses' unit where it is known from elsewhere.
         """
+        self.given = noise
         self.sizes = tuple(sizes)
         self.k, self.d = len(sizes), sizes[0].x.shape[1]
         self.owner = np.repeat(np.arange(self.k), [len(size.y) for size in sizes])
@@ -296,7 +306,7 @@ class SurfaceModel:
     def _solve(self, hypothesis: Hypothesis) -> tuple[Array, Array, Array, float]:
         """(mean, Cholesky factor of the precision, log of the evidence in one array) under a hypothesis."""
         scale, design = self.scale(hypothesis.floor), self._design(hypothesis.floor)
-        noise = scale.noise * float(_NOISE[hypothesis.noise])
+        noise = self._noise(hypothesis)
         misfit = list(MISFITS)[hypothesis.misfit]
         variance = noise**2 / self.count + (misfit * scale.height) ** 2
         prior = self._variances(hypothesis)
@@ -316,6 +326,13 @@ class SurfaceModel:
         )
         return np.linalg.solve(factor.T, half), factor, units, evidence
 
+    def _noise(self, hypothesis: Hypothesis) -> Array:
+        """(n,) standard deviations of one run at each row."""
+        scale = self.scale(hypothesis.floor)
+        if self.given is not None:
+            return np.asarray(self.given * scale.steepness(self.y))
+        return np.full(len(self.y), scale.noise * float(_NOISE[hypothesis.noise]))
+
     def evidence(self, hypothesis: Hypothesis) -> float:
         """Log marginal likelihood with the prior weight of the hypothesis."""
         if hypothesis not in self._memo:
@@ -333,6 +350,8 @@ class SurfaceModel:
         """The most likely hypothesis and all that differ from it in at most two respects, with their weights."""
         levels = [len(FLOORS), len(BENDS), len(ALIKE), len(MISFITS), len(_NOISE), len(TILTS)]
         best = Hypothesis(0, 2, 1, 1, len(_NOISE) // 2, 1)
+        if self.given is not None:
+            levels[4], best = 1, best._replace(noise=0)
         for _ in range(4):
             before = best
             for axis in (4, 3, 0, 1, 2, 5, 4):
@@ -369,8 +388,9 @@ class SurfaceModel:
                     higher + own_higher.reshape(self.k, r, n)[size],
                 ]
             )
-        scale = self.scale(hypothesis.floor)
-        return SurfaceDraws(scale, coefficients, scale.noise * float(_NOISE[hypothesis.noise]))
+        scale, noise = self.scale(hypothesis.floor), self._noise(hypothesis)
+        lowest = np.array([np.where(self.owner == size, self.y, np.inf).argmin() for size in range(self.k)])
+        return SurfaceDraws(scale, coefficients, noise[lowest] / scale.steepness(self.y[lowest]))
 
     @property
     def columns(self) -> int:

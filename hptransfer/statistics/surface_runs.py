@@ -62,6 +62,7 @@ class SizeRuns:
         y: (n,) their losses.
         count: (n,) runs behind each row, 1 unless a large table was averaged.
         seed: (n,) numbers of the seeds; -1 where the row stands for runs of several seeds.
+        single: the runs behind the rows one by one: (m, d) positions, (m,) losses, (m,) seeds.
         blown: (b, d) positions of runs that diverged, or blew up to a finite loss.
         blown_loss: (b,) their losses, infinite where diverged.
         far: (f, d) positions of runs too far above the surface to inform it, or below its continuation.
@@ -74,6 +75,7 @@ class SizeRuns:
     y: Array
     count: Array
     seed: npt.NDArray[np.int_]
+    single: tuple[Array, Array, npt.NDArray[np.int_]]
     blown: Array
     blown_loss: Array
     far: Array
@@ -99,7 +101,8 @@ def quadratic_terms(u: Array) -> Array:
 def sort_runs(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]]) -> tuple[SizeRuns, ...] | None:
     """Which runs of each size inform a surface over all hyperparameters; None where they cannot show one.
 
-    They cannot where the hyperparameters were varied one at a time, or where a size has fewer than d + 2 combinations.
+    They cannot where the hyperparameters were varied one at a time, where a size has fewer than d + 2 combinations that
+    train, or where all its losses are the same.
 
     Args:
         sizes: (log2 of the size, its runs) each, at least one; the runs' order does not matter.
@@ -111,11 +114,11 @@ def sort_runs(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]]) -> tuple[Size
     if not 2 <= dimension <= MOST_HYPERPARAMETERS:
         rule = f"a surface takes 2 to {MOST_HYPERPARAMETERS} hyperparameters"
         raise UsageError(rule, received=str(dimension), hint="hold the others at one value with --where")
-    tables = [_rows(runs, dimension) for _, runs in sizes]
-    if any(len(np.unique(x, axis=0)) < dimension + 2 for x, *_ in tables):
+    tables = [_Rows.of(runs, dimension) for _, runs in sizes]
+    if any(len(np.unique(t.x, axis=0)) < dimension + 2 or not np.ptp(t.y) > 0 for t in tables):
         return None
-    owner = np.repeat(np.arange(len(sizes)), [len(table[0]) for table in tables])
-    x, y = np.concatenate([t[0] for t in tables]), np.concatenate([t[1] for t in tables])
+    owner = np.repeat(np.arange(len(sizes)), [len(table.y) for table in tables])
+    x, y = np.concatenate([t.x for t in tables]), np.concatenate([t.y for t in tables])
     search = _forward(x, y, owner)
     if search is None:
         return None
@@ -131,13 +134,14 @@ def sort_runs(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]]) -> tuple[Size
         found.append(
             SizeRuns(
                 doublings=doublings,
-                x=table[0][on],
-                y=table[1][on],
-                count=table[2][on],
-                seed=table[3][on],
-                blown=np.concatenate([lost, table[0][off]]),
-                blown_loss=np.concatenate([np.full(len(lost), math.inf), table[1][off]]),
-                far=table[0][~on & ~off],
+                x=table.x[on],
+                y=table.y[on],
+                count=table.count[on],
+                seed=table.seed[on],
+                single=table.singles(on),
+                blown=np.concatenate([lost, table.x[off]]),
+                blown_loss=np.concatenate([np.full(len(lost), math.inf), table.y[off]]),
+                far=table.x[~on & ~off],
                 centre=centres[size],
                 runs=len(runs),
             )
@@ -145,25 +149,45 @@ def sort_runs(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]]) -> tuple[Size
     return tuple(found)
 
 
-def _rows(runs: Sequence[SurfaceRun], dimension: int) -> tuple[Array, Array, Array, npt.NDArray[np.int_]]:
-    """Positions, losses, counts and seeds of the finite runs in an order of their own; a large table in cells."""
-    ordered = sorted((tuple(round(v, 9) for v in run.x), run.seed, run.loss) for run in runs if not run.diverged)
-    x = np.array([row[0] for row in ordered]).reshape(-1, dimension)
-    seed, y = np.array([row[1] for row in ordered], dtype=int), np.array([row[2] for row in ordered], dtype=float)
-    if len(ordered) <= _MOST_ROWS:
-        return x, y, np.ones(len(y)), seed
-    low, span = x.min(axis=0), np.maximum(np.ptp(x, axis=0), 1e-12)
-    cells = max(3, round(_CELLS * 2 ** (2 - dimension)))
-    _, cell = np.unique(np.minimum((x - low) / span * cells, cells - 1).astype(int), axis=0, return_inverse=True)
-    cell = cell.reshape(-1)
-    # a cell on a flank that blows up has no mean worth the name; its runs near the lowest have
-    lowest = np.full(cell.max() + 1, math.inf)
-    np.minimum.at(lowest, cell, y)
-    spread = float(np.median(y) - y.min())
-    calm = y <= lowest[cell] + spread
-    count = np.bincount(cell[calm]).astype(float)
-    means = [np.bincount(cell[calm], column[calm]) / count for column in (*x.T, y)]
-    return np.stack(means[:-1], axis=1), means[-1], count, np.full(len(count), -1)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The finite runs of one size in an order of their own, a large table in cells: see `SizeRuns`."""
+
+    x: Array
+    y: Array
+    count: Array
+    seed: npt.NDArray[np.int_]
+    runs: tuple[Array, Array, npt.NDArray[np.int_]]
+    row: npt.NDArray[np.intp]  # of each run, -1 for none
+
+    @classmethod
+    def of(cls, runs: Sequence[SurfaceRun], dimension: int) -> _Rows:
+        finite = [run for run in runs if not run.diverged]
+        x = np.array([run.x for run in finite]).reshape(-1, dimension).round(9)
+        y, seed = np.array([run.loss for run in finite], dtype=float), np.array([run.seed for run in finite], dtype=int)
+        order = np.lexsort((y, seed, *x.T[::-1]))
+        x, y, seed = x[order], y[order], seed[order]
+        if len(y) <= _MOST_ROWS:
+            return cls(x, y, np.ones(len(y)), seed, (x, y, seed), np.arange(len(y)))
+        low, span = x.min(axis=0), np.maximum(np.ptp(x, axis=0), 1e-12)
+        cells = max(3, round(_CELLS * 2 ** (2 - dimension)))
+        place = np.minimum((x - low) / span * cells, cells - 1).astype(int)
+        _, cell = np.unique(place, axis=0, return_inverse=True)
+        cell = cell.reshape(-1)
+        # a cell on a flank that blows up has no mean worth the name; its runs near the lowest have
+        lowest = np.full(cell.max() + 1, math.inf)
+        np.minimum.at(lowest, cell, y)
+        calm = y <= lowest[cell] + float(np.median(y) - y.min())
+        count = np.bincount(cell[calm]).astype(float)
+        means = [np.bincount(cell[calm], column[calm]) / count for column in (*x.T, y)]
+        seeds = np.full(len(count), -1)
+        return cls(np.stack(means[:-1], axis=1), means[-1], count, seeds, (x, y, seed), np.where(calm, cell, -1))
+
+    def singles(self, kept: npt.NDArray[np.bool_]) -> tuple[Array, Array, npt.NDArray[np.int_]]:
+        """Positions, losses and seeds of the runs behind some of the rows."""
+        here = (self.row >= 0) & kept[self.row]
+        x, y, seed = self.runs
+        return x[here], y[here], seed[here]
 
 
 def _scaled(y: Array, owner: npt.NDArray[np.intp]) -> Array:
