@@ -13,6 +13,7 @@ from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudge
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
+from hptransfer.results_table.slices import TableSlice
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.prediction import prediction_document
 
@@ -28,7 +29,7 @@ def describe_table(judgement: TableJudgement) -> Iterator[str]:
     for index, each in enumerate(judgement.slices):
         part = each.part
         if part.free:
-            yield printable(f"{part.value} is judged with {' and '.join(part.free)} at their best, by a fit of all rows")
+            yield printable(f"{part.value} is judged with {_free(part)}, by a fit of all rows")
             if index:
                 continue  # the rows are the same
         if part.held:
@@ -54,14 +55,18 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
     for each in judgement.slices:
         if several:
             held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
-            held = held or f"{' and '.join(each.part.free)} at {'its' if len(each.part.free) == 1 else 'their'} best"
-            console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
+            title = f"{each.roles.hyperparameter}, with {held or _free(each.part)}"
+            console.print(Text(printable(title), "bold underline"))
         _print_slice(each, console)
     for name, together in judgement.together.items():
         for sentence in (together.sentence, *together.interactions):
             _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
+
+
+def _free(part: TableSlice) -> str:
+    return f"{' and '.join(part.free)} at {'its' if len(part.free) == 1 else 'their'} best"
 
 
 def _print_slice(each: JudgedSlice, console: Console) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,7 +82,8 @@ def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColu
     kept = ResultTable(kept.name, {**others, name: cells}, kept.lines)
     return Combinations(
         table=kept,
-        roles=infer_columns(kept, _asking(asked, name)),
+        # a number of a combination is no logarithm, whatever the names in its name say
+        roles=replace(infer_columns(kept, _asking(asked, name)), base=None),
         hyperparameters=tuple(roles.hyperparameter for roles in known),
         log2=tuple(tuple(float(v) for v in row) for row in combinations),
         rows=tuple(rows),

@@ -95,14 +95,16 @@ class Monomials:
         for axis in derivative:
             factor = factor * exponents[:, axis]
             exponents[:, axis] = np.maximum(exponents[:, axis] - 1, 0)
-        powers = [np.ones_like(u)]
-        for _ in range(max(_ORDERS)):
-            powers.append(powers[-1] * u)
-        stacked = np.stack(powers)
-        out = np.broadcast_to(factor, (*u.shape[:-1], len(factor))).copy()
+        out = np.ones((len(factor), *u.shape[:-1]))
         for axis in range(self.dimension):
-            out *= np.moveaxis(stacked[exponents[:, axis], ..., axis], 0, -1)
-        return np.asarray(out)
+            powers = [np.ones(u.shape[:-1]), u[..., axis]]
+            for _ in range(2, max(_ORDERS) + 1):
+                powers.append(powers[-1] * powers[1])
+            for row, power in enumerate(exponents[:, axis].tolist()):
+                if power:
+                    out[row] *= powers[power]
+        out *= factor.reshape(-1, *[1] * (u.ndim - 1))
+        return np.moveaxis(out, 0, -1)
 
 
 @dataclass(frozen=True, slots=True)
