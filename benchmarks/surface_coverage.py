@@ -1,7 +1,7 @@
 """How often the joint fit of several hyperparameters holds the true drifts: generated ladders with known optima.
 
-Losses are E + gain(size) + rise(size) * f(A (x - optimum)) with f convex and lowest at 0: parabolas, flanks that steepen
-on one side, flanks that flatten. Sizes, drifts, correlation, noise, seeds (which shift and tilt the surface), grids and
+Losses are E + gain(size) + rise(size) * f(A (x - optimum)), f convex and lowest at 0: parabolas, flanks that steepen on
+one side, flanks that flatten. Sizes, drifts, correlation, noise, seeds (which shift and tilt the surface), grids and
 where training blows up (to a finite loss, or NaN) are drawn. `python -m benchmarks.surface_coverage [LADDERS]` prints
 docs/calibration.md's table: per kind of table the share of 95% intervals that hold the true drift, and their widths.
 """

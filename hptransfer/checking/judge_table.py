@@ -180,9 +180,7 @@ def _judged_several(path: Path, table: ResultTable, asked: TableQuestion) -> Tab
         found_here = tuple(JudgedGroup(name, report, None, _prediction(report, asked)) for name, report in reports)
         judged.append(JudgedSlice(part, roles, results, found_here))
     names = [group.name for group in read.groups]
-    return TableJudgement(
-        path, tuple(judged), dict(zip(names, (each.together for each in together), strict=True))
-    )
+    return TableJudgement(path, tuple(judged), dict(zip(names, (each.together for each in together), strict=True)))
 
 
 def _require_columns(table: ResultTable, asked: TableQuestion) -> None:

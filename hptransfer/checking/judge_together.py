@@ -33,7 +33,7 @@ class Together:
 
     Attributes:
         values: hyperparameter -> the value that is carried over.
-        size: the largest size.
+        size: the largest size of the group.
         cost: loss of this combination above the lowest loss at the largest size, in the losses' unit; open where the
             combination lies outside the runs there.
         interactions: one sentence for each pair.
@@ -101,12 +101,9 @@ def judge_together(
     surface = fit_surface([(math.log2(size), runs) for size, runs in sizes.items()])
     if surface is None:
         return None
-    values = [
-        float(np.exp2(np.median(surface.profile(0, index).draws.optimum))) for index in range(surface.dimension)
-    ]
+    values = [float(np.exp2(np.median(surface.profile(0, index).draws.optimum))) for index in range(surface.dimension)]
     reports = tuple(
-        _report(surface, list(sizes), index, value, found, criteria, group.limits)
-        for index, value in enumerate(values)
+        _report(surface, list(sizes), index, value, found, criteria, group.limits) for index, value in enumerate(values)
     )
     largest = list(sizes)[-1]
     cost = surface.cost_together(len(sizes) - 1, [math.log2(value) for value in values])
@@ -177,5 +174,3 @@ def _notes(surface: Surface, sizes: Sequence[float], found: Combinations) -> lis
                 f"{found.roles.axis} {size_text(size)}: {len(runs.far)} runs lie too far from the optimum to inform it"
             )
     return notes
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -112,13 +111,13 @@ class Surface:
 
         Args:
             size: index of the size.
-            at: (d,) log2 values.
+            at: (d,) log2 values of the combination.
         """
         u = (np.asarray(at) - self.sizes[size].centre) / self.model.reach
         cost = np.full(DRAWS, math.nan)
         if not self._regions[size].contains(u[None])[0]:
             return cost
-        grid, nodes, others = self._regions[size].along(0, _NODES[self.dimension])
+        _, nodes, others = self._regions[size].along(0, _NODES[self.dimension])
         for each in self._parts:
             coefficients = each.drawn.coefficients[size]
             here = each.drawn.scale.expand(self._monomials.values(u) @ coefficients)
@@ -143,8 +142,7 @@ class Surface:
             coefficients = each.drawn.coefficients[size]
             at = self._minimum(size, coefficients)
             one, other, cross = (
-                self._derivative(coefficients, at, pair)
-                for pair in ((first, first), (second, second), (first, second))
+                self._derivative(coefficients, at, pair) for pair in ((first, first), (second, second), (first, second))
             )
             curved = (one > 0) & (other > 0)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -164,7 +162,9 @@ class Surface:
         grid, nodes, others = self._regions[size].along(0, _NODES[self.dimension])
         z, _ = self._lowest(size, coefficients, 0, nodes, others)
         start = np.concatenate([grid[z.argmin(axis=0)][:, None], self._at_best(coefficients, nodes, others, z)], axis=1)
-        return self._descended(coefficients, start, range(self.dimension), self._regions[size].steps(_NODES[self.dimension]))
+        return self._descended(
+            coefficients, start, range(self.dimension), self._regions[size].steps(_NODES[self.dimension])
+        )
 
     def _at_best(self, coefficients: Array, nodes: Array, others: npt.NDArray[np.bool_], z: Array) -> Array:
         """(n, d - 1) where the others are lowest at each draw's lowest value of the first."""
@@ -221,8 +221,7 @@ class Surface:
         surface = self._monomials.values(u) @ self.mean.coefficients[size][:, 0]
         corrected = scale.expand(scale.compress(losses) - surface + np.interp(u[:, axis], grid, middle))
         points = [
-            Point(float(x), int(seed), float(loss))
-            for x, seed, loss in zip(at[:, axis], seeds, corrected, strict=True)
+            Point(float(x), int(seed), float(loss)) for x, seed, loss in zip(at[:, axis], seeds, corrected, strict=True)
         ]
         trained = set(np.round([*at[:, axis], *runs.far[:, axis]], 9))
         walls = {float(x) for x in np.round(runs.blown[:, axis], 9)} - trained
@@ -269,14 +268,11 @@ class Surface:
 
     def _noise(self, size: int) -> float:
         """Standard deviation of one run near the optimum, in the losses' unit."""
-        lowest = float(self.sizes[size].y.min())
         squares = [(each.part.stop - each.part.start) * each.drawn.noise[size] ** 2 for each in self._parts]
         return math.sqrt(float(sum(squares)) / DRAWS)
 
 
-def fit_surface(
-    sizes: Sequence[tuple[float, Sequence[SurfaceRun]]], *, noise: float | None = None
-) -> Surface | None:
+def fit_surface(sizes: Sequence[tuple[float, Sequence[SurfaceRun]]], *, noise: float | None = None) -> Surface | None:
     """Fit the surfaces of all sizes together; None where the runs cannot show one (see `sort_runs`).
 
     Args:
@@ -316,7 +312,8 @@ class _Region:
         rich = len(np.unique(u.round(9), axis=0)) >= 2 * _features(u[:1], second=True).shape[1]
         features = _features(u, second=rich)
         solved = np.linalg.pinv(features.T @ features, rcond=1e-9, hermitian=True)
-        walls, mean = (size.blown - size.centre) / reach, sample.mean(axis=1)
+        walls, normals = _walls(u, size.y, (size.blown - size.centre) / reach)
+        mean = sample.mean(axis=1)
         return cls(
             monomials=monomials,
             low=u.min(axis=0),
@@ -328,7 +325,7 @@ class _Region:
             bottom=float((monomials.values(u) @ mean).min()),
             noise=noise,
             walls=walls,
-            normals=walls - u[size.y.argmin()],
+            normals=normals,
         )
 
     def among_runs(self, u: Array) -> npt.NDArray[np.bool_]:
@@ -363,10 +360,27 @@ class _Region:
         mesh = np.moveaxis(mesh, axis, 0).reshape(nodes[0], -1, len(lines))
         usable = self.contains(mesh.reshape(-1, len(lines))).reshape(mesh.shape[:2])
         some = np.flatnonzero(usable.any(axis=1))
-        kept = slice(some[0], some[-1] + 1)
+        first, last = (int(some[0]), int(some[-1])) if len(some) else (0, nodes[0] - 1)
+        first = min(first, nodes[0] - 3)
+        kept = slice(first, max(last + 1, first + 3))
         # the region has no gaps but for walls, and behind those nothing is asked
-        usable = np.where(usable[kept].any(axis=1)[:, None], usable[kept], True)
-        return lines[axis][kept], mesh[kept], usable
+        usable[~usable.any(axis=1)] = True
+        return lines[axis][kept], mesh[kept], np.asarray(usable[kept], dtype=bool)
+
+
+def _walls(u: Array, y: Array, blown: Array) -> tuple[Array, Array]:
+    """Runs behind which the optimum does not lie, and the directions away from the best run.
+
+    Behind one is what lies further in its direction. A run that blew up in front of others that trained is an accident.
+    """
+    positions = {tuple(row) for row in blown.round(9)}
+    clean = np.array([tuple(row) not in positions for row in u.round(9)])
+    if not len(blown) or not clean.any():
+        return blown[:0], blown[:0]
+    normals = blown - u[clean][y[clean].argmin()]
+    behind = np.einsum("nd,bd->nb", u, normals) - np.einsum("bd,bd->b", blown, normals)
+    walls = (behind < 1e-9).all(axis=0)
+    return blown[walls], normals[walls]
 
 
 def _features(u: Array, *, second: bool) -> Array:

@@ -51,7 +51,7 @@ class Hypothesis(NamedTuple):
     """Indices into `FLOORS`, `BENDS`, `ALIKE`, `MISFITS`, the levels of noise and `TILTS`.
 
     Attributes:
-        floor: index of c.
+        floor: index of what is taken off losses, c.
         bends: index of the size of terms above the second order.
         alike: index of how alike sizes are.
         misfit: index of the scatter that grows with the height.
@@ -88,7 +88,7 @@ class Monomials:
         """(..., M) products at positions u, differentiated once by each axis of `derivative`.
 
         Args:
-            u: (..., d) positions.
+            u: (..., d) positions in half-widths.
             derivative: axes to differentiate by, in any order, repeated for higher derivatives.
         """
         factor, exponents = np.ones(len(self.exponents)), self.exponents.copy()
@@ -306,7 +306,7 @@ class SurfaceModel:
         )
 
     def _solve(self, hypothesis: Hypothesis) -> tuple[Array, Array, Array, float]:
-        """(mean, Cholesky factor of the precision, log of the evidence in one array) under a hypothesis."""
+        """(mean, Cholesky factor of the precision, columns' units, log evidence) under a hypothesis."""
         scale, design = self.scale(hypothesis.floor), self._design(hypothesis.floor)
         noise = self._noise(hypothesis)
         misfit = list(MISFITS)[hypothesis.misfit]
@@ -338,12 +338,14 @@ class SurfaceModel:
     def evidence(self, hypothesis: Hypothesis) -> float:
         """Log marginal likelihood with the prior weight of the hypothesis."""
         if hypothesis not in self._memo:
-            weights = (FLOORS, BENDS, ALIKE, MISFITS)
-            prior = sum(
-                math.log(list(table.values())[index]) for table, index in zip(weights, hypothesis[:4], strict=True)
+            weights = (
+                list(FLOORS.values())[hypothesis.floor],
+                list(BENDS.values())[hypothesis.bends],
+                list(ALIKE.values())[hypothesis.alike],
+                list(MISFITS.values())[hypothesis.misfit],
+                list(TILTS.values())[hypothesis.tilt],
             )
-            prior += math.log(list(TILTS.values())[hypothesis.tilt])
-            self._memo[hypothesis] = self._solve(hypothesis)[-1] + prior
+            self._memo[hypothesis] = self._solve(hypothesis)[-1] + math.log(math.prod(weights))
         return self._memo[hypothesis]
 
     # ---- hypotheses
@@ -397,7 +399,7 @@ class SurfaceModel:
     @property
     def columns(self) -> int:
         """Number of unknowns P."""
-        return self._design(0).shape[1]
+        return int(self._design(0).shape[1])
 
 
 def _with(hypothesis: Hypothesis, axis: int, level: int) -> Hypothesis:

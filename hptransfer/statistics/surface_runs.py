@@ -31,7 +31,7 @@ _MOST_ROUNDS = 40
 #: runs of one size that are fitted one by one; larger tables are averaged in cells
 _MOST_ROWS = 250
 _CELLS = 12
-#: a direction counts as varied together with another when the smallest of the quadratic's scaled singular values exceeds this
+#: curvatures are determined where the quadratic's smallest singular value exceeds this share of the largest
 _SINGULAR = 1e-3
 
 
@@ -59,7 +59,7 @@ class SizeRuns:
     Attributes:
         doublings: log2 of the size.
         x: (n, d) log2 positions of the runs that inform the surface.
-        y: (n,) their losses.
+        y: (n,) losses of these runs.
         count: (n,) runs behind each row, 1 unless a large table was averaged.
         seed: (n,) numbers of the seeds; -1 where the row stands for runs of several seeds.
         single: the runs behind the rows one by one: (m, d) positions, (m,) losses, (m,) seeds.
@@ -92,7 +92,7 @@ def quadratic_terms(u: Array) -> Array:
     """(n, d (d + 1) / 2) products u_i u_j, i <= j, in the order of `np.triu_indices`.
 
     Args:
-        u: (n, d) coordinates.
+        u: (n, d) coordinates in any unit.
     """
     i, j = np.triu_indices(u.shape[1])
     return np.asarray(u[:, i] * u[:, j])
@@ -258,7 +258,7 @@ def _centres(x: Array, z: Array, owner: npt.NDArray[np.intp], doublings: Array) 
     middle = x.mean(axis=0)
     fit = np.linalg.lstsq(_design(x - middle, owner, sizes), z, rcond=1e-8)[0]
     gradient = fit[sizes : sizes * (dimension + 1)].reshape(dimension, sizes)
-    curvature = hessian_of(fit[sizes * (dimension + 1) :], dimension)
+    curvature = hessian_of(np.asarray(fit[sizes * (dimension + 1) :], dtype=float), dimension)
     low = np.stack([x[owner == size].min(axis=0) for size in range(sizes)])
     high = np.stack([x[owner == size].max(axis=0) for size in range(sizes)])
     best = np.stack([x[owner == size][z[owner == size].argmin()] for size in range(sizes)])

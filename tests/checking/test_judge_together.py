@@ -24,21 +24,26 @@ DECAY = ("--value-column", "lr", "--value-column", "weight_decay")
 
 
 def judge(path: Path, *options: str) -> Result:
+    """What the command says of a file."""
     return CliRunner().invoke(app, ["judge", str(path), *options])
 
 
 def document(result: Result) -> dict[str, Any]:
+    """The JSON on stdout."""
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
 def drift(part: dict[str, Any]) -> tuple[float, float]:
+    """Ends of the drift's interval of the first group."""
     found = part["groups"][0]["drift"]
     return found["low"], found["high"]
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
+    """Writes rows to a file."""
+
     def write(rows: Iterable[str]) -> Path:
         path = tmp_path / "runs.csv"
         path.write_text("\n".join(rows) + "\n")
@@ -48,7 +53,7 @@ def table(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
 
 
 def test_learning_rate_and_batch_size_over_an_unequal_grid_with_blow_ups() -> None:
-    """`cases/verdict/EXPECTED.md`: +0.45 octaves per doubling of log2 batch, -0.25 of log2 lr, the batch size DRIFTS."""
+    """`cases/verdict/EXPECTED.md`: +0.45 octaves of batch size per doubling, -0.25 of lr; the batch size DRIFTS."""
     result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--json")
 
     assert result.exit_code == 1
@@ -134,7 +139,9 @@ def test_logarithm_columns_and_zeros(table: Callable[[Iterable[str]], Path]) -> 
     """log2lr is what it says; rows with weight decay 0 have no place on a log scale and are counted."""
     ladder = generate(3, kind="full grid", seeds=2)
     rows = [
-        f"{64 * 2**at:.0f},{run.x[0]},{2 ** run.x[1]},{run.seed},{run.loss}" for at, runs in ladder.sizes for run in runs
+        f"{64 * 2**at:.0f},{run.x[0]},{2 ** run.x[1]},{run.seed},{run.loss}"
+        for at, runs in ladder.sizes
+        for run in runs
     ]
     rows += ["64,1.0,0,0,3.0", "128,1.0,0,0,3.0"]
     result = judge(
@@ -209,7 +216,7 @@ def test_lines_go_through_the_best_combination_measured(
 
 @pytest.mark.parametrize("factor", [1.0, 50.0])
 def test_the_unit_of_the_loss_moves_no_optimum(table: Callable[[Iterable[str]], Path], factor: float) -> None:
-    """a + b x loss: the same optima and drifts (the regret's unit is another matter)."""
+    """For a + b x loss: the same optima and drifts (the regret's unit is another matter)."""
     rows = list(csv.DictReader(RANDOM.joinpath("runs.csv").read_text().splitlines()))
     moved = [
         f"{r['width']},{r['lr']},{r['weight_decay']},{r['seed']},{5 + factor * float(r['val_loss'])!r}" for r in rows

@@ -46,12 +46,14 @@ def bowl(
 
 
 def fitted(ladder: Ladder) -> Surface:
+    """The surface of runs that show one."""
     surface = fit_surface(ladder)
     assert surface is not None
     return surface
 
 
 def drift(surface: Surface, axis: int) -> Interval:
+    """Octaves per doubling by which one optimum moves."""
     known = [
         KnownOptimum.of(2**size.doublings, surface.profile(index, axis).draws)
         for index, size in enumerate(surface.sizes)
@@ -111,7 +113,7 @@ def test_nothing_is_said_of_combinations_beyond_the_runs() -> None:
 
 @pytest.mark.parametrize(("shift", "factor"), [(-3.0, 1.0), (100.0, 7.0), (0.0, 1e-4)])
 def test_the_unit_of_the_loss_does_not_matter(shift: float, factor: float) -> None:
-    """a + b x loss has the same optima, draw by draw."""
+    """For a + b x loss: it has the same optima, draw by draw."""
     ladder = generate(4).sizes
     moved = [(at, [replace(run, loss=shift + factor * run.loss) for run in runs]) for at, runs in ladder]
     plain, other = fitted(ladder), fitted(moved)
@@ -209,7 +211,7 @@ def test_a_known_noise_replaces_what_runs_say() -> None:
 
 
 def test_seeds_that_tilt_the_surface_widen_the_optimum() -> None:
-    """One seed's displacement is not seen; the optimum's standard error is no less than a tenth of an octave's prior."""
+    """One seed's displacement is not seen: however quiet the runs, the prior's tenth of an octave stays."""
     one = fitted(bowl(lambda _: (0.0, 0.0), seeds=1, noise=1e-4)).profile(0, 0).draws.optimum
 
     assert one.std() > 0.05
