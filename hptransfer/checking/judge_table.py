@@ -194,8 +194,20 @@ def _require_columns(table: ResultTable, asked: TableQuestion) -> None:
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     roles = infer_columns(part.table, replace(asked.columns, value=part.value))
     results = trials_from_table(part.table, roles, asked.where)
-    groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
+    found = [replace(group, limits=(*group.limits, *_limits(part, roles))) for group in results.groups]
+    groups = tuple(_judged_group(group, roles, results.axis, asked) for group in found)
     return JudgedSlice(part, roles, results, groups)
+
+
+def _limits(part: TableSlice, roles: TableColumns) -> tuple[str, ...]:
+    """What a slice cannot show."""
+    if not part.held:
+        return ()
+    others = " and ".join(part.held)
+    return (
+        f"{part.value} was varied while {others} kept one value: these runs cannot show where the best "
+        f"{roles.hyperparameter} goes when {others} is tuned along with it.",
+    )
 
 
 def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:

@@ -228,13 +228,13 @@ def test_a_large_table_is_fitted_in_cells() -> None:
     assert len(surface.model.y) < 1000
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_intervals_hold_the_true_drifts(kind: str) -> None:
-    """A cut of `benchmarks.surface_coverage`: 20 ladders a kind of table, 40 drifts, at least 90% held."""
-    found = measure([generate(index, kind=kind) for index in range(20)])["all"]
+def test_intervals_hold_the_true_drifts() -> None:
+    """A cut of `benchmarks.surface_coverage`: 24 ladders of all kinds of tables and laws, at least 90% of 48 drifts."""
+    found = measure([generate(index) for index in range(24)])
 
-    assert found[0] == 40
-    assert found[1] >= 0.9
+    assert found["all"][0] == 48
+    assert found["all"][1] >= 0.9
+    assert set(KINDS) <= set(found)
 
 
 def test_three_hyperparameters_are_fitted_too() -> None:
