@@ -27,7 +27,7 @@ from hptransfer.statistics.arrays import Array
 #: ladders, 0.073 (0.099 near the optimum), with a factor of 2 where they differ by 1.5 to 1.75: other ladders may not
 #: be like these. Its mean square is (0.12)^2
 SPREADS = np.array([0.02, 0.035, 0.06, 0.1, 0.17, 0.3, 0.5])
-_MEDIAN, _FACTOR = 0.075, 2.0
+_MEDIAN, _FACTOR = 0.1, 2.0
 #: share of the displacement's variance that all sizes of a seed have in common: measured 0.5 (0.2 to 0.8)
 COMMON = 0.5
 #: correlations of the noise half an octave apart, and their prior: measured 0.6 (0.4 to 0.8) on average
