@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import CurveDraws, octave_off
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.seed_means import Point, average_seeds, pooled_noise, seed_effect_std
+from hptransfer.statistics.seed_means import Point
 from hptransfer.statistics.surface_model import Hypothesis, Monomials, SurfaceDraws, SurfaceModel
 from hptransfer.statistics.surface_runs import SizeRuns, SurfaceRun, quadratic_terms, sort_runs
 from hptransfer.statistics.wiener_process import DRAWS, normal
@@ -71,7 +72,6 @@ class Surface:
             noise: standard deviation of one run in the losses' unit where it is known from elsewhere.
         """
         self.sizes = tuple(sizes)
-        self.given = noise
         self.model = SurfaceModel(sizes, noise)
         self.dimension = self.model.d
         chosen = self.model.hypotheses()
@@ -104,7 +104,7 @@ class Surface:
         points = self._points(size, axis, grid, middle)
         log2 = self.sizes[size].centre[axis] + grid * self.model.reach[axis]
         kept = _around(np.median(curves, axis=1).argmin(), limited.mean(axis=1) <= _LIMITED)
-        return Profile(self._curve_draws(size, axis, log2[kept], curves[kept], limited[kept], points, at), points)
+        return Profile(self._curve_draws(size, axis, log2[kept], curves[kept], limited[kept], at), points)
 
     def cost_together(self, size: int, at: Sequence[float]) -> Array:
         """(DRAWS,) loss at one combination above the lowest loss; nan where it lies outside the runs' region.
@@ -234,7 +234,6 @@ class Surface:
         grid: Array,
         curves: Array,
         limited: npt.NDArray[np.bool_],
-        points: Sequence[Point],
         at: float | None,
     ) -> CurveDraws:
         where, column = curves.argmin(axis=0), np.arange(DRAWS)
@@ -246,8 +245,6 @@ class Surface:
         optimum = grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0])
         blown = self.sizes[size].blown[:, axis]
         asked = _interpolated(grid, curves, at)
-        table = average_seeds(points)
-        noise = pooled_noise([table], self.given)
         # where the others' best lies beyond the runs, so may this one's, on either side
         beyond = limited[where, column]
         return CurveDraws(
@@ -256,7 +253,7 @@ class Surface:
             below=((where == 0) & bool((blown >= grid[0]).all())) | (beyond & (column % 2 == 0)),
             above=((where == len(grid) - 1) & bool((blown <= grid[-1]).all())) | (beyond & (column % 2 == 1)),
             loss=np.fmin(curves[where, column], asked),
-            seed_effect=float(seed_effect_std([table], noise)[0]) * normal(70, size + 1)[size],
+            seed_effect=self._seed_effect[size] * normal(70, len(self.sizes))[size],
             at=asked,
             octave_off=octave_off(grid, curves, where, beyond=math.nan),
             noise=self._noise(size),
@@ -265,6 +262,22 @@ class Surface:
             grid=grid,
             median=np.median(curves, axis=1),
         )
+
+    @cached_property
+    def _seed_effect(self) -> Array:
+        """(K,) standard errors of the sizes' losses due to what a seed does to all runs alike, in the losses' unit.
+
+        It moves no optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
+        """
+        squares, freedom = float(np.mean([self._noise(size) ** 2 for size in range(len(self.sizes))])), 1
+        for size, runs in enumerate(self.sizes):
+            u = (runs.x - runs.centre) / self.model.reach
+            surface = self.mean.scale.expand(self._monomials.values(u) @ self.mean.coefficients[size][:, 0])
+            means = [float((runs.y - surface)[runs.seed == seed].mean()) for seed in self.model.crossed[size]]
+            if len(means) > 1:
+                squares, freedom = squares + float(np.var(means)) * len(means), freedom + len(means) - 1
+        seeds = np.array([max(1, len(found)) for found in self.model.crossed])
+        return np.asarray(np.sqrt(squares / freedom / seeds))
 
     def _noise(self, size: int) -> float:
         """Standard deviation of one run near the optimum, in the losses' unit."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.surface_runs import SizeRuns, hessian_of, quadratic_terms
+from hptransfer.statistics.tilt import COMMON
 
 #: c lies this many typical heights below the lowest loss; infinity leaves losses as they are. Prior weights
 FLOORS = {math.inf: 0.3, 10.0: 0.15, 3.0: 0.15, 1.0: 0.15, 0.3: 0.15, 0.1: 0.1}
@@ -30,10 +31,8 @@ BENDS = {0.03: 0.2, 0.1: 0.3, 0.3: 0.35, 1.0: 0.15}
 ALIKE = {(0.0, 0.35): 0.2, (0.9, 0.2): 0.4, (0.99, 0.07): 0.4}
 #: scatter that noise does not explain, as a share of the height above the optimum
 MISFITS = {0.0: 0.3, 0.03: 0.3, 0.1: 0.25, 0.3: 0.15}
-#: octaves by which a seed displaces an optimum (standard deviation; 0.02 to 0.17 were measured on ladders of seeds)
-TILTS = {0.03: 0.25, 0.1: 0.5, 0.2: 0.25}
-#: share of a tilt's variance that one seed has in common at all sizes
-_TILT_COMMON = 0.5
+#: octaves by which a seed displaces an optimum (standard deviation), about as the prior of `tilt` has it
+TILTS = {0.03: 0.2, 0.1: 0.5, 0.2: 0.25, 0.4: 0.05}
 #: noise in factors of the root of 2 about the first fit's
 _NOISE = np.sqrt(2.0) ** np.arange(-8, 9)
 #: curvature that changes steadily with log2 size, a fraction of the common one per standard deviation of log2 size
@@ -222,13 +221,13 @@ class SurfaceModel:
     def _levels(self) -> Array:
         """(n, K + offsets) level of each size, and what its seeds add to all of its runs."""
         columns = [(self.owner == size).astype(float) for size in range(self.k)]
-        for size, seeds in enumerate(self._crossed):
+        for size, seeds in enumerate(self.crossed):
             marks = [((self.owner == size) & (self.seed == seed)).astype(float) for seed in seeds]
             columns += [mark - marks[-1] for mark in marks[:-1]]
         return np.stack(columns, axis=1)
 
     @cached_property
-    def _crossed(self) -> list[list[int]]:
+    def crossed(self) -> list[list[int]]:
         """Seeds of each size that ran at several positions, so that their level and tilt can be told from noise."""
         found = []
         for size in range(self.k):
@@ -268,17 +267,17 @@ class SurfaceModel:
     def _tilts(self, scale: Scale) -> Array:
         """(n, T) what displacing the optimum by an octave along each axis does: common to a seed's sizes, then own."""
         moved = -(self.u @ scale.second) / self.reach
-        names = sorted({seed for seeds in self._crossed for seed in seeds})
+        names = sorted({seed for seeds in self.crossed for seed in seeds})
         marks = [np.isin(self.owner, self._sizes_with(seed)) & (self.seed == seed) for seed in names]
         marks += [
-            (self.owner == size) & (self.seed == seed) for size, seeds in enumerate(self._crossed) for seed in seeds
+            (self.owner == size) & (self.seed == seed) for size, seeds in enumerate(self.crossed) for seed in seeds
         ]
         if not marks:
             return np.zeros((len(self.y), 0))
         return np.concatenate([moved * mark[:, None] for mark in marks], axis=1)
 
     def _sizes_with(self, seed: int) -> list[int]:
-        return [size for size, seeds in enumerate(self._crossed) if seed in seeds]
+        return [size for size, seeds in enumerate(self.crossed) if seed in seeds]
 
     def _variances(self, hypothesis: Hypothesis) -> Array:
         """(P,) prior variances of the columns; infinite where nothing is assumed."""
@@ -290,8 +289,8 @@ class SurfaceModel:
         second = np.sqrt(scale.units[i] * scale.units[j])
         exponents = self.monomials.exponents[self.monomials.order > 2]
         higher = bends * np.exp((exponents @ np.log(scale.units)) / exponents.sum(axis=1))
-        shared = len({seed for seeds in self._crossed for seed in seeds}) * d
-        own = sum(len(seeds) for seeds in self._crossed) * d
+        shared = len({seed for seeds in self.crossed for seed in seeds}) * d
+        own = sum(len(seeds) for seeds in self.crossed) * d
         return np.concatenate(
             [
                 np.full(self._levels.shape[1] + len(second), math.inf),
@@ -300,8 +299,8 @@ class SurfaceModel:
                 np.tile((spread * second) ** 2, self.k),
                 common * higher**2,
                 np.tile((1 - common) * higher**2 + 1e-12 * higher**2, self.k),
-                np.full(shared, _TILT_COMMON * tilt**2),
-                np.full(own, (1 - _TILT_COMMON) * tilt**2),
+                np.full(shared, COMMON * tilt**2),
+                np.full(own, (1 - COMMON) * tilt**2),
             ]
         )
 
