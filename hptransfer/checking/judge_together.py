@@ -16,15 +16,15 @@ import numpy as np
 
 from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.combinations import Combinations
-from hptransfer.results_table.results import Group
-from hptransfer.sizes import SizeAxis, size_text
+from hptransfer.results_table.slices import Runs
+from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
+from hptransfer.statistics.seed_means import Point
 from hptransfer.statistics.surface import Surface, fit_surface
 from hptransfer.statistics.surface_runs import MOST_HYPERPARAMETERS, SurfaceRun
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
-from hptransfer.trials.trial import Trial, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,53 +72,48 @@ class JudgedTogether:
 
 
 def judge_together(
-    group: Group, axis: SizeAxis, found: Combinations, *, criteria: TransferCriteria | None = None
+    runs: Runs, found: Combinations, *, criteria: TransferCriteria | None = None, limits: Sequence[str] = ()
 ) -> JudgedTogether | None:
     """Judge all hyperparameters of one group; None where its runs show no surface.
 
     Args:
-        group: the runs that are judged together; their hyperparameter is the number of a combination.
-        axis: the field of the trials' sizes that varies.
+        runs: the group's runs by size; their hyperparameter is the number of a combination.
         found: what the numbers mean.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        limits: what the runs cannot show because of how they were made, one sentence each.
 
     Raises:
         InconclusiveError: a size diverged at every combination.
     """
     if not 2 <= len(found.hyperparameters) <= MOST_HYPERPARAMETERS:
         return None
-    by_size: dict[float, list[SurfaceRun]] = {}
-    for trial in group.trials:
-        by_size.setdefault(getattr(trial.size, axis), []).append(_run(trial, found))
-    sizes = dict(sorted(by_size.items()))
-    for size, runs in sizes.items():
-        if all(run.diverged for run in runs):
+    sizes = sorted(runs)
+    for size in sizes:
+        if all(point.diverged for point in runs[size]):
             raise InconclusiveError(
                 "every size must train at some combination without diverging",
                 received=f"divergence at all combinations of {found.roles.axis} {size_text(size)}",
                 hint=f"add runs at smaller values, or leave this {found.roles.axis} out of the table",
             )
-    surface = fit_surface([(math.log2(size), runs) for size, runs in sizes.items()])
+    surface = fit_surface([(math.log2(size), [_run(point, found) for point in runs[size]]) for size in sizes])
     if surface is None:
         return None
     values = [float(np.exp2(np.median(surface.profile(0, index).draws.optimum))) for index in range(surface.dimension)]
     reports = tuple(
-        _report(surface, list(sizes), index, value, found, criteria, group.limits) for index, value in enumerate(values)
+        _report(surface, sizes, index, value, found, criteria, limits) for index, value in enumerate(values)
     )
-    largest = list(sizes)[-1]
     cost = surface.cost_together(len(sizes) - 1, [math.log2(value) for value in values])
     together = Together(
         values=dict(zip(found.hyperparameters, values, strict=True)),
-        size=largest,
+        size=sizes[-1],
         cost=quantiles(cost) if np.isfinite(cost).all() else Interval(math.inf, 0.0, math.inf),
-        interactions=tuple(_interactions(surface, found.hyperparameters, min(sizes))),
+        interactions=tuple(_interactions(surface, found.hyperparameters, sizes[0])),
     )
-    return JudgedTogether(reports, together, tuple(_notes(surface, list(sizes), found)))
+    return JudgedTogether(reports, together, tuple(_notes(surface, sizes, found)))
 
 
-def _run(trial: Trial, found: Combinations) -> SurfaceRun:
-    (number,) = trial.hyperparameters.values()
-    return SurfaceRun(found.log2[round(number) - 1], trial.seed, trial.loss, trial.state is TrialState.DIVERGED)
+def _run(point: Point, found: Combinations) -> SurfaceRun:
+    return SurfaceRun(found.of(point), point.seed, point.loss, point.diverged)
 
 
 def _report(

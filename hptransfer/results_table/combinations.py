@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.hyperparameters import AVERAGES, log_name
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.readers import Cell, ResultTable, column_numbers
+from hptransfer.statistics.seed_means import Point
 
 #: what stands between the names of hyperparameters that are one
 TIMES = " x "
@@ -42,6 +44,10 @@ class Combinations:
     numbers: tuple[int, ...]
     left_out: Mapping[str, int]
 
+    def of(self, point: Point) -> tuple[float, ...]:
+        """Log2 values of a run whose hyperparameter is the number of a combination."""
+        return self.log2[round(math.exp2(point.x)) - 1]
+
 
 def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColumns) -> Combinations:
     """Make one column of several hyperparameters.
@@ -61,6 +67,9 @@ def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColu
         values, missing = column_numbers(table, column)
         if roles.base is not None:
             values = np.power(float(roles.base), values)
+        if _average(roles) is not None:
+            with np.errstate(divide="ignore"):
+                values = 1 / (1 - values)
         reasons = {
             f"without a {column}": missing | np.isnan(values),
             f"with {column} 0, which has no place on a log scale": values == 0,
@@ -84,12 +93,17 @@ def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColu
         table=kept,
         # a number of a combination is no logarithm, whatever the names in its name say
         roles=replace(infer_columns(kept, _asking(asked, name)), base=None),
-        hyperparameters=tuple(roles.hyperparameter for roles in known),
+        hyperparameters=tuple(log_name(_average(roles) or roles.hyperparameter) for roles in known),
         log2=tuple(tuple(float(v) for v in row) for row in combinations),
         rows=tuple(rows),
         numbers=tuple(found),
         left_out=left_out,
     )
+
+
+def _average(roles: TableColumns) -> str | None:
+    """The name of a beta or momentum, which is compared by its horizon; None for other hyperparameters."""
+    return next((name for name in AVERAGES if roles.hyperparameter in (name, log_name(name))), None)
 
 
 def _asking(asked: NamedColumns, value: str) -> NamedColumns:

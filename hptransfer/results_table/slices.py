@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.combinations import Combinations
 from hptransfer.results_table.readers import ResultTable, cell_text
-from hptransfer.results_table.results import Group
-from hptransfer.sizes import SizeAxis
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.statistics.seed_means import Point
+
+#: runs by size
+Runs = Mapping[float, Sequence[Point]]
 
 #: values that a slice must vary over at some size; fewer have no curve
 _FEWEST_VALUES = 3
@@ -44,7 +45,7 @@ class TableSlice:
 
 
 def slice_table(
-    table: ResultTable, columns: Sequence[str], found: Combinations, groups: Sequence[Group], axis: SizeAxis
+    table: ResultTable, columns: Sequence[str], found: Combinations, groups: Mapping[str | None, Runs]
 ) -> list[TableSlice]:
     """One slice per column, through the combination that is best at the smallest size among those with long lines.
 
@@ -52,15 +53,14 @@ def slice_table(
         table: the table as it was read, one row per run.
         columns: names of the hyperparameters' columns, two or more.
         found: the table's combinations of their values.
-        groups: the runs by group; their hyperparameter is the number of a combination.
-        axis: the field of the trials' sizes that varies.
+        groups: each group's runs by size; their hyperparameter is the number of a combination.
 
     Raises:
         UsageError: a column has no slice.
     """
     slices = []
     for index, column in enumerate(columns):
-        lines = {group.name: _line(group.trials, index, columns, found, axis, table.name) for group in groups}
+        lines = {name: _line(runs, index, columns, found, table.name) for name, runs in groups.items()}
         rows = [
             row
             for row, number in zip(found.rows, found.numbers, strict=True)
@@ -83,19 +83,17 @@ def _others(values: Sequence[float], index: int) -> tuple[float, ...]:
     return tuple(value for other, value in enumerate(values) if other != index)
 
 
-def _line(
-    trials: Sequence[Trial], index: int, columns: Sequence[str], found: Combinations, axis: SizeAxis, source: str
-) -> tuple[float, ...]:
+def _line(runs: Runs, index: int, columns: Sequence[str], found: Combinations, source: str) -> tuple[float, ...]:
     """Values of the others on the best line of one column: log2, in the order of the columns."""
-    smallest = min(getattr(trial.size, axis) for trial in trials)
+    smallest = min(runs)
     varied: dict[tuple[float, ...], set[float]] = defaultdict(set)
     losses: dict[tuple[float, ...], list[float]] = defaultdict(list)
-    for trial in trials:
-        (number,) = trial.hyperparameters.values()
-        values = found.log2[round(number) - 1]
-        varied[_others(values, index)].add(values[index])
-        if getattr(trial.size, axis) == smallest:
-            losses[values].append(math.inf if trial.state is TrialState.DIVERGED else trial.loss)
+    for size, points in runs.items():
+        for point in points:
+            values = found.of(point)
+            varied[_others(values, index)].add(values[index])
+            if size == smallest:
+                losses[values].append(math.inf if point.diverged else point.loss)
     longest = max(len(values) for values in varied.values())
     if longest < _FEWEST_VALUES:
         others = [column for column in columns if column != columns[index]]

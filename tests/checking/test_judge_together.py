@@ -226,3 +226,21 @@ def test_the_unit_of_the_loss_moves_no_optimum(table: Callable[[Iterable[str]], 
 
     for one, two in zip(plain["slices"], other["slices"], strict=True):
         assert drift(two) == pytest.approx(drift(one), abs=1e-3)
+
+
+def test_an_average_is_judged_by_its_horizon(table: Callable[[Iterable[str]], Path]) -> None:
+    """A beta2 is compared by 1/(1 - beta2), as in recipes; with the horizon 2^x the drift is that of x."""
+    ladder = generate(3, kind="full grid", seeds=2)
+    rows = [
+        f"{64 * 2**at:.0f},{2 ** run.x[0]},{1 - 2 ** -(run.x[1] + 6)},{run.seed},{run.loss}"
+        for at, runs in ladder.sizes
+        for run in runs
+    ]
+    result = judge(
+        table(["width,lr,beta2,seed,loss", *rows]), "--value-column", "lr", "--value-column", "beta2", "--json"
+    )
+    told = document(result)
+
+    low, high = drift(told["slices"][1])
+    assert low <= ladder.drift[1] <= high
+    assert set(told["together"][0]["values"]) == {"learning_rate", "1/(1 - beta2)"}
