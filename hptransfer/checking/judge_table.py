@@ -14,14 +14,12 @@ from hptransfer.results_table.combinations import combine_columns
 from hptransfer.results_table.group import judge_group
 from hptransfer.results_table.readers import ResultTable, read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
-from hptransfer.results_table.slices import Runs, TableSlice, slice_table
+from hptransfer.results_table.slices import TableSlice, runs_by_size, slice_table
 from hptransfer.sizes import MODEL_AXES, SizeAxis
-from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.transfer.slices import points_by_size
 from hptransfer.verdict import Verdict
 
 
@@ -167,7 +165,7 @@ def _judged_several(path: Path, table: ResultTable, asked: TableQuestion) -> Tab
     _require_columns(table, asked)
     found = combine_columns(table, asked.values, asked.columns)
     read = trials_from_table(found.table, found.roles)
-    runs = {group.name: _runs(group, read.axis, found.roles) for group in read.groups}
+    runs = {group.name: runs_by_size(group, read.axis, found) for group in read.groups}
     groups = [
         judge_together(runs[group.name], found, criteria=asked.criteria, limits=group.limits) for group in read.groups
     ]
@@ -186,13 +184,6 @@ def _judged_several(path: Path, table: ResultTable, asked: TableQuestion) -> Tab
         judged.append(JudgedSlice(part, roles, results, found_here))
     names = [group.name for group in read.groups]
     return TableJudgement(path, tuple(judged), dict(zip(names, (each.together for each in together), strict=True)))
-
-
-def _runs(group: Group, axis: SizeAxis, roles: TableColumns) -> Runs:
-    by_size: dict[float, Sequence[Point]] = {}
-    for size, points in points_by_size(group.trials, axis, roles.hyperparameter).items():
-        by_size[size] = points
-    return by_size
 
 
 def _require_columns(table: ResultTable, asked: TableQuestion) -> None:
