@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.surface_runs import SizeRuns, hessian_of, quadratic_terms
+from hptransfer.statistics.surface_runs import MOST_SEEDS, SizeRuns, hessian_of, quadratic_terms
 from hptransfer.statistics.tilt import COMMON
 
 #: c lies this many typical heights below the lowest loss; infinity leaves losses as they are. Prior weights
@@ -39,8 +39,6 @@ _NOISE = np.sqrt(2.0) ** np.arange(-8, 9)
 _STEADY = 0.2
 #: a gradient at the first fit's optimum moves the optimum by at most about so many half-widths of the region
 _WANDER = 3.0
-#: seeds beyond this number have no level or tilt of their own
-_MOST_SEEDS = 12
 #: hypotheses this much less likely than the best are left out
 _NEGLIGIBLE = 0.01
 _ORDERS = (0, 1, 2, 3, 4)
@@ -233,7 +231,7 @@ class SurfaceModel:
         for size in range(self.k):
             seeds, count = np.unique(self.seed[self.owner == size], return_counts=True)
             usable = [int(s) for s, n in zip(seeds, count, strict=True) if n >= self.d + 2 and s >= 0]
-            found.append(usable if len(usable) == len(seeds) <= _MOST_SEEDS else [])
+            found.append(usable if len(usable) == len(seeds) <= MOST_SEEDS else [])
         return found
 
     @cached_property

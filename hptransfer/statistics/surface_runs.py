@@ -30,6 +30,8 @@ _BLOWN_DEVIATIONS = 20.0
 _MOST_ROUNDS = 40
 #: runs of one size that are fitted one by one; larger tables are averaged in cells
 _MOST_ROWS = 250
+#: seeds beyond this number have no level or tilt of their own
+MOST_SEEDS = 12
 _CELLS = 12
 #: curvatures are determined where the quadratic's smallest singular value exceeds this share of the largest
 _SINGULAR = 1e-3
@@ -172,7 +174,9 @@ class _Rows:
         low, span = x.min(axis=0), np.maximum(np.ptp(x, axis=0), 1e-12)
         cells = max(3, round(_CELLS * 2 ** (2 - dimension)))
         place = np.minimum((x - low) / span * cells, cells - 1).astype(int)
-        _, cell = np.unique(place, axis=0, return_inverse=True)
+        # the runs of one seed stay together, as far as there are few: they have something in common
+        names = seed if len(np.unique(seed)) <= MOST_SEEDS else np.full(len(seed), -1)
+        keys, cell = np.unique(np.column_stack([place, names]), axis=0, return_inverse=True)
         cell = cell.reshape(-1)
         # a cell on a flank that blows up has no mean worth the name; its runs near the lowest have
         lowest = np.full(cell.max() + 1, math.inf)
@@ -180,8 +184,7 @@ class _Rows:
         calm = y <= lowest[cell] + float(np.median(y) - y.min())
         count = np.bincount(cell[calm]).astype(float)
         means = [np.bincount(cell[calm], column[calm]) / count for column in (*x.T, y)]
-        seeds = np.full(len(count), -1)
-        return cls(np.stack(means[:-1], axis=1), means[-1], count, seeds, (x, y, seed), np.where(calm, cell, -1))
+        return cls(np.stack(means[:-1], axis=1), means[-1], count, keys[:, -1], (x, y, seed), np.where(calm, cell, -1))
 
     def singles(self, kept: npt.NDArray[np.bool_]) -> tuple[Array, Array, npt.NDArray[np.int_]]:
         """Positions, losses and seeds of the runs behind some of the rows."""

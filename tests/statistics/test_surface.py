@@ -225,7 +225,8 @@ def test_a_large_table_is_fitted_in_cells() -> None:
 
     assert drift(surface, 0).contains(0.2)
     assert {point.seed for point in surface.profile(0, 0).points} == {0, 1}
-    assert len(surface.model.y) < 1000
+    assert len(surface.model.y) < 2000
+    assert surface.model.crossed == [[0, 1]] * 4
 
 
 def test_intervals_hold_the_true_drifts() -> None:
