@@ -3,7 +3,7 @@
 Losses are E + gain(size) + rise(size) * f(A (x - optimum)), f convex and lowest at 0: parabolas, flanks that steepen on
 one side, flanks that flatten. Sizes, drifts, correlation, noise, seeds (which shift and tilt the surface), grids and
 where training blows up (to a finite loss, or NaN) are drawn. `python -m benchmarks.surface_coverage [LADDERS]` prints
-docs/calibration.md's table: per kind of table the share of 95% intervals that hold the true drift, and their widths.
+the table of docs/verdicts.md: per kind of table the share of 95% intervals that hold the true drift, and their widths.
 """
 
 from __future__ import annotations
@@ -146,7 +146,10 @@ def measure(ladders: Sequence[GeneratedLadder]) -> dict[str, tuple[int, float, f
     """Group -> (drifts, share of their intervals that hold the truth, median width in octaves per doubling)."""
     groups: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     for ladder in ladders:
-        found = covered(ladder) or [(True, math.inf)] * len(ladder.drift)
+        found = covered(ladder)
+        if found is None:  # nothing is claimed, right or wrong
+            groups["not fitted"] += [(False, math.inf)] * len(ladder.drift)
+            continue
         named = "blow-ups" if ladder.blows_up else "no blow-ups"
         for group in ("all", ladder.kind, ladder.law, f"{ladder.seeds} seeds", f"{len(ladder.sizes)} sizes", named):
             groups[group] += found
