@@ -11,7 +11,9 @@ from hptransfer.errors import UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
+from hptransfer.results_table.rows import select_rows
+from hptransfer.results_table.rules import RowRules
+from hptransfer.results_table.results import Group, Results, trials_from_table
 from hptransfer.sizes import MODEL_AXES, SizeAxis
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
@@ -96,6 +98,7 @@ class TableQuestion:
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to predict optimum and loss for; None for no prediction.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        rules: what is said about rows and columns where the table itself cannot say.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)
@@ -104,6 +107,7 @@ class TableQuestion:
     transferred: float | None = None
     target: int | None = None
     criteria: TransferCriteria | None = None
+    rules: RowRules = field(default_factory=RowRules)
 
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
@@ -149,14 +153,14 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
             received=f"{path}: a coordinate check",
             hint=f"hptransfer judge --coordinates {path}",
         )
-    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
+    kept = table if len(asked.values) < 2 else select_rows(table, asked.where, asked.rules.within)
     slices = slice_table(kept, asked.values, asked.columns.group)
     return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
-    roles = infer_columns(part.table, replace(asked.columns, value=part.value))
-    results = trials_from_table(part.table, roles, asked.where)
+    roles = infer_columns(part.table, replace(asked.columns, value=part.value), maximize=asked.rules.maximize)
+    results = trials_from_table(part.table, roles, asked.where, asked.rules)
     groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
     return JudgedSlice(part, roles, results, groups)
 

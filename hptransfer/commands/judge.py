@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hptransfer.cli.options import Column, Json, Quiet
+from hptransfer.cli.options import (
+    Column,
+    Columns,
+    Complete,
+    Direction,
+    IgnoreColumn,
+    Json,
+    Quiet,
+    Repeats,
+    Where,
+    Within,
+)
 from hptransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,17 +42,16 @@ def judge_command(
         float | None, typer.Option(help="Of coordinates: allowed slope. Default: 0.15.", show_default=False)
     ] = None,
     size_column: Column = None,
-    value_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
-    ] = None,
+    value_column: Columns = None,
     loss_column: Column = None,
     seed_column: Column = None,
     group_column: Column = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
-    ] = None,
+    where: Where = None,
+    within: Within = None,
+    maximize: Direction = None,
+    repeats: Repeats = None,
+    ignore_column: IgnoreColumn = None,
+    complete: Complete = None,
     transferred: Annotated[
         float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
     ] = None,
@@ -61,8 +71,8 @@ def judge_command(
         InconclusiveError: a size diverged at every value; a coordinate check has too few sizes or seeds.
     """
     if coordinates:
-        columns = (size_column, value_column, loss_column, seed_column, group_column)
-        if any(each is not None for each in (*columns, where, transferred, target)):
+        columns = (size_column, value_column, loss_column, seed_column, group_column, ignore_column, complete)
+        if any(each is not None for each in (*columns, where, within, maximize, repeats, transferred, target)):
             raise UsageError("`judge --coordinates` takes no options but --tolerance, --json and --quiet")
         from hptransfer.checking.judge_coordinates import judge_coordinate_files
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
@@ -77,9 +87,11 @@ def judge_command(
     from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
     from hptransfer.results_table.columns import NamedColumns
+    from hptransfer.results_table.rules import row_rules
 
+    rules = row_rules(maximize, within, repeats, ignore_column, complete)
     roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target)
+    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target, None, rules)
     judgement = judge_table(results[0], question)
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.free_columns import bound_columns
+from hptransfer.results_table.objective import check_direction, more_is_better
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, distinct, is_missing
 
 #: names of sizes by the axis they mean; the first axes are preferred where several vary together
@@ -81,11 +84,12 @@ class TableColumns:
         value: name of the column of the hyperparameter's values.
         hyperparameter: its name in sentences.
         base: 2 or 10 where the column holds logarithms of the hyperparameter (log2lr, log10_lr); None otherwise.
-        loss: name of the column of final losses, nats.
+        loss: name of the column of final losses, nats, or of another objective.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
         state: column that says how a run ended; None without one.
         inferred: what was inferred, one sentence each.
+        maximize: whether more of the objective is better.
     """
 
     size: str
@@ -98,6 +102,7 @@ class TableColumns:
     group: str | None
     state: str | None
     inferred: tuple[str, ...]
+    maximize: bool = False
 
 
 def normalized_column_name(name: str) -> str:
@@ -107,12 +112,13 @@ def normalized_column_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
 
 
-def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
+def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | None = None) -> TableColumns:
     """Take the columns the user named and infer the others.
 
     Args:
         table: the table as it was read.
         asked: the columns that the user named.
+        maximize: whether more of the objective is better; None where the user did not say.
 
     Raises:
         UsageError: a named column does not exist, or one is needed and several or none could be meant.
@@ -123,8 +129,10 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     _require(table, "group", asked.group)
     said: list[str] = []
     size = asked.size or _labelled_size(table, said) or _inferred(table, "size", _SIZES, said)
-    value = asked.value or _inferred(table, "value", _VALUES, said)
-    loss = asked.loss or _loss(table, said)
+    value = asked.value or _inferred(table, "value", _VALUES, said, size)
+    loss = asked.loss or (_more_is_better(table, said) if maximize else None) or _loss(table, said)
+    higher = more_is_better(normalized_column_name(loss))
+    check_direction(table.name, loss, higher=higher, maximize=maximize, inferred=asked.loss is None)
     seed = asked.seed or _optional(table, "seed", _SEEDS, said)
     group = asked.group or _optional(table, "group", _GROUPS, said, varying=True)
     state = _optional(table, "state", _STATES, said)
@@ -144,6 +152,7 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
         group=group,
         state=state,
         inferred=tuple(said),
+        maximize=bool(maximize),
     )
 
 
@@ -166,15 +175,14 @@ def infer_step(table: ResultTable) -> str | None:
     return _optional(table, "step", _STEPS, [], varying=True)
 
 
-def setting_columns(table: ResultTable) -> list[str]:
-    """The columns that are settings of a run by their name: sizes, hyperparameters, and all of W&B's `config.`."""
-    return [
-        name
-        for name in table.columns
-        if canonical_column(name, _SIZES)
-        or canonical_column(name, _VALUES)
-        or name.lower().startswith(("config.", "config/"))
-    ]
+def size_name(name: str) -> str | None:
+    """What a size is called in sentences (width, depth, parameters, ...), by the name of its column; None for others."""
+    return canonical_column(name, _SIZES)
+
+
+def hyperparameter_name(name: str) -> str | None:
+    """What a hyperparameter is called in sentences, by the name of its column; None for other columns."""
+    return canonical_column(name, _VALUES)
 
 
 def canonical_column(name: str, names: dict[str, str]) -> str | None:
@@ -216,12 +224,20 @@ def _require(table: ResultTable, option: str, column: str | None) -> None:
     )
 
 
-def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[str]) -> str:
-    """The column of a needed role: the one that varies; where several vary, the one preferred by `names`."""
+def _inferred(
+    table: ResultTable, role: str, names: dict[str, str], said: list[str], size: str | None = None
+) -> str:
+    """The column of a needed role: the one that varies; where several vary, the one preferred by `names`.
+
+    Of columns that are functions of each other and the size (lr and log2lr, a base rate and the rate of each width) it
+    is the one that varies freely.
+    """
     known = {name: key for name in table.columns if (key := canonical_column(name, names)) is not None}
     order = list(names)
     found = sorted((name for name in known if _filled(table, name)), key=lambda name: order.index(known[name]))
     varying = [name for name in found if len(distinct(table.columns[name])) > 1]
+    bound = {} if size is None else bound_columns(table, varying, size, known)
+    varying = [name for name in varying if name not in bound]
     chosen = (varying or found)[:1]
     if not chosen:
         _ambiguous(table, role, [])
@@ -231,6 +247,7 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     others = [name for name in varying if name != chosen[0]]
     also = f" ({', '.join(others)} vary too)" if others else ""
     said.append(f"{role}: column {chosen[0]}{also}")
+    said.extend(sentence for sentence in bound.values() if sentence)
     return chosen[0]
 
 
@@ -255,6 +272,15 @@ def _same(table: ResultTable, left: str, right: str) -> bool:
     return left != right and [cell_text(c) for c in table.columns[left]] == [cell_text(c) for c in table.columns[right]]
 
 
+def _more_is_better(table: ResultTable, said: list[str]) -> str | None:
+    """The column of which more is better; None without one, refused where several could be meant."""
+    found = _upside_down(table)
+    if len(found) > 1:
+        _ambiguous(table, "loss", found)
+    said.extend(f"objective: column {name}" for name in found)
+    return found[0] if found else None
+
+
 def _loss(table: ResultTable, said: list[str]) -> str:
     for tier, names in enumerate(_LOSSES):
         found = [name for name in table.columns if normalized_column_name(name) in names and _filled(table, name)]
@@ -271,7 +297,7 @@ def _loss(table: ResultTable, said: list[str]) -> str:
         if re.search(r"_(loss|ce|nll)$", normalized_column_name(name)) and _filled(table, name)
     ]
     if len(ending) != 1:
-        _ambiguous(table, "loss", ending)
+        _ambiguous(table, "loss", ending or _upside_down(table))
     said.append(f"loss: column {ending[0]}")
     return ending[0]
 
@@ -284,6 +310,11 @@ def _optional(table: ResultTable, role: str, names: str, said: list[str], *, var
         return None
     said.append(f"{role}: column {found[0]}")
     return found[0]
+
+
+def _upside_down(table: ResultTable) -> list[str]:
+    """Columns that could be the objective if it is maximised."""
+    return [name for name in table.columns if more_is_better(normalized_column_name(name)) and _filled(table, name)]
 
 
 def _filled(table: ResultTable, name: str) -> bool:
@@ -300,9 +331,11 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
         and sum(_LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
     ):
         hint = "one row per run is needed: turn columns that are called by a size into rows of size, value and loss"
+    if role == "loss" and found and all(more_is_better(normalized_column_name(name)) for name in found):
+        hint = f"if higher is better, add `--loss-column {shlex.quote(found[0])} --maximize`"
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
-        received=f"several could be meant: {listed}" if found else f"none with values is called so: {listed}",
+        received=f"{'several could be' if len(found) > 1 else 'this could be'} meant: {listed}" if found else f"none with values is called so: {listed}",
         hint=hint,
         place=Place(table.name, 1),
         code="results/ambiguous-column",
