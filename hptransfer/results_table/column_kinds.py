@@ -19,8 +19,8 @@ class ColumnKind(Enum):
     COMPUTE = auto()  # what a size and a length amount to
     PARAMETERS = auto()  # what a shape amounts to
     SETTING = auto()
-    MEASURED = auto()  # a loss, an accuracy, a norm
-    CLOCK = auto()  # time, memory, speed, price
+    MEASURED = auto()  # a loss, an accuracy, a norm, memory, a speed
+    CLOCK = auto()  # when, and for how long
     CIRCUMSTANCE = auto()  # where and with which code
     BOOKKEEPING = auto()  # who, which folder, which job
     UNKNOWN = auto()
@@ -34,8 +34,10 @@ _PROGRESS = frozenset(
     "seen_tokens tokens_trained tokens_processed samples_seen examples_seen n_iter n_iters max_iters".split()
 )
 _CLOCKS = frozenset(
-    "time runtime duration second seconds secs sec hours minutes mins elapsed timestamp wall walltime clock created updated "
-    "started ended finished date datetime throughput mfu hfu tflops utilization utilisation util speed latency eta_s "
+    "runtime duration elapsed timestamp walltime created updated started ended finished date datetime".split()
+)
+_METERS = frozenset(
+    "time second seconds secs sec hours minutes mins wall clock throughput mfu hfu tflops utilization utilisation util speed latency eta_s "
     "memory mem vram energy power watts kwh cost price dollars usd carbon".split()
 )
 #: what metrics end in; a setting such as z_loss can end so too, and then it takes few values
@@ -66,6 +68,7 @@ _BOOKKEEPING = frozenset(
     "user username author owner host hostname node nodes node_ip ip pid rank local_rank job jobid slurm notes note "
     "comment comments description url link entity artifact_uri logdir done wandb summary config".split()
 )
+_MACHINES = frozenset("host hostname node machine server worker".split())
 _BOOKKEEPING_END = frozenset("id uuid uri url dir directory folder logdir hash".split())
 #: data and models are settings even where a path names them
 _WHAT_IS_TRAINED = frozenset("data dataset train tokenizer config model corpus vocab".split())
@@ -101,12 +104,14 @@ def _by_words(normalized: str, tokens: list[str], *, config: bool) -> ColumnKind
         return ColumnKind.CIRCUMSTANCE
     if not _WHAT_IS_TRAINED & set(tokens) and (normalized in _BOOKKEEPING or tokens[-1] in _BOOKKEEPING_END):
         return ColumnKind.BOOKKEEPING
+    if _MACHINES & set(tokens) and not {"n", "num", "count", "type", "state"} & set(tokens):
+        return ColumnKind.BOOKKEEPING
     if config:
         return ColumnKind.SETTING
     limiting = bool(_LIMITING & set(tokens))
     if not limiting and _CLOCKS & set(tokens):
         return ColumnKind.CLOCK
-    if not limiting and _MEASURED_NORM.fullmatch(normalized):
+    if not limiting and (_METERS & set(tokens) or _MEASURED_NORM.fullmatch(normalized)):
         return ColumnKind.MEASURED
     if (tokens[-1] in _METRICS and not limiting) or _LOSS_STATISTIC.fullmatch(normalized):
         return ColumnKind.MEASURED

@@ -245,9 +245,9 @@ def _inferred(
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]
-    also = f" ({', '.join(others)} vary too)" if others else ""
-    said.append(f"{role}: column {chosen[0]}{also}")
-    said.extend(sentence for sentence in bound.values() if sentence)
+    aside = [f"{', '.join(others)} vary too"] if others else []
+    aside += [f"{', '.join(follow)} follows from it"] if (follow := [name for name, of in bound.items() if of]) else []
+    said.append(f"{role}: column {chosen[0]}" + (f" ({'; '.join(aside)})" if aside else ""))
     return chosen[0]
 
 

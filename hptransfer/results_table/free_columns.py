@@ -15,7 +15,7 @@ from hptransfer.results_table.relations import Numbers, function_of
 def bound_columns(
     table: ResultTable, candidates: Sequence[str], size: str, known: Mapping[str, str]
 ) -> dict[str, str]:
-    """The candidates that do not vary freely, each with what is said of it.
+    """The candidates that do not vary freely, each with the one that it follows from.
 
     A column is bound where every size has one value of it while another candidate varies within sizes, or where it is a
     function of another candidate of the same name and of the size. Of two such, the one with fewer values is free: a
@@ -28,7 +28,7 @@ def bound_columns(
         known: column -> the hyperparameter that it is called.
 
     Returns:
-        Column -> a sentence, empty where there is nothing to say.
+        Column -> the column that it follows from; empty where it follows from the size alone.
     """
     if len(candidates) < 2:
         return {}
@@ -50,7 +50,7 @@ def bound_columns(
                 continue
             relation = function_of(other, theirs, {name: own, size: sizes})
             if relation is not None and name in relation.of:
-                bound[other] = relation.sentence
+                bound[other] = name
     return bound
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.column_kinds import ColumnKind
-from hptransfer.results_table.columns import hyperparameter_name
+from hptransfer.results_table.columns import hyperparameter_name, size_name
 from hptransfer.results_table.readers import cell_text
 from hptransfer.results_table.settings import SAME_LENGTH, Column, Mixed, Rows, longest_of_size
 
@@ -74,13 +74,14 @@ def _hints(rows: Rows, mixed: Sequence[Mixed]) -> list[str]:
         return [f"if these are one value, `{near}`", *hints]
     chosen = [_chosen(each.column, rows) for each in mixed]
     if _leaves_a_ladder(mixed, chosen, rows):
-        wheres = " ".join(
+        wheres = [
             _where(each.column, cell_text(each.column.values[code])) for each, code in zip(mixed, chosen, strict=True)
-        )
-        if hyperparameter_name(first.name) is None or not hints:
-            hints.append(f"judge each apart with `--group-column {shlex.quote(first.name)}`")
-        hints.append(f"select with `{wheres}`")
-    if rows.roles.seed is None and _tells_repeats_apart(first, rows):
+        ]
+        if not _is_searched(first.name) or not hints:
+            apart = " ".join([f"--group-column {shlex.quote(first.name)}", *wheres[1:]])
+            hints.append(f"judge each apart with `{apart}`")
+        hints.append(f"select with `{' '.join(wheres)}`")
+    if rows.roles.seed is None and first.kind is ColumnKind.UNKNOWN and _tells_repeats_apart(first, rows):
         hints.append(f"if it is the seed, `--seed-column {shlex.quote(first.name)}`")
     if first.kind is ColumnKind.UNKNOWN and not first.logical:
         ignored = " ".join(f"--ignore-column {shlex.quote(name)}" for name in (first.name, *mixed[0].explained))
@@ -94,7 +95,7 @@ def _where(column: Column, text: str) -> str:
 
 def _chosen(column: Column, rows: Rows) -> int:
     """The value to select: of a hyperparameter that of the smallest size's best run, else the most frequent one."""
-    if hyperparameter_name(column.name) is not None:
+    if _is_searched(column.name):
         losses = np.array([run.loss for run in rows.runs])
         candidates = np.flatnonzero((rows.size == 0) & rows.finite & (column.codes >= 0))
         if len(candidates):
@@ -151,13 +152,18 @@ def _searched(rows: Rows, mixed: Sequence[Mixed]) -> str | None:
     further = [
         each.column.name
         for each in mixed
-        if hyperparameter_name(each.column.name) is not None
+        if _is_searched(each.column.name)
         and each.column.numbers is not None
         and len(each.column.values) >= _FEWEST_VALUES
     ]
     if not further or len(further) < len(mixed):
         return None
     return f"`{' '.join(f'--value-column {shlex.quote(name)}' for name in (rows.roles.value, *further))}`"
+
+
+def _is_searched(name: str) -> bool:
+    """Whether a column is tuned beside learning rates: another hyperparameter, or the batch."""
+    return hyperparameter_name(name) is not None or size_name(name) == "batch_size"
 
 
 def _nearly_equal(rows: Rows, mixed: Sequence[Mixed]) -> str | None:

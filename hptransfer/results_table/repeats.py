@@ -53,6 +53,8 @@ def without_copies(table: ResultTable, roles: TableColumns, runs: list[Run], dro
         runs: of one group.
         dropped: takes the number of rows left out.
     """
+    if _all_differ(runs):
+        return runs
     unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
     losses = table.columns[roles.loss]
     gone: set[int] = set()
@@ -86,13 +88,15 @@ def resolved(
     Raises:
         UsageError: rows of one size, value and seed have several losses, and the user did not say what they are.
     """
+    if _all_differ(runs):
+        return runs
     cells = _cells(runs)
     repeated = [same for same in cells.values() if len(same) > 1]
-    if not repeated:
-        return runs
-    if any(run.seed is None for run in runs) or rules.repeats == "seeds":
-        said = "no seed column: rows of the same" if runs[0].seed is None else "rows of one seed and the same"
-        notes.append(f"{said} {roles.size} and {roles.value} count as different seeds")
+    if any(run.seed is None for run in runs):
+        notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
+        return _numbered(runs)
+    if rules.repeats == "seeds":
+        notes.append(f"rows of one {roles.size}, {roles.value} and {roles.seed} count as different seeds")
         return _numbered(runs)
     if rules.repeats == "mean":
         notes.append(
@@ -113,6 +117,10 @@ def resolved(
     )
 
 
+def _all_differ(runs: Sequence[Run]) -> bool:
+    return len({(run.size, run.value, run.seed) for run in runs}) == len(runs)
+
+
 def _cells(runs: Sequence[Run]) -> Cells:
     cells: Cells = defaultdict(list)
     for run in runs:
@@ -127,18 +135,13 @@ def _identity(run: Run) -> Hashable:
 
 
 def _numbered(runs: list[Run]) -> list[Run]:
-    """Rows of the same size and value as different seeds.
+    """Rows of the same size, value and seed as different seeds.
 
     They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with an
     effect of their own, and noise would look small.
     """
-    cells: dict[tuple[int, float], list[Run]] = defaultdict(list)
-    for run in runs:
-        cells[run.size, run.value].append(run)
     return [
-        run._replace(seed=seed)
-        for same in cells.values()
-        for seed, run in enumerate(
-            sorted(same, key=lambda run: (zlib.crc32(repr(run.loss).encode()), run.loss, str(run.seed)))
-        )
+        run._replace(seed=number if run.seed is None else f"{run.seed}/{number}")
+        for same in _cells(runs).values()
+        for number, run in enumerate(sorted(same, key=lambda run: (zlib.crc32(repr(run.loss).encode()), run.loss)))
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +73,9 @@ class Column:
         return all(isinstance(cell, bool) or cell_text(cell).lower() in ("true", "false") for cell in self.values)
 
     def texts(self) -> list[str]:
-        """Its values as the user wrote them, cut where they are long."""
-        found = [cell_text(cell) for cell in self.values]
+        """Its values as the user wrote them, cut where they are long; numbers with six digits."""
+        exact = [cell_text(cell) for cell in self.values]
+        found = exact if self.numbers is None else [text if len(text) <= 8 else _short(text) for text in exact]
         return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in found]
 
 
@@ -130,6 +131,19 @@ class Rows:
         self.seed = np.array([seeds.setdefault(run.seed, len(seeds)) for run in runs], dtype=np.intp)
         self.seeded = runs[0].seed is not None if runs else False
 
+    def all_differ_in_words(self, name: str) -> bool:
+        """Whether a column of no known kind holds a text of its own in every row, as names of runs do.
+
+        Args:
+            name: one of the table's columns.
+        """
+        cells = self.table.columns[name]
+        first = cells[self.index[0]]
+        worded = isinstance(first, str) and not is_missing(first) and not first.strip()[0].isdigit()
+        if not worded or column_kind(name) is not ColumnKind.UNKNOWN:
+            return False
+        return len({cells[row] for row in self.index}) == len(self.index)
+
     def column(self, name: str) -> Column:
         """A column of the table among these rows.
 
@@ -168,6 +182,13 @@ class Rows:
         return Column(name, kind, codes, [cells[row] for row in where.tolist()], numbers)
 
 
+def _short(text: str) -> str:
+    try:
+        return f"{float(text):.6g}"
+    except ValueError:
+        return text
+
+
 def _paired(left: Codes, right: Codes) -> Codes:
     """One number for each pair."""
     return np.unique(left * (int(right.max(initial=0)) + 1) + right, return_inverse=True)[1].astype(np.intp)
@@ -198,6 +219,9 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
     limits: list[str] = []
     for name in rows.table.columns:
         if name in used or column_kind(name) in _SKIPPED:
+            continue
+        if rows.all_differ_in_words(name):
+            measured.append(name)
             continue
         column = rows.column(name)
         if len(column.values) < 2:
@@ -371,7 +395,8 @@ def _length(column: Column, rows: Rows) -> Outcome:
     if not known.any():
         return None
     if float(longest[known].max()) > float(longest[known].min()) * (1 + SAME_LENGTH):
-        return _with_size(column, rows) if determined(rows.size[known], column.codes[known]) else _near(column, rows)
+        finished = replace(column, codes=np.where(known, column.codes, -1))
+        return _with_size(finished, rows) if determined(rows.size, finished.codes) else _near(column, rows)
     return None
 
 

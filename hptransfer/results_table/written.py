@@ -62,9 +62,11 @@ def one_value(values: Array, cells: Sequence[Cell], apart: Sequence[Hashable]) -
     wanted = {value for pair in np.flatnonzero(near).tolist() for value in (float(order[pair]), float(order[pair + 1]))}
     place: dict[float, float] = {}
     at: dict[float, set[Hashable]] = defaultdict(set)
+    seen: dict[Cell, float] = {}
     for value, cell, key in zip(values.tolist(), cells, apart, strict=True):
         if value in wanted:
-            place[value] = min(place.get(value, math.inf), last_place(cell))
+            unit = seen[cell] if cell in seen else seen.setdefault(cell, last_place(cell))
+            place[value] = min(place.get(value, math.inf), unit)
             at[value].add(key)
     same: dict[float, float] = {}
     for index in np.flatnonzero(near).tolist():
@@ -134,7 +136,7 @@ def _clusters(table: ResultTable, column: str, numbers: Array, tolerance: float)
             raise UsageError(
                 "values that `--within` makes one must lie within the tolerance of each other, with a gap around them",
                 received=f"{column} from {values[low]:.6g} to {values[high]:.6g} without a gap of {100 * tolerance:g}%",
-                hint=f"--within {shlex.quote(f'{column}={100 * wider:g}%')}" if fits else "a smaller percentage",
+                hint=f"`--within {shlex.quote(f'{column}={100 * wider:g}%')}`, or less" if fits else "a smaller percentage",
                 place=Place(table.name),
                 code="results/within",
             )
