@@ -48,8 +48,16 @@ _METRICS = frozenset(
 )
 _LOSS_STATISTIC = re.compile(r".*_?loss_(mean|std|sd|var|min|max|ema|avg|final|last|best|smooth\w*|se|stderr)")
 _MEASURED_NORM = re.compile(
-    r".*(grad|gradient|gnorm|param|params|parameter|weight|weights|update|updates|act|activation|activations|logit|"
+    r".*(grads?|gradients?|gnorm|param|params|parameter|weight|weights|update|updates|act|activation|activations|logit|"
     r"logits|hidden)_?(l1|l2|rms)?_?(norm|rms|mean|std|max|abs)(_\w+)?"
+)
+#: words of settings that are tuned, switched or chosen
+_SETTINGS = frozenset(
+    "dropout drop smoothing clip clipping coef coeff lambda alpha beta gamma tau temperature decay eps multiplier mult "
+    "schedule scheduler optimizer optimiser activation nonlinearity initialization initializer warmup cooldown anneal "
+    "annealing momentum nesterov ema augmentation augment precision dtype amp batch batchsize accumulation context "
+    "seqlen vocab vocabulary heads experts attention rope bias tied tie residual parameterization parametrization mup "
+    "mupc completep sp ntk mixed".split()
 )
 _LIMITING = frozenset("max min clip clipping limit budget target threshold coef coeff weight fn type kind name".split())
 #: namespaces in which trackers keep what was measured
@@ -89,6 +97,8 @@ def column_kind(name: str) -> ColumnKind:
         return ColumnKind.PROGRESS
     if (size := size_name(name)) in ("compute", "parameters"):
         return ColumnKind.COMPUTE if size == "compute" else ColumnKind.PARAMETERS
+    if size == "tokens":
+        return ColumnKind.PROGRESS
     if size is not None or hyperparameter_name(name) is not None:
         return ColumnKind.SETTING
     if _SETTING_PREFIX.match(name):
@@ -115,4 +125,4 @@ def _by_words(normalized: str, tokens: list[str], *, config: bool) -> ColumnKind
         return ColumnKind.MEASURED
     if (tokens[-1] in _METRICS and not limiting) or _LOSS_STATISTIC.fullmatch(normalized):
         return ColumnKind.MEASURED
-    return ColumnKind.UNKNOWN
+    return ColumnKind.SETTING if _SETTINGS & set(tokens) else ColumnKind.UNKNOWN

@@ -120,6 +120,8 @@ def _of_lengths(rows: Rows, each: Mixed) -> list[str]:
     longest = longest_of_size(lengths, rows.size)
     full = np.unique(longest[np.isfinite(longest)])
     hints = []
+    if _has_ladders(column, rows):
+        hints.append(f"judge each length apart with `--group-column {shlex.quote(column.name)}`")
     spread = 1 - float(np.nanmin(lengths / longest))
     if (offered := _tolerance(spread)) is not None:
         hints.append(f"if these runs are equally long, `--within {shlex.quote(f'{column.name}={offered:g}%')}`")
@@ -129,9 +131,17 @@ def _of_lengths(rows: Rows, each: Mixed) -> list[str]:
         hints.append(f"keep the longest runs of each size with `--complete {shlex.quote(column.name)}`")
     else:
         hints.append(f"keep the last row of each run with `--complete {shlex.quote(column.name)}`")
-    if each.early and not _checkpoints(column, rows):
+    if each.early and not _checkpoints(column, rows) and not _has_ladders(column, rows):
         hints.append(f"if they stopped because they diverged, write nan as their {rows.roles.loss}")
     return hints
+
+
+def _has_ladders(column: Column, rows: Rows) -> bool:
+    """Whether sizes and values were run at several lengths each, not once by runs of which some ended early."""
+    lengths: dict[int, set[int]] = {}
+    for cell, code in zip(rows.cell[rows.finite].tolist(), column.codes[rows.finite].tolist(), strict=True):
+        lengths.setdefault(cell, set()).add(code)
+    return 2 * sum(len(found) > 1 for found in lengths.values()) >= len(lengths)
 
 
 def _text_of(column: Column, number: float) -> str:

@@ -13,7 +13,17 @@ _HIGHER = frozenset(
     "precision recall iou miou psnr ssim dice mrr ndcg likelihood loglik logprob logp mcc kappa em top1 top5 pass "
     "elo success correct fitness utility profit sharpe episode_return".split()
 )
-_HIGHER_PHRASES = ("win_rate", "success_rate", "pass_rate", "hit_rate", "exact_match", "log_likelihood", "log_prob")
+_HIGHER_PHRASES = (
+    "win_rate",
+    "success_rate",
+    "pass_rate",
+    "hit_rate",
+    "exact_match",
+    "log_likelihood",
+    "log_prob",
+    "top_1",
+    "top_5",
+)
 #: words that turn the others round: an error, a loss, a negative
 _LOWER = frozenset(
     "error err errors loss losses ppl perplexity nll ce xent neg negative minus regret mse mae rmse fid wer cer cost "
@@ -32,7 +42,7 @@ def more_is_better(normalized: str) -> bool:
         normalized: name of a column, as `normalized_column_name` gives it.
     """
     words = normalized.split("_")
-    if _LOWER & set(words):
+    if _LOWER & set(words) or words[:2] == ["one", "minus"] or words[0] == "1":
         return False
     return bool(
         _HIGHER & set(words)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import TableColumns
+from hptransfer.results_table.columns import TableColumns, normalized_column_name
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import one_value
@@ -29,6 +29,12 @@ _UNFINISHED = {
     "preempting",
     "pruned",
     "timeout",
+}
+#: names of columns of true and false -> what true says of a run; after "not " what false says
+_FLAGS = {
+    **dict.fromkeys(("diverged", "is_diverged", "did_diverge", "has_diverged", "exploded", "has_nan", "is_nan"), "diverged"),
+    **dict.fromkeys(("crashed", "failed", "killed", "preempted", "pruned", "early_stopped"), "unfinished"),
+    **dict.fromkeys(("finished", "completed", "is_finished", "done"), "not unfinished"),
 }
 #: what 32-bit numbers overflow to when they are squared and summed: no curve is laid through it
 _OVERFLOW = 1e30
@@ -183,10 +189,36 @@ def best_of_size(runs: Iterable[Run]) -> dict[int, Run]:
     return best
 
 
+def flag_columns(table: ResultTable) -> dict[str, str]:
+    """Columns of true and false that say how a run ended -> the state that true means, or false after "not ".
+
+    Args:
+        table: the table as it was read.
+    """
+    return {
+        name: _FLAGS[normalized_column_name(name)]
+        for name, cells in table.columns.items()
+        if normalized_column_name(name) in _FLAGS and all(is_missing(cell) or _truth(cell) is not None for cell in cells)
+    }
+
+
+def _truth(cell: Cell) -> bool | None:
+    """What a cell of a flag says; None where it says nothing."""
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(cell_text(cell).lower())
+
+
 def _states(table: ResultTable, column: str | None) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """(diverged, unfinished) by what the state column says."""
+    """(diverged, unfinished) by what the state column and flags say."""
     words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
-    return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+    blown, unfinished = np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+    for name, state in flag_columns(table).items():
+        wanted = not state.startswith("not ")
+        found = np.array([_truth(cell) is wanted for cell in table.columns[name]])
+        if state == "diverged":
+            blown |= found
+        else:
+            unfinished |= found
+    return blown, unfinished
 
 
 def _refuse_placeholders(

@@ -18,7 +18,7 @@ from hptransfer.results_table.column_kinds import ColumnKind, column_kind
 from hptransfer.results_table.columns import TableColumns, hyperparameter_name, normalized_column_name
 from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, is_missing
 from hptransfer.results_table.relations import Numbers, function_of
-from hptransfer.results_table.rows import Run
+from hptransfer.results_table.rows import Run, flag_columns
 from hptransfer.results_table.rules import RowRules
 
 Codes = npt.NDArray[np.intp]
@@ -214,7 +214,7 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
         rules: what the user said about columns.
     """
     roles = rows.roles
-    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
+    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state, *flag_columns(rows.table)}
     along, said, mixed, measured = [], [], [], []
     limits: list[str] = []
     for name in rows.table.columns:
@@ -245,7 +245,7 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
     if measured:
         more = f" and {len(measured) - _LISTED} more" if len(measured) > _LISTED else ""
         listed = f"{', '.join(measured[:_LISTED])}{more}"
-        said.append(f"taken for measurements or labels, since hardly any two runs agree in them: {listed}")
+        said.append(f"taken for labels, since hardly any two runs agree in them: {listed}")
     return Findings(tuple(_explained(mixed, rows)), (*along, *limits), tuple(said))
 
 
@@ -283,7 +283,15 @@ def _judged(column: Column, rows: Rows) -> Outcome:
         return Mixed(column)
     if determined(rows.cell, column.codes) and len(np.unique(rows.cell)) < len(rows.runs):
         return Mixed(column)  # the same in all runs of a size and value, which no measurement is
-    return ("measured", name)
+    if column.numbers is None:
+        return ("measured", name)
+    if _counts_rows(column):
+        return None
+    return (
+        "limit",
+        f"{name} has a value of its own in nearly every run and is taken for a measurement: if it is a setting, these "
+        "runs mix it in.",
+    )
 
 
 def _few_values(column: Column, rows: Rows) -> bool:
@@ -291,6 +299,13 @@ def _few_values(column: Column, rows: Rows) -> bool:
     counts = column.counts()
     total = int(counts.sum())
     return len(counts) <= total / 2 or (int(counts.max()) >= 3 and int(counts.max()) >= _OFTEN * total)
+
+
+def _counts_rows(column: Column) -> bool:
+    """Whether a column numbers the rows."""
+    assert column.numbers is not None
+    values = np.unique(column.numbers.values[np.isfinite(column.numbers.values)])
+    return bool(np.all(values == np.round(values)) and np.ptp(values) < 2 * len(values))
 
 
 def _scarce(column: Column, rows: Rows) -> bool:

@@ -249,7 +249,7 @@ GOOD = csv_of(ladder())
         (GOOD + "512,0.1,3,oops\n", 2, "runs.csv:86: column `loss` must hold numbers"),
         (GOOD + "512,-0.1,3,2.0\n", 2, "runs.csv:86: `lr` must be positive and finite"),
         (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number"),
-        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be positive"),
+        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be a loss: a whole number far below"),
         (GOOD + "512,0.1\n", 2, "runs.csv:86: every row must have the header's 4 cells"),
         (GOOD + '512,"0.1,3,2.0\n', 2, "check for an unclosed quote"),
         (GOOD + "1024,0.1,3,nan\n", 3, "divergence at all values of width 1024"),
@@ -436,14 +436,16 @@ def test_value_columns_must_be_columns_of_their_own(judge: Judge, columns: tuple
     assert "of its own" in result.stderr
 
 
-def test_losses_such_as_1e9_are_divergences(judge: Judge) -> None:
-    """Whether a blown-up run is written as nan, as a word or as a huge number, the judgement is the same."""
+def test_losses_that_overflow_are_divergences(judge: Judge) -> None:
+    """Whether a blown-up run is written as nan, as a word or as an overflow, the judgement is the same."""
     rows = ladder()
     expected = document(judge(csv_of(rows), "--json"))["groups"]
-    for written in ("1e9", "diverged", "1e30"):
+    for written in ("diverged", "1e30", "3e38"):
         found = document(judge(csv_of(rows).replace("nan", written), "--json"))
         assert found["groups"] == expected
         assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
+    blown = document(judge(csv_of(rows).replace("nan", "1e9"), "--json"))["groups"]
+    assert [each["verdict"] for each in blown] == [each["verdict"] for each in expected]
 
 
 def test_losses_far_below_the_best_value_are_no_divergences(judge: Judge) -> None:
