@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,33 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, distinct, is_missing
+from hptransfer.results_table.cells import (
+    Cell,
+    ResultTable,
+    cell_text,
+    distinct,
+    is_missing,
+    labels_of,
+    number_in,
+)
 
 #: names of sizes by the axis they mean; the first axes are preferred where several vary together
 _SIZES = {
     "width": "width d_model hidden_size hidden_dim model_dim n_embd n_embed embed_dim embedding_dim dim hidden",
+    "width multiplier": "width_mult width_multiplier width_factor width_ratio",
     "depth": "depth n_layer n_layers num_layers layers num_hidden_layers n_blocks",
-    "parameters": "n_params num_params params parameters n_parameters num_parameters model_size n_non_embedding size n",
-    "compute": "flops compute total_flops",
-    "tokens": "tokens n_tokens total_tokens train_tokens num_tokens d",
+    "parameters": "n_params num_params params parameters n_parameters num_parameters total_params model_size "
+    "non_embedding_params n_non_embedding n_params_non_embedding non_embedding_parameters num_non_embedding_params n",
+    "millions of parameters": "params_millions parameters_millions params_m n_params_m params_in_millions "
+    "million_params millions_of_parameters",
+    "billions of parameters": "params_billions parameters_billions params_b n_params_b params_in_billions "
+    "billion_params billions_of_parameters",
+    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute train_compute "
+    "petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
+    "petaflop_days pflops_days c",
+    "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
+    "size": "size",
 }
 #: names of hyperparameters; the first are preferred where several vary
 _VALUES = {
@@ -41,15 +59,24 @@ _LOSSES = (
 )
 _SEEDS = "seed random_seed rng_seed init_seed run_seed"
 _GROUPS = "param parameterization parametrization scheme"
+#: what keys in the names of runs are called as columns, beside the names above
+_KEYS = {"w": "width", "s": "seed", "seed": "seed", "lr": "lr", "wd": "wd", "bs": "batch_size"}
 #: names of columns that may hold sizes as labels
 _MODELS = ("model", "model_name", "label", "scale", "size_label")
-_LABEL = re.compile(r"\d+(?:\.\d+)?\s*[kmbgt]", re.IGNORECASE)
 _LABEL_OR_NUMBER = re.compile(r"\D{0,8}\d+(?:\.\d+)?\s*[kmbgt]?", re.IGNORECASE)
 _STATES = "state status run_state"
 _STEPS = "step global_step iteration iter train_step epoch tokens_seen"
-#: logarithms say their base, or they are not understood
-_LOGARITHM = re.compile(r"log_?(2|10)_?(.+)")
+#: names of columns that name a run
+_RUNS = "run run_id run_name name experiment experiment_name exp_name job_id run_uuid trial_id study_name"
+#: logarithms that say their base: log2lr, log10(lr), ln_lr, lr_log2, "lr (log10)"
+_LOGARITHM = re.compile(r"(?:log_?(?P<base>2|10)_?|(?P<natural>ln|loge|log_e)_)(?P<of>.+)")
+_LOGARITHM_AFTER = re.compile(r"(?P<of>.+?)_(?:log_?(?P<base>2|10)|(?P<natural>ln|loge|log_e))")
+#: logarithms that do not: log_lr, logLR, lr_log
+_BASELESS = re.compile(r"log_(?P<before>.+)|(?P<after>.+)_log|log(?P<glued>.+)")
+_BASES = {"2": 2.0, "10": 10.0, "e": math.e}
 _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args|metrics|run|_wandb)[./])+", re.I)
+#: what Optuna's `trials_dataframe()` puts before the names of parameters and of attributes
+_OPTUNA = re.compile(r"^(?:params|user_attrs|system_attrs)_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,9 @@ class NamedColumns:
         loss: name of the column of final losses.
         seed: name of the column of seeds.
         group: name of the column whose values are judged apart.
+        compute: name of the column of training compute, in any unit.
+        log_base: what the value column holds: "2", "10" or "e" for logarithms, "none" for values; None is to be
+            inferred from its name.
     """
 
     size: str | None = None
@@ -69,6 +99,8 @@ class NamedColumns:
     loss: str | None = None
     seed: str | None = None
     group: str | None = None
+    compute: str | None = None
+    log_base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +112,15 @@ class TableColumns:
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
         value: name of the column of the hyperparameter's values.
         hyperparameter: its name in sentences.
-        base: 2 or 10 where the column holds logarithms of the hyperparameter (log2lr, log10_lr); None otherwise.
+        base: of the logarithms where the column holds those of the hyperparameter (log2lr, ln_lr); None otherwise.
+        size_base: the same of the column of sizes.
         loss: name of the column of final losses, nats.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
         state: column that says how a run ended; None without one.
+        compute: column of training compute, in any unit; None without one.
+        parameters: column of parameter counts, which may be the size's own; None without one.
+        tokens: column of training tokens, which may be the size's own; None without one.
         inferred: what was inferred, one sentence each.
     """
 
@@ -92,12 +128,16 @@ class TableColumns:
     axis: str
     value: str
     hyperparameter: str
-    base: int | None
+    base: float | None
     loss: str
     seed: str | None
     group: str | None
     state: str | None
     inferred: tuple[str, ...]
+    size_base: float | None = None
+    compute: str | None = None
+    parameters: str | None = None
+    tokens: str | None = None
 
 
 def normalized_column_name(name: str) -> str:
@@ -119,15 +159,18 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     """
     for option, column in (("size", asked.size), ("value", asked.value), ("loss", asked.loss)):
         _require(table, option, column)
-    _require(table, "seed", asked.seed)
-    _require(table, "group", asked.group)
+    for option, column in (("seed", asked.seed), ("group", asked.group), ("compute", asked.compute)):
+        _require(table, option, column)
     said: list[str] = []
     size = asked.size or _labelled_size(table, said) or _inferred(table, "size", _SIZES, said)
+    _say_labels(table, size, said)
     value = asked.value or _inferred(table, "value", _VALUES, said)
     loss = asked.loss or _loss(table, said)
     seed = asked.seed or _optional(table, "seed", _SEEDS, said)
     group = asked.group or _optional(table, "group", _GROUPS, said, varying=True)
     state = _optional(table, "state", _STATES, said)
+    base, size_base = _base_of_values(table, value, asked.log_base, said), _base_of_sizes(table, size, said)
+    compute = asked.compute or _count(table, "compute", said)
     used = [column for column in (size, value, loss, seed, group) if column is not None]
     if len(set(used)) < len(used):
         raise UsageError(
@@ -138,12 +181,16 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
         axis=canonical_column(size, _SIZES) or ("parameters" if normalized_column_name(size) in _MODELS else size),
         value=value,
         hyperparameter=canonical_column(value, _VALUES) or value,
-        base=_base(value),
+        base=base,
         loss=loss,
         seed=seed,
         group=group,
         state=state,
         inferred=tuple(said),
+        size_base=size_base,
+        compute=compute,
+        parameters=_count(table, "parameters", said),
+        tokens=_count(table, "tokens", said),
     )
 
 
@@ -188,18 +235,118 @@ def canonical_column(name: str, names: dict[str, str]) -> str | None:
         normalized_column_name(name),
         normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
     )
-    logarithm = _LOGARITHM.fullmatch(last)
-    for candidate in (whole, last, logarithm[2] if logarithm else ""):
+    logarithm = _logarithm(name)
+    for candidate in (whole, last, _OPTUNA.sub("", last), logarithm[1] if logarithm else ""):
         for key, synonyms in names.items():
             if candidate in synonyms.split():
                 return key
     return None
 
 
-def _base(name: str) -> int | None:
-    """The base of the logarithms in a column, by its name."""
-    logarithm = _LOGARITHM.fullmatch(normalized_column_name(re.split(r"[./]", name)[-1]))
-    return int(logarithm[1]) if logarithm else None
+def is_size_name(name: str) -> bool:
+    """Whether a column is called as sizes are.
+
+    Args:
+        name: of a column.
+    """
+    return canonical_column(name, _SIZES) is not None
+
+
+def is_value_name(name: str) -> bool:
+    """Whether a column is called as a hyperparameter is.
+
+    Args:
+        name: of a column.
+    """
+    return canonical_column(name, _VALUES) is not None
+
+
+def keys_in_names() -> dict[str, str]:
+    """What keys in the names of runs, such as `w` in w64-lr0.001, are called as columns."""
+    synonyms = " ".join([*_SIZES.values(), *_VALUES.values(), _SEEDS]).split()
+    written = {name: name for name in synonyms if len(name) > 1}
+    return written | {f"{p}{name}": f"{p}{name}" for p in ("log2", "log2_", "log10_", "log10") for name in ("lr", "wd")} | _KEYS
+
+
+def run_columns(table: ResultTable) -> list[str]:
+    """The columns that name a run, the most usual name first.
+
+    Args:
+        table: as it was read.
+    """
+    order = _RUNS.split()
+    found = [name for name in table.columns if normalized_column_name(name) in order]
+    return sorted(found, key=lambda name: order.index(normalized_column_name(name)))
+
+
+def _logarithm(name: str) -> tuple[float, str] | None:
+    """(base, of what) where a column's name says that it holds logarithms, and their base."""
+    last = _OPTUNA.sub("", normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]))
+    match = _LOGARITHM.fullmatch(last) or _LOGARITHM_AFTER.fullmatch(last)
+    return (math.e if match["natural"] else float(match["base"]), match["of"]) if match else None
+
+
+def _has_baseless_logarithms(name: str) -> bool:
+    """Whether a column's name says that it holds logarithms, and not of which base."""
+    last = _OPTUNA.sub("", normalized_column_name(re.split(r"[./]", name)[-1]))
+    match = _BASELESS.fullmatch(last)
+    if match is None or _logarithm(name):
+        return False
+    return bool(match["before"] or match["after"]) or any(
+        match["glued"] in names.split() for names in (*_SIZES.values(), *_VALUES.values())
+    )
+
+
+def _base_of_values(table: ResultTable, column: str, asked: str | None, said: list[str]) -> float | None:
+    """The base of the logarithms in the value column, by the user's word or by its name."""
+    if asked is not None:
+        return _BASES.get(asked)
+    logarithm = _logarithm(column)
+    if logarithm is not None:
+        said.append(f"value: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
+        return logarithm[0]
+    if _has_baseless_logarithms(column):
+        raise UsageError(
+            "logarithms must say their base",
+            received=f"column {column}",
+            hint="`--log-base 10`, `--log-base 2` or `--log-base e`; `--log-base none` where these are no logarithms",
+            place=Place(table.name, 1),
+            code="results/log-base",
+        )
+    return None
+
+
+def _base_of_sizes(table: ResultTable, column: str, said: list[str]) -> float | None:
+    """The base of the logarithms in the column of sizes, by its name."""
+    logarithm = _logarithm(column)
+    if logarithm is not None:
+        said.append(f"size: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
+        return logarithm[0]
+    if _has_baseless_logarithms(column):
+        raise UsageError(
+            "logarithms of sizes must say their base",
+            received=f"column {column}",
+            hint="rename it to log2_width, log10_width or ln_width, whichever it is",
+            place=Place(table.name, 1),
+            code="results/log-base",
+        )
+    return None
+
+
+def _base_text(base: float) -> str:
+    return "e" if base == math.e else f"{base:g}"
+
+
+def _count(table: ResultTable, role: str, said: list[str]) -> str | None:
+    """A column that counts compute, parameters or tokens, all of it numbers; it has no say in the verdict."""
+    for name in table.columns:
+        if canonical_column(name, {role: _SIZES[role]}) is None or _logarithm(name) or not _filled(table, name):
+            continue
+        numbers = [number_in(cell, suffixes=True) for cell in distinct(table.columns[name])]
+        if all(number is not None and 0 < number < math.inf for number in numbers):
+            said.append(f"{role}: column {name}")
+            return name
+    return None
 
 
 def _require(table: ResultTable, option: str, column: str | None) -> None:
@@ -239,15 +386,19 @@ def _labelled_size(table: ResultTable, said: list[str]) -> str | None:
     if any(canonical_column(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
         return None
     for name, cells in table.columns.items():
-        labels = [cell_text(cell) for cell in distinct(cells)]
-        if (
-            normalized_column_name(name) in _MODELS
-            and len(labels) > 1
-            and all(_LABEL.fullmatch(label) for label in labels)
-        ):
+        if normalized_column_name(name) in _MODELS and len(labels_of(cells)) > 1:
             said.append(f"size: column {name}")
             return name
     return None
+
+
+def _say_labels(table: ResultTable, size: str, said: list[str]) -> None:
+    """What the numbers in labels are read as."""
+    texts = [cell for cell in distinct(table.columns[size]) if number_in(cell, suffixes=True) is None]
+    labels = labels_of(table.columns[size]) if texts else {}
+    if labels:
+        listed = ", ".join(f"{label} is {number:g}" for label, number in list(labels.items())[:6])
+        said.append(f"size: the number in each label of {size} ({listed}{', ...' if len(labels) > 6 else ''})")
 
 
 def _same(table: ResultTable, left: str, right: str) -> bool:
@@ -255,9 +406,19 @@ def _same(table: ResultTable, left: str, right: str) -> bool:
     return left != right and [cell_text(c) for c in table.columns[left]] == [cell_text(c) for c in table.columns[right]]
 
 
+def _optuna_values(table: ResultTable) -> bool:
+    """Whether a table is what Optuna's `trials_dataframe()` gives: its `value` is the objective."""
+    known = {"number", "value", "state"} <= set(table.columns)
+    return known and any(name.startswith("params_") for name in table.columns)
+
+
 def _loss(table: ResultTable, said: list[str]) -> str:
+    if _optuna_values(table) and _filled(table, "value"):
+        note = "" if table.trials else "; an export does not say the direction, lower is taken for better"
+        said.append(f"loss: column value, Optuna's objective{note}")
+        return "value"
     for tier, names in enumerate(_LOSSES):
-        found = [name for name in table.columns if normalized_column_name(name) in names and _filled(table, name)]
+        found = [name for name in table.columns if _bare_loss(name) in names and _filled(table, name)]
         distinct_ones = [name for name in found[1:] if not _same(table, name, found[0])]
         if distinct_ones:
             _ambiguous(table, "loss", found)
@@ -274,6 +435,10 @@ def _loss(table: ResultTable, said: list[str]) -> str:
         _ambiguous(table, "loss", ending)
     said.append(f"loss: column {ending[0]}")
     return ending[0]
+
+
+def _bare_loss(name: str) -> str:
+    return _OPTUNA.sub("", normalized_column_name(name))
 
 
 def _optional(table: ResultTable, role: str, names: str, said: list[str], *, varying: bool = False) -> str | None:
@@ -299,7 +464,10 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
         and role in ("size", "loss")
         and sum(_LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
     ):
-        hint = "one row per run is needed: turn columns that are called by a size into rows of size, value and loss"
+        hint = (
+            "`--wide width` turns columns that are called by a size into rows; otherwise name the columns: --size-column "
+            "NAME, --value-column NAME"
+        )
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
         received=f"several could be meant: {listed}" if found else f"none with values is called so: {listed}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hptransfer.errors import InconclusiveError, Place, UsageError
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, is_missing
+from hptransfer.results_table.cells import Cell, ResultTable, cell_text, is_missing
 from hptransfer.results_table.results import Group
 from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.optimum import estimate_optima

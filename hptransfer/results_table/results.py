@@ -13,7 +13,7 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
+from hptransfer.results_table.cells import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.sizes import AXES, Size, SizeAxis
 from hptransfer.trials.trial import Trial, TrialState
 
