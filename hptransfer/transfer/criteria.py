@@ -8,6 +8,7 @@ from functools import cached_property
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT
+from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
@@ -53,7 +54,7 @@ class SizeEvidence:
         points: the runs, sorted by (x, seed).
     """
 
-    value: int
+    value: float
     optimum: Optimum
     best_loss: float
     transferred_loss: Interval
@@ -63,6 +64,11 @@ class SizeEvidence:
     spiked: tuple[float, ...]
     measured: bool
     points: tuple[Point, ...]
+
+    @property
+    def label(self) -> str:
+        """The size as people write it."""
+        return size_text(self.value)
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Ladder:
     axis: str
     hyperparameter: str
     transferred: float
-    reference: int
+    reference: float
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
     drift: Interval
