@@ -19,6 +19,8 @@ Cell = str | float | bool | None
 
 #: what people, pandas and W&B write where there is nothing; "nan" is not among them: a loss can be that
 _MISSING = {"", "null", "none", "na", "n/a", "<na>", "-", "--", "\u2013", "\u2014", "undefined"}
+#: words that stand for a loss that is none
+DIVERGED = frozenset({"diverged", "nan", "exploded", "blown up", "overflow"})
 #: a comma that can only be a decimal mark, because a group of thousands would have three digits and no leading zero
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:0+,\d+|\d+,(?:\d{1,2}|\d{4,})|\d{4,},\d+|\d+,\d+[eE][+-]?\d+)(?:[eE][+-]?\d+)?")
 _SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbgt])", re.IGNORECASE)
@@ -57,6 +59,7 @@ class ResultTable:
         limits: what the runs cannot show because of how they were read, one sentence each.
         left_out: rows that reading left out, by reason.
         maximized: columns whose values are better where they are higher, by what the file itself says.
+        run: column that names the run of each row, where reading made one; its rows are the steps of runs.
         trials: whether rows have no lines but numbers of trials.
     """
 
@@ -69,6 +72,7 @@ class ResultTable:
     limits: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     maximized: tuple[str, ...] = ()
+    run: str | None = None
     trials: bool = False
 
     def __len__(self) -> int:

@@ -33,7 +33,7 @@ _SIZES = {
     "billion_params billions_of_parameters",
     "compute": "flops compute total_flops train_flops training_flops flops_total total_compute train_compute "
     "petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
-    "petaflop_days pflops_days c",
+    "petaflop_days pflops_days",
     "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
     "size": "size",
@@ -73,6 +73,8 @@ _LOGARITHM = re.compile(r"(?:log_?(?P<base>2|10)_?|(?P<natural>ln|loge|log_e)_)(
 _LOGARITHM_AFTER = re.compile(r"(?P<of>.+?)_(?:log_?(?P<base>2|10)|(?P<natural>ln|loge|log_e))")
 #: logarithms that do not: log_lr, logLR, lr_log
 _BASELESS = re.compile(r"log_(?P<before>.+)|(?P<after>.+)_log|log(?P<glued>.+)")
+#: logarithms are written with three decimals or more
+_SAME_LOGARITHM = 2e-3
 _BASES = {"2": 2.0, "10": 10.0, "e": math.e}
 _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args|metrics|run|_wandb)[./])+", re.I)
 #: what Optuna's `trials_dataframe()` puts before the names of parameters and of attributes
@@ -101,6 +103,11 @@ class NamedColumns:
     group: str | None = None
     compute: str | None = None
     log_base: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.log_base not in (None, "none", *_BASES):
+            rule = "`--log-base` takes 2, e, 10 or none"
+            raise UsageError(rule, received=self.log_base, hint="--log-base 10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,8 @@ def canonical_column(name: str, names: dict[str, str]) -> str | None:
         normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
     )
     logarithm = _logarithm(name)
-    for candidate in (whole, last, _OPTUNA.sub("", last), logarithm[1] if logarithm else ""):
+    of = logarithm[1] if logarithm else _baseless(name) or ""
+    for candidate in (whole, last, _OPTUNA.sub("", last), of):
         for key, synonyms in names.items():
             if candidate in synonyms.split():
                 return key
@@ -286,14 +294,38 @@ def _logarithm(name: str) -> tuple[float, str] | None:
     return (math.e if match["natural"] else float(match["base"]), match["of"]) if match else None
 
 
-def _has_baseless_logarithms(name: str) -> bool:
-    """Whether a column's name says that it holds logarithms, and not of which base."""
+def _baseless(name: str) -> str | None:
+    """Of what a column holds logarithms by its name, where the name does not say their base."""
     last = _OPTUNA.sub("", normalized_column_name(re.split(r"[./]", name)[-1]))
     match = _BASELESS.fullmatch(last)
     if match is None or _logarithm(name):
+        return None
+    if (of := match["before"] or match["after"]) is not None:
+        return of
+    known = " ".join([*_SIZES.values(), *_VALUES.values()]).split()
+    return match["glued"] if match["glued"] in known else None
+
+
+def _of_logarithms(name: str) -> bool:
+    return _logarithm(name) is not None or _baseless(name) is not None
+
+
+def _is_logarithm_of(table: ResultTable, column: str, plain: str) -> bool:
+    """Whether a column holds the logarithms of another, to the base that its name says or to a usual one."""
+    if not _of_logarithms(column) or _of_logarithms(plain):
         return False
-    return bool(match["before"] or match["after"]) or any(
-        match["glued"] in names.split() for names in (*_SIZES.values(), *_VALUES.values())
+    pairs = {
+        (number_in(left), number_in(right, suffixes=True))
+        for left, right in zip(table.columns[column], table.columns[plain], strict=True)
+    }
+    found = _logarithm(column)
+    return any(
+        all(
+            left is not None and right is not None and right > 0 and abs(left - math.log(right, base)) < _SAME_LOGARITHM
+            for left, right in pairs
+            if not (left is None and right is None)
+        )
+        for base in (_BASES.values() if found is None else [found[0]])
     )
 
 
@@ -305,7 +337,7 @@ def _base_of_values(table: ResultTable, column: str, asked: str | None, said: li
     if logarithm is not None:
         said.append(f"value: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
         return logarithm[0]
-    if _has_baseless_logarithms(column):
+    if _baseless(column) is not None:
         raise UsageError(
             "logarithms must say their base",
             received=f"column {column}",
@@ -322,7 +354,7 @@ def _base_of_sizes(table: ResultTable, column: str, said: list[str]) -> float | 
     if logarithm is not None:
         said.append(f"size: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
         return logarithm[0]
-    if _has_baseless_logarithms(column):
+    if _baseless(column) is not None:
         raise UsageError(
             "logarithms of sizes must say their base",
             received=f"column {column}",
@@ -372,7 +404,15 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     chosen = (varying or found)[:1]
     if not chosen:
         _ambiguous(table, role, [])
-    same = [name for name in varying if known[name] == known[chosen[0]] and not _same(table, name, chosen[0])]
+    plain = [name for name in varying if known[name] == known[chosen[0]] and not _of_logarithms(name)]
+    chosen = plain[:1] or chosen
+    same = [
+        name
+        for name in varying
+        if known[name] == known[chosen[0]]
+        and not _same(table, name, chosen[0])
+        and not (name != chosen[0] and _is_logarithm_of(table, name, chosen[0]))
+    ]
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]

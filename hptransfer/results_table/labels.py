@@ -22,7 +22,7 @@ def numbers_in_labels(labels: Sequence[str]) -> dict[str, float] | None:
         labels: different labels, at least one.
     """
     parts = [_IN_LABEL.split(label) for label in labels]
-    if not parts or len({tuple(text.strip().lower() for text in part[::2]) for part in parts}) != 1:
+    if not parts or len({label_template(label) for label in labels}) != 1 or len(parts[0]) == 1:
         return None
     numbers = [[_sized(text) for text in part[1::2]] for part in parts]
     places = [place for place in range(len(numbers[0])) if len({each[place] for each in numbers}) > 1]
@@ -31,6 +31,16 @@ def numbers_in_labels(labels: Sequence[str]) -> dict[str, float] | None:
     place = places[0] if places else 0
     found = dict(zip(labels, (each[place] for each in numbers), strict=True))
     return found if len(set(found.values())) == len({label.lower() for label in labels}) else None
+
+
+def label_template(label: str) -> tuple[str, ...] | None:
+    """The text of a label around its numbers, in lower case; None where it has no number.
+
+    Args:
+        label: for example d512.
+    """
+    parts = _IN_LABEL.split(label)
+    return tuple(text.strip().lower() for text in parts[::2]) if len(parts) > 1 else None
 
 
 def _sized(text: str) -> float:

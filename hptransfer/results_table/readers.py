@@ -15,7 +15,7 @@ from hptransfer.results_table.csv_text import parse_text
 from hptransfer.results_table.json_text import by_columns, parse_json
 from hptransfer.results_table.malformed import refuse_table
 from hptransfer.results_table.optuna_study import is_database, read_studies
-from hptransfer.results_table.separators import Mark, plain_numbers
+from hptransfer.results_table.separators import plain_numbers
 
 _TEXT = {".csv", ".tsv", ".txt", ".dat"}
 _MARKDOWN = {".md", ".markdown"}
@@ -30,7 +30,7 @@ def read_table(
     path: Path,
     *,
     studies: Sequence[str] = (),
-    mark: Mark | None = None,
+    mark: str | None = None,
     reshape: Callable[[ResultTable], ResultTable] = lambda table: table,
     is_size: Callable[[str], bool] = lambda name: False,
 ) -> ResultTable:

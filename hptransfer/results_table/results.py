@@ -1,4 +1,4 @@
-"""From a table of finished runs to trials: what is counted, what is left out and why, and what must not be mixed."""
+"""From a table of finished runs to runs by size: what is counted, what is left out and why, and what must not be mixed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
-from hptransfer.results_table.cells import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
-from hptransfer.sizes import AXES, Size, SizeAxis
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
+from hptransfer.sizes import size_text
+from hptransfer.statistics.seed_means import Point
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
-_DIVERGED = {"diverged", "nan", "exploded", "blown up", "overflow"}
 _UNFINISHED = {
     "crashed",
     "failed",
@@ -29,6 +28,7 @@ _UNFINISHED = {
     "preempted",
     "preempting",
     "pruned",
+    "waiting",
     "timeout",
 }
 #: a loss this many times the best of its size, at a larger value, is a divergence however it was written down
@@ -43,12 +43,12 @@ class Group:
 
     Attributes:
         name: value of the group column; None where all rows are one group.
-        trials: the runs; their sizes differ in `axis` only.
+        points: size -> its runs, sizes increasing; a size may be a fraction.
         limits: what these runs cannot show because of how they were made, one sentence each.
     """
 
     name: str | None
-    trials: tuple[Trial, ...]
+    points: Mapping[float, tuple[Point, ...]]
     limits: tuple[str, ...]
 
 
@@ -58,7 +58,6 @@ class Results:
 
     Attributes:
         groups: the runs by group, in order of appearance.
-        axis: the field of the trials' sizes that holds the table's size.
         rows: number of rows in the table, those that do not count included.
         used: runs that count, diverged ones included.
         diverged: runs that count as diverged.
@@ -67,7 +66,6 @@ class Results:
     """
 
     groups: tuple[Group, ...]
-    axis: SizeAxis
     rows: int
     used: int
     diverged: int
@@ -79,14 +77,14 @@ class _Run(NamedTuple):
     """One row that counts; infinite loss is divergence."""
 
     row: int
-    size: int
+    size: float
     value: float
     loss: float
     seed: Hashable
 
 
-def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None) -> Results:
-    """Sort a table's rows into trials.
+def runs_from_table(table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None) -> Results:
+    """Sort a table's rows into runs by size.
 
     Args:
         table: the table as it was read, one row per run.
@@ -109,15 +107,13 @@ def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[st
         raise UsageError(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
-    axis: SizeAxis = next((known for known in AXES if known == roles.axis), "tokens")
-    groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
-    trials = [trial for group in groups for trial in group.trials]
+    groups = tuple(_group(kept, roles, name, found, dropped, notes) for name, found in by_group.items())
+    points = [point for group in groups for found in group.points.values() for point in found]
     return Results(
         groups=groups,
-        axis=axis,
         rows=len(table),
-        used=len(trials),
-        diverged=sum(trial.state is TrialState.DIVERGED for trial in trials),
+        used=len(points),
+        diverged=sum(point.diverged for point in points),
         dropped=dict(dropped),
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -162,8 +158,11 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
     size, no_size = column_numbers(table, roles.size, sizes=True)
     value, no_value = column_numbers(table, roles.value)
     if roles.base is not None:
-        value = np.power(float(roles.base), value)
-    loss, no_loss = column_numbers(table, roles.loss, infinite=_DIVERGED)
+        value = np.power(roles.base, value)
+    if roles.size_base is not None:
+        # logarithms are rounded, and 2^5.9999999 is no other width than 64
+        size = np.array([float(f"{each:.9g}") for each in np.power(roles.size_base, size).tolist()])
+    loss, no_loss = column_numbers(table, roles.loss, infinite=DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
     reasons = {
@@ -173,13 +172,14 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
         f"without a {roles.loss}": no_loss & ~blown,
         "not finished": unfinished & ~blown,
     }
-    blank = no_loss & ~blown & (size >= 1) & (value > 0)
+    blank = no_loss & ~blown & (size > 0) & (value > 0)
     keep = np.ones(len(table), dtype=bool)
     for reason, rows in reasons.items():
         if count := int((rows & keep).sum()):
             dropped[reason] += count
         keep &= ~rows
-    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size >= 1) & (size == np.round(size))), _WHOLE)
+    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size > 0)), "must be positive and finite")
+    _refuse_logarithms(table, roles, value[keep])
     _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
     blown |= ~np.isfinite(loss)
     _refuse_row(table, roles.loss, loss, keep & ~blown & (loss <= 0), "must be positive: a loss, lower is better")
@@ -188,7 +188,7 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
         seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
-    runs = [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+    runs = [_Run(row, s, v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
     _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
     return runs
 
@@ -198,29 +198,39 @@ def _advise_on_blanks(
 ) -> None:
     """Say how to write divergences where rows without a loss resemble them; nothing is assumed."""
     best = _best(runs)
-    if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
+    if blanks and all(size in best and value > best[size].value for size, value in blanks):
         notes.append(
             f"the rows without a {roles.loss} lie above the best {roles.value} of their {roles.size}: "
             f"if these runs diverged, write nan there and they bound the optimum"
         )
 
 
-def _best(runs: Iterable[_Run]) -> dict[int, _Run]:
+def _best(runs: Iterable[_Run]) -> dict[float, _Run]:
     """The run with the lowest loss of each size."""
-    best: dict[int, _Run] = {}
+    best: dict[float, _Run] = {}
     for run in runs:
         if run.loss < best.setdefault(run.size, run).loss:
             best[run.size] = run
     return best
 
 
-_WHOLE = "must be a whole number of at least 1"
+def _refuse_logarithms(table: ResultTable, roles: TableColumns, values: np.ndarray) -> None:
+    """Values of which none is positive, and most are negative, are no values of a hyperparameter but logarithms."""
+    found = values[~np.isnan(values)]
+    if roles.base is None and len(found) and found.max() <= 0 and np.median(found) < 0:
+        raise UsageError(
+            f"`{roles.value}` must be positive: these values look like logarithms",
+            received=f"{found.min():g} to {found.max():g}",
+            hint="say their base: `--log-base 10`, `--log-base 2` or `--log-base e`",
+            place=table.place(0),
+            code="results/log-base",
+        )
 
 
 def _states(table: ResultTable, column: str | None) -> tuple[np.ndarray, np.ndarray]:
     """(diverged, unfinished) by what the state column says."""
     words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
-    return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+    return np.array([w in DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
 
 
 def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
@@ -230,7 +240,7 @@ def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.nda
             f"`{column}` {rule}",
             received=f"{values[row]:g} ({int(bad.sum())} such rows)",
             hint=f"correct these rows, or name another column than `{column}`",
-            place=Place(table.name, table.lines[row]),
+            place=table.place(row),
             code="results/value",
         )
 
@@ -238,13 +248,12 @@ def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.nda
 def _group(
     table: ResultTable,
     roles: TableColumns,
-    axis: SizeAxis,
     name: str | None,
     runs: list[_Run],
     dropped: Counter[str],
     notes: list[str],
 ) -> Group:
-    """One group's trials, its repeated rows resolved and mixtures refused."""
+    """One group's runs, its repeated rows resolved and mixtures refused."""
     sizes = {run.size for run in runs}
     if len(sizes) > _MOST_SIZES:
         raise UsageError(
@@ -266,19 +275,12 @@ def _group(
         _refuse_unnamed_axis(table, roles, unique)
         resolved = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
     ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in resolved}, key=_by_number))}
-    at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
-    trials = tuple(
-        Trial(
-            key=f"{table.name}:{table.lines[run.row]}",
-            size=at[run.size],
-            hyperparameters={roles.hyperparameter: run.value},
-            seed=ids[str(run.seed)],
-            state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
-            loss=run.loss,
-        )
-        for run in resolved
-    )
-    return Group(name, trials, tuple(limits))
+    points: dict[float, list[Point]] = {float(size): [] for size in sorted(sizes)}
+    for run in resolved:
+        diverged = not math.isfinite(run.loss)
+        points[run.size].append(Point(math.log2(run.value), ids[str(run.seed)], run.loss, diverged))
+    by_size = {int(size) if size.is_integer() else size: tuple(found) for size, found in points.items()}
+    return Group(name, by_size, tuple(limits))
 
 
 def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
@@ -305,7 +307,7 @@ def _by_number(seed: str) -> tuple[int, str]:
 
 def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
     """With named seeds, rows that differ in loss only are one run measured several times."""
-    cells: dict[tuple[int, float, Hashable], list[_Run]] = defaultdict(list)
+    cells: dict[tuple[float, float, Hashable], list[_Run]] = defaultdict(list)
     for run in runs:
         cells[run.size, run.value, run.seed].append(run)
     repeats = sum(len(same) > 1 for same in cells.values())
@@ -322,7 +324,7 @@ def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_
     They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with an
     effect of their own, and noise would look small.
     """
-    cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
+    cells: dict[tuple[float, float], list[_Run]] = defaultdict(list)
     for run in runs:
         cells[run.size, run.value].append(run)
     notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
@@ -347,7 +349,7 @@ def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: 
             continue
         if _determined(cells, [(run.size, run) for run in runs]):
             pairs = sorted({(run.size, cell_text(cells[run.row])) for run in runs})
-            path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
+            path = ", ".join(f"{column} {text} at {size_text(size)}" for size, text in pairs[:6])
             limits.append(
                 f"{column} changes along with {roles.axis} ({path}): these runs cannot show which of the two moves "
                 "the optimum."
@@ -376,7 +378,7 @@ def _refuse_unnamed_axis(table: ResultTable, roles: TableColumns, runs: list[_Ru
 
     That is what several checkpoints of each run, or a setting with an unusual name, are in a table.
     """
-    cells: dict[tuple[int, float, Hashable], list[int]] = defaultdict(list)
+    cells: dict[tuple[float, float, Hashable], list[int]] = defaultdict(list)
     for run in runs:
         cells[run.size, run.value, run.seed].append(run.row)
     repeated = [rows for rows in cells.values() if len(rows) > 1]

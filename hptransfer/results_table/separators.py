@@ -9,12 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from hptransfer.results_table.cells import Cell, Doubt, ResultTable, is_missing, number_in
-
-#: the mark that separates decimals
-Mark = Literal[".", ","]
 
 _SPACES = " \u00a0\u2009\u202f"
 _GROUPING = f"{_SPACES}'\u2019_"
@@ -60,7 +56,7 @@ class _Column:
 
 
 def plain_numbers(
-    table: ResultTable, mark: Mark | None = None, is_size: Callable[[str], bool] = lambda name: False
+    table: ResultTable, mark: str | None = None, is_size: Callable[[str], bool] = lambda name: False
 ) -> ResultTable:
     """The table with numbers written plainly: 1,000 as 1000, and what was read so among its notes.
 
@@ -94,7 +90,7 @@ def plain_numbers(
     return replace(table, columns={**table.columns, **changed}, doubts=doubts, notes=(*table.notes, *notes))
 
 
-def _suspicious(table: ResultTable, mark: Mark | None) -> dict[str, _Column]:
+def _suspicious(table: ResultTable, mark: str | None) -> dict[str, _Column]:
     """The columns whose separators need a reading; where points separate decimals, cells such as 1.024 need none."""
     joined = {name: "\n".join([c for c in cells if isinstance(c, str)]) for name, cells in table.columns.items()}
     marked = [name for name, text in joined.items() if any(each in text for each in f",{_GROUPING}")]
@@ -163,7 +159,7 @@ def _has_decimal_point(table: ResultTable, besides: Iterable[str]) -> bool:
     )
 
 
-def _read(each: _Column, mark: Mark | None, *, commas: bool, points: bool, size: bool) -> dict[str, str] | None:
+def _read(each: _Column, mark: str | None, *, commas: bool, points: bool, size: bool) -> dict[str, str] | None:
     """Cell -> the number as plain text, for cells whose text changes; None where one of them has two readings."""
     found = dict(each.sure)
     if each.comma:
@@ -180,7 +176,7 @@ def _read(each: _Column, mark: Mark | None, *, commas: bool, points: bool, size:
     return found
 
 
-def _mark_of_commas(each: _Column, *, commas: bool, points: bool, size: bool) -> Mark | None:
+def _mark_of_commas(each: _Column, *, commas: bool, points: bool, size: bool) -> str | None:
     """What separates decimals in a column with cells such as 1,000."""
     shown_comma = each.comma_decimal or each.point_thousands
     shown_point = each.comma_thousands or each.point_decimal
@@ -193,7 +189,7 @@ def _mark_of_commas(each: _Column, *, commas: bool, points: bool, size: bool) ->
     return None
 
 
-def _mark_of_points(each: _Column, *, commas: bool, points: bool, size: bool) -> Mark | None:
+def _mark_of_points(each: _Column, *, commas: bool, points: bool, size: bool) -> str | None:
     """What separates decimals in a column with cells such as 1.000."""
     if each.comma_decimal or each.point_thousands:
         return None if each.point_decimal or each.comma_thousands else ","
