@@ -108,7 +108,7 @@ class TableQuestion:
     form: TableForm = field(default_factory=TableForm)
     where: Mapping[str, str] = field(default_factory=dict)
     transferred: float | None = None
-    target: int | None = None
+    target: float | None = None
     criteria: TransferCriteria | None = None
 
     def __post_init__(self) -> None:
@@ -179,7 +179,8 @@ def _judged_group(group: Group, roles: TableColumns, asked: TableQuestion) -> Ju
 def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:
     """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
     axis = next((known for known in AXES if known == roles.axis and known not in MODEL_AXES), None)
-    if axis is None or len(group.points) < 2 or not all(size >= 1 and float(size).is_integer() for size in group.points):
+    whole = all(size >= 1 and float(size).is_integer() for size in group.points)
+    if axis is None or len(group.points) < 2 or not whole:
         return None
     others = dict.fromkeys(AXES, 1)
     trials = [

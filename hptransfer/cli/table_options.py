@@ -73,9 +73,9 @@ class FormOptions:
         list[str] | None,
         typer.Option(metavar="NAME", help="Of an Optuna database; repeatable.", show_default=False),
     ] = None
-    decimal: Annotated[
-        str | None, typer.Option(metavar=".|,", help="What separates decimals.", show_default=False)
-    ] = None
+    decimal: Annotated[str | None, typer.Option(metavar=".|,", help="What separates decimals.", show_default=False)] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)

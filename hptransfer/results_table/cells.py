@@ -1,4 +1,4 @@
-"""Cells of a table of finished runs: what a cell says, and a column as numbers; what a column means is not decided here."""
+"""Cells of a table of finished runs, and a column as numbers; what a column means is not decided here."""
 
 from __future__ import annotations
 
@@ -151,13 +151,13 @@ def column_numbers(
     cells = table.columns[column]
     try:
         # the common case, fast: every cell is a plain number
-        values = np.array([float(cell) for cell in cells], dtype=float)  # type: ignore[arg-type]  # None raises TypeError, which is caught
+        plain: list[float] = [float(cell) for cell in cells]  # type: ignore[arg-type]  # None raises TypeError, caught
     except (TypeError, ValueError):
         pass
     else:
         if not any("_" in cell for cell in cells if isinstance(cell, str)):
-            return values, np.zeros(len(cells), dtype=bool)
-    values, missing = np.full(len(cells), math.nan), np.zeros(len(cells), dtype=bool)
+            return np.array(plain, dtype=float), np.zeros(len(cells), dtype=bool)
+    numbers, missing = np.full(len(cells), math.nan), np.zeros(len(cells), dtype=bool)
     labels: dict[str, float] | None = None
     for row, cell in enumerate(cells):
         if is_missing(cell):
@@ -169,8 +169,8 @@ def column_numbers(
             value = labels.get(cell_text(cell))
         if value is None:
             _refuse_cell(table, column, row, sizes=sizes)
-        values[row] = value
-    return values, missing
+        numbers[row] = value
+    return numbers, missing
 
 
 def labels_of(cells: Sequence[Cell]) -> dict[str, float]:
@@ -186,29 +186,23 @@ def number_in(cell: Cell, *, suffixes: bool = False) -> float | None:
         cell: one cell of a column.
         suffixes: whether suffixes of sizes are understood: 190M is 190e6.
     """
-    if isinstance(cell, bool) or cell is None:
-        return None
     if not isinstance(cell, str):
-        return float(cell)
-    if "_" not in cell:
-        try:
-            return float(cell)
-        except ValueError:
-            pass
-    text = cell.strip().replace("\u2212", "-")
+        return None if isinstance(cell, bool) or cell is None else float(cell)
+    if (plain := _plain(cell)) is not None:
+        return plain
+    text = cell.strip().replace("\u2212", "-")  # the minus sign of typesetters
     if _DECIMAL_COMMA.fullmatch(text):
         return float(text.replace(",", "."))
     if power := _POWER.fullmatch(text):
         return _raised(float(power["base"]), float(power["power"]), float(power["factor"] or 1))
     if suffixes and (match := _SUFFIXED.fullmatch(text)):
         return float(match[1]) * SUFFIX[match[2].lower()]
-    return _minus(text) if "\u2212" in cell else None
+    return _plain(text)
 
 
-def _minus(text: str) -> float | None:
-    """A number that was written with the minus sign of typesetters."""
+def _plain(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
 
@@ -224,7 +218,7 @@ def _refuse_doubt(table: ResultTable, column: str, doubt: Doubt) -> NoReturn:
     raise UsageError(
         f"a number in column `{column}` must have one reading",
         received=f"{cell_text(table.columns[column][doubt.row])!r}: {doubt.point:g}, or {doubt.comma:g}?",
-        hint=f"`--decimal .` reads {doubt.point:g}, `--decimal ,` reads {doubt.comma:g}; or write it without separators",
+        hint=f"`--decimal .` reads {doubt.point:g}, `--decimal ,` reads {doubt.comma:g}; or leave separators out",
         place=table.place(doubt.row),
         code="results/two-readings",
     )

@@ -19,66 +19,27 @@ from hptransfer.results_table.cells import (
     labels_of,
     number_in,
 )
-
-#: names of sizes by the axis they mean; the first axes are preferred where several vary together
-_SIZES = {
-    "width": "width d_model hidden_size hidden_dim model_dim n_embd n_embed embed_dim embedding_dim dim hidden",
-    "width multiplier": "width_mult width_multiplier width_factor width_ratio",
-    "depth": "depth n_layer n_layers num_layers layers num_hidden_layers n_blocks",
-    "parameters": "n_params num_params params parameters n_parameters num_parameters total_params model_size "
-    "non_embedding_params n_non_embedding n_params_non_embedding non_embedding_parameters num_non_embedding_params n",
-    "millions of parameters": "params_millions parameters_millions params_m n_params_m params_in_millions "
-    "million_params millions_of_parameters",
-    "billions of parameters": "params_billions parameters_billions params_b n_params_b params_in_billions "
-    "billion_params billions_of_parameters",
-    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute train_compute "
-    "petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
-    "petaflop_days pflops_days",
-    "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
-    "batch_size": "batch_size batch global_batch_size train_batch_size bs",
-    "size": "size",
-}
-#: names of hyperparameters; the first are preferred where several vary
-_VALUES = {
-    "learning_rate": "learning_rate lr lr_base base_lr base_learning_rate peak_lr peak_learning_rate max_lr lr_max eta",
-    "weight_decay": "weight_decay wd decay",
-    "init_scale": "init_scale init_std initializer_range sigma",
-    "warmup": "warmup warmup_steps warmup_ratio",
-    "beta1": "beta1 adam_beta1",
-    "beta2": "beta2 adam_beta2",
-    "eps": "eps adam_eps epsilon",
-    "momentum": "momentum",
-}
-_HELD_OUT = ("val", "valid", "validation", "eval", "test", "dev")
-_ENDINGS = ("loss", "ce", "nll", "cross_entropy", "ce_loss", "xent")
-#: names of losses: held-out data first, then what does not say, then training loss
-_LOSSES = (
-    {f"{prefix}{data}_{end}" for prefix in ("", "final_") for data in _HELD_OUT for end in _ENDINGS},
-    {"loss", "final_loss", "nll", "ce", "cross_entropy", "global_loss"},
-    {"train_loss", "training_loss", "final_train_loss"},
+from hptransfer.results_table.column_names import (
+    BASES,
+    GROUPS,
+    LABEL_OR_NUMBER,
+    LOSSES,
+    MODELS,
+    OPTUNA,
+    RUNS,
+    SEEDS,
+    SIZES,
+    STATES,
+    STEPS,
+    VALUES,
+    baseless_logarithm_in,
+    canonical_column,
+    logarithm_in,
+    normalized_column_name,
 )
-_SEEDS = "seed random_seed rng_seed init_seed run_seed"
-_GROUPS = "param parameterization parametrization scheme"
-#: what keys in the names of runs are called as columns, beside the names above
-_KEYS = {"w": "width", "s": "seed", "seed": "seed", "lr": "lr", "wd": "wd", "bs": "batch_size"}
-#: names of columns that may hold sizes as labels
-_MODELS = ("model", "model_name", "label", "scale", "size_label")
-_LABEL_OR_NUMBER = re.compile(r"\D{0,8}\d+(?:\.\d+)?\s*[kmbgt]?", re.IGNORECASE)
-_STATES = "state status run_state"
-_STEPS = "step global_step iteration iter train_step epoch tokens_seen"
-#: names of columns that name a run
-_RUNS = "run run_id run_name name experiment experiment_name exp_name job_id run_uuid trial_id study_name"
-#: logarithms that say their base: log2lr, log10(lr), ln_lr, lr_log2, "lr (log10)"
-_LOGARITHM = re.compile(r"(?:log_?(?P<base>2|10)_?|(?P<natural>ln|loge|log_e)_)(?P<of>.+)")
-_LOGARITHM_AFTER = re.compile(r"(?P<of>.+?)_(?:log_?(?P<base>2|10)|(?P<natural>ln|loge|log_e))")
-#: logarithms that do not: log_lr, logLR, lr_log
-_BASELESS = re.compile(r"log_(?P<before>.+)|(?P<after>.+)_log|log(?P<glued>.+)")
-#: logarithms are written with three decimals or more
-_SAME_LOGARITHM = 2e-3
-_BASES = {"2": 2.0, "10": 10.0, "e": math.e}
-_PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args|metrics|run|_wandb)[./])+", re.I)
-#: what Optuna's `trials_dataframe()` puts before the names of parameters and of attributes
-_OPTUNA = re.compile(r"^(?:params|user_attrs|system_attrs)_")
+
+#: labels that count parameters
+_COUNTED = re.compile(r"\d ?[kmbgt](?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +66,7 @@ class NamedColumns:
     log_base: str | None = None
 
     def __post_init__(self) -> None:
-        if self.log_base not in (None, "none", *_BASES):
+        if self.log_base not in (None, "none", *BASES):
             rule = "`--log-base` takes 2, e, 10 or none"
             raise UsageError(rule, received=self.log_base, hint="--log-base 10")
 
@@ -147,13 +108,6 @@ class TableColumns:
     tokens: str | None = None
 
 
-def normalized_column_name(name: str) -> str:
-    """A column's name without W&B's prefixes, case and separators: `config.optimizer.LR` is `optimizer_lr`."""
-    bare = re.sub(r"[./]value$", "", _PREFIX.sub("", name.strip()))
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare)
-    return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
-
-
 def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     """Take the columns the user named and infer the others.
 
@@ -169,13 +123,13 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     for option, column in (("seed", asked.seed), ("group", asked.group), ("compute", asked.compute)):
         _require(table, option, column)
     said: list[str] = []
-    size = asked.size or _labelled_size(table, said) or _inferred(table, "size", _SIZES, said)
+    size = asked.size or _labelled_size(table, said) or _inferred(table, "size", SIZES, said)
     _say_labels(table, size, said)
-    value = asked.value or _inferred(table, "value", _VALUES, said)
+    value = asked.value or _inferred(table, "value", VALUES, said)
     loss = asked.loss or _loss(table, said)
-    seed = asked.seed or _optional(table, "seed", _SEEDS, said)
-    group = asked.group or _optional(table, "group", _GROUPS, said, varying=True)
-    state = _optional(table, "state", _STATES, said)
+    seed = asked.seed or _optional(table, "seed", SEEDS, said)
+    group = asked.group or _optional(table, "group", GROUPS, said, varying=True)
+    state = _optional(table, "state", STATES, said)
     base, size_base = _base_of_values(table, value, asked.log_base, said), _base_of_sizes(table, size, said)
     compute = asked.compute or _count(table, "compute", said)
     used = [column for column in (size, value, loss, seed, group) if column is not None]
@@ -185,9 +139,9 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
         )
     return TableColumns(
         size=size,
-        axis=canonical_column(size, _SIZES) or ("parameters" if normalized_column_name(size) in _MODELS else size),
+        axis=_axis(table, size),
         value=value,
-        hyperparameter=canonical_column(value, _VALUES) or value,
+        hyperparameter=canonical_column(value, VALUES) or value,
         base=base,
         loss=loss,
         seed=seed,
@@ -212,12 +166,12 @@ def infer_loss(table: ResultTable) -> str:
 
 def is_training_loss(name: str) -> bool:
     """Whether a column's name says that its losses are those of the training data."""
-    return normalized_column_name(name) in _LOSSES[2]
+    return normalized_column_name(name) in LOSSES[2]
 
 
 def infer_step(table: ResultTable) -> str | None:
     """The column that orders the rows of one run's history; None without one."""
-    return _optional(table, "step", _STEPS, [], varying=True)
+    return _optional(table, "step", STEPS, [], varying=True)
 
 
 def setting_columns(table: ResultTable) -> list[str]:
@@ -225,55 +179,10 @@ def setting_columns(table: ResultTable) -> list[str]:
     return [
         name
         for name in table.columns
-        if canonical_column(name, _SIZES)
-        or canonical_column(name, _VALUES)
+        if canonical_column(name, SIZES)
+        or canonical_column(name, VALUES)
         or name.lower().startswith(("config.", "config/"))
     ]
-
-
-def canonical_column(name: str, names: dict[str, str]) -> str | None:
-    """The key whose names contain this column's name, whole or after its last dot or slash.
-
-    Args:
-        name: name of a column.
-        names: key -> the names that people write for it, separated by spaces.
-    """
-    whole, last = (
-        normalized_column_name(name),
-        normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]),
-    )
-    logarithm = _logarithm(name)
-    of = logarithm[1] if logarithm else _baseless(name) or ""
-    for candidate in (whole, last, _OPTUNA.sub("", last), of):
-        for key, synonyms in names.items():
-            if candidate in synonyms.split():
-                return key
-    return None
-
-
-def is_size_name(name: str) -> bool:
-    """Whether a column is called as sizes are.
-
-    Args:
-        name: of a column.
-    """
-    return canonical_column(name, _SIZES) is not None
-
-
-def is_value_name(name: str) -> bool:
-    """Whether a column is called as a hyperparameter is.
-
-    Args:
-        name: of a column.
-    """
-    return canonical_column(name, _VALUES) is not None
-
-
-def keys_in_names() -> dict[str, str]:
-    """What keys in the names of runs, such as `w` in w64-lr0.001, are called as columns."""
-    synonyms = " ".join([*_SIZES.values(), *_VALUES.values(), _SEEDS]).split()
-    written = {name: name for name in synonyms if len(name) > 1}
-    return written | {f"{p}{name}": f"{p}{name}" for p in ("log2", "log2_", "log10_", "log10") for name in ("lr", "wd")} | _KEYS
 
 
 def run_columns(table: ResultTable) -> list[str]:
@@ -282,62 +191,20 @@ def run_columns(table: ResultTable) -> list[str]:
     Args:
         table: as it was read.
     """
-    order = _RUNS.split()
+    order = RUNS.split()
     found = [name for name in table.columns if normalized_column_name(name) in order]
     return sorted(found, key=lambda name: order.index(normalized_column_name(name)))
-
-
-def _logarithm(name: str) -> tuple[float, str] | None:
-    """(base, of what) where a column's name says that it holds logarithms, and their base."""
-    last = _OPTUNA.sub("", normalized_column_name(re.split(r"[./]", re.sub(r"[./]value$", "", name))[-1]))
-    match = _LOGARITHM.fullmatch(last) or _LOGARITHM_AFTER.fullmatch(last)
-    return (math.e if match["natural"] else float(match["base"]), match["of"]) if match else None
-
-
-def _baseless(name: str) -> str | None:
-    """Of what a column holds logarithms by its name, where the name does not say their base."""
-    last = _OPTUNA.sub("", normalized_column_name(re.split(r"[./]", name)[-1]))
-    match = _BASELESS.fullmatch(last)
-    if match is None or _logarithm(name):
-        return None
-    if (of := match["before"] or match["after"]) is not None:
-        return of
-    known = " ".join([*_SIZES.values(), *_VALUES.values()]).split()
-    return match["glued"] if match["glued"] in known else None
-
-
-def _of_logarithms(name: str) -> bool:
-    return _logarithm(name) is not None or _baseless(name) is not None
-
-
-def _is_logarithm_of(table: ResultTable, column: str, plain: str) -> bool:
-    """Whether a column holds the logarithms of another, to the base that its name says or to a usual one."""
-    if not _of_logarithms(column) or _of_logarithms(plain):
-        return False
-    pairs = {
-        (number_in(left), number_in(right, suffixes=True))
-        for left, right in zip(table.columns[column], table.columns[plain], strict=True)
-    }
-    found = _logarithm(column)
-    return any(
-        all(
-            left is not None and right is not None and right > 0 and abs(left - math.log(right, base)) < _SAME_LOGARITHM
-            for left, right in pairs
-            if not (left is None and right is None)
-        )
-        for base in (_BASES.values() if found is None else [found[0]])
-    )
 
 
 def _base_of_values(table: ResultTable, column: str, asked: str | None, said: list[str]) -> float | None:
     """The base of the logarithms in the value column, by the user's word or by its name."""
     if asked is not None:
-        return _BASES.get(asked)
-    logarithm = _logarithm(column)
+        return BASES.get(asked)
+    logarithm = logarithm_in(column)
     if logarithm is not None:
         said.append(f"value: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
         return logarithm[0]
-    if _baseless(column) is not None:
+    if baseless_logarithm_in(column) is not None:
         raise UsageError(
             "logarithms must say their base",
             received=f"column {column}",
@@ -350,11 +217,11 @@ def _base_of_values(table: ResultTable, column: str, asked: str | None, said: li
 
 def _base_of_sizes(table: ResultTable, column: str, said: list[str]) -> float | None:
     """The base of the logarithms in the column of sizes, by its name."""
-    logarithm = _logarithm(column)
+    logarithm = logarithm_in(column)
     if logarithm is not None:
         said.append(f"size: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
         return logarithm[0]
-    if _baseless(column) is not None:
+    if baseless_logarithm_in(column) is not None:
         raise UsageError(
             "logarithms of sizes must say their base",
             received=f"column {column}",
@@ -372,7 +239,7 @@ def _base_text(base: float) -> str:
 def _count(table: ResultTable, role: str, said: list[str]) -> str | None:
     """A column that counts compute, parameters or tokens, all of it numbers; it has no say in the verdict."""
     for name in table.columns:
-        if canonical_column(name, {role: _SIZES[role]}) is None or _logarithm(name) or not _filled(table, name):
+        if canonical_column(name, {role: SIZES[role]}) is None or logarithm_in(name) or not _filled(table, name):
             continue
         numbers = [number_in(cell, suffixes=True) for cell in distinct(table.columns[name])]
         if all(number is not None and 0 < number < math.inf for number in numbers):
@@ -404,15 +271,7 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     chosen = (varying or found)[:1]
     if not chosen:
         _ambiguous(table, role, [])
-    plain = [name for name in varying if known[name] == known[chosen[0]] and not _of_logarithms(name)]
-    chosen = plain[:1] or chosen
-    same = [
-        name
-        for name in varying
-        if known[name] == known[chosen[0]]
-        and not _same(table, name, chosen[0])
-        and not (name != chosen[0] and _is_logarithm_of(table, name, chosen[0]))
-    ]
+    same = [name for name in varying if known[name] == known[chosen[0]] and not _same(table, name, chosen[0])]
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]
@@ -421,12 +280,22 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     return chosen[0]
 
 
+def _axis(table: ResultTable, size: str) -> str:
+    """What the size is called: by the column's name, or by labels that count parameters (70M, pythia-1.4b)."""
+    known = canonical_column(size, SIZES)
+    if known not in (None, "size"):
+        return str(known)
+    labels = [cell_text(cell) for cell in distinct(table.columns[size])]
+    counted = all(_COUNTED.search(label) for label in labels)
+    return "parameters" if counted and (known == "size" or normalized_column_name(size) in MODELS) else size
+
+
 def _labelled_size(table: ResultTable, said: list[str]) -> str | None:
     """A column of models that are called by their size (70M, 1.4B), where no column is called a size."""
-    if any(canonical_column(name, _SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
+    if any(canonical_column(name, SIZES) and len(distinct(cells)) > 1 for name, cells in table.columns.items()):
         return None
     for name, cells in table.columns.items():
-        if normalized_column_name(name) in _MODELS and len(labels_of(cells)) > 1:
+        if normalized_column_name(name) in MODELS and len(labels_of(cells)) > 1:
             said.append(f"size: column {name}")
             return name
     return None
@@ -457,7 +326,7 @@ def _loss(table: ResultTable, said: list[str]) -> str:
         note = "" if table.trials else "; an export does not say the direction, lower is taken for better"
         said.append(f"loss: column value, Optuna's objective{note}")
         return "value"
-    for tier, names in enumerate(_LOSSES):
+    for tier, names in enumerate(LOSSES):
         found = [name for name in table.columns if _bare_loss(name) in names and _filled(table, name)]
         distinct_ones = [name for name in found[1:] if not _same(table, name, found[0])]
         if distinct_ones:
@@ -478,7 +347,7 @@ def _loss(table: ResultTable, said: list[str]) -> str:
 
 
 def _bare_loss(name: str) -> str:
-    return _OPTUNA.sub("", normalized_column_name(name))
+    return OPTUNA.sub("", normalized_column_name(name))
 
 
 def _optional(table: ResultTable, role: str, names: str, said: list[str], *, varying: bool = False) -> str | None:
@@ -487,8 +356,10 @@ def _optional(table: ResultTable, role: str, names: str, said: list[str], *, var
         found = [name for name in found if len(distinct(table.columns[name])) > 1]
     if not found:
         return None
-    said.append(f"{role}: column {found[0]}")
-    return found[0]
+    # what Optuna itself says comes before what its users' attributes are called
+    chosen = min(found, key=lambda name: OPTUNA.match(name) is not None)
+    said.append(f"{role}: column {chosen}")
+    return chosen
 
 
 def _filled(table: ResultTable, name: str) -> bool:
@@ -502,11 +373,11 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
     if (
         not found
         and role in ("size", "loss")
-        and sum(_LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
+        and sum(LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
     ):
         hint = (
-            "`--wide width` turns columns that are called by a size into rows; otherwise name the columns: --size-column "
-            "NAME, --value-column NAME"
+            "`--wide width` turns columns that are called by a width into rows, one row per run; or name the columns: "
+            "--size-column NAME, --value-column NAME"
         )
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",

@@ -84,7 +84,9 @@ def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int,
             if any(cell.strip() for cell in row):
                 yield reader.line_num, row
     except csv.Error as error:
-        refuse_table(name, "a table must be well-formed CSV", str(error), reader.line_num, "check for an unclosed quote")
+        refuse_table(
+            name, "a table must be well-formed CSV", str(error), reader.line_num, "check for an unclosed quote"
+        )
     finally:
         csv.field_size_limit(before)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hptransfer.errors import InconclusiveError, Place, UsageError
-from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.cells import Cell, ResultTable, cell_text, is_missing
+from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group
 from hptransfer.sizes import size_text
 from hptransfer.statistics.optimum import estimate_optima
@@ -55,7 +55,9 @@ def _require_finite(points: Mapping[float, Sequence[Point]], group: Group, roles
     """A value counts as diverged where any seed diverged; some value must be left at every size."""
     for size, found in points.items():
         if {point.x for point in found} == {point.x for point in found if point.diverged}:
-            where = f"{roles.axis} {size_text(size)}" + (f" of {roles.group} {group.name}" if group.name is not None else "")
+            where = f"{roles.axis} {size_text(size)}" + (
+                f" of {roles.group} {group.name}" if group.name is not None else ""
+            )
             raise InconclusiveError(
                 "every size must train at some value without diverging",
                 received=f"divergence at all values of {where}",

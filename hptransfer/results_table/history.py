@@ -9,6 +9,7 @@ from dataclasses import replace
 from shlex import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import DIVERGED, ResultTable, cell_text, column_numbers, is_missing
@@ -59,11 +60,9 @@ def last_rows(table: ResultTable, run: str, roles: TableColumns, values: Sequenc
     losses, missing = column_numbers(table, roles.loss, infinite=DIVERGED)
     lasts = {}
     for key, rows in rows_of.items():
-        ordered = rows if steps is None else sorted(rows, key=lambda row: (_or_first(steps[row]), row))
+        ordered = rows if steps is None else sorted(rows, key=lambda row: (_or_first(float(steps[row])), row))
         lasts[key] = _last(ordered, losses, missing)
-    lengths = {
-        key: float(len(rows_of[key])) if steps is None else float(steps[row]) for key, row in lasts.items()
-    }
+    lengths = {key: float(len(rows_of[key])) if steps is None else float(steps[row]) for key, row in lasts.items()}
     early, said = _ended_early(table, roles, lasts, lengths, losses, step)
     kept = sorted(row for key, row in lasts.items() if key not in early)
     left_out = Counter(table.left_out)
@@ -81,7 +80,7 @@ def _or_first(step: float) -> float:
     return -math.inf if math.isnan(step) else step
 
 
-def _last(rows: Sequence[int], losses: Array, missing: Array) -> int:
+def _last(rows: Sequence[int], losses: Array, missing: npt.NDArray[np.bool_]) -> int:
     """The last row with a loss; NaN before a finite loss says that nothing was measured there, not that it diverged."""
     known = [row for row in rows if not missing[row]]
     finite = [row for row in known if not math.isnan(losses[row])]
@@ -134,8 +133,8 @@ def _ended_early(
     if named:
         more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         said.append(
-            f"ended early and left out: {', '.join(named[:_NAMED])}{more}; where one of them diverged, write nan as its "
-            "last loss"
+            f"ended early and left out: {', '.join(named[:_NAMED])}{more}; where one of them diverged, write nan as "
+            "its last loss"
         )
     found = sorted({(size, usual) for (_, size), usual in usual_of.items()})
     if found and max(usual for _, usual in found) > min(usual for _, usual in found) * (1 + _SAME_LENGTH):
@@ -158,7 +157,9 @@ def _usual(
     usual = float(max(zip(shares, found, strict=True))[1])
     longer = [key for key, length in lengths.items() if length > usual * (1 + _SAME_LENGTH)]
     if max(shares) < _USUAL or longer:
-        listed = ", ".join(f"{count} at {word} {length:g}" for length, count in sorted(Counter(found.tolist()).items())[:6])
+        listed = ", ".join(
+            f"{count} at {word} {length:g}" for length, count in sorted(Counter(found.tolist()).items())[:6]
+        )
         row = lasts[longer[0]] if longer else lasts[next(iter(lengths))]
         raise UsageError(
             f"runs of one {roles.size} must be equally long",
@@ -191,7 +192,9 @@ def refuse_history(table: ResultTable, roles: TableColumns) -> None:
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, cell in enumerate(cells):
             rows_of[cell_text(cell)].append(row)
-        if all(_one_run(table, roles, rows) and len({steps[row] for row in rows}) == len(rows) for rows in rows_of.values()):
+        if all(
+            _one_run(table, roles, rows) and len({steps[row] for row in rows}) == len(rows) for rows in rows_of.values()
+        ):
             name, rows = next(iter(rows_of.items()))
             raise UsageError(
                 "a table of results must have one row per run",

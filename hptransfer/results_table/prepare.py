@@ -9,7 +9,8 @@ from shlex import quote
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import ResultTable
-from hptransfer.results_table.columns import NamedColumns, infer_columns, infer_step, is_size_name, run_columns
+from hptransfer.results_table.column_names import is_size_name
+from hptransfer.results_table.columns import NamedColumns, infer_columns, infer_step, run_columns
 from hptransfer.results_table.history import last_rows, refuse_history
 from hptransfer.results_table.readers import read_table
 from hptransfer.results_table.results import select_rows

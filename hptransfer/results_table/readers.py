@@ -1,6 +1,4 @@
-"""Reading a table of finished runs from CSV, Markdown, JSON, parquet or an Optuna database; what the cells mean is not
-decided here.
-"""
+"""Reading a table of finished runs from CSV, Markdown, JSON, parquet or an Optuna database."""
 
 from __future__ import annotations
 

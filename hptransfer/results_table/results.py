@@ -1,4 +1,4 @@
-"""From a table of finished runs to runs by size: what is counted, what is left out and why, and what must not be mixed."""
+"""From a table to runs by size: what is counted, what is left out and why, and what must not be mixed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
 from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
+from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
 from hptransfer.sizes import size_text
 from hptransfer.statistics.seed_means import Point
 
@@ -179,6 +179,8 @@ def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes:
             dropped[reason] += count
         keep &= ~rows
     _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size > 0)), "must be positive and finite")
+    if roles.axis in _COUNTS:
+        _refuse_row(table, roles.size, size, keep & (size != np.round(size)) & (size > _LARGEST_RATIO), _WHOLE)
     _refuse_logarithms(table, roles, value[keep])
     _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
     blown |= ~np.isfinite(loss)
@@ -212,6 +214,12 @@ def _best(runs: Iterable[_Run]) -> dict[float, _Run]:
         if run.loss < best.setdefault(run.size, run).loss:
             best[run.size] = run
     return best
+
+
+#: sizes that count something, and up to where a fraction may be a ratio of such counts: width 0.25 to 4
+_COUNTS = ("width", "depth", "batch_size")
+_LARGEST_RATIO = 16
+_WHOLE = f"must be a whole number, or a ratio of at most {_LARGEST_RATIO}"
 
 
 def _refuse_logarithms(table: ResultTable, roles: TableColumns, values: np.ndarray) -> None:

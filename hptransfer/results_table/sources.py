@@ -10,7 +10,8 @@ import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import Cell, ResultTable, column_numbers
-from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns, normalized_column_name
+from hptransfer.results_table.column_names import normalized_column_name
+from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 
 #: the column that says from which file a row is
 SOURCE = "source"
@@ -134,6 +135,6 @@ def _converted(table: ResultTable, column: str, base: float | None, wanted: floa
         with np.errstate(divide="ignore", invalid="ignore"):
             plain = np.log(plain) / math.log(wanted)
     return [
-        None if absent else float(f"{value:.12g}") for value, absent in zip(plain.tolist(), missing.tolist(), strict=True)
+        None if absent else float(f"{value:.12g}")
+        for value, absent in zip(plain.tolist(), missing.tolist(), strict=True)
     ]
-

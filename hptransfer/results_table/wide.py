@@ -1,4 +1,4 @@
-"""Tables that are wider than one row per run: pivots (values by sizes), panels (steps by runs), names that say settings."""
+"""Tables that are wider than one row per run: pivots (values by sizes), panels (steps by runs), and names of runs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from itertools import pairwise
 from shlex import quote
 from typing import NoReturn
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.cells import Cell, ResultTable, cell_text, distinct, is_missing, number_in
-from hptransfer.results_table.columns import (
+from hptransfer.results_table.column_names import (
     is_size_name,
     is_value_name,
     keys_in_names,
     normalized_column_name,
-    run_columns,
 )
+from hptransfer.results_table.columns import run_columns
 from hptransfer.results_table.labels import columns_by_pattern, label_template, numbers_in_labels, pairs_in_names
-from hptransfer.errors import Place
 
 #: what W&B puts beside every line of a panel
 _ENVELOPE = ("__MIN", "__MAX")
 #: between the name of a run and what was measured of it, in W&B's panels
 _BETWEEN = " - "
 #: what a panel's rows go along
-_ALONG = re.compile(r"_?(global_)?steps?|trainer_global_step|train_step|epoch|iter(ation)?s?|relative_time.*|wall_time|_?timestamp")
+_ALONG = re.compile(
+    r"_?(global_)?steps?|trainer_global_step|train_step|epoch|iter(ation)?s?|relative_time.*|wall_time|_?timestamp"
+)
 _EXAMPLE = "'w{width}-lr{lr}-s{seed}'"
 
 
@@ -130,7 +131,9 @@ def _by_keys(table: ResultTable, lines: Sequence[str]) -> _Wide:
             code="results/name-pattern",
         )
     said = {run: {column: cells[index] for column, cells in columns.items()} for index, run in enumerate(names)}
-    return _Wide({name: said[run] for name, (run, _) in runs.items()}, {name: metric for name, (_, metric) in runs.items()})
+    return _Wide(
+        {name: said[run] for name, (run, _) in runs.items()}, {name: metric for name, (_, metric) in runs.items()}
+    )
 
 
 def _pairs(names: Sequence[str]) -> dict[str, list[str]] | None:
@@ -281,7 +284,7 @@ def _pattern_in_cells(table: ResultTable, pattern: str) -> tuple[str, dict[str, 
         if taken := next((column for column in added if column in table.columns), None):
             rule = "what a name says must not be a column already"
             raise UsageError(rule, received=taken, hint="write {} in the pattern for it", place=Place(table.name, 1))
-        return source, {column: [each and each[column] for each in found] for column in added}
+        return source, {column: [None if each is None else each[column] for each in found] for column in added}
     if candidates:
         _refuse_name(table, pattern, str(table.columns[candidates[0]][0]), 0)
     raise UsageError(
