@@ -11,26 +11,19 @@ from hptransfer.engine.options import DEFAULT_RUNS, Json, Quiet, RecipeArgument,
 __all__ = [
     "DEFAULT_RUNS",
     "Column",
-    "Columns",
-    "Complete",
     "Depth",
-    "Direction",
     "DryRun",
     "Force",
-    "IgnoreColumn",
     "Json",
     "Lease",
     "Quiet",
     "RecipeArgument",
     "Reference",
-    "Repeats",
     "Runs",
     "SharedStorage",
     "Storage",
     "TimeSteps",
-    "Where",
     "Width",
-    "Within",
 ]
 
 Reference = Annotated[
@@ -49,35 +42,6 @@ Lease = Annotated[
 ]
 Column = Annotated[
     str | None, typer.Option(metavar="NAME", help="Default: inferred where obvious.", show_default=False)
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
-]
-Where = Annotated[
-    list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False)
-]
-Within = Annotated[
-    list[str] | None,
-    typer.Option(metavar="COLUMN=PERCENT", help="Values this close are one value; repeatable.", show_default=False),
-]
-Direction = Annotated[
-    bool | None,
-    typer.Option("--maximize/--minimize", help="Whether more of the loss column is better.", show_default=False),
-]
-Repeats = Annotated[
-    str | None,
-    typer.Option(
-        metavar="mean|seeds", help="What rows equal in size, value and seed are. Default: refused.", show_default=False
-    ),
-]
-IgnoreColumn = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="A column that has no effect on training; repeatable.", show_default=False),
-]
-Complete = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Column of steps: keep each size's longest runs.", show_default=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 TimeSteps = Annotated[bool, typer.Option("--time-steps", help="Dry run that trains 20 real steps for time and memory.")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from hptransfer.results_table.columns import hyperparameter_name, normalized_column_name, size_name
+from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, size_name
 
 
 class ColumnKind(Enum):
@@ -95,7 +95,8 @@ def column_kind(name: str) -> ColumnKind:
     last = normalized_column_name(re.split(r"[./]", name)[-1])
     if normalized in _PROGRESS or last in _PROGRESS:
         return ColumnKind.PROGRESS
-    if (size := size_name(name)) in ("compute", "parameters"):
+    size = size_name(name)
+    if size is not None and (size == "compute" or size.endswith("parameters")):
         return ColumnKind.COMPUTE if size == "compute" else ColumnKind.PARAMETERS
     if size == "tokens":
         return ColumnKind.PROGRESS

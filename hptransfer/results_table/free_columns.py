@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.results_table.readers import ResultTable, column_numbers, distinct
+from hptransfer.results_table.cells import ResultTable, column_numbers, distinct
 from hptransfer.results_table.relations import Numbers, function_of
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.column_kinds import ColumnKind
-from hptransfer.results_table.columns import hyperparameter_name, size_name
-from hptransfer.results_table.readers import cell_text
+from hptransfer.results_table.column_names import hyperparameter_name, size_name
+from hptransfer.results_table.cells import cell_text
 from hptransfer.results_table.settings import SAME_LENGTH, Column, Mixed, Rows, longest_of_size
 
 #: tolerances that are offered, percent; what differs by more is another setting

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from hptransfer.results_table.readers import Cell
+from hptransfer.results_table.cells import Cell
 from hptransfer.results_table.written import last_place
 from hptransfer.statistics.arrays import Array
 

@@ -7,15 +7,16 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
-from hptransfer.errors import Place, UsageError
+from hptransfer.errors import UsageError
 from hptransfer.results_table.column_kinds import ColumnKind, column_kind
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.readers import ResultTable, cell_text
+from hptransfer.results_table.cells import ResultTable, cell_text
 from hptransfer.results_table.rows import Run
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import last_place
+from hptransfer.sizes import size_text
 
-Cells = dict[tuple[int, float, Hashable], list[Run]]
+Cells = dict[tuple[float, float, Hashable], list[Run]]
 
 
 def with_all_seeds(table: ResultTable, roles: TableColumns, runs: list[Run], notes: list[str]) -> list[Run]:
@@ -105,14 +106,14 @@ def resolved(
         return [same[0]._replace(loss=math.fsum(run.loss for run in same) / len(same)) for same in cells.values()]
     first = repeated[0]
     listed = ", ".join(f"{run.loss:.6g} (line {table.lines[run.row]})" for run in first[:4])
-    where = f"{roles.size} {first[0].size}, {roles.value} {first[0].value:.6g}, {roles.seed} {first[0].seed}"
+    where = f"{roles.size} {size_text(first[0].size)}, {roles.value} {first[0].value:.6g}, {roles.seed} {first[0].seed}"
     raise UsageError(
         f"rows of the same {roles.size}, {roles.value} and {roles.seed} must have one loss: no column says how they "
         "differ",
         received=f"{len(repeated)} such runs with several losses; {where}: {listed}",
         hint="if a setting differs between them, add its column to the table; if they are reruns, `--repeats mean` "
         "takes their mean and `--repeats seeds` counts them as further seeds",
-        place=Place(table.name, table.lines[first[-1].row]),
+        place=table.place(first[-1].row),
         code="results/repeats",
     )
 

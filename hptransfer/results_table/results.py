@@ -1,4 +1,4 @@
-"""From a table of finished runs to trials: what is counted, what is left out and why, and what must not be mixed."""
+"""From a table to runs by size: what is counted, what is left out and why, and what must not be mixed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import TableColumns, is_training_loss
 from hptransfer.results_table.mixture_hints import refuse_mixture
-from hptransfer.results_table.readers import ResultTable, cell_text, column_numbers
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
 from hptransfer.results_table.repeats import resolved, with_all_seeds, without_copies
 from hptransfer.results_table.rows import Run, finished_runs, select_rows
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.settings import SAME_LENGTH, Rows, find_mixtures, longest_of_size
-from hptransfer.results_table.written import merge_within
-from hptransfer.sizes import AXES, Size, SizeAxis
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.statistics.seed_means import Point
 
 #: more sizes than this are a column that is no size
 _MOST_SIZES = 64
@@ -31,12 +29,12 @@ class Group:
 
     Attributes:
         name: value of the group column; None where all rows are one group.
-        trials: the runs; their sizes differ in `axis` only.
+        points: size -> its runs, sizes increasing; a size may be a fraction.
         limits: what these runs cannot show because of how they were made, one sentence each.
     """
 
     name: str | None
-    trials: tuple[Trial, ...]
+    points: Mapping[float, tuple[Point, ...]]
     limits: tuple[str, ...]
 
 
@@ -46,7 +44,6 @@ class Results:
 
     Attributes:
         groups: the runs by group, in order of appearance.
-        axis: the field of the trials' sizes that holds the table's size.
         rows: number of rows in the table, those that do not count included.
         used: runs that count, diverged ones included.
         diverged: runs that count as diverged.
@@ -55,7 +52,6 @@ class Results:
     """
 
     groups: tuple[Group, ...]
-    axis: SizeAxis
     rows: int
     used: int
     diverged: int
@@ -63,10 +59,10 @@ class Results:
     notes: tuple[str, ...]
 
 
-def trials_from_table(
+def runs_from_table(
     table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None, rules: RowRules | None = None
 ) -> Results:
-    """Sort a table's rows into trials.
+    """Sort a table's rows into runs by size.
 
     Args:
         table: the table as it was read, one row per run.
@@ -78,11 +74,11 @@ def trials_from_table(
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
     rules = rules or RowRules()
-    merged, notes = merge_within(table, rules.within)
     for column in (*rules.ignored, *([] if rules.complete is None else [rules.complete])):
         _require_column(table, column)
-    kept = select_rows(merged, where or {}, rules.within)
+    kept = select_rows(table, where or {}, rules.within)
     dropped: Counter[str] = Counter()
+    notes: list[str] = []
     runs = finished_runs(kept, roles, rules, dropped, notes)
     names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[Run]] = defaultdict(list)
@@ -93,16 +89,14 @@ def trials_from_table(
         raise UsageError(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
-    axis: SizeAxis = next((known for known in AXES if known == roles.axis), "tokens")
-    reading = _Reading(kept, roles, rules, axis, dropped, notes)
+    reading = _Reading(kept, roles, rules, dropped, notes)
     groups = tuple(reading.group(name, found) for name, found in by_group.items())
-    trials = [trial for group in groups for trial in group.trials]
+    points = [point for group in groups for found in group.points.values() for point in found]
     return Results(
         groups=groups,
-        axis=axis,
         rows=len(table),
-        used=len(trials),
-        diverged=sum(trial.state is TrialState.DIVERGED for trial in trials),
+        used=len(points),
+        diverged=sum(point.diverged for point in points),
         dropped=dict(dropped),
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -121,13 +115,12 @@ def _require_column(table: ResultTable, column: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One table on its way to trials.
+    """One table on its way to runs by size.
 
     Attributes:
         table: the rows that were selected.
         roles: which column means what.
         rules: what the user said about rows and columns.
-        axis: the field of a size that holds the table's size.
         dropped: rows left out so far, by reason.
         notes: what was decided so far.
     """
@@ -135,12 +128,11 @@ class _Reading:
     table: ResultTable
     roles: TableColumns
     rules: RowRules
-    axis: SizeAxis
     dropped: Counter[str]
     notes: list[str]
 
     def group(self, name: str | None, runs: list[Run]) -> Group:
-        """One group's trials, its repeated rows resolved and mixtures refused."""
+        """One group's runs, its repeated rows resolved and mixtures refused."""
         table, roles, notes = self.table, self.roles, self.notes
         sizes = {run.size for run in runs}
         if len(sizes) > _MOST_SIZES:
@@ -162,7 +154,7 @@ class _Reading:
                 f"{roles.loss} is of training data: where those are memorised, held-out losses say something else."
             )
         counted = resolved(table, roles, self.rules, runs, notes)
-        return Group(name, self._trials(counted), tuple(limits))
+        return Group(name, _by_size(counted), tuple(limits))
 
     def _complete(self, runs: list[Run]) -> list[Run]:
         """The runs that are as long as the longest of their size; diverged ones end when they do."""
@@ -178,20 +170,14 @@ class _Reading:
             self.dropped[f"that ended before the longest of their {self.roles.size} by {column}"] += gone
         return [run for run, keep in zip(runs, full.tolist(), strict=True) if keep]
 
-    def _trials(self, runs: list[Run]) -> tuple[Trial, ...]:
-        ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in runs}, key=_by_number))}
-        at = {size: Size(**(dict.fromkeys(AXES, 1) | {self.axis: size})) for size in {run.size for run in runs}}
-        return tuple(
-            Trial(
-                key=f"{self.table.name}:{self.table.lines[run.row]}",
-                size=at[run.size],
-                hyperparameters={self.roles.hyperparameter: run.value},
-                seed=ids[str(run.seed)],
-                state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
-                loss=run.loss,
-            )
-            for run in runs
-        )
+
+def _by_size(runs: list[Run]) -> dict[float, tuple[Point, ...]]:
+    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in runs}, key=_by_number))}
+    points: dict[float, list[Point]] = {size: [] for size in sorted({run.size for run in runs})}
+    for run in runs:
+        diverged = not math.isfinite(run.loss)
+        points[run.size].append(Point(math.log2(run.value), ids[str(run.seed)], run.loss, diverged))
+    return {int(size) if size.is_integer() else size: tuple(found) for size, found in points.items()}
 
 
 def _by_number(seed: str) -> tuple[int, str]:

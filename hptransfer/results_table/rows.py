@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import TableColumns, normalized_column_name
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
+from hptransfer.results_table.column_names import normalized_column_name
+from hptransfer.results_table.columns import TableColumns
+from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import one_value
 
 #: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
-_DIVERGED = {"diverged", "nan", "exploded", "blown up", "overflow"}
 _UNFINISHED = {
     "crashed",
     "failed",
@@ -28,6 +28,7 @@ _UNFINISHED = {
     "preempted",
     "preempting",
     "pruned",
+    "waiting",
     "timeout",
 }
 #: names of columns of true and false -> what true says of a run; after "not " what false says
@@ -38,14 +39,17 @@ _FLAGS = {
 }
 #: what 32-bit numbers overflow to when they are squared and summed: no curve is laid through it
 _OVERFLOW = 1e30
-_WHOLE = "must be a whole number of at least 1"
+#: sizes that count something, and up to where a fraction may be a ratio of such counts: width 0.25 to 4
+_COUNTS = ("width", "depth", "batch_size")
+_LARGEST_RATIO = 16
+_WHOLE = f"must be a whole number, or a ratio of at most {_LARGEST_RATIO}"
 
 
 class Run(NamedTuple):
     """One row that counts; infinite loss is divergence."""
 
     row: int
-    size: int
+    size: float
     value: float
     loss: float
     seed: Hashable
@@ -106,8 +110,11 @@ def finished_runs(
     size, no_size = column_numbers(table, roles.size, sizes=True)
     value, no_value = column_numbers(table, roles.value)
     if roles.base is not None:
-        value = np.power(float(roles.base), value)
-    loss, no_loss = column_numbers(table, roles.loss, infinite=_DIVERGED)
+        value = np.power(roles.base, value)
+    if roles.size_base is not None:
+        # logarithms are rounded, and 2^5.9999999 is no other width than 64
+        size = np.array([float(f"{each:.9g}") for each in np.power(roles.size_base, size).tolist()])
+    loss, no_loss = column_numbers(table, roles.loss, infinite=DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
     reasons = {
@@ -117,13 +124,16 @@ def finished_runs(
         f"without a {roles.loss}": no_loss & ~blown,
         "not finished": unfinished & ~blown,
     }
-    blank = no_loss & ~blown & (size >= 1) & (value > 0)
+    blank = no_loss & ~blown & (size > 0) & (value > 0)
     keep = np.ones(len(table), dtype=bool)
     for reason, rows in reasons.items():
         if count := int((rows & keep).sum()):
             dropped[reason] += count
         keep &= ~rows
-    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size >= 1) & (size == np.round(size))), _WHOLE)
+    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size > 0)), "must be positive and finite")
+    if roles.axis in _COUNTS:
+        _refuse_row(table, roles.size, size, keep & (size != np.round(size)) & (size > _LARGEST_RATIO), _WHOLE)
+    _refuse_logarithms(table, roles, value[keep])
     _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
     blown |= ~np.isfinite(loss)
     if huge := int((keep & ~blown & (np.abs(np.where(blown, 0, loss)) >= _OVERFLOW)).sum()):
@@ -139,7 +149,7 @@ def finished_runs(
         seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
-    runs = [Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+    runs = [Run(row, s, v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
     runs = _joined_values(table, roles, runs, notes)
     _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
     return runs
@@ -169,20 +179,33 @@ def _advise_on_blanks(
 ) -> None:
     """Say how to write divergences where rows without a loss resemble them; nothing is assumed."""
     best = best_of_size(runs)
-    if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
+    if blanks and all(size in best and value > best[size].value for size, value in blanks):
         notes.append(
             f"the rows without a {roles.loss} lie above the best {roles.value} of their {roles.size}: "
             f"if these runs diverged, write nan there and they bound the optimum"
         )
 
 
-def best_of_size(runs: Iterable[Run]) -> dict[int, Run]:
+def _refuse_logarithms(table: ResultTable, roles: TableColumns, values: npt.NDArray[np.float64]) -> None:
+    """Values of which none is positive, and most are negative, are no values of a hyperparameter but logarithms."""
+    found = values[~np.isnan(values)]
+    if roles.base is None and len(found) and found.max() <= 0 and np.median(found) < 0:
+        raise UsageError(
+            f"`{roles.value}` must be positive: these values look like logarithms",
+            received=f"{found.min():g} to {found.max():g}",
+            hint="say their base: `--log-base 10`, `--log-base 2` or `--log-base e`",
+            place=table.place(0),
+            code="results/log-base",
+        )
+
+
+def best_of_size(runs: Iterable[Run]) -> dict[float, Run]:
     """The run with the lowest loss of each size.
 
     Args:
         runs: of any sizes.
     """
-    best: dict[int, Run] = {}
+    best: dict[float, Run] = {}
     for run in runs:
         if run.loss < best.setdefault(run.size, run).loss:
             best[run.size] = run
@@ -210,7 +233,7 @@ def _truth(cell: Cell) -> bool | None:
 def _states(table: ResultTable, column: str | None) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """(diverged, unfinished) by what the state column and flags say."""
     words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
-    blown, unfinished = np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+    blown, unfinished = np.array([w in DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
     for name, state in flag_columns(table).items():
         wanted = not state.startswith("not ")
         found = np.array([_truth(cell) is wanted for cell in table.columns[name]])
@@ -243,6 +266,6 @@ def _refuse_row(
             f"`{column}` {rule}",
             received=f"{values[row]:g} ({int(bad.sum())} such rows)",
             hint=f"correct these rows, or name another column than `{column}`",
-            place=Place(table.name, table.lines[row]),
+            place=table.place(row),
             code="results/value",
         )

@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.column_kinds import ColumnKind, column_kind
-from hptransfer.results_table.columns import TableColumns, hyperparameter_name, normalized_column_name
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, is_missing
+from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, size_name
+from hptransfer.results_table.columns import TableColumns
+from hptransfer.results_table.cells import Cell, ResultTable, cell_text, column_numbers, is_missing
 from hptransfer.results_table.relations import Numbers, function_of
 from hptransfer.results_table.rows import Run, flag_columns
 from hptransfer.results_table.rules import RowRules
+from hptransfer.sizes import size_text
 
 Codes = npt.NDArray[np.intp]
 
@@ -122,7 +124,7 @@ class Rows:
         self.table, self.roles, self.runs = table, roles, runs
         self.index = [run.row for run in runs]
         self.finite = np.isfinite([run.loss for run in runs])
-        self.sizes = np.array([float(run.size) for run in runs])
+        self.sizes = np.array([run.size for run in runs])
         self.values = np.array([run.value for run in runs])
         self.size = np.unique(self.sizes, return_inverse=True)[1].astype(np.intp)
         self.value = np.unique(self.values, return_inverse=True)[1].astype(np.intp)
@@ -154,7 +156,8 @@ class Rows:
         kind = column_kind(name)
         numbers = None
         try:
-            found = column_numbers(ResultTable(self.table.name, {name: cells}, self.table.lines), name, sizes=True)[0]
+            counted = size_name(name) is not None  # 190M is a number there, and a label elsewhere
+            found = column_numbers(ResultTable(self.table.name, {name: cells}, self.index), name, sizes=counted)[0]
             if not any(isinstance(cell, bool) for cell in cells):
                 numbers = Numbers(found, cells)
         except UsageError:
@@ -362,9 +365,9 @@ def _with_size(column: Column, rows: Rows) -> Outcome:
         return None
     words = set(normalized_column_name(name).split("_"))
     if column.numbers is None and determined(column.codes, rows.size):
-        firsts = {int(code): int(rows.sizes[row]) for row, code in reversed(list(enumerate(column.codes.tolist())))}
+        firsts = {int(code): size_text(float(rows.sizes[row])) for row, code in reversed(list(enumerate(column.codes.tolist())))}
         texts = column.texts()
-        if words & _LABELS or all(str(size) in texts[code] for code, size in firsts.items() if code >= 0):
+        if words & _LABELS or all(size in texts[code] for code, size in firsts.items() if code >= 0):
             return None
     if _PARTS_OF_WIDTH.fullmatch(normalized_column_name(name)) and column.numbers is not None:
         ratio = column.numbers.values / rows.sizes
@@ -373,7 +376,7 @@ def _with_size(column: Column, rows: Rows) -> Outcome:
     known = column.codes >= 0
     pairs = sorted(set(zip(rows.sizes[known].tolist(), column.codes[known].tolist(), strict=True)))
     texts = column.texts()
-    path = ", ".join(f"{name} {texts[code]} at {size:.15g}" for size, code in pairs[:_LISTED])
+    path = ", ".join(f"{name} {texts[code]} at {size_text(size)}" for size, code in pairs[:_LISTED])
     return (
         "along",
         f"{name} changes along with {roles.axis} ({path}): these runs cannot show which of the two moves the optimum.",

@@ -6,13 +6,14 @@ import math
 import shlex
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.readers import Cell, ResultTable, column_numbers
+from hptransfer.results_table.cells import Cell, ResultTable, column_numbers
 from hptransfer.statistics.arrays import Array
 
 #: relative difference that 32-bit numbers of one value can have
@@ -87,8 +88,8 @@ def _rounded(low: float, high: float, place: Mapping[float, float]) -> bool:
     return difference <= half * (1 + 1e-9) and difference <= _MOST_ROUNDING * high
 
 
-def merge_within(table: ResultTable, within: Mapping[str, float]) -> tuple[ResultTable, list[str]]:
-    """The table with values that are equal to a tolerance made one, and what was made one.
+def merge_within(table: ResultTable, within: Mapping[str, float]) -> ResultTable:
+    """The table with values that are equal to a tolerance made one, which its notes say.
 
     Values are one where no gap between neighbours exceeds the tolerance; the most frequent one stands for all.
 
@@ -119,7 +120,7 @@ def merge_within(table: ResultTable, within: Mapping[str, float]) -> tuple[Resul
             to[number].kept if number in to and to[number].low < to[number].high else cell
             for number, cell in zip(numbers.tolist(), columns[column], strict=True)
         ]
-    return ResultTable(table.name, columns, table.lines), notes
+    return replace(table, columns=columns, notes=(*table.notes, *notes))
 
 
 def _clusters(table: ResultTable, column: str, numbers: Array, tolerance: float) -> dict[float, _Cluster]:
