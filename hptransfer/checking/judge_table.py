@@ -12,8 +12,8 @@ from hptransfer.errors import UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.prepare import TableForm, prepared_table
-from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.results import Group, Results, runs_from_table
+from hptransfer.results_table.rules import RowRules
 from hptransfer.sizes import AXES, MODEL_AXES, Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents

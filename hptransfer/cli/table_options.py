@@ -153,7 +153,6 @@ class TableOptions:
         from hptransfer.checking.judge_table import TableQuestion, parse_conditions
         from hptransfer.results_table.columns import NamedColumns
         from hptransfer.results_table.prepare import TableForm
-
         from hptransfer.results_table.rules import row_rules
 
         named, form, rows = self.columns, self.form, self.rows

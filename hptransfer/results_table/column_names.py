@@ -64,6 +64,11 @@ _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args
 OPTUNA = re.compile(r"^(?:params|user_attrs|system_attrs)_")
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The words of a list that is written with spaces between them."""
+    return frozenset(text.split())
+
+
 def normalized_column_name(name: str) -> str:
     """A column's name without W&B's prefixes, case and separators: `config.optimizer.LR` is `optimizer_lr`."""
     bare = re.sub(r"[./]value$", "", _PREFIX.sub("", name.strip()))

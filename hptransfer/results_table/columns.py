@@ -263,9 +263,7 @@ def _require(table: ResultTable, option: str, column: str | None) -> None:
     )
 
 
-def _inferred(
-    table: ResultTable, role: str, names: dict[str, str], said: list[str], size: str | None = None
-) -> str:
+def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[str], size: str | None = None) -> str:
     """The column of a needed role: the one that varies; where several vary, the one preferred by `names`.
 
     Of columns that are functions of each other and the size (lr and log2lr, a base rate and the rate of each width) it
@@ -407,7 +405,9 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
         hint = f"if higher is better, add `--loss-column {shlex.quote(found[0])} --maximize`"
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
-        received=f"{'several could be' if len(found) > 1 else 'this could be'} meant: {listed}" if found else f"none with values is called so: {listed}",
+        received=f"{'several could be' if len(found) > 1 else 'this could be'} meant: {listed}"
+        if found
+        else f"none with values is called so: {listed}",
         hint=hint,
         place=Place(table.name, 1),
         code="results/ambiguous-column",

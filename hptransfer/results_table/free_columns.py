@@ -12,9 +12,7 @@ from hptransfer.results_table.cells import ResultTable, column_numbers, distinct
 from hptransfer.results_table.relations import Numbers, function_of
 
 
-def bound_columns(
-    table: ResultTable, candidates: Sequence[str], size: str, known: Mapping[str, str]
-) -> dict[str, str]:
+def bound_columns(table: ResultTable, candidates: Sequence[str], size: str, known: Mapping[str, str]) -> dict[str, str]:
     """The candidates that do not vary freely, each with the one that it follows from.
 
     A column is bound where every size has one value of it while another candidate varies within sizes, or where it is a

@@ -10,10 +10,11 @@ from typing import NoReturn
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import cell_text
 from hptransfer.results_table.column_kinds import ColumnKind
 from hptransfer.results_table.column_names import hyperparameter_name, size_name
-from hptransfer.results_table.cells import cell_text
-from hptransfer.results_table.settings import SAME_LENGTH, Column, Mixed, Rows, longest_of_size
+from hptransfer.results_table.row_columns import Column, Rows, longest_of_size
+from hptransfer.results_table.settings import Mixed
 
 #: tolerances that are offered, percent; what differs by more is another setting
 _OFFERED = (0.1, 0.2, 0.5, 1, 2, 5)
@@ -55,9 +56,13 @@ def _described(each: Mixed) -> str:
 
 def _details(mixed: Sequence[Mixed]) -> str:
     found = [
-        f"{each.early} rows ended before the longest of their size by {each.column.name}" for each in mixed if each.early
+        f"{each.early} rows ended before the longest of their size by {each.column.name}"
+        for each in mixed
+        if each.early
     ]
-    found += [f"{', '.join(each.explained[:_SHOWN])} follows from {each.column.name}" for each in mixed if each.explained]
+    found += [
+        f"{', '.join(each.explained[:_SHOWN])} follows from {each.column.name}" for each in mixed if each.explained
+    ]
     return "".join(f"; {each}" for each in found)
 
 
@@ -113,7 +118,6 @@ def _leaves_a_ladder(mixed: Sequence[Mixed], chosen: Sequence[int], rows: Rows) 
 def _of_lengths(rows: Rows, each: Mixed) -> list[str]:
     """Keep the runs that are as long as the longest of their size."""
     column = each.column
-    assert column.numbers is not None or not each.early
     if column.numbers is None:
         return [f"select with `{_where(column, cell_text(column.values[_chosen(column, rows)]))}`"]
     lengths = np.where(rows.finite, column.numbers.values, math.nan)
@@ -146,9 +150,9 @@ def _has_ladders(column: Column, rows: Rows) -> bool:
 
 def _text_of(column: Column, number: float) -> str:
     """A number as the table writes it."""
-    assert column.numbers is not None
-    row = int(np.flatnonzero(column.numbers.values == number)[0])
-    return cell_text(column.numbers.cells[row])
+    values = np.array([math.nan]) if column.numbers is None else column.numbers.values
+    rows = np.flatnonzero(values == number)
+    return cell_text(number if column.numbers is None or not len(rows) else column.numbers.cells[int(rows[0])])
 
 
 def _checkpoints(column: Column, rows: Rows) -> bool:

@@ -6,12 +6,13 @@ import re
 import shlex
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.column_names import words_of
 
 #: words in the names of objectives of which more is better
-_HIGHER = frozenset(
+_HIGHER = words_of(
     "acc accuracy reward rewards return returns elbo bleu rouge f1 auc auroc roc auprc ap map r2 score scores winrate "
     "precision recall iou miou psnr ssim dice mrr ndcg likelihood loglik logprob logp mcc kappa em top1 top5 pass "
-    "elo success correct fitness utility profit sharpe episode_return".split()
+    "elo success correct fitness utility profit sharpe episode_return"
 )
 _HIGHER_PHRASES = (
     "win_rate",
@@ -25,9 +26,9 @@ _HIGHER_PHRASES = (
     "top_5",
 )
 #: words that turn the others round: an error, a loss, a negative
-_LOWER = frozenset(
+_LOWER = words_of(
     "error err errors loss losses ppl perplexity nll ce xent neg negative minus regret mse mae rmse fid wer cer cost "
-    "bpb bpc bits distance gap".split()
+    "bpb bpc bits distance gap"
 )
 #: acc written together with what it is of, and numbered ones: valacc, acc1, f1@10
 _JOINED = re.compile(r"(val|valid|test|train|eval|dev|top\d*)(acc|accuracy|reward|score)\d*|(acc|ap|map|rouge|bleu)\d+")
@@ -68,8 +69,8 @@ def check_direction(source: str, column: str, *, higher: bool, maximize: bool | 
         raise UsageError(
             "where higher is better, the direction must be said",
             received=f"column `{column}` without --maximize",
-            hint=f"add `--loss-column {shlex.quote(column)} --maximize`, or `--minimize` if lower is better in spite of "
-            "its name",
+            hint=f"add `--loss-column {shlex.quote(column)} --maximize`, or `--minimize` if lower is better in spite "
+            "of its name",
             place=Place(source, 1),
             code="results/direction",
         )

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from hptransfer.results_table.cells import Cell
 from hptransfer.results_table.written import last_place
 from hptransfer.statistics.arrays import Array
+
+Rows = npt.NDArray[np.intp]
 
 #: points beyond the constants of a function that make it more than a coincidence
 _SPARE = 2
@@ -61,7 +64,7 @@ class Numbers:
     values: Array
     cells: Sequence[Cell]
 
-    def rounding(self, rows: Array) -> Array:
+    def rounding(self, rows: Rows) -> Array:
         """Unit of the last written digit in some rows; 0 where it cannot be told."""
         return np.array([last_place(self.cells[row]) for row in rows.tolist()])
 
@@ -111,9 +114,10 @@ def _relation(name: str, column: Numbers, factors: Mapping[str, Numbers]) -> Rel
     return None if powers is None else _named(name, tuple(factors), powers, _logarithm)
 
 
-def _relative(column: Numbers, rows: Array) -> Array:
+def _relative(column: Numbers, rows: Rows) -> Array:
     values = np.abs(column.values[rows])
-    return np.clip(column.rounding(rows) / np.maximum(values, 1e-300), _ARITHMETIC, _MOST_ROUNDING)
+    relative: Array = np.clip(column.rounding(rows) / np.maximum(values, 1e-300), _ARITHMETIC, _MOST_ROUNDING)
+    return relative
 
 
 def _solved(logs: Array, target: Array, slack: Array, own: Array) -> Array | None:
@@ -136,7 +140,9 @@ def _simple(power: float) -> float:
     return fraction if abs(power - fraction) < 0.02 else power
 
 
-def _named(name: str, of: tuple[str, ...], powers: Array, write: Callable[[tuple[str, ...], list[float]], str]) -> Relation:
+def _named(
+    name: str, of: tuple[str, ...], powers: Array, write: Callable[[tuple[str, ...], list[float]], str]
+) -> Relation:
     return Relation(name, of, write(of, powers.tolist()))
 
 

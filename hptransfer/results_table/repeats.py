@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 from hptransfer.errors import UsageError
+from hptransfer.results_table.cells import ResultTable, cell_text
 from hptransfer.results_table.column_kinds import ColumnKind, column_kind
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.cells import ResultTable, cell_text
 from hptransfer.results_table.rows import Run
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import last_place
@@ -39,7 +39,9 @@ def with_all_seeds(table: ResultTable, roles: TableColumns, runs: list[Run], not
             told = f"{roles.seed} and {column} together tell" if roles.seed else f"{column} tells"
             notes.append(f"{told} runs of the same {roles.size} and {roles.value} apart")
             runs = [
-                run._replace(seed=cell_text(cells[run.row]) if run.seed is None else f"{run.seed}/{cell_text(cells[run.row])}")
+                run._replace(
+                    seed=cell_text(cells[run.row]) if run.seed is None else f"{run.seed}/{cell_text(cells[run.row])}"
+                )
                 for run in runs
             ]
     return runs
@@ -74,9 +76,7 @@ def without_copies(table: ResultTable, roles: TableColumns, runs: list[Run], dro
     return unique
 
 
-def resolved(
-    table: ResultTable, roles: TableColumns, rules: RowRules, runs: list[Run], notes: list[str]
-) -> list[Run]:
+def resolved(table: ResultTable, roles: TableColumns, rules: RowRules, runs: list[Run], notes: list[str]) -> list[Run]:
     """One run per size, value and seed.
 
     Args:

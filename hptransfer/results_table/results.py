@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
 from hptransfer.results_table.columns import TableColumns, is_training_loss
 from hptransfer.results_table.mixture_hints import refuse_mixture
-from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
 from hptransfer.results_table.repeats import resolved, with_all_seeds, without_copies
+from hptransfer.results_table.row_columns import SAME_LENGTH, Rows, longest_of_size
 from hptransfer.results_table.rows import Run, finished_runs, select_rows
 from hptransfer.results_table.rules import RowRules
-from hptransfer.results_table.settings import SAME_LENGTH, Rows, find_mixtures, longest_of_size
+from hptransfer.results_table.settings import find_mixtures
 from hptransfer.statistics.seed_means import Point
 
 #: more sizes than this are a column that is no size

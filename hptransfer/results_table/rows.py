@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import one_value
 
@@ -33,7 +33,9 @@ _UNFINISHED = {
 }
 #: names of columns of true and false -> what true says of a run; after "not " what false says
 _FLAGS = {
-    **dict.fromkeys(("diverged", "is_diverged", "did_diverge", "has_diverged", "exploded", "has_nan", "is_nan"), "diverged"),
+    **dict.fromkeys(
+        ("diverged", "is_diverged", "did_diverge", "has_diverged", "exploded", "has_nan", "is_nan"), "diverged"
+    ),
     **dict.fromkeys(("crashed", "failed", "killed", "preempted", "pruned", "early_stopped"), "unfinished"),
     **dict.fromkeys(("finished", "completed", "is_finished", "done"), "not unfinished"),
 }
@@ -221,7 +223,8 @@ def flag_columns(table: ResultTable) -> dict[str, str]:
     return {
         name: _FLAGS[normalized_column_name(name)]
         for name, cells in table.columns.items()
-        if normalized_column_name(name) in _FLAGS and all(is_missing(cell) or _truth(cell) is not None for cell in cells)
+        if normalized_column_name(name) in _FLAGS
+        and all(is_missing(cell) or _truth(cell) is not None for cell in cells)
     }
 
 
@@ -252,7 +255,11 @@ def _refuse_placeholders(
     if not len(found) or (lowest := float(np.min(found))) > 0 or lowest != round(lowest):
         return
     others = found[found != lowest]
-    if len(others) and np.all(others != np.round(others)) and np.min(others) - lowest > np.median(others) - np.min(others):
+    if (
+        len(others)
+        and np.all(others != np.round(others))
+        and np.min(others) - lowest > np.median(others) - np.min(others)
+    ):
         rule = "must be a loss: a whole number far below all others is what programs write where there is none"
         _refuse_row(table, column, loss, counts & (loss == lowest), rule)
 

@@ -1,4 +1,4 @@
-"""How exactly a number was written: a table holds 2.762e-3 beside 2.76e-3, 18.627 beside 18.634, float32 beside float64."""
+"""How exactly a number was written: 2.762e-3 beside 2.76e-3, 18.627 beside 18.634, 32 bits beside 64."""
 
 from __future__ import annotations
 
@@ -132,16 +132,20 @@ def _clusters(table: ResultTable, column: str, numbers: Array, tolerance: float)
         if spread > tolerance * (1 + 1e-9):
             wider = math.ceil(100 * spread) / 100
             fits = wider <= 0.5 and all(
-                values[last] <= values[first] * (1 + wider) for first, last in _split(values, wider) if values[first] > 0
+                values[last] <= values[first] * (1 + wider)
+                for first, last in _split(values, wider)
+                if values[first] > 0
             )
             raise UsageError(
                 "values that `--within` makes one must lie within the tolerance of each other, with a gap around them",
                 received=f"{column} from {values[low]:.6g} to {values[high]:.6g} without a gap of {100 * tolerance:g}%",
-                hint=f"`--within {shlex.quote(f'{column}={100 * wider:g}%')}`, or less" if fits else "a smaller percentage",
+                hint=f"`--within {shlex.quote(f'{column}={100 * wider:g}%')}`, or less"
+                if fits
+                else "a smaller percentage",
                 place=Place(table.name),
                 code="results/within",
             )
-    found = {}
+    found: dict[float, _Cluster] = {}
     for low, high in near:
         kept = float(values[low + int(np.argmax(counts[low : high + 1]))])
         cluster = _Cluster(kept, float(values[low]), float(values[high]))

@@ -18,10 +18,10 @@ from hptransfer.search.base import Recommendation
 from hptransfer.search.rounds import advice, expected_power
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
-from hptransfer.tuning.widening import edge_warning
 from hptransfer.trials.trial import Phase, Trial, TrialState
 from hptransfer.tuning.one_at_a_time import OneAtATime
 from hptransfer.tuning.search import Confirmed, Search, SearchStrategy, search_space
+from hptransfer.tuning.widening import edge_warning
 
 
 def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:

@@ -32,10 +32,10 @@ def edge_warning(axis: Axis, end: End, searched: Sequence[Trial], trials: int) -
     key = f"tune.space.{axis.name}.{end}"
     if abs(bound - outermost) > _REACHED:
         more = _in_proportion(trials, high - low, abs(bound - outermost))
+        untried = axis.low if end == "low" else axis.high
         return (
             f"the best values of {axis.name} lie at the {end} end of what was tried, {axis.value(outermost):.3g}, and "
-            f"the range goes on to {axis.low if end == 'low' else axis.high:.3g} untried: raise `tune.trials` to {more} "
-            "and run again"
+            f"the range goes on to {untried:.3g} untried: raise `tune.trials` to {more} and run again"
         )
     wider = axis.wider(end)
     more = _in_proportion(trials, high - low, abs(axis.x(wider) - outermost))

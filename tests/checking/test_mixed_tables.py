@@ -75,9 +75,7 @@ def test_text_settings_are_refused_and_both_hints_lead_on() -> None:
         assert selected["low"] <= 0 <= selected["high"]
 
 
-@pytest.mark.parametrize(
-    ("name", "rows", "drift"), [("false-drift.csv", 24, 0.0), ("false-transfer.csv", 40, -0.4)]
-)
+@pytest.mark.parametrize(("name", "rows", "drift"), [("false-drift.csv", 24, 0.0), ("false-transfer.csv", 40, -0.4)])
 def test_runs_that_ended_early_are_refused_by_name(name: str, rows: int, drift: float) -> None:
     """Without them the drift that the table was made with is not contradicted; with them it was."""
     path = TABLES / "03-stopped-runs-mixed" / name
@@ -119,7 +117,7 @@ def test_a_random_search_over_two_hyperparameters_is_refused_with_one(name: str)
 
 
 def test_a_coordinate_table_is_judged() -> None:
-    """As of huggingface/transformers #45848: logits fall as width^-0.3, layers are flat; without the option it is told."""
+    """As of huggingface/transformers #45848: logits fall as width^-0.3, layers are flat; the option is told."""
     path = TABLES / "15-coordinate-table" / "coord.csv"
     result = judge(path, "--coordinates")
 
@@ -184,14 +182,15 @@ def test_a_setting_of_any_name_and_type_is_refused(table: Write, column: str, va
     asked = commands(refused)
     assert ["--group-column", column] in asked
     (where,) = [each for each in asked if each[0] == "--where"]
-    assert group(judge(path, *where, "--json"))["drift"] == group(
-        judge(table("width,lr,seed,loss", [tuple(row) for row in ladder()]), "--json")
-    )["drift"]
+    assert (
+        group(judge(path, *where, "--json"))["drift"]
+        == group(judge(table("width,lr,seed,loss", [tuple(row) for row in ladder()]), "--json"))["drift"]
+    )
 
 
 @pytest.mark.parametrize("seed", ["width,lr,seed,loss", "width,lr,note,loss"])
 def test_a_setting_without_repeats_is_refused_too(table: Write, seed: str) -> None:
-    """Large rates were run with another optimizer at large widths: no row repeats another, and still it is a mixture."""
+    """Large rates had another optimizer at large widths: no row repeats another, and still it is a mixture."""
     rows = [(*row, "sgd" if row.learning_rate * row.width > 0.5 else "adam") for row in ladder(seeds=1)]
     refused = judge(table(f"{seed},opt", rows))
 
@@ -319,7 +318,7 @@ def test_what_a_size_means_is_neither_limit_nor_setting(table: Write, header: st
 
 
 def test_a_rate_that_a_rule_sets_by_width_is_not_the_swept_value(table: Write) -> None:
-    """lr = 0.1 / width is fixed at each width and weight decay is swept: the swept one is judged."""
+    """The rate, 0.1 / width, is fixed at each width and weight decay is swept: the swept one is judged."""
     rows = [(row.width, 0.1 / row.width, row.learning_rate, row.seed, row.loss) for row in ladder()]
     found = json.loads(judge(table("width,lr,weight_decay,seed,loss", rows), "--json").stdout)
 
@@ -329,9 +328,7 @@ def test_a_rate_that_a_rule_sets_by_width_is_not_the_swept_value(table: Write) -
 
 def test_of_two_rates_the_grid_common_to_the_widths_is_swept(table: Write) -> None:
     """peak_lr stands first and is base_lr x 64 / width: the base rate varies freely."""
-    rows = [
-        (row.width, row.learning_rate * 64 / row.width, row.learning_rate, row.seed, row.loss) for row in ladder()
-    ]
+    rows = [(row.width, row.learning_rate * 64 / row.width, row.learning_rate, row.seed, row.loss) for row in ladder()]
     result = judge(table("width,peak_lr,base_lr,seed,loss", rows), "--json")
 
     assert json.loads(result.stdout)["columns"]["value"] == "base_lr"
