@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import AVERAGES, log_coordinate
+from hptransfer.results_table.column_names import hyperparameter_name
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.prepare import TableForm, prepared_table
@@ -171,12 +173,22 @@ def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
 
 
 def _judged_group(group: Group, roles: TableColumns, asked: TableQuestion) -> JudgedGroup:
-    report = judge_group(group, roles, transferred=asked.transferred, criteria=asked.criteria)
+    report = judge_group(group, roles, transferred=_transferred(roles, asked), criteria=asked.criteria)
     prediction = None
     if asked.target is not None:
         facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
         prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
     return JudgedGroup(group.name, report, _exponents(group, roles), prediction)
+
+
+def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
+    """The value that is carried over in the unit that is judged: of a beta or momentum its horizon."""
+    name = hyperparameter_name(roles.value)
+    if asked.transferred is None or name not in AVERAGES:
+        return asked.transferred
+    if not asked.transferred < 1:
+        raise UsageError(f"`--transferred` of {roles.value} must be below 1", received=f"{asked.transferred:g}")
+    return float(2.0 ** log_coordinate(name, asked.transferred))
 
 
 def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:

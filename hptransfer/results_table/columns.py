@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.hyperparameters import log_name
 from hptransfer.results_table.cells import (
     Cell,
     ResultTable,
@@ -82,7 +83,7 @@ class TableColumns:
         size: name of the column of sizes.
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
         value: name of the column of the hyperparameter's values.
-        hyperparameter: its name in sentences.
+        hyperparameter: its name in sentences; of a beta or momentum that of its horizon, `1/(1 - beta2)`.
         base: of the logarithms where the column holds those of the hyperparameter (log2lr, ln_lr); None otherwise.
         size_base: the same of the column of sizes.
         loss: name of the column of final losses, nats, or of another objective.
@@ -152,7 +153,7 @@ def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | N
         size=size,
         axis=_axis(table, size),
         value=value,
-        hyperparameter=canonical_column(value, VALUES) or value,
+        hyperparameter=log_name(canonical_column(value, VALUES) or value),
         base=base,
         loss=loss,
         seed=seed,

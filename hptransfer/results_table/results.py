@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,11 +32,13 @@ class Group:
         name: value of the group column; None where all rows are one group.
         points: size -> its runs, sizes increasing; a size may be a fraction.
         limits: what these runs cannot show because of how they were made, one sentence each.
+        unread: size -> log2 of values at which rows without a result stand: no loss, unfinished, or too short.
     """
 
     name: str | None
     points: Mapping[float, tuple[Point, ...]]
     limits: tuple[str, ...]
+    unread: Mapping[float, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def runs_from_table(
     kept = select_rows(table, where or {}, rules.within)
     dropped: Counter[str] = Counter()
     notes: list[str] = []
-    runs = finished_runs(kept, roles, rules, dropped, notes)
+    runs, unread = finished_runs(kept, roles, rules, dropped, notes)
     names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[Run]] = defaultdict(list)
     for run in runs:
@@ -91,7 +93,10 @@ def runs_from_table(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
     reading = _Reading(kept, roles, rules, dropped, notes)
-    groups = tuple(reading.group(name, found) for name, found in by_group.items())
+    groups = tuple(
+        reading.group(name, found, [run for run in unread if names[run.row] == name])
+        for name, found in by_group.items()
+    )
     points = [point for group in groups for found in group.points.values() for point in found]
     return Results(
         groups=groups,
@@ -132,7 +137,7 @@ class _Reading:
     dropped: Counter[str]
     notes: list[str]
 
-    def group(self, name: str | None, runs: list[Run]) -> Group:
+    def group(self, name: str | None, runs: list[Run], unread: list[Run]) -> Group:
         """One group's runs, its repeated rows resolved and mixtures refused."""
         table, roles, notes = self.table, self.roles, self.notes
         sizes = {run.size for run in runs}
@@ -142,8 +147,10 @@ class _Reading:
                 received=f"{len(sizes)} values of {roles.size}",
                 hint="name the size's column with --size-column",
             )
-        runs = self._complete(runs)
-        runs = without_copies(table, roles, with_all_seeds(table, roles, runs, notes), self.dropped)
+        whole = self._complete(runs)
+        kept = {run.row for run in whole}
+        unread = [*unread, *(run for run in runs if run.row not in kept)]
+        runs = without_copies(table, roles, with_all_seeds(table, roles, whole, notes), self.dropped)
         rows = Rows(table, roles, runs)
         found = find_mixtures(rows, self.rules)
         if found.mixed:
@@ -155,7 +162,7 @@ class _Reading:
                 f"{roles.loss} is of training data: where those are memorised, held-out losses say something else."
             )
         counted = resolved(table, roles, self.rules, runs, notes)
-        return Group(name, _by_size(counted), tuple(limits))
+        return Group(name, _by_size(counted), tuple(limits), _values_by_size(unread))
 
     def _complete(self, runs: list[Run]) -> list[Run]:
         """The runs that are as long as the longest of their size; diverged ones end when they do."""
@@ -179,6 +186,13 @@ def _by_size(runs: list[Run]) -> dict[float, tuple[Point, ...]]:
         diverged = not math.isfinite(run.loss)
         points[run.size].append(Point(math.log2(run.value), ids[str(run.seed)], run.loss, diverged))
     return {int(size) if size.is_integer() else size: tuple(found) for size, found in points.items()}
+
+
+def _values_by_size(runs: list[Run]) -> dict[float, tuple[float, ...]]:
+    values: dict[float, set[float]] = defaultdict(set)
+    for run in runs:
+        values[run.size].add(math.log2(run.value))
+    return {int(size) if size.is_integer() else size: tuple(sorted(found)) for size, found in values.items()}
 
 
 def _by_number(seed: str) -> tuple[int, str]:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.hyperparameters import AVERAGES
 from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
-from hptransfer.results_table.column_names import normalized_column_name
+from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import one_value
@@ -96,8 +97,8 @@ def _equal(cell: Cell, wanted: str, tolerance: float) -> bool:
 
 def finished_runs(
     table: ResultTable, roles: TableColumns, rules: RowRules, dropped: Counter[str], notes: list[str]
-) -> list[Run]:
-    """The rows that are finished runs at a positive value of the hyperparameter.
+) -> tuple[list[Run], list[Run]]:
+    """The rows that are finished runs at a positive value of the hyperparameter, and those that have no result yet.
 
     Args:
         table: the rows that were selected.
@@ -116,6 +117,11 @@ def finished_runs(
     if roles.size_base is not None:
         # logarithms are rounded, and 2^5.9999999 is no other width than 64
         size = np.array([float(f"{each:.9g}") for each in np.power(roles.size_base, size).tolist()])
+    average = hyperparameter_name(roles.value) if roles.base is None else None
+    if average in AVERAGES:
+        _refuse_row(table, roles.value, value, (value < 0) | (value >= 1), "must be at least 0 and below 1")
+        notes.append(f"{roles.value} is judged as its horizon in steps, {roles.hyperparameter}")
+        value = 1 / (1 - value)
     loss, no_loss = column_numbers(table, roles.loss, infinite=DIVERGED)
     blown, unfinished = _states(table, roles.state)
     unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
@@ -127,6 +133,7 @@ def finished_runs(
         "not finished": unfinished & ~blown,
     }
     blank = no_loss & ~blown & (size > 0) & (value > 0)
+    open_rows = np.flatnonzero((no_loss | unfinished) & ~blown & (size > 0) & (value > 0)).tolist()
     keep = np.ones(len(table), dtype=bool)
     for reason, rows in reasons.items():
         if count := int((rows & keep).sum()):
@@ -154,11 +161,13 @@ def finished_runs(
     runs = [Run(row, s, v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
     runs = _joined_values(table, roles, runs, notes)
     _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
-    return runs
+    return runs, [Run(row, float(size[row]), float(value[row]), math.nan, seeds[row]) for row in open_rows]
 
 
 def _joined_values(table: ResultTable, roles: TableColumns, runs: list[Run], notes: list[str]) -> list[Run]:
     """Runs whose values were written with different digits, at one value."""
+    if hyperparameter_name(roles.value) in AVERAGES:
+        return runs  # digits of 0.999 say little of 1000
     group = [""] * len(table) if roles.group is None else table.columns[roles.group]
     cells = table.columns[roles.value]
     same = one_value(

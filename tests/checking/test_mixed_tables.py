@@ -517,3 +517,33 @@ def test_overflows_are_divergences(table: Write) -> None:
 
     assert "12 values of loss of 1e+30 or more are overflows and count as diverged" in result.stderr
     assert group(result) == group(judge(table("width,lr,seed,loss", [tuple(row) for row in ladder()]), "--json"))
+
+
+def horizons(drift: float) -> list[tuple[object, ...]]:
+    """A ladder of beta2: the best horizon 1/(1 - beta2) is 64 steps, and moves by `drift` octaves per doubling."""
+    rows = ladder(drift=drift, cliff=9)
+    return [(row.width, 1 - 1 / (row.learning_rate * 2.0**14), row.seed, row.loss) for row in rows]
+
+
+@pytest.mark.parametrize(("drift", "status"), [(0.0, 0), (1.0, 1)])
+def test_betas_are_judged_by_their_horizon(table: Write, drift: float, status: int) -> None:
+    """From 0.984 to 0.998 is 0.02 octaves of beta2 and three of its horizon, which is what moves."""
+    path = table("width,beta2,seed,loss", horizons(drift))
+    result = judge(path, "--json")
+    found = group(result)
+
+    assert result.exit_code == status
+    assert found["hyperparameter"] == "1/(1 - beta2)"
+    assert found["transferred"] == pytest.approx(64, rel=0.05)
+    assert found["drift"]["low"] <= drift <= found["drift"]["high"]
+    assert group(judge(path, "--transferred", "0.984375", "--json"))["transferred"] == 64
+    assert judge(path, "--transferred", "1.5").exit_code == 2
+    assert judge(table("width,beta2,seed,loss", [*horizons(0), (64, 1.0, 0, 3)])).exit_code == 2
+
+
+def test_runs_without_a_result_come_before_a_wider_grid(table: Write) -> None:
+    """Larger rates were run and have no loss: to extend the grid there cannot help before these are read."""
+    rows = [(*row[:3], "" if row.learning_rate > 2.0**-8.5 else row.loss) for row in ladder(cliff=9)]
+    advice = group(judge(table("width,lr,seed,loss", rows), "--json"))["would_decide"]
+
+    assert advice.startswith("First finish the runs without a result at width 64, 128, 256, 512, or write nan where")
