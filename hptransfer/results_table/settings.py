@@ -195,15 +195,11 @@ def _length(column: Column, rows: Rows) -> _Found | None:
 
 def _names_rows(column: Column, rows: Rows) -> _Found | None:
     """A date, or a text that says nothing but which size, value and seed a row is of."""
-    if column.kind is ColumnKind.SETTING or column.numbers is not None:
+    if column.numbers is not None or column.logical:
         return None
-    keys = (
-        rows.value,
-        rows.cell,
-        paired(rows.size, rows.seed),
-        paired(rows.value, rows.seed),
-        paired(rows.cell, rows.seed),
-    )
+    keys = [rows.cell, paired(rows.cell, rows.seed)]
+    if column.kind is not ColumnKind.SETTING:
+        keys += [rows.value, paired(rows.size, rows.seed), paired(rows.value, rows.seed)]
     dates = all(_DATE.fullmatch(cell_text(cell)) for cell in column.values)
     names = any(determined(key, column.codes) and determined(column.codes + 1, key) for key in keys)
     return _HARMLESS if dates or names else None
