@@ -135,8 +135,8 @@ def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
     conditions = {}
     for text in texts:
         column, equals, value = text.partition("=")
-        if not (equals and column.strip() and value.strip()):
-            raise UsageError("`--where` takes COLUMN=VALUE", received=text)
+        if not (equals and column.strip()):
+            raise UsageError("`--where` takes COLUMN=VALUE, or COLUMN= for empty cells", received=text)
         conditions[column.strip()] = value.strip()
     return conditions
 

@@ -33,8 +33,10 @@ _PROGRESS = words_of(
     "num_epochs n_epochs num_train_epochs train_epochs training_iteration iterations_since_restore tokens_seen "
     "seen_tokens tokens_trained tokens_processed samples_seen examples_seen n_iter n_iters max_iters"
 )
-_CLOCKS = words_of("runtime duration elapsed timestamp walltime created updated started ended finished date datetime best skipped "
-    "spikes nans overflows restarts retries requeues attempts")
+_CLOCKS = words_of(
+    "runtime duration elapsed timestamp walltime created updated started ended finished date datetime best skipped "
+    "spikes nans overflows restarts retries requeues attempts"
+)
 _METERS = words_of(
     "time second seconds secs sec hours minutes mins wall clock throughput mfu hfu tflops utilization utilisation util "
     "speed latency memory mem vram energy power watts kwh cost price dollars usd carbon"
@@ -42,7 +44,8 @@ _METERS = words_of(
 #: what metrics end in; a setting such as z_loss can end so too, and then it takes few values
 _METRICS = words_of(
     "loss ce nll xent cross_entropy ppl perplexity bpb bpc bits error err acc accuracy f1 auc auroc auprc bleu rouge "
-    "reward return returns score elbo mse mae rmse fid wer cer kl entropy regret top1 top5 variance var std stderr sd evals"
+    "reward return returns score elbo mse mae rmse fid wer cer kl entropy regret top1 top5 variance var std stderr sd "
+    "evals"
 )
 _LOSS_STATISTIC = re.compile(r".*_?loss_(mean|std|sd|var|min|max|ema|avg|final|last|best|smooth\w*|se|stderr)")
 _MEASURED_NORM = re.compile(

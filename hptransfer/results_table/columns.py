@@ -95,6 +95,7 @@ class TableColumns:
         tokens: column of training tokens, which may be the size's own; None without one.
         inferred: what was inferred, one sentence each.
         maximize: whether more of the objective is better.
+        searched: columns of several hyperparameters whose combination the value column numbers; empty for one.
     """
 
     size: str
@@ -112,6 +113,7 @@ class TableColumns:
     parameters: str | None = None
     tokens: str | None = None
     maximize: bool = False
+    searched: tuple[str, ...] = ()
 
 
 def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | None = None) -> TableColumns:

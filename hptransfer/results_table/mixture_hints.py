@@ -172,7 +172,8 @@ def _searched(rows: Rows, mixed: Sequence[Mixed]) -> str | None:
     ]
     if not further or len(further) < len(mixed):
         return None
-    return f"`{' '.join(f'--value-column {shlex.quote(name)}' for name in (rows.roles.value, *further))}`"
+    names = (*(rows.roles.searched or (rows.roles.value,)), *further)
+    return f"`{' '.join(f'--value-column {shlex.quote(name)}' for name in names)}`"
 
 
 def _is_searched(name: str) -> bool:

@@ -54,7 +54,7 @@ class Column:
 
     def texts(self) -> list[str]:
         """Its values as the user wrote them, cut where they are long; numbers with six digits."""
-        exact = [cell_text(cell) for cell in self.values]
+        exact = [cell_text(cell) or "empty" for cell in self.values]
         found = exact if self.numbers is None else [text if len(text) <= 8 else _short(text) for text in exact]
         return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in found]
 
@@ -80,6 +80,34 @@ class Rows:
         seeds: dict[object, int] = {}
         self.seed = np.array([seeds.setdefault(run.seed, len(seeds)) for run in runs], dtype=np.intp)
         self.seeded = runs[0].seed is not None if runs else False
+
+    def factors(self) -> dict[str, Numbers]:
+        """What other columns can be functions of: the hyperparameters and the size, by their names in sentences."""
+        written = self.table.columns[self.roles.value]
+        cells = self.values.tolist() if self.roles.base else [written[row] for row in self.index]
+        found = {self.roles.hyperparameter: Numbers(self.values, cells)}
+        if self.roles.searched:
+            columns = {name: self.column(name).numbers for name in self.roles.searched}
+            found = {name: numbers for name, numbers in columns.items() if numbers is not None}
+        return found | {self.roles.axis: Numbers(self.sizes, self.sizes.tolist())}
+
+    def with_gaps(self, column: Column) -> Column:
+        """The column with an empty cell as a value, where rows that should be one run differ in being empty.
+
+        A switch that is exported only where it is on is such a column.
+
+        Args:
+            column: of these rows.
+        """
+        empty = column.codes < 0
+        if not empty.any() or column.kind not in (ColumnKind.SETTING, ColumnKind.UNKNOWN):
+            return column
+        keys = paired(self.cell, self.seed) if self.seeded else self.cell
+        both = np.intersect1d(keys[empty], keys[~empty])
+        if not len(both) or (not self.seeded and 2 * len(both) < len(np.unique(keys))):
+            return column
+        codes = np.where(empty, len(column.values), column.codes)
+        return Column(column.name, column.kind, codes, [*column.values, ""], None)
 
     def all_differ_in_words(self, name: str) -> bool:
         """Whether a column of no known kind holds a text of its own in every row, as names of runs do.

@@ -86,8 +86,8 @@ def select_rows(table: ResultTable, where: Mapping[str, str], within: Mapping[st
 
 
 def _equal(cell: Cell, wanted: str, tolerance: float) -> bool:
-    if is_missing(cell):
-        return False
+    if is_missing(cell) or not wanted:
+        return is_missing(cell) and not wanted
     try:
         return math.isclose(float(cell or 0), float(wanted), rel_tol=tolerance)
     except ValueError:

@@ -16,7 +16,7 @@ import numpy as np
 from hptransfer.results_table.cells import cell_text
 from hptransfer.results_table.column_kinds import ColumnKind, column_kind
 from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, words_of
-from hptransfer.results_table.relations import Numbers, function_of
+from hptransfer.results_table.relations import function_of
 from hptransfer.results_table.row_columns import SAME_LENGTH, Column, Rows, determined, longest_of_size, paired
 from hptransfer.results_table.rows import flag_columns
 from hptransfer.results_table.rules import RowRules
@@ -99,7 +99,8 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
         rules: what the user said about columns.
     """
     roles = rows.roles
-    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state, *flag_columns(rows.table)}
+    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state, *roles.searched}
+    used |= flag_columns(rows.table).keys()
     mixed: list[Mixed] = []
     said: dict[_Meaning, list[str]] = {meaning: [] for meaning in _Meaning}
     for name in rows.table.columns:
@@ -108,7 +109,7 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
         if rows.all_differ_in_words(name):
             said[_Meaning.LABEL].append(name)
             continue
-        column = rows.column(name)
+        column = rows.with_gaps(rows.column(name))
         if len(column.values) < 2:
             said[_Meaning.LIMIT] += _half_given(column, rows)
         elif name in rules.ignored:
@@ -246,10 +247,8 @@ def _function(column: Column, rows: Rows) -> _Found | None:
     """A column of numbers that follows from value and size."""
     if column.numbers is None or not determined(rows.cell, column.codes):
         return None
-    roles, written = rows.roles, rows.table.columns[rows.roles.value]
-    value = Numbers(rows.values, rows.values.tolist() if roles.base else [written[row] for row in rows.index])
-    size = Numbers(rows.sizes, rows.sizes.tolist())
-    found = function_of(column.name, column.numbers, {roles.hyperparameter: value, roles.axis: size})
+    roles = rows.roles
+    found = function_of(column.name, column.numbers, rows.factors())
     if found is None:
         return None
     own = hyperparameter_name(column.name)
@@ -261,7 +260,7 @@ def _function(column: Column, rows: Rows) -> _Found | None:
 
 def _with_value(column: Column, rows: Rows) -> _Found | None:
     """A column of numbers that rises or falls with the value throughout, as one path through both does."""
-    if column.numbers is None or not determined(rows.value, column.codes):
+    if column.numbers is None or rows.roles.searched or not determined(rows.value, column.codes):
         return None
     known = np.isfinite(column.numbers.values)
     _, first = np.unique(rows.value[known], return_index=True)
@@ -340,8 +339,6 @@ def _follows(column: Column, other: Column, kept: Sequence[Mixed], rows: Rows) -
         return True
     if column.numbers is None or other.numbers is None:
         return False
-    size, value = Numbers(rows.sizes, rows.sizes.tolist()), Numbers(rows.values, rows.values.tolist())
     further = {each.column.name: each.column.numbers for each in kept if each.column.numbers is not None}
-    factors = {other.name: other.numbers, rows.roles.axis: size, rows.roles.hyperparameter: value} | further
-    found = function_of(column.name, column.numbers, factors)
+    found = function_of(column.name, column.numbers, {other.name: other.numbers} | rows.factors() | further)
     return found is not None and other.name in found.of

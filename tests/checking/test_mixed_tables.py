@@ -198,6 +198,20 @@ def test_a_setting_without_repeats_is_refused_too(table: Write, seed: str) -> No
     assert "they differ in opt (adam, sgd) too" in refused.stderr
 
 
+@pytest.mark.parametrize("header", ["width,lr,seed,loss", "width,lr,tries,loss"])
+def test_a_switch_that_is_exported_only_where_it_is_on_is_refused(table: Write, header: str) -> None:
+    """An empty cell is the other value, and can be selected."""
+    rows = [(*row[:3], row.loss + 0.1 * n, ("true", "")[n]) for row in ladder() for n in (0, 1)]
+    path = table(f"{header},use_mup", rows)
+    refused = judge(path, "--ignore-column", "tries") if "tries" in header else judge(path)
+
+    assert refused.exit_code == 2
+    assert "use_mup (true, empty)" in refused.stderr
+    for wanted in ("use_mup=true", "use_mup="):
+        selected = ("--where", wanted, *(("--seed-column", "tries") if "tries" in header else ()))
+        assert json.loads(judge(path, *selected, "--json").stdout)["rows"]["used"] == 84
+
+
 def test_what_follows_from_another_setting_is_not_asked_for_twice(table: Write) -> None:
     """Warm-up is a tenth of the steps, and the optimizer goes with the parameterization."""
     steps = judge(table(*mixed(lambda n, row: [300 * (1 + n), 30 * (1 + n)], "steps,warmup_steps")))
