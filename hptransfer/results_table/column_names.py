@@ -16,8 +16,8 @@ SIZES = {
     "million_params millions_of_parameters",
     "billions of parameters": "params_billions parameters_billions params_b n_params_b params_in_billions "
     "billion_params billions_of_parameters",
-    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute train_compute total_flos "
-    "petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
+    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute total_flos "
+    "train_compute petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
     "petaflop_days pflops_days",
     "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
