@@ -17,8 +17,8 @@ SIZES = {
     "billions of parameters": "params_billions parameters_billions params_b n_params_b params_in_billions "
     "billion_params billions_of_parameters",
     "compute": "flops compute total_flops train_flops training_flops flops_total total_compute total_flos "
-    "train_compute petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
-    "petaflop_days pflops_days",
+    "train_compute petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days "
+    "pflop_days petaflop_days pflops_days",
     "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
     "size": "size",
@@ -100,7 +100,7 @@ def size_name(name: str) -> str | None:
     """What a size is called in sentences (width, depth, parameters, ...), by the name of its column; None for others.
 
     Args:
-        name: of a column.
+        name: name of any column, prefixes included.
     """
     return canonical_column(name, SIZES)
 
@@ -109,7 +109,7 @@ def hyperparameter_name(name: str) -> str | None:
     """What a hyperparameter is called in sentences, by the name of its column; None for other columns.
 
     Args:
-        name: of a column.
+        name: name of any column, prefixes included.
     """
     return canonical_column(name, VALUES)
 

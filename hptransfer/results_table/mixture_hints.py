@@ -27,7 +27,7 @@ def refuse_mixture(rows: Rows, mixed: Sequence[Mixed]) -> NoReturn:
     """Name the columns in which rows differ, and say what to type.
 
     Args:
-        rows: of one group.
+        rows: the rows of one group that is judged.
         mixed: the columns, at least one; the first ones explain most.
 
     Raises:

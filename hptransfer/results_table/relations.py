@@ -37,7 +37,7 @@ class Relation:
     """One column as a function of others.
 
     Attributes:
-        column: its name.
+        column: name of the column that follows.
         of: names of the columns that it follows from, each with a power (or a factor of its logarithm) other than 0.
         formula: in words: `0.1 x steps`, `lr x width^-1`, `log2 of lr`.
     """
@@ -73,7 +73,7 @@ def function_of(name: str, column: Numbers, others: Mapping[str, Numbers]) -> Re
     """What a column is a function of, if it is one.
 
     Args:
-        name: of the column.
+        name: what the column is called.
         column: its numbers, at least two different ones.
         others: name -> numbers of columns that it may follow from, the likelier ones first; not positive ones are left
             out.

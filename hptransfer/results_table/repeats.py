@@ -25,7 +25,7 @@ def with_all_seeds(table: ResultTable, roles: TableColumns, runs: list[Run], not
     Args:
         table: the rows that were selected.
         roles: which column means what.
-        runs: of one group.
+        runs: finished runs of one group.
         notes: takes what was decided.
     """
     for column in table.columns:
@@ -53,7 +53,7 @@ def without_copies(table: ResultTable, roles: TableColumns, runs: list[Run], dro
     Args:
         table: the rows that were selected.
         roles: which column means what.
-        runs: of one group.
+        runs: finished runs of one group.
         dropped: takes the number of rows left out.
     """
     if _all_differ(runs):

@@ -30,7 +30,7 @@ class Column:
     """A column among the rows of one group.
 
     Attributes:
-        name: of the column.
+        name: what the table calls it.
         kind: what its name says.
         codes: (n,) number of the value in each row, from 0; -1 where there is none.
         values: cell of each code, in order of appearance.
@@ -65,7 +65,7 @@ class Rows:
     Args:
         table: the rows that were selected.
         roles: which column means what.
-        runs: of one group.
+        runs: finished runs of one group.
     """
 
     def __init__(self, table: ResultTable, roles: TableColumns, runs: Sequence[Run]) -> None:
@@ -97,7 +97,7 @@ class Rows:
         A switch that is exported only where it is on is such a column.
 
         Args:
-            column: of these rows.
+            column: one that `column` gave.
         """
         empty = column.codes < 0
         if not empty.any() or column.kind not in (ColumnKind.SETTING, ColumnKind.UNKNOWN):

@@ -214,7 +214,7 @@ def best_of_size(runs: Iterable[Run]) -> dict[float, Run]:
     """The run with the lowest loss of each size.
 
     Args:
-        runs: of any sizes.
+        runs: finished runs of any sizes.
     """
     best: dict[float, Run] = {}
     for run in runs:

@@ -72,8 +72,8 @@ def row_rules(
 
     Args:
         maximize: whether more of the objective is better; None where nothing was said.
-        within: COLUMN=PERCENT each.
-        repeats: "mean" or "seeds".
+        within: texts of the form COLUMN=PERCENT.
+        repeats: what equal rows are, "mean" or "seeds".
         ignored: columns that are no settings.
         complete: column of steps by which shorter runs are left out.
 

@@ -95,7 +95,7 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
     """Every column that varies besides size, value and seed, sorted by what it means for the judgement.
 
     Args:
-        rows: of one group.
+        rows: the rows of one group that is judged.
         rules: what the user said about columns.
     """
     roles = rows.roles

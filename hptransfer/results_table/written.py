@@ -49,7 +49,7 @@ def one_value(values: Array, cells: Sequence[Cell], apart: Sequence[Hashable]) -
     where one run would have one of them are no roundings of each other.
 
     Args:
-        values: (n,) positive numbers.
+        values: (n,) positive numbers of one column.
         cells: the cell of each as it was read.
         apart: per number, what one run of a value has in common with no other: its size, seed and group.
 

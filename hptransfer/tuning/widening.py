@@ -21,7 +21,7 @@ def edge_warning(axis: Axis, end: End, searched: Sequence[Trial], trials: int) -
     The number of trials is a total: a wider range alone trains nothing. More are asked for in proportion to the range.
 
     Args:
-        axis: the searched hyperparameter.
+        axis: the searched hyperparameter and its range.
         end: the end at which its optimum lies.
         searched: trials of the search, at least one.
         trials: their total in the recipe, `tune.trials`.
