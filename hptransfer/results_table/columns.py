@@ -38,6 +38,8 @@ from hptransfer.results_table.column_names import (
     normalized_column_name,
 )
 
+#: what columns that are called by numbers may be, where a role has no column
+_WIDE = {"size": "width", "value": "lr", "loss": "seed"}
 #: labels that count parameters
 _COUNTED = re.compile(r"\d ?[kmbgt](?![a-z])", re.IGNORECASE)
 
@@ -372,12 +374,12 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
     hint = f"add --{role}-column NAME"
     if (
         not found
-        and role in ("size", "loss")
+        and role in _WIDE
         and sum(LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
     ):
         hint = (
-            "`--wide width` turns columns that are called by a width into rows, one row per run; or name the columns: "
-            "--size-column NAME, --value-column NAME"
+            f"--wide {_WIDE[role]} turns columns that are called by {_WIDE[role]} into rows, one row per run; or add "
+            f"--{role}-column NAME"
         )
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
