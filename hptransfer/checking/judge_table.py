@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.prepare import TableForm, prepared_table
@@ -114,6 +114,8 @@ class TableQuestion:
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
             raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
+        if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
+            raise UsageError("`--target` must be positive and finite", received=str(self.target))
         if self.transferred is not None and len(self.values) > 1:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 
@@ -158,6 +160,14 @@ def judge_table(paths: Path | Sequence[Path], question: TableQuestion | None = N
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     table = part.table
     roles = infer_columns(table, replace(asked.columns, value=part.value))
+    if roles.loss in table.maximized:
+        raise UsageError(
+            "a loss must be better where it is lower",
+            received=f"{table.name}: the study maximizes {roles.loss}",
+            hint="add a column of losses, for example 1 - accuracy, and name it with --loss-column",
+            place=Place(table.name),
+            code="results/direction",
+        )
     found = runs_from_table(table, roles, asked.where)
     dropped = Counter(table.left_out) + Counter(found.dropped)
     results = replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))

@@ -57,7 +57,9 @@ def test_without_steps_the_order_of_the_file_counts(tmp_path: Path) -> None:
 
 def early(row: Row) -> int:
     """Two runs end after a quarter, with a finite loss."""
-    return STEPS[row.width] // (4 if (row.width, row.seed, row.learning_rate) in ((128, 1, 2**-8), (256, 0, 2**-9)) else 1)
+    return STEPS[row.width] // (
+        4 if (row.width, row.seed, row.learning_rate) in ((128, 1, 2**-8), (256, 0, 2**-9)) else 1
+    )
 
 
 def test_runs_that_ended_early_are_left_out_and_named(tmp_path: Path) -> None:
@@ -69,9 +71,7 @@ def test_runs_that_ended_early_are_left_out_and_named(tmp_path: Path) -> None:
     assert judged(result)["rows"]["left_out"]["of runs that ended before the others of their size"] == 2
     assert "run-128--8-1 (width 128) at step 150 of 600" in words(result.stderr)
     assert "run-256--9-0 (width 256) at step 300 of 1200" in words(result.stderr)
-    assert (
-        judged(result)["groups"][0]["sizes"] == judged(judge(csv_of(complete), "--json"))["groups"][0]["sizes"]
-    )
+    assert judged(result)["groups"][0]["sizes"] == judged(judge(csv_of(complete), "--json"))["groups"][0]["sizes"]
 
 
 def test_runs_that_diverged_early_count_as_diverged(tmp_path: Path) -> None:
@@ -128,7 +128,10 @@ def test_runs_without_a_usual_length_are_refused(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda line: line.replace("run-64--8-0,300,64,", "run-64--8-0,300,128,"), "a run must have one width"),
-        (lambda line: line.replace("run-64--8-0,300,64,0.00390625", "run-64--8-0,300,64,0.0001"), "a run must have one lr"),
+        (
+            lambda line: line.replace("run-64--8-0,300,64,0.00390625", "run-64--8-0,300,64,0.0001"),
+            "a run must have one lr",
+        ),
     ],
 )
 def test_a_run_has_one_size_and_one_value(tmp_path: Path, change: Callable[[str], str], said: str) -> None:

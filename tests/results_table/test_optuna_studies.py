@@ -55,13 +55,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if state is not TrialState.PRUNED:
             frozen.values = None
         one.add_trial(frozen)
-    lines = ["number,value,datetime_start,params_lr,params_width,user_attrs_seed,state"]  # as `trials_dataframe()` has it
+    lines = [
+        "number,value,datetime_start,params_lr,params_width,user_attrs_seed,state"
+    ]  # as `trials_dataframe()` has it
     for each in one.trials:
         cells = [each.number, each.values and each.value, each.datetime_start, each.params.get("lr")]
         cells += [each.params.get("width"), each.user_attrs.get("seed"), each.state.name]
         lines.append(",".join("" if cell is None else str(cell) for cell in cells))
     (made / "one.csv").write_text("\n".join(lines))
-    several = [optuna.create_study(storage=f"sqlite:///{made}/several.db", study_name=n) for n in ("small one", "other")]
+    several = [
+        optuna.create_study(storage=f"sqlite:///{made}/several.db", study_name=n) for n in ("small one", "other")
+    ]
     several[0].add_trials([trial(row, whole) for row in ROWS if row.width < 200])
     several[1].add_trials([trial(row, whole) for row in ROWS if row.width > 200])
     down = optuna.create_study(storage=f"sqlite:///{made}/up.db", direction="maximize")
@@ -71,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_database_is_what_its_export_is(folder: Path, tmp_path: Path) -> None:
-    """Categorical widths, infinite losses, attributes, states: as in `trials_dataframe()`, and as in the plain table."""
+    """Categorical widths, infinite losses, attributes, states: as in the table of trials and in the plain one."""
     judge = judge_in(tmp_path)
     database = judge({"one.db": (folder / "one.db").read_bytes()}, "--json")
     export = judge({"one.csv": (folder / "one.csv").read_text()}, "--json")

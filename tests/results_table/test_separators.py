@@ -127,7 +127,7 @@ def test_two_readings_are_refused(tmp_path: Path, text: str, cell: str, sizes: b
 @pytest.mark.parametrize("cell", ["64_1", "1,00,000", "1 00", "1'0000", "1_0000", "10000,000.5"])
 def test_what_is_no_grouping_is_no_number(tmp_path: Path, cell: str) -> None:
     """Digits are in groups of three or it is text, also where Python's float would take it (64_1 is no 641)."""
-    with pytest.raises(UsageError, match="must hold numbers|one reading"):
+    with pytest.raises(UsageError, match=r"must hold numbers|one reading"):
         numbers(tmp_path, f'x,y\n"{cell}",0.5\n500,0.25\n', "x")
 
 
@@ -138,9 +138,7 @@ def test_a_comma_in_a_column_that_is_not_judged_changes_nothing(tmp_path: Path) 
     plain = ["width,lr,seed,loss", *(f"{r.width},{r.learning_rate},{r.seed},{r.loss}" for r in rows)]
     noted = ["width,lr,seed,loss,note", *(f'{r.width},{r.learning_rate},{r.seed},{r.loss},"a, b"' for r in rows)]
 
-    assert (
-        judged(judge("\n".join(noted), "--json"))["groups"] == judged(judge("\n".join(plain), "--json"))["groups"]
-    )
+    assert judged(judge("\n".join(noted), "--json"))["groups"] == judged(judge("\n".join(plain), "--json"))["groups"]
 
 
 def test_the_decimal_option_takes_two_marks(tmp_path: Path) -> None:

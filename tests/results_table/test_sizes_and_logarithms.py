@@ -16,7 +16,9 @@ ROWS = ladder()
 WIDTHS = (64, 128, 256, 512)
 
 
-def table(size: Callable[[int], str], column: str = "width", value: Callable[[float], str] = repr, of: str = "lr") -> str:
+def table(
+    size: Callable[[int], str], column: str = "width", value: Callable[[float], str] = repr, of: str = "lr"
+) -> str:
     """The ladder with its sizes and values written otherwise."""
     lines = [f'"{column}","{of}",seed,loss']
     lines += [f'"{size(r.width)}","{value(r.learning_rate)}",{r.seed},{r.loss!r}' for r in ROWS]
@@ -129,7 +131,9 @@ def test_logarithms_say_their_base(tmp_path: Path, column: str, log: Callable[[f
     assert "holds logarithms to base" in result.stderr
 
 
-@pytest.mark.parametrize("column", ["log_lr", "logLR", "loglr", "lr_log", "log(lr)", "config.log_learning_rate", "LogLR"])
+@pytest.mark.parametrize(
+    "column", ["log_lr", "logLR", "loglr", "lr_log", "log(lr)", "config.log_learning_rate", "LogLR"]
+)
 @pytest.mark.parametrize(("base", "log"), [("2", math.log2), ("10", math.log10), ("e", math.log)])
 def test_logarithms_of_unknown_base_are_asked_about(
     tmp_path: Path, column: str, base: str, log: Callable[[float], float]
@@ -182,7 +186,8 @@ def test_counts_are_kept_as_roles(tmp_path: Path) -> None:
     judge = judge_in(tmp_path)
     lines = ["width,n_params,total_tokens,PFLOPs,cost,lr,seed,loss"]
     lines += [
-        f"{r.width},{r.width**2},{20 * r.width**2},{120 * r.width**4 / 1e15!r},{r.width},{r.learning_rate!r},{r.seed},{r.loss!r}"
+        f"{r.width},{r.width**2},{20 * r.width**2},{120 * r.width**4 / 1e15!r},{r.width},"
+        f"{r.learning_rate!r},{r.seed},{r.loss!r}"
         for r in ROWS
     ]
     text = "\n".join(lines)

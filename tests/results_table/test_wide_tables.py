@@ -30,7 +30,7 @@ def pivot(heads: Sequence[str], first: str = "lr") -> str:
 
 def markdown(heads: Sequence[str]) -> str:
     """The same between bars, with prose around it, and every lowest loss in bold."""
-    best = {width: min((r.loss for r in ROWS if r.width == width and r.loss == r.loss)) for width in WIDTHS}
+    best = {width: min(r.loss for r in ROWS if r.width == width and r.loss == r.loss) for width in WIDTHS}
     lines = ["# A sweep", "", "Learning rates by width | all of it:", ""]
     lines += ["| " + " | ".join(["`lr`", *heads]) + " |", "|:--|" + "--:|" * len(heads)]
     for rate in RATES:
