@@ -171,8 +171,8 @@ def _records(database: sqlite3.Connection, study: _Study, name: str, *, alone: b
         for each in values[key]:
             # databases of Optuna before 3.0 have no type, and infinite losses as they are
             kind = {"INF_POS": math.inf, "INF_NEG": -math.inf}.get(str(each.get("value_type")))
-            objective = each.get("objective")
-            column = _value(objective if isinstance(objective, int) else 0, study.directions)
+            number_of = each.get("objective")
+            column = _value(number_of if isinstance(number_of, int) else 0, study.directions)
             record[column] = _number(each.get("value")) if kind is None else kind
         for each in parameters[key]:
             record[f"params_{each.get('param_name')}"] = _parameter(each)

@@ -108,13 +108,13 @@ def test_what_pandas_writes_as_json(tmp_path: Path, orient: str) -> None:
     """Columns of rows by index, columns of lists, records: the same table."""
     judge = judge_in(tmp_path)
     rows = [row._replace(loss=row.loss if row.loss == row.loss else 1e9) for row in ladder()]
-    columns = {
+    columns: dict[str, list[float]] = {
         "width": [r.width for r in rows],
         "lr": [r.learning_rate for r in rows],
         "seed": [r.seed for r in rows],
         "loss": [r.loss for r in rows],
     }
-    content = {
+    content: object = {
         "columns": {name: {str(i): cell for i, cell in enumerate(cells)} for name, cells in columns.items()},
         "lists": columns,
         "records": [dict(zip(columns, row, strict=True)) for row in rows],
