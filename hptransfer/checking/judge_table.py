@@ -119,6 +119,8 @@ class TableQuestion:
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
             raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
+        if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
+            raise UsageError("`--target` must be positive and finite", received=str(self.target))
         if self.transferred is not None and len(self.values) > 1:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 

@@ -194,7 +194,7 @@ def number_in(cell: Cell, *, suffixes: bool = False) -> float | None:
     if _DECIMAL_COMMA.fullmatch(text):
         return float(text.replace(",", "."))
     if power := _POWER.fullmatch(text):
-        return _raised(float(power["base"]), float(power["power"]), float(power["factor"] or 1))
+        return _raised(power["factor"] or "1", power["base"], power["power"])
     if suffixes and (match := _SUFFIXED.fullmatch(text)):
         return float(match[1]) * SUFFIX[match[2].lower()]
     return _plain(text)
@@ -207,9 +207,11 @@ def _plain(text: str) -> float | None:
         return None
 
 
-def _raised(base: float, exponent: float, factor: float) -> float | None:
+def _raised(factor: str, base: str, exponent: str) -> float | None:
     try:
-        return float(factor * base**exponent)
+        if float(base) == 10 and "." not in exponent:
+            return float(f"{factor}e{exponent}")  # 3 x 10^-4 is 3e-4 to the last bit
+        return float(float(factor) * float(base) ** float(exponent))
     except (OverflowError, ZeroDivisionError):
         return None
 

@@ -42,6 +42,8 @@ from hptransfer.results_table.column_names import (
 from hptransfer.results_table.free_columns import bound_columns
 from hptransfer.results_table.objective import check_direction, more_is_better
 
+#: what columns that are called by numbers may be, where a role has no column
+_WIDE = {"size": "width", "value": "lr", "loss": "seed"}
 #: labels that count parameters
 _COUNTED = re.compile(r"\d ?[kmbgt](?![a-z])", re.IGNORECASE)
 
@@ -395,14 +397,10 @@ def _filled(table: ResultTable, name: str) -> bool:
 def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
     listed = ", ".join(found or table.columns)[:400]
     hint = f"add --{role}-column NAME"
-    if (
-        not found
-        and role in ("size", "loss")
-        and sum(LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1
-    ):
+    if not found and role in _WIDE and sum(LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1:
         hint = (
-            "`--wide width` turns columns that are called by a width into rows, one row per run; or name the columns: "
-            "--size-column NAME, --value-column NAME"
+            f"--wide {_WIDE[role]} turns columns that are called by {_WIDE[role]} into rows, one row per run; or add "
+            f"--{role}-column NAME"
         )
     if role == "loss" and found and all(more_is_better(normalized_column_name(name)) for name in found):
         hint = f"if higher is better, add `--loss-column {shlex.quote(found[0])} --maximize`"

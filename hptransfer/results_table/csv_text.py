@@ -117,6 +117,7 @@ def _is_number(cell: str) -> bool:
 _RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*")
 _BAR = re.compile(r"(?<!\\)\|")
 #: bold, italic, code, struck out
+_MOST_EMPHASIS = 5
 _EMPHASIS = ("***", "**", "*", "__", "_", "`", "~~")
 
 
@@ -125,9 +126,10 @@ def _markdown_tables(text: str) -> list[tuple[int, list[str]]]:
     if "--" not in text or "|" not in text:
         return []
     lines = text.splitlines()
-    tables = []
+    tables: list[tuple[int, list[str]]] = []
+    end = 0
     for index in range(1, len(lines)):
-        if "|" in lines[index - 1] and "|" in lines[index] and _RULE.fullmatch(lines[index]):
+        if index > end and "|" in lines[index - 1] and "|" in lines[index] and _RULE.fullmatch(lines[index]):
             end = next((i for i in range(index + 1, len(lines)) if "|" not in lines[i]), len(lines))
             tables.append((index, lines[index - 1 : end]))
     return tables
@@ -153,7 +155,11 @@ def _bar_cells(line: str) -> list[str]:
 def _plain(cell: str) -> str:
     """A cell without what makes it bold, italic or code."""
     text = cell.strip()
-    for mark in _EMPHASIS:
-        if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
-            return _plain(text[len(mark) : -len(mark)])
+    for _ in range(_MOST_EMPHASIS):
+        for mark in _EMPHASIS:
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+                text = text[len(mark) : -len(mark)].strip()
+                break
+        else:
+            break
     return text

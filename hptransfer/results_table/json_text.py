@@ -44,6 +44,7 @@ def by_columns(records: Sequence[Mapping[str, Any]], name: str, lines: Sequence[
     flat: list[dict[str, Cell]] = []
     names: dict[str, None] = {}
     for record, line in zip(records, lines, strict=True):
+        require_few_columns(name, len(record))
         flat.append(dict(flattened(record, "", name, line)))
         names |= dict.fromkeys(flat[-1])
         require_few_columns(name, len(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
 
@@ -48,6 +49,8 @@ def _sized(text: str) -> float:
     return float(text[:-1]) * SUFFIX[suffix] if suffix in SUFFIX else float(text)
 
 
+#: longer names are no names: looking for keys takes time that grows with the square of the length
+_LONGEST = 300
 #: a key and its number within a name: w64, lr=1e-3, log2lr=-8, seed_1, config.width: 64
 _PAIR = re.compile(
     r"(?<![A-Za-z0-9])"
@@ -70,6 +73,8 @@ def pairs_in_names(names: Sequence[str], known: Mapping[str, str]) -> dict[str, 
     """
     columns: dict[str, list[str]] = {}
     remainders = set()
+    if any(len(name) > _LONGEST for name in names):
+        return None
     for index, name in enumerate(names):
         rest = []
         at = 0
@@ -98,55 +103,65 @@ def _known_end(key: str, known: Mapping[str, str]) -> str | None:
     return None
 
 
-def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """What a pattern such as `w{width}-lr{lr}` matches; `{}` is anything.
+@dataclass(frozen=True, slots=True)
+class NamePattern:
+    """What the name of a run says, such as `w{width}-lr{lr}`; `{}` stands for anything.
 
-    Args:
-        pattern: names of columns in braces, the text between them as it is.
-
-    Raises:
-        UsageError: no column is named, one is named twice, or two follow each other without text between them.
+    Attributes:
+        texts: what stands before, between and after the places in braces, one more than there are places.
+        columns: what stands in each place; empty for anything.
     """
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    names = [name.strip() for name in parts[1::2]]
-    named = [name for name in names if name]
-    problem = (
-        "no column in braces"
-        if not named
-        else "a column twice"
-        if len(set(named)) < len(named)
-        else "nothing between two columns"
-        if any(not text for text in parts[2:-1:2])
-        else None
-    )
-    if problem is not None:
-        raise UsageError(
-            "`--name-pattern` takes the name of a run with columns in braces",
-            received=f"{pattern}: {problem}",
-            hint="--name-pattern 'w{width}-lr{lr}-s{seed}'; {} stands for anything",
-        )
-    expression = re.escape(parts[0])
-    for index, name in enumerate(names):
-        expression += f"(?P<column{index}>.+?)" if name else ".*?"
-        expression += re.escape(parts[2 * index + 2])
-    return re.compile(expression)
 
+    texts: tuple[str, ...]
+    columns: tuple[str, ...]
 
-def columns_by_pattern(pattern: str, names: Sequence[str]) -> list[dict[str, str] | None]:
-    """What each name says in the places of a pattern; None for names that it does not match.
+    @classmethod
+    def of(cls, pattern: str) -> NamePattern:
+        """The pattern that a user wrote.
 
-    Args:
-        pattern: as for `compiled_pattern`.
-        names: of runs or of columns.
-    """
-    expression = compiled_pattern(pattern)
-    columns = [name.strip() for name in re.split(r"\{([^{}]*)\}", pattern)[1::2]]
-    found: list[dict[str, str] | None] = []
-    for name in names:
-        match = expression.fullmatch(name[:1000])
-        found.append(
-            None
-            if match is None
-            else {column: match[f"column{index}"].strip() for index, column in enumerate(columns) if column}
-        )
-    return found
+        Args:
+            pattern: text with names of columns in braces.
+
+        Raises:
+            UsageError: no column is named, one is named twice, or two follow each other without text between them.
+        """
+        parts = re.split(r"\{([^{}]*)\}", pattern)
+        columns = tuple(name.strip() for name in parts[1::2])
+        named = [name for name in columns if name]
+        problem = None
+        if not named:
+            problem = "no column in braces"
+        elif len(set(named)) < len(named):
+            problem = "a column twice"
+        elif any(not text for text in parts[2:-1:2]):
+            problem = "nothing between two columns"
+        if problem is not None:
+            raise UsageError(
+                "`--name-pattern` takes the name of a run with columns in braces",
+                received=f"{pattern}: {problem}",
+                hint="--name-pattern 'w{width}-lr{lr}-s{seed}'; {} stands for anything",
+            )
+        return cls(tuple(parts[::2]), columns)
+
+    def read(self, name: str) -> dict[str, str] | None:
+        """Column -> what the name says in its place; None where the name has another form.
+
+        Every place is as short as can be, the last one ends where the name does.
+
+        Args:
+            name: of a run, or of a column.
+        """
+        if not name.startswith(self.texts[0]):
+            return None
+        at, found = len(self.texts[0]), {}
+        for place, (column, text) in enumerate(zip(self.columns, self.texts[1:], strict=True)):
+            last = place == len(self.columns) - 1
+            end = len(name) - len(text) if last else name.find(text, at)
+            if end < at or not name.startswith(text, end):
+                return None
+            if column:
+                if not name[at:end].strip():
+                    return None
+                found[column] = name[at:end].strip()
+            at = end + len(text)
+        return found

@@ -148,7 +148,7 @@ def _table(database: sqlite3.Connection, studies: Sequence[_Study], name: str) -
         refuse_table(name, rule, ", ".join(f"{s.name}: {' '.join(s.directions).lower()}" for s in studies)[:300])
     found = studies[0].directions
     maximized = tuple(_value(i, found) for i, direction in enumerate(found) if direction == "MAXIMIZE")
-    numbers = [int(record["number"] or 0) if isinstance(record["number"], float) else 0 for record in records]
+    numbers = [int(number) if isinstance(number := record["number"], float) else 0 for record in records]
     note = f"{len(records)} trials of {'the study' if len(studies) == 1 else 'studies'} "
     note += ", ".join(study.name for study in studies)
     return ResultTable(name, columns, numbers, notes=(note,), maximized=maximized, trials=True)
@@ -160,84 +160,20 @@ def _value(objective: int, directions: Sequence[str]) -> str:
 
 def _records(database: sqlite3.Connection, study: _Study, name: str, *, alone: bool) -> Iterator[dict[str, Cell]]:
     values, parameters, attributes = (_by_trial(database.execute(query, (study.key,))) for query in _OF_TRIALS)
-    rows = database.execute("SELECT study_id, study_name FROM studies ORDER BY study_id")
-    return [_Study(key, without_control_characters(str(name)), tuple(directions[key])) for key, name in rows]
-
-
-def _chosen(studies: Sequence[_Study], wanted: Sequence[str], name: str) -> list[_Study]:
-    names = [study.name for study in studies]
-    if not studies:
-        refuse_table(name, "a database of results must hold a study", "none")
-    if unknown := next((each for each in wanted if each not in names), None):
-        raise UsageError(
-            "`--study` must name a study of the database",
-            received=unknown,
-            hint=f"one of {', '.join(names)}"[:400],
-            place=Place(name),
-            code="results/no-study",
-        )
-    if not wanted and len(studies) > 1:
-        raise UsageError(
-            "the study must be named where a database holds several",
-            received=", ".join(names)[:400],
-            hint=f"--study {quote(names[0])}; repeat it to judge several together",
-            place=Place(name),
-            code="results/several-studies",
-        )
-    return [study for study in studies if not wanted or study.name in wanted]
-
-
-def _table(database: sqlite3.Connection, studies: Sequence[_Study], name: str) -> ResultTable:
-    records = [record for study in studies for record in _records(database, study, name, alone=len(studies) == 1)]
-    if not records:
-        refuse_table(name, "a study must hold trials", f"{studies[0].name}: none")
-    names = dict.fromkeys(key for record in records for key in record)
-    require_few_columns(name, len(names))
-    columns = {without_control_characters(key): [record.get(key) for record in records] for key in names}
-    directions = {study.directions for study in studies}
-    if len(directions) > 1:
-        rule = "studies that are judged together must have one direction"
-        refuse_table(name, rule, ", ".join(f"{s.name}: {' '.join(s.directions).lower()}" for s in studies)[:300])
-    found = studies[0].directions
-    maximized = tuple(_value(i, found) for i, direction in enumerate(found) if direction == "MAXIMIZE")
-    numbers = [int(record["number"] or 0) if isinstance(record["number"], float) else 0 for record in records]
-    note = f"{len(records)} trials of {'the study' if len(studies) == 1 else 'studies'} "
-    note += ", ".join(study.name for study in studies)
-    return ResultTable(name, columns, numbers, notes=(note,), maximized=maximized, trials=True)
-
-
-def _value(objective: int, directions: Sequence[str]) -> str:
-    return "value" if len(directions) < 2 else f"values_{objective}"
-
-
-def _records(database: sqlite3.Connection, study: _Study, name: str, *, alone: bool) -> Iterator[dict[str, Cell]]:
-    values, parameters, attributes = (
-        _by_trial(
-            database.execute(
-                f"{select} WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = ?)", (study.key,)
-            )
-        )
-        for select in (
-            "SELECT * FROM trial_values",
-            "SELECT * FROM trial_params",
-            "SELECT * FROM trial_user_attributes",
-        )
-    )
     rows = database.execute(
         "SELECT trial_id, number, state FROM trials WHERE study_id = ? ORDER BY number, trial_id", (study.key,)
     )
     for key, number, state in rows.fetchall():
         record: dict[str, Cell] = {} if alone else {"study_name": study.name}
-        record["number"] = _number(number)
+        record["number"] = float(number) if isinstance(number, int) else None
         for objective in range(max(1, len(study.directions))):
             record[_value(objective, study.directions)] = None
         for each in values[key]:
             # databases of Optuna before 3.0 have no type, and infinite losses as they are
             kind = {"INF_POS": math.inf, "INF_NEG": -math.inf}.get(str(each.get("value_type")))
-            objective = each.get("objective", each.get("step", 0))
-            record[_value(int(_number(objective) or 0), study.directions)] = (
-                _number(each.get("value")) if kind is None else kind
-            )
+            number_of = each.get("objective")
+            column = _value(number_of if isinstance(number_of, int) else 0, study.directions)
+            record[column] = _number(each.get("value")) if kind is None else kind
         for each in parameters[key]:
             record[f"params_{each.get('param_name')}"] = _parameter(each)
         for each in attributes[key]:

@@ -34,6 +34,8 @@ _PARTS_OF_WIDTH = re.compile(
     r"feed_?forward_(dim|size)|intermediate_size|mlp_(dim|width|hidden|size)|d_(inner|hidden|mlp|kv|head)|"
     r"head_(dim|size)|inner_dim"
 )
+#: columns whose numbers tell rows apart
+_NUMBERED = words_of("run run_id trial trial_id number index row id")
 #: kinds that are never looked at
 _SKIPPED = (ColumnKind.SEED, ColumnKind.BOOKKEEPING, ColumnKind.CLOCK)
 #: sizes that are no shape of the model
@@ -196,6 +198,8 @@ def _length(column: Column, rows: Rows) -> _Found | None:
 
 def _names_rows(column: Column, rows: Rows) -> _Found | None:
     """A date, or a text that says nothing but which size, value and seed a row is of."""
+    if column.numbers is not None and normalized_column_name(column.name) in _NUMBERED:
+        return _HARMLESS
     if column.numbers is not None or column.logical:
         return None
     keys = [rows.cell, paired(rows.cell, rows.seed)]

@@ -19,7 +19,7 @@ from hptransfer.results_table.column_names import (
     normalized_column_name,
 )
 from hptransfer.results_table.columns import run_columns
-from hptransfer.results_table.labels import columns_by_pattern, label_template, numbers_in_labels, pairs_in_names
+from hptransfer.results_table.labels import NamePattern, label_template, numbers_in_labels, pairs_in_names
 
 #: what W&B puts beside every line of a panel
 _ENVELOPE = ("__MIN", "__MAX")
@@ -61,6 +61,8 @@ def long_form(table: ResultTable, wide: str | None = None, pattern: str | None =
     envelope = {name for name in table.columns if _of_envelope(name, table)}
     lines = [name for name in table.columns if f"{name}{_ENVELOPE[0]}" in envelope]
     left = [name for name in table.columns if name not in envelope]
+    if not lines and any(_goes_along(name) for name in left):
+        lines = [name for name in left if _split(name)[1] is not None]
     if wide is not None and pattern is not None:
         raise UsageError("`--wide` and `--name-pattern` are two ways to say one thing: give one", received="both")
     if pattern is not None:
@@ -76,6 +78,10 @@ def long_form(table: ResultTable, wide: str | None = None, pattern: str | None =
         if found is None:
             return _with_names(table, *_keys_in_cells(table))
     return _rows(table, replace(found, dropped=frozenset(envelope)))
+
+
+def _goes_along(name: str) -> bool:
+    return _ALONG.fullmatch(normalized_column_name(name)) is not None
 
 
 def _of_envelope(name: str, table: ResultTable) -> bool:
@@ -95,9 +101,9 @@ def _split(name: str) -> tuple[str, str | None]:
 def _by_pattern(table: ResultTable, pattern: str, names: Sequence[str], *, all_of_them: bool) -> _Wide | None:
     """Columns whose names follow the pattern; None where no name does, and it may be meant for cells."""
     runs = {name: _split(name) for name in names}
-    found = dict(zip(names, columns_by_pattern(pattern, [run for run, _ in runs.values()]), strict=True))
-    whole = dict(zip(names, columns_by_pattern(pattern, names), strict=True))
-    said = {name: found[name] or whole[name] for name in names}
+    form = NamePattern.of(pattern)
+    found = {name: form.read(run) for name, (run, _) in runs.items()}
+    said = {name: found[name] or form.read(name) for name in names}
     kept = {name: each for name, each in said.items() if each is not None}
     if all_of_them and len(kept) < len(names):
         stray = next(name for name in names if name not in kept)
@@ -221,7 +227,7 @@ def _rows(table: ResultTable, wide: _Wide) -> ResultTable:
             place=Place(table.name, 1),
             code="results/wide",
         )
-    along = next((name for name in kept if _ALONG.fullmatch(normalized_column_name(name))), None)
+    along = next((name for name in kept if _goes_along(name)), None)
     metrics = list(dict.fromkeys(metric or "loss" for metric in wide.metric.values()))
     runs: dict[str, dict[str, str]] = defaultdict(dict)
     for name, metric in wide.metric.items():
@@ -271,10 +277,10 @@ def _with_names(table: ResultTable, source: str | None, columns: Mapping[str, Se
 
 def _pattern_in_cells(table: ResultTable, pattern: str) -> tuple[str, dict[str, list[Cell]]]:
     """The column of names that follow a pattern, and what they say."""
-    candidates = run_columns(table)
+    candidates, form = run_columns(table), NamePattern.of(pattern)
     for source in candidates:
         cells = [cell_text(cell) if not is_missing(cell) else "" for cell in table.columns[source]]
-        found = columns_by_pattern(pattern, cells)
+        found = [form.read(cell) for cell in cells]
         if not any(found):
             continue
         for row, (cell, each) in enumerate(zip(cells, found, strict=True)):

@@ -22,8 +22,8 @@ def judge_in(folder: Path) -> Judge:
         folder: an empty folder.
     """
 
-    def judge(content: str | bytes | dict[str, str], *options: str, name: str = "runs.csv") -> Result:
-        files = content if isinstance(content, dict) else {name: content}
+    def judge(content: str | bytes | dict[str, str | bytes], *options: str, name: str = "runs.csv") -> Result:
+        files: dict[str, str | bytes] = content if isinstance(content, dict) else {name: content}
         for file, text in files.items():
             (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
         return CliRunner().invoke(app, ["judge", *(str(folder / file) for file in files), *options])
