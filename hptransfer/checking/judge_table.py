@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.errors import Place, UsageError
+from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import AVERAGES, log_coordinate
+from hptransfer.results_table.column_names import hyperparameter_name
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.prepare import TableForm, prepared_table
 from hptransfer.results_table.results import Group, Results, runs_from_table
+from hptransfer.results_table.rules import RowRules
 from hptransfer.sizes import AXES, MODEL_AXES, Size
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
@@ -101,6 +104,7 @@ class TableQuestion:
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to predict optimum and loss for; None for no prediction.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        rules: what is said about rows and columns where the table itself cannot say.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)
@@ -110,6 +114,7 @@ class TableQuestion:
     transferred: float | None = None
     target: float | None = None
     criteria: TransferCriteria | None = None
+    rules: RowRules = field(default_factory=RowRules)
 
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
@@ -132,8 +137,8 @@ def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
     conditions = {}
     for text in texts:
         column, equals, value = text.partition("=")
-        if not (equals and column.strip() and value.strip()):
-            raise UsageError("`--where` takes COLUMN=VALUE", received=text)
+        if not (equals and column.strip()):
+            raise UsageError("`--where` takes COLUMN=VALUE, or COLUMN= for empty cells", received=text)
         conditions[column.strip()] = value.strip()
     return conditions
 
@@ -152,23 +157,15 @@ def judge_table(paths: Path | Sequence[Path], question: TableQuestion | None = N
     """
     asked = question or TableQuestion()
     sources = (paths,) if isinstance(paths, Path) else tuple(paths)
-    table = prepared_table(sources, asked.form, asked.columns, asked.values, asked.where)
+    table = prepared_table(sources, asked.form, asked.columns, asked.values, asked.where, asked.rules)
     slices = slice_table(table, asked.values, asked.columns.group)
     return TableJudgement(sources, table.notes, tuple(_judged(part, asked) for part in slices))
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     table = part.table
-    roles = infer_columns(table, replace(asked.columns, value=part.value))
-    if roles.loss in table.maximized:
-        raise UsageError(
-            "a loss must be better where it is lower",
-            received=f"{table.name}: the study maximizes {roles.loss}",
-            hint="add a column of losses, for example 1 - accuracy, and name it with --loss-column",
-            place=Place(table.name),
-            code="results/direction",
-        )
-    found = runs_from_table(table, roles, asked.where)
+    roles = infer_columns(table, replace(asked.columns, value=part.value), maximize=asked.rules.maximize)
+    found = runs_from_table(table, roles, asked.where, asked.rules)
     dropped = Counter(table.left_out) + Counter(found.dropped)
     results = replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))
     groups = tuple(
@@ -178,12 +175,22 @@ def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
 
 
 def _judged_group(group: Group, roles: TableColumns, asked: TableQuestion) -> JudgedGroup:
-    report = judge_group(group, roles, transferred=asked.transferred, criteria=asked.criteria)
+    report = judge_group(group, roles, transferred=_transferred(roles, asked), criteria=asked.criteria)
     prediction = None
     if asked.target is not None:
         facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
         prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
     return JudgedGroup(group.name, report, _exponents(group, roles), prediction)
+
+
+def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
+    """The value that is carried over in the unit that is judged: of a beta or momentum its horizon."""
+    name = hyperparameter_name(roles.value)
+    if asked.transferred is None or name not in AVERAGES:
+        return asked.transferred
+    if not asked.transferred < 1:
+        raise UsageError(f"`--transferred` of {roles.value} must be below 1", received=f"{asked.transferred:g}")
+    return float(2.0 ** log_coordinate(name, asked.transferred))
 
 
 def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:

@@ -79,12 +79,49 @@ class FormOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RowOptions:
+    """How rows are read where the table cannot say, as `RowRules` has it.
+
+    Attributes:
+        maximize: whether more of the loss column is better.
+        within: COLUMN=PERCENT to which values are equal.
+        repeats: what rows equal in size, value and seed are.
+        ignore_column: that are no settings.
+        complete: column of steps by which shorter runs are left out.
+    """
+
+    maximize: Annotated[
+        bool | None,
+        typer.Option("--maximize/--minimize", help="Whether more of the loss column is better.", show_default=False),
+    ] = None
+    within: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=PERCENT", help="Values this close are one; repeatable.", show_default=False),
+    ] = None
+    repeats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean|seeds", help="What rows equal in size, value, seed are. Default: refused.", show_default=False
+        ),
+    ] = None
+    ignore_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Has no effect on training; repeatable.", show_default=False),
+    ] = None
+    complete: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of steps: keep each size's longest runs.", show_default=False),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class TableOptions:
     """Everything that `judge` asks about a table.
 
     Attributes:
         columns: options that say which column means what.
         form: options that say how files become one table.
+        rows: options that say how rows are read.
         where: conditions COLUMN=VALUE that rows must meet.
         transferred: value that is carried over, own unit.
         target: size to predict optimum and loss for.
@@ -92,6 +129,7 @@ class TableOptions:
 
     columns: ColumnOptions
     form: FormOptions
+    rows: RowOptions
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
@@ -104,7 +142,7 @@ class TableOptions:
     @property
     def given(self) -> bool:
         """Whether any of them was given."""
-        return self != TableOptions(ColumnOptions(), FormOptions())
+        return self != TableOptions(ColumnOptions(), FormOptions(), RowOptions())
 
     def question(self) -> TableQuestion:
         """What is asked of the table.
@@ -115,8 +153,9 @@ class TableOptions:
         from hptransfer.checking.judge_table import TableQuestion, parse_conditions
         from hptransfer.results_table.columns import NamedColumns
         from hptransfer.results_table.prepare import TableForm
+        from hptransfer.results_table.rules import row_rules
 
-        named, form = self.columns, self.form
+        named, form, rows = self.columns, self.form, self.rows
         return TableQuestion(
             NamedColumns(
                 size=named.size_column,
@@ -131,4 +170,5 @@ class TableOptions:
             parse_conditions(self.where or ()),
             self.transferred,
             self.target,
+            rules=row_rules(rows.maximize, rows.within, rows.repeats, rows.ignore_column, rows.complete),
         )

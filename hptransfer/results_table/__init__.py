@@ -11,4 +11,4 @@ results  rows -> trials: what counts, what is left out and why, what must not be
 group    one group of runs judged; the rows that bear on each of several hyperparameters
 """
 
-__all__ = ["cells", "columns", "coordinate_table", "group", "prepare", "readers", "results"]
+__all__ = ["cells", "column_names", "columns", "coordinate_table", "group", "prepare", "readers", "results", "rules"]

@@ -16,9 +16,9 @@ SIZES = {
     "million_params millions_of_parameters",
     "billions of parameters": "params_billions parameters_billions params_b n_params_b params_in_billions "
     "billion_params billions_of_parameters",
-    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute train_compute "
-    "petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days pflop_days "
-    "petaflop_days pflops_days",
+    "compute": "flops compute total_flops train_flops training_flops flops_total total_compute total_flos "
+    "train_compute petaflops pflops total_pflops exaflops eflops teraflops tflops total_tflops gflops pf_days "
+    "pflop_days petaflop_days pflops_days",
     "tokens": "tokens n_tokens total_tokens train_tokens training_tokens num_tokens tokens_total tokens_seen d",
     "batch_size": "batch_size batch global_batch_size train_batch_size bs",
     "size": "size",
@@ -64,6 +64,11 @@ _PREFIX = re.compile(r"^(?:(?:config|summary|params|hparams|hyperparameters|args
 OPTUNA = re.compile(r"^(?:params|user_attrs|system_attrs)_")
 
 
+def words_of(text: str) -> frozenset[str]:
+    """The words of a list that is written with spaces between them."""
+    return frozenset(text.split())
+
+
 def normalized_column_name(name: str) -> str:
     """A column's name without W&B's prefixes, case and separators: `config.optimizer.LR` is `optimizer_lr`."""
     bare = re.sub(r"[./]value$", "", _PREFIX.sub("", name.strip()))
@@ -89,6 +94,24 @@ def canonical_column(name: str, names: dict[str, str]) -> str | None:
             if candidate in synonyms.split():
                 return key
     return None
+
+
+def size_name(name: str) -> str | None:
+    """What a size is called in sentences (width, depth, parameters, ...), by the name of its column; None for others.
+
+    Args:
+        name: name of any column, prefixes included.
+    """
+    return canonical_column(name, SIZES)
+
+
+def hyperparameter_name(name: str) -> str | None:
+    """What a hyperparameter is called in sentences, by the name of its column; None for other columns.
+
+    Args:
+        name: name of any column, prefixes included.
+    """
+    return canonical_column(name, VALUES)
 
 
 def is_size_name(name: str) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.hyperparameters import log_name
 from hptransfer.results_table.cells import (
     Cell,
     ResultTable,
@@ -37,6 +39,8 @@ from hptransfer.results_table.column_names import (
     logarithm_in,
     normalized_column_name,
 )
+from hptransfer.results_table.free_columns import bound_columns
+from hptransfer.results_table.objective import check_direction, more_is_better
 
 #: what columns that are called by numbers may be, where a role has no column
 _WIDE = {"size": "width", "value": "lr", "loss": "seed"}
@@ -81,10 +85,10 @@ class TableColumns:
         size: name of the column of sizes.
         axis: what the size is called in sentences: width, depth, parameters, ... or the column's own name.
         value: name of the column of the hyperparameter's values.
-        hyperparameter: its name in sentences.
+        hyperparameter: its name in sentences; of a beta or momentum that of its horizon, `1/(1 - beta2)`.
         base: of the logarithms where the column holds those of the hyperparameter (log2lr, ln_lr); None otherwise.
         size_base: the same of the column of sizes.
-        loss: name of the column of final losses, nats.
+        loss: name of the column of final losses, nats, or of another objective.
         seed: column of seeds; None without one.
         group: column whose values are judged apart; None for one judgement.
         state: column that says how a run ended; None without one.
@@ -92,6 +96,8 @@ class TableColumns:
         parameters: column of parameter counts, which may be the size's own; None without one.
         tokens: column of training tokens, which may be the size's own; None without one.
         inferred: what was inferred, one sentence each.
+        maximize: whether more of the objective is better.
+        searched: columns of several hyperparameters whose combination the value column numbers; empty for one.
     """
 
     size: str
@@ -108,14 +114,17 @@ class TableColumns:
     compute: str | None = None
     parameters: str | None = None
     tokens: str | None = None
+    maximize: bool = False
+    searched: tuple[str, ...] = ()
 
 
-def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
+def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | None = None) -> TableColumns:
     """Take the columns the user named and infer the others.
 
     Args:
         table: the table as it was read.
         asked: the columns that the user named.
+        maximize: whether more of the objective is better; None where the user did not say.
 
     Raises:
         UsageError: a named column does not exist, or one is needed and several or none could be meant.
@@ -127,8 +136,13 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
     said: list[str] = []
     size = asked.size or _labelled_size(table, said) or _inferred(table, "size", SIZES, said)
     _say_labels(table, size, said)
-    value = asked.value or _inferred(table, "value", VALUES, said)
-    loss = asked.loss or _loss(table, said)
+    value = asked.value or _inferred(table, "value", VALUES, said, size)
+    loss = asked.loss or (_more_is_better(table, said) if maximize else None) or _loss(table, said)
+    if maximize is None and loss in table.maximized:
+        maximize = True
+    else:
+        higher = more_is_better(normalized_column_name(loss))
+        check_direction(table.name, loss, higher=higher, maximize=maximize, inferred=asked.loss is None)
     seed = asked.seed or _optional(table, "seed", SEEDS, said)
     group = asked.group or _optional(table, "group", GROUPS, said, varying=True)
     state = _optional(table, "state", STATES, said)
@@ -143,7 +157,7 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
         size=size,
         axis=_axis(table, size),
         value=value,
-        hyperparameter=canonical_column(value, VALUES) or value,
+        hyperparameter=log_name(canonical_column(value, VALUES) or value),
         base=base,
         loss=loss,
         seed=seed,
@@ -154,6 +168,7 @@ def infer_columns(table: ResultTable, asked: NamedColumns) -> TableColumns:
         compute=compute,
         parameters=_count(table, "parameters", said),
         tokens=_count(table, "tokens", said),
+        maximize=bool(maximize),
     )
 
 
@@ -174,17 +189,6 @@ def is_training_loss(name: str) -> bool:
 def infer_step(table: ResultTable) -> str | None:
     """The column that orders the rows of one run's history; None without one."""
     return _optional(table, "step", STEPS, [], varying=True)
-
-
-def setting_columns(table: ResultTable) -> list[str]:
-    """The columns that are settings of a run by their name: sizes, hyperparameters, and all of W&B's `config.`."""
-    return [
-        name
-        for name in table.columns
-        if canonical_column(name, SIZES)
-        or canonical_column(name, VALUES)
-        or name.lower().startswith(("config.", "config/"))
-    ]
 
 
 def run_columns(table: ResultTable) -> list[str]:
@@ -264,12 +268,18 @@ def _require(table: ResultTable, option: str, column: str | None) -> None:
     )
 
 
-def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[str]) -> str:
-    """The column of a needed role: the one that varies; where several vary, the one preferred by `names`."""
+def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[str], size: str | None = None) -> str:
+    """The column of a needed role: the one that varies; where several vary, the one preferred by `names`.
+
+    Of columns that are functions of each other and the size (lr and log2lr, a base rate and the rate of each width) it
+    is the one that varies freely.
+    """
     known = {name: key for name in table.columns if (key := canonical_column(name, names)) is not None}
     order = list(names)
     found = sorted((name for name in known if _filled(table, name)), key=lambda name: order.index(known[name]))
     varying = [name for name in found if len(distinct(table.columns[name])) > 1]
+    bound = {} if size is None else bound_columns(table, varying, size, known)
+    varying = [name for name in varying if name not in bound]
     chosen = (varying or found)[:1]
     if not chosen:
         _ambiguous(table, role, [])
@@ -277,8 +287,9 @@ def _inferred(table: ResultTable, role: str, names: dict[str, str], said: list[s
     if len(same) > 1:
         _ambiguous(table, role, same)
     others = [name for name in varying if name != chosen[0]]
-    also = f" ({', '.join(others)} vary too)" if others else ""
-    said.append(f"{role}: column {chosen[0]}{also}")
+    aside = [f"{', '.join(others)} vary too"] if others else []
+    aside += [f"{', '.join(follow)} follows from it"] if (follow := [name for name, of in bound.items() if of]) else []
+    said.append(f"{role}: column {chosen[0]}" + (f" ({'; '.join(aside)})" if aside else ""))
     return chosen[0]
 
 
@@ -323,6 +334,20 @@ def _optuna_values(table: ResultTable) -> bool:
     return known and any(name.startswith("params_") for name in table.columns)
 
 
+def _more_is_better(table: ResultTable, said: list[str]) -> str | None:
+    """The column of which more is better; None without one, refused where several could be meant."""
+    found = _upside_down(table)
+    if len(found) > 1:
+        _ambiguous(table, "loss", found)
+    said.extend(f"objective: column {name}" for name in found)
+    return found[0] if found else None
+
+
+def _upside_down(table: ResultTable) -> list[str]:
+    """Columns that could be the objective if it is maximised."""
+    return [name for name in table.columns if more_is_better(normalized_column_name(name)) and _filled(table, name)]
+
+
 def _loss(table: ResultTable, said: list[str]) -> str:
     if _optuna_values(table) and _filled(table, "value"):
         note = "" if table.trials else "; an export does not say the direction, lower is taken for better"
@@ -343,7 +368,7 @@ def _loss(table: ResultTable, said: list[str]) -> str:
         if re.search(r"_(loss|ce|nll)$", normalized_column_name(name)) and _filled(table, name)
     ]
     if len(ending) != 1:
-        _ambiguous(table, "loss", ending)
+        _ambiguous(table, "loss", ending or _upside_down(table))
     said.append(f"loss: column {ending[0]}")
     return ending[0]
 
@@ -377,9 +402,13 @@ def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
             f"--wide {_WIDE[role]} turns columns that are called by {_WIDE[role]} into rows, one row per run; or add "
             f"--{role}-column NAME"
         )
+    if role == "loss" and found and all(more_is_better(normalized_column_name(name)) for name in found):
+        hint = f"if higher is better, add `--loss-column {shlex.quote(found[0])} --maximize`"
     raise UsageError(
         f"the column of the {role} must be named where it is not obvious",
-        received=f"several could be meant: {listed}" if found else f"none with values is called so: {listed}",
+        received=f"{'several could be' if len(found) > 1 else 'this could be'} meant: {listed}"
+        if found
+        else f"none with values is called so: {listed}",
         hint=hint,
         place=Place(table.name, 1),
         code="results/ambiguous-column",

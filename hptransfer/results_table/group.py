@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hptransfer.errors import InconclusiveError, Place, UsageError
 from hptransfer.results_table.cells import Cell, ResultTable, cell_text, is_missing
@@ -40,7 +40,7 @@ def judge_group(
     _require_finite(points, group, roles)
     if transferred is None:
         transferred = estimate_optima(list(points.values()))[0].value
-    return judge_ladder(
+    report = judge_ladder(
         points,
         axis=roles.axis,
         hyperparameter=roles.hyperparameter,
@@ -48,6 +48,28 @@ def judge_group(
         reference=min(points),
         criteria=criteria,
         limits=group.limits,
+    )
+    return replace(report, would_decide=_advice(report, group.unread))
+
+
+def _advice(report: AxisReport, unread: Mapping[float, Sequence[float]]) -> str | None:
+    """What would decide, runs first that the table already names beyond the ends of what counts."""
+    if report.would_decide is None:
+        return None
+    open_ends = []
+    for size in report.sizes:
+        tried = [point.x for point in size.points]
+        beyond = {
+            "low": any(x < min(tried) for x in unread.get(size.value, ())),
+            "high": any(x > max(tried) for x in unread.get(size.value, ())),
+        }
+        if size.optimum.edge is not None and beyond[size.optimum.edge]:
+            open_ends.append(size.label)
+    if not open_ends:
+        return report.would_decide
+    return (
+        f"First finish the runs without a result at {report.axis} {', '.join(open_ends)}, or write nan where they "
+        f"diverged: they lie where the grid seems to end. Then: {report.would_decide}"
     )
 
 

@@ -13,9 +13,11 @@ from hptransfer.results_table.column_names import is_size_name
 from hptransfer.results_table.columns import NamedColumns, infer_columns, infer_step, run_columns
 from hptransfer.results_table.history import last_rows, refuse_history
 from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.results import select_rows
+from hptransfer.results_table.rows import select_rows
+from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.sources import combined
 from hptransfer.results_table.wide import long_form
+from hptransfer.results_table.written import merge_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,12 @@ class TableForm:
 
 
 def prepared_table(
-    paths: Sequence[Path], form: TableForm, named: NamedColumns, values: Sequence[str], where: Mapping[str, str]
+    paths: Sequence[Path],
+    form: TableForm,
+    named: NamedColumns,
+    values: Sequence[str],
+    where: Mapping[str, str],
+    rules: RowRules,
 ) -> ResultTable:
     """One table with a row per run.
 
@@ -52,6 +59,7 @@ def prepared_table(
         named: columns that the user named.
         values: columns of hyperparameters that the user named.
         where: name of a column -> the value that a row must have there.
+        rules: what the user said about rows and columns.
 
     Raises:
         UsageError: a file cannot be read or understood.
@@ -69,15 +77,15 @@ def prepared_table(
         read_table(path, studies=form.studies, mark=form.mark, reshape=reshaped, is_size=is_size)
         for path in dict.fromkeys(paths)
     ]
-    table = combined(tables, named)
+    table = merge_within(combined(tables, named), rules.within)
     run = form.run or table.run
     if run is None and len(values) < 2:
-        selected = select_rows(table, where)
+        selected = select_rows(table, where, rules.within)
         if infer_step(selected) and run_columns(selected):
-            refuse_history(selected, infer_columns(selected, named))
+            refuse_history(selected, infer_columns(selected, named, maximize=rules.maximize))
         return table
-    table = select_rows(table, where)
-    return table if run is None else last_rows(table, run, infer_columns(table, named), values)
+    table = select_rows(table, where, rules.within)
+    return table if run is None else last_rows(table, run, infer_columns(table, named, maximize=rules.maximize), values)
 
 
 def _refuse_coordinates(table: ResultTable) -> None:

@@ -249,7 +249,7 @@ GOOD = csv_of(ladder())
         (GOOD + "512,0.1,3,oops\n", 2, "runs.csv:86: column `loss` must hold numbers"),
         (GOOD + "512,-0.1,3,2.0\n", 2, "runs.csv:86: `lr` must be positive and finite"),
         (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number, or a ratio of at most 16"),
-        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be positive"),
+        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be a loss: a whole number far below"),
         (GOOD + "512,0.1\n", 2, "runs.csv:86: every row must have the header's 4 cells"),
         (GOOD + '512,"0.1,3,2.0\n', 2, "check for an unclosed quote"),
         (GOOD + "1024,0.1,3,nan\n", 3, "divergence at all values of width 1024"),
@@ -353,8 +353,8 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code = (
         "import sys; from hptransfer.commands.judge import judge_command as c\n"
-        "from hptransfer.cli.table_options import ColumnOptions, FormOptions, TableOptions\n"
-        f"c([__import__('pathlib').Path({str(path)!r})], table=TableOptions(ColumnOptions(), FormOptions()),"
+        "from hptransfer.cli.table_options import ColumnOptions, FormOptions, RowOptions, TableOptions\n"
+        f"c([__import__('pathlib').Path({str(path)!r})], table=TableOptions(ColumnOptions(), FormOptions(), RowOptions()),"
         " as_json=True, quiet=True)\n"
         "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
@@ -438,14 +438,16 @@ def test_value_columns_must_be_columns_of_their_own(judge: Judge, columns: tuple
     assert "of its own" in result.stderr
 
 
-def test_losses_such_as_1e9_are_divergences(judge: Judge) -> None:
-    """Whether a blown-up run is written as nan, as a word or as a huge number, the judgement is the same."""
+def test_losses_that_overflow_are_divergences(judge: Judge) -> None:
+    """Whether a blown-up run is written as nan, as a word or as an overflow, the judgement is the same."""
     rows = ladder()
     expected = document(judge(csv_of(rows), "--json"))["groups"]
-    for written in ("1e9", "diverged", "1e30"):
+    for written in ("diverged", "1e30", "3e38"):
         found = document(judge(csv_of(rows).replace("nan", written), "--json"))
         assert found["groups"] == expected
         assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
+    blown = document(judge(csv_of(rows).replace("nan", "1e9"), "--json"))["groups"]
+    assert [each["verdict"] for each in blown] == [each["verdict"] for each in expected]
 
 
 def test_losses_far_below_the_best_value_are_no_divergences(judge: Judge) -> None:

@@ -190,6 +190,16 @@ def test_a_database_under_another_name_is_seen(folder: Path, tmp_path: Path) -> 
     assert judged(result)["rows"]["used"] == len(ROWS)
 
 
+def test_a_study_that_maximizes_says_so_itself(folder: Path, tmp_path: Path) -> None:
+    """The same numbers with the other sign, and no option: the judgement is that of the losses."""
+    result = judge_in(tmp_path)({"up.db": (folder / "up.db").read_bytes()}, "--json")
+
+    assert "value is maximised: what the report calls loss is -value" in words(result.stderr)
+    assert (
+        judged(result)["groups"][0]["drift"] == judged(judge_in(tmp_path)(csv_of(ROWS), "--json"))["groups"][0]["drift"]
+    )
+
+
 def test_studies_of_two_directions_are_not_mixed(folder: Path, tmp_path: Path) -> None:
     """Lower is better in one and higher in the other."""
     path = tmp_path / "two.db"
