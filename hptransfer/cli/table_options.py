@@ -18,13 +18,13 @@ class ColumnOptions:
     """Which column means what, as `TableQuestion` has it.
 
     Attributes:
-        size_column: of sizes.
-        value_column: of hyperparameters, each judged on its own slice.
-        loss_column: of final losses.
-        seed_column: of seeds.
-        group_column: whose values are judged apart.
-        compute_column: of training compute.
-        log_base: what the value column holds.
+        size_column: name of the column of sizes.
+        value_column: names of columns of hyperparameters, each judged on its own slice.
+        loss_column: name of the column of final losses.
+        seed_column: name of the column of seeds.
+        group_column: name of the column whose values are judged apart.
+        compute_column: name of the column of training compute.
+        log_base: base of the logarithms that the value column holds.
     """
 
     size_column: Column = None
@@ -50,11 +50,11 @@ class FormOptions:
     """How files become one table with a row per run, as `TableForm` has it.
 
     Attributes:
-        run_column: that names the run of each row.
+        run_column: name of the column that names the run of each row.
         wide: what columns that are called by numbers mean.
-        name_pattern: what names mean.
-        study: of an Optuna database.
-        decimal: what separates decimals.
+        name_pattern: what names of runs or columns mean.
+        study: names of studies of an Optuna database.
+        decimal: mark that separates decimals, a point or a comma.
     """
 
     run_column: Annotated[
@@ -119,12 +119,12 @@ class TableOptions:
     """Everything that `judge` asks about a table.
 
     Attributes:
-        columns: which column means what.
-        form: how files become one table.
-        rows: how rows are read.
-        where: COLUMN=VALUE that rows must have.
-        transferred: the value that is carried over.
-        target: a size to predict for.
+        columns: options that say which column means what.
+        form: options that say how files become one table.
+        rows: options that say how rows are read.
+        where: conditions COLUMN=VALUE that rows must meet.
+        transferred: value that is carried over, own unit.
+        target: size to predict optimum and loss for.
     """
 
     columns: ColumnOptions

@@ -35,7 +35,7 @@ class Doubt:
     """A number that can be read in two ways.
 
     Attributes:
-        row: of the table.
+        row: number of the row, from 0.
         point: the number where a point separates decimals and a comma thousands.
         comma: the number where a comma separates decimals and a point thousands.
     """

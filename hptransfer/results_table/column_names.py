@@ -118,7 +118,7 @@ def is_size_name(name: str) -> bool:
     """Whether a column is called as sizes are.
 
     Args:
-        name: of a column.
+        name: name of a column.
     """
     return canonical_column(name, SIZES) is not None
 
@@ -127,7 +127,7 @@ def is_value_name(name: str) -> bool:
     """Whether a column is called as a hyperparameter is.
 
     Args:
-        name: of a column.
+        name: name of a column.
     """
     return canonical_column(name, VALUES) is not None
 

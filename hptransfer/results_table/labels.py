@@ -38,7 +38,7 @@ def label_template(label: str) -> tuple[str, ...] | None:
     """The text of a label around its numbers, in lower case; None where it has no number.
 
     Args:
-        label: for example d512.
+        label: text such as d512 or pythia-160m.
     """
     parts = _IN_LABEL.split(label)
     return tuple(text.strip().lower() for text in parts[::2]) if len(parts) > 1 else None

@@ -16,6 +16,9 @@ _SPACES = " \u00a0\u2009\u202f"
 _GROUPING = f"{_SPACES}'\u2019_"
 #: groups of three that nothing but thousands can be: 1 000, 1'000.5, 1_000
 _GROUPED = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:[{_GROUPING}]\d{{3}})+(?:[.,]\d+)?")
+#: whether some line of a text is such a cell, or one that a point may group: looked for before cells are read one by one
+_SOME_GROUPED = re.compile(rf"^[ \t]*[+-]?[1-9]\d{{0,2}}[{_GROUPING}]\d{{3}}(?!\d)", re.MULTILINE)
+_SOME_POINTED = re.compile(r"^[ \t]*[+-]?[1-9]\d{0,2}\.(?:000[ \t]*$|\d{3}\.\d{3})", re.MULTILINE)
 #: 1,000 and 1.000
 _TWO_COMMA = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _TWO_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
@@ -93,11 +96,11 @@ def plain_numbers(
 def _suspicious(table: ResultTable, mark: str | None) -> dict[str, _Column]:
     """The columns whose separators need a reading; where points separate decimals, cells such as 1.024 need none."""
     joined = {name: "\n".join([c for c in cells if isinstance(c, str)]) for name, cells in table.columns.items()}
-    marked = [name for name, text in joined.items() if any(each in text for each in f",{_GROUPING}")]
+    marked = [name for name, text in joined.items() if "," in text or _SOME_GROUPED.search(text)]
     described = {name: _described(table.columns[name]) for name in marked}
     commas = mark == "," or any(each.numeric and each.comma_decimal for each in described.values())
     for name, text in joined.items():
-        pointed = "." in text if commas else ".000" in text or text.count(".") > len(table)
+        pointed = "." in text if commas else _SOME_POINTED.search(text)
         if name not in described and pointed:
             described[name] = _described(table.columns[name])
     return {name: described[name] for name in joined if name in described}
