@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
-from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
+from hptransfer.checking.judge_table import JudgedSlice, TableJudgement
+from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
@@ -26,6 +27,8 @@ FORMAT = 1
 
 def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
+    for note in judgement.notes:
+        yield printable(note)
     for index, each in enumerate(judgement.slices):
         part = each.part
         if part.free:
@@ -101,7 +104,7 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     Args:
         judgement: of the table; with several hyperparameters there is a document for each, and the worst verdict.
     """
-    source, documents = str(judgement.source), [_document(each, judgement) for each in judgement.slices]
+    source, documents = _source(judgement), [_document(each, judgement) for each in judgement.slices]
     if len(documents) == 1:
         return documents[0]
     verdict = judgement.verdict.value
@@ -113,11 +116,16 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     return document | {"together": groups}
 
 
+def _source(judgement: TableJudgement) -> str:
+    return ", ".join(map(str, judgement.sources))
+
+
 def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
     results = each.results
     document = {
         "format": FORMAT,
-        "source": str(judgement.source),
+        "source": _source(judgement),
+        "reading": list(judgement.notes),
         "columns": to_document(each.roles),
         "rows": {
             "read": results.rows,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hptransfer.errors import Place, UsageError
+from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, log_name
+from hptransfer.results_table.cells import Cell, ResultTable, column_numbers
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
-from hptransfer.results_table.readers import Cell, ResultTable, column_numbers
 from hptransfer.statistics.seed_means import Point
 
 #: what stands between the names of hyperparameters that are one
@@ -27,7 +27,7 @@ class Combinations:
     """A table whose hyperparameters are one column.
 
     Attributes:
-        table: without the hyperparameters' columns, with a column of the number of each row's combination, from 1.
+        table: the rows with a combination, and a further column of its number, from 1.
         roles: of this table's columns.
         hyperparameters: what each of the d hyperparameters is called.
         log2: (M, d) log2 values of the combination with number index + 1, in increasing order.
@@ -49,18 +49,21 @@ class Combinations:
         return self.log2[round(math.exp2(point.x)) - 1]
 
 
-def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColumns) -> Combinations:
+def combine_columns(
+    table: ResultTable, columns: Sequence[str], asked: NamedColumns, *, maximize: bool | None = None
+) -> Combinations:
     """Make one column of several hyperparameters.
 
     Args:
         table: the table as it was read, one row per run.
         columns: names of the hyperparameters' columns, two or more.
         asked: the other columns that the user named.
+        maximize: whether more of the objective is better; None where the user did not say.
 
     Raises:
         UsageError: a column does not exist or has two meanings, or a value is no positive number.
     """
-    known = [infer_columns(table, _asking(asked, column)) for column in columns]
+    known = [infer_columns(table, replace(asked, value=column), maximize=maximize) for column in columns]
     numbers, left_out = [], {}
     complete = np.ones(len(table), dtype=bool)
     for column, roles in zip(columns, known, strict=True):
@@ -87,12 +90,12 @@ def combine_columns(table: ResultTable, columns: Sequence[str], asked: NamedColu
     name = TIMES.join(columns)
     kept = table.take(rows)
     cells: list[Cell] = [str(number) for number in found]
-    others = {column: of for column, of in kept.columns.items() if column not in columns}
-    kept = ResultTable(kept.name, {**others, name: cells}, kept.lines)
+    kept = replace(kept, columns={**kept.columns, name: cells})
+    # a number of a combination is no logarithm, whatever the names in its name say
+    own = infer_columns(kept, replace(asked, value=name, log_base="none"), maximize=maximize)
     return Combinations(
         table=kept,
-        # a number of a combination is no logarithm, whatever the names in its name say
-        roles=replace(infer_columns(kept, _asking(asked, name)), base=None),
+        roles=replace(own, searched=tuple(columns)),
         hyperparameters=tuple(log_name(_average(roles) or roles.hyperparameter) for roles in known),
         log2=tuple(tuple(float(v) for v in row) for row in combinations),
         rows=tuple(rows),
@@ -106,10 +109,6 @@ def _average(roles: TableColumns) -> str | None:
     return next((name for name in AVERAGES if roles.hyperparameter in (name, log_name(name))), None)
 
 
-def _asking(asked: NamedColumns, value: str) -> NamedColumns:
-    return NamedColumns(asked.size, value, asked.loss, asked.seed, asked.group)
-
-
 def _refuse(table: ResultTable, column: str, values: np.ndarray, among: np.ndarray) -> None:
     bad = among & ~(np.isfinite(values) & (values > 0))
     if bad.any():
@@ -119,6 +118,6 @@ def _refuse(table: ResultTable, column: str, values: np.ndarray, among: np.ndarr
             f"`{column}` must be positive and finite",
             received=f"{received} ({int(bad.sum())} such rows)",
             hint=f"correct these rows, or name another column than `{column}`",
-            place=Place(table.name, table.lines[row]),
+            place=table.place(row),
             code="results/value",
         )

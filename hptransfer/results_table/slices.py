@@ -12,12 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import ResultTable, cell_text
 from hptransfer.results_table.combinations import Combinations
-from hptransfer.results_table.readers import ResultTable, cell_text
-from hptransfer.results_table.results import Group
-from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.seed_means import Point
-from hptransfer.transfer.slices import points_by_size
 
 #: runs by size
 Runs = Mapping[float, Sequence[Point]]
@@ -26,20 +23,6 @@ Runs = Mapping[float, Sequence[Point]]
 _FEWEST_VALUES = 3
 #: a line with less than this share of the values of the longest is a piece of a search, and no slice
 _LONG = 0.75
-
-
-def runs_by_size(group: Group, axis: SizeAxis, found: Combinations) -> Runs:
-    """A group's runs, each at the logarithm of the number of its combination.
-
-    Args:
-        group: the runs that are judged together.
-        axis: the field of the trials' sizes that varies.
-        found: the combinations of the group's table.
-    """
-    by_size: dict[float, Sequence[Point]] = {}
-    for size, points in points_by_size(group.trials, axis, found.roles.hyperparameter).items():
-        by_size[size] = points
-    return by_size
 
 
 @dataclass(frozen=True, slots=True)
