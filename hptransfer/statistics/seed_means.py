@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts
+from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts, seed_noise
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -375,14 +375,17 @@ class Noise:
     df: float
 
 
-def pooled_noise(tables: Sequence[SeedMeans], seeds: SeedNoise, given: float | None = None) -> Noise:
+def pooled_noise(
+    tables: Sequence[SeedMeans], given: float | None = None, *, seeds: SeedNoise | None = None
+) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
         tables: seed means of each size, K of them.
-        seeds: how alike their noise is at neighbouring values, which hides part of it.
         given: standard deviation of one run in nats where it is known from elsewhere.
+        seeds: how alike noise is at neighbouring values, which hides part of it; None: as these tables say.
     """
+    seeds = seeds or seed_noise([table.runs for table in tables])
     same = np.ones(len(tables))
     if given is not None:
         return Noise(same, given**2 * _GIVEN_DF, _GIVEN_DF)

@@ -61,11 +61,12 @@ def test_an_optimum_that_moves_drifts(tmp_path: Path) -> None:
     assert axis.drift.contains(-0.9)
 
 
-def test_one_seed_never_transfers(tmp_path: Path) -> None:
-    """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE where no further seed may be bought."""
+def test_one_seed_transfers_with_a_limit(tmp_path: Path) -> None:
+    """A perfect ladder of four widths over 8x settles with one seed, and the report says what that rests on."""
     result = checked(tmp_path, {"drift": 0.0}, seeds=1)
 
-    assert result.report.verdict is Verdict.INCONCLUSIVE
+    assert result.report.verdict is Verdict.TRANSFERS
+    assert any(limit.startswith("One seed") for axis in result.report.axes for limit in axis.limits)
 
 
 def test_rounds_are_recorded(tmp_path: Path) -> None:
