@@ -234,7 +234,7 @@ def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _
     count = np.bincount(row, minlength=m).astype(float)
     offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
     rank = 0
-    if 1 < number.shape[1]:
+    if number.shape[1] > 1:
         normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
         raw = np.bincount(row, loss, m) / count
         right = np.bincount(column[column >= 0], (loss - raw[row])[column >= 0], number.shape[1])
@@ -375,9 +375,7 @@ class Noise:
     df: float
 
 
-def pooled_noise(
-    tables: Sequence[SeedMeans], given: float | None = None, *, seeds: SeedNoise | None = None
-) -> Noise:
+def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None, *, seeds: SeedNoise | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:

@@ -254,7 +254,7 @@ def _alike(x: Array) -> Array:
 
 
 def _error(table: SeedRuns, correlation: Array) -> Array:
-    """(m, m) covariance of the means for noise of variance 1; within the cells of a dense sweep noise is independent."""
+    """(m, m) covariance of the means for noise of variance 1; in the cells of a dense sweep it is independent."""
     runs = table.number.sum(axis=1) + table.alone
     trust = np.sqrt(table.trust)
     if table.dense:
@@ -354,9 +354,9 @@ def _log_displaced(contrasts: Sequence[Sequence[_Contrast]], bends: Sequence[flo
             left = each.difference - fit @ line.T
             squares[size] += each.weight * float(np.einsum("pi,ij,pj->", left, inverse, left))
             df[size] += each.weight * len(left) * (len(each.x) - 2)
-            for pair, slope in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
+            for pair, one in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
                 unit = float(gram[1, 1]) / (2 * bends[size]) ** 2
-                slopes.setdefault(pair, []).append((size, float(slope), unit, each.weight))
+                slopes.setdefault(pair, []).append((size, float(one), unit, each.weight))
     score = np.zeros(len(SPREADS))
     if not squares.sum() > 0:
         return score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,9 @@ def _tables(scene: Scene, number: int) -> list[SeedMeans]:
 
 def _points(curve: Array, effects: Array) -> list[Point]:
     return [
-        Point(float(x), seed, float(loss)) for seed, row in enumerate(curve + effects) for x, loss in zip(X, row, strict=True)
+        Point(float(x), seed, float(loss))
+        for seed, row in enumerate(curve + effects)
+        for x, loss in zip(X, row, strict=True)
     ]
 
 
@@ -67,7 +70,7 @@ def test_tilts_are_those_of_one_dense_least_squares(layout: tuple[Array, Array])
 
 
 def test_what_a_tilt_does_to_the_means_is_what_it_did(layout: tuple[Array, Array]) -> None:
-    """Constructed truth: seed 2 alone is tilted by one nat per octave; the means move by its response, but for a level."""
+    """Constructed truth: seed 2 alone is tilted by one nat per octave; the means move by its response."""
     number, alone = layout
     moved = {}
     for slope in (0.0, 1.0):
@@ -135,7 +138,7 @@ def test_the_unit_of_the_loss_does_not_matter(scale: float, shift: float) -> Non
 
 
 def test_seeds_with_other_numbers_share_nothing() -> None:
-    """The same seed at two sizes displaces both optima alike, in part; another seed does not. More seeds, less of it."""
+    """The same seed at two sizes displaces both optima alike, in part; another does not; many displace less."""
     rows = [[Point(float(x), seed, 3 + 0.02 * (x + 8) ** 2) for x in X] for seed in (0, 0, 1)]
     displaced = _known(rows).displaced
     assert displaced[0, 0] == pytest.approx(1.0)
@@ -164,19 +167,19 @@ def test_a_tilt_that_sizes_share_moves_optima_and_no_drift() -> None:
     curve = 3 + 0.02 * (X + 8) ** 2
     rng = np.random.default_rng(2)
     tables = [
-        average_seeds([Point(float(x), 0, float(y)) for x, y in zip(X, curve + 1e-4 * rng.standard_normal(9), strict=True)])
+        average_seeds(
+            [Point(float(x), 0, float(y)) for x, y in zip(X, curve + 1e-4 * rng.standard_normal(9), strict=True)]
+        )
         for _ in range(4)
     ]
     drawn = [each for each in sample_curves(tables, doublings=[6.0, 7.0, 8.0, 9.0]) if each is not None]
     assert len(drawn) == 4
-    apart = [float((a.optimum - b.optimum).std()) for a, b in zip(drawn, drawn[1:], strict=False)]
+    apart = [float((a.optimum - b.optimum).std()) for a, b in pairwise(drawn)]
     each = [float(d.optimum.std()) for d in drawn]
     # half of the variance is common: differences of two have that of one
     assert np.mean(each) > 0.05
     assert np.mean(apart) < 1.2 * float(np.mean(each))
-    other = [
-        average_seeds([Point(p.x[i], size, float(p.mean[i])) for i in range(9)]) for size, p in enumerate(tables)
-    ]
+    other = [average_seeds([Point(p.x[i], size, float(p.mean[i])) for i in range(9)]) for size, p in enumerate(tables)]
     unlike = [each for each in sample_curves(other, doublings=[6.0, 7.0, 8.0, 9.0]) if each is not None]
     assert float((unlike[0].optimum - unlike[1].optimum).std()) > 1.15 * float(np.mean(apart))
 
@@ -192,7 +195,7 @@ def test_more_seeds_narrow_what_tilts_leave_open() -> None:
 
 
 def test_the_prior_is_that_of_the_measured_ladders() -> None:
-    """docs/calibration.md: median 0.07 to 0.1 octaves, half of the ladders within a factor of 1.5, none above 0.5."""
+    """docs/calibration.md: the median ladder's tilt is 0.07 to 0.1 octaves, and none exceeds 0.3."""
     weight = _known([[Point(float(x), 0, 3 + 0.02 * (x + 8) ** 2) for x in X]]).weight
     assert SPREADS[np.searchsorted(np.cumsum(weight), 0.5)] == pytest.approx(0.1)
     assert weight[SPREADS > 0.4].sum() < 0.05

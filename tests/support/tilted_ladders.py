@@ -62,7 +62,7 @@ def draw(scene: Scene, number: int) -> Drawn:
     """The ladder with this number; widths begin at 64."""
     law = BY_NAME[scene.law]
     rng = np.random.default_rng([number, 29])
-    drift = float(rng.choice(np.asarray(scene.drifts)))
+    drift = float(rng.choice(list(scene.drifts)))
     centre = 0.0 if scene.tuned is not None else (scene.rungs - 1) / 2
     shifts = [drift * (rung - centre) for rung in range(scene.rungs)]
     # the law's shapes are given for four rungs
