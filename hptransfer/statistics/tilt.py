@@ -99,7 +99,7 @@ def tilted(x: Array, number: Array, alone: Array) -> Tilted:
     """Least squares of value means and seed offsets, applied to tilts.
 
     Args:
-        x: (m,) log2 values.
+        x: (m,) log2 values, increasing.
         number: (m, S) runs of seeds that have an offset.
         alone: (m,) runs of seeds that have none.
     """
@@ -127,7 +127,7 @@ def fit_tilts(x: Array, number: Array, alone: Array, residual: Array) -> Untilte
     """Fit each seed's tilt to what values and offsets leave over.
 
     Args:
-        x: (m,) log2 values.
+        x: (m,) log2 values, increasing.
         number: (m, S) runs of seeds that have an offset.
         alone: (m,) runs of seeds that have none.
         residual: (m, S) sums of the residuals of these runs, nats.
@@ -289,9 +289,9 @@ class _Contrast(NamedTuple):
     """Differences between pairs of seeds at the values that both ran, over sqrt(2).
 
     Attributes:
-        x: (m,) log2 values.
+        x: (m,) log2 values that both ran.
         pairs: numbers of the seeds of each pair.
-        difference: (n, m) nats.
+        difference: (n, m) nats, one row per pair.
         weight: 2 / S: where all seeds ran at all values, S (S - 1) / 2 pairs say as much as S - 1 contrasts.
     """
 
@@ -355,8 +355,8 @@ def _log_displaced(contrasts: Sequence[Sequence[_Contrast]], bends: Sequence[flo
             squares[size] += each.weight * float(np.einsum("pi,ij,pj->", left, inverse, left))
             df[size] += each.weight * len(left) * (len(each.x) - 2)
             for pair, one in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
-                unit = float(gram[1, 1]) / (2 * bends[size]) ** 2
-                slopes.setdefault(pair, []).append((size, float(one), unit, each.weight))
+                error = float(gram[1, 1]) / (2 * bends[size]) ** 2
+                slopes.setdefault(pair, []).append((size, float(one), error, each.weight))
     score = np.zeros(len(SPREADS))
     if not squares.sum() > 0:
         return score

@@ -2,6 +2,7 @@
 
 slices        which trials bear on one hyperparameter along one axis of size
 criteria      bounds on drift and regret, and what is known at each size
+one_seed      when runs of a single seed can settle a ladder
 judge         the judgement: `judge(trials, ...) -> TransferReport`
 speed         whether transfer is fast, or only weak
 verdict_text  the sentences of a verdict, its limits and the next steps
