@@ -194,6 +194,20 @@ def test_more_seeds_narrow_what_tilts_leave_open() -> None:
     assert widths[1] < 0.9 * widths[0]
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_dense_sweep_is_averaged_and_still_tilted(seeds: int) -> None:
+    """Sixty values: noise is independent in the cells that they are averaged in, a seed's tilt is not."""
+    rng = np.random.default_rng(4)
+    xs = np.linspace(-10, -6, 60)
+    table = average_seeds(
+        [Point(float(x), s, 3 + 0.02 * (x + 8) ** 2 + 0.003 * rng.standard_normal()) for x in xs for s in range(seeds)]
+    )
+    known = seed_noise([table.runs])
+    assert table.runs.dense
+    assert known.noise[0] == pytest.approx(np.diag(1 / table.count))
+    assert known.displaced[0, 0] == pytest.approx(1 / seeds, rel=0.01)
+
+
 def test_the_prior_is_that_of_the_measured_ladders() -> None:
     """docs/calibration.md: the median ladder's tilt is 0.07 to 0.1 octaves, and none exceeds 0.3."""
     weight = _known([[Point(float(x), 0, 3 + 0.02 * (x + 8) ** 2) for x in X]]).weight
