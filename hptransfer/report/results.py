@@ -25,6 +25,8 @@ FORMAT = 1
 
 def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
+    for note in judgement.notes:
+        yield printable(note)
     for each in judgement.slices:
         part = each.part
         if part.held:
@@ -88,7 +90,7 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     Args:
         judgement: of the table; with several hyperparameters there is a document for each, and the worst verdict.
     """
-    source, documents = str(judgement.source), [_document(each, judgement) for each in judgement.slices]
+    source, documents = _source(judgement), [_document(each, judgement) for each in judgement.slices]
     if len(documents) == 1:
         return documents[0]
     verdict = judgement.verdict.value
@@ -96,11 +98,16 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
 
 
+def _source(judgement: TableJudgement) -> str:
+    return ", ".join(map(str, judgement.sources))
+
+
 def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
     results = each.results
     document = {
         "format": FORMAT,
-        "source": str(judgement.source),
+        "source": _source(judgement),
+        "reading": list(judgement.notes),
         "columns": to_document(each.roles),
         "rows": {
             "read": results.rows,

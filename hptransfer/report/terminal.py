@@ -76,13 +76,11 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
     answer = {True: "yes", False: "NO", None: "undecided"}[axis.wider_is_not_worse]
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
-    if axis.sensitivity_growth is not None:
-        ends = ", ".join(
-            f"{size.octave_off.estimate:.2%} at {size.label}"
-            for size in (axis.sizes[0], axis.sizes[-1])
-            if math.isfinite(size.octave_off.estimate)
-        )
-        found.append(Text(f"being an octave off costs {ends}; {describe_growth(axis.sensitivity_growth)}"))
+    known = [size for size in axis.sizes if math.isfinite(size.octave_off.estimate)]
+    if axis.sensitivity_growth is not None and known:
+        ends = ", ".join(f"{size.octave_off.estimate:.2%} at {size.label}" for size in (*known[:1], *known[1:][-1:]))
+        growth = describe_growth(axis.sensitivity_growth)
+        found.append(Text(f"being an octave off costs {ends}; {growth}"))
     return found
 
 

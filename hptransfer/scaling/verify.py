@@ -17,8 +17,9 @@ from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.objective import objective_record
 from hptransfer.recipe.schema import Recipe
+from hptransfer.results_table.cells import column_numbers
 from hptransfer.results_table.columns import infer_loss, infer_step
-from hptransfer.results_table.readers import column_numbers, read_table
+from hptransfer.results_table.readers import read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.prediction import (
