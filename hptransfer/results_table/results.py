@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,10 +20,13 @@ from hptransfer.results_table.row_columns import SAME_LENGTH, Rows, longest_of_s
 from hptransfer.results_table.rows import Run, finished_runs, select_rows
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.settings import find_mixtures
+from hptransfer.sizes import size_text
 from hptransfer.statistics.seed_means import Point
 
 #: more sizes than this are a column that is no size
 _MOST_SIZES = 64
+#: sizes that differ by less, relative, are one size that was counted in two ways
+_CLOSEST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ class _Reading:
                 received=f"{len(sizes)} values of {roles.size}",
                 hint="name the size's column with --size-column",
             )
+        self._refuse_close_sizes(sorted(sizes))
         whole = self._complete(runs)
         kept = {run.row for run in whole}
         unread = [*unread, *(run for run in runs if run.row not in kept)]
@@ -163,6 +169,19 @@ class _Reading:
             )
         counted = resolved(table, roles, self.rules, runs, notes)
         return Group(name, _by_size(counted), tuple(limits), _values_by_size(unread))
+
+    def _refuse_close_sizes(self, sizes: list[float]) -> None:
+        """Refuse sizes that differ as 124,439,808 and 124,440,576 parameters do: each has a part of one size's runs."""
+        for low, high in pairwise(sizes):
+            if high < low * (1 + _CLOSEST):
+                option = shlex.quote(f"{self.roles.size}={100 * _CLOSEST:g}%")
+                raise UsageError(
+                    f"sizes of a ladder must be at least {_CLOSEST:.0%} apart",
+                    received=f"{self.roles.size} {size_text(low)} and {size_text(high)}",
+                    hint=f"if these are one size, `--within {option}`",
+                    place=Place(self.table.name),
+                    code="results/close-sizes",
+                )
 
     def _complete(self, runs: list[Run]) -> list[Run]:
         """The runs that are as long as the longest of their size; diverged ones end when they do."""

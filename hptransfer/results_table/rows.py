@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,6 +45,8 @@ _OVERFLOW = 1e30
 #: sizes that count something, and up to where a fraction may be a ratio of such counts: width 0.25 to 4
 _COUNTS = ("width", "depth", "batch_size")
 _LARGEST_RATIO = 16
+#: times the distance of a size's good losses from its best
+_BEYOND = 1e6
 _WHOLE = f"must be a whole number, or a ratio of at most {_LARGEST_RATIO}"
 
 
@@ -159,9 +161,34 @@ def finished_runs(
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
     kept = keep.tolist()
     runs = [Run(row, s, v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
-    runs = _joined_values(table, roles, runs, notes)
+    runs = _far_beyond(_joined_values(table, roles, runs, notes), roles, notes)
     _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
     return runs, [Run(row, float(size[row]), float(value[row]), math.nan, seeds[row]) for row in open_rows]
+
+
+def _far_beyond(runs: list[Run], roles: TableColumns, notes: list[str]) -> list[Run]:
+    """Losses so far above a size's good ones, at larger values, that no arithmetic keeps both: divergences.
+
+    Both ends are differences of losses, so it does not matter how losses are written. What blew up by less is
+    recognised where curves are fitted.
+    """
+    losses: dict[float, list[float]] = defaultdict(list)
+    for run in runs:
+        if math.isfinite(run.loss):
+            losses[run.size].append(run.loss)
+    scale = max((float(np.quantile(found, 0.25)) - min(found) for found in losses.values()), default=0.0)
+    best = best_of_size(runs)
+    gone = {
+        run.row
+        for run in runs
+        if math.isfinite(run.loss)
+        and run.value > best[run.size].value
+        and run.loss - best[run.size].loss > _BEYOND * scale > 0
+    }
+    if gone:
+        far = f"{len(gone)} values of {roles.loss} lie {_BEYOND:g} times as far from the best as good ones"
+        notes.append(f"{far} and count as diverged")
+    return [run._replace(loss=math.inf) if run.row in gone else run for run in runs]
 
 
 def _joined_values(table: ResultTable, roles: TableColumns, runs: list[Run], notes: list[str]) -> list[Run]:

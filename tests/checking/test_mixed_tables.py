@@ -419,6 +419,20 @@ def test_tolerances_that_cannot_be_meant(table: Write, option: str, said: str) -
         assert commands(result) == [["--within", "tpp=9%"]]
 
 
+def test_one_size_counted_in_two_ways_is_no_two_sizes(table: Write) -> None:
+    """Parameters of a padded vocabulary: 0.6% more in the runs of one seed; the hint makes them one."""
+    rows = [(12 * r.width**2 * (1.006 if r.seed == 1 else 1), r.learning_rate, r.seed, r.loss) for r in ladder()]
+    path = table("n_params,lr,seed,loss", [(round(row[0]), *row[1:]) for row in rows])
+    refused = judge(path)
+
+    assert refused.exit_code == 2
+    assert "n_params 49152 and 49447" in refused.stderr
+    assert commands(refused) == [["--within", "n_params=2%"]]
+    assert [size["value"] for size in group(judge(path, *commands(refused)[0], "--json"))["sizes"]] == [
+        12 * width**2 for width in (64, 128, 256, 512)
+    ]
+
+
 def test_unfinished_runs_of_ladders_with_lengths_of_their_own(table: Write) -> None:
     """20 tokens per parameter: each width has its length, and no `--where` keeps them all."""
 
