@@ -47,7 +47,7 @@ class Hyperbola:
         batches: the batch sizes, increasing.
         steps: steps to the loss at each, the geometric mean of its runs.
         fewest_steps: Smin, with 95% interval; open where no batch comes near it.
-        fewest_examples: Emin, likewise.
+        fewest_examples: Emin, with 95% interval likewise.
         critical_batch: Bc = Emin / Smin.
         misfit: root mean square of ln S about the hyperbola, degrees of freedom taken off: 0.1 is 10% of the steps.
         fit: whether the hyperbola describes them.

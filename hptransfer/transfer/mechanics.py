@@ -8,13 +8,13 @@ trains worse at a value that the smaller one bears, that value does not mean the
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hptransfer.sizes import size_text
 from hptransfer.statistics.arrays import Array
@@ -136,20 +136,36 @@ def fixed_values_documents(reports: Sequence[AxisReport]) -> list[dict[str, Any]
     ]
 
 
-#: log2 value -> seed -> loss, infinite where the run diverged
-_Table = Mapping[float, Mapping[int, float]]
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """The runs at one size and value.
+
+    Attributes:
+        seeds: (n,) numbers of the seeds, increasing.
+        losses: (n,) loss of each, infinite where it diverged; the mean of runs of one seed.
+    """
+
+    seeds: npt.NDArray[np.int64]
+    losses: Array
+
+
+#: log2 value -> its runs
+_Table = Mapping[float, _Cell]
 
 
 def _cells(size: SizeEvidence) -> _Table:
-    """The runs of one size by value and seed; a run that occurs twice counts with its mean."""
-    runs: dict[float, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for point in size.points:
-        runs[round(point.x, 9)][point.seed].append(math.inf if point.diverged else point.loss)
-    return {
-        x: {seed: math.fsum(losses) / len(losses) if all(map(math.isfinite, losses)) else math.inf
-            for seed, losses in seeds.items()}
-        for x, seeds in runs.items()
-    }  # fmt: skip
+    """The runs of one size by value and seed."""
+    x = np.round([point.x for point in size.points], 9)
+    seed = np.array([point.seed for point in size.points], dtype=np.int64)
+    loss = np.array([math.inf if point.diverged else point.loss for point in size.points])
+    order = np.lexsort((seed, x))
+    x, seed, loss = x[order], seed[order], loss[order]
+    first = np.flatnonzero(np.concatenate([[True], (np.diff(x) != 0) | (np.diff(seed) != 0)]))
+    means = np.add.reduceat(loss, first) / np.diff(np.append(first, len(loss)))
+    x, seed = x[first], seed[first]
+    ends = np.flatnonzero(np.diff(x) != 0) + 1
+    parts = zip(np.split(x, ends), np.split(seed, ends), np.split(means, ends), strict=True)
+    return {float(place[0]): _Cell(seeds, losses) for place, seeds, losses in parts}
 
 
 def _steps(places: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -166,23 +182,24 @@ class _Noise:
     Attributes:
         common: variance of what a seed does to the differences at all values alike.
         single: variance of one difference beside that, the median over values.
-        local: (smaller, larger size's index, value) -> variance of one difference there.
+        local: value -> (smaller size's index, variance of one difference to the next size there), for each such pair.
         freedom: degrees of freedom of the common part, 0 with one seed.
     """
 
     common: float
     single: float
-    local: Mapping[tuple[int, int, float], float]
+    local: Mapping[float, Sequence[tuple[int, float]]]
     freedom: float
 
     @classmethod
     def of(cls, tables: Sequence[_Table]) -> _Noise:
         """The noise of a ladder, pooled over neighbouring sizes; values at which a seed is missing are left out."""
-        squares, freedom, local = 0.0, 0, {}
+        squares, freedom = 0.0, 0
+        local: dict[float, list[tuple[int, float]]] = {}
         for small, large in pairwise(range(len(tables))):
             found = {x: _differences(tables[small][x], tables[large][x]) for x in tables[small] if x in tables[large]}
             most = max(map(len, found.values()), default=0)
-            whole = {x: each for x, each in found.items() if len(each) == most and all(map(math.isfinite, each))}
+            whole = {x: each for x, each in found.items() if len(each) == most and np.isfinite(each).all()}
             if most < 2 or not whole:
                 continue
             off = np.array(list(whole.values()))
@@ -192,28 +209,32 @@ class _Noise:
             squares += float((common**2).sum())
             freedom += most - 1
             rest = ((off - common) ** 2).sum(axis=1) / (most - 1)
-            local.update({(small, large, x): float(each) for x, each in zip(whole, rest, strict=True)})
-        single = float(np.median(list(local.values()))) if local else 0.0
+            for x, each in zip(whole, rest.tolist(), strict=True):
+                local.setdefault(x, []).append((small, each))
+        every = [each for found in local.values() for _, each in found]
+        single = float(np.median(every)) if every else 0.0
         # neighbouring differences share a size: their variances count for three quarters of independent ones
         effective = max(1.0, 0.75 * freedom) if freedom else 0.0
         return cls(squares / freedom if freedom else 0.0, single, local, effective)
 
     def of_mean(self, small: int, large: int, x: float, runs: int) -> float:
         """Variance of the mean difference of so many seeds at one value."""
-        beside = max([self.single, *(each for (low, high, at), each in self.local.items()
-                                     if at == x and low >= small and high <= large)])  # fmt: skip
+        between = [each for at, each in self.local.get(x, ()) if small <= at < large]
+        beside = max(self.single, *between, 0.0)
         return (self.common + beside) / runs
 
 
-def _differences(before: Mapping[int, float], after: Mapping[int, float]) -> list[float]:
+def _differences(before: _Cell, after: _Cell) -> Array:
     """Losses at the larger size less those at the smaller one, seed by seed; by order where no seed is shared."""
-    shared = sorted(before.keys() & after.keys())
-    pairs = [(before[seed], after[seed]) for seed in shared]
-    if not shared:
-        pairs = list(
-            zip((before[seed] for seed in sorted(before)), (after[seed] for seed in sorted(after)), strict=False)
-        )
-    return [high - low if math.isfinite(high) and math.isfinite(low) else math.nan for low, high in pairs]
+    if np.array_equal(before.seeds, after.seeds):
+        low, high = before.losses, after.losses
+    else:
+        _, left, right = np.intersect1d(before.seeds, after.seeds, assume_unique=True, return_indices=True)
+        fewest = min(len(before.seeds), len(after.seeds))
+        low, high = (before.losses[left], after.losses[right]) if len(left) else (
+            before.losses[:fewest], after.losses[:fewest])  # fmt: skip
+    known = np.isfinite(low) & np.isfinite(high)
+    return np.asarray(np.where(known, np.where(known, high, 0) - np.where(known, low, 0), math.nan))
 
 
 def _compared(
@@ -228,14 +249,14 @@ def _compared(
     small, large = pair
     before, after = tables[small][x], tables[large][x]
     value, low, high = math.exp2(x), sizes[small].value, sizes[large].value
-    if not all(map(math.isfinite, before.values())):
+    if not np.isfinite(before.losses).all():
         return False, None  # nothing is higher than a divergence, and a value that diverges says nothing
-    if not any(map(math.isfinite, after.values())):
+    if not np.isfinite(after.losses).any():
         return False, Rise(value, low, high, None)
-    if noise.freedom == 0 or not all(map(math.isfinite, after.values())):
+    if noise.freedom == 0 or not np.isfinite(after.losses).all():
         return False, None
     changes = _differences(before, after)
-    change = math.fsum(changes) / len(changes)
+    change = float(changes.mean())
     half = student_quantile(level, noise.freedom) * math.sqrt(noise.of_mean(small, large, x, len(changes)))
     by = Interval(change, change - half, change + half)
     return by.high <= 0, Rise(value, low, high, by) if by.low > 0 else None

@@ -38,7 +38,7 @@ class SizePenalty:
     """At one size that both groups have.
 
     Attributes:
-        size: along the axis.
+        size: its value along the axis.
         loss: best loss of the one minus that of the other, in the loss's unit; open where an optimum is on an edge.
         doublings: by how many the other may be smaller and still train to the same loss, negative where the other is
             worse; None where growing does not clearly gain.
