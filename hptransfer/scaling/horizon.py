@@ -130,7 +130,7 @@ def horizon_of(recipe: Recipe, size: Size, checked: TransferFile | None, values:
             moved[name] = from_log_coordinate(name, log_coordinate(name, moved[name]) + each.octaves.estimate)
             notes.append(each.sentence)
     rate = moved["learning_rate"] / values["learning_rate"]
-    options = None if rate == 1 else _rules(recipe)[1]
+    options = _rules(recipe)[1] if rate != 1 and has_model(recipe) else None
     if options is not None and options.decay_timescale == "held" and options.weight_decay not in PER_STEP:
         moved["weight_decay"] /= rate
         notes.append(
@@ -178,8 +178,10 @@ def _unmeasured(axis: SizeAxis, reference: int, target: int, published: tuple[Pu
 
 def _published(recipe: Recipe, axis: SizeAxis, ratio: float, rate: float) -> tuple[PublishedRecord, ...]:
     """What others would make of the base rate; the rules' own power is taken off, so that rows follow the account."""
-    table, options = _rules(recipe)
-    own = own_power(axis, table, options)
+    families, own = None, 0.0  # a program of its own may apply any rule with any optimizer
+    if has_model(recipe):
+        table, options = _rules(recipe)
+        families, own = {table.family}, own_power(axis, table, options)
     return tuple(
         PublishedRecord(
             rule=each.name,
@@ -188,7 +190,7 @@ def _published(recipe: Recipe, axis: SizeAxis, ratio: float, rate: float) -> tup
             power=each.power,
             value=each.value(rate, ratio) * ratio**-own,
         )
-        for each in published_powers(axis, {table.family})
+        for each in published_powers(axis, families)
     )
 
 

@@ -10,10 +10,13 @@ import pytest
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import RefusedError
+from hptransfer.recipe.defaults import defaults
+from hptransfer.scaling.horizon import horizon_of
 from hptransfer.sizes import Size, SizeAxis
 from hptransfer.transfer.prediction import registered
 from hptransfer.trials.trial import Trial
 from tests.support.checked_folder import RECIPE, Folder
+from tests.support.recipe_texts import load_text
 from tests.support.transfer_files import ladder_of
 
 PROXY = Size(16, 2, 4, 320)
@@ -160,3 +163,17 @@ def test_held_decay_stays_with_the_timescale_though_the_rate_is_moved(tmp_path: 
     assert document["horizon"][0]["used"] is True
     assert (record["proxy_share"], record["share"]) == (pytest.approx(32.0), pytest.approx(32.0))
     assert any(note.startswith("weight_decay is divided by") for note in document["notes"])
+
+
+def test_a_program_of_its_own_is_told_of_every_optimizers_rules(tmp_path: Path) -> None:
+    """Nothing is known of how it trains: Adam's and SGD's rules are listed, relative to the value it was given."""
+    text = RECIPE.replace("model: {kind: gpt, context: 8, head_dim: 8}\ndata: {kind: stdlib-text}\n", "")
+    trainer = "trainer: {command: [python, train.py, '{width}', '{seed}', '{learning_rate}'], results: {stdout: 'loss (.*)'}}\ntraining:"
+    loaded = load_text(tmp_path, text.replace("training:", trainer))
+    found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), None, defaults(loaded.recipe.training))
+
+    (record,) = found.records
+    assert {each.rule: each.value for each in record.published} == {
+        "square root rule": pytest.approx(0.02),
+        "linear rule": pytest.approx(0.04),
+    }
