@@ -12,4 +12,16 @@ interval    an estimate with its 95% interval
 arrays      the type of all arrays
 """
 
-__all__ = ["arrays", "curve", "drift", "exchange", "interval", "laws", "optimum", "seed_means", "slope"]
+__all__ = [
+    "arrays",
+    "curve",
+    "drift",
+    "exchange",
+    "interval",
+    "laws",
+    "optimum",
+    "seed_means",
+    "slope",
+    "student",
+    "wiener_process",
+]

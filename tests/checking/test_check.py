@@ -305,10 +305,17 @@ def test_nothing_is_printed_and_no_result_written_by_the_library(
 
 
 def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:
-    """Three seeds at four widths, curves that differ in their end only; with two seeds there is nothing to compare."""
-    three = checked(tmp_path / "three", {"curves": True}, seeds=3).document["diagnostics"]["collapse"]
-    two = checked(tmp_path / "two", {"curves": True}, seeds=2).document["diagnostics"]["collapse"]
+    """Three seeds at four widths of equal tokens per parameter; with two seeds, or equal tokens, there is nothing."""
+    counts = "parameters: {w64-d2: 2048, w128-d2: 4096, w256-d2: 8192, w512-d2: 16384, w1024-d2: 32768}"
 
+    def collapse(name: str, seeds: int, length: str) -> Any:
+        text = recipe_text({"curves": True}, seeds=seeds, ladders=counts).replace("steps: 10", length)
+        with recipe_session(tmp_path / name, text) as session:
+            tune_and_write(session)
+            return check_and_save(session).document["diagnostics"]["collapse"]
+
+    three, two = collapse("three", 3, "tokens_per_parameter: 20"), collapse("two", 2, "tokens_per_parameter: 20")
+    assert collapse("equal tokens", 3, "steps: 10") is None
     assert three["outcome"] in {"supercollapse", "collapse", "open", "fails"}
     assert len(three["curve"]) == 10
     assert len(three["sensitivity"]) == 3
