@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice
-from hptransfer.results_table.columns import normalized_column_name
+from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.transfer.hyperbola import FEWEST_BATCHES, Hyperbola, fit_hyperbola, steps_to_reach
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.penalty import Penalty, penalties

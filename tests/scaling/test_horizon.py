@@ -168,7 +168,8 @@ def test_held_decay_stays_with_the_timescale_though_the_rate_is_moved(tmp_path: 
 def test_a_program_of_its_own_is_told_of_every_optimizers_rules(tmp_path: Path) -> None:
     """Nothing is known of how it trains: Adam's and SGD's rules are listed, relative to the value it was given."""
     text = RECIPE.replace("model: {kind: gpt, context: 8, head_dim: 8}\ndata: {kind: stdlib-text}\n", "")
-    trainer = "trainer: {command: [python, train.py, '{width}', '{seed}', '{learning_rate}'], results: {stdout: 'loss (.*)'}}\ntraining:"
+    command = "[python, train.py, '{width}', '{seed}', '{learning_rate}']"
+    trainer = f"trainer: {{command: {command}, results: {{stdout: 'loss (.*)'}}}}\ntraining:"
     loaded = load_text(tmp_path, text.replace("training:", trainer))
     found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), None, defaults(loaded.recipe.training))
 
