@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.checking.judge_mechanics import table_mechanics
 from hptransfer.checking.judge_table import JudgedSlice, TableJudgement
 from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
@@ -16,6 +17,7 @@ from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
 from hptransfer.results_table.slices import TableSlice
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import prediction_document
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
     for group in each.groups:
         if group.exponents is not None:
             _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
+    for sentence in table_mechanics(each).sentences:
+        _print_long(printable(f"\n{sentence}"), console)
     for group in each.groups:
         if group.prediction is not None:
             _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
@@ -138,12 +142,25 @@ def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
         "sentence": each.sentence,
         "groups": [_group_document(group) for group in each.groups],
     }
+    document |= _mechanics_document(each)
     others = {"held": dict(each.part.held), "free": list(each.part.free)}
     return document | {key: value for key, value in others.items() if value}
 
 
+def _mechanics_document(each: JudgedSlice) -> dict[str, Any]:
+    """Groups against each other, and batch sizes that reach one loss, where the slice has either."""
+    found = table_mechanics(each)
+    listed = {
+        "penalties": [to_document(one) | {"sentence": one.sentence} for one in found.penalties],
+        "tradeoffs": [to_document(one) | {"sentence": one.sentence} for one in found.tradeoffs],
+    }
+    return {name: items for name, items in listed.items() if items}
+
+
 def _group_document(group: JudgedGroup) -> dict[str, Any]:
     document = {"group": group.name, **_brief(group.report)}
+    for fixed in fixed_values_documents([group.report]):
+        document["fixed_values"] = to_document(fixed)
     if group.prediction is not None:
         document["prediction"] = prediction_document(group.prediction)
     if group.exponents is not None:

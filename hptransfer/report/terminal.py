@@ -16,6 +16,7 @@ from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values
 from hptransfer.transfer.speed import describe_speed, speed_of
 from hptransfer.transfer.verdict_text import describe_drift, describe_growth, describe_regret
 from hptransfer.verdict import Verdict
@@ -65,6 +66,8 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
         ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
         lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
     lines += _size_effects(axis)
+    if (fixed := fixed_values(axis)) is not None:
+        lines.append(Text(fixed.sentence))
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
     if axis.would_decide:

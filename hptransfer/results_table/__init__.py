@@ -13,4 +13,16 @@ combinations  several hyperparameters as one, by the number of their combination
 slices   the rows that bear on each of several hyperparameters that were varied one at a time
 """
 
-__all__ = ["cells", "column_names", "columns", "combinations", "coordinate_table", "group", "prepare", "readers", "results", "rules", "slices"]
+__all__ = [
+    "cells",
+    "column_names",
+    "columns",
+    "combinations",
+    "coordinate_table",
+    "group",
+    "prepare",
+    "readers",
+    "results",
+    "rules",
+    "slices",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +78,8 @@ def prepared_table(
         read_table(path, studies=form.studies, mark=form.mark, reshape=reshaped, is_size=is_size)
         for path in dict.fromkeys(paths)
     ]
+    twice = [f"{path} is named twice and counts once" for path, count in Counter(paths).items() if count > 1]
+    tables[0] = replace(tables[0], notes=(*twice, *tables[0].notes))
     table = merge_within(combined(tables, named), rules.within)
     run = form.run or table.run
     if run is None and len(values) < 2:

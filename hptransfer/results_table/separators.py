@@ -16,7 +16,7 @@ _SPACES = " \u00a0\u2009\u202f"
 _GROUPING = f"{_SPACES}'\u2019_"
 #: groups of three that nothing but thousands can be: 1 000, 1'000.5, 1_000
 _GROUPED = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:[{_GROUPING}]\d{{3}})+(?:[.,]\d+)?")
-#: whether some line of a text is such a cell, or one that a point may group: looked for before cells are read one by one
+#: whether a line of a text may be such a cell, or one that a point groups: searched before cells are read one by one
 _SOME_GROUPED = re.compile(rf"^[ \t]*[+-]?[1-9]\d{{0,2}}[{_GROUPING}]\d{{3}}(?!\d)", re.MULTILINE)
 _SOME_POINTED = re.compile(r"^[ \t]*[+-]?[1-9]\d{0,2}\.(?:000[ \t]*$|\d{3}\.\d{3})", re.MULTILINE)
 #: 1,000 and 1.000

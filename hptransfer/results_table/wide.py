@@ -29,6 +29,8 @@ _BETWEEN = " - "
 _ALONG = re.compile(
     r"_?(global_)?steps?|trainer_global_step|train_step|epoch|iter(ation)?s?|relative_time.*|wall_time|_?timestamp"
 )
+#: before three digits
+_THOUSANDS = re.compile(r"(?<=\d)[,' _](?=\d{3}(?!\d))")
 _EXAMPLE = "'w{width}-lr{lr}-s{seed}'"
 
 
@@ -150,6 +152,11 @@ def _pairs(names: Sequence[str]) -> dict[str, list[str]] | None:
     return columns
 
 
+def _number_of(name: str) -> float | None:
+    """The number that a column is called by; what separates thousands in it is decided when it is a cell."""
+    return number_in(_THOUSANDS.sub("", name), suffixes=True)
+
+
 def _by_number(table: ResultTable, wide: str, left: Sequence[str]) -> _Wide:
     """Columns that are called by a number, or by the same text around one."""
     if wide in table.columns or not wide.strip():
@@ -160,7 +167,7 @@ def _by_number(table: ResultTable, wide: str, left: Sequence[str]) -> _Wide:
             place=Place(table.name, 1),
             code="results/wide",
         )
-    numbers = [name for name in left if number_in(name, suffixes=True) is not None]
+    numbers = [name for name in left if _number_of(name) is not None]
     groups: dict[object, list[str]] = defaultdict(list)
     for name in left:
         if (template := label_template(name)) is not None:
@@ -187,7 +194,7 @@ def _pivot(table: ResultTable, left: Sequence[str]) -> _Wide | None:
     """A pivot that cannot be anything else: rows of a hyperparameter, columns of sizes, and losses between them."""
     if not any(is_value_name(name) for name in left) or any(_varying_size(table, name) for name in left):
         return None
-    numbers = {name: number for name in left if (number := number_in(name, suffixes=True)) is not None}
+    numbers = {name: number for name in left if (number := _number_of(name)) is not None}
     if len(numbers) > 1 and _all_losses(table, numbers):
         ordered = sorted(numbers.values())
         counted = ordered[0] <= 1 and all(high - low == 1 for low, high in pairwise(ordered))

@@ -212,3 +212,15 @@ def test_studies_of_two_directions_are_not_mixed(folder: Path, tmp_path: Path) -
 
     assert result.exit_code == 2
     assert "must have one direction" in words(result.stderr)
+
+
+def test_a_study_that_maximizes_is_judged_by_its_own_direction(folder: Path, tmp_path: Path) -> None:
+    """What is maximised is the negative loss: the optima are those of the losses."""
+    judge = judge_in(tmp_path)
+    result = judge({"up.db": (folder / "up.db").read_bytes()}, "--json")
+    plain = judged(judge(csv_of(ROWS), "--json"))["groups"][0]["sizes"]
+    found = judged(result)["groups"][0]["sizes"]
+
+    for size, expected in zip(found, plain, strict=True):
+        assert size["optimum"]["log2_value"] == pytest.approx(expected["optimum"]["log2_value"], abs=1e-6)
+    assert "value is maximised" in words(result.stderr)

@@ -6,6 +6,9 @@ import json
 import math
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from hptransfer.cli.app import app
 from tests.support.judged_tables import judge_in, judged, ladder_of, words
 from tests.support.result_tables import csv_of, ladder
 
@@ -54,6 +57,9 @@ def test_a_run_in_two_files_counts_once(tmp_path: Path) -> None:
     assert judged(result)["groups"][0]["sizes"] == plain["groups"][0]["sizes"]
     assert judged(result)["rows"]["left_out"] == {"that repeat another row": len(overlap)}
     assert f"left out: {len(overlap)} rows that repeat another row" in words(result.stderr)
+    twice = CliRunner().invoke(app, ["judge", str(tmp_path / "b.csv"), str(tmp_path / "b.csv"), "--json"])
+    assert judged(twice)["groups"] == plain["groups"]
+    assert "is named twice and counts once" in words(twice.stderr)
 
 
 def test_files_are_groups(tmp_path: Path) -> None:
@@ -104,3 +110,36 @@ def test_one_history_per_file(tmp_path: Path) -> None:
     assert ladder_of(found) == [64, 128, 256, 512]
     assert found["groups"][0]["drift"]["low"] <= 0 <= found["groups"][0]["drift"]["high"]
     assert found["rows"]["used"] == len(ROWS)
+
+
+def test_other_losses_of_the_same_runs_are_refused(tmp_path: Path) -> None:
+    """Two experiments with the same sizes, values and seeds: what differs is the file, and that can be judged apart."""
+    shifted = [row._replace(loss=row.loss * 1.1) for row in ROWS]
+    files = {"a.csv": csv_of(ROWS), "b.csv": csv_of(shifted)}
+    judge = judge_in(tmp_path)
+    refused = judge(files)
+
+    assert refused.exit_code == 2
+    assert "--group-column source" in words(refused.stderr)
+    assert judged(judge(files, "--group-column", "source", "--json"))["verdict"] == "TRANSFERS"
+
+
+def test_a_file_per_seed_is_one_table(tmp_path: Path) -> None:
+    """The file goes with the seed, and is no setting: the judgement is that of one file."""
+    judge = judge_in(tmp_path)
+    files = {f"seed{seed}.csv": csv_of([row for row in ROWS if row.seed == seed]) for seed in range(3)}
+
+    assert judged(judge(files, "--json"))["groups"] == judged(judge(csv_of(ROWS), "--json"))["groups"]
+
+
+def test_a_file_per_size_is_a_limit(tmp_path: Path) -> None:
+    """Whatever else differs between two files moves along with the size: said, and judged as one ladder."""
+    judge = judge_in(tmp_path)
+    files = {f"w{width}.csv": csv_of([row for row in ROWS if row.width == width]) for width in (64, 128, 256, 512)}
+    (group,), (plain,) = (judged(judge(each, "--json"))["groups"] for each in (files, csv_of(ROWS)))
+
+    assert group["sizes"] == plain["sizes"]
+    assert (group["verdict"], plain["verdict"]) == ("TRANSFERS", "TRANSFERS")
+    assert next(limit for limit in group["limits"] if limit not in plain["limits"]).startswith(
+        "source changes along with width"
+    )

@@ -201,3 +201,14 @@ def test_pivots_that_cannot_be_read(tmp_path: Path, content: str, said: str) -> 
 
     assert result.exit_code == 2
     assert said in words(result.stderr)
+
+
+def test_widths_across_may_have_separators(tmp_path: Path) -> None:
+    """512 beside "1,024": thousands, as in cells."""
+    rows = ladder(widths=(512, 1024, 2048, 4096), seeds=1)
+    lines = ['lr,512,"1,024","2,048","4,096"']
+    lines += [",".join([repr(x), *(loss_at(w, x, rows=rows) for w in (512, 1024, 2048, 4096))]) for x in RATES]
+    result = judge_in(tmp_path)("\n".join(lines), "--json")
+
+    assert ladder_of(judged(result)) == [512, 1024, 2048, 4096]
+    assert "1,024 is read as 1024" in result.stderr
