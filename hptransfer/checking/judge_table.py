@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.errors import UsageError
+from hptransfer.checking.judge_together import Together, judge_together
+from hptransfer.checking.table_group import JudgedGroup, judge_alone, predict_at
+from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import ResultTable
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
-from hptransfer.results_table.group import TableSlice, judge_group, slice_table
-from hptransfer.results_table.readers import read_table
-from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
-from hptransfer.sizes import MODEL_AXES, SizeAxis
+from hptransfer.results_table.combinations import combine_columns
+from hptransfer.results_table.prepare import TableForm, prepared_table
+from hptransfer.results_table.results import Results, runs_from_table
+from hptransfer.results_table.rules import RowRules
+from hptransfer.results_table.slices import TableSlice, slice_table
 from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.exponents import AxisExponents, measure_exponents
-from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
 from hptransfer.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedGroup:
-    """The runs of one group, judged.
-
-    Attributes:
-        name: value of the group column; None where all rows are one group.
-        report: the judgement along the table's size.
-        exponents: local exponents of the optimum, where the size is batch or tokens; None elsewhere.
-        prediction: at the wanted target; None where none was asked for.
-    """
-
-    name: str | None
-    report: AxisReport
-    exponents: AxisExponents | None
-    prediction: Prediction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +55,16 @@ class TableJudgement:
     """A table of finished runs, judged.
 
     Attributes:
-        source: path of the table, as the user named it.
+        sources: paths of the table's files, as the user named them.
+        notes: what was decided on the way from the files to one row per run, one sentence each.
         slices: one per hyperparameter, at least one.
+        together: group -> what its hyperparameters do together, where they were judged by one joint fit; else empty.
     """
 
-    source: Path
+    sources: tuple[Path, ...]
+    notes: tuple[str, ...]
     slices: tuple[JudgedSlice, ...]
+    together: Mapping[str | None, Together] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -92,22 +81,28 @@ class TableQuestion:
             hyperparameter stands in `values`.
         values: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on which
             the others keep one combination of values.
+        form: how the files become one table with a row per run.
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to predict optimum and loss for; None for no prediction.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        rules: what is said about rows and columns where the table itself cannot say.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)
     values: Sequence[str] = ()
+    form: TableForm = field(default_factory=TableForm)
     where: Mapping[str, str] = field(default_factory=dict)
     transferred: float | None = None
-    target: int | None = None
+    target: float | None = None
     criteria: TransferCriteria | None = None
+    rules: RowRules = field(default_factory=RowRules)
 
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
             raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
+        if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
+            raise UsageError("`--target` must be positive and finite", received=str(self.target))
         if self.transferred is not None and len(self.values) > 1:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 
@@ -124,8 +119,8 @@ def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
     conditions = {}
     for text in texts:
         column, equals, value = text.partition("=")
-        if not (equals and column.strip() and value.strip()):
-            raise UsageError("`--where` takes COLUMN=VALUE", received=text)
+        if not (equals and column.strip()):
+            raise UsageError("`--where` takes COLUMN=VALUE, or COLUMN= for empty cells", received=text)
         conditions[column.strip()] = value.strip()
     return conditions
 
@@ -159,48 +154,100 @@ def parse_criteria(
     return TransferCriteria(**bounds)
 
 
-def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudgement:
+def judge_table(paths: Path | Sequence[Path], question: TableQuestion | None = None) -> TableJudgement:
     """Judge a table of finished runs.
 
     Args:
-        path: a .csv, .tsv, .jsonl, .json or .parquet file with a row per run.
+        paths: a file with a row per run (.csv, .tsv, .md, .jsonl, .json, .parquet, or an Optuna database), or several
+            that are judged as one table.
         question: which columns, rows and values; None infers all of it.
 
     Raises:
-        UsageError: the table cannot be read or understood.
+        UsageError: a table cannot be read or understood.
         InconclusiveError: a size diverged at every value.
     """
     asked = question or TableQuestion()
-    table = read_table(path)
-    if {"width", "module", "t"} <= set(table.columns) or {"format", "run", "probe"} <= set(table.columns):
-        raise UsageError(
-            "a table of finished runs must have a row per run",
-            received=f"{path}: a coordinate check",
-            hint=f"hptransfer judge --coordinates {path}",
+    sources = (paths,) if isinstance(paths, Path) else tuple(paths)
+    table = prepared_table(sources, asked.form, asked.columns, asked.values, asked.where, asked.rules)
+    if len(asked.values) > 1:
+        return _judged_several(sources, table, asked)
+    part = TableSlice(asked.values[0] if asked.values else None, table, {}, 0)
+    return TableJudgement(sources, table.notes, (_judged(part, asked),))
+
+
+def _judged_several(sources: tuple[Path, ...], table: ResultTable, asked: TableQuestion) -> TableJudgement:
+    """Each hyperparameter with the others at their best where the runs show that, else on a slice of its own."""
+    _require_columns(table, asked)
+    found = combine_columns(table, asked.values, asked.columns, maximize=asked.rules.maximize)
+    read = runs_from_table(found.table, found.roles, None, asked.rules)
+    groups = [
+        judge_together(
+            group.points,
+            found,
+            criteria=asked.criteria,
+            compute=group.compute,
+            limits=(*group.limits, *table.limits),
         )
-    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
-    slices = slice_table(kept, asked.values, asked.columns.group)
-    return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
+        for group in read.groups
+    ]
+    together = [group for group in groups if group is not None]
+    if len(together) < len(groups):
+        slices = slice_table(table, asked.values, found, {group.name: group.points for group in read.groups})
+        return TableJudgement(sources, table.notes, tuple(_judged(part, asked) for part in slices))
+    notes = (*read.notes, *(note for group in together for note in group.notes))
+    results = replace(_counted(read, table), notes=notes)
+    results = replace(results, rows=len(table) + sum(table.left_out.values()))
+    results = replace(results, dropped={**found.left_out, **results.dropped})
+    judged = []
+    for index, column in enumerate(asked.values):
+        part = TableSlice(column, table, {}, 0, tuple(other for other in asked.values if other != column))
+        roles = infer_columns(table, replace(asked.columns, value=column), maximize=asked.rules.maximize)
+        reports = [(group.name, each.reports[index]) for group, each in zip(read.groups, together, strict=True)]
+        here = tuple(JudgedGroup(name, report, None, predict_at(report, asked.target)) for name, report in reports)
+        judged.append(JudgedSlice(part, roles, results, here))
+    names = [group.name for group in read.groups]
+    combined = dict(zip(names, (each.together for each in together), strict=True))
+    return TableJudgement(sources, table.notes, tuple(judged), combined)
+
+
+def _counted(found: Results, table: ResultTable) -> Results:
+    """What was counted and left out, by reading as well."""
+    dropped = Counter(table.left_out) + Counter(found.dropped)
+    return replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))
+
+
+def _require_columns(table: ResultTable, asked: TableQuestion) -> None:
+    named = [*asked.values, *([] if asked.columns.group is None else [asked.columns.group])]
+    for column in named:
+        if named.count(column) > 1 or column not in table.columns:
+            rule = "each --value-column, and the --group-column, must name a column of its own of the table"
+            raise UsageError(rule, received=column, place=Place(table.name, 1), code="results/no-column")
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
-    roles = infer_columns(part.table, replace(asked.columns, value=part.value))
-    results = trials_from_table(part.table, roles, asked.where)
-    groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
-    return JudgedSlice(part, roles, results, groups)
+    table = part.table
+    roles = infer_columns(table, replace(asked.columns, value=part.value), maximize=asked.rules.maximize)
+    found = runs_from_table(table, roles, asked.where, asked.rules)
+    limits = (*table.limits, *_limits(part, roles))
+    groups = tuple(
+        judge_alone(
+            replace(group, limits=(*group.limits, *limits)),
+            roles,
+            transferred=asked.transferred,
+            target=asked.target,
+            criteria=asked.criteria,
+        )
+        for group in found.groups
+    )
+    return JudgedSlice(part, roles, _counted(found, table), groups)
 
 
-def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:
-    report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
-    prediction = None
-    if asked.target is not None:
-        facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
-        prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction)
-
-
-def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
-    """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
-    if axis != roles.axis or axis in MODEL_AXES or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
-        return None
-    return measure_exponents(group.trials, axis=axis, hyperparameter=roles.hyperparameter)
+def _limits(part: TableSlice, roles: TableColumns) -> tuple[str, ...]:
+    """What a slice cannot show."""
+    if not part.held:
+        return ()
+    others = " and ".join(part.held)
+    return (
+        f"{part.value} was varied while {others} kept one value: these runs cannot show where the best "
+        f"{roles.hyperparameter} goes when {others} is tuned along with it.",
+    )

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
-from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
+from hptransfer.checking.judge_mechanics import table_mechanics
+from hptransfer.checking.judge_table import JudgedSlice, TableJudgement
+from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
+from hptransfer.results_table.slices import TableSlice
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import prediction_document
 
 if TYPE_CHECKING:
@@ -25,8 +29,14 @@ FORMAT = 1
 
 def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
-    for each in judgement.slices:
+    for note in judgement.notes:
+        yield printable(note)
+    for index, each in enumerate(judgement.slices):
         part = each.part
+        if part.free:
+            yield printable(f"{part.value} is judged with {_free(part)}, by a fit of all rows")
+            if index:
+                continue  # the rows are the same
         if part.held:
             held = " and ".join(f"{name} {value}" for name, value in part.held.items())
             yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
@@ -50,10 +60,18 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
     for each in judgement.slices:
         if several:
             held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
-            console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
+            title = f"{each.roles.hyperparameter}, with {held or _free(each.part)}"
+            console.print(Text(printable(title), "bold underline"))
         _print_slice(each, console)
+    for name, together in judgement.together.items():
+        for sentence in (together.sentence, *together.interactions):
+            _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
+
+
+def _free(part: TableSlice) -> str:
+    return f"{' and '.join(part.free)} at {'its' if len(part.free) == 1 else 'their'} best"
 
 
 def _print_slice(each: JudgedSlice, console: Console) -> None:
@@ -69,6 +87,8 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
     for group in each.groups:
         if group.exponents is not None:
             _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
+    for sentence in table_mechanics(each).sentences:
+        _print_long(printable(f"\n{sentence}"), console)
     for group in each.groups:
         if group.prediction is not None:
             _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
@@ -88,19 +108,28 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     Args:
         judgement: of the table; with several hyperparameters there is a document for each, and the worst verdict.
     """
-    source, documents = str(judgement.source), [_document(each, judgement) for each in judgement.slices]
+    source, documents = _source(judgement), [_document(each, judgement) for each in judgement.slices]
     if len(documents) == 1:
         return documents[0]
     verdict = judgement.verdict.value
     sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict)
-    return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    document = {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    if not judgement.together:
+        return document
+    groups = [{"group": name, **to_document(each)} for name, each in judgement.together.items()]
+    return document | {"together": groups}
+
+
+def _source(judgement: TableJudgement) -> str:
+    return ", ".join(map(str, judgement.sources))
 
 
 def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
     results = each.results
     document = {
         "format": FORMAT,
-        "source": str(judgement.source),
+        "source": _source(judgement),
+        "reading": list(judgement.notes),
         "columns": to_document(each.roles),
         "rows": {
             "read": results.rows,
@@ -113,11 +142,25 @@ def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
         "sentence": each.sentence,
         "groups": [_group_document(group) for group in each.groups],
     }
-    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+    document |= _mechanics_document(each)
+    others = {"held": dict(each.part.held), "free": list(each.part.free)}
+    return document | {key: value for key, value in others.items() if value}
+
+
+def _mechanics_document(each: JudgedSlice) -> dict[str, Any]:
+    """Groups against each other, and batch sizes that reach one loss, where the slice has either."""
+    found = table_mechanics(each)
+    listed = {
+        "penalties": [to_document(one) | {"sentence": one.sentence} for one in found.penalties],
+        "tradeoffs": [to_document(one) | {"sentence": one.sentence} for one in found.tradeoffs],
+    }
+    return {name: items for name, items in listed.items() if items}
 
 
 def _group_document(group: JudgedGroup) -> dict[str, Any]:
     document = {"group": group.name, **_brief(group.report)}
+    for fixed in fixed_values_documents([group.report]):
+        document["fixed_values"] = to_document(fixed)
     if group.prediction is not None:
         document["prediction"] = prediction_document(group.prediction)
     if group.exponents is not None:

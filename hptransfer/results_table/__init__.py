@@ -1,9 +1,28 @@
 """Tables of finished runs: read from a file, understood column by column, turned into trials and judged.
 
-readers  CSV, JSON lines and parquet -> a table of cells, each with its line
+readers  CSV, Markdown, JSON, parquet and Optuna's databases -> a table of cells, each with its line
+separators  what commas and points mean in the numbers of a file
+wide     pivots, panels and names of runs -> one row per run and step
+sources  several files -> one table
+history  the last row of each run
+prepare  all of that, from files to one row per run
 columns  which column is the size, the value, the loss, the seed
 results  rows -> trials: what counts, what is left out and why, what must not be mixed
-group    one group of runs judged; the rows that bear on each of several hyperparameters
+group    one group of runs judged
+combinations  several hyperparameters as one, by the number of their combination
+slices   the rows that bear on each of several hyperparameters that were varied one at a time
 """
 
-__all__ = ["columns", "coordinate_table", "group", "readers", "results"]
+__all__ = [
+    "cells",
+    "column_names",
+    "columns",
+    "combinations",
+    "coordinate_table",
+    "group",
+    "prepare",
+    "readers",
+    "results",
+    "rules",
+    "slices",
+]

@@ -16,8 +16,8 @@ class Step:
     """Between two neighbouring sizes.
 
     Attributes:
-        low: the smaller of the two sizes.
-        high: the larger of the two sizes.
+        low: the smaller size, in the unit of the axis.
+        high: the larger size, in the unit of the axis.
         slope: octaves per doubling, with its 95% interval.
     """
 

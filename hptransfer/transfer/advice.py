@@ -34,7 +34,7 @@ def next_steps(ladder: Ladder) -> str:
         steps.append(
             f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {', '.join(unseen)}"
         )
-    if not ladder.noise_known:
+    if not ladder.seeds_settle:
         steps.append("run a second seed at every value")
     elif not (low or high) and (wanted := _seeds_wanted(ladder)):
         steps.append(wanted)

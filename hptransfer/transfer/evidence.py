@@ -86,7 +86,12 @@ class MeasuredLadder:
 
     @classmethod
     def of(
-        cls, groups: Mapping[float, Sequence[Point]], axis: str, at: float, noise: float | None = None
+        cls,
+        groups: Mapping[float, Sequence[Point]],
+        axis: str,
+        at: float,
+        noise: float | None = None,
+        drawn: Sequence[CurveDraws | None] | None = None,
     ) -> MeasuredLadder:
         """Fit curves to the runs of all sizes.
 
@@ -95,17 +100,19 @@ class MeasuredLadder:
             axis: what the size is called.
             at: log2 of the carried value.
             noise: standard deviation of one run where it is known from elsewhere.
+            drawn: each size's curve where it was not drawn from these runs alone; None draws them.
 
         Raises:
             UsageError: a size has no finite loss.
         """
         tables = tuple(average_seeds(points) for points in groups.values())
-        drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
+        if drawn is None:
+            drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
         offsets = [offsets_of(points) for points in groups.values()]
         level = [draws.noise for draws in drawn if draws is not None]
         effects = iter(effect_between_sizes([o for o, draws in zip(offsets, drawn, strict=True) if draws], level))
         apart = tuple(None if draws is None else next(effects) for draws in drawn)
-        return cls(axis, groups, tables, drawn, apart, at, deviation_between_seeds(offsets, level, noise), noise)
+        return cls(axis, groups, tables, tuple(drawn), apart, at, deviation_between_seeds(offsets, level, noise), noise)
 
     def best(self, place: int) -> Array | None:
         """(DRAWS,) best losses of one size as they compare with other sizes'; None where it has no curve."""

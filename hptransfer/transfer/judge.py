@@ -12,7 +12,7 @@ import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
-from hptransfer.statistics.curve import growth_per_doubling
+from hptransfer.statistics.curve import CurveDraws, growth_per_doubling
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
@@ -258,6 +258,7 @@ def judge_ladder(
     lent: LentRate | None = None,
     regret_alone: bool = False,
     limits: Sequence[str] = (),
+    drawn: Sequence[CurveDraws | None] | None = None,
 ) -> AxisReport:
     """Judge runs that are already sorted by size, whatever the size is.
 
@@ -274,6 +275,8 @@ def judge_ladder(
         lent: what another axis of the check says of compute, for sizes that do not differ in it.
         regret_alone: whether drift does not count, as at a corner of width and depth.
         limits: what the runs cannot show because of how they were made, one sentence each.
+        drawn: each size's curve with its loss at `transferred`, where it was not drawn from these runs alone, as from
+            a surface over several hyperparameters; None draws them.
 
     Raises:
         UsageError: a size has no finite loss.
@@ -281,7 +284,7 @@ def judge_ladder(
     criteria = criteria or TransferCriteria()
     by_size: dict[float, Sequence[Point]] = dict(groups.items())
     noise = criteria.noise if noise is None else noise
-    measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise)
+    measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise, drawn)
     unit = measured.unit(compute, lent)
     sizes = measured.sizes(unit, criteria.plateau)
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]

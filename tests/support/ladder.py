@@ -80,7 +80,9 @@ def work(payload: Mapping[str, Any]) -> dict[str, Any]:
     # falls to the final loss, which is all that differs between sizes
     curve = tuple((step, loss + (20 / step) ** 0.5 - 1) for step in range(1, 21)) if landscape.get("curves") else ()
     values = request.hyperparameters
-    trial = Trial(payload["key"], request.size, values, request.seed, state, loss, curve, flops=1e6, seconds=0.1)
+    trial = Trial(
+        payload["key"], request.size, values, request.seed, state, loss, curve, flops=_flops(request), seconds=0.1
+    )
     return TrialResult.of(trial).payload()
 
 
@@ -130,4 +132,12 @@ def _loss(request: TrialSpec, landscape: Mapping[str, Any]) -> float:
     other -= landscape.get("readout_drift", 0.0) * math.log2(request.size.width / 64)
     other += math.log2((1 - request.hyperparameters["beta2"]) / 0.05)  # the optimum of beta2 is 0.95 at every width
     slope = 0.05 * other**2 + landscape.get("cross", 0.0) * (x - optimum) * other
-    return float(2.0 + 0.05 * (x - optimum) ** 2 + slope + 0.3 / request.size.width**0.5 + noise)
+    # each axis that takes compute gains by it, so that costs can be counted in doublings of compute
+    grown = 1.2 / request.size.width**0.5 + 0.2 / request.size.depth**0.5 + 0.15 * (TOKENS / request.size.tokens) ** 0.5
+    return float(2.0 + 0.05 * (x - optimum) ** 2 + slope + grown + noise)
+
+
+def _flops(request: TrialSpec) -> float:
+    """In proportion to parameters and tokens: 1e6 at width 64, depth 2."""
+    size = request.size
+    return 1e6 * (size.width / 64) ** 2 * size.depth / 2 * size.tokens / TOKENS
