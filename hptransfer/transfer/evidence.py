@@ -36,14 +36,14 @@ class _AtValue:
     Attributes:
         loss: at the value, in its unit.
         regret: (DRAWS,) loss above that at the optimum, infinite where training diverges; None where nothing is known.
-        surely: (DRAWS,) loss above that at the value which is best by all curves together, at least 0: on a plateau
-            some value is always better by chance, and none of them for sure. None where it is the regret.
+        better: whether the value that is best by all curves together is better for sure. On a plateau some value is
+            always better by chance, and none of them for sure: then the regret may be nothing.
         open_above: a better loss may lie beyond the sampled region, so the regret is at least what is seen.
     """
 
     loss: Interval
     regret: Array | None
-    surely: Array | None = None
+    better: bool = True
     open_above: bool = False
 
     def interval(self, in_unit: Callable[[Array], Array]) -> Interval:
@@ -55,8 +55,8 @@ class _AtValue:
         if self.regret is None:
             return _NOTHING_KNOWN
         found = quantiles(in_unit(self.regret))
-        if self.surely is not None:
-            found = replace(found, low=min(found.low, quantiles(in_unit(self.surely)).low))
+        if not self.better:
+            found = replace(found, low=0.0)
         return replace(found, high=math.inf) if self.open_above else found
 
 
@@ -203,5 +203,5 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
-    regret, surely = np.maximum(draws.at - draws.loss, 0.0), np.maximum(draws.at - draws.typical, 0.0)
-    return _AtValue(quantiles(draws.at), regret, surely, bool(beyond))
+    regret, better = np.maximum(draws.at - draws.loss, 0.0), float(np.quantile(draws.at - draws.typical, _OPEN)) > 0
+    return _AtValue(quantiles(draws.at), regret, better, bool(beyond))

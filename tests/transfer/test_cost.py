@@ -299,8 +299,7 @@ def in_unit(name: str, unit: str, cost: float) -> AxisReport:
     )
 
 
-@pytest.mark.parametrize("cost", [0.25, 0.5])
-@pytest.mark.parametrize("name", ["quickstart", "quickstart-standard"])
+@pytest.mark.parametrize(("name", "cost"), [("quickstart", 0.25), ("quickstart", 1.0), ("quickstart-standard", 0.25)])
 def test_nine_units_one_verdict(name: str, cost: float) -> None:
     """Nonlinear units agree where no interval touches the bound; costs in units of a factor are the same numbers."""
     reports = {unit: in_unit(name, unit, cost) for unit in UNITS}
@@ -311,7 +310,7 @@ def test_nine_units_one_verdict(name: str, cost: float) -> None:
         if unit in FACTORS:
             np.testing.assert_allclose(ends(report), plain, rtol=1e-4)
         else:  # a shift enters through priors that are shares of the loss, a nonlinear unit bends the curves
-            np.testing.assert_allclose(ends(report), plain, atol=0.02, rtol=0.2)
+            np.testing.assert_allclose(ends(report), plain, atol=0.02, rtol=0.25)
 
 
 def ends(report: AxisReport) -> list[float]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
 from hptransfer.transfer.one_seed import one_seed_settles, values_near
 from hptransfer.verdict import Verdict
@@ -61,7 +62,12 @@ def _verdicts(drift: float, first: int, ladders: int) -> Counter[str]:
     for number in range(first, first + ladders):
         drawn = draw(scene, number)
         report = judge_ladder(
-            drawn.groups, axis="width", hyperparameter="learning_rate", transferred=2**drawn.middle, reference=64
+            drawn.groups,
+            axis="width",
+            hyperparameter="learning_rate",
+            transferred=2**drawn.middle,
+            reference=64,
+            criteria=TransferCriteria(cost=None, drift=0.15, regret=0.0025),
         )
         found[str(report.verdict)] += 1
     return found
