@@ -22,6 +22,8 @@ from hptransfer.statistics.seed_means import Point
 _FEWEST_VALUES = 3
 #: before any data the offsets vary like one run's noise, which is worth so many degrees of freedom
 _PRIOR_DF = 1.0
+#: offsets go in proportion to each size's noise where that leaves less than this share of their squares
+_CLEARLY_LESS = 0.5
 #: streams of random numbers: the first is that of the seeds' effect on a loss (`curve`)
 _EFFECT, _OWN, _TOTAL, _RUN = 70, 71, 72, 73
 
@@ -85,20 +87,29 @@ def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Ar
     """
     if not sizes:
         return np.empty((0, wiener_process.DRAWS))
-    usual = float(np.mean(np.square(noise)))
-    ss, df = _own(sizes)
-    variance = (ss + _PRIOR_DF * usual) / wiener_process.chi_square(_OWN, df + _PRIOR_DF)
+    level = np.array(noise)
+    alike, in_proportion = np.ones(len(sizes)), level / math.exp(float(np.log(level).mean()))
+    # losses that fall by orders of magnitude take what seeds do to them along
+    (ss, df), (scaled_ss, _) = _own(sizes, alike), _own(sizes, in_proportion)
+    scale = in_proportion if scaled_ss < _CLEARLY_LESS * ss else alike
+    usual, values = float(np.mean((level / scale) ** 2)), [size.values for size in sizes if size.values]
+    left = scaled_ss if scale is in_proportion else ss
+    variance = (left + _PRIOR_DF * usual) / wiener_process.chi_square(_OWN, df + _PRIOR_DF)
     # what is measured of an offset holds the noise of its runs, which is no effect of the seed
-    values = [size.values for size in sizes if size.values]
     if values and df > 0:
         variance = np.maximum(variance - usual / float(np.mean(values)), 0.0)
     count = np.array([max(1, size.n_seeds) for size in sizes])
-    return np.asarray(np.sqrt(variance / count[:, None]) * wiener_process.normal(_EFFECT, len(sizes)))
+    spread = scale[:, None] * np.sqrt(variance / count[:, None])
+    return np.asarray(spread * wiener_process.normal(_EFFECT, len(sizes)))
 
 
-def _own(sizes: Sequence[Offsets]) -> tuple[float, int]:
-    """Sum of squares of what seeds do to single sizes, with its degrees of freedom."""
-    compared = [size.of for size in sizes if len(size.of) > 1]
+def _own(sizes: Sequence[Offsets], scale: Array) -> tuple[float, int]:
+    """Sum of squares of what seeds do to single sizes, in units of each size's scale, with its degrees of freedom."""
+    compared = [
+        {seed: value / each for seed, value in size.of.items()}
+        for size, each in zip(sizes, scale.tolist(), strict=True)
+        if len(size.of) > 1
+    ]
     common = sorted(set.intersection(*map(set, compared))) if compared else []
     if len(compared) > 1 and len(common) > 1:
         table = np.array([[of[seed] for seed in common] for of in compared])

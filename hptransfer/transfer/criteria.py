@@ -227,7 +227,7 @@ class Ladder:
 
     @cached_property
     def broken(self) -> tuple[Bound, SizeEvidence] | None:
-        """A bound that clearly does not hold beyond the proxy, and the largest size at which; None where all may hold.
+        """A bound that clearly does not hold beyond the proxy, and the size that shows it most; None: all may hold.
 
         The value must also clearly cost more there than at the proxy: one that was badly tuned to begin with says
         nothing about transfer.
@@ -235,14 +235,15 @@ class Ladder:
         proxy = self.at_reference
         if proxy is None:
             return None
-        for size in reversed(self.sizes):
+        found: list[tuple[float, int, Bound, SizeEvidence]] = []
+        for place, size in enumerate(self.sizes):
             for bound in self.bounds:
                 here, there = bound.of(size), bound.of(proxy)
                 if not self.unit.known:  # then costs in doublings have no upper end to compare with
                     here, there = (size.regret, proxy.regret) if bound.name == "cost" else (here, there)
                 if size is not proxy and bound.of(size).low > bound.most and here.low > there.high < math.inf:
-                    return bound, size
-        return None
+                    found.append((bound.of(size).low / bound.most, place, bound, size))
+        return max(found, key=lambda each: each[:2])[2:] if found else None
 
     @property
     def dearest(self) -> SizeEvidence:

@@ -99,7 +99,7 @@ def _violation(ladder: Ladder) -> str:
         if math.isfinite(size.regret.low):
             parts[-1] += f", allowed is {describe_bound(ladder.unit, bound)}"
         if bound.name == "cost" and not ladder.unit.known and math.isfinite(size.deviations.high):
-            parts[-1] += f" ({describe_cost(ladder.unit, size).removeprefix('it costs ').replace(' there', '')})"
+            parts[-1] += f"; that is {describe_cost(ladder.unit, size).removeprefix('it costs ').replace(' there', '')}"
     if ladder.moves:
         parts.append(f"{describe_drift(ladder.drift)}, beyond the allowed {ladder.criteria.drift:g}")
     return " and ".join(parts)

@@ -212,6 +212,11 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ["14:25 `check.hyperparameter` must be in `tune.space` | warmup, but `tune.space` has learning_rate | ad..."],
     ),
     (
+        MLP + "check: {criteria: {cost: null, drift: 0.1}}\n",
+        ("name: small", "name: small"),
+        ["14:26 `check.criteria.cost` may be null only beside a bound on `deviations` or `regret` | null | for..."],
+    ),
+    (
         MLP + "check: {octaves: 0.25}\n",
         ("name: small", "name: small"),
         ["14:18 `octaves >= spacing` must hold | octaves=0.25, spacing=0.5 | the grid needs values on both sides"],
