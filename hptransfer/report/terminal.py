@@ -77,11 +77,11 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
     if axis.sensitivity_growth is not None:
         ends = ", ".join(
-            f"{size.octave_off.estimate:.2%} at {size.value}"
+            f"{size.octave_off.estimate:.2g} at {size.value}"
             for size in (axis.sizes[0], axis.sizes[-1])
             if math.isfinite(size.octave_off.estimate)
         )
-        found.append(Text(f"being an octave off costs {ends}; {describe_growth(axis.sensitivity_growth)}"))
+        found.append(Text(f"being an octave off adds to the loss: {ends}; {describe_growth(axis.sensitivity_growth)}"))
     return found
 
 

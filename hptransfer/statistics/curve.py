@@ -28,12 +28,12 @@ from hptransfer.statistics.wiener_process import DRAWS
 # The question is that of Wortsman et al. (arXiv 2309.14322), who average the loss over a fixed range of learning rates.
 # Here the range moves with the optimum, so that a drift is not counted twice.
 
-#: a cost this small, as a fraction of the loss, is no cost: ratios of smaller ones are noise
+#: a cost this small, as a share of the largest, is no cost: ratios of smaller ones are noise
 _LEAST = 1e-6
 
 
 def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyond: float) -> Array:
-    """What the worse of half and twice the optimum costs, as a fraction of the loss at the optimum.
+    """What the worse of half and twice the optimum costs.
 
     Args:
         grid: (G,) evenly spaced log2 values.
@@ -42,7 +42,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyon
         beyond: loss beyond the grid's upper end, infinite where training diverges, nan where nothing is known.
 
     Returns:
-        (n,) costs; infinite where twice the optimum diverges, nan where the grid does not reach that far.
+        (n,) costs in nats; infinite where twice the optimum diverges, nan where the grid does not reach that far.
     """
     step, column = max(1, round(1 / float(grid[1] - grid[0]))), np.arange(len(where))
     last = len(grid) - 1
@@ -50,7 +50,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyon
     above = np.where(where + step <= last, curves[np.minimum(where + step, last), column], beyond)
     best = curves[where, column]
     worst = np.where(np.isinf(above), above, np.maximum(below, above))
-    return np.asarray(np.maximum(worst - best, 0.0) / np.abs(best))
+    return np.asarray(np.maximum(worst - best, 0.0))
 
 
 def octave_cost(draws: Array) -> Interval:
@@ -76,7 +76,11 @@ def growth_per_doubling(doublings: Sequence[float], costs: Sequence[Array]) -> I
     if len(usable) < 2:
         return None
     at = np.array([row[0] for row in usable])
-    logs = np.log2(np.maximum(np.stack([np.where(np.isfinite(cost), cost, np.nan) for _, cost in usable]), _LEAST))
+    seen = np.stack([np.where(np.isfinite(cost), cost, np.nan) for _, cost in usable])
+    largest = float(np.nanmax(seen))
+    if not largest > 0:
+        return None
+    logs = np.log2(np.maximum(seen, _LEAST * largest))
     logs = logs[:, np.isfinite(logs).all(axis=0)]
     arm = (at - at.mean()) / float(((at - at.mean()) ** 2).sum())
     low, middle, high = (float(np.exp2(q) - 1) for q in np.quantile(arm @ logs, (0.025, 0.5, 0.975)))
@@ -111,8 +115,8 @@ class CurveDraws:
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
         seed_effect: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
-        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
-            region does not reach that far, inf where training diverges.
+        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, nats; nan where the region does not
+            reach that far, inf where training diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
@@ -165,8 +169,10 @@ def sample_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    known = pooled_noise(tables, noise)
-    choices = breaks_of(tables, known)
+    fitted = [table.in_units() for table in tables]
+    factors = np.array([table.scale.factor for table in tables])
+    known = pooled_noise(fitted, None if noise is None else noise * factors)
+    choices = breaks_of(fitted, known)
     grids = [_grid(table) for table in tables]
     curves = [np.empty((len(grid), DRAWS)) for grid in grids]
     ends = np.full((len(tables), DRAWS), math.inf)
@@ -177,25 +183,86 @@ def _draw(
         fit = JointFit([b.stretch for b in breaks], known, _alignments(tables, doublings), _trend(doublings))
         for cell, part in _allot(fit.evidence, start, stop):
             drawn, spread[:, part] = fit.draw(cell, grids, part, stream=0)
-            for size, values in enumerate(drawn):
-                curves[size][:, part] = values
+            for size, (table, values) in enumerate(zip(tables, drawn, strict=True)):
+                curves[size][:, part] = table.scale.losses(values / table.scale.factor)
         for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
-    seed_effects = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
+    deviations = np.sqrt(np.mean(spread**2, axis=1)) / factors
+    kept = uncontradicted(tables, grids, curves, ends, deviations)
+    seed_effects = (seed_effect_std(fitted, known) / factors)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
             table,
             grids[size],
-            curves[size],
-            ends[size],
-            float(np.sqrt(np.mean(spread[size] ** 2))),
+            curves[size][:, kept],
+            ends[size, kept],
+            float(deviations[size]),
             seed_effects[size],
             at,
         )
         for size, table in enumerate(tables)
     ]
+
+
+#: a drawn curve is contradicted where it lies below what chords allow by more than this many standard errors
+_CLEARLY = 3.0
+#: at least this share of the draws is kept, those that are contradicted least
+_LEAST_KEPT = 0.1
+
+
+def uncontradicted(
+    tables: Sequence[SeedMeans], grids: Sequence[Array], curves: Sequence[Array], ends: Array, noise: Array
+) -> npt.NDArray[np.intp]:
+    """Which draws to go on with: those with a minimum clearly below what the runs allow give way to others.
+
+    A curve that is convex about its minimum lies above the chords through neighbouring means, extended beyond them. A
+    draw counts with the curves of all sizes, so it is kept or replaced as a whole.
+
+    Args:
+        tables: seed means of each size, K of them.
+        grids: (G,) log2 values of each size's curves.
+        curves: (G, DRAWS) drawn losses of each size.
+        ends: (K, DRAWS) where smooth curves end.
+        noise: (K,) standard deviation of one run at each size, nats.
+
+    Returns:
+        (DRAWS,) numbers of draws; those that were replaced occur twice or more.
+    """
+    worst = np.full(DRAWS, -math.inf)
+    for table, grid, drawn, end, deviation in zip(tables, grids, curves, ends, noise, strict=True):
+        where = np.where(grid[:, None] <= end, drawn, np.inf).argmin(axis=0)
+        least = _lower_bound(table, grid, float(deviation))[where]
+        worst = np.maximum(worst, (least - drawn[where, np.arange(DRAWS)]) / deviation)
+    contradicted = worst > max(0.0, float(np.sort(worst)[round(_LEAST_KEPT * DRAWS)]))
+    kept = np.arange(DRAWS)
+    if contradicted.any():
+        others = np.flatnonzero(~contradicted)
+        number = int(contradicted.sum())
+        # an even sample of the others takes their place
+        kept[contradicted] = others[(np.arange(number) * len(others) // number) % len(others)]
+    return kept
+
+
+def _lower_bound(table: SeedMeans, grid: Array, noise: float) -> Array:
+    """(G,) what a convex curve through the means cannot fall below, less what noise can explain."""
+    x, y = table.x, table.mean
+    # noise grows with the height on scales that are logarithms
+    steepness = 1 + (y - table.scale.floor) / table.scale.unit
+    variance = noise**2 * np.maximum(steepness, 0.0) ** 2 / table.count
+    cell = np.clip(np.searchsorted(x, grid, side="right") - 1, 0, len(x) - 1)
+    bound = np.full(len(grid), -math.inf)
+    for near, far, opposite in ((cell, cell - 1, cell + 1), (cell + 1, cell + 2, cell)):
+        usable = (np.minimum(near, far) >= 0) & (np.maximum(near, far) < len(x))
+        i, j = np.where(usable, near, 0), np.where(usable, far, 1)
+        # where means are not convex themselves, as on a flank that flattens, a chord bounds nothing
+        k = np.clip(opposite, 0, len(x) - 1)
+        usable &= (opposite >= len(x)) | (y[i] + (y[i] - y[j]) * (x[k] - x[i]) / (x[i] - x[j]) <= y[k])
+        t = (grid - x[i]) / (x[i] - x[j])
+        chord = y[i] + (y[i] - y[j]) * t - _CLEARLY * np.sqrt((1 + t) ** 2 * variance[i] + t**2 * variance[j])
+        bound = np.maximum(bound, np.where(usable, chord, -math.inf))
+    return bound
 
 
 def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Hypothesis, slice]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.blow_ups import first_blow_ups
+from hptransfer.statistics.units import LossScale, SizeMeans, common_scales, typical_height
+from hptransfer.statistics.variances import PRIOR_DF, noise_level, relative_variances
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -24,8 +27,12 @@ _LOUD = 5.0
 _FEWEST_QUIET = 3
 #: a value whose own runs scatter by more than this factor in variance beyond all others' counts for as much less
 _SPIKED = 16.0
-#: losses are written with about this relative accuracy
+#: losses are written with about this accuracy, as a share of what they usually differ by
 _ROUNDING = 1e-6
+#: a number as large as this is no loss that a run had: it counts as a divergence
+_NO_LOSS = 1e150
+#: heights above this many times the rise next to the minimum are cut there where they stay in the fit
+_CUT = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,13 @@ class SeedMeans:
         seed_effect_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) mean losses at `flank_x`, nats, without seed offsets.
-        wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None
-            when there is none.
-        cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
+        wall: smallest x right of the lowest mean that diverged or blew up; None when there is none.
         diverged: all x with a divergence, increasing.
+        blown: all x whose losses are finite and no part of a curve, because training blew up there, increasing.
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
+        scale: on which this size is alike to the others it was averaged with.
     """
 
     x: Array
@@ -80,76 +87,174 @@ class SeedMeans:
     seed_effect_ss: float
     seed_effect_df: int
     wall: float | None
-    cliff: float | None
     diverged: tuple[float, ...]
+    blown: tuple[float, ...]
     spiked: tuple[float, ...]
     n_points: int
     n_seeds: int
+    scale: LossScale
+
+    def in_units(self) -> SeedMeans:
+        """The same on the scale that all sizes are fitted on: heights above the floor, in units."""
+        factor = self.scale.factor
+        return replace(
+            self,
+            mean=self.scale.heights(self.mean) * factor,
+            residual_ss=self.residual_ss * factor**2,
+            seed_effect_ss=self.seed_effect_ss * factor**2,
+        )
 
 
 def average_seeds(points: Sequence[Point]) -> SeedMeans:
-    """Average over seeds with common seed offsets removed; the order of `points` does not matter.
+    """The seed means of one size alone; see `average_sizes`.
 
     Args:
-        points: rows of one size; a (value, seed) pair that occurs twice counts once, with its mean.
+        points: rows of one size.
 
     Raises:
         UsageError: no row, or no finite loss at all.
     """
-    if not points:
-        raise UsageError("at least one finished run must exist to estimate an optimum", received="none")
-    ordered = sorted({(round(p.x, 9), p.seed, math.inf if p.diverged else p.loss) for p in points})
-    x_all = np.array([row[0] for row in ordered])
-    seed_all = np.array([row[1] for row in ordered])
-    loss_all = np.array([row[2] for row in ordered])
-    finite = np.isfinite(loss_all)
-    bad = np.unique(x_all[~finite])
-    keep = ~np.isin(x_all, bad)
-    if not keep.any():
-        raise UsageError(
-            "some value of the hyperparameter must train without diverging",
-            received=f"divergence at all {len(bad)} values",
-            hint="extend the grid to smaller values",
-        )
-    x, row = np.unique(x_all[keep], return_inverse=True)
-    mean = _two_way(loss_all[keep], row, seed_all[keep], len(x)).mean
-    flank_x, flank_mean = x, mean
-    right = bad[bad > x[mean.argmin()]]
-    lost = (mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])
-    cliff = _first(*right, *x[lost])
-    highest = _TALLEST * _scale(mean)
-    wall = _first(*right)
-    window = _informative(x, mean, wall, highest)
-    # no smooth curve leads from losses of the common height to a jump; but a curve takes three values
-    jump = _first(*right, *x[lost & (mean - mean.min() > highest)])
-    if jump != wall and (window & (x < jump)).sum() >= _FEWEST_QUIET:
-        wall, window = jump, window & (x < jump)
-    seed_effect, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
-    inside = window[row]
-    x = x[window]
-    fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
-    mean, count = fit.mean, fit.runs * fit.trust()
-    spiked = x[count < fit.runs]
-    if len(x) > _MOST_VALUES:
-        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
-        ss, df = ss + extra_ss, df + extra_df
-    return SeedMeans(
-        x=x,
-        mean=mean,
-        count=count,
-        flank_x=flank_x,
-        flank_mean=flank_mean,
-        residual_ss=ss,
-        residual_df=df,
-        seed_effect_ss=float(((seed_effect - seed_effect.mean()) ** 2).sum()) if len(seed_effect) else 0.0,
-        seed_effect_df=max(0, len(seed_effect) - 1),
-        wall=wall,
-        cliff=cliff,
-        diverged=tuple(float(value) for value in bad),
-        spiked=tuple(float(value) for value in spiked),
-        n_points=len(points),
-        n_seeds=len(np.unique(seed_all)),
+    return average_sizes([points])[0]
+
+
+def average_sizes(sizes: Sequence[Sequence[Point]]) -> tuple[SeedMeans, ...]:
+    """Average over seeds with common seed offsets removed; the order of rows does not matter.
+
+    Sizes share what a blow-up is and on which scale their losses are alike.
+
+    Args:
+        sizes: rows of each size; a row that occurs twice counts once.
+
+    Raises:
+        UsageError: a size has no row, or no finite loss at all.
+    """
+    runs = [_Runs(points) for points in sizes]
+    for size, first in zip(runs, first_blow_ups([(size.x, size.mean) for size in runs]), strict=True):
+        size.end_at(first)
+    least = float(np.median([size.rise for size in runs]))
+    scales = common_scales([size.informative(least) for size in runs])
+    least = float(np.median([size.rise * scale.factor for size, scale in zip(runs, scales, strict=True)]))
+    units = [scale.heights(size.usable) * scale.factor for size, scale in zip(runs, scales, strict=True)]
+    variances = [size.variance * scale.factor**2 for size, scale in zip(runs, scales, strict=True)]
+    usual = _of_others(variances, (_ROUNDING * typical_height(units)) ** 2)
+    return tuple(
+        size.averaged(scale, least / scale.factor, math.sqrt(variance) / scale.factor)
+        for size, scale, variance in zip(runs, scales, usual, strict=True)
     )
+
+
+def _of_others(variances: Sequence[float], least: float) -> list[float]:
+    """For each size what one run's variance is at the other sizes, by their median; at least as said."""
+    seen = [[v for n, v in enumerate(variances) if n != size and math.isfinite(v)] for size in range(len(variances))]
+    return [max(least, float(np.median(others)) if others else 0.0) for others in seen]
+
+
+class _Runs:
+    """The finite runs of one size, sorted; values at which any seed diverged are left out."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        if not points:
+            raise UsageError("at least one finished run must exist to estimate an optimum", received="none")
+        self.n_points = len(points)
+        x = np.round(np.array([p.x for p in points]), 9)
+        seed = np.array([p.seed for p in points])
+        loss = np.array([math.inf if p.diverged or not abs(p.loss) < _NO_LOSS else p.loss for p in points])
+        order = np.lexsort((loss, seed, x))
+        x, seed, loss = x[order], seed[order], loss[order]
+        fresh = np.append(True, (np.diff(x) != 0) | (np.diff(seed) != 0) | (loss[1:] != loss[:-1]))
+        x, seed, loss = x[fresh], seed[fresh], loss[fresh]
+        self.n_seeds = len(np.unique(seed))
+        self.bad = np.unique(x[~np.isfinite(loss)])
+        keep = ~np.isin(x, self.bad)
+        if not keep.any():
+            raise UsageError(
+                "some value of the hyperparameter must train without diverging",
+                received=f"divergence at all {len(self.bad)} values",
+                hint="extend the grid to smaller values",
+            )
+        self.loss, self.seed = loss[keep], seed[keep]
+        self.x, self.row = np.unique(x[keep], return_inverse=True)
+        self.mean = _two_way(self.loss, self.row, self.seed, len(self.x)).mean
+        self.blown = np.zeros(0)
+        self.wall: float | None = None
+        self.variance = math.nan
+
+    def end_at(self, first: int | None) -> None:
+        """Say which value is the first that is blown up; together with divergences it makes the wall."""
+        if first is not None:
+            self.blown = self.x[first:]
+        self.wall = _first(*self.bad[self.bad > self.x[self.mean.argmin()]], *self.blown)
+
+    @property
+    def usable(self) -> Array:
+        """Means below the wall."""
+        return self.mean if self.wall is None else self.mean[self.x < self.wall]
+
+    @property
+    def rise(self) -> float:
+        """How far losses rise within two values of the lowest mean."""
+        return _rise(self.usable)
+
+    def informative(self, least: float) -> SizeMeans:
+        """What is known before losses have a scale: means and scatter of the values near the minimum."""
+        window = _informative(self.x, self.mean, self.wall, _TALLEST * max(self.rise, least))
+        inside = window[self.row]
+        fit = _two_way(self.loss[inside], _renumbered(self.row[inside]), self.seed[inside], int(window.sum()))
+        self.variance = fit.ss / fit.df if fit.df > 0 else math.nan
+        return SizeMeans(
+            x=self.x[window],
+            mean=fit.mean,
+            runs=fit.runs,
+            squares=fit.squares * fit.trust(0.0),
+            df=float(fit.df),
+            floor=float(fit.mean.min()),
+            lowest=float(self.loss.min()),
+            rise=self.rise,
+        )
+
+    def averaged(self, scale: LossScale, least: float, usual: float) -> SeedMeans:
+        """The seed means on a scale.
+
+        Args:
+            scale: of this size.
+            least: rise next to the minimum that other sizes let expect at least, nats.
+            usual: what runs of other sizes differ by, nats.
+        """
+        heights, loss = scale.heights(self.mean), scale.heights(self.loss)
+        noise = math.sqrt(self.variance) if math.isfinite(self.variance) else 0.0
+        rise = max(_rise(heights if self.wall is None else heights[self.x < self.wall]), least, noise)
+        highest = _TALLEST * rise
+        window = _informative(self.x, heights, self.wall, highest)
+        quiet = window & (heights - heights.min() <= highest)
+        seed_effect, ss, df = _noise(loss, self.row, self.seed, heights, quiet, usual)
+        inside = window[self.row]
+        x = self.x[window]
+        fit = _two_way(loss[inside], _renumbered(self.row[inside]), self.seed[inside], len(x))
+        mean, count = fit.mean, fit.runs * fit.trust(usual)
+        spiked = x[count < fit.runs]
+        if len(x) > _MOST_VALUES:
+            x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
+            ss, df = ss + extra_ss, df + extra_df
+        if rise > 0:
+            mean = np.minimum(mean, mean.min() + _CUT * rise)
+        return SeedMeans(
+            x=x,
+            mean=scale.losses(mean),
+            count=count,
+            flank_x=self.x,
+            flank_mean=self.mean,
+            residual_ss=ss,
+            residual_df=df,
+            seed_effect_ss=float(((seed_effect - seed_effect.mean()) ** 2).sum()) if len(seed_effect) else 0.0,
+            seed_effect_df=max(0, len(seed_effect) - 1),
+            wall=self.wall,
+            diverged=tuple(float(value) for value in self.bad),
+            blown=tuple(float(value) for value in self.blown),
+            spiked=tuple(float(value) for value in spiked),
+            n_points=self.n_points,
+            n_seeds=self.n_seeds,
+            scale=scale,
+        )
 
 
 class _TwoWay(NamedTuple):
@@ -166,22 +271,25 @@ class _TwoWay(NamedTuple):
         """Residual sum of squares, nats squared."""
         return float(self.squares.sum())
 
-    def trust(self) -> Array:
-        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own."""
+    def trust(self, usual: float) -> Array:
+        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own.
+
+        Args:
+            usual: standard deviation of a run that is not unusual, as other sizes have it.
+        """
         freedom = np.maximum(self.runs - 1, 0) * self.df / max(1.0, float(np.maximum(self.runs - 1, 0).sum()))
         others, beyond = self.df - freedom, self.squares.sum() - self.squares
         seen = (freedom > 0) & (others > 0)
         own = np.divide(self.squares, freedom, out=np.zeros_like(freedom), where=seen)
-        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen) + (_ROUNDING * self.mean) ** 2
-        return np.where(own > _SPIKED * common, common / np.maximum(own, common), 1.0)
+        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen)
+        common = np.maximum(common, usual**2)
+        return np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common)
 
 
 def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
     """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
-    order = np.lexsort((loss, seed, row))
-    loss, row, seed = loss[order], row[order], seed[order]
     names, column = np.unique(seed, return_inverse=True)
-    values_of = np.bincount(np.unique(np.stack([column, row]), axis=1)[0], minlength=len(names))
+    values_of = np.bincount(np.unique(column * m + row) // m, minlength=len(names))
     crossed = np.flatnonzero(values_of >= 2)
     count = np.bincount(row, minlength=m).astype(float)
     offset = np.zeros(len(names))
@@ -203,7 +311,12 @@ def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _Tw
 
 
 def _noise(
-    loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
+    loss: Array,
+    row: npt.NDArray[np.intp],
+    seed: Array,
+    mean: Array,
+    window: npt.NDArray[np.bool_],
+    usual: float,
 ) -> tuple[Array, float, int]:
     """Seed offsets, residual sum of squares and its degrees of freedom, from the values near the minimum.
 
@@ -215,7 +328,7 @@ def _noise(
         rows = values[row]
         fit = _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
         calm = values.copy()
-        calm[np.flatnonzero(values)[fit.trust() < 1]] = False
+        calm[np.flatnonzero(values)[fit.trust(usual) < 1]] = False
         # a spike says nothing about the noise of the other values
         return fit if calm.sum() in (0, values.sum()) else of(calm)
 
@@ -239,17 +352,16 @@ def _renumbered(row: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     return np.unique(row, return_inverse=True)[1]
 
 
-def _scale(mean: Array) -> float:
-    """How far losses rise within two values of the lowest mean, nats; at least 0.1% of the loss, which is noise."""
+def _rise(mean: Array) -> float:
+    """How far losses rise within two values of the lowest mean, nats."""
     best = int(mean.argmin())
-    rise = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
-    return max(rise, 0.001 * abs(float(mean[best])))
+    return float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
 
 
 def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> npt.NDArray[np.bool_]:
     """Mark the contiguous values around the lowest mean that say something about the optimum."""
     best = int(mean.argmin())
-    # a steep flank says nothing, but two neighbours on each side stay: they show that there is one
+    # a tall flank says nothing, but two neighbours on each side stay: they show that there is one
     use: npt.NDArray[np.bool_] = (mean - mean[best] <= highest) | (np.abs(np.arange(len(x)) - best) <= 2)
     if wall is not None:
         use &= x < wall
@@ -284,13 +396,9 @@ def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) ->
 
 # How noisy one run is, before any curve is fitted: from seeds, pooled over sizes as far as sizes agree.
 
-#: seed noise before any data: 0.2% of the loss, worth this many degrees of freedom
-_PRIOR = 0.002
-_PRIOR_DF = 2.0
-#: degrees of freedom that the sizes' common variance is worth at each size: hardly, somewhat, or the same noise for all
-_AGREEMENT = (2.0, 8.0, math.inf)
-#: what one seed's scatter may be taken for at most: 1% of the loss, more than runs differ by in practice
-_MOST = 0.01
+#: what one seed's scatter may be taken for at most, in bends per squared octave: more than runs differed by on any of
+#: the ladders of the recipes that ship (0.07 to 0.9)
+_MOST = 2.0
 #: scatter about parabolas is worth at most this many degrees of freedom, because curves are no parabolas
 _SCATTER_DF = 4.0
 #: noise that was given counts as known
@@ -312,30 +420,68 @@ class Noise:
     df: float
 
 
-def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
+def pooled_noise(tables: Sequence[SeedMeans], given: float | Sequence[float] | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
+    Before any data one run's noise goes with what an octave off the optimum costs (`variances.noise_level`).
+
     Args:
-        tables: seed means of each size, K of them.
-        given: standard deviation of one run in nats where it is known from elsewhere.
+        tables: seed means of each size, K of them, all on one scale.
+        given: standard deviation of one run on this scale where it is known from elsewhere; one, or one per size.
     """
     same = np.ones(len(tables))
     if given is not None:
-        return Noise(same, given**2 * _GIVEN_DF, _GIVEN_DF)
-    prior = (_PRIOR * min(abs(float(table.mean.min())) for table in tables)) ** 2
-    # a loss that fell to nothing leaves the rounding of its neighbours as the least noise
-    prior = max(prior, *(1e-16 * float(np.abs(table.mean).max()) ** 2 for table in tables), 1e-300)
+        variance = np.broadcast_to(np.asarray(given, dtype=float) ** 2, same.shape)
+        middle = float(np.exp(np.log(variance).mean()))
+        return Noise(variance / middle, middle * _GIVEN_DF, _GIVEN_DF)
+    # losses that are all alike leave their rounding as the least noise
+    least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables])
+    bend = float(np.median([_bend(table) for table in tables]))
+    bend = max(bend, least)
     ss = np.array([table.residual_ss for table in tables])
     df = np.array([float(table.residual_df) for table in tables])
     if not df.sum():
         scatter = _scatter(tables)
         extra = min(_SCATTER_DF, len(scatter) / 3)
-        most = (_MOST * min(abs(float(table.mean.min())) for table in tables)) ** 2
-        seen = min(float(np.quantile(scatter, 0.3)), most) if extra else 0.0
-        return Noise(same, prior * _PRIOR_DF + seen * extra, _PRIOR_DF + extra)
-    pooled = float((ss.sum() + prior * _PRIOR_DF) / (df.sum() + _PRIOR_DF))
-    relative = _relative(ss, df, pooled)
-    return Noise(relative, float((ss / relative).sum()) + prior * _PRIOR_DF, float(df.sum()) + _PRIOR_DF)
+        if not extra:
+            alike, extra = _unlikeness(tables)
+            return _noise_of(same, alike * extra, extra, bend, least)
+        seen = min(float(np.quantile(scatter, 0.3)), (_MOST * bend) ** 2)
+        return _noise_of(same, seen * extra, extra, bend, least)
+    pooled = max(float(noise_level(np.array(ss.sum()), float(df.sum()), np.array(bend))), least**2)
+    relative = relative_variances(ss, df, pooled)
+    return _noise_of(relative, float((ss / relative).sum()), float(df.sum()), bend, least)
+
+
+def _noise_of(relative: Array, ss: float, df: float, bend: float, least: float) -> Noise:
+    """What is known with the prior."""
+    variance = max(float(noise_level(np.array(ss), df, np.array(bend))), least**2)
+    return Noise(relative, variance * (df + PRIOR_DF), df + PRIOR_DF)
+
+
+def _unlikeness(tables: Sequence[SeedMeans]) -> tuple[float, float]:
+    """How much sizes of three values differ beyond their levels: a variance and its degrees of freedom, (0, 0) for none.
+
+    It holds what their curves differ by as well; with one seed and three values there is nothing else to see noise by.
+    """
+    grids: dict[tuple[float, ...], list[Array]] = {}
+    for table in tables:
+        if len(table.x) == _FEWEST_QUIET:
+            grids.setdefault(tuple(table.x), []).append(table.mean - table.mean.mean())
+    apart = [np.stack(means) - np.mean(means, axis=0) for means in grids.values() if len(means) > 1]
+    df = sum((len(rows) - 1) * (rows.shape[1] - 1) for rows in apart)
+    return (float(sum((rows**2).sum() for rows in apart)) / df if df else 0.0), min(_SCATTER_DF, df / 3)
+
+
+def _bend(table: SeedMeans) -> float:
+    """Bend of a parabola through the lowest mean and two values on each side of it; 0 below three values."""
+    best = int(table.mean.argmin())
+    near = slice(max(0, best - 2), best + 3)
+    u = table.x[near] - table.x[best]
+    if len(u) < 3:
+        return 0.0
+    basis = np.stack([np.ones_like(u), u, u * u], axis=1)
+    return abs(float(np.linalg.lstsq(basis, table.mean[near] - table.mean[best], rcond=None)[0][2]))
 
 
 def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
@@ -368,27 +514,3 @@ def _scatter(tables: Sequence[SeedMeans]) -> Array:
             found.append(float((weight @ y) ** 2 / (weight @ (weight / table.count[first : first + 4]))))
     # the 30% quantile of a chi-square with one degree of freedom is 0.148
     return np.array(found) / 0.148
-
-
-def _relative(ss: Array, df: Array, pooled: float) -> Array:
-    """(K,) variances relative to the pooled one, shrunk towards it by empirical Bayes (Smyth 2004, F likelihood)."""
-    seen = df > 0
-    variance = np.maximum(ss[seen] / df[seen], 1e-12 * pooled)
-    scores = [_log_likelihood(variance / pooled, df[seen], agreement) for agreement in _AGREEMENT]
-    agreement = _AGREEMENT[int(np.argmax(scores))]
-    if math.isinf(agreement):
-        return np.ones(len(ss))
-    return np.asarray((ss + agreement * pooled) / (df + agreement) / pooled)
-
-
-def _log_likelihood(ratio: Array, df: Array, agreement: float) -> float:
-    """Log density of variance ratios that are F(df, agreement) distributed."""
-    total = 0.0
-    for r, d in zip(ratio, df, strict=True):
-        total += d / 2 * math.log(d / 2) - math.lgamma(d / 2) + (d / 2 - 1) * math.log(r)
-        if math.isinf(agreement):
-            total -= d / 2 * r
-        else:
-            total += math.lgamma((d + agreement) / 2) - math.lgamma(agreement / 2)
-            total -= d / 2 * math.log(agreement / 2) + (d + agreement) / 2 * math.log1p(d * r / agreement)
-    return total

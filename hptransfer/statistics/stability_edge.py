@@ -81,7 +81,7 @@ class _Alternatives:
         self.table = table
         excess = table.mean - table.mean.min()
         self.floor = float(table.mean.min())
-        self.excess = float(np.median(excess[excess > 0])) if (excess > 0).any() else abs(self.floor) or 1.0
+        self.excess = float(np.median(excess[excess > 0])) if (excess > 0).any() else 1.0
         self.noise = noise.ss * float(noise.relative[size]), noise.df
         self.breaks, priors, self.kinds = self._list()
         # shape: breaks x compressions x orders x roughness

@@ -15,7 +15,7 @@ from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_sizes
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
@@ -211,7 +211,7 @@ def _report(
     regret_alone: bool = False,
 ) -> AxisReport:
     at = math.log2(transferred)
-    tables = [average_seeds(points) for points in groups.values()]
+    tables = average_sizes(list(groups.values()))
     drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
         _evidence(value, points, table, draws, at, noise, criteria.regret)
@@ -267,9 +267,10 @@ def _evidence(
     draws: CurveDraws | None,
     at: float,
     noise: float | None,
-    tolerance: float,
+    bound: float,
 ) -> SizeEvidence:
     lost, regret, relative = _at_transferred(table, draws, at)
+    tolerance = bound * abs(float(table.mean.min()))
     return SizeEvidence(
         value=value,
         optimum=summarise(table, draws, noise, tolerance=tolerance),
@@ -279,6 +280,7 @@ def _evidence(
         relative_regret=relative,
         octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else octave_cost(draws.octave_off),
         spiked=table.spiked,
+        blown=table.blown,
         measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
     )
