@@ -155,9 +155,14 @@ def sample_curves(
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Returns:
-        Draws per size, `None` for sizes with fewer than three values, which have no curve.
+        Draws per size, `None` for sizes that have no curve: with fewer than three values, or all but the same ones. Two
+        values below a wall have the bend of the other sizes, where these are enough.
     """
-    usable = [index for index, table in enumerate(tables) if len(table.x) >= 3]
+    wide = [np.ptp(table.x) >= _NARROWEST for table in tables]
+    usable = [index for index, table in enumerate(tables) if len(table.x) >= 3 and wide[index]]
+    if len(usable) >= _ENOUGH_CURVES:
+        pairs = [n for n, table in enumerate(tables) if len(table.x) == 2 and wide[n] and table.wall is not None]
+        usable = sorted(usable + pairs)
     if not usable:
         return (None,) * len(tables)
     chosen = [tables[index] for index in usable]
@@ -206,6 +211,10 @@ def _draw(
     ]
 
 
+#: sizes whose curves show how much another one bends that has two values
+_ENOUGH_CURVES = 2
+#: octaves that values must span to show a curve
+_NARROWEST = 0.01
 #: a drawn curve is contradicted where it lies below what chords allow by more than this many standard errors
 _CLEARLY = 3.0
 #: at least this share of the draws is kept, those that are contradicted least

@@ -105,7 +105,7 @@ class JointFit:
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
         self.df = len(self.x) - self.basis.shape[1] + noise.df
-        steepest = max(s.steepest for s in stretches)
+        steepest = max(s.steepest for s in stretches if len(s.x) > 2)
         bends = [abs(float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1])) for z in self.z]
         self.bends = np.minimum(bends, steepest)
         shape = (len(shifts), len(self.likeness), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))

@@ -29,8 +29,12 @@ _FEWEST_QUIET = 3
 _SPIKED = 16.0
 #: losses are written with about this accuracy, as a share of what they usually differ by
 _ROUNDING = 1e-6
+#: what sums of losses are known to at best, as a share of the loss
+_BITS = 1e-15
 #: a number as large as this is no loss that a run had: it counts as a divergence
 _NO_LOSS = 1e150
+#: octaves beyond which a value says nothing about the curve at the lowest mean
+_FARTHEST = 32.0
 #: heights above this many times the rise next to the minimum are cut there where they stay in the fit
 _CUT = 1e4
 
@@ -136,7 +140,7 @@ def average_sizes(sizes: Sequence[Sequence[Point]]) -> tuple[SeedMeans, ...]:
     least = float(np.median([size.rise * scale.factor for size, scale in zip(runs, scales, strict=True)]))
     units = [scale.heights(size.usable) * scale.factor for size, scale in zip(runs, scales, strict=True)]
     variances = [size.variance * scale.factor**2 for size, scale in zip(runs, scales, strict=True)]
-    usual = _of_others(variances, (_ROUNDING * typical_height(units)) ** 2)
+    usual = _of_others(variances, (_ROUNDING * typical_height(units, 1.0)) ** 2)
     return tuple(
         size.averaged(scale, least / scale.factor, math.sqrt(variance) / scale.factor)
         for size, scale, variance in zip(runs, scales, usual, strict=True)
@@ -363,6 +367,7 @@ def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> n
     best = int(mean.argmin())
     # a tall flank says nothing, but two neighbours on each side stay: they show that there is one
     use: npt.NDArray[np.bool_] = (mean - mean[best] <= highest) | (np.abs(np.arange(len(x)) - best) <= 2)
+    use &= np.abs(x - x[best]) <= _FARTHEST
     if wall is not None:
         use &= x < wall
     outside = np.flatnonzero(~use)
@@ -434,9 +439,11 @@ def pooled_noise(tables: Sequence[SeedMeans], given: float | Sequence[float] | N
         variance = np.broadcast_to(np.asarray(given, dtype=float) ** 2, same.shape)
         middle = float(np.exp(np.log(variance).mean()))
         return Noise(variance / middle, middle * _GIVEN_DF, _GIVEN_DF)
-    # losses that are all alike leave their rounding as the least noise
-    least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables])
-    bend = float(np.median([_bend(table) for table in tables]))
+    # losses that are all alike leave their rounding as the least noise, and numbers are no finer than their last bit
+    least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables], 1.0)
+    least = max(least, *(_BITS * abs(table.scale.floor) * table.scale.factor for table in tables))
+    bends = [_bend(table) for table in tables if len(table.x) >= 3]
+    bend = float(np.median(bends)) if bends else 0.0
     bend = max(bend, least)
     ss = np.array([table.residual_ss for table in tables])
     df = np.array([float(table.residual_df) for table in tables])
@@ -474,14 +481,14 @@ def _unlikeness(tables: Sequence[SeedMeans]) -> tuple[float, float]:
 
 
 def _bend(table: SeedMeans) -> float:
-    """Bend of a parabola through the lowest mean and two values on each side of it; 0 below three values."""
-    best = int(table.mean.argmin())
-    near = slice(max(0, best - 2), best + 3)
-    u = table.x[near] - table.x[best]
-    if len(u) < 3:
-        return 0.0
-    basis = np.stack([np.ones_like(u), u, u * u], axis=1)
-    return abs(float(np.linalg.lstsq(basis, table.mean[near] - table.mean[best], rcond=None)[0][2]))
+    """Bend of a parabola through the lowest mean and its neighbours, one or two on each side, whichever bends less."""
+    best, found = int(table.mean.argmin()), []
+    for reach in (1, 2):
+        near = slice(max(0, min(best - reach, len(table.x) - 3)), max(3, best + reach + 1))
+        u = table.x[near] - table.x[best]
+        basis = np.stack([np.ones_like(u), u, u * u], axis=1)
+        found.append(abs(float(np.linalg.lstsq(basis, table.mean[near] - table.mean[best], rcond=None)[0][2])))
+    return min(found)
 
 
 def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:

@@ -36,7 +36,7 @@ class SmoothSegment:
     """Seed means that lie on one smooth curve.
 
     Attributes:
-        x: (m,) log2 values, increasing, m >= 3.
+        x: (m,) log2 values, increasing; m >= 3, or 2 where other sizes have curves.
         mean: (m,) seed means, nats.
         count: (m,) seeds behind each.
         floor: lowest mean of the size, nats.

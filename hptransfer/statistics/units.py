@@ -41,6 +41,8 @@ _UNLIKE = 0.35
 #: roughness over noise, as for the curves themselves but coarser
 _ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 2.0)
 _ROUGH, _ROUGHNESS_DECADES = 2.0, 1.7
+#: differences below this are none: their squares would be
+_NOTHING = 1e-100
 #: exponents beyond this are no losses
 _LARGEST_EXPONENT = 300.0
 
@@ -115,21 +117,22 @@ def common_scales(sizes: Sequence[SizeMeans]) -> tuple[LossScale, ...]:
     scores = _evidence(curved, below, lowest) if len(below) > 1 else np.zeros(1)
     chosen = float(below[int(scores.argmax())])
     if math.isinf(chosen):
-        typical = typical_height([size.mean - size.floor for size in sizes])
+        typical = typical_height([size.mean - size.floor for size in sizes], max(abs(size.floor) for size in sizes))
         return tuple(LossScale(size.floor, math.inf, 1 / typical) for size in sizes)
     units = [size.floor - lowest + chosen for size in sizes]
     return tuple(LossScale(size.floor, unit, 1 / unit) for size, unit in zip(sizes, units, strict=True))
 
 
-def typical_height(heights: Sequence[Array]) -> float:
-    """Median height of means above their size's lowest; 1 where all are alike, so that it can divide.
+def typical_height(heights: Sequence[Array], otherwise: float) -> float:
+    """Median height of means above their size's lowest, positive.
 
     Args:
         heights: (m,) per size, at least 0.
+        otherwise: what to take where all are alike; where it is 0 too, a number that can divide.
     """
     everything = np.concatenate(heights)
-    seen = everything[everything > 1e-150]
-    return float(np.median(seen)) if len(seen) else 1.0
+    seen = everything[everything > _NOTHING]
+    return float(np.median(seen)) if len(seen) else max(otherwise, _NOTHING)
 
 
 def _candidates(sizes: Sequence[SizeMeans]) -> Array:
@@ -139,7 +142,7 @@ def _candidates(sizes: Sequence[SizeMeans]) -> Array:
         _NEAREST * min(size.rise for size in sizes), _BELOW_RUNS * (floor - min(size.lowest for size in sizes))
     )
     last = _FARTHEST * max(max(float(size.mean.max()) - size.floor, size.floor - floor) for size in sizes)
-    if not 1e-150 < first < last:
+    if not _NOTHING < first < last:
         return np.array([math.inf])
     number = min(_MOST_CANDIDATES, math.ceil(math.log(last / first, _APART)) + 1)
     return np.append(last * _APART ** np.arange(1.0 - number, 1.0), math.inf)

@@ -281,7 +281,7 @@ def _evidence(
         octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else octave_cost(draws.octave_off),
         spiked=table.spiked,
         blown=table.blown,
-        measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
+        measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
     )
 
@@ -291,6 +291,13 @@ def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tu
     never = Interval(math.inf, math.inf, math.inf)
     if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
         return never, never, never
+    if draws is None and table.blown and table.blown[0] - 1e-9 <= at <= table.flank_x[-1] + 1e-9:
+        # without a curve nothing is known but what the runs themselves lost
+        lost = float(np.interp(at, table.flank_x, table.flank_mean))
+        best = float(table.mean.min())
+        regret = Interval(lost - best, lost - best, math.inf)
+        relative = Interval(regret.estimate / abs(best), regret.low / abs(best), math.inf) if best else regret
+        return Interval(lost, lost, lost), regret, relative
     if draws is None or np.isnan(draws.at).any():
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)
