@@ -72,3 +72,12 @@ def rule_name(axis: SizeAxis) -> str:
         axis: field of a size.
     """
     return axis.removesuffix("_size")
+
+
+def size_text(value: float) -> str:
+    """A size as people write it: 512, 0.25, 50.4; whole sizes keep all their digits.
+
+    Args:
+        value: of an axis, positive.
+    """
+    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"

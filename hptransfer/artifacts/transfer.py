@@ -83,7 +83,7 @@ class RunRecord(Record):
 class SizeRecord(Record):
     """One size of a ladder."""
 
-    value: int
+    value: float
     """of the axis: a width, a depth, examples per batch, or predicted positions"""
     optimum: OptimumRecord
     best_loss: float | None
@@ -123,7 +123,7 @@ class AxisRecord(Record):
     """the name that octaves are counted of: 1/(1 - beta2) for beta2"""
     transferred: Annotated[float, Field(gt=0)]
     """the value tuned at the proxy, own unit"""
-    reference: int
+    reference: float
     """the proxy's value on the axis"""
     criteria: CriteriaRecord
     sizes: tuple[SizeRecord, ...]
@@ -353,7 +353,7 @@ def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, object]:
 
 
 def _checked(axes: Sequence[AxisReport], name: str) -> list[int]:
-    return sorted({size.value for axis in axes if axis.axis == name for size in axis.sizes})
+    return sorted({int(size.value) for axis in axes if axis.axis == name for size in axis.sizes})
 
 
 def _or(value: float | None, otherwise: float) -> float:

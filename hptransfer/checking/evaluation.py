@@ -69,5 +69,5 @@ def evaluation_of(recipe: Recipe, fingerprint: str, report: TransferReport, tria
         units.pop() if unit == NO_UNIT and len(units) == 1 else unit,
         statistics.median(errors) if errors else None,
         bound if math.isfinite(bound) else None,
-        f"{axis.axis} {largest.value}",
+        f"{axis.axis} {largest.label}",
     )

@@ -227,7 +227,7 @@ def _figure(report: AxisReport, unit: str) -> Figure:
     shades = colormaps["viridis"]
     for index, size in enumerate(report.sizes):
         colour = shades(0.92 * (1 - index / max(1, len(report.sizes) - 1)))
-        _curve(losses, size, colour, _MARKERS[index % len(_MARKERS)], f"{report.axis} {size.value}")
+        _curve(losses, size, colour, _MARKERS[index % len(_MARKERS)], f"{report.axis} {size.label}")
         _optimum(optima, index, size, colour, _MARKERS[index % len(_MARKERS)])
     _limits(losses, report)
     for panel in (losses, optima):
@@ -241,7 +241,7 @@ def _figure(report: AxisReport, unit: str) -> Figure:
     optima.set_xscale("log", base=2)
     optima.set_xlabel(report.hyperparameter.replace("_", " "))
     optima.set_ylabel(report.axis)
-    optima.set_yticks(range(len(report.sizes)), [str(size.value) for size in report.sizes])
+    optima.set_yticks(range(len(report.sizes)), [size.label for size in report.sizes])
     optima.set_ylim(-0.6, len(report.sizes) - 0.4)
     optima.set_title("optimum with 95% interval", fontsize=9, loc="left")
     losses.set_title(f"{report.verdict.value}: {describe_drift(report.drift)}", fontsize=11, loc="left")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from hptransfer.diagnostics.base import Columns, Diagnosed, Line
 from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, marker_of
+from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
@@ -44,7 +45,7 @@ def render_transfer(report: TransferReport, *, width: int = 80, glyphs: Glyphs =
 def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) -> Group:
     """One axis: table per size, curves, drift, regret, limits and the verdict with its sentence."""
     lines: list[Table | Text] = [
-        Text(f"{axis.hyperparameter} {axis.transferred:.4g}, tuned at {axis.axis} {axis.reference}", "bold"),
+        Text(f"{axis.hyperparameter} {axis.transferred:.4g}, tuned at {axis.axis} {size_text(axis.reference)}", "bold"),
         _table(axis, glyphs),
         Text(""),
         Text(
@@ -56,7 +57,7 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
         Text(""),
         Text(f"drift: {describe_drift(axis.drift)} (allowed {axis.criteria.drift:g})"),
         Text(
-            f"regret at {axis.axis} {axis.sizes[-1].value}: {describe_regret(axis.sizes[-1])}"
+            f"regret at {axis.axis} {axis.sizes[-1].label}: {describe_regret(axis.sizes[-1])}"
             f" (allowed {axis.criteria.regret:.2%})"
         ),
     ]
@@ -77,7 +78,7 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
     if axis.sensitivity_growth is not None:
         ends = ", ".join(
-            f"{size.octave_off.estimate:.2g} at {size.value}"
+            f"{size.octave_off.estimate:.2g} at {size.label}"
             for size in (axis.sizes[0], axis.sizes[-1])
             if math.isfinite(size.octave_off.estimate)
         )
@@ -93,7 +94,7 @@ def _table(axis: AxisReport, glyphs: Glyphs) -> Table:
         optimum = size.optimum
         table.add_row(
             Text(marker_of(index, glyphs), colour_of(index)),
-            str(size.value),
+            size.label,
             f"{optimum.value:.3g}",
             f"{_power(optimum.low)} to {_power(optimum.high)}",
             optimum.edge or "",

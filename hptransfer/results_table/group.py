@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hptransfer.errors import InconclusiveError, Place, UsageError
 from hptransfer.results_table.columns import TableColumns
@@ -14,11 +14,9 @@ from hptransfer.results_table.results import Group
 from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
-from hptransfer.transfer.criteria import Ladder, TransferCriteria
-from hptransfer.transfer.judge import AxisReport, judge_axis
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.judge import AxisReport, judge_ladder
 from hptransfer.transfer.slices import points_by_size
-from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
-from hptransfer.verdict import Verdict
 
 
 def judge_group(
@@ -45,15 +43,15 @@ def judge_group(
     _require_finite(points, group, roles)
     if transferred is None:
         transferred = estimate_optima(list(points.values()))[0].value
-    report = judge_axis(
-        group.trials,
-        axis=axis,
+    return judge_ladder(
+        points,
+        axis=roles.axis,
         hyperparameter=roles.hyperparameter,
         transferred=transferred,
         reference=min(points),
         criteria=criteria,
+        limits=group.limits,
     )
-    return _named(report, roles.axis, group.limits)
 
 
 def _require_finite(points: dict[int, list[Point]], group: Group, roles: TableColumns) -> None:
@@ -66,29 +64,6 @@ def _require_finite(points: dict[int, list[Point]], group: Group, roles: TableCo
                 received=f"divergence at all values of {where}",
                 hint=f"add runs at smaller values, or leave this {roles.axis} out of the table",
             )
-
-
-def _named(report: AxisReport, axis: str, limits: tuple[str, ...]) -> AxisReport:
-    """The report with the table's own name for its size, and with limits that come from how the table was made."""
-    ladder = Ladder(
-        axis,
-        report.hyperparameter,
-        report.transferred,
-        report.reference,
-        report.criteria,
-        report.sizes,
-        report.drift,
-    )
-    return replace(
-        report,
-        axis=axis,
-        sentence=sentence_of(ladder, report.verdict),
-        limits=(
-            *evidence_limits(ladder, worse=report.wider_is_not_worse is False, growth=report.sensitivity_growth),
-            *limits,
-        ),
-        would_decide=next_steps(ladder) if report.verdict is Verdict.INCONCLUSIVE else None,
-    )
 
 
 # Several hyperparameters in one table of finished runs: the slice of each, with the others held still.

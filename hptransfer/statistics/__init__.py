@@ -11,4 +11,4 @@ interval    an estimate with its 95% interval
 arrays      the type of all arrays
 """
 
-__all__ = ["arrays", "curve", "drift", "interval", "laws", "optimum", "seed_means", "slope"]
+__all__ = ["arrays", "curve", "drift", "exchange", "interval", "laws", "optimum", "seed_means", "slope"]

@@ -65,9 +65,7 @@ class Optimum:
         return Interval(self.log2_value, self.low, self.high)
 
 
-def estimate_optimum(
-    points: Sequence[Point], *, noise: float | None = None, tolerance: float | None = None
-) -> Optimum:
+def estimate_optimum(points: Sequence[Point], *, noise: float | None = None, tolerance: float | None = None) -> Optimum:
     """Estimate the optimum of one size on its own; several sizes are estimated better by `estimate_optima`.
 
     Args:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.blow_ups import first_blow_ups
+from hptransfer.statistics.tilt import SeedRuns, fit_tilts
 from hptransfer.statistics.units import LossScale, SizeMeans, common_scales, typical_height
-from hptransfer.statistics.variances import PRIOR_DF, noise_level, relative_variances
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -29,8 +29,6 @@ _FEWEST_QUIET = 3
 _SPIKED = 16.0
 #: losses are written with about this accuracy, as a share of what they usually differ by
 _ROUNDING = 1e-6
-#: what sums of losses are known to at best, as a share of the loss
-_BITS = 1e-15
 #: a number as large as this is no loss that a run had: it counts as a divergence
 _NO_LOSS = 1e150
 #: octaves beyond which a value says nothing about the curve at the lowest mean
@@ -78,6 +76,7 @@ class SeedMeans:
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
+        runs: which seed ran where, for the values in `x`.
         scale: on which this size is alike to the others it was averaged with.
     """
 
@@ -87,7 +86,7 @@ class SeedMeans:
     flank_x: Array
     flank_mean: Array
     residual_ss: float
-    residual_df: int
+    residual_df: float
     seed_effect_ss: float
     seed_effect_df: int
     wall: float | None
@@ -96,16 +95,18 @@ class SeedMeans:
     spiked: tuple[float, ...]
     n_points: int
     n_seeds: int
+    runs: SeedRuns
     scale: LossScale
 
     def in_units(self) -> SeedMeans:
         """The same on the scale that all sizes are fitted on: heights above the floor, in units."""
-        factor = self.scale.factor
+        factor, mean = self.scale.factor, self.scale.heights(self.mean) * self.scale.factor
         return replace(
             self,
-            mean=self.scale.heights(self.mean) * factor,
+            mean=mean,
             residual_ss=self.residual_ss * factor**2,
             seed_effect_ss=self.seed_effect_ss * factor**2,
+            runs=replace(self.runs, mean=mean, loss=self.scale.heights(self.runs.loss) * factor),
         )
 
 
@@ -178,7 +179,7 @@ class _Runs:
             )
         self.loss, self.seed = loss[keep], seed[keep]
         self.x, self.row = np.unique(x[keep], return_inverse=True)
-        self.mean = _two_way(self.loss, self.row, self.seed, len(self.x)).mean
+        self.mean = _two_way(self.x, self.loss, self.row, self.seed).mean
         self.blown = np.zeros(0)
         self.wall: float | None = None
         self.variance = math.nan
@@ -203,7 +204,7 @@ class _Runs:
         """What is known before losses have a scale: means and scatter of the values near the minimum."""
         window = _informative(self.x, self.mean, self.wall, _TALLEST * max(self.rise, least))
         inside = window[self.row]
-        fit = _two_way(self.loss[inside], _renumbered(self.row[inside]), self.seed[inside], int(window.sum()))
+        fit = _two_way(self.x[window], self.loss[inside], _renumbered(self.row[inside]), self.seed[inside])
         self.variance = fit.ss / fit.df if fit.df > 0 else math.nan
         return SizeMeans(
             x=self.x[window],
@@ -225,40 +226,83 @@ class _Runs:
             usual: what runs of other sizes differ by, nats.
         """
         heights, loss = scale.heights(self.mean), scale.heights(self.loss)
-        noise = math.sqrt(self.variance) if math.isfinite(self.variance) else 0.0
-        rise = max(_rise(heights if self.wall is None else heights[self.x < self.wall]), least, noise)
+        deviation = math.sqrt(self.variance) if math.isfinite(self.variance) else 0.0
+        rise = max(_rise(heights if self.wall is None else heights[self.x < self.wall]), least, deviation)
         highest = _TALLEST * rise
         window = _informative(self.x, heights, self.wall, highest)
         quiet = window & (heights - heights.min() <= highest)
-        seed_effect, ss, df = _noise(loss, self.row, self.seed, heights, quiet, usual)
+        noise = _noise(self.x, loss, self.row, self.seed, heights, quiet, usual)
+        ss, df = noise.ss, float(noise.df)
         inside = window[self.row]
-        x = self.x[window]
-        fit = _two_way(loss[inside], _renumbered(self.row[inside]), self.seed[inside], len(x))
-        mean, count = fit.mean, fit.runs * fit.trust(usual)
-        spiked = x[count < fit.runs]
-        if len(x) > _MOST_VALUES:
-            x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
+        x, row, seed = self.x[window], _renumbered(self.row[inside]), self.seed[inside]
+        fit = _two_way(x, loss[inside], row, seed)
+        trust = fit.trust(usual)
+        mean, count, spiked, dense = fit.mean, fit.runs * trust, x[trust < 1], len(x) > _MOST_VALUES
+        measured = np.isin(x, noise.values)
+        if dense:
+            x, mean, count, cell, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
             ss, df = ss + extra_ss, df + extra_df
+            row, measured = cell[row], np.zeros(len(x), dtype=bool)
+            trust = count / np.bincount(row, minlength=len(x))
         if rise > 0:
             mean = np.minimum(mean, mean.min() + _CUT * rise)
+        mean = scale.losses(mean)
         return SeedMeans(
             x=x,
-            mean=scale.losses(mean),
+            mean=mean,
             count=count,
             flank_x=self.x,
             flank_mean=self.mean,
             residual_ss=ss,
             residual_df=df,
-            seed_effect_ss=float(((seed_effect - seed_effect.mean()) ** 2).sum()) if len(seed_effect) else 0.0,
-            seed_effect_df=max(0, len(seed_effect) - 1),
+            seed_effect_ss=float(noise.seed_effect.var() * len(noise.seed_effect)) if len(noise.seed_effect) else 0.0,
+            seed_effect_df=max(0, len(noise.seed_effect) - 1),
             wall=self.wall,
             diverged=tuple(float(value) for value in self.bad),
             blown=tuple(float(value) for value in self.blown),
             spiked=tuple(float(value) for value in spiked),
             n_points=self.n_points,
             n_seeds=self.n_seeds,
+            runs=_seed_runs(x, mean, trust, row, seed, self.loss[inside], measured, dense=dense),
             scale=scale,
         )
+
+
+def _seed_runs(
+    x: Array,
+    mean: Array,
+    trust: Array,
+    row: npt.NDArray[np.intp],
+    seed: Array,
+    loss: Array,
+    quiet: npt.NDArray[np.bool_],
+    *,
+    dense: bool,
+) -> SeedRuns:
+    """Which seed ran at which value."""
+    ids, number, alone, column = _crossed(row, seed, len(x))
+    mine = column >= 0
+    total = np.zeros_like(number)
+    np.add.at(total, (row[mine], column[mine]), loss[mine])
+    average = np.divide(total, number, out=np.full_like(number, np.nan), where=number > 0)
+    return SeedRuns(x, mean, trust, ids, number, average, alone, quiet, dense)
+
+
+def _crossed(
+    row: npt.NDArray[np.intp], seed: Array, m: int
+) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.intp]]:
+    """Seeds that ran at two values or more, their (m, S) runs, the (m,) runs of others, and each run's column or -1."""
+    names, index = np.unique(seed, return_inverse=True)
+    values_of = np.bincount(np.unique(index * m + row) // m, minlength=len(names))
+    crossed = np.flatnonzero(values_of >= 2)
+    if len(crossed) > _MANY_SEEDS:
+        crossed = crossed[:0]
+    place = np.full(len(names), -1, dtype=np.intp)
+    place[crossed] = np.arange(len(crossed))
+    column = place[index]
+    number = np.zeros((m, len(crossed)))
+    np.add.at(number, (row[column >= 0], column[column >= 0]), 1.0)
+    return names[crossed].astype(np.int64), number, np.bincount(row[column < 0], minlength=m).astype(float), column
 
 
 class _TwoWay(NamedTuple):
@@ -290,61 +334,76 @@ class _TwoWay(NamedTuple):
         return np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common)
 
 
-def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
-    """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
-    names, column = np.unique(seed, return_inverse=True)
-    values_of = np.bincount(np.unique(column * m + row) // m, minlength=len(names))
-    crossed = np.flatnonzero(values_of >= 2)
+def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _TwoWay:
+    """Least squares of loss = value effect + seed offset, and of the seeds' tilts in what is left.
+
+    Seeds seen at one value only carry no offset.
+    """
+    m = len(x)
+    _, number, alone, column = _crossed(row, seed, m)
     count = np.bincount(row, minlength=m).astype(float)
-    offset = np.zeros(len(names))
+    offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
     rank = 0
-    if 1 < len(crossed) <= _MANY_SEEDS:
-        incidence = np.zeros((m, len(names)))
-        np.add.at(incidence, (row, column), 1.0)
-        n_ic = incidence[:, crossed]
-        normal = np.diag(n_ic.sum(0)) - n_ic.T @ (n_ic / count[:, None])
+    if number.shape[1] > 1:
+        normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
         raw = np.bincount(row, loss, m) / count
-        right = np.bincount(column, loss - raw[row], len(names))[crossed]
-        offset[crossed] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
+        right = np.bincount(column[column >= 0], (loss - raw[row])[column >= 0], number.shape[1])
+        offset[:-1] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
         rank = int(np.linalg.matrix_rank(normal, tol=1e-9 * max(1.0, float(normal.max())), hermitian=True))
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
+    if rank:
+        left = np.zeros_like(number)
+        mine = column >= 0
+        np.add.at(left, (row[mine], column[mine]), residual[mine])
+        tilts = fit_tilts(x, number, alone, left)
+        residual[mine] -= tilts.explained[row[mine], column[mine]]
+        rank += tilts.rank
     squares = np.asarray(np.bincount(row, residual**2, m), dtype=float)
-    return _TwoWay(mean, count, offset[crossed], squares, len(loss) - m - rank)
+    return _TwoWay(mean, count, offset[:-1], squares, len(loss) - m - rank)
+
+
+class _Quiet(NamedTuple):
+    """Seed offsets, residual sum of squares with its degrees of freedom, and the values they were measured at."""
+
+    seed_effect: Array
+    ss: float
+    df: int
+    values: Array
 
 
 def _noise(
+    x: Array,
     loss: Array,
     row: npt.NDArray[np.intp],
     seed: Array,
     mean: Array,
     window: npt.NDArray[np.bool_],
     usual: float,
-) -> tuple[Array, float, int]:
-    """Seed offsets, residual sum of squares and its degrees of freedom, from the values near the minimum.
+) -> _Quiet:
+    """Noise, from the values near the minimum.
 
     On flanks that are about to blow up runs scatter far more than at the minimum, where noise matters. So the higher
     half of the values counts only where it is about as quiet as the lower half.
     """
 
-    def of(values: npt.NDArray[np.bool_]) -> _TwoWay:
+    def of(values: npt.NDArray[np.bool_]) -> _Quiet:
         rows = values[row]
-        fit = _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+        fit = _two_way(x[values], loss[rows], _renumbered(row[rows]), seed[rows])
         calm = values.copy()
         calm[np.flatnonzero(values)[fit.trust(usual) < 1]] = False
         # a spike says nothing about the noise of the other values
-        return fit if calm.sum() in (0, values.sum()) else of(calm)
+        return _Quiet(fit.seed_effect, fit.ss, fit.df, x[values]) if calm.sum() in (0, values.sum()) else of(calm)
 
     everything = of(window)
     lower = window & (mean <= np.median(mean[window]))
     if lower.sum() < _FEWEST_QUIET:
-        return everything.seed_effect, everything.ss, everything.df
+        return everything
     inner = of(lower)
     outer_ss, outer_df = everything.ss - inner.ss, everything.df - inner.df
     loud = inner.df > 0 and outer_df > 0 and outer_ss / outer_df > _LOUD * inner.ss / inner.df
-    chosen = inner if loud else everything
-    return chosen.seed_effect, chosen.ss, chosen.df
+    return inner if loud else everything
 
 
 def _first(*candidates: float) -> float | None:
@@ -377,7 +436,9 @@ def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> n
     return np.asarray((index > low) & (index < high))
 
 
-def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array, float, int]:
+def _cells(
+    x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]
+) -> tuple[Array, Array, Array, npt.NDArray[np.intp], float, int]:
     """Average a dense sweep in equal cells of x; what scatters around a line within a quiet cell is noise."""
     width = (x[-1] - x[0]) / _MOST_VALUES
     cell = np.minimum(((x - x[0]) / width).astype(np.intp), _MOST_VALUES - 1)
@@ -394,130 +455,7 @@ def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) ->
         mean_x,
         mean_y,
         np.asarray(total, dtype=float),
+        cell,
         float(np.maximum(inner, 0)[enough].sum()),
         int((members - 2)[enough].sum()),
     )
-
-
-# How noisy one run is, before any curve is fitted: from seeds, pooled over sizes as far as sizes agree.
-
-#: what one seed's scatter may be taken for at most, in bends per squared octave: more than runs differed by on any of
-#: the ladders of the recipes that ship (0.07 to 0.9)
-_MOST = 2.0
-#: scatter about parabolas is worth at most this many degrees of freedom, because curves are no parabolas
-_SCATTER_DF = 4.0
-#: noise that was given counts as known
-_GIVEN_DF = 1e4
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What is known about one run's noise before curves are fitted.
-
-    Attributes:
-        relative: (K,) variance of each size relative to the common one.
-        ss: sum of squares behind the common variance, nats^2.
-        df: its degrees of freedom.
-    """
-
-    relative: Array
-    ss: float
-    df: float
-
-
-def pooled_noise(tables: Sequence[SeedMeans], given: float | Sequence[float] | None = None) -> Noise:
-    """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
-
-    Before any data one run's noise goes with what an octave off the optimum costs (`variances.noise_level`).
-
-    Args:
-        tables: seed means of each size, K of them, all on one scale.
-        given: standard deviation of one run on this scale where it is known from elsewhere; one, or one per size.
-    """
-    same = np.ones(len(tables))
-    if given is not None:
-        variance = np.broadcast_to(np.asarray(given, dtype=float) ** 2, same.shape)
-        middle = float(np.exp(np.log(variance).mean()))
-        return Noise(variance / middle, middle * _GIVEN_DF, _GIVEN_DF)
-    # losses that are all alike leave their rounding as the least noise, and numbers are no finer than their last bit
-    least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables], 1.0)
-    least = max(least, *(_BITS * abs(table.scale.floor) * table.scale.factor for table in tables))
-    bends = [_bend(table) for table in tables if len(table.x) >= 3]
-    bend = float(np.median(bends)) if bends else 0.0
-    bend = max(bend, least)
-    ss = np.array([table.residual_ss for table in tables])
-    df = np.array([float(table.residual_df) for table in tables])
-    if not df.sum():
-        scatter = _scatter(tables)
-        extra = min(_SCATTER_DF, len(scatter) / 3)
-        if not extra:
-            alike, extra = _unlikeness(tables)
-            return _noise_of(same, alike * extra, extra, bend, least)
-        seen = min(float(np.quantile(scatter, 0.3)), (_MOST * bend) ** 2)
-        return _noise_of(same, seen * extra, extra, bend, least)
-    pooled = max(float(noise_level(np.array(ss.sum()), float(df.sum()), np.array(bend))), least**2)
-    relative = relative_variances(ss, df, pooled)
-    return _noise_of(relative, float((ss / relative).sum()), float(df.sum()), bend, least)
-
-
-def _noise_of(relative: Array, ss: float, df: float, bend: float, least: float) -> Noise:
-    """What is known with the prior."""
-    variance = max(float(noise_level(np.array(ss), df, np.array(bend))), least**2)
-    return Noise(relative, variance * (df + PRIOR_DF), df + PRIOR_DF)
-
-
-def _unlikeness(tables: Sequence[SeedMeans]) -> tuple[float, float]:
-    """How much sizes of three values differ beyond their levels: a variance and its degrees of freedom, (0, 0) for none.
-
-    It holds what their curves differ by as well; with one seed and three values there is nothing else to see noise by.
-    """
-    grids: dict[tuple[float, ...], list[Array]] = {}
-    for table in tables:
-        if len(table.x) == _FEWEST_QUIET:
-            grids.setdefault(tuple(table.x), []).append(table.mean - table.mean.mean())
-    apart = [np.stack(means) - np.mean(means, axis=0) for means in grids.values() if len(means) > 1]
-    df = sum((len(rows) - 1) * (rows.shape[1] - 1) for rows in apart)
-    return (float(sum((rows**2).sum() for rows in apart)) / df if df else 0.0), min(_SCATTER_DF, df / 3)
-
-
-def _bend(table: SeedMeans) -> float:
-    """Bend of a parabola through the lowest mean and its neighbours, one or two on each side, whichever bends less."""
-    best, found = int(table.mean.argmin()), []
-    for reach in (1, 2):
-        near = slice(max(0, min(best - reach, len(table.x) - 3)), max(3, best + reach + 1))
-        u = table.x[near] - table.x[best]
-        basis = np.stack([np.ones_like(u), u, u * u], axis=1)
-        found.append(abs(float(np.linalg.lstsq(basis, table.mean[near] - table.mean[best], rcond=None)[0][2])))
-    return min(found)
-
-
-def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
-    """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
-
-    It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
-
-    Args:
-        tables: seed means of each size, K of them.
-        noise: what is known about one run's noise at each of these sizes.
-    """
-    seeds = np.array([float(table.seed_effect_df + 1) for table in tables])
-    variance = noise.ss / noise.df
-    df = float((seeds - 1).sum())
-    pooled = (sum(table.seed_effect_ss for table in tables) + variance) / (df + 1)
-    return np.asarray(np.sqrt(pooled / seeds))
-
-
-def _scatter(tables: Sequence[SeedMeans]) -> Array:
-    """Squared departures of four neighbouring means from a parabola, scaled so that their 30% quantile is the variance.
-
-    The third divided difference of four values is free of their parabola; with one seed it is all there is to see noise
-    by. Cliffs can spoil half of the differences, hence the low quantile.
-    """
-    found = []
-    for table in tables:
-        for first in range(len(table.x) - 3):
-            x, y = table.x[first : first + 4], table.mean[first : first + 4]
-            weight = 1 / np.prod(x[:, None] - x + np.eye(4), axis=1)
-            found.append(float((weight @ y) ** 2 / (weight @ (weight / table.count[first : first + 4]))))
-    # the 30% quantile of a chi-square with one degree of freedom is 0.148
-    return np.array(found) / 0.148

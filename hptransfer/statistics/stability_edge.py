@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.seed_means import Noise, SeedMeans
+from hptransfer.statistics.noise import Noise
+from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, SmoothSegment, evidence_alone
+from hptransfer.statistics.tilt import SeedNoise
 
 #: prior probability that a curve breaks off within the values that trained
 _EARLY = 0.15
@@ -48,7 +50,7 @@ class Break:
     until: float | None
 
 
-def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tuple[Break, ...]]]:
+def breaks_of(tables: Sequence[SeedMeans], noise: Noise, seeds: SeedNoise) -> list[tuple[float, tuple[Break, ...]]]:
     """A sample of combinations of breaks, one break per size, with shares that sum to 1.
 
     Every size's breaks occur about as often as they are probable, and alike breaks of different sizes go together.
@@ -56,10 +58,11 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
     Args:
         tables: one per size, each with at least three values, or with two where the others have curves.
         noise: what is known about one run's noise at each of the sizes.
+        seeds: what seeds do to the means of these sizes.
     """
     excesses = [excess for table in tables if (excess := _excess(table)) and len(table.x) > 2]
     usual = float(np.median(excesses)) if excesses else 1.0
-    alone = [_Alternatives(table, noise, size, usual) for size, table in enumerate(tables)]
+    alone = [_Alternatives(table, noise, seeds, size, usual) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)
     weights = [size.weights(_SHARING * (total - size.common)) for size in alone]
     # kinks are something that all sizes have or none
@@ -85,8 +88,8 @@ def _excess(table: SeedMeans) -> float:
 class _Alternatives:
     """All breaks that one size's curve may have, with the evidence for each."""
 
-    def __init__(self, table: SeedMeans, noise: Noise, size: int, usual: float) -> None:
-        self.table = table
+    def __init__(self, table: SeedMeans, noise: Noise, seeds: SeedNoise, size: int, usual: float) -> None:
+        self.table, self.seeds, self.size = table, seeds, size
         self.floor = float(table.mean.min())
         # two values show a slope and nothing else
         self.excess = (_excess(table) if len(table.x) > 2 else 0.0) or usual
@@ -148,7 +151,8 @@ class _Alternatives:
 
     def _stretch(self, stop: int, kink: float | None = None) -> SmoothSegment:
         table = self.table
-        return SmoothSegment(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
+        errors = self.seeds.alone(self.size, stop)
+        return SmoothSegment(table.x[:stop], table.mean[:stop], *errors, self.floor, self.excess, kink)
 
     def _log_rise(self, stop: int) -> float:
         """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""

@@ -138,9 +138,7 @@ def typical_height(heights: Sequence[Array], otherwise: float) -> float:
 def _candidates(sizes: Sequence[SizeMeans]) -> Array:
     """How far c may lie below the lowest loss, increasing; the last is infinity."""
     floor = min(size.floor for size in sizes)
-    first = max(
-        _NEAREST * min(size.rise for size in sizes), _BELOW_RUNS * (floor - min(size.lowest for size in sizes))
-    )
+    first = max(_NEAREST * min(size.rise for size in sizes), _BELOW_RUNS * (floor - min(size.lowest for size in sizes)))
     last = _FARTHEST * max(max(float(size.mean.max()) - size.floor, size.floor - floor) for size in sizes)
     if not _NOTHING < first < last:
         return np.array([math.inf])

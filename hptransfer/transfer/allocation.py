@@ -165,7 +165,7 @@ def _rung(axis: str, size: SizeEvidence, weight: float, lattice: Lattice, usual:
             seeds[index] = seeds.get(index, frozenset()) | {point.seed}
     curvature = optimum.curvature if optimum.curvature > 0 else usual  # nan is neither
     scale = (optimum.noise / (2 * curvature)) ** 2
-    rung = _Rung(axis, size.value, weight, optimum.log2_value, seeds, scale, 0.0, _open_end(optimum))
+    rung = _Rung(axis, int(size.value), weight, optimum.log2_value, seeds, scale, 0.0, _open_end(optimum))
     total = min(_OPEN, optimum.standard_error**2)
     noise = rung.variance(lattice)
     if noise <= total:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT
+from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
@@ -54,7 +55,7 @@ class SizeEvidence:
         blown: log2 values whose losses are finite and no part of a curve, because training blew up there.
     """
 
-    value: int
+    value: float
     optimum: Optimum
     best_loss: float
     transferred_loss: Interval
@@ -65,6 +66,11 @@ class SizeEvidence:
     measured: bool
     points: tuple[Point, ...]
     blown: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The size as people write it."""
+        return size_text(self.value)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Ladder:
     axis: str
     hyperparameter: str
     transferred: float
-    reference: int
+    reference: float
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
     drift: Interval

@@ -50,7 +50,7 @@ class AxisReport:
     axis: str
     hyperparameter: str
     transferred: float
-    reference: int
+    reference: float
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
     drift: Interval
@@ -148,8 +148,18 @@ def judge(
     if corner is not None:
         groups = points_at_corner(kept, proxy, corner, hyperparameter)
         reference = proxy.width * proxy.depth
-        asked = criteria or TransferCriteria()
-        reports += (_report(groups, CORNER, hyperparameter, transferred, reference, asked, noise, regret_alone=True),)
+        reports += (
+            judge_ladder(
+                groups,
+                axis=CORNER,
+                hyperparameter=hyperparameter,
+                transferred=transferred,
+                reference=reference,
+                criteria=criteria,
+                noise=noise,
+                regret_alone=True,
+            ),
+        )
     verdict = Verdict.combine(report.verdict for report in reports)
     return TransferReport(reports, verdict, " ".join(r.sentence for r in reports if r.verdict is verdict))
 
@@ -196,20 +206,46 @@ def judge_axis(
     groups = points_by_size(trials, axis, hyperparameter, following)
     if not groups:
         raise UsageError(f"at least one finished trial must exist to judge {axis}", received="none")
-    return _report(groups, axis, hyperparameter, transferred, reference, criteria or TransferCriteria(), noise)
+    return judge_ladder(
+        groups,
+        axis=axis,
+        hyperparameter=hyperparameter,
+        transferred=transferred,
+        reference=reference,
+        criteria=criteria,
+        noise=noise,
+    )
 
 
-def _report(
-    groups: Mapping[int, Sequence[Point]],
+def judge_ladder(
+    groups: Mapping[int, Sequence[Point]] | Mapping[float, Sequence[Point]],
+    *,
     axis: str,
     hyperparameter: str,
     transferred: float,
-    reference: int,
-    criteria: TransferCriteria,
-    noise: float | None,
-    *,
+    reference: float,
+    criteria: TransferCriteria | None = None,
+    noise: float | None = None,
     regret_alone: bool = False,
+    limits: Sequence[str] = (),
 ) -> AxisReport:
+    """Judge runs that are already sorted by size, whatever the size is.
+
+    Args:
+        groups: size -> its runs, increasing; only ratios of sizes matter, so a fraction is a size too.
+        axis: what the size is called.
+        hyperparameter: name of the hyperparameter that is judged.
+        transferred: its value tuned at the reference, positive.
+        reference: the size at which it was tuned.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        noise: standard deviation of one run in nats where it is known from elsewhere.
+        regret_alone: whether drift does not count, as at a corner of width and depth.
+        limits: what the runs cannot show because of how they were made, one sentence each.
+
+    Raises:
+        UsageError: a size has no finite loss.
+    """
+    criteria = criteria or TransferCriteria()
     at = math.log2(transferred)
     tables = average_sizes(list(groups.values()))
     drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
@@ -241,7 +277,7 @@ def _report(
         sensitivity_growth=growth,
         verdict=verdict,
         sentence=sentence_of(ladder, verdict),
-        limits=evidence_limits(ladder, worse=not_worse is False, growth=growth),
+        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *limits),
         would_decide=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
@@ -261,7 +297,7 @@ def _verdict(ladder: Ladder) -> Verdict:
 
 
 def _evidence(
-    value: int,
+    value: float,
     points: Sequence[Point],
     table: SeedMeans,
     draws: CurveDraws | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Ladder, SizeEvidence
 from hptransfer.verdict import Verdict
@@ -33,8 +34,8 @@ def sentence_of(ladder: Ladder, verdict: Verdict) -> str:
     return verdict.sentence(
         subject=f"{ladder.hyperparameter} {ladder.transferred:.4g}",
         axis=ladder.axis,
-        reference=ladder.reference,
-        largest=ladder.largest.value,
+        reference=size_text(ladder.reference),
+        largest=ladder.largest.label,
         drift=describe_drift(ladder.drift),
         regret=describe_regret(ladder.largest),
         reason=_reason(ladder, verdict),
@@ -117,21 +118,21 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
             "One seed: noise is guessed from the scatter about smooth curves, and the seed's own effect stays in."
         )
     if axis == "width" and sizes[0].value < _BASE_WIDTH:
-        limits.append(f"Width {sizes[0].value} is under 64, where finite-width effects exceed what is measured.")
+        limits.append(f"Width {sizes[0].label} is under 64, where finite-width effects exceed what is measured.")
     if ladder.at_reference is None:
-        limits.append(f"The ladder has no runs at the proxy's own {axis} {ladder.reference}.")
+        limits.append(f"The ladder has no runs at the proxy's own {axis} {size_text(ladder.reference)}.")
     limits.extend(
         _limit_of_size(axis, size) for size in sizes if size.optimum.edge or math.isnan(size.optimum.curvature)
     )
     limits.extend(
-        f"At {axis} {size.value} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
+        f"At {axis} {size.label} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
         "values, so these runs count for less: check their loss curves."
         for size in sizes
         for x in size.spiked
     )
     limits.extend(_blown_limit(axis, ladder.hyperparameter, size) for size in sizes if size.blown)
     limits.extend(
-        f"At {axis} {size.value} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
+        f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
         for size in sizes
         if size.optimum.cliff_distance < _ROOM
     )
@@ -143,8 +144,8 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         )
     if 0 < sizes[-1].best_loss < _MEMORISED * sizes[0].best_loss:  # below zero nothing is memorised
         limits.append(
-            f"The loss at {axis} {sizes[-1].value} is {sizes[-1].best_loss / sizes[0].best_loss:.1%} of that at "
-            f"{sizes[0].value}: where training data are memorised, the gain from {axis} and what is relative to the "
+            f"The loss at {axis} {sizes[-1].label} is {sizes[-1].best_loss / sizes[0].best_loss:.1%} of that at "
+            f"{sizes[0].label}: where training data are memorised, the gain from {axis} and what is relative to the "
             "loss say little. Judge held-out losses, or fewer epochs."
         )
     proxy = ladder.at_reference
@@ -170,8 +171,8 @@ def _blown_limit(axis: str, hyperparameter: str, size: SizeEvidence) -> str:
 def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     optimum = size.optimum
     if math.isnan(optimum.curvature):
-        return f"{axis} {size.value} has under three usable values: its optimum is not estimated."
-    where = f"At {axis} {size.value} the"
+        return f"{axis} {size.label} has under three usable values: its optimum is not estimated."
+    where = f"At {axis} {size.label} the"
     if optimum.edge == "low":
         return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
     if math.isfinite(optimum.high):
@@ -185,18 +186,18 @@ def next_steps(ladder: Ladder) -> str:
     if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER):
         missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))
         steps.append(f"add {_count(missing, 'size')} so that the ladder spans at least 8x in {ladder.axis}")
-    low = [str(s.value) for s in ladder.sizes if s.optimum.edge == "low"]
-    high = [str(s.value) for s in ladder.sizes if s.optimum.edge == "high" and math.isinf(s.optimum.high)]
+    low = [s.label for s in ladder.sizes if s.optimum.edge == "low"]
+    high = [s.label for s in ladder.sizes if s.optimum.edge == "high" and math.isinf(s.optimum.high)]
     if low:
         steps.append(f"extend the grid to smaller values at {ladder.axis} {', '.join(low)}")
     if high:
         steps.append(f"extend the grid to larger values at {ladder.axis} {', '.join(high)}")
-    near = [str(s.value) for s in ladder.sizes if s.optimum.cliff_distance < _ROOM]
+    near = [s.label for s in ladder.sizes if s.optimum.cliff_distance < _ROOM]
     if near:
         steps.append(f"refine the grid below the divergence at {ladder.axis} {', '.join(near)}")
     if math.isinf(ladder.largest.relative_regret.estimate) and math.isfinite(ladder.largest.relative_regret.low):
         steps.append(
-            f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {ladder.largest.value}"
+            f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {ladder.largest.label}"
         )
     if not ladder.noise_known:
         steps.append("run a second seed at every value")
