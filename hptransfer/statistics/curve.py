@@ -194,7 +194,14 @@ def _draw(
         seeds = _scattered(seeds, tables, _curves(tables, fits, grids, np.zeros(DRAWS)), grids, doublings)
     curves, ends, spread = _curves(tables, fits, grids, seeds.spread())
     deviations = np.sqrt(np.mean(spread**2, axis=1)) / factors
-    kept = uncontradicted(tables, grids, curves, ends, deviations)
+    bend = float(np.average([fit.bends[0] for _, _, fit in fits], weights=[share for share, _, _ in fits]))
+    errors = [
+        deviation**2 * np.diag(of_noise) + (bend / factor) ** 2 * np.diag(of_tilts)
+        for deviation, factor, (of_noise, of_tilts) in zip(
+            deviations, factors, (seeds.alone(size, len(table.x)) for size, table in enumerate(tables)), strict=True
+        )
+    ]
+    kept = uncontradicted(tables, grids, curves, ends, errors)
     seed_effects = (seed_effect_std(fitted, known) / factors)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
@@ -265,7 +272,7 @@ _LEAST_KEPT = 0.1
 
 
 def uncontradicted(
-    tables: Sequence[SeedMeans], grids: Sequence[Array], curves: Sequence[Array], ends: Array, noise: Array
+    tables: Sequence[SeedMeans], grids: Sequence[Array], curves: Sequence[Array], ends: Array, errors: Sequence[Array]
 ) -> npt.NDArray[np.intp]:
     """Which draws to go on with: those with a minimum clearly below what the runs allow give way to others.
 
@@ -277,16 +284,16 @@ def uncontradicted(
         grids: (G,) log2 values of each size's curves.
         curves: (G, DRAWS) drawn losses of each size.
         ends: (K, DRAWS) where smooth curves end.
-        noise: (K,) standard deviation of one run at each size, nats.
+        errors: (m,) variances of each size's means where losses are lowest, nats squared.
 
     Returns:
         (DRAWS,) numbers of draws; those that were replaced occur twice or more.
     """
     worst = np.full(DRAWS, -math.inf)
-    for table, grid, drawn, end, deviation in zip(tables, grids, curves, ends, noise, strict=True):
+    for table, grid, drawn, end, error in zip(tables, grids, curves, ends, errors, strict=True):
         where = np.where(grid[:, None] <= end, drawn, np.inf).argmin(axis=0)
-        least = _lower_bound(table, grid, float(deviation))[where]
-        worst = np.maximum(worst, (least - drawn[where, np.arange(DRAWS)]) / deviation)
+        least = _lower_bound(table, grid, error)[where]
+        worst = np.maximum(worst, (least - drawn[where, np.arange(DRAWS)]) / math.sqrt(error[table.mean.argmin()]))
     contradicted = worst > max(0.0, float(np.sort(worst)[round(_LEAST_KEPT * DRAWS)]))
     kept = np.arange(DRAWS)
     if contradicted.any():
@@ -297,12 +304,12 @@ def uncontradicted(
     return kept
 
 
-def _lower_bound(table: SeedMeans, grid: Array, noise: float) -> Array:
-    """(G,) what a convex curve through the means cannot fall below, less what noise can explain."""
+def _lower_bound(table: SeedMeans, grid: Array, error: Array) -> Array:
+    """(G,) what a convex curve through the means cannot fall below, less what their errors can explain."""
     x, y = table.x, table.mean
     # noise grows with the height on scales that are logarithms
     steepness = 1 + (y - table.scale.floor) / table.scale.unit
-    variance = noise**2 * np.maximum(steepness, 0.0) ** 2 / table.count
+    variance = error * np.maximum(steepness, 0.0) ** 2
     cell = np.clip(np.searchsorted(x, grid, side="right") - 1, 0, len(x) - 1)
     bound = np.full(len(grid), -math.inf)
     for near, far, opposite in ((cell, cell - 1, cell + 1), (cell + 1, cell + 2, cell)):

@@ -19,6 +19,8 @@ _ROUNDING = 1e-6
 _BITS = 1e-15
 #: noise below this share of what an octave off costs is lost beside the curves' own roughness
 _FINEST = 1e-4
+#: noise that was given may be finer than what is written by this factor
+_GIVEN = 1e-3
 #: sizes of this many values have no scatter about a parabola
 _FEWEST = 3
 #: what one seed's scatter may be taken for at most, in bends per squared octave: more than runs differed by on any of
@@ -60,12 +62,13 @@ def pooled_noise(tables: Sequence[SeedMeans], seeds: SeedNoise, given: float | A
     bend = float(np.median(bends)) if bends else 0.0
     # losses that are all alike leave their rounding as the least noise, and numbers are no finer than their last bit
     least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables], 1.0)
-    least = max(least, _FINEST * bend, *(_BITS * abs(table.scale.floor) * table.scale.factor for table in tables))
-    bend = max(bend, least)
+    least = max(least, *(_BITS * abs(table.scale.floor) * table.scale.factor for table in tables))
     if given is not None:
-        variance = np.broadcast_to(np.maximum(np.asarray(given, dtype=float), least) ** 2, same.shape)
+        variance = np.broadcast_to(np.maximum(np.asarray(given, dtype=float), _GIVEN * least) ** 2, same.shape)
         middle = float(np.exp(np.log(variance).mean()))
         return Noise(variance / middle, middle * _GIVEN_DF, _GIVEN_DF)
+    least = max(least, _FINEST * bend)
+    bend = max(bend, least)
     squares, freedom = np.array(seeds.seen).T
     df = np.array([table.residual_df for table in tables]) * freedom
     ss = np.array([table.residual_ss for table in tables]) / squares * freedom

@@ -144,7 +144,7 @@ def evidence_alone(stretch: SmoothSegment, noise: tuple[float, float]) -> Array:
     likelihood = np.empty((len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS)))
     bend = min(abs(float(np.linalg.lstsq(basis, stretch.mean, rcond=None)[0][2])), stretch.steepest)
     columns = kinked(stretch.x, stretch.kink)
-    steady = stretch.noise + bend**2 * known_df / known_ss * stretch.tilts
+    steady = stretch.noise + min(bend**2 * known_df / known_ss, _LARGEST) * stretch.tilts
     steady = steady + kink_variance(bend, known_ss / known_df) * columns @ columns.T
     for index, order in enumerate(ORDERS):
         rough = wiener_process.covariance(order, u[:, None], u[None])
