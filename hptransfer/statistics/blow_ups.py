@@ -26,6 +26,8 @@ _ANYHOW = 25.0
 _STAYS = 0.25
 #: growth of steps from value to value that a flank may keep up
 _GROWTH = 12.0
+#: share of the other flank's height that this one's next step may have, several times over
+_OPPOSITE = 0.5
 #: values on each side of the lowest that its bend is seen by
 _NEAR = 2
 #: denser sweeps are looked at in this many cells
@@ -77,7 +79,7 @@ class _Steps:
             parabola = bend * ((away + width) ** 2 - away**2) if np.isfinite(bend) else 0.0
             before = float(self.step[i - 1] / self.width[i - 1]) * width if i > self.best else 0.0
             growth = min(max(before / led, 1.0), _GROWTH) if led > 0 else 1.0
-            expected = max(usual, parabola, before * growth, self._opposite(away + width / 2, width))
+            expected = max(usual, parabola, before * growth, _OPPOSITE * self._opposite(away + width / 2, width))
             last = i + 1 == len(self.step)
             level = int(self.step[i:].argmax()) < len(self.step) - 1 - i
             stays = float(self.mean[i + 1 :].min() - self.mean[i]) > _STAYS * step

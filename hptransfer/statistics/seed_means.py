@@ -331,7 +331,7 @@ class _TwoWay(NamedTuple):
         own = np.divide(self.squares, freedom, out=np.zeros_like(freedom), where=seen)
         common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen)
         common = np.maximum(common, usual**2)
-        return np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common)
+        return np.asarray(np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common))
 
 
 def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _TwoWay:

@@ -329,11 +329,9 @@ def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tu
         return never, never, never
     if draws is None and table.blown and table.blown[0] - 1e-9 <= at <= table.flank_x[-1] + 1e-9:
         # without a curve nothing is known but what the runs themselves lost
-        lost = float(np.interp(at, table.flank_x, table.flank_mean))
-        best = float(table.mean.min())
-        regret = Interval(lost - best, lost - best, math.inf)
-        relative = Interval(regret.estimate / abs(best), regret.low / abs(best), math.inf) if best else regret
-        return Interval(lost, lost, lost), regret, relative
+        there, best = float(np.interp(at, table.flank_x, table.flank_mean)), float(table.mean.min())
+        least, share = there - best, (there - best) / abs(best) if best else math.inf
+        return Interval(there, there, there), Interval(least, least, math.inf), Interval(share, share, math.inf)
     if draws is None or np.isnan(draws.at).any():
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)
