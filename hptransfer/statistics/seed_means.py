@@ -18,6 +18,8 @@ from hptransfer.statistics.units import LossScale, SizeMeans, common_scales, typ
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
+#: cells of seeds and values that are counted in a table; beyond them they are sorted
+_MOST_CELLS = 4_000_000
 #: an estimate never uses more than this many values; denser sweeps are averaged in cells
 _MOST_VALUES = 32
 #: losses above the best by more than this many times the rise next to the minimum inform neither optimum nor noise
@@ -293,7 +295,9 @@ def _crossed(
 ) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.intp]]:
     """Seeds that ran at two values or more, their (m, S) runs, the (m,) runs of others, and each run's column or -1."""
     names, index = np.unique(seed, return_inverse=True)
-    values_of = np.bincount(np.unique(index * m + row) // m, minlength=len(names))
+    cells = index * m + row
+    seen = np.flatnonzero(np.bincount(cells)) if len(names) * m <= _MOST_CELLS else np.unique(cells)
+    values_of = np.bincount(seen // m, minlength=len(names))
     crossed = np.flatnonzero(values_of >= 2)
     if len(crossed) > _MANY_SEEDS:
         crossed = crossed[:0]
@@ -411,8 +415,8 @@ def _first(*candidates: float) -> float | None:
 
 
 def _renumbered(row: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Row numbers without gaps."""
-    return np.unique(row, return_inverse=True)[1]
+    """Row numbers, increasing, without gaps."""
+    return np.cumsum(np.diff(row, prepend=row[:1]) > 0)
 
 
 def _rise(mean: Array) -> float:

@@ -327,9 +327,11 @@ def _scores(table: SeedRuns) -> Array:
 def _seen(table: SeedRuns, correlation: Array) -> tuple[float, float]:
     """What is seen of correlated noise once offsets and tilts are removed, as (sum of squares, degrees of freedom)."""
     x = table.x[table.quiet]
+    if table.dense or not len(x):
+        return 1.0, 1.0
     basis = np.stack([np.ones_like(x), x - x.mean()], axis=1)[:, : 2 if len(x) >= _FEWEST else 1]
     left = len(x) - basis.shape[1]
-    if table.dense or left < 1:
+    if left < 1:
         return 1.0, 1.0
     away = np.linalg.svd(basis)[0][:, basis.shape[1] :]
     seen = away.T @ np.tensordot(correlation, _alike(x), 1) @ away

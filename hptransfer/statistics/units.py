@@ -43,6 +43,8 @@ _ROUGHNESS = 10.0 ** np.arange(-3.0, 9.1, 2.0)
 _ROUGH, _ROUGHNESS_DECADES = 2.0, 1.7
 #: differences below this are none: their squares would be
 _NOTHING = 1e-100
+#: denser sweeps are averaged in this many cells
+_MOST_VALUES = 32
 #: exponents beyond this are no losses
 _LARGEST_EXPONENT = 300.0
 
@@ -111,7 +113,7 @@ def common_scales(sizes: Sequence[SizeMeans]) -> tuple[LossScale, ...]:
     Args:
         sizes: means of each size; sizes with fewer than three values have no say in c.
     """
-    curved = [size for size in sizes if len(size.x) >= 3]
+    curved = [_thinned(size) for size in sizes if len(size.x) >= 3]
     below = _candidates(sizes) if len(curved) > 1 else np.array([math.inf])
     lowest = min(size.lowest for size in sizes)
     scores = _evidence(curved, below, lowest) if len(below) > 1 else np.zeros(1)
@@ -133,6 +135,16 @@ def typical_height(heights: Sequence[Array], otherwise: float) -> float:
     everything = np.concatenate(heights)
     seen = everything[everything > _NOTHING]
     return float(np.median(seen)) if len(seen) else max(otherwise, _NOTHING)
+
+
+def _thinned(size: SizeMeans) -> SizeMeans:
+    """Means of neighbouring values where there are many."""
+    if len(size.x) <= _MOST_VALUES:
+        return size
+    starts = np.unique(np.linspace(0, len(size.x), _MOST_VALUES + 1).astype(np.intp)[:-1])
+    runs = np.add.reduceat(size.runs, starts)
+    x, mean = (np.add.reduceat(size.runs * values, starts) / runs for values in (size.x, size.mean))
+    return size._replace(x=x, mean=mean, runs=runs, squares=np.add.reduceat(size.squares, starts))
 
 
 def _candidates(sizes: Sequence[SizeMeans]) -> Array:
@@ -183,7 +195,7 @@ def _evidence(sizes: Sequence[SizeMeans], below: Array, lowest: float) -> Array:
     total = np.logaddexp.reduce(found, axis=1)
     total += sum(np.log(slope) @ size.runs for slope, size in zip(at_means, sizes, strict=True))
     # free in the losses' own unit: a level and a slope per size, what its seeds have in common, and the bend
-    free = [2 + size.runs.sum() - len(size.x) - size.df for size in sizes]
+    free = [2 + max(0.0, size.runs.sum() - len(size.x) - size.df) for size in sizes]
     total -= np.log(at_floors) @ np.array(free) + np.log(at_floors).mean(axis=1)
     return np.asarray(total + np.where(plain, math.log(_PLAIN), math.log((1 - _PLAIN) / max(1, (~plain).sum()))))
 
