@@ -16,6 +16,7 @@ from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import AxisFacts, Rung, seed_scatter
 from hptransfer.transfer.speed import Speed
 from hptransfer.verdict import Verdict
@@ -268,6 +269,9 @@ class TransferFile(Artifact):
     checked: dict[str, tuple[int, ...]]
     """key of a ladder in the recipe's `sizes` -> its values, increasing; empty where the ladder was not checked"""
     axes: Annotated[tuple[AxisRecord, ...], Field(min_length=1)]
+    mechanics: tuple[Mapping[str, Any], ...] = ()
+    """per axis of the model: `rises`, the values at which a larger size clearly trains worse, of `compared`; `by` is
+    null where it diverges; none in files of before it was kept"""
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord
@@ -315,6 +319,7 @@ class TransferFile(Artifact):
             "criteria": first.criteria,
             "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
+            "mechanics": fixed_values_documents(report.axes),
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,

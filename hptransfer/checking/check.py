@@ -17,9 +17,9 @@ from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.parameterization.tables import MEASURED
+from hptransfer.transfer.horizon import predict_carried
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.law import law_report
-from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
 
@@ -57,7 +57,7 @@ def check(
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     target = recipe.target_size()
-    forecast = predict_target(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
+    forecast = predict_carried(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
     if recipe.parameterization.name == MEASURED:
         for law in law_report(report, proxy=facts.proxy, target=target):
             parts.add(law)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hptransfer.cli.options import Column, Json, Quiet
+from hptransfer.cli.options import Json, Quiet
+from hptransfer.cli.table_options import TableOptions
 from hptransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def judge_command(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet."),
+        typer.Argument(metavar="FILE...", help="Tables of finished runs: CSV, Markdown, JSON, parquet, Optuna."),
     ],
     *,
     coordinates: Annotated[
@@ -30,26 +32,11 @@ def judge_command(
     tolerance: Annotated[
         float | None, typer.Option(help="Of coordinates: allowed slope. Default: 0.15.", show_default=False)
     ] = None,
-    size_column: Column = None,
-    value_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
-    ] = None,
-    loss_column: Column = None,
-    seed_column: Column = None,
-    group_column: Column = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
-    ] = None,
-    transferred: Annotated[
-        float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
-    ] = None,
-    target: Annotated[int | None, typer.Option(min=1, help="A size to predict for.", show_default=False)] = None,
+    table: TableOptions,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Judge a table of finished runs, or a coordinate check; nothing is trained.
+    """Judge tables of finished runs as one, or a coordinate check; nothing is trained.
 
     Groups are judged apart, each value column on its own slice. What was inferred is said on stderr.
 
@@ -61,8 +48,7 @@ def judge_command(
         InconclusiveError: a size diverged at every value; a coordinate check has too few sizes or seeds.
     """
     if coordinates:
-        columns = (size_column, value_column, loss_column, seed_column, group_column)
-        if any(each is not None for each in (*columns, where, transferred, target)):
+        if table.given:
             raise UsageError("`judge --coordinates` takes no options but --tolerance, --json and --quiet")
         from hptransfer.checking.judge_coordinates import judge_coordinate_files
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
@@ -71,16 +57,13 @@ def judge_command(
         document, draw = partial(coordinates_document, found), partial(print_coordinates, found)
         _show(describe_coordinates(found), document, draw, as_json, quiet)
         return found.exit_status
-    if tolerance is not None or len(results) > 1:
-        hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
-        raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
-    from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions
+    if tolerance is not None:
+        hint = f"hptransfer judge --coordinates {(named := shlex.join(map(str, results)))}"[:200]
+        raise UsageError("`judge` takes --tolerance with --coordinates alone", received=named, hint=hint)
+    from hptransfer.checking.judge_table import judge_table
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
-    from hptransfer.results_table.columns import NamedColumns
 
-    roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target)
-    judgement = judge_table(results[0], question)
+    judgement = judge_table(results, table.question())
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
     return judgement.verdict.exit_status

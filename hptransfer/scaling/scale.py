@@ -13,11 +13,11 @@ from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
-from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import measured_laws
-from hptransfer.scaling.target import build_target, in_gauge
+from hptransfer.scaling.groups import in_gauge
+from hptransfer.scaling.horizon import objections_of_check
+from hptransfer.scaling.target import build_target
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.verdict import Verdict
@@ -110,12 +110,7 @@ def _objections(
     elif checked.identity != identity:
         yield "transfer was checked under other rules, code or data"
     yield from _other_values(tuned, checked)
-    if loaded.recipe.parameterization.name == MEASURED:
-        for law in measured_laws(loaded.recipe, size, checked):
-            if not law.bounded:
-                yield law.objection
-    elif checked.verdict is not Verdict.TRANSFERS:
-        yield f"the check says {checked.verdict}: {checked.sentence}"
+    yield from objections_of_check(loaded.recipe, size, checked)
 
 
 def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:

@@ -17,10 +17,12 @@ from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.objective import objective_record
 from hptransfer.recipe.schema import Recipe
+from hptransfer.results_table.cells import column_numbers
 from hptransfer.results_table.columns import infer_loss, infer_step
-from hptransfer.results_table.readers import column_numbers, read_table
+from hptransfer.results_table.readers import read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.transfer.horizon import carried_exponents, carried_value, with_exponents
 from hptransfer.transfer.prediction import (
     Prediction,
     moved_axes,
@@ -141,8 +143,11 @@ def predicted(checked: TransferFile | None, *, proxy: Size, size: Size, on_ray: 
     if checked is None:
         return None
     axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
+    name = checked.hyperparameter
+    exponents = carried_exponents(axes, name, proxy=proxy, target=size, on_ray=on_ray)
     moved = moved_axes(proxy, size, on_ray=on_ray)
-    return predict(axes, moved, hyperparameter=checked.hyperparameter, value=checked.transferred)
+    found = predict(axes, moved, hyperparameter=name, value=carried_value(checked.transferred, exponents))
+    return with_exponents(found, exponents)
 
 
 def registered_now(prediction: Prediction, recipe: Recipe, size: Size, fingerprint: str) -> dict[str, Any]:

@@ -177,10 +177,14 @@ def sample_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    fitted = [table.in_units() for table in tables]
     factors = np.array([table.scale.factor for table in tables])
-    seeds = seed_noise([table.runs for table in fitted])
-    known = pooled_noise(fitted, seeds, None if noise is None else noise * factors)
+    if all(math.isinf(table.scale.unit) for table in tables):
+        # also where sizes were averaged one by one
+        factors = np.full(len(tables), float(np.exp(np.log(factors).mean())))
+    fitted = [table.in_units(factor) for table, factor in zip(tables, factors, strict=True)]
+    given = None if noise is None else noise * factors
+    seeds = seed_noise([table.runs for table in fitted], given)
+    known = pooled_noise(fitted, given, seeds=seeds)
     grids = [_grid(table) for table in tables]
     fits = [
         (
@@ -191,8 +195,8 @@ def _draw(
         for share, breaks in breaks_of(fitted, known, seeds)
     ]
     if not seeds.compared and doublings is not None:
-        seeds = _scattered(seeds, tables, _curves(tables, fits, grids, np.zeros(DRAWS)), grids, doublings)
-    curves, ends, spread = _curves(tables, fits, grids, seeds.spread())
+        seeds = _scattered(seeds, tables, _curves(tables, factors, fits, grids, np.zeros(DRAWS)), grids, doublings)
+    curves, ends, spread = _curves(tables, factors, fits, grids, seeds.spread())
     deviations = np.sqrt(np.mean(spread**2, axis=1)) / factors
     bend = float(np.average([fit.bends[0] for _, _, fit in fits], weights=[share for share, _, _ in fits]))
     errors = [
@@ -219,6 +223,7 @@ def _draw(
 
 def _curves(
     tables: Sequence[SeedMeans],
+    factors: Array,
     fits: Sequence[tuple[float, tuple[Break, ...], JointFit]],
     grids: Sequence[Array],
     displaced: Array,
@@ -227,6 +232,7 @@ def _curves(
 
     Args:
         tables: seed means of each size.
+        factors: (K,) units per nat of each size.
         fits: shares of the draws, with the breaks and the joint fit that they come from.
         grids: where curves are evaluated.
         displaced: (DRAWS,) standard deviations in octaves of what a seed displaces its optimum by.
@@ -239,8 +245,8 @@ def _curves(
         stop = DRAWS if number == len(fits) - 1 else min(DRAWS, start + round(share * DRAWS))
         for cell, part in _allot(fit.evidence, start, stop):
             drawn, spread[:, part] = fit.draw(cell, grids, displaced, part, stream=0)
-            for size, (table, values) in enumerate(zip(tables, drawn, strict=True)):
-                curves[size][:, part] = table.scale.losses(values / table.scale.factor)
+            for size, (table, factor, values) in enumerate(zip(tables, factors, drawn, strict=True)):
+                curves[size][:, part] = table.scale.losses(values / factor)
         for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.seed_means import SeedMeans
-from hptransfer.statistics.tilt import SeedNoise
+from hptransfer.statistics.tilt import SeedNoise, seed_noise
 from hptransfer.statistics.units import typical_height
 from hptransfer.statistics.variances import PRIOR_DF, noise_level, relative_variances
 
@@ -47,16 +47,19 @@ class Noise:
     df: float
 
 
-def pooled_noise(tables: Sequence[SeedMeans], seeds: SeedNoise, given: float | Array | None = None) -> Noise:
+def pooled_noise(
+    tables: Sequence[SeedMeans], given: float | Array | None = None, *, seeds: SeedNoise | None = None
+) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Before any data one run's noise goes with what an octave off the optimum costs (`variances.noise_level`).
 
     Args:
         tables: seed means of each size, K of them, all on one scale.
-        seeds: how alike their noise is at neighbouring values, which hides part of it.
         given: standard deviation of one run on this scale where it is known from elsewhere; one, or one per size.
+        seeds: how alike noise is at neighbouring values, which hides part of it; None: as these tables say.
     """
+    seeds = seeds or seed_noise([table.runs for table in tables])
     same = np.ones(len(tables))
     bends = [_bend(table) for table in tables if len(table.x) >= _FEWEST]
     bend = float(np.median(bends)) if bends else 0.0

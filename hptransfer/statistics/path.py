@@ -16,8 +16,8 @@ class Step:
     """Between two neighbouring sizes.
 
     Attributes:
-        low: the smaller size.
-        high: the larger size.
+        low: the smaller size, in the unit of the axis.
+        high: the larger size, in the unit of the axis.
         slope: octaves per doubling, with its 95% interval.
     """
 

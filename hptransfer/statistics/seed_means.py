@@ -100,9 +100,13 @@ class SeedMeans:
     runs: SeedRuns
     scale: LossScale
 
-    def in_units(self) -> SeedMeans:
-        """The same on the scale that all sizes are fitted on: heights above the floor, in units."""
-        factor, mean = self.scale.factor, self.scale.heights(self.mean) * self.scale.factor
+    def in_units(self, factor: float) -> SeedMeans:
+        """The same on the scale that all sizes are fitted on: heights above the floor, in units.
+
+        Args:
+            factor: units per nat at the floor, positive.
+        """
+        mean = self.scale.heights(self.mean) * factor
         return replace(
             self,
             mean=mean,

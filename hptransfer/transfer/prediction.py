@@ -178,7 +178,9 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
 
 
-def predict_target(report: TransferReport, *, proxy: Size, target: Size, on_ray: bool = False) -> Prediction | None:
+def predict_target(
+    report: TransferReport, *, proxy: Size, target: Size, on_ray: bool = False, value: float | None = None
+) -> Prediction | None:
     """What the first checked value is expected to cost at the target; None where the target is the proxy.
 
     Args:
@@ -186,11 +188,13 @@ def predict_target(report: TransferReport, *, proxy: Size, target: Size, on_ray:
         proxy: size at which the value was tuned.
         target: size to predict for.
         on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
+        value: what the target is trained with; None for the value that was checked.
     """
     first = report.axes[0]
     axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
     moved = moved_axes(proxy, target, on_ray=on_ray)
-    return predict(axes, moved, hyperparameter=first.hyperparameter, value=first.transferred) if moved else None
+    carried = first.transferred if value is None else value
+    return predict(axes, moved, hyperparameter=first.hyperparameter, value=carried) if moved else None
 
 
 def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, float]:

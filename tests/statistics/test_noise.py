@@ -7,7 +7,6 @@ import pytest
 
 from hptransfer.statistics.noise import Noise, pooled_noise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
-from hptransfer.statistics.tilt import seed_noise
 from tests.support.synthetic_ladders import GRID, parabola
 
 
@@ -22,7 +21,7 @@ def _tables(levels: list[float], seeds: int, rng: int = 0) -> list[SeedMeans]:
 
 
 def _pooled(tables: list[SeedMeans], given: float | None = None) -> Noise:
-    return pooled_noise(tables, seed_noise([table.runs for table in tables]), given)
+    return pooled_noise(tables, given)
 
 
 def test_equal_noise_is_pooled() -> None:
