@@ -227,7 +227,7 @@ class _Runs:
         """The seed means on a scale.
 
         Args:
-            scale: of this size.
+            scale: what this size is measured on.
             least: rise next to the minimum that other sizes let expect at least, nats.
             usual: what runs of other sizes differ by, nats.
         """

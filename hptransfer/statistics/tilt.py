@@ -357,8 +357,9 @@ def _log_displaced(contrasts: Sequence[Sequence[_Contrast]], bends: Sequence[flo
             left = each.difference - fit @ line.T
             squares[size] += each.weight * float(np.einsum("pi,ij,pj->", left, inverse, left))
             df[size] += each.weight * len(left) * (len(each.x) - 2)
-            for pair, one in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
-                error = float(gram[1, 1]) / (2 * bends[size]) ** 2
+            steep = max(2 * bends[size], 1e-150)
+            for pair, one in zip(each.pairs, fit[:, 1] / steep, strict=True):
+                error = float(gram[1, 1]) / steep**2
                 slopes.setdefault(pair, []).append((size, float(one), error, each.weight))
     score = np.zeros(len(SPREADS))
     if not squares.sum() > 0:

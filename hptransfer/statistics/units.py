@@ -76,7 +76,7 @@ class LossScale:
         """The inverse of `heights`.
 
         Args:
-            heights: in any shape.
+            heights: on this scale, in any shape.
         """
         if math.isinf(self.unit):
             return np.asarray(self.floor + heights)
@@ -88,11 +88,11 @@ class SizeMeans(NamedTuple):
 
     Attributes:
         x: (m,) log2 values, increasing.
-        mean: (m,) mean losses.
+        mean: (m,) mean losses of these values.
         runs: (m,) runs behind each.
         squares: (m,) sums of squares of what runs differ by, seed offsets removed.
         df: degrees of freedom of all squares.
-        floor: lowest mean.
+        floor: lowest mean among them.
         lowest: lowest loss of a single run.
         rise: how far losses rise within two values of the lowest mean.
     """
