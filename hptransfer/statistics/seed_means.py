@@ -219,7 +219,8 @@ class _Runs:
             squares=fit.squares * fit.trust(0.0),
             df=float(fit.df),
             floor=float(fit.mean.min()),
-            lowest=float(self.loss.min()),
+            # means without seed offsets may lie below all runs
+            lowest=min(float(self.loss.min()), float(self.mean.min()), float(fit.mean.min())),
             rise=self.rise,
         )
 

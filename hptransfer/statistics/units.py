@@ -93,7 +93,7 @@ class SizeMeans(NamedTuple):
         squares: (m,) sums of squares of what runs differ by, seed offsets removed.
         df: degrees of freedom of all squares.
         floor: lowest mean among them.
-        lowest: lowest loss of a single run.
+        lowest: lowest loss of a single run or mean.
         rise: how far losses rise within two values of the lowest mean.
     """
 

@@ -64,6 +64,18 @@ def test_a_drift_is_seen_there_too() -> None:
     assert drift.low > 0.15
 
 
+def test_a_mean_without_its_seed_offset_may_lie_below_all_runs() -> None:
+    """A value that only unlucky seeds ran at: c lies below what its mean becomes, and nothing is undefined."""
+    sizes = _valleys((1.0, 0.05, 0.002), 0.0, noise=0.01)
+    unlucky = [[*points, *(Point(-8.0, 7, p.loss + 0.5) for p in points[8:9])] for points in sizes]
+    more = [
+        [*points, Point(-8.25, 7, points[8].loss * 1.01), Point(-7.5, 7, points[10].loss + 0.5)] for points in unlucky
+    ]
+    for table in average_sizes(more):
+        assert np.isfinite(table.mean).all()
+        assert (table.mean > table.scale.floor - table.scale.unit).all()
+
+
 def test_losses_far_above_any_c_stay_as_they_are() -> None:
     """Equal bends and noise at levels 3 to 2.7: nothing says that a logarithm were better."""
     tables = average_sizes([sweep(raised(-0.1 * k), noise=0.001, rng=k) for k in range(4)])
