@@ -48,11 +48,12 @@ class SizeEvidence:
             the sampled region, infinite where it lies at or beyond a divergence.
         regret: transferred_loss minus the loss at the optimum, nats, at least 0.
         relative_regret: regret as a fraction of the loss at the optimum.
-        octave_off: what the worse of half and twice the optimum costs, as a fraction of the loss there; infinite where
-            that was not sampled or diverges.
+        octave_off: what the worse of half and twice the optimum costs, nats; infinite where that was not sampled or
+            diverges.
         spiked: log2 values whose runs scatter far more than the others; they count for less.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
+        blown: log2 values whose losses are finite and no part of a curve, because training blew up there.
     """
 
     value: float
@@ -65,6 +66,7 @@ class SizeEvidence:
     spiked: tuple[float, ...]
     measured: bool
     points: tuple[Point, ...]
+    blown: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:

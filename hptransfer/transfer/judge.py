@@ -15,7 +15,7 @@ from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_sizes
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
@@ -250,7 +250,7 @@ def judge_ladder(
     """
     criteria = criteria or TransferCriteria()
     at = math.log2(transferred)
-    tables = [average_seeds(points) for points in groups.values()]
+    tables = average_sizes(list(groups.values()))
     if drawn is None:
         drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
@@ -307,9 +307,10 @@ def _evidence(
     draws: CurveDraws | None,
     at: float,
     noise: float | None,
-    tolerance: float,
+    bound: float,
 ) -> SizeEvidence:
     lost, regret, relative = _at_transferred(table, draws, at)
+    tolerance = bound * abs(float(table.mean.min()))
     return SizeEvidence(
         value=value,
         optimum=summarise(table, draws, noise, tolerance=tolerance),
@@ -319,7 +320,8 @@ def _evidence(
         relative_regret=relative,
         octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else octave_cost(draws.octave_off),
         spiked=table.spiked,
-        measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
+        blown=table.blown,
+        measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], at, atol=1e-6).any()),
         points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
     )
 
@@ -329,6 +331,11 @@ def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tu
     never = Interval(math.inf, math.inf, math.inf)
     if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
         return never, never, never
+    if draws is None and table.blown and table.blown[0] - 1e-9 <= at <= table.flank_x[-1] + 1e-9:
+        # without a curve nothing is known but what the runs themselves lost
+        there, best = float(np.interp(at, table.flank_x, table.flank_mean)), float(table.mean.min())
+        least, share = there - best, (there - best) / abs(best) if best else math.inf
+        return Interval(there, there, there), Interval(least, least, math.inf), Interval(share, share, math.inf)
     if draws is None or np.isnan(draws.at).any():
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)

@@ -19,6 +19,8 @@ _FORGIVING = 0.2
 _MEMORISED = 0.1
 #: fewest octaves to the smallest diverged value that leave room for a step up
 _ROOM = 1.0
+#: values that blew up are named one by one up to this many
+_MOST_NAMED = 3
 #: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
 _MOST_SHRINKING = 3.0
 
@@ -133,6 +135,7 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         for size in sizes
         for x in size.spiked
     )
+    limits.extend(_blown_limit(axis, ladder.hyperparameter, size) for size in sizes if size.blown)
     limits.extend(
         f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
         for size in sizes
@@ -156,6 +159,18 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
             f"At the proxy itself the transferred value costs {proxy.relative_regret.estimate:.2%} already: tune again."
         )
     return tuple(limits)
+
+
+def _blown_limit(axis: str, hyperparameter: str, size: SizeEvidence) -> str:
+    """Names the values at which training blew up and the losses stayed finite."""
+    values = [f"{math.exp2(x):.3g}" for x in size.blown]
+    which = values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
+    if len(values) > _MOST_NAMED:
+        which = f"{values[0]} and above"
+    return (
+        f"At {axis} {size.value} the losses at {hyperparameter} {which} are blow-ups, not a curve: they bound the "
+        "optimum as a divergence does."
+    )
 
 
 def _limit_of_size(axis: str, size: SizeEvidence) -> str:
