@@ -20,4 +20,5 @@ __all__ = [
     "judge_mechanics",
     "judge_table",
     "result",
+    "table_group",
 ]

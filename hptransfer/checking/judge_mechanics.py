@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice
+from hptransfer.checking.judge_table import JudgedSlice
+from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.transfer.hyperbola import FEWEST_BATCHES, Hyperbola, fit_hyperbola, steps_to_reach
 from hptransfer.transfer.judge import AxisReport

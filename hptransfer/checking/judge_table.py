@@ -8,38 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import AVERAGES, log_coordinate
-from hptransfer.results_table.column_names import hyperparameter_name
+from hptransfer.checking.judge_together import Together, judge_together
+from hptransfer.checking.table_group import JudgedGroup, judge_alone, predict_at
+from hptransfer.errors import Place, UsageError
+from hptransfer.results_table.cells import ResultTable
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
-from hptransfer.results_table.group import TableSlice, judge_group, slice_table
+from hptransfer.results_table.combinations import combine_columns
 from hptransfer.results_table.prepare import TableForm, prepared_table
-from hptransfer.results_table.results import Group, Results, runs_from_table
+from hptransfer.results_table.results import Results, runs_from_table
 from hptransfer.results_table.rules import RowRules
-from hptransfer.sizes import AXES, MODEL_AXES, Size
+from hptransfer.results_table.slices import TableSlice, slice_table
 from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.exponents import AxisExponents, measure_exponents
-from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
-from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedGroup:
-    """The runs of one group, judged.
-
-    Attributes:
-        name: value of the group column; None where all rows are one group.
-        report: the judgement along the table's size.
-        exponents: local exponents of the optimum, where the size is batch or tokens; None elsewhere.
-        prediction: at the wanted target; None where none was asked for.
-    """
-
-    name: str | None
-    report: AxisReport
-    exponents: AxisExponents | None
-    prediction: Prediction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +58,13 @@ class TableJudgement:
         sources: paths of the table's files, as the user named them.
         notes: what was decided on the way from the files to one row per run, one sentence each.
         slices: one per hyperparameter, at least one.
+        together: group -> what its hyperparameters do together, where they were judged by one joint fit; else empty.
     """
 
     sources: tuple[Path, ...]
     notes: tuple[str, ...]
     slices: tuple[JudgedSlice, ...]
+    together: Mapping[str | None, Together] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -158,58 +140,79 @@ def judge_table(paths: Path | Sequence[Path], question: TableQuestion | None = N
     asked = question or TableQuestion()
     sources = (paths,) if isinstance(paths, Path) else tuple(paths)
     table = prepared_table(sources, asked.form, asked.columns, asked.values, asked.where, asked.rules)
-    slices = slice_table(table, asked.values, asked.columns.group)
-    return TableJudgement(sources, table.notes, tuple(_judged(part, asked) for part in slices))
+    if len(asked.values) > 1:
+        return _judged_several(sources, table, asked)
+    part = TableSlice(asked.values[0] if asked.values else None, table, {}, 0)
+    return TableJudgement(sources, table.notes, (_judged(part, asked),))
+
+
+def _judged_several(sources: tuple[Path, ...], table: ResultTable, asked: TableQuestion) -> TableJudgement:
+    """Each hyperparameter with the others at their best where the runs show that, else on a slice of its own."""
+    _require_columns(table, asked)
+    found = combine_columns(table, asked.values, asked.columns, maximize=asked.rules.maximize)
+    read = runs_from_table(found.table, found.roles, None, asked.rules)
+    groups = [
+        judge_together(group.points, found, criteria=asked.criteria, limits=(*group.limits, *table.limits))
+        for group in read.groups
+    ]
+    together = [group for group in groups if group is not None]
+    if len(together) < len(groups):
+        slices = slice_table(table, asked.values, found, {group.name: group.points for group in read.groups})
+        return TableJudgement(sources, table.notes, tuple(_judged(part, asked) for part in slices))
+    notes = (*read.notes, *(note for group in together for note in group.notes))
+    results = replace(_counted(read, table), notes=notes)
+    results = replace(results, rows=len(table) + sum(table.left_out.values()))
+    results = replace(results, dropped={**found.left_out, **results.dropped})
+    judged = []
+    for index, column in enumerate(asked.values):
+        part = TableSlice(column, table, {}, 0, tuple(other for other in asked.values if other != column))
+        roles = infer_columns(table, replace(asked.columns, value=column), maximize=asked.rules.maximize)
+        reports = [(group.name, each.reports[index]) for group, each in zip(read.groups, together, strict=True)]
+        here = tuple(JudgedGroup(name, report, None, predict_at(report, asked.target)) for name, report in reports)
+        judged.append(JudgedSlice(part, roles, results, here))
+    names = [group.name for group in read.groups]
+    combined = dict(zip(names, (each.together for each in together), strict=True))
+    return TableJudgement(sources, table.notes, tuple(judged), combined)
+
+
+def _counted(found: Results, table: ResultTable) -> Results:
+    """What was counted and left out, by reading as well."""
+    dropped = Counter(table.left_out) + Counter(found.dropped)
+    return replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))
+
+
+def _require_columns(table: ResultTable, asked: TableQuestion) -> None:
+    named = [*asked.values, *([] if asked.columns.group is None else [asked.columns.group])]
+    for column in named:
+        if named.count(column) > 1 or column not in table.columns:
+            rule = "each --value-column, and the --group-column, must name a column of its own of the table"
+            raise UsageError(rule, received=column, place=Place(table.name, 1), code="results/no-column")
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     table = part.table
     roles = infer_columns(table, replace(asked.columns, value=part.value), maximize=asked.rules.maximize)
     found = runs_from_table(table, roles, asked.where, asked.rules)
-    dropped = Counter(table.left_out) + Counter(found.dropped)
-    results = replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))
+    limits = (*table.limits, *_limits(part, roles))
     groups = tuple(
-        _judged_group(replace(group, limits=(*group.limits, *table.limits)), roles, asked) for group in results.groups
-    )
-    return JudgedSlice(part, roles, results, groups)
-
-
-def _judged_group(group: Group, roles: TableColumns, asked: TableQuestion) -> JudgedGroup:
-    report = judge_group(group, roles, transferred=_transferred(roles, asked), criteria=asked.criteria)
-    prediction = None
-    if asked.target is not None:
-        facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
-        prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles), prediction)
-
-
-def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
-    """The value that is carried over in the unit that is judged: of a beta or momentum its horizon."""
-    name = hyperparameter_name(roles.value)
-    if asked.transferred is None or name not in AVERAGES:
-        return asked.transferred
-    if not asked.transferred < 1:
-        raise UsageError(f"`--transferred` of {roles.value} must be below 1", received=f"{asked.transferred:g}")
-    return float(2.0 ** log_coordinate(name, asked.transferred))
-
-
-def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:
-    """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
-    axis = next((known for known in AXES if known == roles.axis and known not in MODEL_AXES), None)
-    whole = all(size >= 1 and float(size).is_integer() for size in group.points)
-    if axis is None or len(group.points) < 2 or not whole:
-        return None
-    others = dict.fromkeys(AXES, 1)
-    trials = [
-        Trial(
-            key=f"{size:g}:{index}",
-            size=Size(**(others | {axis: int(size)})),
-            hyperparameters={roles.hyperparameter: 2.0**point.x},
-            seed=point.seed,
-            state=TrialState.DIVERGED if point.diverged else TrialState.COMPLETE,
-            loss=point.loss,
+        judge_alone(
+            replace(group, limits=(*group.limits, *limits)),
+            roles,
+            transferred=asked.transferred,
+            target=asked.target,
+            criteria=asked.criteria,
         )
-        for size, points in group.points.items()
-        for index, point in enumerate(points)
-    ]
-    return measure_exponents(trials, axis=axis, hyperparameter=roles.hyperparameter)
+        for group in found.groups
+    )
+    return JudgedSlice(part, roles, _counted(found, table), groups)
+
+
+def _limits(part: TableSlice, roles: TableColumns) -> tuple[str, ...]:
+    """What a slice cannot show."""
+    if not part.held:
+        return ()
+    others = " and ".join(part.held)
+    return (
+        f"{part.value} was varied while {others} kept one value: these runs cannot show where the best "
+        f"{roles.hyperparameter} goes when {others} is tuned along with it.",
+    )

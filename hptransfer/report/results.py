@@ -10,10 +10,12 @@ from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.checking.judge_mechanics import table_mechanics
-from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
+from hptransfer.checking.judge_table import JudgedSlice, TableJudgement
+from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
+from hptransfer.results_table.slices import TableSlice
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import prediction_document
@@ -29,8 +31,12 @@ def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
     for note in judgement.notes:
         yield printable(note)
-    for each in judgement.slices:
+    for index, each in enumerate(judgement.slices):
         part = each.part
+        if part.free:
+            yield printable(f"{part.value} is judged with {_free(part)}, by a fit of all rows")
+            if index:
+                continue  # the rows are the same
         if part.held:
             held = " and ".join(f"{name} {value}" for name, value in part.held.items())
             yield printable(f"slice of {part.value}: rows with {held}; {part.left_out} others left out")
@@ -54,10 +60,18 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
     for each in judgement.slices:
         if several:
             held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
-            console.print(Text(printable(f"{each.roles.hyperparameter}, with {held}"), "bold underline"))
+            title = f"{each.roles.hyperparameter}, with {held or _free(each.part)}"
+            console.print(Text(printable(title), "bold underline"))
         _print_slice(each, console)
+    for name, together in judgement.together.items():
+        for sentence in (together.sentence, *together.interactions):
+            _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
+
+
+def _free(part: TableSlice) -> str:
+    return f"{' and '.join(part.free)} at {'its' if len(part.free) == 1 else 'their'} best"
 
 
 def _print_slice(each: JudgedSlice, console: Console) -> None:
@@ -99,7 +113,11 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
         return documents[0]
     verdict = judgement.verdict.value
     sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict)
-    return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    document = {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
+    if not judgement.together:
+        return document
+    groups = [{"group": name, **to_document(each)} for name, each in judgement.together.items()]
+    return document | {"together": groups}
 
 
 def _source(judgement: TableJudgement) -> str:
@@ -125,7 +143,8 @@ def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
         "groups": [_group_document(group) for group in each.groups],
     }
     document |= _mechanics_document(each)
-    return document | ({"held": dict(each.part.held)} if each.part.held else {})
+    others = {"held": dict(each.part.held), "free": list(each.part.free)}
+    return document | {key: value for key, value in others.items() if value}
 
 
 def _mechanics_document(each: JudgedSlice) -> dict[str, Any]:

@@ -8,7 +8,21 @@ history  the last row of each run
 prepare  all of that, from files to one row per run
 columns  which column is the size, the value, the loss, the seed
 results  rows -> trials: what counts, what is left out and why, what must not be mixed
-group    one group of runs judged; the rows that bear on each of several hyperparameters
+group    one group of runs judged
+combinations  several hyperparameters as one, by the number of their combination
+slices   the rows that bear on each of several hyperparameters that were varied one at a time
 """
 
-__all__ = ["cells", "column_names", "columns", "coordinate_table", "group", "prepare", "readers", "results", "rules"]
+__all__ = [
+    "cells",
+    "column_names",
+    "columns",
+    "combinations",
+    "coordinate_table",
+    "group",
+    "prepare",
+    "readers",
+    "results",
+    "rules",
+    "slices",
+]

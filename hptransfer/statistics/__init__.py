@@ -24,5 +24,7 @@ __all__ = [
     "seed_means",
     "slope",
     "student",
+    "surface",
+    "surface_runs",
     "wiener_process",
 ]

@@ -228,6 +228,7 @@ def judge_ladder(
     noise: float | None = None,
     regret_alone: bool = False,
     limits: Sequence[str] = (),
+    drawn: Sequence[CurveDraws | None] | None = None,
 ) -> AxisReport:
     """Judge runs that are already sorted by size, whatever the size is.
 
@@ -241,6 +242,8 @@ def judge_ladder(
         noise: standard deviation of one run in nats where it is known from elsewhere.
         regret_alone: whether drift does not count, as at a corner of width and depth.
         limits: what the runs cannot show because of how they were made, one sentence each.
+        drawn: each size's curve with its loss at `transferred`, where it was not drawn from these runs alone, as from
+            a surface over several hyperparameters; None draws them.
 
     Raises:
         UsageError: a size has no finite loss.
@@ -248,7 +251,8 @@ def judge_ladder(
     criteria = criteria or TransferCriteria()
     at = math.log2(transferred)
     tables = average_sizes(list(groups.values()))
-    drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
+    if drawn is None:
+        drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
     sizes = tuple(
         _evidence(value, points, table, draws, at, noise, criteria.regret)
         for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)

@@ -1,0 +1,171 @@
+"""Several hyperparameters of one table judged together: each with the others at their best, from one joint fit.
+
+A slice holds the others still. It shows the optimum's path only where it goes through the optimum at every size, or
+where the hyperparameters do not interact; and a table of unequal grids or of a random search has no slices. So wherever
+runs vary several hyperparameters at once, all of them are fitted together, and slices are for tables of lines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from hptransfer.errors import InconclusiveError
+from hptransfer.results_table.combinations import Combinations
+from hptransfer.results_table.slices import Runs
+from hptransfer.sizes import size_text
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.optimum import quantiles
+from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.surface import Surface, fit_surface
+from hptransfer.statistics.surface_runs import MOST_HYPERPARAMETERS, SurfaceRun
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.judge import AxisReport, judge_ladder
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What the hyperparameters of one group do together.
+
+    Attributes:
+        values: hyperparameter -> the value that is carried over.
+        size: the largest size of the group.
+        cost: loss of this combination above the lowest loss at the largest size, in the losses' unit; open where the
+            combination lies outside the runs there.
+        interactions: one sentence for each pair.
+    """
+
+    values: dict[str, float]
+    size: float
+    cost: Interval
+    interactions: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What carrying over all of them costs."""
+        named = " and ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        if not self.cost.bounded:
+            return f"what {named} cost together at size {size_text(self.size)} is open: no runs are near enough"
+        return (
+            f"{named} together cost {self.cost.estimate:.2g} of loss at size {size_text(self.size)} "
+            f"({self.cost.low:.2g} to {self.cost.high:.2g})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTogether:
+    """The hyperparameters of one group.
+
+    Attributes:
+        reports: one per hyperparameter, in their order.
+        together: their combination and their interactions.
+        notes: what was decided about runs, one sentence each.
+    """
+
+    reports: tuple[AxisReport, ...]
+    together: Together
+    notes: tuple[str, ...]
+
+
+def judge_together(
+    runs: Runs, found: Combinations, *, criteria: TransferCriteria | None = None, limits: Sequence[str] = ()
+) -> JudgedTogether | None:
+    """Judge all hyperparameters of one group; None where its runs show no surface.
+
+    Args:
+        runs: the group's runs by size; their hyperparameter is the number of a combination.
+        found: what the numbers mean.
+        criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        limits: what the runs cannot show because of how they were made, one sentence each.
+
+    Raises:
+        InconclusiveError: a size diverged at every combination.
+    """
+    if not 2 <= len(found.hyperparameters) <= MOST_HYPERPARAMETERS:
+        return None
+    sizes = sorted(runs)
+    for size in sizes:
+        if all(point.diverged for point in runs[size]):
+            raise InconclusiveError(
+                "every size must train at some combination without diverging",
+                received=f"divergence at all combinations of {found.roles.axis} {size_text(size)}",
+                hint=f"add runs at smaller values, or leave this {found.roles.axis} out of the table",
+            )
+    surface = fit_surface([(math.log2(size), [_run(point, found) for point in runs[size]]) for size in sizes])
+    if surface is None:
+        return None
+    values = [float(np.exp2(np.median(surface.profile(0, index).draws.optimum))) for index in range(surface.dimension)]
+    reports = tuple(
+        _report(surface, sizes, index, value, found, criteria, limits) for index, value in enumerate(values)
+    )
+    cost = surface.cost_together(len(sizes) - 1, [math.log2(value) for value in values])
+    together = Together(
+        values=dict(zip(found.hyperparameters, values, strict=True)),
+        size=sizes[-1],
+        cost=quantiles(cost) if np.isfinite(cost).all() else Interval(math.inf, 0.0, math.inf),
+        interactions=tuple(_interactions(surface, found.hyperparameters, sizes[0])),
+    )
+    return JudgedTogether(reports, together, tuple(_notes(surface, sizes, found)))
+
+
+def _run(point: Point, found: Combinations) -> SurfaceRun:
+    return SurfaceRun(found.of(point), point.seed, point.loss, point.diverged)
+
+
+def _report(
+    surface: Surface,
+    sizes: Sequence[float],
+    index: int,
+    value: float,
+    found: Combinations,
+    criteria: TransferCriteria | None,
+    limits: Sequence[str],
+) -> AxisReport:
+    profiles = [surface.profile(size, index, math.log2(value)) for size in range(len(sizes))]
+    return judge_ladder(
+        {size: profile.points for size, profile in zip(sizes, profiles, strict=True)},
+        axis=found.roles.axis,
+        hyperparameter=found.hyperparameters[index],
+        transferred=value,
+        reference=sizes[0],
+        criteria=criteria,
+        limits=limits,
+        drawn=[profile.draws for profile in profiles],
+    )
+
+
+def _interactions(surface: Surface, names: Sequence[str], reference: float) -> list[str]:
+    sentences = []
+    for first, second in combinations(range(len(names)), 2):
+        correlation, slope = surface.interaction(0, first, second)
+        pair = f"{names[first]} and {names[second]}"
+        if not slope.bounded:
+            sentences.append(f"whether {pair} interact is open")
+            continue
+        sentences.append(
+            f"{pair}: correlation {correlation.estimate:+.2f} ({correlation.low:+.2f} to {correlation.high:+.2f}) at "
+            f"size {size_text(reference)}; the best {names[first]} moves {slope.estimate:+.2f} octaves per octave of "
+            f"{names[second]}"
+        )
+    return sentences
+
+
+def _notes(surface: Surface, sizes: Sequence[float], found: Combinations) -> list[str]:
+    """Which runs bent no surface, and why."""
+    notes = []
+    for size, runs in zip(sizes, surface.sizes, strict=True):
+        blown = runs.blown_loss[np.isfinite(runs.blown_loss)]
+        if len(blown):
+            notes.append(
+                f"{found.roles.axis} {size_text(size)}: {len(blown)} runs with losses from {blown.min():.4g} blew up; "
+                "they bound the optimum and bend no curve"
+            )
+        if len(runs.far):
+            notes.append(
+                f"{found.roles.axis} {size_text(size)}: {len(runs.far)} runs lie too far from the optimum to inform it"
+            )
+    return notes

@@ -1,0 +1,246 @@
+"""`judge FILE --value-column A --value-column B`: one joint fit where runs vary both, slices where they vary one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks.surface_coverage import generate
+from hptransfer.cli.app import app
+
+DATA = Path(__file__).parents[1] / "data"
+BATCH = DATA / "verdict" / "joint-lr-batch-blow-up.csv"
+FACTORIAL = DATA / "tables" / "05-joint-grid-slice-corner" / "runs.csv"
+RANDOM = DATA / "tables" / "06-random-search-accepted"
+DECAY = ("--value-column", "lr", "--value-column", "weight_decay")
+
+
+def judge(path: Path, *options: str) -> Result:
+    """What the command says of a file."""
+    return CliRunner().invoke(app, ["judge", str(path), *options])
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The JSON on stdout."""
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def drift(part: dict[str, Any]) -> tuple[float, float]:
+    """Ends of the drift's interval of the first group."""
+    found = part["groups"][0]["drift"]
+    return found["low"], found["high"]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
+    """Writes rows to a file."""
+
+    def write(rows: Iterable[str]) -> Path:
+        path = tmp_path / "runs.csv"
+        path.write_text("\n".join(rows) + "\n")
+        return path
+
+    return write
+
+
+def test_learning_rate_and_batch_size_over_an_unequal_grid_with_blow_ups() -> None:
+    """`cases/verdict/EXPECTED.md`: +0.45 octaves of batch size per doubling, -0.25 of lr; the batch size DRIFTS."""
+    result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--json")
+
+    assert result.exit_code == 1
+    rate, batch = document(result)["slices"]
+    assert drift(rate)[0] <= -0.25 <= drift(rate)[1]
+    assert drift(batch)[0] <= 0.45 <= drift(batch)[1]
+    assert batch["verdict"] == "DRIFTS"
+    assert (rate["free"], batch["free"]) == (["batch_size"], ["lr"])
+    # no fitted minimum below what was measured: the lowest losses of the file's four sizes
+    lowest = {200e6: 2.6318, 400e6: 2.4934, 800e6: 2.3637, 1600e6: 2.2335}
+    for size in batch["groups"][0]["sizes"]:
+        assert size["optimum"]["loss"]["estimate"] == pytest.approx(lowest[size["value"]], abs=0.02)
+    assert "15 runs with losses from 4.243 blew up" in result.stderr
+
+
+def test_a_full_factorial_is_judged_through_its_joint_optimum() -> None:
+    """`cases/tables/EXPECTED.md`, 05: optimum lr 2^-8, wd 0.1 at every width; both transfer."""
+    result = judge(FACTORIAL, *DECAY, "--json")
+
+    assert result.exit_code == 0
+    rate, decay = document(result)["slices"]
+    assert (rate["verdict"], decay["verdict"]) == ("TRANSFERS", "TRANSFERS")
+    for part, truth in ((rate, -8.0), (decay, math.log2(0.1))):
+        for size in part["groups"][0]["sizes"]:
+            assert size["optimum"]["low"] <= truth <= size["optimum"]["high"]
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs-independent.csv"])
+def test_a_random_search_is_judged_jointly(name: str) -> None:
+    """06: 24 combinations by 2 seeds a width; the optimum stays at 2^-8 and 0.1, and both intervals say so."""
+    result = judge(RANDOM / name, *DECAY, "--json")
+
+    assert result.exit_code == 0
+    for part, truth in zip(document(result)["slices"], (-8.0, math.log2(0.1)), strict=True):
+        assert drift(part)[0] <= 0 <= drift(part)[1]
+        for size in part["groups"][0]["sizes"]:
+            assert size["optimum"]["low"] <= truth <= size["optimum"]["high"]
+
+
+def test_what_carrying_both_over_costs_is_said() -> None:
+    """With the interaction, in the terminal and in JSON."""
+    result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size")
+    told = document(judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--json"))["together"]
+
+    assert "learning_rate, with batch_size at its best" in result.stdout
+    assert "together cost 0.04" in result.stdout
+    assert "learning_rate and batch_size: correlation -0.3" in result.stdout
+    assert "lr is judged with batch_size at its best" in result.stderr
+    assert set(told[0]["values"]) == {"learning_rate", "batch_size"}
+    assert told[0]["cost"]["low"] > 0
+
+
+def lines(ladder: Any, *, header: str = "width,lr,wd,seed,loss", suffix: str = "") -> list[str]:
+    """A generated ladder as rows; values are 2 to the power of what it has."""
+    return [
+        header,
+        *(
+            f"{64 * 2**at:.0f},{2 ** run.x[0]!r},{2 ** run.x[1]!r},{run.seed},"
+            f"{'diverged' if run.diverged else run.loss}{suffix}"
+            for at, runs in ladder.sizes
+            for run in runs
+        ),
+    ]
+
+
+WD = ("--value-column", "lr", "--value-column", "wd")
+
+
+def test_each_group_is_fitted_by_itself(table: Callable[[Iterable[str]], Path]) -> None:
+    """Two parameterizations, one of which drifts: a verdict each, and what carrying over costs in each."""
+    first, second = generate(12, kind="full grid", seeds=2), generate(3, kind="full grid", seeds=2)
+    rows = [*lines(first, header="width,lr,wd,seed,loss,param", suffix=",mup"), *lines(second, suffix=",sp")[1:]]
+    found = document(judge(table(rows), *WD, "--group-column", "param", "--json"))
+
+    assert [group["group"] for group in found["slices"][0]["groups"]] == ["mup", "sp"]
+    assert [group["group"] for group in found["together"]] == ["mup", "sp"]
+    for index, part in enumerate(found["slices"]):
+        for group, ladder in zip(part["groups"], (first, second), strict=True):
+            assert group["drift"]["low"] <= ladder.drift[index] <= group["drift"]["high"]
+
+
+def test_logarithm_columns_and_zeros(table: Callable[[Iterable[str]], Path]) -> None:
+    """log2lr is what it says; rows with weight decay 0 have no place on a log scale and are counted."""
+    ladder = generate(3, kind="full grid", seeds=2)
+    rows = [
+        f"{64 * 2**at:.0f},{run.x[0]},{2 ** run.x[1]},{run.seed},{run.loss}"
+        for at, runs in ladder.sizes
+        for run in runs
+    ]
+    rows += ["64,1.0,0,0,3.0", "128,1.0,0,0,3.0"]
+    result = judge(
+        table(["width,log2lr,wd,seed,loss", *rows]), "--value-column", "log2lr", "--value-column", "wd", "--json"
+    )
+    rate, decay = document(result)["slices"]
+
+    assert drift(rate)[0] <= ladder.drift[0] <= drift(rate)[1]
+    assert drift(decay)[0] <= ladder.drift[1] <= drift(decay)[1]
+    assert rate["rows"]["left_out"] == {"with wd 0, which has no place on a log scale": 2}
+
+
+def test_a_target_is_predicted_for_each() -> None:
+    """`--target` asks each hyperparameter's own path."""
+    found = document(judge(FACTORIAL, *DECAY, "--target", "4096", "--json"))
+
+    for part, truth in zip(found["slices"], (2**-8, 0.1), strict=True):
+        optimum = part["groups"][0]["prediction"]["optimum"]
+        assert optimum["low"] <= truth <= optimum["high"]
+
+
+def test_a_negative_value_is_refused(table: Callable[[Iterable[str]], Path]) -> None:
+    """With its line."""
+    rows = lines(generate(3, kind="full grid", seeds=1))
+    rows[5] = "64,0.5,-1,0,3.0"
+    result = judge(table(rows), *WD)
+
+    assert result.exit_code == 2
+    assert "runs.csv:6" in result.stderr
+    assert "`wd` must be positive and finite" in result.stderr
+
+
+def test_a_size_that_diverged_everywhere_is_inconclusive(table: Callable[[Iterable[str]], Path]) -> None:
+    """The smallest width never trains."""
+    rows = lines(generate(3, kind="full grid", seeds=1))
+    rows = [",".join([*row.split(",")[:-1], "diverged"]) if row.startswith("64,") else row for row in rows]
+    result = judge(table(rows), *WD)
+
+    assert result.exit_code == 3
+    assert "divergence at all combinations of width 64" in result.stderr
+
+
+def crossed(best: int, blown: int | None = None) -> list[str]:
+    """Lines of lr at three values of wd and of wd at three of lr, no more: wd is best at 2^best.
+
+    At the value `blown` of wd every learning rate trains to 7.8, and that line has one value more than the others.
+    """
+    rng = np.random.default_rng(2)
+    rows = ["width,lr,wd,seed,loss"]
+    for width, seed in ((w, s) for w in (64, 128, 256, 512) for s in (0, 1)):
+        cells = {(lr, best) for lr in range(-3, 4)} | {(0, wd) for wd in range(-3, 4)}
+        if blown is not None:
+            cells |= {(lr, blown) for lr in range(-4, 4)}
+        for lr, wd in sorted(cells):
+            loss = 3 + 0.03 * lr**2 + 0.02 * (wd - best) ** 2 + rng.normal(0, 0.001)
+            rows.append(f"{width},{2.0 ** (lr - 8)},{2.0 ** (wd - 3)},{seed},{7.8 if wd == blown else loss}")
+    return rows
+
+
+@pytest.mark.parametrize("blown", [None, 3])
+def test_lines_go_through_the_best_combination_measured(
+    table: Callable[[Iterable[str]], Path], blown: int | None
+) -> None:
+    """Neither the first of ties, nor the one with the most values where every run on it blew up."""
+    result = judge(table(crossed(1, blown)), *WD, "--json")
+    rate, decay = document(result)["slices"]
+
+    assert rate["held"] == {"wd": "0.25"}
+    assert decay["held"] == {"lr": "0.00390625"}
+    assert (rate["verdict"], decay["verdict"]) == ("TRANSFERS", "TRANSFERS")
+
+
+@pytest.mark.parametrize("factor", [1.0, 50.0])
+def test_the_unit_of_the_loss_moves_no_optimum(table: Callable[[Iterable[str]], Path], factor: float) -> None:
+    """For a + b x loss: the same optima and drifts (the regret's unit is another matter)."""
+    rows = list(csv.DictReader(RANDOM.joinpath("runs.csv").read_text().splitlines()))
+    moved = [
+        f"{r['width']},{r['lr']},{r['weight_decay']},{r['seed']},{5 + factor * float(r['val_loss'])!r}" for r in rows
+    ]
+    plain = document(judge(RANDOM / "runs.csv", *DECAY, "--json"))
+    other = document(judge(table(["width,lr,weight_decay,seed,val_loss", *moved]), *DECAY, "--json"))
+
+    for one, two in zip(plain["slices"], other["slices"], strict=True):
+        assert drift(two) == pytest.approx(drift(one), abs=1e-3)
+
+
+def test_an_average_is_judged_by_its_horizon(table: Callable[[Iterable[str]], Path]) -> None:
+    """A beta2 is compared by 1/(1 - beta2), as in recipes; with the horizon 2^x the drift is that of x."""
+    ladder = generate(3, kind="full grid", seeds=2)
+    rows = [
+        f"{64 * 2**at:.0f},{2 ** run.x[0]},{1 - 2 ** -(run.x[1] + 6)},{run.seed},{run.loss}"
+        for at, runs in ladder.sizes
+        for run in runs
+    ]
+    result = judge(
+        table(["width,lr,beta2,seed,loss", *rows]), "--value-column", "lr", "--value-column", "beta2", "--json"
+    )
+    told = document(result)
+
+    low, high = drift(told["slices"][1])
+    assert low <= ladder.drift[1] <= high
+    assert set(told["together"][0]["values"]) == {"learning_rate", "1/(1 - beta2)"}
