@@ -58,7 +58,7 @@ class OptimumRecord(Record):
     curvature: float | None
     """half the second derivative, nats per octave squared; null: no curve"""
     cliff_distance: float | None
-    """octaves from the optimum up to the smallest value that diverged or lost half of the best loss; null: none did"""
+    """octaves from the optimum up to the smallest value that diverged or blew up; null: none did"""
     plateau: tuple[float | None, float | None]
     """log2 ends between which the loss stays within the allowed regret of the best"""
     n_points: int
@@ -102,9 +102,11 @@ class SizeRecord(Record):
     deviations: IntervalRecord
     """that loss in standard deviations of one run between seeds"""
     octave_off: IntervalRecord
-    """what the worse of half and twice the optimum costs, fraction of the loss"""
+    """what the worse of half and twice the optimum costs, nats"""
     spiked: tuple[float, ...]
     """log2 values whose runs scatter far more than the others"""
+    blown: tuple[float, ...]
+    """log2 values whose losses are finite and no part of a curve, because training blew up there"""
     measured: bool
     """whether runs exist at the transferred value itself"""
     points: tuple[RunRecord, ...]

@@ -79,9 +79,9 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
     known = [size for size in axis.sizes if math.isfinite(size.octave_off.estimate)]
     if axis.sensitivity_growth is not None and known:
-        ends = ", ".join(f"{size.octave_off.estimate:.2%} at {size.label}" for size in (*known[:1], *known[1:][-1:]))
+        ends = ", ".join(f"{size.octave_off.estimate:.2g} at {size.label}" for size in (*known[:1], *known[1:][-1:]))
         growth = describe_growth(axis.sensitivity_growth)
-        found.append(Text(f"being an octave off costs {ends}; {growth}"))
+        found.append(Text(f"being an octave off adds to the loss: {ends}; {growth}"))
     return found
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hptransfer.hyperparameters import NEGLIGIBLE_COST
 from hptransfer.search.base import End, Recommendation
 from hptransfer.search.space import Axis, Space
-from hptransfer.statistics.optimum import PLATEAU, estimate_optimum
+from hptransfer.statistics.optimum import estimate_optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.trials.trial import Trial, TrialState
 
 
-def recommend(space: Space, finished: Sequence[Trial], tolerance: float = PLATEAU) -> Recommendation | None:
+def recommend(space: Space, finished: Sequence[Trial], tolerance: float = NEGLIGIBLE_COST) -> Recommendation | None:
     """The recommendation of a search; the order of `finished` does not matter.
 
     Args:
@@ -49,7 +50,7 @@ def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
 
 
 def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: float) -> Recommendation:
-    optimum = estimate_optimum(line_points(axis, finished), tolerance=tolerance)
+    optimum = estimate_optimum(line_points(axis, finished), tolerance=tolerance * abs(best.loss))
     # within the values that trained: the gap before a divergence may already belong to it
     trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
     value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))

@@ -1,6 +1,7 @@
 """Statistics: from losses at values and seeds to optima, drifts and laws, with intervals that cover. Pure functions.
 
-seed_means  runs of one size -> seed means with their noise, pooled over sizes
+seed_means  runs of all sizes -> seed means on a scale on which sizes are alike (`units`), without `blow_ups`; how noisy
+            one run is (`noise`, `variances`)
 tilt        what a seed does to its curve beyond an offset: tilts, and noise that is alike at neighbouring values
 curve       all sizes' loss curves as a posterior, and what a value that is wrong by an octave costs; made of `joint`,
             `smooth`, `stability_edge` and `wiener_process`

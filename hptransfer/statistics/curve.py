@@ -20,7 +20,8 @@ from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.joint import Hypothesis, JointFit
-from hptransfer.statistics.seed_means import SeedMeans, pooled_noise, seed_effect_std
+from hptransfer.statistics.noise import pooled_noise, seed_effect_std
+from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.stability_edge import Break, breaks_of
 from hptransfer.statistics.tilt import SeedNoise, seed_noise
 from hptransfer.statistics.wiener_process import DRAWS
@@ -30,12 +31,12 @@ from hptransfer.statistics.wiener_process import DRAWS
 # The question is that of Wortsman et al. (arXiv 2309.14322), who average the loss over a fixed range of learning rates.
 # Here the range moves with the optimum, so that a drift is not counted twice.
 
-#: a cost this small, as a fraction of the loss, is no cost: ratios of smaller ones are noise
+#: a cost this small, as a share of the largest, is no cost: ratios of smaller ones are noise
 _LEAST = 1e-6
 
 
 def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyond: float) -> Array:
-    """What the worse of half and twice the optimum costs, as a fraction of the loss at the optimum.
+    """What the worse of half and twice the optimum costs.
 
     Args:
         grid: (G,) evenly spaced log2 values.
@@ -44,7 +45,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyon
         beyond: loss beyond the grid's upper end, infinite where training diverges, nan where nothing is known.
 
     Returns:
-        (n,) costs; infinite where twice the optimum diverges, nan where the grid does not reach that far.
+        (n,) costs in nats; infinite where twice the optimum diverges, nan where the grid does not reach that far.
     """
     step, column = max(1, round(1 / float(grid[1] - grid[0]))), np.arange(len(where))
     last = len(grid) - 1
@@ -52,7 +53,7 @@ def octave_off(grid: Array, curves: Array, where: npt.NDArray[np.intp], *, beyon
     above = np.where(where + step <= last, curves[np.minimum(where + step, last), column], beyond)
     best = curves[where, column]
     worst = np.where(np.isinf(above), above, np.maximum(below, above))
-    return np.asarray(np.maximum(worst - best, 0.0) / np.abs(best))
+    return np.asarray(np.maximum(worst - best, 0.0))
 
 
 def octave_cost(draws: Array) -> Interval:
@@ -78,7 +79,11 @@ def growth_per_doubling(doublings: Sequence[float], costs: Sequence[Array]) -> I
     if len(usable) < 2:
         return None
     at = np.array([row[0] for row in usable])
-    logs = np.log2(np.maximum(np.stack([np.where(np.isfinite(cost), cost, np.nan) for _, cost in usable]), _LEAST))
+    seen = np.stack([np.where(np.isfinite(cost), cost, np.nan) for _, cost in usable])
+    largest = float(np.nanmax(seen))
+    if not largest > 0:
+        return None
+    logs = np.log2(np.maximum(seen, _LEAST * largest))
     logs = logs[:, np.isfinite(logs).all(axis=0)]
     arm = (at - at.mean()) / float(((at - at.mean()) ** 2).sum())
     low, middle, high = (float(np.exp2(q) - 1) for q in np.quantile(arm @ logs, (0.025, 0.5, 0.975)))
@@ -114,8 +119,8 @@ class CurveDraws:
         seed_effect: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         typical: (DRAWS,) loss where the median of the drawn curves is lowest: at least `loss`.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
-        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, a fraction of the loss; nan where the
-            region does not reach that far, inf where training diverges.
+        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, nats; nan where the region does not
+            reach that far, inf where training diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.
@@ -155,9 +160,14 @@ def sample_curves(
         noise: standard deviation of one run in nats where it is known from elsewhere.
 
     Returns:
-        Draws per size, `None` for sizes with fewer than three values, which have no curve.
+        Draws per size, `None` for sizes that have no curve: with fewer than three values, or all but the same ones. Two
+        values below a wall have the bend of the other sizes, where these are enough.
     """
-    usable = [index for index, table in enumerate(tables) if len(table.x) >= 3]
+    wide = [np.ptp(table.x) >= _NARROWEST for table in tables]
+    usable = [index for index, table in enumerate(tables) if len(table.x) >= 3 and wide[index]]
+    if len(usable) >= _ENOUGH_CURVES:
+        pairs = [n for n, table in enumerate(tables) if len(table.x) == 2 and wide[n] and table.wall is not None]
+        usable = sorted(usable + pairs)
     if not usable:
         return (None,) * len(tables)
     chosen = [tables[index] for index in usable]
@@ -169,8 +179,14 @@ def sample_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    seeds = seed_noise([table.runs for table in tables], noise)
-    known = pooled_noise(tables, noise, seeds=seeds)
+    factors = np.array([table.scale.factor for table in tables])
+    if all(math.isinf(table.scale.unit) for table in tables):
+        # also where sizes were averaged one by one
+        factors = np.full(len(tables), float(np.exp(np.log(factors).mean())))
+    fitted = [table.in_units(factor) for table, factor in zip(tables, factors, strict=True)]
+    given = None if noise is None else noise * factors
+    seeds = seed_noise([table.runs for table in fitted], given)
+    known = pooled_noise(fitted, given, seeds=seeds)
     grids = [_grid(table) for table in tables]
     fits = [
         (
@@ -178,19 +194,28 @@ def _draw(
             breaks,
             JointFit([b.stretch for b in breaks], known, seeds, _alignments(tables, doublings), _trend(doublings)),
         )
-        for share, breaks in breaks_of(tables, known, seeds)
+        for share, breaks in breaks_of(fitted, known, seeds)
     ]
     if not seeds.compared and doublings is not None:
-        seeds = _scattered(seeds, tables, _curves(tables, fits, grids, np.zeros(DRAWS)), grids, doublings)
-    curves, ends, spread = _curves(tables, fits, grids, seeds.spread())
-    seed_effects = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
+        seeds = _scattered(seeds, tables, _curves(tables, factors, fits, grids, np.zeros(DRAWS)), grids, doublings)
+    curves, ends, spread = _curves(tables, factors, fits, grids, seeds.spread())
+    deviations = np.sqrt(np.mean(spread**2, axis=1)) / factors
+    bend = float(np.average([fit.bends[0] for _, _, fit in fits], weights=[share for share, _, _ in fits]))
+    errors = [
+        deviation**2 * np.diag(of_noise) + (bend / factor) ** 2 * np.diag(of_tilts)
+        for deviation, factor, (of_noise, of_tilts) in zip(
+            deviations, factors, (seeds.alone(size, len(table.x)) for size, table in enumerate(tables)), strict=True
+        )
+    ]
+    kept = uncontradicted(tables, grids, curves, ends, errors)
+    seed_effects = (seed_effect_std(fitted, known) / factors)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
             table,
             grids[size],
-            curves[size],
-            ends[size],
-            float(np.sqrt(np.mean(spread[size] ** 2))),
+            curves[size][:, kept],
+            ends[size, kept],
+            float(deviations[size]),
             seed_effects[size],
             at,
         )
@@ -200,14 +225,16 @@ def _draw(
 
 def _curves(
     tables: Sequence[SeedMeans],
+    factors: Array,
     fits: Sequence[tuple[float, tuple[Break, ...], JointFit]],
     grids: Sequence[Array],
     displaced: Array,
 ) -> tuple[list[Array], Array, Array]:
-    """Draws of each size's curve (G, DRAWS), where they end (K, DRAWS), and one run's deviation (K, DRAWS), nats.
+    """Draws of each size's curve (G, DRAWS), where they end (K, DRAWS), and one run's deviation (K, DRAWS), in units.
 
     Args:
         tables: seed means of each size.
+        factors: (K,) units per nat of each size.
         fits: shares of the draws, with the breaks and the joint fit that they come from.
         grids: where curves are evaluated.
         displaced: (DRAWS,) standard deviations in octaves of what a seed displaces its optimum by.
@@ -220,8 +247,8 @@ def _curves(
         stop = DRAWS if number == len(fits) - 1 else min(DRAWS, start + round(share * DRAWS))
         for cell, part in _allot(fit.evidence, start, stop):
             drawn, spread[:, part] = fit.draw(cell, grids, displaced, part, stream=0)
-            for size, values in enumerate(drawn):
-                curves[size][:, part] = values
+            for size, (table, factor, values) in enumerate(zip(tables, factors, drawn, strict=True)):
+                curves[size][:, part] = table.scale.losses(values / factor)
         for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
             part = slice(start, stop)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
@@ -240,6 +267,69 @@ def _scattered(
     optima = [_lowest(grid, curves, end) for grid, curves, end in zip(grids, drawn[0], drawn[1], strict=True)]
     inside = np.array([0 < table.mean.argmin() < len(table.x) - 1 for table in tables])
     return seeds.scattered(np.stack([each.at for each in optima]), inside, doublings)
+
+
+#: sizes whose curves show how much another one bends that has two values
+_ENOUGH_CURVES = 2
+#: octaves that values must span to show a curve
+_NARROWEST = 0.01
+#: a drawn curve is contradicted where it lies below what chords allow by more than this many standard errors
+_CLEARLY = 3.0
+#: at least this share of the draws is kept, those that are contradicted least
+_LEAST_KEPT = 0.1
+
+
+def uncontradicted(
+    tables: Sequence[SeedMeans], grids: Sequence[Array], curves: Sequence[Array], ends: Array, errors: Sequence[Array]
+) -> npt.NDArray[np.intp]:
+    """Which draws to go on with: those with a minimum clearly below what the runs allow give way to others.
+
+    A curve that is convex about its minimum lies above the chords through neighbouring means, extended beyond them. A
+    draw counts with the curves of all sizes, so it is kept or replaced as a whole.
+
+    Args:
+        tables: seed means of each size, K of them.
+        grids: (G,) log2 values of each size's curves.
+        curves: (G, DRAWS) drawn losses of each size.
+        ends: (K, DRAWS) where smooth curves end.
+        errors: (m,) variances of each size's means where losses are lowest, nats squared.
+
+    Returns:
+        (DRAWS,) numbers of draws; those that were replaced occur twice or more.
+    """
+    worst = np.full(DRAWS, -math.inf)
+    for table, grid, drawn, end, error in zip(tables, grids, curves, ends, errors, strict=True):
+        where = np.where(grid[:, None] <= end, drawn, np.inf).argmin(axis=0)
+        least = _lower_bound(table, grid, error)[where]
+        worst = np.maximum(worst, (least - drawn[where, np.arange(DRAWS)]) / math.sqrt(error[table.mean.argmin()]))
+    contradicted = worst > max(0.0, float(np.sort(worst)[round(_LEAST_KEPT * DRAWS)]))
+    kept = np.arange(DRAWS)
+    if contradicted.any():
+        others = np.flatnonzero(~contradicted)
+        number = int(contradicted.sum())
+        # an even sample of the others takes their place
+        kept[contradicted] = others[(np.arange(number) * len(others) // number) % len(others)]
+    return kept
+
+
+def _lower_bound(table: SeedMeans, grid: Array, error: Array) -> Array:
+    """(G,) what a convex curve through the means cannot fall below, less what their errors can explain."""
+    x, y = table.x, table.mean
+    # noise grows with the height on scales that are logarithms
+    steepness = 1 + (y - table.scale.floor) / table.scale.unit
+    variance = error * np.maximum(steepness, 0.0) ** 2
+    cell = np.clip(np.searchsorted(x, grid, side="right") - 1, 0, len(x) - 1)
+    bound = np.full(len(grid), -math.inf)
+    for near, far, opposite in ((cell, cell - 1, cell + 1), (cell + 1, cell + 2, cell)):
+        usable = (np.minimum(near, far) >= 0) & (np.maximum(near, far) < len(x))
+        i, j = np.where(usable, near, 0), np.where(usable, far, 1)
+        # where means are not convex themselves, as on a flank that flattens, a chord bounds nothing
+        k = np.clip(opposite, 0, len(x) - 1)
+        usable &= (opposite >= len(x)) | (y[i] + (y[i] - y[j]) * (x[k] - x[i]) / (x[i] - x[j]) <= y[k])
+        t = (grid - x[i]) / (x[i] - x[j])
+        chord = y[i] + (y[i] - y[j]) * t - _CLEARLY * np.sqrt((1 + t) ** 2 * variance[i] + t**2 * variance[j])
+        bound = np.maximum(bound, np.where(usable, chord, -math.inf))
+    return bound
 
 
 def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Hypothesis, slice]]:

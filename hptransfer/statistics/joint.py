@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.seed_means import Noise
+from hptransfer.statistics.noise import Noise
 from hptransfer.statistics.smooth import (
     COMPRESSIONS,
     ORDERS,
@@ -115,13 +115,13 @@ class JointFit:
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
         self.df = len(self.x) - self.basis.shape[1] + noise.df
-        steepest = max(s.steepest for s in stretches)
+        steepest = max(s.steepest for s in stretches if len(s.x) > 2)
         bends = [abs(float(np.linalg.lstsq(self.basis, z, rcond=None)[0][-1])) for z in self.z]
         self.bends = np.minimum(bends, steepest)
         shape = (len(shifts), len(self.likeness), len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS))
         self.evidence, self.sums = np.empty(shape), np.empty(shape)
         self.crossed: dict[tuple[int, int], tuple[Array, Array, Array, Array]] = {}
-        self.solved: dict[tuple[int, int, int, int], tuple[Array, Array]] = {}
+        self.turned: dict[tuple[int, int, int, int], tuple[Array, Array]] = {}
         for alignment in range(len(shifts)):
             for order in range(len(ORDERS)):
                 self._fill(alignment, order)
@@ -188,20 +188,40 @@ class JointFit:
         order = list(ORDERS)[index]
         parts = self._covariances(order, alignment, self.x, self.sizes)
         mixed = [self._mixed(parts, likeness, self.sizes) for likeness in self.likeness]
-        rough, bend = np.stack([m[0] for m in mixed])[:, None], np.stack([m[1] for m in mixed])[:, None]
+        rough, bend = np.stack([m[0] for m in mixed]), np.stack([m[1] for m in mixed])
         for c in range(len(COMPRESSIONS)):
             steady = self.errors + self._bend_units(c) * self.tilts_square * self.tilts
-            total = steady + self._bend_units(c) * bend + ROUGHNESS[:, None, None] * rough
-            inverse = np.linalg.inv(total)
-            gram = self.basis.T @ inverse @ self.basis
-            to_trend = np.linalg.solve(gram, self.basis.T @ inverse)
-            projected = inverse - inverse @ self.basis @ to_trend
-            logdet = np.linalg.slogdet(total)[1] + np.linalg.slogdet(gram)[1]
-            sums = np.maximum(np.einsum("i,slij,j->sl", self.z[c], projected, self.z[c]), 0) + self.noise.ss
+            # one basis in which all roughnesses are diagonal stands for an inverse each
+            root = np.linalg.cholesky(steady + self._bend_units(c) * bend)
+            inverse = np.linalg.inv(root)
+            roughness, turned = np.linalg.eigh(inverse @ rough @ inverse.transpose(0, 2, 1))
+            roughness, vectors = np.maximum(roughness, 0), inverse.transpose(0, 2, 1) @ turned
+            basis = vectors.transpose(0, 2, 1) @ self.basis
+            z = vectors.transpose(0, 2, 1) @ self._without_trend(c)
+            weight = 1 / (1 + ROUGHNESS[:, None] * roughness[:, None])
+            weighted = basis.transpose(0, 2, 1)[:, None] * weight[:, :, None]
+            gram, right = weighted @ basis[:, None], weighted @ z[:, None, :, None]
+            explained = (right * np.linalg.solve(gram, right)).sum(axis=(-2, -1))
+            logdet = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)[:, None]
+            logdet = logdet - np.log(weight).sum(axis=-1) + np.linalg.slogdet(gram)[1]
+            sums = np.maximum((weight * z[:, None] ** 2).sum(axis=-1) - explained, 0) + self.noise.ss
             self.sums[alignment, :, c, index] = sums
             self.evidence[alignment, :, c, index] = -0.5 * logdet - 0.5 * self.df * np.log(sums)
             for number in range(len(self.likeness)):
-                self.solved[alignment, number, c, index] = (to_trend[number], projected[number])
+                self.turned[alignment, number, c, index] = (vectors[number], roughness[number])
+
+    def _without_trend(self, compression: int) -> Array:
+        """(N,) the means less their levels, slopes and common bend by least squares, which are free anyway."""
+        z = self.z[compression]
+        return np.asarray(z - self.basis @ np.linalg.lstsq(self.basis, z, rcond=None)[0])
+
+    def _solved(self, cell: Hypothesis) -> tuple[Array, Array]:
+        """What takes residuals to the trend (2K + 1, N), and to the weights of everything else (N, N)."""
+        vectors, roughness = self.turned[cell.alignment, cell.likeness, cell.compression, cell.order]
+        inverse = vectors / (1 + ROUGHNESS[cell.roughness] * roughness) @ vectors.T
+        weighted = self.basis.T @ inverse
+        to_trend = np.linalg.solve(weighted @ self.basis, weighted)
+        return to_trend, inverse - weighted.T @ to_trend
 
     def draw(
         self, cell: Hypothesis, grids: Sequence[Array], spread: Array, part: slice, stream: int
@@ -226,9 +246,7 @@ class JointFit:
         error = scale * (self.error_root @ wiener_process.normal(stream, n)[:, part])
         tilted = self.bends[cell.compression] * spread[part] * (self.tilt_root @ wiener_process.normal(92, n)[:, part])
         residual = self.z[cell.compression][:, None] - path[:n] - error - tilted
-        to_trend, projected = (
-            s[cell.roughness] for s in self.solved[cell.alignment, cell.likeness, cell.compression, cell.order]
-        )
+        to_trend, projected = self._solved(cell)
         key = (cell.alignment, cell.order)
         if key not in self.crossed:
             self.crossed[key] = self._covariances(list(ORDERS)[cell.order], cell.alignment, x, sizes)

@@ -9,13 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from hptransfer.hyperparameters import NEGLIGIBLE_COST
 from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds, average_sizes
 
-#: the plateau is where the loss is within this fraction of the best, unless the user's bound on the regret is another
-PLATEAU = NEGLIGIBLE_COST
 #: an end of an interval is open when this share of the curves has its minimum at that end of the sampled region
 _TAIL = 0.025
 
@@ -35,8 +32,8 @@ class Optimum:
         noise: standard deviation of one run about its expected loss, nats, seed offsets removed.
         noise_from: "seeds" (paired differences), "scatter" (one seed: scatter about smooth curves, weak) or "given".
         curvature: half the second derivative at the optimum, nats per octave squared; nan without a curve.
-        cliff_distance: octaves from the optimum to the smallest value above it that diverged or lost half of the best
-            loss again; inf when none did.
+        cliff_distance: octaves from the optimum to the smallest value above it that diverged or blew up; inf when none
+            did.
         plateau: (low, high) x between which the loss stays within the tolerance of the best, clipped to the region.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
@@ -68,13 +65,13 @@ class Optimum:
         return Interval(self.log2_value, self.low, self.high)
 
 
-def estimate_optimum(points: Sequence[Point], *, noise: float | None = None, tolerance: float = PLATEAU) -> Optimum:
+def estimate_optimum(points: Sequence[Point], *, noise: float | None = None, tolerance: float | None = None) -> Optimum:
     """Estimate the optimum of one size on its own; several sizes are estimated better by `estimate_optima`.
 
     Args:
         points: finished runs, in any order; diverged ones bound the optimum from above.
         noise: standard deviation of one run in nats when it is known from elsewhere.
-        tolerance: share of the best loss by which the loss may exceed it on the plateau, positive.
+        tolerance: nats by which the loss may exceed the best on the plateau, at least 0; None: one run's noise.
 
     Raises:
         UsageError: nothing to estimate from.
@@ -94,13 +91,13 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
     Raises:
         UsageError: a size has no finite loss.
     """
-    tables = [average_seeds(points) for points in sizes]
+    tables = average_sizes(sizes)
     draws = sample_curves(tables, noise=noise)
     return tuple(summarise(table, drawn, noise) for table, drawn in zip(tables, draws, strict=True))
 
 
 def summarise(
-    table: SeedMeans, draws: CurveDraws | None, noise: float | None = None, *, tolerance: float = PLATEAU
+    table: SeedMeans, draws: CurveDraws | None, noise: float | None = None, *, tolerance: float | None = None
 ) -> Optimum:
     """Turn draws of a size's curve into its optimum; without a curve (under three values) the optimum is open.
 
@@ -108,7 +105,7 @@ def summarise(
         table: seed means of one size.
         draws: curves that are compatible with them; None where there are fewer than three values.
         noise: standard deviation of one run in nats where it is known from elsewhere; None: from the runs.
-        tolerance: share of the best loss by which the loss may exceed it on the plateau, positive.
+        tolerance: nats by which the loss may exceed the best on the plateau, at least 0; None: one run's noise.
     """
     best = int(table.mean.argmin())
     if draws is None:
@@ -133,8 +130,8 @@ def summarise(
         noise=draws.noise,
         noise_from=_noise_source(table, noise),
         curvature=_curvature(draws),
-        cliff_distance=math.inf if table.cliff is None else table.cliff - middle,
-        plateau=_plateau(draws, tolerance),
+        cliff_distance=math.inf if table.wall is None else table.wall - middle,
+        plateau=_plateau(draws, draws.noise if tolerance is None else tolerance),
         n_points=table.n_points,
         n_seeds=table.n_seeds,
     )
@@ -163,7 +160,7 @@ def _curvature(draws: CurveDraws) -> float:
 def _plateau(draws: CurveDraws, tolerance: float) -> tuple[float, float]:
     """The contiguous range of the median curve within the tolerance of its best loss."""
     best = int(draws.median.argmin())
-    outside = np.flatnonzero(draws.median > draws.median[best] + tolerance * abs(draws.median[best]))
+    outside = np.flatnonzero(draws.median > draws.median[best] + tolerance)
     left = int(outside[outside < best].max(initial=-1)) + 1
     right = int(outside[outside > best].min(initial=len(draws.grid))) - 1
     return float(draws.grid[left]), float(draws.grid[right])
@@ -185,7 +182,7 @@ def _unresolved(table: SeedMeans, noise: float | None) -> Optimum:
         noise=seen if noise is None else noise,
         noise_from=_noise_source(table, noise),
         curvature=math.nan,
-        cliff_distance=math.inf if table.cliff is None else table.cliff - float(table.x[best]),
+        cliff_distance=math.inf if table.wall is None else table.wall - float(table.x[best]),
         plateau=(float(table.x[best]), float(table.x[best])),
         n_points=table.n_points,
         n_seeds=table.n_seeds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,14 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts, seed_noise
+from hptransfer.statistics.blow_ups import first_blow_ups
+from hptransfer.statistics.tilt import SeedRuns, fit_tilts
+from hptransfer.statistics.units import LossScale, SizeMeans, common_scales, typical_height
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
+#: cells of seeds and values that are counted in a table; beyond them they are sorted
+_MOST_CELLS = 4_000_000
 #: an estimate never uses more than this many values; denser sweeps are averaged in cells
 _MOST_VALUES = 32
 #: losses above the best by more than this many times the rise next to the minimum inform neither optimum nor noise
@@ -25,8 +29,14 @@ _LOUD = 5.0
 _FEWEST_QUIET = 3
 #: a value whose own runs scatter by more than this factor in variance beyond all others' counts for as much less
 _SPIKED = 16.0
-#: losses are written with about this relative accuracy
+#: losses are written with about this accuracy, as a share of what they usually differ by
 _ROUNDING = 1e-6
+#: a number as large as this is no loss that a run had: it counts as a divergence
+_NO_LOSS = 1e150
+#: octaves beyond which a value says nothing about the curve at the lowest mean
+_FARTHEST = 32.0
+#: heights above this many times the rise next to the minimum are cut there where they stay in the fit
+_CUT = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +66,20 @@ class SeedMeans:
         x: (m,) log2 values, increasing, all with finite losses and left of the wall.
         mean: (m,) loss means with seed offsets removed by a two-way fit.
         count: (m,) runs behind each mean, in runs of the common noise: where one run spiked, fewer than there are.
-        residual_ss: sum of squares left after the two-way fit and the seeds' tilts, (nats)^2.
+        residual_ss: sum of squares left after the two-way fit, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
         seed_effect_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
         seed_effect_df: its degrees of freedom.
         flank_x: (f,) all x with finite losses, also those too far from the minimum to inform it.
         flank_mean: (f,) mean losses at `flank_x`, nats, without seed offsets.
-        wall: smallest x right of the lowest mean that diverged, or lost half of the best loss again in a jump; None
-            when there is none.
-        cliff: smallest x right of the lowest mean that diverged or lost half of the best loss again; None without one.
+        wall: smallest x right of the lowest mean that diverged or blew up; None when there is none.
         diverged: all x with a divergence, increasing.
+        blown: all x whose losses are finite and no part of a curve, because training blew up there, increasing.
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
         runs: which seed ran where, for the values in `x`.
+        scale: on which this size is alike to the others it was averaged with.
     """
 
     x: Array
@@ -82,83 +92,187 @@ class SeedMeans:
     seed_effect_ss: float
     seed_effect_df: int
     wall: float | None
-    cliff: float | None
     diverged: tuple[float, ...]
+    blown: tuple[float, ...]
     spiked: tuple[float, ...]
     n_points: int
     n_seeds: int
     runs: SeedRuns
+    scale: LossScale
+
+    def in_units(self, factor: float) -> SeedMeans:
+        """The same on the scale that all sizes are fitted on: heights above the floor, in units.
+
+        Args:
+            factor: units per nat at the floor, positive.
+        """
+        mean = self.scale.heights(self.mean) * factor
+        return replace(
+            self,
+            mean=mean,
+            residual_ss=self.residual_ss * factor**2,
+            seed_effect_ss=self.seed_effect_ss * factor**2,
+            runs=replace(self.runs, mean=mean, loss=self.scale.heights(self.runs.loss) * factor),
+        )
 
 
 def average_seeds(points: Sequence[Point]) -> SeedMeans:
-    """Average over seeds with common seed offsets removed; the order of `points` does not matter.
+    """The seed means of one size alone; see `average_sizes`.
 
     Args:
-        points: rows of one size; a (value, seed) pair that occurs twice counts once, with its mean.
+        points: rows of one size.
 
     Raises:
         UsageError: no row, or no finite loss at all.
     """
-    if not points:
-        raise UsageError("at least one finished run must exist to estimate an optimum", received="none")
-    ordered = sorted({(round(p.x, 9), p.seed, math.inf if p.diverged else p.loss) for p in points})
-    x_all = np.array([row[0] for row in ordered])
-    seed_all = np.array([row[1] for row in ordered])
-    loss_all = np.array([row[2] for row in ordered])
-    finite = np.isfinite(loss_all)
-    bad = np.unique(x_all[~finite])
-    keep = ~np.isin(x_all, bad)
-    if not keep.any():
-        raise UsageError(
-            "some value of the hyperparameter must train without diverging",
-            received=f"divergence at all {len(bad)} values",
-            hint="extend the grid to smaller values",
-        )
-    x, row = np.unique(x_all[keep], return_inverse=True)
-    mean = _two_way(x, loss_all[keep], row, seed_all[keep]).mean
-    flank_x, flank_mean = x, mean
-    right = bad[bad > x[mean.argmin()]]
-    lost = (mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])
-    cliff = _first(*right, *x[lost])
-    highest = _TALLEST * _scale(mean)
-    wall = _first(*right)
-    window = _informative(x, mean, wall, highest)
-    # no smooth curve leads from losses of the common height to a jump; but a curve takes three values
-    jump = _first(*right, *x[lost & (mean - mean.min() > highest)])
-    if jump != wall and (window & (x < jump)).sum() >= _FEWEST_QUIET:
-        wall, window = jump, window & (x < jump)
-    noise = _noise(x, loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
-    seed_effect, ss, df = noise.seed_effect, noise.ss, float(noise.df)
-    inside = window[row]
-    x = x[window]
-    row, seed, loss = _renumbered(row[inside]), seed_all[keep][inside], loss_all[keep][inside]
-    fit = _two_way(x, loss, row, seed)
-    mean, count = fit.mean, fit.runs * fit.trust()
-    spiked, trust, dense = x[count < fit.runs], fit.trust(), len(x) > _MOST_VALUES
-    quiet = np.isin(x, noise.values)
-    if dense:
-        x, mean, count, cell, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
-        ss, df = ss + extra_ss, df + extra_df
-        row, quiet = cell[row], np.zeros(len(x), dtype=bool)
-        trust = count / np.bincount(row, minlength=len(x))
-    return SeedMeans(
-        x=x,
-        mean=mean,
-        count=count,
-        flank_x=flank_x,
-        flank_mean=flank_mean,
-        residual_ss=ss,
-        residual_df=df,
-        seed_effect_ss=float(((seed_effect - seed_effect.mean()) ** 2).sum()) if len(seed_effect) else 0.0,
-        seed_effect_df=max(0, len(seed_effect) - 1),
-        wall=wall,
-        cliff=cliff,
-        diverged=tuple(float(value) for value in bad),
-        spiked=tuple(float(value) for value in spiked),
-        n_points=len(points),
-        n_seeds=len(np.unique(seed_all)),
-        runs=_seed_runs(x, mean, trust, row, seed, loss, quiet, dense=dense),
+    return average_sizes([points])[0]
+
+
+def average_sizes(sizes: Sequence[Sequence[Point]]) -> tuple[SeedMeans, ...]:
+    """Average over seeds with common seed offsets removed; the order of rows does not matter.
+
+    Sizes share what a blow-up is and on which scale their losses are alike.
+
+    Args:
+        sizes: rows of each size; a row that occurs twice counts once.
+
+    Raises:
+        UsageError: a size has no row, or no finite loss at all.
+    """
+    runs = [_Runs(points) for points in sizes]
+    for size, first in zip(runs, first_blow_ups([(size.x, size.mean) for size in runs]), strict=True):
+        size.end_at(first)
+    least = float(np.median([size.rise for size in runs]))
+    scales = common_scales([size.informative(least) for size in runs])
+    least = float(np.median([size.rise * scale.factor for size, scale in zip(runs, scales, strict=True)]))
+    units = [scale.heights(size.usable) * scale.factor for size, scale in zip(runs, scales, strict=True)]
+    variances = [size.variance * scale.factor**2 for size, scale in zip(runs, scales, strict=True)]
+    usual = _of_others(variances, (_ROUNDING * typical_height(units, 1.0)) ** 2)
+    return tuple(
+        size.averaged(scale, least / scale.factor, math.sqrt(variance) / scale.factor)
+        for size, scale, variance in zip(runs, scales, usual, strict=True)
     )
+
+
+def _of_others(variances: Sequence[float], least: float) -> list[float]:
+    """For each size what one run's variance is at the other sizes, by their median; at least as said."""
+    seen = [[v for n, v in enumerate(variances) if n != size and math.isfinite(v)] for size in range(len(variances))]
+    return [max(least, float(np.median(others)) if others else 0.0) for others in seen]
+
+
+class _Runs:
+    """The finite runs of one size, sorted; values at which any seed diverged are left out."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        if not points:
+            raise UsageError("at least one finished run must exist to estimate an optimum", received="none")
+        self.n_points = len(points)
+        x = np.round(np.array([p.x for p in points]), 9)
+        seed = np.array([p.seed for p in points])
+        loss = np.array([math.inf if p.diverged or not abs(p.loss) < _NO_LOSS else p.loss for p in points])
+        order = np.lexsort((loss, seed, x))
+        x, seed, loss = x[order], seed[order], loss[order]
+        fresh = np.append(True, (np.diff(x) != 0) | (np.diff(seed) != 0) | (loss[1:] != loss[:-1]))
+        x, seed, loss = x[fresh], seed[fresh], loss[fresh]
+        self.n_seeds = len(np.unique(seed))
+        self.bad = np.unique(x[~np.isfinite(loss)])
+        keep = ~np.isin(x, self.bad)
+        if not keep.any():
+            raise UsageError(
+                "some value of the hyperparameter must train without diverging",
+                received=f"divergence at all {len(self.bad)} values",
+                hint="extend the grid to smaller values",
+            )
+        self.loss, self.seed = loss[keep], seed[keep]
+        self.x, self.row = np.unique(x[keep], return_inverse=True)
+        self.mean = _two_way(self.x, self.loss, self.row, self.seed).mean
+        self.blown = np.zeros(0)
+        self.wall: float | None = None
+        self.variance = math.nan
+
+    def end_at(self, first: int | None) -> None:
+        """Say which value is the first that is blown up; together with divergences it makes the wall."""
+        if first is not None:
+            self.blown = self.x[first:]
+        self.wall = _first(*self.bad[self.bad > self.x[self.mean.argmin()]], *self.blown)
+
+    @property
+    def usable(self) -> Array:
+        """Means below the wall."""
+        return self.mean if self.wall is None else self.mean[self.x < self.wall]
+
+    @property
+    def rise(self) -> float:
+        """How far losses rise within two values of the lowest mean."""
+        return _rise(self.usable)
+
+    def informative(self, least: float) -> SizeMeans:
+        """What is known before losses have a scale: means and scatter of the values near the minimum."""
+        window = _informative(self.x, self.mean, self.wall, _TALLEST * max(self.rise, least))
+        inside = window[self.row]
+        fit = _two_way(self.x[window], self.loss[inside], _renumbered(self.row[inside]), self.seed[inside])
+        self.variance = fit.ss / fit.df if fit.df > 0 else math.nan
+        return SizeMeans(
+            x=self.x[window],
+            mean=fit.mean,
+            runs=fit.runs,
+            squares=fit.squares * fit.trust(0.0),
+            df=float(fit.df),
+            floor=float(fit.mean.min()),
+            # means without seed offsets may lie below all runs
+            lowest=min(float(self.loss.min()), float(self.mean.min()), float(fit.mean.min())),
+            rise=self.rise,
+        )
+
+    def averaged(self, scale: LossScale, least: float, usual: float) -> SeedMeans:
+        """The seed means on a scale.
+
+        Args:
+            scale: what this size is measured on.
+            least: rise next to the minimum that other sizes let expect at least, nats.
+            usual: what runs of other sizes differ by, nats.
+        """
+        heights, loss = scale.heights(self.mean), scale.heights(self.loss)
+        deviation = math.sqrt(self.variance) if math.isfinite(self.variance) else 0.0
+        rise = max(_rise(heights if self.wall is None else heights[self.x < self.wall]), least, deviation)
+        highest = _TALLEST * rise
+        window = _informative(self.x, heights, self.wall, highest)
+        quiet = window & (heights - heights.min() <= highest)
+        noise = _noise(self.x, loss, self.row, self.seed, heights, quiet, usual)
+        ss, df = noise.ss, float(noise.df)
+        inside = window[self.row]
+        x, row, seed = self.x[window], _renumbered(self.row[inside]), self.seed[inside]
+        fit = _two_way(x, loss[inside], row, seed)
+        trust = fit.trust(usual)
+        mean, count, spiked, dense = fit.mean, fit.runs * trust, x[trust < 1], len(x) > _MOST_VALUES
+        measured = np.isin(x, noise.values)
+        if dense:
+            x, mean, count, cell, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
+            ss, df = ss + extra_ss, df + extra_df
+            row, measured = cell[row], np.zeros(len(x), dtype=bool)
+            trust = count / np.bincount(row, minlength=len(x))
+        if rise > 0:
+            mean = np.minimum(mean, mean.min() + _CUT * rise)
+        mean = scale.losses(mean)
+        return SeedMeans(
+            x=x,
+            mean=mean,
+            count=count,
+            flank_x=self.x,
+            flank_mean=self.mean,
+            residual_ss=ss,
+            residual_df=df,
+            seed_effect_ss=float(noise.seed_effect.var() * len(noise.seed_effect)) if len(noise.seed_effect) else 0.0,
+            seed_effect_df=max(0, len(noise.seed_effect) - 1),
+            wall=self.wall,
+            diverged=tuple(float(value) for value in self.bad),
+            blown=tuple(float(value) for value in self.blown),
+            spiked=tuple(float(value) for value in spiked),
+            n_points=self.n_points,
+            n_seeds=self.n_seeds,
+            runs=_seed_runs(x, mean, trust, row, seed, self.loss[inside], measured, dense=dense),
+            scale=scale,
+        )
 
 
 def _seed_runs(
@@ -186,7 +300,9 @@ def _crossed(
 ) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.intp]]:
     """Seeds that ran at two values or more, their (m, S) runs, the (m,) runs of others, and each run's column or -1."""
     names, index = np.unique(seed, return_inverse=True)
-    values_of = np.bincount(np.unique(np.stack([index, row]), axis=1)[0], minlength=len(names))
+    cells = index * m + row
+    seen = np.flatnonzero(np.bincount(cells)) if len(names) * m <= _MOST_CELLS else np.unique(cells)
+    values_of = np.bincount(seen // m, minlength=len(names))
     crossed = np.flatnonzero(values_of >= 2)
     if len(crossed) > _MANY_SEEDS:
         crossed = crossed[:0]
@@ -212,14 +328,19 @@ class _TwoWay(NamedTuple):
         """Residual sum of squares, nats squared."""
         return float(self.squares.sum())
 
-    def trust(self) -> Array:
-        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own."""
+    def trust(self, usual: float) -> Array:
+        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own.
+
+        Args:
+            usual: standard deviation of a run that is not unusual, as other sizes have it.
+        """
         freedom = np.maximum(self.runs - 1, 0) * self.df / max(1.0, float(np.maximum(self.runs - 1, 0).sum()))
         others, beyond = self.df - freedom, self.squares.sum() - self.squares
         seen = (freedom > 0) & (others > 0)
         own = np.divide(self.squares, freedom, out=np.zeros_like(freedom), where=seen)
-        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen) + (_ROUNDING * self.mean) ** 2
-        return np.where(own > _SPIKED * common, common / np.maximum(own, common), 1.0)
+        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen)
+        common = np.maximum(common, usual**2)
+        return np.asarray(np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common))
 
 
 def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _TwoWay:
@@ -227,8 +348,6 @@ def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _
 
     Seeds seen at one value only carry no offset.
     """
-    order = np.lexsort((loss, seed, row))
-    loss, row, seed = loss[order], row[order], seed[order]
     m = len(x)
     _, number, alone, column = _crossed(row, seed, m)
     count = np.bincount(row, minlength=m).astype(float)
@@ -264,7 +383,13 @@ class _Quiet(NamedTuple):
 
 
 def _noise(
-    x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
+    x: Array,
+    loss: Array,
+    row: npt.NDArray[np.intp],
+    seed: Array,
+    mean: Array,
+    window: npt.NDArray[np.bool_],
+    usual: float,
 ) -> _Quiet:
     """Noise, from the values near the minimum.
 
@@ -276,7 +401,7 @@ def _noise(
         rows = values[row]
         fit = _two_way(x[values], loss[rows], _renumbered(row[rows]), seed[rows])
         calm = values.copy()
-        calm[np.flatnonzero(values)[fit.trust() < 1]] = False
+        calm[np.flatnonzero(values)[fit.trust(usual) < 1]] = False
         # a spike says nothing about the noise of the other values
         return _Quiet(fit.seed_effect, fit.ss, fit.df, x[values]) if calm.sum() in (0, values.sum()) else of(calm)
 
@@ -295,22 +420,22 @@ def _first(*candidates: float) -> float | None:
 
 
 def _renumbered(row: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Row numbers without gaps."""
-    return np.unique(row, return_inverse=True)[1]
+    """Row numbers, increasing, without gaps."""
+    return np.cumsum(np.diff(row, prepend=row[:1]) > 0)
 
 
-def _scale(mean: Array) -> float:
-    """How far losses rise within two values of the lowest mean, nats; at least 0.1% of the loss, which is noise."""
+def _rise(mean: Array) -> float:
+    """How far losses rise within two values of the lowest mean, nats."""
     best = int(mean.argmin())
-    rise = float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
-    return max(rise, 0.001 * abs(float(mean[best])))
+    return float(np.median((mean - mean[best])[max(0, best - 2) : best + 3]))
 
 
 def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> npt.NDArray[np.bool_]:
     """Mark the contiguous values around the lowest mean that say something about the optimum."""
     best = int(mean.argmin())
-    # a steep flank says nothing, but two neighbours on each side stay: they show that there is one
+    # a tall flank says nothing, but two neighbours on each side stay: they show that there is one
     use: npt.NDArray[np.bool_] = (mean - mean[best] <= highest) | (np.abs(np.arange(len(x)) - best) <= 2)
+    use &= np.abs(x - x[best]) <= _FARTHEST
     if wall is not None:
         use &= x < wall
     outside = np.flatnonzero(~use)
@@ -343,119 +468,3 @@ def _cells(
         float(np.maximum(inner, 0)[enough].sum()),
         int((members - 2)[enough].sum()),
     )
-
-
-# How noisy one run is, before any curve is fitted: from seeds, pooled over sizes as far as sizes agree.
-
-#: seed noise before any data: 0.2% of the loss, worth this many degrees of freedom
-_PRIOR = 0.002
-_PRIOR_DF = 2.0
-#: degrees of freedom that the sizes' common variance is worth at each size: hardly, somewhat, or the same noise for all
-_AGREEMENT = (2.0, 8.0, math.inf)
-#: what one seed's scatter may be taken for at most: 1% of the loss, more than runs differ by in practice
-_MOST = 0.01
-#: scatter about parabolas is worth at most this many degrees of freedom, because curves are no parabolas
-_SCATTER_DF = 4.0
-#: noise that was given counts as known
-_GIVEN_DF = 1e4
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What is known about one run's noise before curves are fitted.
-
-    Attributes:
-        relative: (K,) variance of each size relative to the common one.
-        ss: sum of squares behind the common variance, nats^2.
-        df: its degrees of freedom.
-    """
-
-    relative: Array
-    ss: float
-    df: float
-
-
-def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None, *, seeds: SeedNoise | None = None) -> Noise:
-    """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
-
-    Args:
-        tables: seed means of each size, K of them.
-        given: standard deviation of one run in nats where it is known from elsewhere.
-        seeds: how alike noise is at neighbouring values, which hides part of it; None: as these tables say.
-    """
-    seeds = seeds or seed_noise([table.runs for table in tables])
-    same = np.ones(len(tables))
-    if given is not None:
-        return Noise(same, given**2 * _GIVEN_DF, _GIVEN_DF)
-    prior = (_PRIOR * min(abs(float(table.mean.min())) for table in tables)) ** 2
-    # a loss that fell to nothing leaves the rounding of its neighbours as the least noise
-    prior = max(prior, *(1e-16 * float(np.abs(table.mean).max()) ** 2 for table in tables), 1e-300)
-    squares, freedom = np.array(seeds.seen).T
-    df = np.array([table.residual_df for table in tables]) * freedom
-    ss = np.array([table.residual_ss for table in tables]) / squares * freedom
-    if not df.sum():
-        scatter = _scatter(tables, seeds)
-        extra = min(_SCATTER_DF, len(scatter) / 3)
-        most = (_MOST * min(abs(float(table.mean.min())) for table in tables)) ** 2
-        seen = min(float(np.quantile(scatter, 0.3)), most) if extra else 0.0
-        return Noise(same, prior * _PRIOR_DF + seen * extra, _PRIOR_DF + extra)
-    pooled = float((ss.sum() + prior * _PRIOR_DF) / (df.sum() + _PRIOR_DF))
-    relative = _relative(ss, df, pooled)
-    return Noise(relative, float((ss / relative).sum()) + prior * _PRIOR_DF, float(df.sum()) + _PRIOR_DF)
-
-
-def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
-    """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
-
-    It does not touch an optimum, but sizes are compared across it. With one seed it is taken to be like the noise.
-
-    Args:
-        tables: seed means of each size, K of them.
-        noise: what is known about one run's noise at each of these sizes.
-    """
-    seeds = np.array([float(table.seed_effect_df + 1) for table in tables])
-    variance = noise.ss / noise.df
-    df = float((seeds - 1).sum())
-    pooled = (sum(table.seed_effect_ss for table in tables) + variance) / (df + 1)
-    return np.asarray(np.sqrt(pooled / seeds))
-
-
-def _scatter(tables: Sequence[SeedMeans], seeds: SeedNoise) -> Array:
-    """Squared departures of four neighbouring means from a parabola, scaled so that their 30% quantile is the variance.
-
-    The third divided difference of four values is free of their parabola; with one seed it is all there is to see noise
-    by. Cliffs can spoil half of the differences, hence the low quantile.
-    """
-    found = []
-    for table, noise in zip(tables, seeds.noise, strict=True):
-        for first in range(len(table.x) - 3):
-            four = slice(first, first + 4)
-            x, y = table.x[four], table.mean[four]
-            weight = 1 / np.prod(x[:, None] - x + np.eye(4), axis=1)
-            found.append(float((weight @ y) ** 2 / (weight @ noise[four, four] @ weight)))
-    # the 30% quantile of a chi-square with one degree of freedom is 0.148
-    return np.array(found) / 0.148
-
-
-def _relative(ss: Array, df: Array, pooled: float) -> Array:
-    """(K,) variances relative to the pooled one, shrunk towards it by empirical Bayes (Smyth 2004, F likelihood)."""
-    seen = df > 0
-    variance = np.maximum(ss[seen] / df[seen], 1e-12 * pooled)
-    scores = [_log_likelihood(variance / pooled, df[seen], agreement) for agreement in _AGREEMENT]
-    agreement = _AGREEMENT[int(np.argmax(scores))]
-    if math.isinf(agreement):
-        return np.ones(len(ss))
-    return np.asarray((ss + agreement * pooled) / (df + agreement) / pooled)
-
-
-def _log_likelihood(ratio: Array, df: Array, agreement: float) -> float:
-    """Log density of variance ratios that are F(df, agreement) distributed."""
-    total = 0.0
-    for r, d in zip(ratio, df, strict=True):
-        total += d / 2 * math.log(d / 2) - math.lgamma(d / 2) + (d / 2 - 1) * math.log(r)
-        if math.isinf(agreement):
-            total -= d / 2 * r
-        else:
-            total += math.lgamma((d + agreement) / 2) - math.lgamma(agreement / 2)
-            total -= d / 2 * math.log(agreement / 2) + (d + agreement) / 2 * math.log1p(d * r / agreement)
-    return total

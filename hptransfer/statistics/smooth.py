@@ -36,7 +36,7 @@ class SmoothSegment:
     """Seed means that lie on one smooth curve.
 
     Attributes:
-        x: (m,) log2 values, increasing, m >= 3.
+        x: (m,) log2 values, increasing; m >= 3, or 2 where other sizes have curves.
         mean: (m,) seed means, nats.
         noise: (m, m) covariance of the means for runs whose noise has variance 1.
         tilts: (m, m) their covariance by the seeds' tilts, in units of bend^2.
@@ -144,7 +144,7 @@ def evidence_alone(stretch: SmoothSegment, noise: tuple[float, float]) -> Array:
     likelihood = np.empty((len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS)))
     bend = min(abs(float(np.linalg.lstsq(basis, stretch.mean, rcond=None)[0][2])), stretch.steepest)
     columns = kinked(stretch.x, stretch.kink)
-    steady = stretch.noise + bend**2 * known_df / known_ss * stretch.tilts
+    steady = stretch.noise + min(bend**2 * known_df / known_ss, _LARGEST) * stretch.tilts
     steady = steady + kink_variance(bend, known_ss / known_df) * columns @ columns.T
     for index, order in enumerate(ORDERS):
         rough = wiener_process.covariance(order, u[:, None], u[None])

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.seed_means import Noise, SeedMeans
-from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
+from hptransfer.statistics.noise import Noise
+from hptransfer.statistics.seed_means import SeedMeans
+from hptransfer.statistics.smooth import COMPRESSIONS, ORDERS, ROUGHNESS, SmoothSegment, evidence_alone
 from hptransfer.statistics.tilt import SeedNoise
 
 #: prior probability that a curve breaks off within the values that trained
@@ -55,11 +56,13 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise, seeds: SeedNoise) -> li
     Every size's breaks occur about as often as they are probable, and alike breaks of different sizes go together.
 
     Args:
-        tables: one per size, each with at least three values.
+        tables: one per size, each with at least three values, or with two where the others have curves.
         noise: what is known about one run's noise at each of the sizes.
         seeds: what seeds do to the means of these sizes.
     """
-    alone = [_Alternatives(table, noise, seeds, size) for size, table in enumerate(tables)]
+    excesses = [excess for table in tables if (excess := _excess(table)) and len(table.x) > 2]
+    usual = float(np.median(excesses)) if excesses else 1.0
+    alone = [_Alternatives(table, noise, seeds, size, usual) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)
     weights = [size.weights(_SHARING * (total - size.common)) for size in alone]
     # kinks are something that all sizes have or none
@@ -76,19 +79,27 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise, seeds: SeedNoise) -> li
     ]
 
 
+def _excess(table: SeedMeans) -> float:
+    """Typical height of the means above the lowest; 0 where all are alike."""
+    excess = table.mean - table.mean.min()
+    return float(np.median(excess[excess > 0])) if (excess > 0).any() else 0.0
+
+
 class _Alternatives:
     """All breaks that one size's curve may have, with the evidence for each."""
 
-    def __init__(self, table: SeedMeans, noise: Noise, seeds: SeedNoise, size: int) -> None:
+    def __init__(self, table: SeedMeans, noise: Noise, seeds: SeedNoise, size: int, usual: float) -> None:
         self.table, self.seeds, self.size = table, seeds, size
-        excess = table.mean - table.mean.min()
         self.floor = float(table.mean.min())
-        self.excess = float(np.median(excess[excess > 0])) if (excess > 0).any() else abs(self.floor) or 1.0
+        # two values show a slope and nothing else
+        self.excess = (_excess(table) if len(table.x) > 2 else 0.0) or usual
         self.noise = noise.ss * float(noise.relative[size]), noise.df
         self.breaks, priors, self.kinds = self._list()
         # shape: breaks x compressions x orders x roughness
         self.evidence = np.stack(
             [evidence_alone(b.stretch, self.noise) + prior for b, prior in zip(self.breaks, priors, strict=True)]
+            if len(table.x) > 2
+            else [np.zeros((len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS)))]
         )
         #: evidence on what sizes have in common: (kind of break, then as above)
         self.common = np.stack([self._of_kind(kind) for kind in range(_KINDS)])

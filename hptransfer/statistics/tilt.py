@@ -212,15 +212,18 @@ class SeedNoise:
         return replace(self, weight=_normalised(np.log(self.weight) + score))
 
 
-def seed_noise(tables: Sequence[SeedRuns], given: float | None = None) -> SeedNoise:
+def seed_noise(tables: Sequence[SeedRuns], given: float | Array | None = None) -> SeedNoise:
     """What is known about the errors of all sizes' seed means, from how far seeds agree.
 
     Args:
         tables: which seed ran where, per size.
-        given: standard deviation of one run in nats where it is known from elsewhere. Tilts are part of it, so they
-            are no larger than makes runs scatter by that.
+        given: standard deviation of one run on the scale of these losses where it is known from elsewhere; one, or one
+            per size. Tilts are part of it, so they are no larger than makes runs scatter by that.
     """
-    most = math.inf if given is None else min(given / max(2 * t.bend * float(t.x.std()), 1e-300) for t in tables)
+    known = np.broadcast_to(np.inf if given is None else given, len(tables))
+    most = min(
+        float(of) / max(2 * table.bend * float(table.x.std()), 1e-300) for of, table in zip(known, tables, strict=True)
+    )
     levels = np.minimum(SPREADS, most)
     contrasts = [_contrasts(table) for table in tables]
     rho = np.log(_RHO_PRIOR) + np.sum([_log_correlated(each) for each in contrasts], axis=0)
@@ -354,8 +357,9 @@ def _log_displaced(contrasts: Sequence[Sequence[_Contrast]], bends: Sequence[flo
             left = each.difference - fit @ line.T
             squares[size] += each.weight * float(np.einsum("pi,ij,pj->", left, inverse, left))
             df[size] += each.weight * len(left) * (len(each.x) - 2)
-            for pair, one in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
-                error = float(gram[1, 1]) / (2 * bends[size]) ** 2
+            steep = max(2 * bends[size], 1e-150)
+            for pair, one in zip(each.pairs, fit[:, 1] / steep, strict=True):
+                error = float(gram[1, 1]) / steep**2
                 slopes.setdefault(pair, []).append((size, float(one), error, each.weight))
     score = np.zeros(len(SPREADS))
     if not squares.sum() > 0:

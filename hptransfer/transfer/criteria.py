@@ -75,11 +75,12 @@ class SizeEvidence:
         doublings: the regret as doublings that would buy it back, open above where growing may gain nothing; None where
             no rate is known.
         deviations: the regret in standard deviations of one run between seeds.
-        octave_off: what the worse of half and twice the optimum costs, as a fraction of the loss there; infinite where
-            that was not sampled or diverges.
+        octave_off: what the worse of half and twice the optimum costs, nats; infinite where that was not sampled or
+            diverges.
         spiked: log2 values whose runs scatter far more than the others; they count for less.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
+        blown: log2 values whose losses are finite and no part of a curve, because training blew up there.
     """
 
     value: float
@@ -95,6 +96,7 @@ class SizeEvidence:
     spiked: tuple[float, ...]
     measured: bool
     points: tuple[Point, ...]
+    blown: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import CurveDraws, octave_cost, sample_curves
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.optimum import PLATEAU, quantiles, summarise
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.optimum import quantiles, summarise
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_sizes
 from hptransfer.statistics.seed_offsets import (
     Deviation,
     deviation_between_seeds,
@@ -22,7 +22,7 @@ from hptransfer.statistics.seed_offsets import (
 )
 from hptransfer.statistics.wiener_process import DRAWS
 from hptransfer.transfer.cost import CostUnit, LentRate, unit_of, what_grows
-from hptransfer.transfer.criteria import SizeEvidence
+from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
 
 #: an interval is open at an end where a better loss may lie beyond the sampled region in more than this share of draws
 _OPEN = 0.025
@@ -105,7 +105,7 @@ class MeasuredLadder:
         Raises:
             UsageError: a size has no finite loss.
         """
-        tables = tuple(average_seeds(points) for points in groups.values())
+        tables = tuple(average_sizes(list(groups.values())))
         if drawn is None:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
         offsets = [offsets_of(points) for points in groups.values()]
@@ -132,16 +132,16 @@ class MeasuredLadder:
         losses = np.stack(best) if len(best) > 1 else None
         return unit_of(at[curved], of, losses, self.deviation.interval, lent=lent, sizes=len(best))
 
-    def sizes(self, unit: CostUnit, tolerance: float | None = None) -> tuple[SizeEvidence, ...]:
+    def sizes(self, unit: CostUnit, criteria: TransferCriteria) -> tuple[SizeEvidence, ...]:
         """What is known at each size.
 
         Args:
             unit: what costs are counted in.
-            tolerance: share of the best loss by which the loss may exceed it on the plateau; None for the default.
+            criteria: what may be lost on a plateau.
         """
         found, place = [], 0
         for (value, points), table, draws in zip(self.groups.items(), self.tables, self.drawn, strict=True):
-            found.append(self._size(value, points, table, draws, unit, place, tolerance or PLATEAU))
+            found.append(self._size(value, points, table, draws, unit, place, criteria))
             place += draws is not None
         return tuple(found)
 
@@ -153,14 +153,18 @@ class MeasuredLadder:
         draws: CurveDraws | None,
         unit: CostUnit,
         place: int,
-        tolerance: float,
+        criteria: TransferCriteria,
     ) -> SizeEvidence:
         here = _at_value(table, draws, self.at)
-        best = np.ones(DRAWS) if draws is None else np.abs(draws.loss)
+        best = np.full(DRAWS, abs(float(table.mean.min())) or 1.0) if draws is None else np.abs(draws.loss)
         spread = here.interval(lambda lost: lost / self.deviation.draws)
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
             spread = replace(spread, low=0.0)
+        tolerance = criteria.plateau * abs(float(table.mean.min()))
+        if criteria.regret is None and criteria.cost is not None and unit.rate is not None and draws is not None:
+            allowed = float(np.median(unit.rate.loss(place, criteria.cost)))
+            tolerance = allowed if unit.known else tolerance
         doublings = None if unit.rate is None else _in_doublings(here, unit, None if draws is None else place)
         return SizeEvidence(
             value=value,
@@ -174,9 +178,8 @@ class MeasuredLadder:
             deviations=spread,
             octave_off=_NOTHING_KNOWN if draws is None else octave_cost(draws.octave_off),
             spiked=table.spiked,
-            measured=bool(
-                np.isclose(table.x, self.at, atol=1e-6).any() or np.isclose(table.diverged, self.at, atol=1e-6).any()
-            ),
+            blown=table.blown,
+            measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
 
@@ -186,8 +189,8 @@ def _in_doublings(here: _AtValue, unit: CostUnit, place: int | None) -> Interval
     rate = unit.rate
     if rate is None or here.regret is None:
         return _NOTHING_KNOWN
-    if place is None:  # no curve: the value diverges there
-        return here.interval(lambda lost: lost)
+    if place is None:  # no curve, and so no rate: only a divergence has a cost
+        return here.interval(lambda lost: lost) if np.isinf(here.regret).all() else _NOTHING_KNOWN
     found = here.interval(partial(rate.doublings, place))
     if unit.known:
         return found
@@ -199,6 +202,10 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
     """The carried value's loss and regret at one size."""
     if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
         return _AtValue(Interval(math.inf, math.inf, math.inf), np.full(DRAWS, math.inf))
+    if draws is None and table.blown and table.blown[0] - 1e-9 <= at <= table.flank_x[-1] + 1e-9:
+        # without a curve nothing is known but what the runs themselves lost
+        there = float(np.interp(at, table.flank_x, table.flank_mean))
+        return _AtValue(Interval(there, there, there), np.full(DRAWS, there - float(table.mean.min())), open_above=True)
     if draws is None or np.isnan(draws.at).any():
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)

@@ -286,7 +286,7 @@ def judge_ladder(
     noise = criteria.noise if noise is None else noise
     measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise, drawn)
     unit = measured.unit(compute, lent)
-    sizes = measured.sizes(unit, criteria.plateau)
+    sizes = measured.sizes(unit, criteria)
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]
     known = [KnownOptimum.of(value, draws) for value, draws in seen]
     drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)

@@ -25,6 +25,8 @@ ROOM = 1.0
 _SAME = 1e-6
 #: an end of an interval this close to its bound, as a share of it, may lie on its other side in a nonlinear unit
 _CLOSE = 0.2
+#: values that blew up are named one by one up to this many
+_MOST_NAMED = 3
 
 
 def sentence_of(ladder: Ladder) -> str:
@@ -169,6 +171,7 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         for size in sizes
         for x in size.spiked
     )
+    limits.extend(_blown_limit(axis, ladder.hyperparameter, size) for size in sizes if size.blown)
     limits.extend(
         f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
         for size in sizes
@@ -263,6 +266,18 @@ def _limits_of_proxy(ladder: Ladder) -> list[str]:
 
 def _end(log2_value: float) -> str:
     return "open" if math.isinf(log2_value) else f"{math.exp2(log2_value):.3g}"
+
+
+def _blown_limit(axis: str, hyperparameter: str, size: SizeEvidence) -> str:
+    """Names the values at which training blew up and the losses stayed finite."""
+    values = [f"{math.exp2(x):.3g}" for x in size.blown]
+    which = values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
+    if len(values) > _MOST_NAMED:
+        which = f"{values[0]} and above"
+    return (
+        f"At {axis} {size.value} the losses at {hyperparameter} {which} are blow-ups, not a curve: they bound the "
+        "optimum as a divergence does."
+    )
 
 
 def _limit_of_size(axis: str, size: SizeEvidence) -> str:

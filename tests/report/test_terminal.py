@@ -119,8 +119,8 @@ def test_what_size_does_is_said(transfers: TransferReport) -> None:
     """Whether larger sizes are worse at their own optimum, and what an octave off costs there, with its growth."""
     text = " ".join(_printed(transfers).split())
     assert "at its own optimum no larger width is worse: yes" in text
-    assert "being an octave off costs" in text
-    assert "per doubling" in text.split("being an octave off costs")[1]
+    assert "being an octave off adds to the loss:" in text
+    assert "per doubling" in text.split("being an octave off adds to the loss:")[1]
 
 
 def test_a_larger_size_that_is_worse_is_said() -> None:
