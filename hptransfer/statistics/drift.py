@@ -101,6 +101,18 @@ def drift_per_doubling(known: Sequence[KnownOptimum]) -> Interval:
     return _interval(cumulative, slopes[order])
 
 
+def line_scatter(known: Sequence[KnownOptimum]) -> float:
+    """By how many octaves optima lie off a line, median of its posterior; 0 where no three sizes are known.
+
+    Args:
+        known: sizes whose optimum is bounded on both sides, draws of which belong together.
+    """
+    if len(known) < 3:
+        return 0.0
+    *_, scatter = _lines(known, float(np.mean([k.doublings for k in known])))
+    return float(np.median(scatter))
+
+
 def _lines(known: Sequence[KnownOptimum], centre: float) -> tuple[Array, Array, Array]:
     """Draws of lines through the optima: heights at `centre`, slopes, and the scatter each was drawn under."""
     draws = np.stack([k.draws for k in known])
