@@ -12,26 +12,16 @@ from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.axis_facts import AxisFacts, Rung, facts_from_runs
 from hptransfer.transfer.judge import AxisReport, TransferReport
-from hptransfer.transfer.prediction import AxisFacts, Rung, seed_scatter
+from hptransfer.transfer.slices import CORNER
 from hptransfer.transfer.speed import Speed
 from hptransfer.verdict import Verdict
-
-
-class IntervalRecord(Record):
-    """An estimate with its 95% interval."""
-
-    estimate: float | None
-    """null: only a bound is known"""
-    low: float | None
-    """null: open"""
-    high: float | None
-    """null: open"""
-    bounded: bool
-    """whether both ends are known"""
 
 
 class OptimumRecord(Record):
@@ -112,6 +102,28 @@ class CriteriaRecord(Record):
     """fraction of the loss"""
 
 
+class StepRecord(Record):
+    """The optimum between two neighbouring sizes."""
+
+    low: float
+    """the smaller size"""
+    high: float
+    """the larger size"""
+    slope: IntervalRecord
+    """octaves per doubling"""
+
+
+class PathRecord(Record):
+    """The optima of a ladder in order."""
+
+    steps: tuple[StepRecord, ...]
+    """between neighbouring sizes"""
+    scatter: float
+    """octaves by which optima lie off a line"""
+    shape: Literal["straight", "bent", "turns", "open"]
+    """open: too noisy to say"""
+
+
 class AxisRecord(Record):
     """The judgement along one axis of size for one hyperparameter."""
 
@@ -128,6 +140,8 @@ class AxisRecord(Record):
     """increasing"""
     drift: IntervalRecord
     """octaves per doubling"""
+    path: PathRecord
+    """how the optimum moves from size to size"""
     regret: IntervalRecord
     """at the largest size, fraction of the loss"""
     rho: IntervalRecord | None
@@ -146,7 +160,7 @@ class AxisRecord(Record):
     """what `rho` says"""
 
     def facts(self) -> AxisFacts:
-        """What a prediction needs of this axis."""
+        """What a prediction needs of this axis; curves are drawn again from its runs."""
         rungs = tuple(
             Rung(
                 size=float(size.value),
@@ -160,14 +174,14 @@ class AxisRecord(Record):
         )
         drift = self.drift
         low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
-        runs = (
-            (size.value, run.x, run.seed, run.loss)
+        groups = {
+            float(size.value): [Point(p.x, p.seed, _or(p.loss, math.inf), p.diverged, p.flops) for p in size.points]
             for size in self.sizes
-            for run in size.points
-            if run.loss is not None
-        )
-        scatter = seed_scatter(runs, math.log2(self.transferred))
-        return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high), scatter)
+        }
+        given = self.sizes[0].optimum
+        noise = given.noise if given.noise_from == "given" else None
+        moves = Interval(_or(drift.estimate, 0.0), low, high)
+        return facts_from_runs(self.axis, self.reference, rungs, moves, groups, self.transferred, noise)
 
 
 class HyperparameterRecord(Record):
@@ -266,6 +280,8 @@ class TransferFile(Artifact):
     checked: dict[str, tuple[int, ...]]
     """key of a ladder in the recipe's `sizes` -> its values, increasing; empty where the ladder was not checked"""
     axes: Annotated[tuple[AxisRecord, ...], Field(min_length=1)]
+    target: ScopeRecord | None = None
+    """what all this says of the recipe's target; null: no rule is claimed, or the target is the proxy"""
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord
@@ -284,6 +300,7 @@ class TransferFile(Artifact):
         adaptive: Mapping[str, object],
         provenance: Mapping[str, object],
         spent: Spent,
+        target: ScopeRecord | None = None,
     ) -> Self:
         """The content for a judgement.
 
@@ -296,6 +313,7 @@ class TransferFile(Artifact):
             adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
             provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
             spent: what finished trials cost, search and check together.
+            target: the judgement of the recipe's target; None where there is none.
         """
         first = report.axes[0]
         content = {
@@ -313,6 +331,7 @@ class TransferFile(Artifact):
             "criteria": first.criteria,
             "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
+            "target": target,
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,
@@ -325,6 +344,15 @@ class TransferFile(Artifact):
     def document(self) -> dict[str, Any]:
         """The content as JSON-able data."""
         return self.model_dump(mode="json")
+
+
+    def facts(self) -> dict[str, list[AxisFacts]]:
+        """Hyperparameter -> what was found along each axis, for predictions; a corner is no axis."""
+        found: dict[str, list[AxisFacts]] = {}
+        for axis in self.axes:
+            if axis.axis != CORNER:
+                found.setdefault(axis.hyperparameter, []).append(axis.facts())
+        return found
 
 
 def read_transfer(path: Path) -> TransferFile | None:

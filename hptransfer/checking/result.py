@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
@@ -20,6 +21,7 @@ from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
+from hptransfer.transfer.target import TargetReport
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
 from hptransfer.verdict import Verdict
@@ -39,7 +41,17 @@ class Expectation:
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | Spent | Expectation
+CheckPart = (
+    Diagnosed
+    | AdaptiveResult
+    | TransferReport
+    | Evaluated
+    | Prediction
+    | LawValue
+    | TargetReport
+    | Spent
+    | Expectation
+)
 
 
 class LadderProgress(Protocol):
@@ -93,6 +105,16 @@ class CheckResult:
         return tuple(part for part in self.parts if isinstance(part, LawValue))
 
     @property
+    def scope(self) -> TargetReport | None:
+        """The judgement of the recipe's target; None where the target is the proxy."""
+        return next((part for part in self.parts if isinstance(part, TargetReport)), None)
+
+    @property
+    def covers_target(self) -> bool:
+        """Whether nothing of the target lies where the check does not reach, unless the recipe accepts it."""
+        return self.scope is None or self.scope.covered
+
+    @property
     def supports_target(self) -> bool:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
         if self.laws:
@@ -101,10 +123,13 @@ class CheckResult:
 
     @property
     def exit_status(self) -> int:
-        """What a command ends with: the verdict's; where no rule is claimed, 0 or 3 as the laws bound the target."""
-        if self.laws:
-            return 0 if self.supports_target else Verdict.INCONCLUSIVE.exit_status
-        return self.report.verdict.exit_status
+        """What a command ends with: the verdict's, but 3 where values carry over and the target is not covered.
+
+        Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
+        """
+        if self.supports_target:
+            return 0 if self.covers_target else Verdict.INCONCLUSIVE.exit_status
+        return Verdict.INCONCLUSIVE.exit_status if self.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
@@ -134,6 +159,7 @@ def evidence_of(
         adaptive=_rounds(designs, ladders),
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
+        target=next((ScopeRecord.of(part) for part in parts if isinstance(part, TargetReport)), None),
     )
 
 

@@ -27,6 +27,7 @@ from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
+from hptransfer.transfer.target import TargetReport
 from hptransfer.trials.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def print_part(part: CheckPart, console: Console) -> None:
             print_transfer(part, console)
         case Prediction():
             console.print(Text(f"prediction {describe_forecast(part)}\n"))
-        case LawValue():
+        case LawValue() | TargetReport():
             console.print(Text(f"{part.sentence}\n"))
         case Spent():
             console.print(part.sentence)

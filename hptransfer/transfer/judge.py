@@ -15,8 +15,10 @@ from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
+from hptransfer.statistics.path import Path, path_of
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.path_text import path_limits
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
 from hptransfer.trials.trial import Trial
@@ -35,6 +37,7 @@ class AxisReport:
         criteria: bounds on drift and regret that were asked for.
         sizes: evidence per size, increasing.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
+        path: how the optimum moves from size to size.
         regret: relative regret at the largest size.
         rho: regret over the loss gained from reference to largest size (fast transfer is well under 0.1); None where
             the gain is not clearly positive.
@@ -54,6 +57,7 @@ class AxisReport:
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
     drift: Interval
+    path: Path
     regret: Interval
     rho: Interval | None
     wider_is_not_worse: bool | None
@@ -255,6 +259,7 @@ def judge_ladder(
     )
     known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
     drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
+    path = path_of(known)
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift, regret_alone)
     verdict = _verdict(ladder)
     not_worse = _not_worse(drawn)
@@ -271,13 +276,14 @@ def judge_ladder(
         criteria=criteria,
         sizes=sizes,
         drift=drift,
+        path=path,
         regret=sizes[-1].relative_regret,
         rho=_rho(by_size.get(reference), by_size[sizes[-1].value]),
         wider_is_not_worse=not_worse,
         sensitivity_growth=growth,
         verdict=verdict,
         sentence=sentence_of(ladder, verdict),
-        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *limits),
+        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *path_limits(path, ladder), *limits),
         would_decide=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
     )
 

@@ -1,0 +1,227 @@
+"""What a check found along one axis, as predictions and the judgement of a target need it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.curve import CurveDraws, sample_curves
+from hptransfer.statistics.drift import KnownOptimum
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.exchange import exchange_rate
+from hptransfer.statistics.path import Shape, follow_path, path_of
+from hptransfer.statistics.optimum import quantiles
+from hptransfer.statistics.seed_means import Point, average_seeds
+from hptransfer.transfer.cost import CostUnit
+from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.slices import CORNER
+
+#: streams of random numbers of optima that are given as numbers with errors
+_GIVEN = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One trained size.
+
+    Attributes:
+        size: the size along this axis, for example a width.
+        optimum: log2 of the best value.
+        spread: its standard error in octaves; infinite where the optimum is only bounded.
+        best: loss at the optimum, nats.
+        loss: at the transferred value, nats; None where that is not known or diverges.
+        curvature: nats per octave squared at the optimum; nan where unknown.
+    """
+
+    size: float
+    optimum: float
+    spread: float
+    best: float
+    loss: float | None
+    curvature: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeedScatter:
+    """How far runs lie apart that differ in their seed alone.
+
+    Attributes:
+        deviation: standard deviation of one run's loss between seeds, nats, pooled over sizes and values.
+        seeds: how many there were, the same at every size.
+        sizes: at how many sizes they were compared.
+    """
+
+    deviation: float
+    seeds: int
+    sizes: int = 1
+
+
+def seed_scatter(runs: Iterable[tuple[float, float, int, float]], at: float) -> SeedScatter | None:
+    """The scatter between seeds within an octave of a value; None with fewer than two seeds anywhere.
+
+    Seeds that are shared by sizes and values shift them together, so a ladder's own residuals do not show it.
+
+    Args:
+        runs: (size, log2 value, seed, loss) of runs that did not diverge.
+        at: log2 of the value.
+    """
+    groups: dict[tuple[float, float], dict[int, float]] = {}
+    for size, x, seed, loss in runs:
+        if abs(x - at) <= 1:
+            groups.setdefault((size, x), {})[seed] = loss
+    pooled = [np.array(list(group.values())) for group in groups.values() if len(group) > 1]
+    if not pooled:
+        return None
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in pooled)
+    freedom = sum(len(group) - 1 for group in pooled)
+    seeds = {seed for group in groups.values() if len(group) > 1 for seed in group}
+    sizes = {size for (size, _), group in groups.items() if len(group) > 1}
+    return SeedScatter(math.sqrt(squares / freedom), len(seeds), len(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class AxisFacts:
+    """What a check found along one axis.
+
+    Attributes:
+        axis: name of the axis, for example "width".
+        reference: the proxy's value on it.
+        rungs: what is known at each trained size, in increasing order.
+        drift: octaves by which the optimum moves per doubling of the size.
+        scatter: by how much the ladder's seeds differ near the transferred value; None where that is not known.
+        optima: draws of every size's optimum that belong together; empty where optima are numbers with errors.
+        largest: the drawn curves of the largest size that has any; None where they are not known.
+        shape: of the path of the optima.
+        unit: what costs are counted in; None where it is not known.
+        bound: what the carried value may cost, in that unit.
+    """
+
+    axis: str
+    reference: float
+    rungs: tuple[Rung, ...]
+    drift: Interval
+    scatter: SeedScatter | None = None
+    optima: tuple[KnownOptimum, ...] = field(default=(), repr=False, compare=False)
+    largest: CurveDraws | None = field(default=None, repr=False, compare=False)
+    shape: Shape = "open"
+    unit: CostUnit | None = None
+    bound: float = math.inf
+
+    @property
+    def known(self) -> tuple[KnownOptimum, ...]:
+        """What is known of every size's optimum; optima that are given as numbers have independent normal errors."""
+        if self.optima:
+            return self.optima
+        return tuple(
+            KnownOptimum(math.log2(rung.size), rung.optimum + rung.spread * normal, (0.0, 0.0), (0.0, 0.0))
+            for index, rung in enumerate(self.rungs)
+            for normal in [wiener_process.normal(_GIVEN + index, 1)[0]]
+            if math.isfinite(rung.spread)
+        )
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Smallest and largest size."""
+        return self.rungs[0].size, self.rungs[-1].size
+
+    def reach(self, size: float) -> float:
+        """Doublings from the largest size to another over those that the ladder spans; at most 0 within the ladder."""
+        low, high = self.span
+        beyond = math.log2(size / high)
+        return beyond if beyond <= 0 else beyond / math.log2(high / low) if high > low else math.inf
+
+    def optima_at(self, sizes: Sequence[float], *, stream: int = 0) -> Array | None:
+        """Draws of the optimum at further sizes; see `follow_path`.
+
+        Args:
+            sizes: along this axis.
+            stream: a number of its own for every axis.
+        """
+        return follow_path(self.known, [math.log2(size) for size in sizes], stream=stream)
+
+
+def axis_facts_from_report(report: AxisReport) -> AxisFacts:
+    """The facts of a fresh report."""
+    rungs = tuple(
+        Rung(
+            size=size.value,
+            optimum=size.optimum.log2_value,
+            spread=size.optimum.standard_error,
+            best=size.optimum.loss.estimate,
+            loss=size.transferred_loss.estimate if math.isfinite(size.transferred_loss.estimate) else None,
+            curvature=size.optimum.curvature,
+        )
+        for size in report.sizes
+    )
+    given = report.sizes[0].optimum
+    noise = given.noise if given.noise_from == "given" else None
+    groups = {size.value: size.points for size in report.sizes}
+    return facts_from_runs(report.axis, report.reference, rungs, report.drift, groups, report.transferred, noise)
+
+
+def facts_from_runs(
+    axis: str,
+    reference: float,
+    rungs: tuple[Rung, ...],
+    drift: Interval,
+    groups: Mapping[float, Sequence[Point]],
+    transferred: float,
+    noise: float | None,
+) -> AxisFacts:
+    """The facts of one axis from what was concluded and the runs, whose curves are drawn again: the same numbers.
+
+    Args:
+        axis: name of the axis.
+        reference: the proxy's value on it.
+        rungs: what was concluded at each size, increasing.
+        drift: octaves per doubling.
+        groups: size -> its runs, increasing.
+        transferred: the carried value, own unit.
+        noise: standard deviation of one run where it was given.
+    """
+    at = math.log2(transferred)
+    tables = [average_seeds(points) for points in groups.values()]
+    drawn = sample_curves(tables, doublings=[math.log2(size) for size in groups], at=at, noise=noise)
+    seen = {size: draws for size, draws in zip(groups, drawn, strict=True) if draws is not None}
+    runs = ((size, p.x, p.seed, p.loss) for size, points in groups.items() for p in points if not p.diverged)
+    optima = tuple(KnownOptimum.of(size, draws) for size, draws in seen.items())
+    scatter = seed_scatter(runs, at)
+    return AxisFacts(
+        axis,
+        reference,
+        rungs,
+        drift,
+        scatter,
+        optima,
+        next(reversed(seen.values()), None),
+        path_of(optima).shape,
+        _unit(axis, groups, seen, scatter),
+        0.25,
+    )
+
+
+def _unit(
+    axis: str, groups: Mapping[float, Sequence[Point]], seen: Mapping[float, CurveDraws], scatter: SeedScatter | None
+) -> CostUnit:
+    """What costs are counted in along the axis."""
+    flops = [float(np.mean([p.flops for p in groups[size]])) for size in seen]
+    known = all(each > 0 for each in flops) and len({*flops}) > 1
+    at = np.log2(flops if known else list(seen))
+    rate = exchange_rate(at, np.stack([draws.loss + draws.seed_effect for draws in seen.values()])) if seen else None
+    gain = None if rate is None else quantiles(rate.gain[-1])
+    deviation = math.inf if scatter is None else scatter.deviation
+    return CostUnit("compute" if known else axis, rate, gain, Interval(deviation, 0.0, math.inf))
+
+
+def facts_of_report(report: TransferReport) -> dict[str, list[AxisFacts]]:
+    """Hyperparameter -> the facts of a fresh judgement, one entry per axis; a corner is no axis."""
+    found: dict[str, list[AxisFacts]] = {}
+    for axis in report.axes:
+        if axis.axis != CORNER:
+            found.setdefault(axis.hyperparameter, []).append(axis_facts_from_report(axis))
+    return found

@@ -1,0 +1,83 @@
+"""What a check of a recipe says of one target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from hptransfer.parameterization.tables import MEASURED
+from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import MODEL_AXES, Size
+from hptransfer.transfer.axis_facts import AxisFacts
+from hptransfer.transfer.law import LawValue, law_values
+from hptransfer.transfer.target import AxisCoverage, Checked, TargetReport, judge_target
+
+
+def scope_of(
+    recipe: Recipe,
+    facts: Mapping[str, Sequence[AxisFacts]],
+    values: Mapping[str, float],
+    size: Size,
+    flops: Callable[[Size], float | None],
+) -> TargetReport | None:
+    """The judgement of a target; None where the target is the proxy.
+
+    Args:
+        recipe: says what was tuned, what was checked, and what the target may lack.
+        facts: checked hyperparameter, as octaves are counted of it -> what was found along every axis.
+        values: the same hyperparameters -> their tuned values.
+        size: of the target.
+        flops: of one run of a size; None where they are not known. Asked where tokens per parameter matter.
+    """
+    proxy = recipe.proxy_size
+    if size == proxy:
+        return None
+    laws: list[LawValue] = []
+    if recipe.parameterization.name == MEASURED:
+        laws = law_values(facts, proxy=proxy, target=size, at=values)
+        values = dict(values) | {law.name: law.estimate for law in laws}
+    report = judge_target(
+        [Checked(name, values[name], axes) for name, axes in facts.items()],
+        proxy=asdict(proxy),
+        target=asdict(size),
+        unchecked=[name for name in recipe.tune.space if name not in recipe.check.checked],
+        accepted=recipe.sizes.target.accept,
+        horizon=_horizon(recipe, size, flops),
+        ray=recipe.ray,
+    )
+    return _by_law(report, laws, recipe.sizes.target.accept) if laws else report
+
+
+def _horizon(recipe: Recipe, size: Size, flops: Callable[[Size], float | None]) -> tuple[float, float] | None:
+    """Tokens per parameter of proxy and target, up to a factor; None where no axis of its own is needed for it.
+
+    A run takes about six operations per parameter and token (Kaplan et al., arXiv 2001.08361).
+    """
+    proxy = recipe.proxy_size
+    shaped = any(getattr(size, axis) != getattr(proxy, axis) for axis in MODEL_AXES)
+    if size.tokens == proxy.tokens and recipe.ray is None:
+        return None
+    if recipe.on_ray(size):
+        return 1.0, 1.0
+    if not shaped:
+        return float(proxy.tokens), float(size.tokens)
+    before, after = flops(proxy), flops(size)
+    if not before or not after:
+        return None
+    return 6 * proxy.tokens**2 / before, 6 * size.tokens**2 / after
+
+
+def _by_law(report: TargetReport, laws: Sequence[LawValue], accepted: Sequence[str]) -> TargetReport:
+    """Where no rule is claimed, a checked axis is covered if the law bounds every optimum along it."""
+    bounded = all(law.bounded for law in laws)
+
+    def stands(each: AxisCoverage) -> AxisCoverage:
+        if each.largest is None or each.standing == "unchanged" or each.axis == "tokens_per_parameter":
+            return each
+        if bounded:
+            return replace(each, standing="covered", reason="is where the ladder's law puts a value of its own")
+        standing = "accepted" if each.axis in accepted else "not covered"
+        return replace(each, standing=standing, reason="is where the ladder's law leaves the value open")
+
+    axes = tuple(stands(each) for each in report.axes)
+    return replace(report, axes=axes).worded()
