@@ -29,11 +29,11 @@ NAMES: tuple[str, ...] = get_args(HyperparameterName)
 MULTIPLIERS: tuple[str, ...] = get_args(MultiplierName)
 #: averages of the form beta * old + (1 - beta) * new: equal steps are equal ratios of their horizon 1 / (1 - beta)
 AVERAGES = frozenset({"beta1", "beta2", "momentum"})
-#: share of the loss that a value may cost and still be as good as the best one, where the user sets no bound: on the
-#: quickstart 0.0056 nats, less than one run scatters by and two thirds of what a doubling of the compute gains
+#: share of the loss that a value may cost at the proxy and still be as good as the best one, where the user sets no
+#: bound: on the quickstart 0.0056 nats, less than one run scatters by and two thirds of what twice the compute gains
 NEGLIGIBLE_COST = 0.0025
-#: octaves per doubling of the size that an optimum may move and still carry over, where the user sets no bound
-NEGLIGIBLE_DRIFT = 0.15
+#: doublings of compute that a carried value may cost at a larger size, where the user sets no bound: 19% more compute
+NEGLIGIBLE_DOUBLINGS = 0.25
 #: hyperparameters that not every optimizer reads; each optimizer's file in `training/optimizers` names those it reads
 OPTIMIZER_VALUES = ("beta1", "beta2", "eps", "momentum")
 

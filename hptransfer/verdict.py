@@ -25,11 +25,7 @@ class Verdict(StrEnum):
         member.template = template
         return member
 
-    TRANSFERS = (
-        "TRANSFERS",
-        0,
-        "{subject} tuned at {axis} {reference} carries over to {axis} {largest}: {drift}; {regret}.",
-    )
+    TRANSFERS = ("TRANSFERS", 0, "{subject} tuned at {axis} {reference} {reason}.")
     DRIFTS = (
         "DRIFTS",
         1,
@@ -45,7 +41,7 @@ class Verdict(StrEnum):
         """The sentence with its facts.
 
         Args:
-            facts: `subject`, `axis`, `reference`, `largest`, and `drift` and `regret` or `reason`.
+            facts: `subject`, `axis`, `reference`, `reason`, and `largest` unless it is TRANSFERS.
 
         Raises:
             KeyError: a fact that the template names is missing.

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
+from hptransfer.transfer.cost import CostUnit
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.speed import speed_of
 
@@ -37,6 +38,16 @@ def to_document(value: object) -> Any:
             document = _fields(value) | {"value": _number(value.value)}
         case AxisReport():
             document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
+        case CostUnit():
+            document = {
+                "of": value.of,
+                "name": value.name,
+                "known": value.known,
+                "gain": to_document(value.gain),
+                "exponent": to_document(value.exponent),
+                "deviation": to_document(value.deviation),
+                "borrowed": value.borrowed,
+            }
         case Enum():
             document = value.value
         case None | str() | bool() | int():

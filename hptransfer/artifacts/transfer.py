@@ -17,7 +17,10 @@ from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point
-from hptransfer.transfer.axis_facts import AxisFacts, Rung, facts_from_runs
+from hptransfer.transfer.axis_facts import AxisFacts, Rung, facts_of_ladder
+from hptransfer.transfer.cost import LentRate
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
 from hptransfer.transfer.speed import Speed
@@ -84,6 +87,12 @@ class SizeRecord(Record):
     """nats"""
     relative_regret: IntervalRecord
     """fraction of the loss at the optimum"""
+    cost: IntervalRecord
+    """what the transferred value costs in the axis's unit"""
+    doublings: IntervalRecord | None
+    """that loss as doublings that would buy it back; null: no rate is known"""
+    deviations: IntervalRecord
+    """that loss in standard deviations of one run between seeds"""
     octave_off: IntervalRecord
     """what the worse of half and twice the optimum costs, fraction of the loss"""
     spiked: tuple[float, ...]
@@ -94,12 +103,37 @@ class SizeRecord(Record):
 
 
 class CriteriaRecord(Record):
-    """What was asked."""
+    """What was asked; null: no such bound."""
 
-    drift: float
+    cost: float | None
+    """doublings"""
+    deviations: float | None
+    """standard deviations of one run between seeds"""
+    drift: float | None
     """octaves per doubling"""
-    regret: float
+    regret: float | None
     """fraction of the loss"""
+    noise: float | None
+    """known standard deviation of one run, in the unit of the loss; null: from the runs"""
+
+
+class UnitRecord(Record):
+    """What costs are counted in along one axis."""
+
+    of: str
+    """what a doubling doubles: compute, or the axis"""
+    name: str
+    """of the unit, in the plural: "doublings of compute", or "deviations between seeds" """
+    known: bool
+    """whether growing clearly gains, so that the unit is doublings"""
+    gain: IntervalRecord | None
+    """loss that a doubling gains at the largest size; null: no rate is known"""
+    exponent: IntervalRecord | None
+    """power by which a doubling gains less than the one before it"""
+    deviation: IntervalRecord
+    """standard deviation of one run's loss between seeds, pooled over sizes"""
+    borrowed: str | None
+    """the axis that the gain was measured over, at the proxy; null: this one"""
 
 
 class StepRecord(Record):
@@ -138,6 +172,11 @@ class AxisRecord(Record):
     criteria: CriteriaRecord
     sizes: tuple[SizeRecord, ...]
     """increasing"""
+    unit: UnitRecord
+    cost: IntervalRecord
+    """of the transferred value at the size where it may cost most, in that unit"""
+    dearest: float
+    """that size"""
     drift: IntervalRecord
     """octaves per doubling"""
     path: PathRecord
@@ -159,8 +198,29 @@ class AxisRecord(Record):
     speed: Speed | None
     """what `rho` says"""
 
-    def facts(self) -> AxisFacts:
-        """What a prediction needs of this axis; curves are drawn again from its runs."""
+    def measured(self) -> MeasuredLadder:
+        """The curves through its runs, drawn again: the same as when it was judged."""
+        groups = {
+            float(size.value): [Point(p.x, p.seed, _or(p.loss, math.inf), p.diverged, p.flops) for p in size.points]
+            for size in self.sizes
+        }
+        given = self.sizes[0].optimum
+        noise = given.noise if given.noise_from == "given" else None
+        return MeasuredLadder.of(groups, self.axis, math.log2(self.transferred), noise)
+
+    def lend(self) -> LentRate | None:
+        """What this axis says of compute, for those that do not show it; None where it has nothing to lend."""
+        values = [size.value for size in self.sizes]
+        if self.unit.borrowed is not None or self.reference not in values:
+            return None
+        return LentRate.of(self.axis, self.measured().unit(None, None), values.index(self.reference))
+
+    def facts(self, lent: LentRate | None = None) -> AxisFacts:
+        """What a prediction needs of this axis.
+
+        Args:
+            lent: what the axis that the gain was borrowed from says of compute.
+        """
         rungs = tuple(
             Rung(
                 size=float(size.value),
@@ -174,14 +234,10 @@ class AxisRecord(Record):
         )
         drift = self.drift
         low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
-        groups = {
-            float(size.value): [Point(p.x, p.seed, _or(p.loss, math.inf), p.diverged, p.flops) for p in size.points]
-            for size in self.sizes
-        }
-        given = self.sizes[0].optimum
-        noise = given.noise if given.noise_from == "given" else None
         moves = Interval(_or(drift.estimate, 0.0), low, high)
-        return facts_from_runs(self.axis, self.reference, rungs, moves, groups, self.transferred, noise)
+        measured = self.measured()
+        criteria = TransferCriteria(**self.criteria.model_dump())
+        return facts_of_ladder(measured, self.reference, rungs, moves, measured.unit(None, lent), criteria)
 
 
 class HyperparameterRecord(Record):
@@ -200,8 +256,10 @@ class SnapshotRecord(Record):
     axis: str
     drift: IntervalRecord
     """octaves per doubling"""
-    regret: IntervalRecord
-    """at the largest size, fraction of the loss"""
+    cost: IntervalRecord
+    """of the transferred value at the size where it may cost most"""
+    unit: str
+    """of the cost, in the plural"""
     verdict: Verdict
 
 
@@ -260,7 +318,7 @@ class CheckProvenance(Record):
 class TransferFile(Artifact):
     """The content of `transfer.json`."""
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
     WRITER: ClassVar[str] = "hptransfer check"
 
     recipe: str
@@ -345,14 +403,19 @@ class TransferFile(Artifact):
         """The content as JSON-able data."""
         return self.model_dump(mode="json")
 
-
     def facts(self) -> dict[str, list[AxisFacts]]:
         """Hyperparameter -> what was found along each axis, for predictions; a corner is no axis."""
         found: dict[str, list[AxisFacts]] = {}
         for axis in self.axes:
             if axis.axis != CORNER:
-                found.setdefault(axis.hyperparameter, []).append(axis.facts())
+                found.setdefault(axis.hyperparameter, []).append(axis.facts(self._lent(axis)))
         return found
+
+    def _lent(self, axis: AxisRecord) -> LentRate | None:
+        """What the axis that this one's gain was borrowed from lends."""
+        lends = (each for each in self.axes if each.hyperparameter == axis.hyperparameter)
+        lender = next((each for each in lends if each.axis == axis.unit.borrowed), None)
+        return None if lender is None else lender.lend()
 
 
 def read_transfer(path: Path) -> TransferFile | None:

@@ -35,13 +35,15 @@ class AxisSnapshot:
     Attributes:
         axis: name of the axis of size, or of the corner.
         drift: octaves by which the optimum moves per doubling of the size.
-        regret: at the largest size, as a fraction of the loss at its optimum.
+        cost: of the transferred value at the size where it may cost most, in the unit of the axis.
+        unit: of the cost, in the plural.
         verdict: of the axis after the round.
     """
 
     axis: str
     drift: Interval
-    regret: Interval
+    cost: Interval
+    unit: str
     verdict: Verdict
 
 
@@ -134,7 +136,7 @@ def most_trials(design: CheckDesign) -> int:
 
 
 def _round(trials: Sequence[Trial], spent: int, spent_on: tuple[str, ...], report: TransferReport) -> Round:
-    axes = tuple(AxisSnapshot(axis.axis, axis.drift, axis.regret, axis.verdict) for axis in report.axes)
+    axes = tuple(AxisSnapshot(axis.axis, axis.drift, axis.cost, axis.unit.name, axis.verdict) for axis in report.axes)
     return Round(len(trials), spent, spent_on, axes, report.verdict)
 
 

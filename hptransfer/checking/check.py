@@ -17,8 +17,8 @@ from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.parameterization.tables import MEASURED
-from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.transfer.axis_facts import facts_of_report
+from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.transfer.law import law_values
 from hptransfer.transfer.prediction import predict_target
 from hptransfer.transfer.scope import scope_of

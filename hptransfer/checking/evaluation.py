@@ -61,7 +61,7 @@ def evaluation_of(recipe: Recipe, fingerprint: str, report: TransferReport, tria
     errors = [float(trial.provenance[EVALUATION_ERROR]) for trial in there if EVALUATION_ERROR in trial.provenance]
     units = {trial.provenance.get("unit", NO_UNIT) for trial in ran}
     unit = unit_of(recipe)
-    bound = axis.criteria.regret * abs(largest.optimum.loss.estimate)
+    bound = axis.allowed_loss
     if recipe.objective.direction == "maximize":
         unit = f"{recipe.objective.name} with its sign changed" + ("" if unit == NO_UNIT else f" ({unit})")
     return Evaluated(

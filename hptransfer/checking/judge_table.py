@@ -130,6 +130,35 @@ def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
     return conditions
 
 
+def parse_criteria(
+    cost: str | None = None,
+    *,
+    deviations: float | None = None,
+    drift: float | None = None,
+    regret: float | None = None,
+    noise: float | None = None,
+) -> TransferCriteria:
+    """What counts as transfer, from options.
+
+    Args:
+        cost: doublings as a user writes them, or "off"; None for the default.
+        deviations: of one run between seeds; None for no such bound.
+        drift: octaves per doubling; None for no such bound.
+        regret: fraction of the loss; None for no such bound.
+        noise: standard deviation of one run in the unit of the loss; None: from the runs.
+
+    Raises:
+        UsageError: a bound is not positive, or none is left.
+    """
+    bounds: dict[str, float | None] = {"deviations": deviations, "drift": drift, "regret": regret, "noise": noise}
+    if cost is not None:
+        try:
+            bounds["cost"] = None if cost.strip().lower() == "off" else float(cost)
+        except ValueError:
+            raise UsageError("`--cost` takes a number of doublings, or off", received=cost) from None
+    return TransferCriteria(**bounds)
+
+
 def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudgement:
     """Judge a table of finished runs.
 

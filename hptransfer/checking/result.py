@@ -42,15 +42,7 @@ class Expectation:
 
 #: what a check finds, in the order in which it finds it
 CheckPart = (
-    Diagnosed
-    | AdaptiveResult
-    | TransferReport
-    | Evaluated
-    | Prediction
-    | LawValue
-    | TargetReport
-    | Spent
-    | Expectation
+    Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | TargetReport | Spent | Expectation
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hptransfer.cli.options import Column, Json, Quiet
+from hptransfer.cli import options as option
 from hptransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,24 +30,21 @@ def judge_command(
     tolerance: Annotated[
         float | None, typer.Option(help="Of coordinates: allowed slope. Default: 0.15.", show_default=False)
     ] = None,
-    size_column: Column = None,
-    value_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Repeatable: a slice and a verdict each.", show_default=False),
-    ] = None,
-    loss_column: Column = None,
-    seed_column: Column = None,
-    group_column: Column = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Keep such rows; repeatable.", show_default=False),
-    ] = None,
-    transferred: Annotated[
-        float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
-    ] = None,
+    size_column: option.Column = None,
+    value_column: option.Columns = None,
+    loss_column: option.Column = None,
+    seed_column: option.Column = None,
+    group_column: option.Column = None,
+    where: option.Where = None,
+    transferred: option.Transferred = None,
     target: Annotated[int | None, typer.Option(min=1, help="A size to predict for.", show_default=False)] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    cost: option.CostBound = None,
+    deviations: option.DeviationsBound = None,
+    drift: option.DriftBound = None,
+    regret: option.RegretBound = None,
+    noise: option.Noise = None,
+    as_json: option.Json = False,
+    quiet: option.Quiet = False,
 ) -> int:
     """Judge a table of finished runs, or a coordinate check; nothing is trained.
 
@@ -61,8 +58,8 @@ def judge_command(
         InconclusiveError: a size diverged at every value; a coordinate check has too few sizes or seeds.
     """
     if coordinates:
-        columns = (size_column, value_column, loss_column, seed_column, group_column)
-        if any(each is not None for each in (*columns, where, transferred, target)):
+        columns = (size_column, value_column, loss_column, seed_column, group_column, where, transferred, target)
+        if any(each is not None for each in (*columns, cost, deviations, drift, regret, noise)):
             raise UsageError("`judge --coordinates` takes no options but --tolerance, --json and --quiet")
         from hptransfer.checking.judge_coordinates import judge_coordinate_files
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
@@ -74,12 +71,14 @@ def judge_command(
     if tolerance is not None or len(results) > 1:
         hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
         raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
-    from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions
+    from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions, parse_criteria
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
     from hptransfer.results_table.columns import NamedColumns
 
     roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    question = TableQuestion(roles, tuple(value_column or ()), parse_conditions(where or ()), transferred, target)
+    asked = parse_criteria(cost, deviations=deviations, drift=drift, regret=regret, noise=noise)
+    rows = parse_conditions(where or ())
+    question = TableQuestion(roles, tuple(value_column or ()), rows, transferred, target, asked)
     judgement = judge_table(results[0], question)
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)

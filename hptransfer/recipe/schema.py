@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 from pydantic import Discriminator, Field, Tag
 
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT, HyperparameterName
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DOUBLINGS, HyperparameterName
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
@@ -109,7 +109,7 @@ class Shape(Section):
 
 
 #: what a target may lack cover in: an axis, or a hyperparameter that was tuned and not checked
-Acceptable: TypeAlias = Literal[SizeAxis, Literal["tokens_per_parameter"], HyperparameterName]
+Acceptable: TypeAlias = Literal[SizeAxis, "tokens_per_parameter", HyperparameterName]
 
 
 class Target(Section):
@@ -184,12 +184,26 @@ class Tune(Section):
 
 
 class Criteria(Section):
-    """What counts as transfer; both must hold (reference: docs/verdicts.md)."""
+    """What counts as transfer; every bound that is set must hold at every checked size (docs/verdicts.md)."""
 
-    drift: Positive = NEGLIGIBLE_DRIFT
-    """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift"""
-    regret: Positive = NEGLIGIBLE_COST
-    """loss lost at the largest size by using the proxy's optimum, as a fraction of that size's best loss"""
+    cost: Positive | None = NEGLIGIBLE_DOUBLINGS
+    """doublings of compute (of the size where compute is not known) that would buy back what the proxy's value loses;
+    null, for no such bound, goes with `deviations` or `regret` only"""
+    deviations: Positive | None = None
+    """that loss in standard deviations of one run between seeds; the bound that holds where growing gains nothing that
+    can be measured"""
+    drift: Positive | None = None
+    """octaves of the optimum per doubling of the size: the whole 95% interval must lie inside +-drift; default: any"""
+    regret: Positive | None = None
+    """that loss as a fraction of the size's best loss, which depends on how the loss is written; `tune` takes values
+    within it for equally good, 0.0025 by default"""
+    noise: Positive | None = None
+    """standard deviation of one run in the unit of the loss where it is known; default: from the runs"""
+
+    @property
+    def plateau(self) -> float:
+        """Share of the loss within which values count as equally good."""
+        return NEGLIGIBLE_COST if self.regret is None else self.regret
 
 
 class CoordinateCheck(Section):

@@ -24,6 +24,7 @@ from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.progress import Progress
 from hptransfer.report.terminal import print_diagnosed, print_transfer
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.transfer.cost_text import amount
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.law import LawValue
 from hptransfer.transfer.prediction import Prediction
@@ -163,22 +164,21 @@ def _slug(name: str) -> str:
 
 
 def rounds_table(rounds: Sequence[Round]) -> Table:
-    """Trials so far, the deciding intervals after each round, and what it was spent on.
+    """Trials so far, drift and cost after each round (in the unit of its axis), and what it was spent on.
 
     Args:
         rounds: of an adaptive check, in their order.
     """
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for name in ("trials", "axis", "drift", "regret up to", "verdict", "spent on"):
-        table.add_column(name, justify="right" if name in ("trials", "regret up to") else "left")
+    for name in ("trials", "axis", "drift", "cost up to", "verdict", "spent on"):
+        table.add_column(name, justify="right" if name in ("trials", "cost up to") else "left")
     for each in rounds:
         for place, axis in enumerate(each.axes):
-            high = axis.regret.high
             table.add_row(
                 "" if place else str(each.trials),
                 axis.axis,
                 f"{_end(axis.drift.low)} to {_end(axis.drift.high)}",
-                "open" if math.isinf(high) else f"{high:.2%}",
+                amount(axis.cost.high),
                 axis.verdict.value,
                 "" if place else ", ".join(dict.fromkeys(each.spent_on)),
             )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.text import Text
 
+from hptransfer.report.costs import cost_title
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.verdict_text import describe_drift
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -244,7 +244,7 @@ def _figure(report: AxisReport, unit: str) -> Figure:
     optima.set_yticks(range(len(report.sizes)), [size.label for size in report.sizes])
     optima.set_ylim(-0.6, len(report.sizes) - 0.4)
     optima.set_title("optimum with 95% interval", fontsize=9, loc="left")
-    losses.set_title(f"{report.verdict.value}: {describe_drift(report.drift)}", fontsize=11, loc="left")
+    losses.set_title(cost_title(report), fontsize=11, loc="left")
     return figure
 
 

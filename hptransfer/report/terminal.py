@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hptransfer.diagnostics.base import Columns, Diagnosed, Line
+from hptransfer.report.costs import describe_costs
 from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, marker_of
 from hptransfer.sizes import size_text
-from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.cost_text import amount
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.speed import describe_speed, speed_of
-from hptransfer.transfer.verdict_text import describe_drift, describe_growth, describe_regret
+from hptransfer.transfer.verdict_text import describe_growth
 from hptransfer.verdict import Verdict
 
 _STYLE = {Verdict.TRANSFERS: "bold green", Verdict.DRIFTS: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
@@ -55,11 +56,7 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
         draw_curves(axis.sizes, axis.transferred, width=width, glyphs=glyphs),
         Text(f"{glyphs.transferred} transferred value   {glyphs.diverged} diverged", "dim"),
         Text(""),
-        Text(f"drift: {describe_drift(axis.drift)} (allowed {axis.criteria.drift:g})"),
-        Text(
-            f"regret at {axis.axis} {axis.sizes[-1].label}: {describe_regret(axis.sizes[-1])}"
-            f" (allowed {axis.criteria.regret:.2%})"
-        ),
+        *(Text(line) for line in describe_costs(axis)),
     ]
     if axis.rho is not None and (speed := speed_of(axis.rho)) is not None:
         ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
@@ -88,7 +85,7 @@ def _size_effects(axis: AxisReport) -> list[Text]:
 
 def _table(axis: AxisReport, glyphs: Glyphs) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", axis.axis, "optimum", "95% interval", "edge", "loss", "regret here"):
+    for name in ("", axis.axis, "optimum", "95% interval", "edge", "loss", "cost here"):
         table.add_column(name, justify="left" if name in ("", "edge") else "right", no_wrap=True)
     for index, size in enumerate(axis.sizes):
         optimum = size.optimum
@@ -99,7 +96,7 @@ def _table(axis: AxisReport, glyphs: Glyphs) -> Table:
             f"{_power(optimum.low)} to {_power(optimum.high)}",
             optimum.edge or "",
             f"{optimum.loss.estimate:.4f}",
-            _percent(size),
+            _cost_here(size),
         )
     return table
 
@@ -109,14 +106,13 @@ def _power(log2_value: float) -> str:
     return "open" if math.isinf(log2_value) else f"{2.0**log2_value:.3g}"
 
 
-def _percent(size: SizeEvidence) -> str:
-    regret: Interval = size.relative_regret
-    if math.isinf(regret.low):
+def _cost_here(size: SizeEvidence) -> str:
+    if math.isinf(size.regret.low):
         return "diverges"
-    if math.isinf(regret.estimate):
+    if math.isinf(size.regret.estimate):
         return "not sampled"
-    high = "open" if math.isinf(regret.high) else f"{regret.high:.2%}"
-    return f"{regret.estimate:.2%} (to {high})"
+    estimate = "open" if math.isinf(size.cost.estimate) else amount(size.cost.estimate)
+    return f"{estimate} (to {amount(size.cost.high)})"
 
 
 def _verdict_line(verdict: Verdict, sentence: str) -> Text:

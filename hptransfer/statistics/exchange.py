@@ -1,9 +1,14 @@
 """What growing buys: by how much the best loss falls per doubling, and what a loss costs in doublings.
 
-Along the log2 of what grows (compute where it is known, otherwise the size) the best loss is level - gain * h(t) plus
-scatter, where h is concave or straight: h'(t) = 2^(-exponent * t). The exponent, the scatter, level and gain are
-averaged over. A loss R is bought back by log2(1 + exponent * ln 2 * R / gain) / exponent doublings, which tends to
-R / gain where the exponent is 0. All of it is the same when losses are written as a + b * loss.
+Along the log2 of what grows (compute where it is known, otherwise the size) the best loss is level - drop * h(t), where
+h rises by 1 over the ladder and h'(t) is in proportion to 2^(-exponent * t): a power law with a floor, or a straight
+line where the exponent is 0. Best losses scatter about it, and what a doubling buys wanders off it by a share of
+itself, as where two power laws add up (an integrated Wiener process along h). All of that is averaged over, each by how
+well it explains the best losses.
+
+A loss R is bought back by log2(1 + exponent * ln 2 * R / gain) / exponent doublings, which tends to R / gain where the
+exponent is 0: a tuned run with so much less compute reaches the same loss. All of it is the same when losses are
+written as a + b * loss.
 """
 
 from __future__ import annotations
@@ -12,20 +17,28 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 
+Index = npt.NDArray[np.intp]
+
 #: powers by which a doubling buys less than the one before; negative: more. Width at fixed data saturates like 1/width
-_EXPONENTS = np.array([-0.2, 0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5])
-_EXPONENT_WEIGHT = np.array([0.05, 0.2, 0.2, 0.15, 0.15, 0.1, 0.1, 0.05])
-#: best losses need not lie on a law: scatter as a share of the spread of the best losses, with prior weights
-_SCATTER = np.array([0.0, 0.02, 0.05, 0.1, 0.3])
-_SCATTER_WEIGHT = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
-#: a law through fewer sizes than this is the straight line between them
-_FEWEST_BENT = 3
+EXPONENTS = np.concatenate([np.arange(-4, 28) / 20, [1.5, 1.75, 2.0, 2.5, 3.0]])
+#: spread of their prior about 0.3 per doubling, a Student distribution of three degrees of freedom: published exponents
+#: of compute lie between 0.05 and 0.5, those of one axis of a model above
+_USUAL, _EXPONENT_SPREAD = 0.3, 0.3
+#: best losses need not lie on a law: scatter as a share of the drop over the ladder, half-normal
+_SCATTER = np.array([0.0, 0.01, 0.02, 0.04, 0.08, 0.16])
+_SCATTER_SCALE = 0.04
+#: standard deviation by which the gain has wandered at the end of the ladder, as a share of itself, half-normal
+_WANDER = np.array([0.0, 0.1, 0.2, 0.4, 0.8])
+_WANDER_SCALE = 0.25
+#: places that differ by less than this many doublings show no rate
+SHORTEST_SPAN = 0.5
 #: streams of random numbers of their own
-_PICK, _NOISE = 64, 65
+_PICK, _NOISE, _PATH = 64, 65, 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,11 @@ class ExchangeRate:
         """Whether growing clearly gains at every size."""
         return bool((np.quantile(self.gain, 0.025, axis=1) > 0).all())
 
+    @property
+    def odds(self) -> Array:
+        """(len(EXPONENTS),) share of the draws under each exponent: what another ladder may take for its prior."""
+        return np.asarray((np.abs(self.exponent[:, None] - EXPONENTS) < 1e-9).mean(axis=0))
+
     def doublings(self, size: int, lost: Array) -> Array:
         """How many doublings would buy back a loss at one size.
 
@@ -64,45 +82,100 @@ class ExchangeRate:
             curved = np.where(bent > -1, np.log1p(np.maximum(bent, -1)) / (math.log(2) * self.exponent), math.inf)
         return np.asarray(np.where((self.exponent == 0) | ~np.isfinite(ratio), ratio, curved))
 
+    def loss(self, size: int, doublings: float) -> Array:
+        """What a tuned run with so many doublings less would lose at one size: the inverse of `doublings`.
 
-def exchange_rate(at: Array, best: Array) -> ExchangeRate | None:
-    """The law of the best losses; None with fewer than two different places.
+        Args:
+            size: index of the size.
+            doublings: at least 0.
+
+        Returns:
+            (DRAWS,) losses in the unit of the loss; negative where growing costs.
+        """
+        return np.asarray(self.gain[size] * -_rise(np.array([-doublings]), self.exponent)[:, 0])
+
+
+def exchange_rate(at: Array, best: Array, *, odds: Array | None = None) -> ExchangeRate | None:
+    """The law of the best losses; None where the places span less than half a doubling.
 
     Args:
         at: (K,) log2 of what grows, increasing with the size.
-        best: (K, DRAWS) draws of the loss at each size's own optimum, what other seeds would change included.
+        best: (K, DRAWS) draws of the loss at each size's own optimum, with what other seeds would change between sizes.
+        odds: (len(EXPONENTS),) prior weights of the exponents, from another ladder of the same check; None for the
+            default.
     """
-    if len(at) < 2 or float(np.ptp(at)) < 1e-6 or not np.isfinite(best).all():
+    if len(at) < 2 or float(np.ptp(at)) < SHORTEST_SPAN or not np.isfinite(best).all():
         return None
-    from_last = at - at[-1]
-    middle = np.median(best, axis=1)
-    spread = float(np.ptp(middle)) or float(best.std()) or 1.0
-    covariance = np.cov(best) + (1e-9 * spread) ** 2 * np.eye(len(at))
-    exponents = _EXPONENTS if len(at) >= _FEWEST_BENT else np.zeros(1)
-    weights = _EXPONENT_WEIGHT if len(at) >= _FEWEST_BENT else np.ones(1)
-    fits, scores = [], []
-    for exponent, weight in zip(exponents, weights, strict=True):
-        design = np.stack([np.ones(len(at)), -_rise(from_last, exponent)], axis=1)
-        for scatter, share in zip(_SCATTER, _SCATTER_WEIGHT, strict=True):
-            inverse = np.linalg.inv(covariance + (scatter * spread) ** 2 * np.eye(len(at)))
-            gram = design.T @ inverse @ design
-            fit = np.linalg.solve(gram, design.T @ inverse)
-            residual = middle - design @ (fit @ middle)
-            # the scale of the gain differs between exponents: its prior is flat in the gain at the last size
-            logdet = np.linalg.slogdet(inverse)[1] - np.linalg.slogdet(gram)[1]
-            scores.append(0.5 * (logdet - residual @ inverse @ residual) + math.log(weight * share))
-            fits.append(fit)
-    odds = np.exp(np.array(scores) - max(scores))
-    chosen = np.searchsorted(np.cumsum(odds) / odds.sum(), wiener_process.uniform(_PICK)).clip(0, len(odds) - 1)
-    scattered = best + spread * np.tile(_SCATTER, len(exponents))[chosen] * wiener_process.normal(_NOISE, len(at))
-    gain_at_last = np.einsum("dik,kd->id", np.stack(fits)[chosen], scattered)[1]
-    exponent_drawn = np.repeat(exponents, len(_SCATTER))[chosen]
-    gain = gain_at_last * np.exp2(-exponent_drawn * from_last[:, None])
-    return ExchangeRate(at, gain, exponent_drawn)
+    first, span = at - at.min(), np.array([float(np.ptp(at))])
+    total = _rise(span, EXPONENTS)[:, 0]
+    rise = _rise(first, EXPONENTS) / total[:, None]
+    size = float(np.ptp(np.median(best, axis=1)))
+    fits = _Fits(rise, best, size)
+    weight = np.exp(fits.evidence - fits.evidence.max()) * _prior(odds)
+    order = np.searchsorted(np.cumsum(weight) / weight.sum(), wiener_process.uniform(_PICK)).clip(0, weight.size - 1)
+    cell = np.unravel_index(order, weight.shape)
+    drop, wandered = fits.draw(best, *cell)
+    exponent = EXPONENTS[cell[0]]
+    local = np.exp2(-exponent * first[:, None]) / total[cell[0]]
+    return ExchangeRate(at, local * (drop - wandered), exponent)
 
 
-def _rise(at: Array, exponent: float) -> Array:
-    """h(t) with h(0) = 0 and h'(t) = 2^(-exponent * t)."""
-    if exponent == 0:
-        return at
-    return np.asarray(-np.expm1(-exponent * math.log(2) * at) / (exponent * math.log(2)))
+def _prior(odds: Array | None) -> Array:
+    """(exponents, wanders, scatters) prior weights."""
+    if odds is None:
+        odds = np.gradient(EXPONENTS) * (1 + ((EXPONENTS - _USUAL) / _EXPONENT_SPREAD) ** 2 / 3) ** -2
+    wander = np.gradient(_WANDER) * np.exp(-0.5 * (_WANDER / _WANDER_SCALE) ** 2)
+    scatter = np.gradient(_SCATTER) * np.exp(-0.5 * (_SCATTER / _SCATTER_SCALE) ** 2)
+    return np.asarray(np.maximum(odds, 1e-9)[:, None, None] * wander[:, None] * scatter)
+
+
+class _Fits:
+    """Laws under every exponent, wander and scatter, with the evidence of each; level and drop have flat priors."""
+
+    def __init__(self, rise: Array, best: Array, size: float) -> None:
+        """Fit them.
+
+        Args:
+            rise: (E, K) share of the drop at each place under each exponent, from 0 to 1.
+            best: (K, DRAWS) draws of the best losses.
+            size: by how much the best losses differ, what wander and scatter are shares of.
+        """
+        self.rise, self.size = rise, size
+        middle, tiny = np.median(best, axis=1), 1e-9 * (float(np.ptp(best)) or 1.0)
+        one = np.eye(len(middle))
+        early, late = rise[:, :, None], rise[:, None, :]
+        along = wiener_process.covariance(2, early, late)
+        total = (np.cov(best) + tiny**2 * one) + (size * _SCATTER[:, None, None]) ** 2 * one
+        total = total + (size * _WANDER[:, None, None, None]) ** 2 * along[:, None, None]
+        self.inverse = np.linalg.inv(total)
+        design = np.stack([np.ones_like(rise), -rise], axis=2)[:, None, None]
+        across = np.swapaxes(design, 3, 4) @ self.inverse
+        gram = across @ design
+        self.fit = np.linalg.solve(gram, across)
+        residual = middle - (design @ (self.fit @ middle)[..., None])[..., 0]
+        misfit = np.einsum("ewsi,ewsij,ewsj->ews", residual, self.inverse, residual)
+        self.evidence = 0.5 * (np.linalg.slogdet(self.inverse)[1] - np.linalg.slogdet(gram)[1] - misfit)
+        # what gains wander by, at each place, against the losses at each: Brownian motion against its integral
+        self.pull = np.where(late <= early, late**2 / 2, early * late - early**2 / 2)
+        joint = np.block([[along, np.swapaxes(self.pull, 1, 2)], [self.pull, np.minimum(early, late)]])
+        values, vectors = np.linalg.eigh(joint)
+        self.factor = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+    def draw(self, best: Array, bend: Index, wander: Index, scatter: Index) -> tuple[Array, Array]:
+        """(DRAWS,) drops of the law, and (K, DRAWS) by how much gains wandered off it, in the same unit."""
+        places = len(best)
+        share = self.size * _WANDER[wander]
+        both = share * np.einsum("dij,jd->id", self.factor[bend], wiener_process.normal(_PATH, 2 * places))
+        rough = self.size * _SCATTER[scatter] * wiener_process.normal(_NOISE, places)
+        left = best - both[:places] - rough
+        level, drop = np.einsum("dik,kd->id", self.fit[bend, wander, scatter], left)
+        left = left - level + self.rise[bend].T * drop
+        pulled = np.einsum("dij,djk,kd->id", self.pull[bend], self.inverse[bend, wander, scatter], left)
+        return drop, both[places:] + share**2 * pulled
+
+
+def _rise(at: Array, exponent: Array) -> Array:
+    """(len(exponent), len(at)) h with h(0) = 0 and h'(t) = 2^(-exponent * t)."""
+    bend = exponent[:, None] * math.log(2)
+    straight = np.abs(bend) < 1e-12
+    return np.asarray(np.where(straight, at, -np.expm1(-bend * at) / np.where(straight, 1.0, bend)))

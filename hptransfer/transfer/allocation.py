@@ -1,9 +1,10 @@
 """Where the next runs shrink the deciding interval most.
 
-The variance of the drift is the sum of the sizes' variances, each times the square of its lever arm. A run at one size
-lowers that size's variance: another seed at the values around the optimum lowers what comes from noise, a finer grid
-also what comes from the unknown shape of the curve. So each action has a gain per run, and the best is taken, again and
-again, until the round is full.
+What the carried value costs at a size goes with the square of how far its optimum may lie away. A run there lowers the
+variance of the optimum: another seed at the values around it lowers what comes from noise, a finer grid also what comes
+from the unknown shape of the curve. Sizes count by how far their cost reaches beyond what is allowed; where a drift is
+bounded, also by the square of their lever arm in it. So each action has a gain per run, and the best is taken, again
+and again, until the round is full.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from hptransfer.statistics.optimum import Optimum
-from hptransfer.transfer.criteria import SizeEvidence
+from hptransfer.transfer.criteria import SizeEvidence, bounds_of
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.verdict import Verdict
 
@@ -26,8 +27,10 @@ REACH = 1.0
 _OPEN = 4.0
 #: what halving the grid's spacing leaves of the variance that does not come from noise
 _AFTER_HALVING = 0.25
-#: weight of the largest size where its regret decides, relative to the size with the longest arm
-_REGRET = 2.0
+#: a cost that reaches beyond its bound by more than this factor makes its size no more important
+_FURTHEST = 4.0
+#: weight of sizes whose cost lies within its bound, for what they say of the others' shapes
+_SETTLED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class _Rung:
     Attributes:
         axis: name of the axis that the size lies along.
         value: the size along this axis, for example a width.
-        weight: squared lever arm in the deciding interval, per doubling^2.
+        weight: by which its variance counts.
         centre: log2 of the optimum.
         seeds: lattice index -> seeds there, planned ones included.
         scale: noise variance times information, octaves^2 * octaves^2: (noise / (2 curvature))^2.
@@ -143,17 +146,25 @@ def allocate(
 
 
 def _rungs(report: AxisReport, lattice: Lattice) -> Iterator[_Rung]:
-    doublings = np.log2([size.value for size in report.sizes])
-    arms = (doublings - doublings.mean()) ** 2
-    weights = arms / arms.sum() ** 2 if arms.sum() > 0 else np.ones(len(arms))
-    if not report.regret.high <= report.criteria.regret:
-        weights[-1] = _REGRET * weights.max()
+    weights = np.array([_overshoot(report, size) for size in report.sizes])
+    drift = report.criteria.drift
+    if drift is not None and not report.drift.inside(drift):
+        doublings = np.log2([size.value for size in report.sizes])
+        arms = (doublings - doublings.mean()) ** 2
+        weights = weights + (arms / arms.max() if arms.max() > 0 else 1.0)
     # where a size has too few finite values for a curve, those of the others say how much noise matters: its variance
     # is mostly that of a shape not seen yet, and a finer grid shrinks it, not more seeds at the same values
     curved = [each.optimum.curvature for each in report.sizes if each.optimum.curvature > 0]
     usual = float(np.median(curved)) if curved else math.inf
     for size, weight in zip(report.sizes, weights, strict=True):
         yield _rung(report.axis, size, float(weight), lattice, usual)
+
+
+def _overshoot(report: AxisReport, size: SizeEvidence) -> float:
+    """How far the cost of a size may lie beyond what is allowed, as a factor."""
+    factors = [bound.of(size).high / bound.most for bound in bounds_of(report.criteria, report.unit)]
+    worst = max(factors, default=0.0)
+    return min(worst, _FURTHEST) if worst > 1 else _SETTLED
 
 
 def _rung(axis: str, size: SizeEvidence, weight: float, lattice: Lattice, usual: float) -> _Rung:

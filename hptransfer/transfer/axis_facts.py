@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.curve import CurveDraws, sample_curves
+from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.drift import KnownOptimum
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.exchange import exchange_rate
 from hptransfer.statistics.path import Shape, follow_path, path_of
-from hptransfer.statistics.optimum import quantiles
-from hptransfer.statistics.seed_means import Point, average_seeds
-from hptransfer.transfer.cost import CostUnit
+from hptransfer.transfer.cost import DEVIATIONS, CostUnit
+from hptransfer.transfer.criteria import TransferCriteria
+from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
 
@@ -85,6 +84,21 @@ def seed_scatter(runs: Iterable[tuple[float, float, int, float]], at: float) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a loss at the largest size counts for.
+
+    Attributes:
+        unit: in the plural.
+        most: that is allowed; None where a bound was asked for in a unit that is not known here.
+        of: (DRAWS,) losses to (DRAWS,) counts.
+    """
+
+    unit: str
+    most: float | None
+    of: Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
 class AxisFacts:
     """What a check found along one axis.
 
@@ -97,8 +111,7 @@ class AxisFacts:
         optima: draws of every size's optimum that belong together; empty where optima are numbers with errors.
         largest: the drawn curves of the largest size that has any; None where they are not known.
         shape: of the path of the optima.
-        unit: what costs are counted in; None where it is not known.
-        bound: what the carried value may cost, in that unit.
+        prices: what a loss counts for, and how much of it is allowed, the headline's first; empty where not known.
     """
 
     axis: str
@@ -109,8 +122,7 @@ class AxisFacts:
     optima: tuple[KnownOptimum, ...] = field(default=(), repr=False, compare=False)
     largest: CurveDraws | None = field(default=None, repr=False, compare=False)
     shape: Shape = "open"
-    unit: CostUnit | None = None
-    bound: float = math.inf
+    prices: tuple[Price, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def known(self) -> tuple[KnownOptimum, ...]:
@@ -161,61 +173,60 @@ def axis_facts_from_report(report: AxisReport) -> AxisFacts:
     given = report.sizes[0].optimum
     noise = given.noise if given.noise_from == "given" else None
     groups = {size.value: size.points for size in report.sizes}
-    return facts_from_runs(report.axis, report.reference, rungs, report.drift, groups, report.transferred, noise)
+    measured = MeasuredLadder.of(groups, report.axis, math.log2(report.transferred), noise)
+    return facts_of_ladder(measured, report.reference, rungs, report.drift, report.unit, report.criteria)
 
 
-def facts_from_runs(
-    axis: str,
+def facts_of_ladder(
+    measured: MeasuredLadder,
     reference: float,
     rungs: tuple[Rung, ...],
     drift: Interval,
-    groups: Mapping[float, Sequence[Point]],
-    transferred: float,
-    noise: float | None,
+    unit: CostUnit,
+    criteria: TransferCriteria,
 ) -> AxisFacts:
-    """The facts of one axis from what was concluded and the runs, whose curves are drawn again: the same numbers.
+    """The facts of one axis from what was concluded and the curves through its runs.
 
     Args:
-        axis: name of the axis.
-        reference: the proxy's value on it.
+        measured: runs and curves of all sizes.
+        reference: the proxy's value on the axis.
         rungs: what was concluded at each size, increasing.
         drift: octaves per doubling.
-        groups: size -> its runs, increasing.
-        transferred: the carried value, own unit.
-        noise: standard deviation of one run where it was given.
+        unit: what costs are counted in.
+        criteria: what was asked.
     """
-    at = math.log2(transferred)
-    tables = [average_seeds(points) for points in groups.values()]
-    drawn = sample_curves(tables, doublings=[math.log2(size) for size in groups], at=at, noise=noise)
-    seen = {size: draws for size, draws in zip(groups, drawn, strict=True) if draws is not None}
-    runs = ((size, p.x, p.seed, p.loss) for size, points in groups.items() for p in points if not p.diverged)
+    seen = {size: draws for size, draws in zip(measured.groups, measured.drawn, strict=True) if draws is not None}
     optima = tuple(KnownOptimum.of(size, draws) for size, draws in seen.items())
-    scatter = seed_scatter(runs, at)
+    largest = next(reversed(seen.values()), None)
+    runs = ((size, p.x, p.seed, p.loss) for size, points in measured.groups.items() for p in points if not p.diverged)
+    best = math.nan if largest is None else abs(float(np.median(largest.loss)))
     return AxisFacts(
-        axis,
+        measured.axis,
         reference,
         rungs,
         drift,
-        scatter,
+        seed_scatter(runs, measured.at),
         optima,
-        next(reversed(seen.values()), None),
+        largest,
         path_of(optima).shape,
-        _unit(axis, groups, seen, scatter),
-        0.25,
+        _prices(unit, measured.deviation.draws, best, criteria),
     )
 
 
-def _unit(
-    axis: str, groups: Mapping[float, Sequence[Point]], seen: Mapping[float, CurveDraws], scatter: SeedScatter | None
-) -> CostUnit:
-    """What costs are counted in along the axis."""
-    flops = [float(np.mean([p.flops for p in groups[size]])) for size in seen]
-    known = all(each > 0 for each in flops) and len({*flops}) > 1
-    at = np.log2(flops if known else list(seen))
-    rate = exchange_rate(at, np.stack([draws.loss + draws.seed_effect for draws in seen.values()])) if seen else None
-    gain = None if rate is None else quantiles(rate.gain[-1])
-    deviation = math.inf if scatter is None else scatter.deviation
-    return CostUnit("compute" if known else axis, rate, gain, Interval(deviation, 0.0, math.inf))
+def _prices(unit: CostUnit, deviation: Array, best: float, criteria: TransferCriteria) -> tuple[Price, ...]:
+    """What is asked of a loss at the largest size; where nothing can be asked, deviations without a bound."""
+    found = []
+    rate = unit.rate
+    if criteria.cost is not None and unit.known and rate is not None:
+        found.append(Price(unit.name, criteria.cost, lambda lost: rate.doublings(-1, lost)))
+    if criteria.deviations is not None:
+        found.append(Price(DEVIATIONS, criteria.deviations, lambda lost: np.asarray(lost / deviation)))
+    if criteria.regret is not None:
+        found.append(Price("of the loss", criteria.regret, lambda lost: np.asarray(lost / best)))
+    if criteria.cost is not None and not unit.known and criteria.deviations is None:
+        # a bound in doublings that nothing can be held against: what growing buys is not known
+        found.insert(0, Price(DEVIATIONS, None, lambda lost: np.asarray(lost / deviation)))
+    return tuple(found)
 
 
 def facts_of_report(report: TransferReport) -> dict[str, list[AxisFacts]]:

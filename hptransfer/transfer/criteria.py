@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DRIFT
+from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DOUBLINGS
 from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.cost import CostUnit
+from hptransfer.verdict import Verdict
 
 #: TRANSFERS needs at least this many sizes and this ratio of largest to smallest
 FEWEST_SIZES = 3
@@ -20,19 +23,39 @@ SHORTEST_LADDER = 4.0
 
 @dataclass(frozen=True, slots=True)
 class TransferCriteria:
-    """What counts as transfer; both must hold.
+    """What counts as transfer; every bound that is set must hold, at every checked size.
 
     Attributes:
-        drift: octaves per doubling; the whole 95% interval must lie inside +-drift.
-        regret: loss lost at the largest size by using the proxy's value, as a fraction of that size's best loss.
+        cost: doublings that would buy back what the carried value loses; None for no such bound.
+        deviations: that loss in standard deviations of one run between seeds; None for no such bound.
+        drift: octaves per doubling; the whole 95% interval must lie inside +-drift; None for no such bound.
+        regret: that loss as a fraction of the best loss of the size, which depends on how the loss is written; None
+            for no such bound.
+        noise: standard deviation of one run in the unit of the loss where it is known; None: from the runs.
     """
 
-    drift: float = NEGLIGIBLE_DRIFT
-    regret: float = NEGLIGIBLE_COST
+    cost: float | None = NEGLIGIBLE_DOUBLINGS
+    deviations: float | None = None
+    drift: float | None = None
+    regret: float | None = None
+    noise: float | None = None
 
     def __post_init__(self) -> None:
-        if not (self.drift > 0 and self.regret > 0):
-            raise UsageError("`drift > 0` and `regret > 0` must hold for the criteria", received=str(self))
+        for name in ("cost", "deviations", "drift", "regret", "noise"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise UsageError(f"`{name} > 0` must hold for the criteria", received=str(value))
+        if self.cost is None and self.deviations is None and self.regret is None:
+            raise UsageError(
+                "without a bound on `cost` the criteria must bound what a value may cost in another unit",
+                received=str(self),
+                hint="set deviations (of one run between seeds) or regret (fraction of the loss)",
+            )
+
+    @property
+    def plateau(self) -> float:
+        """Share of the loss within which values count as equally good at one size."""
+        return NEGLIGIBLE_COST if self.regret is None else self.regret
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +70,10 @@ class SizeEvidence:
             the sampled region, infinite where it lies at or beyond a divergence.
         regret: transferred_loss minus the loss at the optimum, nats, at least 0.
         relative_regret: regret as a fraction of the loss at the optimum.
+        cost: what the transferred value costs in the unit of its axis: doublings, else deviations between seeds.
+        doublings: the regret as doublings that would buy it back, open above where growing may gain nothing; None where
+            no rate is known.
+        deviations: the regret in standard deviations of one run between seeds.
         octave_off: what the worse of half and twice the optimum costs, as a fraction of the loss there; infinite where
             that was not sampled or diverges.
         spiked: log2 values whose runs scatter far more than the others; they count for less.
@@ -60,6 +87,9 @@ class SizeEvidence:
     transferred_loss: Interval
     regret: Interval
     relative_regret: Interval
+    cost: Interval
+    doublings: Interval | None
+    deviations: Interval
     octave_off: Interval
     spiked: tuple[float, ...]
     measured: bool
@@ -71,6 +101,44 @@ class SizeEvidence:
         return size_text(self.value)
 
 
+class Bound(NamedTuple):
+    """A bound on what the carried value may cost at a size.
+
+    Attributes:
+        name: of the criterion.
+        most: what is allowed.
+    """
+
+    name: Literal["cost", "deviations", "regret"]
+    most: float
+
+    def of(self, size: SizeEvidence) -> Interval:
+        """What is bounded, at one size; open where it is not known."""
+        match self.name:
+            case "cost":
+                return Interval(math.inf, 0.0, math.inf) if size.doublings is None else size.doublings
+            case "deviations":
+                return size.deviations
+            case "regret":
+                return size.relative_regret
+
+
+def bounds_of(criteria: TransferCriteria, unit: CostUnit) -> tuple[Bound, ...]:
+    """What a value may cost; doublings only where they are known, if deviations were chosen as well.
+
+    Args:
+        criteria: what was asked.
+        unit: what costs are counted in along the axis.
+    """
+    doublings = criteria.cost if unit.known or criteria.deviations is None else None
+    named: tuple[tuple[Literal["cost", "deviations", "regret"], float | None], ...] = (
+        ("cost", doublings),
+        ("deviations", criteria.deviations),
+        ("regret", criteria.regret),
+    )
+    return tuple(Bound(name, most) for name, most in named if most is not None)
+
+
 @dataclass(frozen=True)
 class Ladder:
     """All sizes of one axis with the drift between them: the facts a verdict and its sentences are made of.
@@ -78,11 +146,13 @@ class Ladder:
     With `regret_alone` it is no ladder but the proxy and one other size: only what the value costs there decides.
 
     Attributes:
-        axis: name of the axis, for example "width".
+        axis: "width", "depth", "batch_size" or "tokens", or what a table of results calls its size; for the corner
+            "width x depth".
         hyperparameter: name of the hyperparameter that is judged.
         transferred: its value tuned at the proxy, positive.
         reference: the proxy's size along the axis.
-        criteria: bounds on drift and regret.
+        criteria: bounds that were asked for.
+        unit: what costs are counted in.
         sizes: what is known at each size, in increasing order.
         drift: octaves by which the optimum moves per doubling of the size.
         regret_alone: whether drift does not count, as at a corner of width and depth.
@@ -93,6 +163,7 @@ class Ladder:
     transferred: float
     reference: float
     criteria: TransferCriteria
+    unit: CostUnit
     sizes: tuple[SizeEvidence, ...]
     drift: Interval
     regret_alone: bool = False
@@ -128,10 +199,54 @@ class Ladder:
         long = len(self.sizes) >= FEWEST_SIZES and self.ratio >= SHORTEST_LADDER
         return (long or self.regret_alone) and self.noise_known
 
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """What the value may cost."""
+        return bounds_of(self.criteria, self.unit)
+
     @property
-    def regret_grew(self) -> bool:
-        """Whether the transferred value clearly costs too much at the largest size, and more than at the proxy."""
-        proxy, largest = self.at_reference, self.largest.relative_regret
-        if proxy is None or proxy is self.largest or not largest.low > self.criteria.regret:
-            return False
-        return proxy.relative_regret.high < largest.low and math.isfinite(proxy.relative_regret.high)
+    def open_bounds(self) -> tuple[Bound, ...]:
+        """Those that do not hold for sure at every size."""
+        return tuple(bound for bound in self.bounds if any(bound.of(size).high > bound.most for size in self.sizes))
+
+    @property
+    def stays(self) -> bool:
+        """Whether the drift lies within what was allowed, where anything was asked of it."""
+        return self.regret_alone or self.criteria.drift is None or self.drift.inside(self.criteria.drift)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the drift lies beyond what was allowed, where anything was asked of it."""
+        return not self.regret_alone and self.criteria.drift is not None and self.drift.outside(self.criteria.drift)
+
+    @cached_property
+    def broken(self) -> tuple[Bound, SizeEvidence] | None:
+        """A bound that clearly does not hold beyond the proxy, and the largest size at which; None where all may hold.
+
+        The value must also clearly cost more there than at the proxy: one that was badly tuned to begin with says
+        nothing about transfer.
+        """
+        proxy = self.at_reference
+        if proxy is None:
+            return None
+        for size in reversed(self.sizes):
+            for bound in self.bounds:
+                here, there = bound.of(size), bound.of(proxy)
+                if not self.unit.known:  # then costs in doublings have no upper end to compare with
+                    here, there = (size.regret, proxy.regret) if bound.name == "cost" else (here, there)
+                if size is not proxy and bound.of(size).low > bound.most and here.low > there.high < math.inf:
+                    return bound, size
+        return None
+
+    @property
+    def dearest(self) -> SizeEvidence:
+        """The size at which the value may cost most."""
+        return max(self.sizes, key=lambda size: (size.cost.high, size.cost.low, size.cost.estimate))
+
+    @property
+    def verdict(self) -> Verdict:
+        """TRANSFERS needs all bounds at all sizes; DRIFTS one clear violation; everything else is INCONCLUSIVE."""
+        if self.broken is not None or self.moves:
+            return Verdict.DRIFTS
+        holds = self.stays and not self.open_bounds
+        return Verdict.TRANSFERS if holds and self.enough else Verdict.INCONCLUSIVE

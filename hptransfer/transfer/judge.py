@@ -1,26 +1,30 @@
-"""Does the optimum carry over to larger sizes? Equivalence tests on drift and regret, with three outcomes."""
+"""Does the optimum carry over to larger sizes? An equivalence test on what it costs there, with three outcomes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
-from hptransfer.statistics.curve import CurveDraws, growth_per_doubling, octave_cost, sample_curves
+from hptransfer.statistics.curve import growth_per_doubling
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.optimum import quantiles, summarise
+from hptransfer.statistics.optimum import quantiles
 from hptransfer.statistics.path import Path, path_of
-from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.advice import next_steps
+from hptransfer.transfer.cost import COMPUTE, CostUnit, LentRate
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.path_text import path_limits
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.transfer.verdict_text import evidence_limits, next_steps, sentence_of
+from hptransfer.transfer.verdict_text import evidence_limits, sentence_of
 from hptransfer.trials.trial import Trial
 from hptransfer.verdict import Verdict
 
@@ -34,8 +38,11 @@ class AxisReport:
         hyperparameter: name of the hyperparameter that is judged.
         transferred: the value that was tuned on the proxy.
         reference: the proxy's value on the axis.
-        criteria: bounds on drift and regret that were asked for.
+        criteria: bounds that were asked for.
         sizes: evidence per size, increasing.
+        unit: what costs are counted in, with what a doubling buys and how much one run differs between seeds.
+        cost: what the transferred value costs at the size where it may cost most, in that unit.
+        dearest: that size.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
         path: how the optimum moves from size to size.
         regret: relative regret at the largest size.
@@ -56,6 +63,9 @@ class AxisReport:
     reference: float
     criteria: TransferCriteria
     sizes: tuple[SizeEvidence, ...]
+    unit: CostUnit
+    cost: Interval
+    dearest: float
     drift: Interval
     path: Path
     regret: Interval
@@ -66,6 +76,24 @@ class AxisReport:
     sentence: str
     limits: tuple[str, ...]
     would_decide: str | None
+
+    @property
+    def allowed_loss(self) -> float:
+        """Loss that the criteria allow at the largest size, in its unit; nan where none of them says it there."""
+        asked, unit, last = self.criteria, self.unit, self.sizes[-1]
+        by_bound = (
+            unit.loss_of(asked.cost) if asked.cost is not None and unit.known else math.nan,
+            asked.deviations * unit.deviation.estimate if asked.deviations is not None else math.nan,
+            asked.regret * abs(last.optimum.loss.estimate) if asked.regret is not None else math.nan,
+        )
+        return min((loss for loss in by_bound if math.isfinite(loss)), default=math.nan)
+
+    def lend(self) -> LentRate | None:
+        """What this axis says of compute, for axes that do not show it; None where it has no clear rate."""
+        values = [size.value for size in self.sizes]
+        if self.reference not in values or any(math.isnan(size.optimum.curvature) for size in self.sizes):
+            return None
+        return LentRate.of(self.axis, self.unit, values.index(self.reference))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +162,30 @@ def judge(
             received=f"{len(kept)} trials of {len({t.size for t in kept})} sizes",
             hint="add widths or depths to the ladder",
         )
+    judged = partial(judge_axis, hyperparameter=hyperparameter, transferred=transferred, criteria=criteria, noise=noise)
+    asked = {axis: {"reference": getattr(proxy, axis), "following": following[axis]} for axis in axes}
+    first = [judged(slices[axis], axis=axis, **asked[axis]) for axis in axes]
+    lent = next((rate for report in first if (rate := report.lend()) is not None), None)
     reports = tuple(
-        judge_axis(
-            slices[axis],
-            axis=axis,
-            hyperparameter=hyperparameter,
-            transferred=transferred,
-            reference=getattr(proxy, axis),
-            criteria=criteria,
-            noise=noise,
-            following=following[axis],
-        )
-        for axis in axes
+        # runs that do not differ in compute say nothing of what it buys
+        judged(slices[axis], axis=axis, lent=lent, **asked[axis])
+        if lent is not None and report.unit.of != COMPUTE
+        else report
+        for axis, report in zip(axes, first, strict=True)
     )
     if ray is not None:
         reports = tuple(_on_ray(report, ray) if report.axis in MODEL_AXES else report for report in reports)
     if corner is not None:
-        groups = points_at_corner(kept, proxy, corner, hyperparameter)
-        reference = proxy.width * proxy.depth
         reports += (
             judge_ladder(
-                groups,
+                points_at_corner(kept, proxy, corner, hyperparameter),
                 axis=CORNER,
                 hyperparameter=hyperparameter,
                 transferred=transferred,
-                reference=reference,
+                reference=proxy.width * proxy.depth,
                 criteria=criteria,
                 noise=noise,
+                lent=lent,
                 regret_alone=True,
             ),
         )
@@ -191,6 +216,7 @@ def judge_axis(
     criteria: TransferCriteria | None = None,
     noise: float | None = None,
     following: Sequence[SizeAxis] = (),
+    lent: LentRate | None = None,
 ) -> AxisReport:
     """Judge one hyperparameter along one axis of size.
 
@@ -203,6 +229,7 @@ def judge_axis(
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         noise: standard deviation of one run in nats where it is known from elsewhere.
         following: fields of the size that grow along with the axis.
+        lent: what another axis of the check says of compute.
 
     Raises:
         UsageError: no trials, trials that mix slices, or a size without any finite loss.
@@ -218,6 +245,7 @@ def judge_axis(
         reference=reference,
         criteria=criteria,
         noise=noise,
+        lent=lent,
     )
 
 
@@ -230,6 +258,8 @@ def judge_ladder(
     reference: float,
     criteria: TransferCriteria | None = None,
     noise: float | None = None,
+    compute: Mapping[float, float] | None = None,
+    lent: LentRate | None = None,
     regret_alone: bool = False,
     limits: Sequence[str] = (),
 ) -> AxisReport:
@@ -242,7 +272,10 @@ def judge_ladder(
         transferred: its value tuned at the reference, positive.
         reference: the size at which it was tuned.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
-        noise: standard deviation of one run in nats where it is known from elsewhere.
+        noise: standard deviation of one run in nats where it is known from elsewhere; None for that of the criteria.
+        compute: size -> floating point operations of a run, up to a factor, where runs do not count them; None where
+            nothing is known of it: costs are then in doublings of the size.
+        lent: what another axis of the check says of compute, for sizes that do not differ in it.
         regret_alone: whether drift does not count, as at a corner of width and depth.
         limits: what the runs cannot show because of how they were made, one sentence each.
 
@@ -250,24 +283,18 @@ def judge_ladder(
         UsageError: a size has no finite loss.
     """
     criteria = criteria or TransferCriteria()
-    at = math.log2(transferred)
-    tables = [average_seeds(points) for points in groups.values()]
-    drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
-    sizes = tuple(
-        _evidence(value, points, table, draws, at, noise, criteria.regret)
-        for (value, points), table, draws in zip(groups.items(), tables, drawn, strict=True)
-    )
-    known = [KnownOptimum.of(value, draws) for value, draws in zip(groups, drawn, strict=True) if draws is not None]
+    by_size: dict[float, Sequence[Point]] = dict(groups.items())
+    noise = criteria.noise if noise is None else noise
+    measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise)
+    unit = measured.unit(compute, lent)
+    sizes = measured.sizes(unit, criteria.plateau)
+    seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]
+    known = [KnownOptimum.of(value, draws) for value, draws in seen]
     drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
     path = path_of(known)
-    ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, sizes, drift, regret_alone)
-    verdict = _verdict(ladder)
-    not_worse = _not_worse(drawn)
-    seen = [
-        (math.log2(value), draws.octave_off) for value, draws in zip(groups, drawn, strict=True) if draws is not None
-    ]
-    growth = growth_per_doubling([at for at, _ in seen], [cost for _, cost in seen])
-    by_size = dict(zip(groups, drawn, strict=True))
+    ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, unit, sizes, drift, regret_alone)
+    not_worse = _not_worse(measured)
+    growth = growth_per_doubling([math.log2(value) for value, _ in seen], [draws.octave_off for _, draws in seen])
     return AxisReport(
         axis=axis,
         hyperparameter=hyperparameter,
@@ -275,90 +302,39 @@ def judge_ladder(
         reference=reference,
         criteria=criteria,
         sizes=sizes,
+        unit=unit,
+        cost=ladder.dearest.cost,
+        dearest=ladder.dearest.value,
         drift=drift,
         path=path,
         regret=sizes[-1].relative_regret,
-        rho=_rho(by_size.get(reference), by_size[sizes[-1].value]),
+        rho=_rho(measured, list(by_size).index(reference) if reference in by_size else None),
         wider_is_not_worse=not_worse,
         sensitivity_growth=growth,
-        verdict=verdict,
-        sentence=sentence_of(ladder, verdict),
+        verdict=ladder.verdict,
+        sentence=sentence_of(ladder),
         limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *path_limits(path, ladder), *limits),
-        would_decide=next_steps(ladder) if verdict is Verdict.INCONCLUSIVE else None,
+        would_decide=next_steps(ladder) if ladder.verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
-def _verdict(ladder: Ladder) -> Verdict:
-    """TRANSFERS needs both equivalence tests; DRIFTS one clear violation; everything else is INCONCLUSIVE.
-
-    A clear regret at the largest size counts as drift only if the value is clearly better placed at the proxy: a value
-    that was badly tuned at the proxy to begin with says nothing about transfer. At a corner the regret alone decides.
-    """
-    asked = ladder.criteria
-    if ladder.regret_grew or (ladder.drift.outside(asked.drift) and not ladder.regret_alone):
-        return Verdict.DRIFTS
-    stays = ladder.drift.inside(asked.drift) or ladder.regret_alone
-    equivalent = stays and ladder.largest.relative_regret.high <= asked.regret
-    return Verdict.TRANSFERS if equivalent and ladder.enough else Verdict.INCONCLUSIVE
-
-
-def _evidence(
-    value: float,
-    points: Sequence[Point],
-    table: SeedMeans,
-    draws: CurveDraws | None,
-    at: float,
-    noise: float | None,
-    tolerance: float,
-) -> SizeEvidence:
-    lost, regret, relative = _at_transferred(table, draws, at)
-    return SizeEvidence(
-        value=value,
-        optimum=summarise(table, draws, noise, tolerance=tolerance),
-        best_loss=float(table.mean.min()),
-        transferred_loss=lost,
-        regret=regret,
-        relative_regret=relative,
-        octave_off=Interval(math.inf, 0.0, math.inf) if draws is None else octave_cost(draws.octave_off),
-        spiked=table.spiked,
-        measured=bool(np.isclose(table.x, at, atol=1e-6).any() or np.isclose(table.diverged, at, atol=1e-6).any()),
-        points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
-    )
-
-
-def _at_transferred(table: SeedMeans, draws: CurveDraws | None, at: float) -> tuple[Interval, Interval, Interval]:
-    """(loss, regret, relative regret) at the transferred value."""
-    never = Interval(math.inf, math.inf, math.inf)
-    if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
-        return never, never, never
-    if draws is None or np.isnan(draws.at).any():
-        # outside the sampled region: nothing is known but that loss and regret are what they are
-        return Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf), Interval(math.inf, 0.0, math.inf)
-    regret = draws.at - draws.loss
-    absolute, relative = quantiles(regret), quantiles(regret / np.abs(draws.loss))
-    if draws.below.mean() > 0.025 or draws.above.mean() > 0.025:
-        # a better loss may lie beyond the region: regret is at least what is seen
-        absolute, relative = replace(absolute, high=math.inf), replace(relative, high=math.inf)
-    return quantiles(draws.at), absolute, relative
-
-
-def _rho(reference: CurveDraws | None, largest: CurveDraws | None) -> Interval | None:
+def _rho(measured: MeasuredLadder, proxy: int | None) -> Interval | None:
     """Regret at the largest size over the loss gained on the way to it; None unless the gain is clearly positive."""
-    if reference is None or largest is None or reference is largest or not np.isfinite(largest.at).all():
+    last = len(measured.drawn) - 1
+    largest, there = measured.drawn[last], measured.best(last)
+    here = None if proxy is None or proxy == last else measured.best(proxy)
+    if here is None or there is None or largest is None or not np.isfinite(largest.at).all():
         return None
-    gain = reference.loss + reference.seed_effect - largest.loss - largest.seed_effect
+    gain = here - there
     if np.quantile(gain, 0.025) <= 0:
         return None
     return quantiles((largest.at - largest.loss) / gain)
 
 
-def _not_worse(drawn: Sequence[CurveDraws | None]) -> bool | None:
+def _not_worse(measured: MeasuredLadder) -> bool | None:
     """Whether growing never costs loss at the tuned optimum: True, False, or None where noise hides it."""
-    steps = [
-        quantiles(b.loss + b.seed_effect - a.loss - a.seed_effect)
-        for a, b in pairwise(drawn)
-        if a is not None and b is not None
-    ]
+    best = [measured.best(place) for place in range(len(measured.drawn))]
+    steps = [quantiles(b - a) for a, b in pairwise(best) if a is not None and b is not None]
     if any(step.low > 0 for step in steps):
         return False
     return True if steps and all(step.high <= 0 for step in steps) else None

@@ -19,7 +19,7 @@ def path_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:
     if ladder.regret_alone or path.shape not in ("turns", "bent"):
         return ()
     steps = ", ".join(_step(step) for step in path.steps)
-    inner = "; ".join(_cost(size, ladder.axis) for size in ladder.sizes[1:-1])
+    inner = "; ".join(_cost(size, ladder.axis, ladder.unit.name) for size in ladder.sizes[1:-1])
     if path.shape == "turns":
         said = f"The optimum's path turns round: {steps} octaves per doubling of {ladder.axis}"
         return (f"{said}. No line describes it, and nothing is said beyond the ladder. On the way: {inner}.",)
@@ -31,9 +31,8 @@ def _step(step: Step) -> str:
     return f"{step.slope.estimate:+.2f} from {size_text(step.low)} to {size_text(step.high)}"
 
 
-def _cost(size: SizeEvidence, axis: str) -> str:
+def _cost(size: SizeEvidence, axis: str, unit: str) -> str:
     """What the value costs at a size of the middle."""
-    regret = size.relative_regret
-    if math.isinf(regret.estimate):
+    if math.isinf(size.cost.estimate):
         return f"what the value costs at {axis} {size.label} is open"
-    return f"at {axis} {size.label} the value costs {regret.estimate:.2%} of the loss (to {regret.high:.2%})"
+    return f"at {axis} {size.label} the value costs {size.cost.estimate:.2f} (to {size.cost.high:.2f}) {unit}"

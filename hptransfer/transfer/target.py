@@ -19,8 +19,8 @@ from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
-from hptransfer.transfer.axis_facts import AxisFacts
-from hptransfer.transfer.cost import CostUnit
+from hptransfer.transfer.axis_facts import AxisFacts, Price
+from hptransfer.transfer.cost import DEVIATIONS
 from hptransfer.transfer.prediction import lost_off, optimum_draws
 
 #: how an axis of the target stands: as at the proxy; covered by the ladder; not covered; not covered, and accepted
@@ -116,31 +116,74 @@ class Checked:
     axes: Sequence[AxisFacts]
 
     def lost(self, target: Mapping[str, float]) -> tuple[Array, Array] | None:
-        """(least, most) cost at sizes on some axes, the proxy's on the others, draws in the unit; None where open.
+        """(least, most) loss at sizes on some axes, the proxy's on the others, draw by draw; None where open.
 
         Args:
             target: size by axis, at least one of them checked.
         """
         moved = [facts for facts in self.axes if facts.axis in target]
         draws = optimum_draws(moved, target)
-        return None if draws is None else self.priced(moved, target, math.log2(self.value) - draws)
+        return None if draws is None else self.lost_off(moved, target, math.log2(self.value) - draws)
 
-    def priced(self, moved: Sequence[AxisFacts], target: Mapping[str, float], off: Array) -> tuple[Array, Array] | None:
-        """(least, most) cost of being off the optimum by (DRAWS,) octaves at the target, in the first axis's unit."""
-        lead = moved[0]
-        lost = lost_off(lead, off)
-        if lost is None or lead.unit is None:
+    def lost_off(
+        self, moved: Sequence[AxisFacts], target: Mapping[str, float], off: Array
+    ) -> tuple[Array, Array] | None:
+        """(least, most) loss of being off the optimum by (DRAWS,) octaves at the target, at the largest size's rate."""
+        lost = lost_off(moved[0], off)
+        if lost is None:
             return None
         doublings = sum(max(0.0, math.log2(target[facts.axis] / facts.span[1])) for facts in moved)
         change = np.exp2(_RATIO * math.sqrt(doublings) * wiener_process.normal(_CHANGE, 1)[0])
-        return _in_unit(lead.unit, lost[0] * change), _in_unit(lead.unit, lost[1] * change)
+        return lost[0] * change, lost[1] * change
 
 
-def _in_unit(unit: CostUnit, lost: Array) -> Array:
-    """Draws of a loss in the unit of costs, at the largest size."""
-    if unit.known and unit.rate is not None:
-        return unit.rate.doublings(-1, lost)
-    return np.asarray(lost / unit.deviation.estimate)
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What values cost at a target, in every unit in which something was asked.
+
+    Attributes:
+        in_units: pairs of a cost and its price, the headline's first; a cost is None where it is open.
+    """
+
+    in_units: tuple[tuple[Interval | None, Price], ...]
+
+    @classmethod
+    def of(cls, checked: Sequence[Checked], target: Mapping[str, float]) -> _Cost:
+        """The costs of all hyperparameters together at sizes on some axes."""
+        lead = next(facts for facts in checked[0].axes if facts.axis in target)
+        lost = [each.lost(target) for each in checked]
+        leads = [next(facts for facts in each.axes if facts.axis in target) for each in checked]
+        return cls(
+            tuple(
+                (_summed([_counted(one, facts, place) for one, facts in zip(lost, leads, strict=True)]), price)
+                for place, price in enumerate(lead.prices)
+            )
+        )
+
+    @property
+    def first(self) -> Interval | None:
+        """In the headline's unit."""
+        return self.in_units[0][0] if self.in_units else None
+
+    @property
+    def over(self) -> str | None:
+        """Why it is not inside what is allowed, a clause; None where it is."""
+        for cost, price in self.in_units:
+            if cost is None:
+                return "where the optimum lies there is open"
+            said = f"the value costs {describe_cost(cost, price.unit)} there"
+            if price.most is None:
+                return f"{said}, and what growing buys is not known, which the bound is counted in"
+            if not cost.high <= price.most:
+                return f"{said}, allowed is {price.most:g}"
+        return None if self.in_units else "what it costs there is not known"
+
+
+def _counted(lost: tuple[Array, Array] | None, facts: AxisFacts, place: int) -> tuple[Array, Array] | None:
+    """A loss in one of the axis's units."""
+    if lost is None or place >= len(facts.prices):
+        return None
+    return facts.prices[place].of(lost[0]), facts.prices[place].of(lost[1])
 
 
 def judge_target(
@@ -173,14 +216,20 @@ def judge_target(
         reason = "was tuned at the proxy and its optimum never checked at another size"
         coverage += [AxisCoverage(name, None, None, "not covered", None, reason) for name in unchecked]
     reached = {axis: value for axis, value in moved.items() if axis in known}
-    total = _total(checked, reached, complete=set(reached) == {each.axis for each in coverage if each.value is not None})
-    coverage = [_apart(each, total, checked) for each in coverage]
-    coverage = [_accepted(each, accepted) for each in coverage]
+    total = _Cost.of(checked, reached) if reached else None
+    complete = all(each.axis in reached or each.standing == "unchanged" for each in coverage if each.value is not None)
+    coverage = [_accepted(_together(each, total), accepted) for each in coverage]
     optimum, gain = _better(checked[0], reached)
-    unit = checked[0].axes[0].unit
-    name = "deviations between seeds" if unit is None else unit.name
+    prices = checked[0].axes[0].prices
     return TargetReport(
-        tuple(coverage), total, name, optimum, gain, "", checked[0].name, checked[0].value
+        axes=tuple(coverage),
+        cost=total.first if total is not None and complete else None,
+        unit=prices[0].unit if prices else DEVIATIONS,
+        optimum=optimum,
+        gain=gain,
+        sentence="",
+        hyperparameter=checked[0].name,
+        value=checked[0].value,
     ).worded()
 
 
@@ -189,30 +238,27 @@ def _coverage(axis: str, value: float, checked: Sequence[Checked]) -> AxisCovera
     ladders = [facts for each in checked for facts in each.axes if facts.axis == axis]
     if len(ladders) < len(checked) or any(len(facts.rungs) < 2 for facts in ladders):
         return AxisCoverage(axis, value, None, "not covered", None, "was never varied in a check")
-    first, (_, largest) = ladders[0], ladders[0].span
-    found = [each.lost({axis: value}) for each in checked]
-    cost = _summed(found)
+    _, largest = ladders[0].span
+    cost = _Cost.of(checked, {axis: value})
     reach = max(facts.reach(value) for facts in ladders)
     turning = [each.name for each, facts in zip(checked, ladders, strict=True) if facts.shape == "turns"]
     beyond = f"{value / largest:.3g} times the largest checked ({size_text(largest)})"
-    where = beyond if value > largest else f"within what was checked (up to {size_text(largest)})"
+    where = f"is {beyond}" if value > largest else f"lies within what was checked (up to {size_text(largest)})"
     standing: Standing = "not covered"
     if turning:
-        reason = f"is {where}, and the optimum of {turning[0]} turns round along it"
+        reason = f"{where}, and the optimum of {turning[0]} turns round along it"
     elif reach > SUPPORTED_REACH:
-        reason = f"is {where}: {reach:.3g} times the ladder's own span, and no further than {SUPPORTED_REACH:g} is known"
-    elif cost is None or first.unit is None:
-        reason = f"is {where}, and where the optimum lies there is open"
-    elif not cost.high <= first.bound:
-        reason = f"is {where}: the value costs {describe_cost(cost, first.unit.name)} there, allowed is {first.bound:g}"
+        reason = f"{where}: {reach:.3g} of the ladder's own spans beyond it, and backtests reach {SUPPORTED_REACH:g}"
+    elif cost.over is not None:
+        reason = f"{where}: {cost.over}"
     else:
-        standing, reason = "covered", f"is {where}: the value costs {describe_cost(cost, first.unit.name)} there"
-    return AxisCoverage(axis, value, largest, standing, cost, reason)
+        unit, most = cost.in_units[0][1].unit, cost.in_units[0][0]
+        standing = "covered"
+        reason = f"{where}" if most is None else f"{where}: the value costs {describe_cost(most, unit)} there"
+    return AxisCoverage(axis, value, largest, standing, cost.first, reason)
 
 
-def _horizon(
-    moved: Mapping[str, float], horizon: tuple[float, float] | None, ray: str | None
-) -> list[AxisCoverage]:
+def _horizon(moved: Mapping[str, float], horizon: tuple[float, float] | None, ray: str | None) -> list[AxisCoverage]:
     """Tokens per parameter, where neither a ladder nor an axis of its own says it: shape and tokens both move."""
     both = "tokens" in moved and any(axis in moved for axis in ("width", "depth"))
     if horizon is None or not (both or ray is not None):
@@ -235,18 +281,11 @@ def _summed(found: Sequence[tuple[Array, Array] | None]) -> Interval | None:
     return Interval(max(most.estimate, least.low), least.low, most.high)
 
 
-def _total(checked: Sequence[Checked], reached: Mapping[str, float], *, complete: bool) -> Interval | None:
-    """The cost over all axes together; None where one of them was not checked."""
-    return _summed([each.lost(reached) for each in checked]) if reached and complete else None
-
-
-def _apart(each: AxisCoverage, total: Interval | None, checked: Sequence[Checked]) -> AxisCoverage:
+def _together(each: AxisCoverage, total: _Cost | None) -> AxisCoverage:
     """Axes that are covered one by one are covered together, or not at all."""
-    unit, bound = checked[0].axes[0].unit, checked[0].axes[0].bound
-    if each.standing != "covered" or total is None or unit is None or total.high <= bound:
+    if each.standing != "covered" or total is None or total.over is None:
         return each
-    together = f"{each.reason}; over all axes together {describe_cost(total, unit.name)}, allowed is {bound:g}"
-    return replace(each, standing="not covered", reason=together)
+    return replace(each, standing="not covered", reason=f"{each.reason}; over all axes together {total.over}")
 
 
 def _accepted(each: AxisCoverage, accepted: Collection[str]) -> AxisCoverage:
@@ -263,9 +302,9 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
     if draws is None:
         return nothing, None
     found = quantiles(draws)
-    here = checked.priced(moved, reached, math.log2(checked.value) - draws)
-    there = checked.priced(moved, reached, found.estimate - draws)
     optimum = Interval(2.0**found.estimate, 2.0**found.low, 2.0**found.high)
+    here = _counted(checked.lost_off(moved, reached, math.log2(checked.value) - draws), moved[0], 0)
+    there = _counted(checked.lost_off(moved, reached, found.estimate - draws), moved[0], 0)
     if here is None or there is None or not np.isfinite(there[1]).all():
         return optimum, None
     least, most = quantiles(here[0] - there[1]), quantiles(here[1] - there[0])
@@ -279,6 +318,8 @@ def describe_cost(cost: Interval, unit: str) -> str:
         cost: with its interval, open above where it is not known.
         unit: its name in the plural.
     """
+    if unit == "of the loss":
+        return f"{cost.estimate:.2%} ({cost.low:.2%} to {cost.high:.2%}) {unit}"
     if math.isinf(cost.low):
         return "everything: training diverges"
     if math.isinf(cost.high):

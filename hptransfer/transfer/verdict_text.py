@@ -6,37 +6,46 @@ import math
 
 from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Ladder, SizeEvidence
+from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
+from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
+from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.verdict import Verdict
 
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
-_LADDER = 8.0
+LADDER = 8.0
 _BASE_WIDTH = 64
 #: the cost of being an octave off may grow by this factor, less 1, per doubling (robustness should not worsen by more)
 _FORGIVING = 0.2
 #: a largest size whose loss is below this share of the smallest's has learned its data by heart
 _MEMORISED = 0.1
 #: fewest octaves to the smallest diverged value that leave room for a step up
-_ROOM = 1.0
-#: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
-_MOST_SHRINKING = 3.0
+ROOM = 1.0
+#: log2 values closer than this are the same
+_SAME = 1e-6
+#: an end of an interval this close to its bound, as a share of it, may lie on its other side in a nonlinear unit
+_CLOSE = 0.2
 
 
-def sentence_of(ladder: Ladder, verdict: Verdict) -> str:
+def sentence_of(ladder: Ladder) -> str:
     """The verdict's sentence with its numbers.
 
     Args:
         ladder: all sizes of one axis with the drift between them.
-        verdict: the outcome that the sentence is for.
     """
+    verdict, largest = ladder.verdict, ladder.largest
+    if verdict is Verdict.TRANSFERS:
+        reason = _costs_at_most(ladder)
+    elif verdict is Verdict.DRIFTS:
+        reason = _violation(ladder)
+        largest = largest if ladder.broken is None else ladder.broken[1]
+    else:
+        reason = "; ".join(_open_questions(ladder))
     return verdict.sentence(
         subject=f"{ladder.hyperparameter} {ladder.transferred:.4g}",
         axis=ladder.axis,
         reference=size_text(ladder.reference),
-        largest=ladder.largest.label,
-        drift=describe_drift(ladder.drift),
-        regret=describe_regret(ladder.largest),
-        reason=_reason(ladder, verdict),
+        largest=largest.label,
+        reason=reason,
     )
 
 
@@ -51,48 +60,75 @@ def describe_drift(drift: Interval) -> str:
     return "how far the optimum moves per doubling is open"
 
 
-def describe_regret(size: SizeEvidence) -> str:
-    """The relative regret in words."""
-    regret = size.relative_regret
-    if math.isinf(regret.low):
-        return "training diverges at the proxy's value there"
-    if math.isinf(regret.high):
-        at_least = f" (at least {regret.low:.2%})" if regret.low > 0 else ""
-        return f"what the proxy's value costs there is open{at_least}"
-    return f"the proxy's value costs {regret.estimate:.2%} of the loss there ({regret.low:.2%} to {regret.high:.2%})"
-
-
 def describe_growth(growth: Interval) -> str:
     """How the cost of being an octave off changes with size, in words."""
     return f"{growth.estimate:+.0%} per doubling ({growth.low:+.0%} to {growth.high:+.0%})"
 
 
-def _reason(ladder: Ladder, verdict: Verdict) -> str:
-    asked = ladder.criteria
-    if verdict is Verdict.DRIFTS:
-        parts = []
-        if ladder.drift.outside(asked.drift) and not ladder.regret_alone:
-            parts.append(f"{describe_drift(ladder.drift)}, beyond the allowed {asked.drift:g}")
-        if ladder.regret_grew:
-            parts.append(f"{describe_regret(ladder.largest)}, more than the allowed {asked.regret:.2%}")
-        return " and ".join(parts)
-    return "; ".join(_open_questions(ladder))
+def _costs_at_most(ladder: Ladder) -> str:
+    """What a TRANSFERS rests on: each bound with the largest upper end, and the cost at the largest size."""
+    sizes, largest, parts = ladder.sizes, ladder.largest, []
+    for bound in ladder.bounds:
+        highest = max(bound.of(size).high for size in sizes)
+        here, allowed = bound.of(largest), describe_bound(ladder.unit, bound)
+        if bound.name == "regret":
+            parts.append(
+                f"{highest:.2%} of the loss ({here.estimate:.2%} at {largest.label}; allowed {bound.most:.2%})"
+            )
+            continue
+        unit = ladder.unit.doublings if bound.name == "cost" else DEVIATIONS
+        at_most = amount(highest, bound.most)
+        parts.append(f"{at_most} {unit} ({amount(here.estimate, bound.most)} at {largest.label}; allowed {allowed})")
+    where = f"at {ladder.axis} {sizes[0].label} to {largest.label}" if len(sizes) > 1 else f"at {largest.label}"
+    said = f"costs at most {' and '.join(parts)} {where}"
+    if len(parts) == 1:  # "... of compute at width 64 to 1024 (...)" reads better with a single number
+        number, _, rest = parts[0].partition(" (")
+        said = f"costs at most {number} {where} ({rest}"
+    if ladder.criteria.drift is not None and not ladder.regret_alone:
+        said += f"; {describe_drift(ladder.drift)} (allowed {ladder.criteria.drift:g})"
+    return said
+
+
+def _violation(ladder: Ladder) -> str:
+    """What a DRIFTS rests on."""
+    parts = []
+    if ladder.broken is not None:
+        bound, size = ladder.broken
+        parts.append(describe_cost(ladder.unit, size, bound))
+        if math.isfinite(size.regret.low):
+            parts[-1] += f", allowed is {describe_bound(ladder.unit, bound)}"
+        if bound.name == "cost" and not ladder.unit.known and math.isfinite(size.deviations.high):
+            parts[-1] += f" ({describe_cost(ladder.unit, size).removeprefix('it costs ').replace(' there', '')})"
+    if ladder.moves:
+        parts.append(f"{describe_drift(ladder.drift)}, beyond the allowed {ladder.criteria.drift:g}")
+    return " and ".join(parts)
 
 
 def _open_questions(ladder: Ladder) -> list[str]:
     """Each condition of TRANSFERS that is not met."""
-    asked, regret = ladder.criteria, ladder.largest.relative_regret
     questions = []
     short = len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER
     if short and not ladder.regret_alone:
-        questions.append(f"{_count(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
+        questions.append(f"{count_of(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
     if not ladder.noise_known:
         questions.append("a single seed does not show how noisy the losses are")
-    if not ladder.drift.inside(asked.drift) and not ladder.regret_alone:
-        questions.append(f"{describe_drift(ladder.drift)}, allowed is {asked.drift:g}")
-    if not regret.high <= asked.regret:
-        questions.append(f"{describe_regret(ladder.largest)}, allowed is {asked.regret:.2%}")
+    if not ladder.stays:
+        questions.append(f"{describe_drift(ladder.drift)}, allowed is {ladder.criteria.drift:g}")
+    for bound in ladder.open_bounds:
+        if bound.name == "cost" and not ladder.unit.known:
+            questions.append(_no_rate(ladder))
+            continue
+        size = max(ladder.sizes, key=lambda size: (bound.of(size).high, bound.of(size).low, size.value))
+        said = describe_cost(ladder.unit, size, bound).replace(" there", f" at {ladder.axis} {size.label}", 1)
+        questions.append(f"{said}, allowed is {describe_bound(ladder.unit, bound)}")
     return questions
+
+
+def _no_rate(ladder: Ladder) -> str:
+    """Why a cost has no upper end in doublings, and what it is in deviations between seeds."""
+    size = ladder.dearest
+    said = describe_cost(ladder.unit, size).replace(" there", f" at {ladder.axis} {size.label}", 1)
+    return f"whether a doubling of {ladder.unit.of} gains anything is open, so doublings bound no cost; {said}"
 
 
 def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
@@ -105,11 +141,11 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
     """
     sizes, axis = ladder.sizes, ladder.axis
     limits = []
-    if ladder.ratio < _LADDER and not ladder.regret_alone:
+    if ladder.ratio < LADDER and not ladder.regret_alone:
         limits.append(f"The ladder spans {ladder.ratio:.3g}x in {axis}; less than 8x says little about larger sizes.")
     if len(sizes) < FEWEST_SIZES and not ladder.regret_alone:
         limits.append(
-            f"{_count(len(sizes), 'size')} cannot show whether the optimum moves; at least {FEWEST_SIZES} can."
+            f"{count_of(len(sizes), 'size')} cannot show whether the optimum moves; at least {FEWEST_SIZES} can."
         )
     if ladder.seeds < 2:
         limits.append(
@@ -131,7 +167,7 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
     limits.extend(
         f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
         for size in sizes
-        if size.optimum.cliff_distance < _ROOM
+        if size.optimum.cliff_distance < ROOM
     )
     if worse:
         limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: check for a scaling mistake.")
@@ -145,12 +181,83 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
             f"{sizes[0].label}: where training data are memorised, the gain from {axis} and what is relative to the "
             "loss say little. Judge held-out losses, or fewer epochs."
         )
-    proxy = ladder.at_reference
-    if proxy is not None and proxy.relative_regret.low > ladder.criteria.regret:
+    return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
+
+
+def _limits_of_unit(ladder: Ladder) -> list[str]:
+    """What the unit of the cost cannot show."""
+    unit, axis, limits = ladder.unit, ladder.axis, []
+    if unit.borrowed is not None:
         limits.append(
-            f"At the proxy itself the transferred value costs {proxy.relative_regret.estimate:.2%} already: tune again."
+            f"Runs do not differ in compute along {axis}: what a doubling of compute buys was measured over "
+            f"{unit.borrowed}, at the proxy."
         )
-    return tuple(limits)
+    elif unit.of != COMPUTE and unit.known:
+        limits.append(
+            f"What runs took in compute is not known or does not differ: costs are in doublings of {axis}, which may "
+            "take several doublings of compute each."
+        )
+    if not unit.known and len(ladder.sizes) > 1:
+        limits.append(
+            f"What a doubling of {unit.of} gains is open, so costs are given in {DEVIATIONS}; whether they are small "
+            "enough is for you to say (`deviations` among the criteria)."
+        )
+    if ladder.criteria.regret is not None:
+        limits.append("The bound on the regret is a fraction of the loss: it depends on how the loss is written.")
+    close = [bound for bound in ladder.bounds if _close(ladder, bound)]
+    if close:
+        ends = " and ".join(
+            f"{'deviations' if bound.name == 'deviations' else 'cost'} of {describe_bound(ladder.unit, bound)}"
+            for bound in close
+        )
+        limits.append(
+            f"An interval ends close to the allowed {ends}: with the loss in a unit that is no multiple of this one "
+            "(perplexity, an error rate) the verdict may be another."
+        )
+    return limits
+
+
+def _close(ladder: Ladder, bound: Bound) -> bool:
+    """Whether the end that decides, or keeps from deciding, lies close to what is allowed."""
+    if ladder.broken is not None:
+        broken, size = ladder.broken
+        return broken == bound and bound.of(size).low <= bound.most * (1 + _CLOSE)
+    highest = max(bound.of(size).high for size in ladder.sizes)
+    return bound.most * (1 - _CLOSE) <= highest <= bound.most * (1 + _CLOSE)
+
+
+def _limits_of_proxy(ladder: Ladder) -> list[str]:
+    """Whether the carried value is the proxy's best at all."""
+    proxy = ladder.at_reference
+    if proxy is None:
+        return []
+    optimum, at, value = proxy.optimum, math.log2(ladder.transferred), f"{ladder.transferred:.3g}"
+    dear = [bound for bound in ladder.bounds if bound.of(proxy).low > bound.most]
+    if dear:
+        said = describe_cost(ladder.unit, proxy, dear[0]).replace(" there", "", 1)
+        return [f"At the proxy itself {ladder.hyperparameter} {value} is badly tuned: {said}. Tune again."]
+    if optimum.low <= at <= optimum.high:
+        return []
+    near = min((point.x for point in proxy.points), key=lambda x: abs(x - at), default=math.inf)
+    single = min((p for p in proxy.points if not p.diverged), key=lambda p: p.loss, default=None)
+    if abs(near - at) > _SAME:
+        why = "it was tuned with other runs or on another grid"
+    elif single is not None and abs(single.x - at) <= _SAME:
+        why = f"one run's luck: seed {single.seed} is best there, the mean over seeds is not"
+    else:
+        why = "it was found with fewer runs, or other seeds"
+    ends = f"{_end(optimum.low)} to {_end(optimum.high)}"
+    costs = (
+        "" if math.isinf(proxy.cost.high) else f" There it costs at most {amount(proxy.cost.high)} {ladder.unit.name}."
+    )
+    return [
+        f"The proxy's own optimum, {optimum.value:.3g} ({ends}), excludes the carried {value}: {why}.{costs} "
+        f"{optimum.value:.3g} is the better value to carry."
+    ]
+
+
+def _end(log2_value: float) -> str:
+    return "open" if math.isinf(log2_value) else f"{math.exp2(log2_value):.3g}"
 
 
 def _limit_of_size(axis: str, size: SizeEvidence) -> str:
@@ -165,62 +272,11 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     return f"{where} largest value tried is the best: the optimum is at least about {optimum.value:.3g}."
 
 
-def next_steps(ladder: Ladder) -> str:
-    """What would decide an INCONCLUSIVE verdict, most effective first."""
-    steps = []
-    if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < _LADDER):
-        missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))
-        steps.append(f"add {_count(missing, 'size')} so that the ladder spans at least 8x in {ladder.axis}")
-    low = [s.label for s in ladder.sizes if s.optimum.edge == "low"]
-    high = [s.label for s in ladder.sizes if s.optimum.edge == "high" and math.isinf(s.optimum.high)]
-    if low:
-        steps.append(f"extend the grid to smaller values at {ladder.axis} {', '.join(low)}")
-    if high:
-        steps.append(f"extend the grid to larger values at {ladder.axis} {', '.join(high)}")
-    near = [s.label for s in ladder.sizes if s.optimum.cliff_distance < _ROOM]
-    if near:
-        steps.append(f"refine the grid below the divergence at {ladder.axis} {', '.join(near)}")
-    if math.isinf(ladder.largest.relative_regret.estimate) and math.isfinite(ladder.largest.relative_regret.low):
-        steps.append(
-            f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {ladder.largest.label}"
-        )
-    if not ladder.noise_known:
-        steps.append("run a second seed at every value")
-    elif not (low or high) and (wanted := _seeds_wanted(ladder)):
-        steps.append(wanted)
-    return _capitalised("; ".join(steps or ["run more seeds at the largest and smallest size"])) + "."
+def count_of(n: int, noun: str) -> str:
+    """A number of things, for example "3 sizes".
 
-
-def _seeds_wanted(ladder: Ladder) -> str:
-    """How many seeds would shrink the deciding interval enough, or what else to do when no number would."""
-    asked, drift, regret = ladder.criteria, ladder.drift, ladder.largest.relative_regret
-    still = drift.inside(asked.drift) or ladder.regret_alone
-    if not drift.bounded or (still and not asked.regret < regret.high < math.inf):
-        return ""
-    shrink = 1.0
-    if not still:
-        shrink = _ratio((drift.high - drift.low) / 2, abs(asked.drift - abs(drift.estimate)))
-    if asked.regret < regret.high < math.inf:
-        shrink = max(shrink, _ratio((regret.high - regret.low) / 2, abs(asked.regret - regret.estimate)))
-    if not shrink <= _MOST_SHRINKING:
-        wider = "" if ladder.regret_alone else "widen the ladder, or "
-        return f"more seeds alone will not do: {wider}halve the spacing of the grid around the optima"
-    seeds = math.ceil(ladder.seeds * shrink**2)
-    extra = max(1, seeds - ladder.seeds)
-    values = [len({p.x for p in size.points}) for size in ladder.sizes]
-    each = [math.fsum(p.flops for p in size.points) / max(1, len(size.points)) for size in ladder.sizes]
-    flops = extra * math.fsum(count * cost for count, cost in zip(values, each, strict=True))
-    cost = f"{extra * sum(values)} more trials" + (f", {flops:.2g} FLOPs" if flops else "")
-    return f"about {ladder.seeds + extra} seeds per value instead of {ladder.seeds} ({cost})"
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator > 0 else math.inf
-
-
-def _count(n: int, noun: str) -> str:
+    Args:
+        n: how many of them.
+        noun: one of them.
+    """
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -54,7 +54,7 @@ class OneAtATime:
             self._settings[axis.name] = search.settings
             finished = search.run()
             trials |= {trial.key: trial for trial in finished}
-            recommendation = recommend(part.space, finished, self._recipe.check.criteria.regret)
+            recommendation = recommend(part.space, finished, self._recipe.check.criteria.plateau)
             if recommendation is not None:
                 self._found[axis.name] = recommendation
         last = Search(self._session, self._size, self._on_event)
@@ -103,7 +103,7 @@ class OneAtATime:
         """What the combination shows of interactions; a difference below the criterion of regret counts as noise."""
         alone = min((found.loss for found in self._found.values()), default=None)
         together = min((trial.loss for trial in self._combined), default=None)
-        if alone is not None and together is not None and together > alone * (1 + self._recipe.check.criteria.regret):
+        if alone is not None and together is not None and together > alone * (1 + self._recipe.check.criteria.plateau):
             yield (
                 f"the values that were best one at a time lose together ({together:.4f}, the best line alone "
                 f"{alone:.4f}): they interact, so search with `tune.order: joint`"

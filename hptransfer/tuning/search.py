@@ -171,7 +171,7 @@ class Search:
         """A divergence with a fresh seed moves the recommendation away."""
         superseded: list[Trial] = []
         for _ in range(MOST_RECOMMENDATIONS):
-            recommendation = recommend(self.space, [*searched, *superseded], self._recipe.check.criteria.regret)
+            recommendation = recommend(self.space, [*searched, *superseded], self._recipe.check.criteria.plateau)
             if recommendation is None:
                 break
             fresh = self.seeds.stop

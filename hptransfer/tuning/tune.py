@@ -58,7 +58,7 @@ def _budget_warning(recipe: Recipe, power: Power) -> str | None:
 def _power(recipe: Recipe, found: Recommendation | None) -> Power:
     """What the budget can tell, by the noise that was measured where there is one."""
     space, trials = _fitted(recipe)
-    goal = recipe.check.criteria.regret
+    goal = recipe.check.criteria.plateau
     if found is None or not math.isfinite(found.noise) or found.loss <= 0:
         return expected_power(space, trials, goal)
     return expected_power(space, trials, goal, found.noise / found.loss, "measured")
@@ -91,7 +91,7 @@ def _tuned(
         recommended=dict(found.values),
         intervals=dict(found.intervals),
         plateaus=dict(found.plateaus),
-        plateau_fraction=recipe.check.criteria.regret,
+        plateau_fraction=recipe.check.criteria.plateau,
         expected_loss=found.loss,
         best_observed=BestObserved(
             hyperparameters={name: found.best.hyperparameters[name] for name in strategy.space.names},

@@ -98,6 +98,13 @@ def _linearization(draft: Draft) -> Iterator[Violation]:
         yield Violation(place, rule, f"{len(depths)} depths", hint, elsewhere=("sizes", "depths"))
 
 
+def _bounded(draft: Draft) -> Iterator[Violation]:
+    asked = draft.check.criteria if draft.check else None
+    if asked is not None and asked.cost is None and asked.deviations is None and asked.regret is None:
+        rule = "`check.criteria.cost` may be null only beside a bound on `deviations` or `regret`"
+        yield Violation(("check", "criteria", "cost"), rule, "null", "for example `deviations: 0.5`")
+
+
 RULES = (
     RecipeRule(
         "recipe/checked-by-two-keys", "one of `hyperparameter` and `hyperparameters` is given, not both", _both_keys
@@ -108,6 +115,7 @@ RULES = (
     RecipeRule(
         "recipe/grid-too-narrow", "`octaves >= spacing`: the grid has values on both sides of the tuned one", _octaves
     ),
+    RecipeRule("recipe/no-bound-on-cost", "some bound limits what a carried value may cost", _bounded),
     RecipeRule("recipe/coordinate-steps", "`check.coordinate.steps` increase strictly", _steps),
     RecipeRule("recipe/diagnostics", "`check.diagnostics` differ", _diagnostics),
     RecipeRule("recipe/linearization", "distance from linearisation has residual blocks and 3 depths", _linearization),

@@ -1,0 +1,149 @@
+"""What a seed does to all losses of a size: how much one run differs between seeds, and what sizes have in common.
+
+The same seed draws the same batches at every size, so it often lifts or lowers the losses of all sizes alike. What
+sizes have in common cancels where they are compared: only what a seed does to one size and not to the others makes the
+loss that growing gains uncertain. Both are read off the table of seeds and sizes, two-way analysis of variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hptransfer.statistics import wiener_process
+from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.seed_means import Point
+
+#: values with the lowest means that a seed's offset is measured at, at least; with more values half of them
+_FEWEST_VALUES = 3
+#: before any data the offsets vary like one run's noise, which is worth so many degrees of freedom
+_PRIOR_DF = 1.0
+#: streams of random numbers: the first is that of the seeds' effect on a loss (`curve`)
+_EFFECT, _OWN, _TOTAL, _RUN = 70, 71, 72, 73
+
+
+class Offsets(NamedTuple):
+    """Seeds against each other at one size, at values at which all of them ran.
+
+    Attributes:
+        of: seed -> mean loss there above that of all these seeds.
+        values: number of values behind each.
+        residual_ss: sum of squares left, offsets and values taken out.
+        n_seeds: seeds that ran at this size, those that are not compared included.
+    """
+
+    of: dict[int, float]
+    values: int
+    residual_ss: float
+    n_seeds: int
+
+    @property
+    def residual_df(self) -> int:
+        """Degrees of freedom of what is left."""
+        return max(0, self.values - 1) * max(0, len(self.of) - 1)
+
+
+def offsets_of(points: Sequence[Point]) -> Offsets:
+    """The offsets of one size's seeds near its lowest losses.
+
+    Args:
+        points: runs of one size; values at which any run diverged say nothing.
+    """
+    runs: dict[float, dict[int, list[float]]] = {}
+    for point in points:
+        runs.setdefault(round(point.x, 9), {}).setdefault(point.seed, []).append(
+            math.inf if point.diverged else point.loss
+        )
+    means = {x: {seed: float(np.mean(of)) for seed, of in seeds.items()} for x, seeds in runs.items()}
+    finite = {x: seeds for x, seeds in means.items() if all(map(math.isfinite, seeds.values()))}
+    n_seeds = len({point.seed for point in points})
+    ordered = sorted(finite, key=lambda x: (np.mean(list(finite[x].values())), x))
+    for most in range(max(_FEWEST_VALUES, len(ordered) // 2), 1, -1):
+        chosen = ordered[:most]
+        seeds = sorted(set.intersection(*(set(finite[x]) for x in chosen))) if len(chosen) == most else []
+        if len(seeds) > 1:
+            table = np.array([[finite[x][seed] for seed in seeds] for x in chosen])
+            offset = table.mean(axis=0) - table.mean()
+            left = table - table.mean(axis=1, keepdims=True) - offset
+            return Offsets(dict(zip(seeds, offset.tolist(), strict=True)), most, float((left**2).sum()), n_seeds)
+    return Offsets({}, 0, 0.0, n_seeds)
+
+
+def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Array:
+    """Draws of what other seeds would change at one size and not at the others.
+
+    Args:
+        sizes: offsets of each size, K of them.
+        noise: standard deviation of one run at each size, seed offsets removed.
+
+    Returns:
+        (K, DRAWS) losses, about zero.
+    """
+    if not sizes:
+        return np.empty((0, wiener_process.DRAWS))
+    usual = float(np.mean(np.square(noise)))
+    ss, df = _own(sizes)
+    variance = (ss + _PRIOR_DF * usual) / wiener_process.chi_square(_OWN, df + _PRIOR_DF)
+    # what is measured of an offset holds the noise of its runs, which is no effect of the seed
+    values = [size.values for size in sizes if size.values]
+    if values and df > 0:
+        variance = np.maximum(variance - usual / float(np.mean(values)), 0.0)
+    count = np.array([max(1, size.n_seeds) for size in sizes])
+    return np.asarray(np.sqrt(variance / count[:, None]) * wiener_process.normal(_EFFECT, len(sizes)))
+
+
+def _own(sizes: Sequence[Offsets]) -> tuple[float, int]:
+    """Sum of squares of what seeds do to single sizes, with its degrees of freedom."""
+    compared = [size.of for size in sizes if len(size.of) > 1]
+    common = sorted(set.intersection(*map(set, compared))) if compared else []
+    if len(compared) > 1 and len(common) > 1:
+        table = np.array([[of[seed] for seed in common] for of in compared])
+        table = table - table.mean(axis=1, keepdims=True)
+        return float(((table - table.mean(axis=0)) ** 2).sum()), (len(compared) - 1) * (len(common) - 1)
+    # no seed ran at all sizes: nothing shows what sizes have in common
+    return sum(sum(v * v for v in of.values()) for of in compared), sum(len(of) - 1 for of in compared)
+
+
+class Deviation(NamedTuple):
+    """How much one run's loss differs between seeds.
+
+    Attributes:
+        draws: (DRAWS,) standard deviations.
+        known: whether seeds were compared, or it was given; otherwise only a lower end is known.
+    """
+
+    draws: Array
+    known: bool
+
+    @property
+    def interval(self) -> Interval:
+        """With its 95% interval, open above where one seed tells it."""
+        low, middle, high = (float(q) for q in np.quantile(self.draws, (0.025, 0.5, 0.975), method="nearest"))
+        return Interval(middle, low, high if self.known else math.inf)
+
+
+def deviation_between_seeds(sizes: Sequence[Offsets], noise: Sequence[float], given: float | None = None) -> Deviation:
+    """The standard deviation of one run's loss between seeds, pooled over sizes.
+
+    Args:
+        sizes: offsets of each size.
+        noise: standard deviation of one run at each size, seed offsets removed; all that is known from one seed.
+        given: the standard deviation where it is known from elsewhere.
+    """
+    if given is not None:
+        return Deviation(np.full(wiener_process.DRAWS, given), known=True)
+    df = sum(len(size.of) - 1 for size in sizes if len(size.of) > 1)
+    if not df:
+        usual = float(np.mean(np.square(noise))) if len(noise) else math.nan
+        return Deviation(np.sqrt(usual * 2 / wiener_process.chi_square(_TOTAL, 2.0)), known=False)
+    between = sum(sum(v * v for v in size.of.values()) for size in sizes)
+    residual_df = sum(size.residual_df for size in sizes)
+    residual = sum(size.residual_ss for size in sizes)
+    # one run's variance is that of an offset, which holds 1 / values of the noise, and the rest of the noise
+    rest = 1 - 1 / float(np.mean([size.values for size in sizes if len(size.of) > 1]))
+    own = residual / wiener_process.chi_square(_RUN, float(residual_df)) if residual_df else 0.0
+    return Deviation(np.sqrt(between / wiener_process.chi_square(_TOTAL, float(df)) + rest * own), known=True)

@@ -1,0 +1,190 @@
+"""From runs sorted by size to what is known at each size: curves, the carried value's regret, and its cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.curve import CurveDraws, octave_cost, sample_curves
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.optimum import PLATEAU, quantiles, summarise
+from hptransfer.statistics.seed_means import Point, SeedMeans, average_seeds
+from hptransfer.statistics.seed_offsets import (
+    Deviation,
+    deviation_between_seeds,
+    effect_between_sizes,
+    offsets_of,
+)
+from hptransfer.statistics.wiener_process import DRAWS
+from hptransfer.transfer.cost import CostUnit, LentRate, unit_of, what_grows
+from hptransfer.transfer.criteria import SizeEvidence
+
+#: an interval is open at an end where a better loss may lie beyond the sampled region in more than this share of draws
+_OPEN = 0.025
+_NOTHING_KNOWN = Interval(math.inf, 0.0, math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtValue:
+    """The carried value at one size.
+
+    Attributes:
+        loss: at the value, in its unit.
+        regret: (DRAWS,) loss above that at the optimum, infinite where training diverges; None where nothing is known.
+        open_above: a better loss may lie beyond the sampled region, so the regret is at least what is seen.
+    """
+
+    loss: Interval
+    regret: Array | None
+    open_above: bool = False
+
+    def interval(self, draws: Array | None) -> Interval:
+        """The 95% interval of what follows from the regret."""
+        if draws is None:
+            return _NOTHING_KNOWN
+        found = quantiles(draws)
+        return replace(found, high=math.inf) if self.open_above else found
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLadder:
+    """All runs of one axis with the curves through them.
+
+    Attributes:
+        axis: what the size is called.
+        groups: size -> its runs, increasing.
+        tables: seed means per size.
+        drawn: curves per size; None for sizes with fewer than three values.
+        apart: (DRAWS,) per size that has curves, what other seeds would change there and not at other sizes.
+        at: log2 of the carried value.
+        deviation: of one run between seeds.
+        noise: standard deviation of one run where it is known from elsewhere.
+    """
+
+    axis: str
+    groups: Mapping[float, Sequence[Point]]
+    tables: tuple[SeedMeans, ...]
+    drawn: tuple[CurveDraws | None, ...]
+    apart: tuple[Array | None, ...]
+    at: float
+    deviation: Deviation
+    noise: float | None
+
+    @classmethod
+    def of(
+        cls, groups: Mapping[float, Sequence[Point]], axis: str, at: float, noise: float | None = None
+    ) -> MeasuredLadder:
+        """Fit curves to the runs of all sizes.
+
+        Args:
+            groups: size -> its runs, increasing.
+            axis: what the size is called.
+            at: log2 of the carried value.
+            noise: standard deviation of one run where it is known from elsewhere.
+
+        Raises:
+            UsageError: a size has no finite loss.
+        """
+        tables = tuple(average_seeds(points) for points in groups.values())
+        drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
+        offsets = [offsets_of(points) for points in groups.values()]
+        level = [draws.noise for draws in drawn if draws is not None]
+        effects = iter(effect_between_sizes([o for o, draws in zip(offsets, drawn, strict=True) if draws], level))
+        apart = tuple(None if draws is None else next(effects) for draws in drawn)
+        return cls(axis, groups, tables, drawn, apart, at, deviation_between_seeds(offsets, level, noise), noise)
+
+    def best(self, place: int) -> Array | None:
+        """(DRAWS,) best losses of one size as they compare with other sizes'; None where it has no curve."""
+        draws, apart = self.drawn[place], self.apart[place]
+        return None if draws is None or apart is None else np.asarray(draws.loss + apart)
+
+    def unit(self, compute: Mapping[float, float] | None, lent: LentRate | None) -> CostUnit:
+        """What costs are counted in.
+
+        Args:
+            compute: size -> floating point operations of a run, up to a factor, where runs do not count them.
+            lent: what another axis of the check says of compute.
+        """
+        at, of = what_grows(self.groups, self.axis, compute)
+        curved = [draws is not None for draws in self.drawn]
+        best = [losses for place in range(len(self.drawn)) if (losses := self.best(place)) is not None]
+        losses = np.stack(best) if len(best) > 1 else None
+        return unit_of(at[curved], of, losses, self.deviation.interval, lent=lent, sizes=len(best))
+
+    def sizes(self, unit: CostUnit, tolerance: float | None = None) -> tuple[SizeEvidence, ...]:
+        """What is known at each size.
+
+        Args:
+            unit: what costs are counted in.
+            tolerance: share of the best loss by which the loss may exceed it on the plateau; None for the default.
+        """
+        found, place = [], 0
+        for (value, points), table, draws in zip(self.groups.items(), self.tables, self.drawn, strict=True):
+            found.append(self._size(value, points, table, draws, unit, place, tolerance or PLATEAU))
+            place += draws is not None
+        return tuple(found)
+
+    def _size(
+        self,
+        value: float,
+        points: Sequence[Point],
+        table: SeedMeans,
+        draws: CurveDraws | None,
+        unit: CostUnit,
+        place: int,
+        tolerance: float,
+    ) -> SizeEvidence:
+        here = _at_value(table, draws, self.at)
+        lost = here.regret
+        relative = None if lost is None or draws is None else lost / np.abs(draws.loss)
+        spread = here.interval(None if lost is None else lost / self.deviation.draws)
+        if not self.deviation.known and math.isfinite(spread.low):
+            # how far seeds differ is bounded from below only, so the regret in such units from above
+            spread = replace(spread, low=0.0)
+        doublings = None if unit.rate is None else _in_doublings(here, unit, None if draws is None else place)
+        return SizeEvidence(
+            value=value,
+            optimum=summarise(table, draws, self.noise, tolerance=tolerance),
+            best_loss=float(table.mean.min()),
+            transferred_loss=here.loss,
+            regret=here.interval(lost),
+            relative_regret=here.interval(lost if relative is None else relative),
+            cost=doublings if unit.known and doublings is not None else spread,
+            doublings=doublings,
+            deviations=spread,
+            octave_off=_NOTHING_KNOWN if draws is None else octave_cost(draws.octave_off),
+            spiked=table.spiked,
+            measured=bool(
+                np.isclose(table.x, self.at, atol=1e-6).any() or np.isclose(table.diverged, self.at, atol=1e-6).any()
+            ),
+            points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
+        )
+
+
+def _in_doublings(here: _AtValue, unit: CostUnit, place: int | None) -> Interval:
+    """The cost in doublings; where growing may gain nothing the lower end is that of the most it may gain."""
+    rate, lost = unit.rate, here.regret
+    if rate is None or lost is None:
+        return _NOTHING_KNOWN
+    if place is None:  # no curve: the value diverges there
+        return here.interval(lost)
+    found = here.interval(rate.doublings(place, lost))
+    if unit.known:
+        return found
+    most = replace(rate, gain=np.tile(np.quantile(rate.gain, 0.975, axis=1)[:, None], rate.gain.shape[1]))
+    return replace(found, low=min(found.low, here.interval(most.doublings(place, lost)).low), high=math.inf)
+
+
+def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue:
+    """The carried value's loss and regret at one size."""
+    if table.diverged and at >= min(table.diverged) - 1e-9 and at > table.x[-1]:
+        return _AtValue(Interval(math.inf, math.inf, math.inf), np.full(DRAWS, math.inf))
+    if draws is None or np.isnan(draws.at).any():
+        # outside the sampled region: nothing is known but that loss and regret are what they are
+        return _AtValue(_NOTHING_KNOWN, None)
+    beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
+    return _AtValue(quantiles(draws.at), np.maximum(draws.at - draws.loss, 0.0), bool(beyond))
