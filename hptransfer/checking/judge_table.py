@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hptransfer.checking.table_target import OWN_SIZE, table_target
 from hptransfer.errors import UsageError
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
-from hptransfer.results_table.readers import read_table
+from hptransfer.results_table.readers import ResultTable, read_table
 from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
 from hptransfer.sizes import MODEL_AXES, SizeAxis
+from hptransfer.transfer.axis_facts import axis_facts_from_report
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.prediction import Prediction, axis_facts_from_report, predict
+from hptransfer.transfer.prediction import Prediction, predict
+from hptransfer.transfer.target import TargetReport
 from hptransfer.verdict import Verdict
 
 
@@ -29,12 +32,14 @@ class JudgedGroup:
         report: the judgement along the table's size.
         exponents: local exponents of the optimum, where the size is batch or tokens; None elsewhere.
         prediction: at the wanted target; None where none was asked for.
+        scope: the judgement of that target; None where none was asked for.
     """
 
     name: str | None
     report: AxisReport
     exponents: AxisExponents | None
     prediction: Prediction | None
+    scope: TargetReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,14 @@ class TableJudgement:
         """Over all hyperparameters: any DRIFTS decides, then any INCONCLUSIVE."""
         return Verdict.combine(each.verdict for each in self.slices)
 
+    @property
+    def exit_status(self) -> int:
+        """The verdict's; 3 where values carry over and a target that was asked for is not covered."""
+        scopes = [group.scope for each in self.slices for group in each.groups]
+        if self.verdict is Verdict.TRANSFERS and any(scope is not None and not scope.covered for scope in scopes):
+            return Verdict.INCONCLUSIVE.exit_status
+        return self.verdict.exit_status
+
 
 @dataclass(frozen=True, slots=True)
 class TableQuestion:
@@ -94,7 +107,8 @@ class TableQuestion:
             the others keep one combination of values.
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
-        target: size to predict optimum and loss for; None for no prediction.
+        target: size to judge and to predict optimum and loss for, or sizes by the name of the axis, the table's own
+            among them; None for none.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
     """
 
@@ -102,7 +116,7 @@ class TableQuestion:
     values: Sequence[str] = ()
     where: Mapping[str, str] = field(default_factory=dict)
     transferred: float | None = None
-    target: int | None = None
+    target: float | Mapping[str, float] | None = None
     criteria: TransferCriteria | None = None
 
     def __post_init__(self) -> None:
@@ -186,17 +200,22 @@ def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudge
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     roles = infer_columns(part.table, replace(asked.columns, value=part.value))
     results = trials_from_table(part.table, roles, asked.where)
-    groups = tuple(_judged_group(group, roles, results.axis, asked) for group in results.groups)
+    groups = tuple(_judged_group(group, part.table, roles, results.axis, asked) for group in results.groups)
     return JudgedSlice(part, roles, results, groups)
 
 
-def _judged_group(group: Group, roles: TableColumns, axis: SizeAxis, asked: TableQuestion) -> JudgedGroup:
+def _judged_group(
+    group: Group, table: ResultTable, roles: TableColumns, axis: SizeAxis, asked: TableQuestion
+) -> JudgedGroup:
     report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
-    prediction = None
+    prediction, scope = None, None
     if asked.target is not None:
-        facts, target = [axis_facts_from_report(report)], {report.axis: asked.target}
-        prediction = predict(facts, target, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction)
+        facts = axis_facts_from_report(report)
+        wanted = asked.target if isinstance(asked.target, Mapping) else {OWN_SIZE: asked.target}
+        target, scope = table_target(wanted, table, roles, report, facts)
+        moved = {each.axis: target[each.axis] for each in scope.axes if each.standing != "unchanged"}
+        prediction = predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred)
+    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction, scope)
 
 
 def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:

@@ -37,7 +37,10 @@ def judge_command(
     group_column: option.Column = None,
     where: option.Where = None,
     transferred: option.Transferred = None,
-    target: Annotated[int | None, typer.Option(min=1, help="A size to predict for.", show_default=False)] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE|NAME=SIZE,...", help="A target to judge and predict for.", show_default=False),
+    ] = None,
     cost: option.CostBound = None,
     deviations: option.DeviationsBound = None,
     drift: option.DriftBound = None,
@@ -51,7 +54,8 @@ def judge_command(
     Groups are judged apart, each value column on its own slice. What was inferred is said on stderr.
 
     Returns:
-        The exit status of the overall verdict: 0 TRANSFERS or HOLDS, 1 DRIFTS or FAILS, 3 INCONCLUSIVE.
+        The exit status of the overall verdict: 0 TRANSFERS or HOLDS, 1 DRIFTS or FAILS, 3 INCONCLUSIVE, or a
+        target that the table does not cover.
 
     Raises:
         UsageError: a file cannot be read or understood.
@@ -72,17 +76,19 @@ def judge_command(
         hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
         raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
     from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions, parse_criteria
+    from hptransfer.checking.table_target import parse_target
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
     from hptransfer.results_table.columns import NamedColumns
 
     roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
     asked = parse_criteria(cost, deviations=deviations, drift=drift, regret=regret, noise=noise)
     rows = parse_conditions(where or ())
-    question = TableQuestion(roles, tuple(value_column or ()), rows, transferred, target, asked)
+    wanted = None if target is None else parse_target(target)
+    question = TableQuestion(roles, tuple(value_column or ()), rows, transferred, wanted, asked)
     judgement = judge_table(results[0], question)
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
-    return judgement.verdict.exit_status
+    return judgement.exit_status
 
 
 def _show(

@@ -72,6 +72,8 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
     for group in each.groups:
         if group.prediction is not None:
             _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
+        if group.scope is not None:
+            _print_long(f"\n{'' if group.name is None else printable(group.name) + ': '}{group.scope.sentence}", console)
 
 
 def _print_long(text: str, console: Console) -> None:
@@ -120,6 +122,8 @@ def _group_document(group: JudgedGroup) -> dict[str, Any]:
     document = {"group": group.name, **_brief(group.report)}
     if group.prediction is not None:
         document["prediction"] = prediction_document(group.prediction)
+    if group.scope is not None:
+        document["target"] = to_document(group.scope) | {"covered": group.scope.covered}
     if group.exponents is not None:
         document["exponents"] = to_document(group.exponents)
     return document

@@ -200,7 +200,7 @@ def judge_target(
 
     Args:
         checked: hyperparameters that were checked, the first of which is the one that is spoken of; at least one.
-        proxy: size by axis, of every axis of the target.
+        proxy: size by axis, of every axis of the target; nan where it is not known, which no target equals.
         target: size by axis.
         unchecked: hyperparameters that were tuned on the proxy and never checked.
         accepted: axes and hyperparameters that may go without cover.
