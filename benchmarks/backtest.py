@@ -159,7 +159,9 @@ def generated(law: str, seed: int) -> list[Held]:
             u = x - optima[place] - shared[number] - tilt * rng.standard_normal()
             curve = 3 - 0.05 * place + 2 * _BEND * (np.exp(0.3 * u) - 1 - 0.3 * u) / 0.09
             losses = curve + 0.003 * rng.standard_normal() + noise * rng.standard_normal(len(x))
-            points += [Point(float(at), number, float(loss), diverged=False) for at, loss in zip(x, losses, strict=True)]
+            points += [
+                Point(float(at), number, float(loss), diverged=False) for at, loss in zip(x, losses, strict=True)
+            ]
         groups[2.0**place] = points
     at = [float(count - 1 + further) for further in AHEAD]
     return list(hold(known_optima(groups), at, [optima[[int(place)]] for place in at]))

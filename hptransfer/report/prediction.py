@@ -69,6 +69,8 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
         *(_exported(name, files) for name, files in (exported or {}).items()),
         f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
+        *([target.scope.sentence] if target.scope else []),
+        *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
         *(entry.sentence for entry in target.extrapolation),
         *([describe_prediction(target.prediction)] if target.prediction else []),
         *([target.spent.sentence] if target.spent else []),

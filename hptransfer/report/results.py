@@ -73,7 +73,9 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
         if group.prediction is not None:
             _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
         if group.scope is not None:
-            _print_long(f"\n{'' if group.name is None else printable(group.name) + ': '}{group.scope.sentence}", console)
+            _print_long(
+                f"\n{'' if group.name is None else printable(group.name) + ': '}{group.scope.sentence}", console
+            )
 
 
 def _print_long(text: str, console: Console) -> None:

@@ -166,6 +166,11 @@ def infer_step(table: ResultTable) -> str | None:
     return _optional(table, "step", _STEPS, [], varying=True)
 
 
+def infer_seed(table: ResultTable) -> str | None:
+    """The column that tells runs apart which differ in their seed alone; None without one."""
+    return _optional(table, "seed", _SEEDS, [])
+
+
 def setting_columns(table: ResultTable) -> list[str]:
     """The columns that are settings of a run by their name: sizes, hyperparameters, and all of W&B's `config.`."""
     return [

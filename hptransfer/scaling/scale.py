@@ -13,13 +13,13 @@ from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
-from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import measured_laws
+from hptransfer.scaling.ahead import Ahead, Use, look_ahead
 from hptransfer.scaling.target import build_target, in_gauge
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.transfer.law import well_bounded
 from hptransfer.verdict import Verdict
 
 
@@ -31,11 +31,19 @@ class ScaleResult:
         target: the content of `target.yaml`, in the recipe's gauge.
         text: the whole text of that file, with its header.
         exports: name of a further exporter -> path relative to its folder -> text.
+        forced: whether the user insisted on a target that the evidence does not support.
     """
 
     target: TargetFile
     text: str
     exports: Mapping[str, Mapping[str, str]]
+    forced: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """0 where the check reaches the target, or the user insisted; 3 where it does not."""
+        covered = self.target.scope is None or self.target.scope.covered
+        return 0 if covered or self.forced else Verdict.INCONCLUSIVE.exit_status
 
 
 def scale(
@@ -46,6 +54,7 @@ def scale(
     force: bool,
     size: Size | None = None,
     formats: Sequence[str] = (),
+    use: Use = "tuned",
 ) -> ScaleResult:
     """The configuration of one size, or a refusal.
 
@@ -56,6 +65,7 @@ def scale(
         force: go on although the evidence does not support it; the target then says so.
         size: width, depth, examples per step and tokens of the run; None for the recipe's target.
         formats: names of further exporters, as `--format` takes them.
+        use: "predicted" for the optimum that the ladder's path predicts at the target in place of the tuned value.
 
     Raises:
         UsageError: nothing was tuned; the size is smaller than the base or cannot be built; a format is not known or
@@ -69,15 +79,18 @@ def scale(
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
     identity = identity_of_recipe(loaded, folder)
-    objections = tuple(_objections(loaded, tuned, checked, identity, size))
+    ahead = look_ahead(loaded.recipe, loaded.root, size, checked, use)
+    objections = tuple(_objections(loaded, tuned, checked, identity, ahead))
     if objections and not force:
-        _refuse(objections, checked, name)
-    target = build_target(loaded, size, tuned, checked, objections, identity)
+        _refuse(objections, checked, name, ahead)
+    if force and not ahead.covered and ahead.scope is not None:
+        objections = (*objections, ahead.scope.sentence)
+    target = build_target(loaded, size, tuned, checked, objections, identity, ahead)
     text = export_target("hptransfer", target)["target.yaml"]
     exports = {
         wanted: export_target(wanted, in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
     }
-    return ScaleResult(target, text, exports)
+    return ScaleResult(target, text, exports, force)
 
 
 def _require_larger(recipe: Recipe, size: Size) -> None:
@@ -93,7 +106,7 @@ def _require_larger(recipe: Recipe, size: Size) -> None:
 
 
 def _objections(
-    loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str, size: Size
+    loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str, ahead: Ahead
 ) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it."""
     if tuned.recipe_hash != loaded.hash:
@@ -110,8 +123,8 @@ def _objections(
     elif checked.identity != identity:
         yield "transfer was checked under other rules, code or data"
     yield from _other_values(tuned, checked)
-    if loaded.recipe.parameterization.name == MEASURED:
-        for law in measured_laws(loaded.recipe, size, checked):
+    if ahead.laws:
+        for law in ahead.laws:
             if not law.bounded:
                 yield law.objection
     elif checked.verdict is not Verdict.TRANSFERS:
@@ -132,12 +145,25 @@ def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
             yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
 
 
-def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str) -> None:
+def _refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Ahead) -> None:
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
     if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
-        raise InconclusiveError(rule, received=received, hint=f"give the check more trials, seeds or sizes; {force}")
+        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe)}; {force}"
+        raise InconclusiveError(rule, received=received, hint=hint)
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
-        hint = "tune closer to the target's size or change the parameterization"
+        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe)}"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
+
+
+def _offer(ahead: Ahead, recipe: str) -> str:
+    """The predicted optimum, where it is bounded well enough to be used."""
+    scope = ahead.scope
+    if ahead.laws or scope is None or not well_bounded(scope.optimum.low, scope.optimum.high):
+        return ""
+    best = scope.optimum
+    return (
+        f"; or use the optimum that is predicted there, {scope.hyperparameter} {best.estimate:.3g} ({best.low:.3g} to "
+        f"{best.high:.3g}): `hptransfer scale {recipe} --use predicted`"
+    )

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
     TargetFile,
+    UsedRecord,
+    UseRecord,
     VerdictRecord,
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short, run_flops
 from hptransfer.errors import UsageError
-from hptransfer.hyperparameters import identifying
+from hptransfer.hyperparameters import from_log_coordinate, identifying, log_name
 from hptransfer.models.planning import plan_recipe
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
+from hptransfer.scaling.ahead import Ahead
 from hptransfer.scaling.described import (
     described_alone,
     described_plan,
     has_model,
-    measured_laws,
     training_record,
 )
-from hptransfer.scaling.verify import predicted, registered_now
+from hptransfer.scaling.verify import registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
+from hptransfer.transfer.law import LawValue
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -45,6 +50,7 @@ def build_target(
     checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
+    ahead: Ahead,
 ) -> TargetFile:
     """The content of `target.yaml`, in the recipe's gauge.
 
@@ -55,21 +61,20 @@ def build_target(
         checked: the content of `transfer.json`; None without a check.
         objections: why the file should not be written; empty unless forced.
         identity: sha256 (hex) of the rules, code and data that hold now; empty where it is not known.
+        ahead: what the check says of this size, and what is used there.
 
     Raises:
         UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
     """
-    recipe = loaded.recipe
-    values = defaults(recipe.training) | _values(tuned)
+    recipe, laws, prediction = loaded.recipe, ahead.laws, ahead.prediction
+    used = _used(laws, defaults(recipe.training) | _values(tuned))
+    values = defaults(recipe.training) | _values(tuned) | {name: each.value for name, each in used.items()}
     described = (
         described_plan(plan_recipe(recipe, size, values), recipe)
         if has_model(recipe)
         else described_alone(recipe, values)
     )
-    laws = measured_laws(recipe, size, checked)
-    prediction = predicted(checked, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size))
-    if laws:
-        described, prediction = described.with_laws(laws), laws[0].prediction
+    described = replace(described, notes=(*(law.sentence for law in laws), *described.notes))
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws)))
@@ -85,6 +90,8 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
+        scope=None if ahead.scope is None else ScopeRecord.of(ahead.scope),
+        use=UseRecord(use="predicted" if used else "tuned", predicted=used),
         extrapolation=distances,
         parameterization=described.parameterization,
         gauge=recipe.parameterization.gauge if has_model(recipe) else "plain",
@@ -106,6 +113,20 @@ def build_target(
             run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
         ),
     )
+
+
+def _used(laws: Sequence[LawValue], values: Mapping[str, float]) -> dict[str, UsedRecord]:
+    """Hyperparameter -> what laws put in the place of its tuned value."""
+    known = {log_name(name): name for name in values}
+    found = {}
+    for law in laws:
+        name = known[law.name]
+        value = from_log_coordinate(name, math.log2(law.estimate))
+        low, high = (
+            from_log_coordinate(name, math.log2(end)) if 0 < end < math.inf else None for end in (law.low, law.high)
+        )
+        found[name] = UsedRecord(value=value, low=low, high=high, basis=law.sentence)
+    return found
 
 
 def _shown(recipe: Recipe, values: Mapping[str, float]) -> dict[str, float]:

@@ -18,6 +18,11 @@ from hptransfer.transfer.prediction import Prediction, moved_axes, predict
 WIDEST = 2.0
 
 
+def well_bounded(low: float, high: float) -> bool:
+    """Whether ends in a value's own unit bound it to `WIDEST` octaves; 0 and infinity are open ends."""
+    return low > 0 and math.isfinite(high) and math.log2(high / low) <= WIDEST
+
+
 @dataclass(frozen=True, slots=True)
 class LawValue:
     """What a law says of one hyperparameter at the target.
@@ -27,6 +32,7 @@ class LawValue:
         estimate: where the optimum is expected, own unit of `name`.
         low, high: ends of the 95% interval; 0 and infinity where it is open.
         prediction: what it follows from.
+        why: why the target is not trained with what was tuned, a clause.
     """
 
     name: str
@@ -34,11 +40,12 @@ class LawValue:
     low: float
     high: float
     prediction: Prediction
+    why: str = "no rule is claimed"
 
     @property
     def bounded(self) -> bool:
         """Whether the ladder bounds the optimum at the target to `WIDEST` octaves."""
-        return self.low > 0 and math.isfinite(self.high) and math.log2(self.high / self.low) <= WIDEST
+        return well_bounded(self.low, self.high)
 
     @property
     def objection(self) -> str:
@@ -53,7 +60,7 @@ class LawValue:
         if not self.bounded:
             ends += f", not bounded to {WIDEST:g} octaves"
         return (
-            f"no rule is claimed: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
+            f"{self.why}: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
             f"optimum: the path of its optima, which may bend. {' '.join(self.prediction.basis)}"
         )
 

@@ -150,7 +150,14 @@ def _of_one_run(loss: Interval, scatter: SeedScatter | None) -> Interval:
 
 
 def predict_target(
-    axes: Sequence[AxisFacts], *, hyperparameter: str, value: float, proxy: Size, target: Size, on_ray: bool = False
+    axes: Sequence[AxisFacts],
+    *,
+    hyperparameter: str,
+    value: float,
+    proxy: Size,
+    target: Size,
+    on_ray: bool = False,
+    at_proxy: bool = False,
 ) -> Prediction | None:
     """What a checked value is expected to cost at the target; None where the target is the proxy.
 
@@ -161,9 +168,10 @@ def predict_target(
         proxy: size at which the value was tuned.
         target: size to predict for.
         on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
+        at_proxy: whether a prediction is wanted of the proxy itself too.
     """
     moved = moved_axes(proxy, target, on_ray=on_ray)
-    return predict(axes, moved, hyperparameter=hyperparameter, value=value) if moved else None
+    return predict(axes, moved, hyperparameter=hyperparameter, value=value) if moved or at_proxy else None
 
 
 def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, float]:

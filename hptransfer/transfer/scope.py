@@ -76,8 +76,8 @@ def _by_law(report: TargetReport, laws: Sequence[LawValue], accepted: Sequence[s
             return each
         if bounded:
             return replace(each, standing="covered", reason="is where the ladder's law puts a value of its own")
-        standing = "accepted" if each.axis in accepted else "not covered"
-        return replace(each, standing=standing, reason="is where the ladder's law leaves the value open")
+        reason = "is where the ladder's law leaves the value open"
+        return replace(each, standing="accepted" if each.axis in accepted else "not covered", reason=reason)
 
     axes = tuple(stands(each) for each in report.axes)
     return replace(report, axes=axes).worded()
