@@ -40,7 +40,7 @@ PathLaw = Callable[[Array], Array]
 
 def still(rng: np.random.Generator, span: float) -> PathLaw:
     """The optimum does not move."""
-    return lambda t: np.zeros_like(t)
+    return np.zeros_like
 
 
 def line(rng: np.random.Generator, span: float) -> PathLaw:
@@ -225,7 +225,7 @@ def row(name: str, held: Sequence[Held]) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where, next to ladders that bend, intervals cover less than 90% or are over 3 times the error."""
+    """Print the table; 1 where a next size of paths that bend is covered in under 90%, or intervals are over 3 errors."""
     ladders = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     print(f"{'path':<40} reach  covers  half width  error  ratio  ladders")
     following: list[Held] = []

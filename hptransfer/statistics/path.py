@@ -134,8 +134,8 @@ _SWERVING_WEIGHT = np.array([0.8, 0.12, 0.08])
 _STEEPNESS = np.array([0.05, 0.2, 0.6, 1.5])
 _STEEPNESS_WEIGHT = np.array([0.3, 0.35, 0.25, 0.1])
 #: optima scatter about the path by octaves
-_SCATTER = np.array([0.0, 0.02, 0.05, 0.1, 0.2])
-_SCATTER_WEIGHT = np.array([0.28, 0.3, 0.25, 0.12, 0.05])
+_SCATTER = np.array([0.02, 0.05, 0.1, 0.2])
+_SCATTER_WEIGHT = np.array([0.58, 0.25, 0.12, 0.05])
 #: the path's level is open
 _LEVEL = 10.0
 #: streams of random numbers of their own

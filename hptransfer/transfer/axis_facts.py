@@ -198,19 +198,26 @@ def facts_of_ladder(
     seen = {size: draws for size, draws in zip(measured.groups, measured.drawn, strict=True) if draws is not None}
     optima = tuple(KnownOptimum.of(size, draws) for size, draws in seen.items())
     largest = next(reversed(seen.values()), None)
-    runs = ((size, p.x, p.seed, p.loss) for size, points in measured.groups.items() for p in points if not p.diverged)
     best = math.nan if largest is None else abs(float(np.median(largest.loss)))
     return AxisFacts(
         measured.axis,
         reference,
         rungs,
         drift,
-        seed_scatter(runs, measured.at),
+        _scatter_of(measured),
         optima,
         largest,
         path_of(optima).shape,
         _prices(unit, measured.deviation.draws, best, criteria),
     )
+
+
+def _scatter_of(measured: MeasuredLadder) -> SeedScatter | None:
+    """How far seeds differ near the lowest losses; None where one seed does not show it."""
+    if not measured.deviation.known:
+        return None
+    seeds = [table.n_seeds for table in measured.tables if table.n_seeds > 1]
+    return SeedScatter(measured.deviation.interval.estimate, min(seeds), len(seeds)) if seeds else None
 
 
 def _prices(unit: CostUnit, deviation: Array, best: float, criteria: TransferCriteria) -> tuple[Price, ...]:

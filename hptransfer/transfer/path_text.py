@@ -22,7 +22,7 @@ def path_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:
     inner = "; ".join(_cost(size, ladder.axis, ladder.unit.name) for size in ladder.sizes[1:-1])
     if path.shape == "turns":
         said = f"The optimum's path turns round: {steps} octaves per doubling of {ladder.axis}"
-        return (f"{said}. No line describes it, and nothing is said beyond the ladder. On the way: {inner}.",)
+        return (f"{said}. No line describes it, and no target beyond the ladder is covered. On the way: {inner}.",)
     said = f"The optimum's path bends: {steps} octaves per doubling of {ladder.axis}"
     return (f"{said}. The drift is a mean over it; beyond the ladder the path may go on bending. On the way: {inner}.",)
 

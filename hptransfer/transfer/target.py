@@ -324,7 +324,8 @@ def describe_cost(cost: Interval, unit: str) -> str:
         return "everything: training diverges"
     if math.isinf(cost.high):
         return f"at least {cost.low:.2f} {unit}" if cost.low > 0 else f"an unknown number of {unit}"
-    return f"{cost.estimate:.2f} ({cost.low:.2f} to {cost.high:.2f}) {unit}"
+    middle, low, high = (f"{end:.2f}".replace("-0.00", "0.00") for end in (cost.estimate, cost.low, cost.high))
+    return f"{middle} ({low} to {high}) {unit}"
 
 
 def _sentence(report: TargetReport) -> str:
