@@ -128,8 +128,8 @@ _FADING_WEIGHT = np.array([0.35, 0.25, 0.25, 0.15])
 _WANDERING = np.array([0.0, 0.05, 0.15, 0.3])
 _WANDERING_WEIGHT = np.array([0.35, 0.2, 0.25, 0.2])
 #: change of the slope per doubling, octaves per doubling, of a path that bends steadily and may so turn round
-_SWERVING = np.array([0.0, 0.15, 0.4])
-_SWERVING_WEIGHT = np.array([0.8, 0.12, 0.08])
+_SWERVING = np.array([0.0, 0.2, 0.6])
+_SWERVING_WEIGHT = np.array([0.7, 0.18, 0.12])
 #: slope in octaves per doubling, at the middle of the ladder or, where it fades, at its beginning
 _STEEPNESS = np.array([0.05, 0.2, 0.6, 1.5])
 _STEEPNESS_WEIGHT = np.array([0.3, 0.35, 0.25, 0.1])
