@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.joint import Hypothesis, JointFit
 from hptransfer.statistics.seed_means import SeedMeans, pooled_noise, seed_effect_std
 from hptransfer.statistics.stability_edge import Break, breaks_of
+from hptransfer.statistics.tilt import SeedNoise, seed_noise
 from hptransfer.statistics.wiener_process import DRAWS
 
 # What a value that is wrong by an octave costs, and whether larger sizes forgive it less.
@@ -191,24 +193,20 @@ def sample_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    known = pooled_noise(tables, noise)
-    choices = breaks_of(tables, known)
+    seeds = seed_noise([table.runs for table in tables])
+    known = pooled_noise(tables, seeds, noise)
     grids = [_grid(table) for table in tables]
-    curves = [np.empty((len(grid), DRAWS)) for grid in grids]
-    ends = np.full((len(tables), DRAWS), math.inf)
-    spread = np.empty((len(tables), DRAWS))
-    start = 0
-    for number, (share, breaks) in enumerate(choices):
-        stop = DRAWS if number == len(choices) - 1 else min(DRAWS, start + round(share * DRAWS))
-        fit = JointFit([b.stretch for b in breaks], known, _alignments(tables, doublings), _trend(doublings))
-        for cell, part in _allot(fit.evidence, start, stop):
-            drawn, spread[:, part] = fit.draw(cell, grids, part, stream=0)
-            for size, values in enumerate(drawn):
-                curves[size][:, part] = values
-        for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
-            part = slice(start, stop)
-            ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
-        start = stop
+    fits = [
+        (
+            share,
+            breaks,
+            JointFit([b.stretch for b in breaks], known, seeds, _alignments(tables, doublings), _trend(doublings)),
+        )
+        for share, breaks in breaks_of(tables, known, seeds)
+    ]
+    if not seeds.compared and doublings is not None:
+        seeds = _scattered(seeds, tables, _curves(tables, fits, grids, np.zeros(DRAWS)), grids, doublings)
+    curves, ends, spread = _curves(tables, fits, grids, seeds.spread())
     seed_effects = seed_effect_std(tables, known)[:, None] * wiener_process.normal(70, len(tables))
     return [
         _summary(
@@ -222,6 +220,50 @@ def _draw(
         )
         for size, table in enumerate(tables)
     ]
+
+
+def _curves(
+    tables: Sequence[SeedMeans],
+    fits: Sequence[tuple[float, tuple[Break, ...], JointFit]],
+    grids: Sequence[Array],
+    displaced: Array,
+) -> tuple[list[Array], Array, Array]:
+    """Draws of each size's curve (G, DRAWS), where they end (K, DRAWS), and one run's deviation (K, DRAWS), nats.
+
+    Args:
+        tables: seed means of each size.
+        fits: shares of the draws, with the breaks and the joint fit that they come from.
+        grids: where curves are evaluated.
+        displaced: (DRAWS,) standard deviations in octaves of what a seed displaces its optimum by.
+    """
+    curves = [np.empty((len(grid), DRAWS)) for grid in grids]
+    ends = np.full((len(tables), DRAWS), math.inf)
+    spread = np.empty((len(tables), DRAWS))
+    start = 0
+    for number, (share, breaks, fit) in enumerate(fits):
+        stop = DRAWS if number == len(fits) - 1 else min(DRAWS, start + round(share * DRAWS))
+        for cell, part in _allot(fit.evidence, start, stop):
+            drawn, spread[:, part] = fit.draw(cell, grids, displaced, part, stream=0)
+            for size, values in enumerate(drawn):
+                curves[size][:, part] = values
+        for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
+            part = slice(start, stop)
+            ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
+        start = stop
+    return curves, ends, spread
+
+
+def _scattered(
+    seeds: SeedNoise,
+    tables: Sequence[SeedMeans],
+    drawn: tuple[list[Array], Array, Array],
+    grids: Sequence[Array],
+    doublings: Array,
+) -> SeedNoise:
+    """What the optima of curves without tilts say about tilts, by their scatter over sizes."""
+    optima = [_lowest(grid, curves, end) for grid, curves, end in zip(grids, drawn[0], drawn[1], strict=True)]
+    inside = np.array([0 < table.mean.argmin() < len(table.x) - 1 for table in tables])
+    return seeds.scattered(np.stack([each.at for each in optima]), inside, doublings)
 
 
 def _allot(evidence: Array, start: int, stop: int) -> list[tuple[Hypothesis, slice]]:
@@ -300,21 +342,15 @@ def _break_off(table: SeedMeans, hypothesis: Break, grid: Array, curves: Array, 
 def _summary(
     table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, seed_effect: Array, at: float | None
 ) -> CurveDraws:
-    where = np.where(grid[:, None] <= end, curves, np.inf).argmin(axis=0)
-    column = np.arange(DRAWS)
-    middle = np.clip(where, 1, len(grid) - 2)
-    interior = (where > 0) & (where < len(grid) - 1) & (grid[middle + 1] <= end)
-    left, centre, right = (np.where(interior, curves[middle + step, column], 0) for step in (-1, 0, 1))
-    bend = left - 2 * centre + right
-    shift = np.divide(left - right, 2 * bend, out=np.zeros(DRAWS), where=bend > 0)
+    lowest = _lowest(grid, curves, end)
+    where, column, optimum = lowest.where, np.arange(DRAWS), lowest.at
     lost = _loss_at(table, at, grid, curves)
-    optimum = grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0])
     median = np.median(curves, axis=1)
     pull = _pull(table, grid, median, float(optimum.std()))
     return CurveDraws(
         optimum=optimum,
         abrupt=np.where(
-            interior, np.clip(optimum + pull * np.abs(wiener_process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
+            lowest.interior, np.clip(optimum + pull * np.abs(wiener_process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
         ),
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),
@@ -330,6 +366,26 @@ def _summary(
         curves=curves,
         walled=table.wall is not None,
     )
+
+
+class _Lowest(NamedTuple):
+    """Each draw's minimum: index on the grid, position in octaves, and whether it lies within the region."""
+
+    where: npt.NDArray[np.intp]
+    at: Array
+    interior: npt.NDArray[np.bool_]
+
+
+def _lowest(grid: Array, curves: Array, end: Array) -> _Lowest:
+    """Minima of the drawn curves, between the grid's values by parabolas."""
+    where = np.where(grid[:, None] <= end, curves, np.inf).argmin(axis=0)
+    column = np.arange(len(where))
+    middle = np.clip(where, 1, len(grid) - 2)
+    interior = (where > 0) & (where < len(grid) - 1) & (grid[middle + 1] <= end)
+    left, centre, right = (np.where(interior, curves[middle + step, column], 0) for step in (-1, 0, 1))
+    bend = left - 2 * centre + right
+    shift = np.divide(left - right, 2 * bend, out=np.zeros(len(where)), where=bend > 0)
+    return _Lowest(where, grid[where] + np.clip(shift, -1, 1) * (grid[1] - grid[0]), interior)
 
 
 def _beyond(table: SeedMeans) -> float:

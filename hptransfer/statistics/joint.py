@@ -29,6 +29,7 @@ from hptransfer.statistics.smooth import (
     log_prior,
     trend,
 )
+from hptransfer.statistics.tilt import SeedNoise
 
 
 class Similarity(NamedTuple):
@@ -80,13 +81,19 @@ class JointFit:
     """One choice of smooth stretches, one per size, with the evidence of every hypothesis about them."""
 
     def __init__(
-        self, stretches: Sequence[SmoothSegment], noise: Noise, shifts: Sequence[Array], trend: Array | None = None
+        self,
+        stretches: Sequence[SmoothSegment],
+        noise: Noise,
+        seeds: SeedNoise,
+        shifts: Sequence[Array],
+        trend: Array | None = None,
     ) -> None:
         """Compute the evidence.
 
         Args:
             stretches: the smooth part of each size's seed means, K of them.
             noise: what is known about one run's noise at each of the K sizes.
+            seeds: what seeds do to the means of these sizes, of which the stretches are the first ones.
             shifts: alignments: (K,) octaves by which each size's common part is moved.
             trend: (K,) what changes steadily is proportional to it; None where sizes have no order.
         """
@@ -99,8 +106,11 @@ class JointFit:
         )
         self.sizes = np.repeat(np.arange(len(stretches)), [len(s.x) for s in stretches])
         self.x = np.concatenate([s.x for s in stretches])
-        self.count = np.concatenate([s.count for s in stretches])
+        self.errors = _block_diagonal([r * s.noise for r, s in zip(noise.relative, stretches, strict=True)])
+        rows = np.concatenate([seeds.start(size) + np.arange(len(s.x)) for size, s in enumerate(stretches)])
+        self.tilts, self.tilts_square = seeds.tilts[np.ix_(rows, rows)], seeds.square
         self.own_zero = np.array([s.x[0] for s in stretches])
+        self.error_root, self.tilt_root = np.linalg.cholesky(self.errors), _root(self.tilts)
         self.has_kinks = any(s.kink is not None for s in stretches)
         self.z = np.concatenate([s.compressed() for s in stretches], axis=1)
         self.basis = self._basis(self.x, self.sizes)
@@ -179,8 +189,8 @@ class JointFit:
         parts = self._covariances(order, alignment, self.x, self.sizes)
         mixed = [self._mixed(parts, likeness, self.sizes) for likeness in self.likeness]
         rough, bend = np.stack([m[0] for m in mixed])[:, None], np.stack([m[1] for m in mixed])[:, None]
-        steady = np.diag(self.noise.relative[self.sizes] / self.count)
         for c in range(len(COMPRESSIONS)):
+            steady = self.errors + self._bend_units(c) * self.tilts_square * self.tilts
             total = steady + self._bend_units(c) * bend + ROUGHNESS[:, None, None] * rough
             inverse = np.linalg.inv(total)
             gram = self.basis.T @ inverse @ self.basis
@@ -193,12 +203,15 @@ class JointFit:
             for number in range(len(self.likeness)):
                 self.solved[alignment, number, c, index] = (to_trend[number], projected[number])
 
-    def draw(self, cell: Hypothesis, grids: Sequence[Array], part: slice, stream: int) -> tuple[list[Array], Array]:
-        """Draws of all sizes' curves under one hypothesis.
+    def draw(
+        self, cell: Hypothesis, grids: Sequence[Array], spread: Array, part: slice, stream: int
+    ) -> tuple[list[Array], Array]:
+        """Draws of all sizes' expected curves under one hypothesis, without these seeds' tilts.
 
         Args:
             cell: indices of the hypothesis that the curves are drawn under.
             grids: where each size's curve is wanted, the same in every call.
+            spread: (DRAWS,) standard deviations in octaves of what a seed displaces its optimum by.
             part: which of the `wiener_process.DRAWS` draws of the stream.
             stream: number of the random stream, so that the same draws come again.
 
@@ -210,10 +223,9 @@ class JointFit:
         scale = np.sqrt(self.sums[cell] / wiener_process.chi_square(stream, round(self.df, 6))[part])
         everywhere, owner = np.append(self.x, x), np.append(self.sizes, sizes)
         path = scale * self._prior_paths(cell, everywhere, owner, part, stream)
-        error = (
-            np.sqrt(self.noise.relative[self.sizes] / self.count)[:, None] * wiener_process.normal(stream, n)[:, part]
-        )
-        residual = self.z[cell.compression][:, None] - path[:n] - scale * error
+        error = scale * (self.error_root @ wiener_process.normal(stream, n)[:, part])
+        tilted = self.bends[cell.compression] * spread[part] * (self.tilt_root @ wiener_process.normal(92, n)[:, part])
+        residual = self.z[cell.compression][:, None] - path[:n] - error - tilted
         to_trend, projected = (
             s[cell.roughness] for s in self.solved[cell.alignment, cell.likeness, cell.compression, cell.order]
         )
@@ -254,3 +266,18 @@ class JointFit:
         slope_and_bend = math.sqrt(_SAME_KINK) * alike + math.sqrt(1 - _SAME_KINK) * apart
         kinks = math.sqrt(kink_variance(1.0, 1.0)) * np.einsum("ij,ijn->in", self._kinked(x, sizes), slope_and_bend)
         return np.asarray(math.sqrt(ROUGHNESS[cell.roughness]) * path + unit * (bends + kinks))
+
+
+def _block_diagonal(blocks: Sequence[Array]) -> Array:
+    """The blocks along the diagonal of one matrix, zeros elsewhere."""
+    ends = np.cumsum([len(block) for block in blocks])
+    whole = np.zeros((ends[-1], ends[-1]))
+    for block, end in zip(blocks, ends, strict=True):
+        whole[end - len(block) : end, end - len(block) : end] = block
+    return whole
+
+
+def _root(covariance: Array) -> Array:
+    """A square root of a covariance of low rank, to about 1e-5 of its largest standard deviation."""
+    largest = float(np.diag(covariance).max(initial=1e-300))
+    return np.asarray(np.linalg.cholesky(covariance + 1e-10 * largest * np.eye(len(covariance))))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -55,7 +56,7 @@ class SeedMeans:
         x: (m,) log2 values, increasing, all with finite losses and left of the wall.
         mean: (m,) loss means with seed offsets removed by a two-way fit.
         count: (m,) runs behind each mean, in runs of the common noise: where one run spiked, fewer than there are.
-        residual_ss: sum of squares left after the two-way fit, (nats)^2.
+        residual_ss: sum of squares left after the two-way fit and the seeds' tilts, (nats)^2.
         residual_df: its degrees of freedom; 0 when noise cannot be seen (one seed).
         seed_effect_ss: sum of squares of the seeds' common offsets about their mean, (nats)^2.
         seed_effect_df: its degrees of freedom.
@@ -68,6 +69,7 @@ class SeedMeans:
         spiked: all x whose runs scatter far more than those at other values, increasing.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
+        runs: which seed ran where, for the values in `x`.
     """
 
     x: Array
@@ -76,7 +78,7 @@ class SeedMeans:
     flank_x: Array
     flank_mean: Array
     residual_ss: float
-    residual_df: int
+    residual_df: float
     seed_effect_ss: float
     seed_effect_df: int
     wall: float | None
@@ -85,6 +87,7 @@ class SeedMeans:
     spiked: tuple[float, ...]
     n_points: int
     n_seeds: int
+    runs: SeedRuns
 
 
 def average_seeds(points: Sequence[Point]) -> SeedMeans:
@@ -112,7 +115,7 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
             hint="extend the grid to smaller values",
         )
     x, row = np.unique(x_all[keep], return_inverse=True)
-    mean = _two_way(loss_all[keep], row, seed_all[keep], len(x)).mean
+    mean = _two_way(x, loss_all[keep], row, seed_all[keep]).mean
     flank_x, flank_mean = x, mean
     right = bad[bad > x[mean.argmin()]]
     lost = (mean > mean.min() + 0.5 * abs(mean.min())) & (x > x[mean.argmin()])
@@ -124,15 +127,20 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
     jump = _first(*right, *x[lost & (mean - mean.min() > highest)])
     if jump != wall and (window & (x < jump)).sum() >= _FEWEST_QUIET:
         wall, window = jump, window & (x < jump)
-    seed_effect, ss, df = _noise(loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
+    noise = _noise(x, loss_all[keep], row, seed_all[keep], mean, window & (mean - mean.min() <= highest))
+    seed_effect, ss, df = noise.seed_effect, noise.ss, float(noise.df)
     inside = window[row]
     x = x[window]
-    fit = _two_way(loss_all[keep][inside], _renumbered(row[inside]), seed_all[keep][inside], len(x))
+    row, seed, loss = _renumbered(row[inside]), seed_all[keep][inside], loss_all[keep][inside]
+    fit = _two_way(x, loss, row, seed)
     mean, count = fit.mean, fit.runs * fit.trust()
-    spiked = x[count < fit.runs]
-    if len(x) > _MOST_VALUES:
-        x, mean, count, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
+    spiked, trust, dense = x[count < fit.runs], fit.trust(), len(x) > _MOST_VALUES
+    quiet = np.isin(x, noise.values)
+    if dense:
+        x, mean, count, cell, extra_ss, extra_df = _cells(x, mean, count, mean - mean.min() <= highest)
         ss, df = ss + extra_ss, df + extra_df
+        row, quiet = cell[row], np.zeros(len(x), dtype=bool)
+        trust = count / np.bincount(row, minlength=len(x))
     return SeedMeans(
         x=x,
         mean=mean,
@@ -149,7 +157,45 @@ def average_seeds(points: Sequence[Point]) -> SeedMeans:
         spiked=tuple(float(value) for value in spiked),
         n_points=len(points),
         n_seeds=len(np.unique(seed_all)),
+        runs=_seed_runs(x, mean, trust, row, seed, loss, quiet, dense=dense),
     )
+
+
+def _seed_runs(
+    x: Array,
+    mean: Array,
+    trust: Array,
+    row: npt.NDArray[np.intp],
+    seed: Array,
+    loss: Array,
+    quiet: npt.NDArray[np.bool_],
+    *,
+    dense: bool,
+) -> SeedRuns:
+    """Which seed ran at which value."""
+    ids, number, alone, column = _crossed(row, seed, len(x))
+    mine = column >= 0
+    total = np.zeros_like(number)
+    np.add.at(total, (row[mine], column[mine]), loss[mine])
+    average = np.divide(total, number, out=np.full_like(number, np.nan), where=number > 0)
+    return SeedRuns(x, mean, trust, ids, number, average, alone, quiet, dense)
+
+
+def _crossed(
+    row: npt.NDArray[np.intp], seed: Array, m: int
+) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.intp]]:
+    """Seeds that ran at two values or more, their (m, S) runs, the (m,) runs of others, and each run's column or -1."""
+    names, index = np.unique(seed, return_inverse=True)
+    values_of = np.bincount(np.unique(np.stack([index, row]), axis=1)[0], minlength=len(names))
+    crossed = np.flatnonzero(values_of >= 2)
+    if len(crossed) > _MANY_SEEDS:
+        crossed = crossed[:0]
+    place = np.full(len(names), -1, dtype=np.intp)
+    place[crossed] = np.arange(len(crossed))
+    column = place[index]
+    number = np.zeros((m, len(crossed)))
+    np.add.at(number, (row[column >= 0], column[column >= 0]), 1.0)
+    return names[crossed].astype(np.int64), number, np.bincount(row[column < 0], minlength=m).astype(float), column
 
 
 class _TwoWay(NamedTuple):
@@ -176,58 +222,72 @@ class _TwoWay(NamedTuple):
         return np.where(own > _SPIKED * common, common / np.maximum(own, common), 1.0)
 
 
-def _two_way(loss: Array, row: npt.NDArray[np.intp], seed: Array, m: int) -> _TwoWay:
-    """Least squares of loss = value effect + seed offset; seeds seen at one value only carry no offset."""
+def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _TwoWay:
+    """Least squares of loss = value effect + seed offset, and of the seeds' tilts in what is left.
+
+    Seeds seen at one value only carry no offset.
+    """
     order = np.lexsort((loss, seed, row))
     loss, row, seed = loss[order], row[order], seed[order]
-    names, column = np.unique(seed, return_inverse=True)
-    values_of = np.bincount(np.unique(np.stack([column, row]), axis=1)[0], minlength=len(names))
-    crossed = np.flatnonzero(values_of >= 2)
+    m = len(x)
+    _, number, alone, column = _crossed(row, seed, m)
     count = np.bincount(row, minlength=m).astype(float)
-    offset = np.zeros(len(names))
+    offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
     rank = 0
-    if 1 < len(crossed) <= _MANY_SEEDS:
-        incidence = np.zeros((m, len(names)))
-        np.add.at(incidence, (row, column), 1.0)
-        n_ic = incidence[:, crossed]
-        normal = np.diag(n_ic.sum(0)) - n_ic.T @ (n_ic / count[:, None])
+    if 1 < number.shape[1]:
+        normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
         raw = np.bincount(row, loss, m) / count
-        right = np.bincount(column, loss - raw[row], len(names))[crossed]
-        offset[crossed] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
+        right = np.bincount(column[column >= 0], (loss - raw[row])[column >= 0], number.shape[1])
+        offset[:-1] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
         rank = int(np.linalg.matrix_rank(normal, tol=1e-9 * max(1.0, float(normal.max())), hermitian=True))
     adjusted = loss - offset[column]
     mean = np.bincount(row, adjusted, m) / count
     residual = adjusted - mean[row]
+    if rank:
+        left = np.zeros_like(number)
+        mine = column >= 0
+        np.add.at(left, (row[mine], column[mine]), residual[mine])
+        tilts = fit_tilts(x, number, alone, left)
+        residual[mine] -= tilts.explained[row[mine], column[mine]]
+        rank += tilts.rank
     squares = np.asarray(np.bincount(row, residual**2, m), dtype=float)
-    return _TwoWay(mean, count, offset[crossed], squares, len(loss) - m - rank)
+    return _TwoWay(mean, count, offset[:-1], squares, len(loss) - m - rank)
+
+
+class _Quiet(NamedTuple):
+    """Seed offsets, residual sum of squares with its degrees of freedom, and the values they were measured at."""
+
+    seed_effect: Array
+    ss: float
+    df: int
+    values: Array
 
 
 def _noise(
-    loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
-) -> tuple[Array, float, int]:
-    """Seed offsets, residual sum of squares and its degrees of freedom, from the values near the minimum.
+    x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array, mean: Array, window: npt.NDArray[np.bool_]
+) -> _Quiet:
+    """Noise, from the values near the minimum.
 
     On flanks that are about to blow up runs scatter far more than at the minimum, where noise matters. So the higher
     half of the values counts only where it is about as quiet as the lower half.
     """
 
-    def of(values: npt.NDArray[np.bool_]) -> _TwoWay:
+    def of(values: npt.NDArray[np.bool_]) -> _Quiet:
         rows = values[row]
-        fit = _two_way(loss[rows], _renumbered(row[rows]), seed[rows], int(values.sum()))
+        fit = _two_way(x[values], loss[rows], _renumbered(row[rows]), seed[rows])
         calm = values.copy()
         calm[np.flatnonzero(values)[fit.trust() < 1]] = False
         # a spike says nothing about the noise of the other values
-        return fit if calm.sum() in (0, values.sum()) else of(calm)
+        return _Quiet(fit.seed_effect, fit.ss, fit.df, x[values]) if calm.sum() in (0, values.sum()) else of(calm)
 
     everything = of(window)
     lower = window & (mean <= np.median(mean[window]))
     if lower.sum() < _FEWEST_QUIET:
-        return everything.seed_effect, everything.ss, everything.df
+        return everything
     inner = of(lower)
     outer_ss, outer_df = everything.ss - inner.ss, everything.df - inner.df
     loud = inner.df > 0 and outer_df > 0 and outer_ss / outer_df > _LOUD * inner.ss / inner.df
-    chosen = inner if loud else everything
-    return chosen.seed_effect, chosen.ss, chosen.df
+    return inner if loud else everything
 
 
 def _first(*candidates: float) -> float | None:
@@ -260,7 +320,9 @@ def _informative(x: Array, mean: Array, wall: float | None, highest: float) -> n
     return np.asarray((index > low) & (index < high))
 
 
-def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array, float, int]:
+def _cells(
+    x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]
+) -> tuple[Array, Array, Array, npt.NDArray[np.intp], float, int]:
     """Average a dense sweep in equal cells of x; what scatters around a line within a quiet cell is noise."""
     width = (x[-1] - x[0]) / _MOST_VALUES
     cell = np.minimum(((x - x[0]) / width).astype(np.intp), _MOST_VALUES - 1)
@@ -277,6 +339,7 @@ def _cells(x: Array, mean: Array, count: Array, quiet: npt.NDArray[np.bool_]) ->
         mean_x,
         mean_y,
         np.asarray(total, dtype=float),
+        cell,
         float(np.maximum(inner, 0)[enough].sum()),
         int((members - 2)[enough].sum()),
     )
@@ -312,11 +375,12 @@ class Noise:
     df: float
 
 
-def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noise:
+def pooled_noise(tables: Sequence[SeedMeans], seeds: SeedNoise, given: float | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
         tables: seed means of each size, K of them.
+        seeds: how alike their noise is at neighbouring values, which hides part of it.
         given: standard deviation of one run in nats where it is known from elsewhere.
     """
     same = np.ones(len(tables))
@@ -325,10 +389,11 @@ def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None) -> Noi
     prior = (_PRIOR * min(abs(float(table.mean.min())) for table in tables)) ** 2
     # a loss that fell to nothing leaves the rounding of its neighbours as the least noise
     prior = max(prior, *(1e-16 * float(np.abs(table.mean).max()) ** 2 for table in tables), 1e-300)
-    ss = np.array([table.residual_ss for table in tables])
-    df = np.array([float(table.residual_df) for table in tables])
+    squares, freedom = np.array(seeds.seen).T
+    df = np.array([table.residual_df for table in tables]) * freedom
+    ss = np.array([table.residual_ss for table in tables]) / squares * freedom
     if not df.sum():
-        scatter = _scatter(tables)
+        scatter = _scatter(tables, seeds)
         extra = min(_SCATTER_DF, len(scatter) / 3)
         most = (_MOST * min(abs(float(table.mean.min())) for table in tables)) ** 2
         seen = min(float(np.quantile(scatter, 0.3)), most) if extra else 0.0
@@ -354,18 +419,19 @@ def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
     return np.asarray(np.sqrt(pooled / seeds))
 
 
-def _scatter(tables: Sequence[SeedMeans]) -> Array:
+def _scatter(tables: Sequence[SeedMeans], seeds: SeedNoise) -> Array:
     """Squared departures of four neighbouring means from a parabola, scaled so that their 30% quantile is the variance.
 
     The third divided difference of four values is free of their parabola; with one seed it is all there is to see noise
     by. Cliffs can spoil half of the differences, hence the low quantile.
     """
     found = []
-    for table in tables:
+    for table, noise in zip(tables, seeds.noise, strict=True):
         for first in range(len(table.x) - 3):
-            x, y = table.x[first : first + 4], table.mean[first : first + 4]
+            four = slice(first, first + 4)
+            x, y = table.x[four], table.mean[four]
             weight = 1 / np.prod(x[:, None] - x + np.eye(4), axis=1)
-            found.append(float((weight @ y) ** 2 / (weight @ (weight / table.count[first : first + 4]))))
+            found.append(float((weight @ y) ** 2 / (weight @ noise[four, four] @ weight)))
     # the 30% quantile of a chi-square with one degree of freedom is 0.148
     return np.array(found) / 0.148
 

@@ -38,7 +38,8 @@ class SmoothSegment:
     Attributes:
         x: (m,) log2 values, increasing, m >= 3.
         mean: (m,) seed means, nats.
-        count: (m,) seeds behind each.
+        noise: (m, m) covariance of the means for runs whose noise has variance 1.
+        tilts: (m, m) their covariance by the seeds' tilts, in units of bend^2.
         floor: lowest mean of the size, nats.
         excess: typical height of the size's means above it, nats.
         kink: where slope and bend of the curve may change abruptly; None for nowhere.
@@ -46,7 +47,8 @@ class SmoothSegment:
 
     x: Array
     mean: Array
-    count: Array
+    noise: Array
+    tilts: Array
     floor: float
     excess: float
     kink: float | None = None
@@ -142,7 +144,8 @@ def evidence_alone(stretch: SmoothSegment, noise: tuple[float, float]) -> Array:
     likelihood = np.empty((len(COMPRESSIONS), len(ORDERS), len(ROUGHNESS)))
     bend = min(abs(float(np.linalg.lstsq(basis, stretch.mean, rcond=None)[0][2])), stretch.steepest)
     columns = kinked(stretch.x, stretch.kink)
-    steady = np.diag(1 / stretch.count) + kink_variance(bend, known_ss / known_df) * columns @ columns.T
+    steady = stretch.noise + bend**2 * known_df / known_ss * stretch.tilts
+    steady = steady + kink_variance(bend, known_ss / known_df) * columns @ columns.T
     for index, order in enumerate(ORDERS):
         rough = wiener_process.covariance(order, u[:, None], u[None])
         total = steady + ROUGHNESS[:, None, None] * rough

@@ -14,6 +14,7 @@ from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.seed_means import Noise, SeedMeans
 from hptransfer.statistics.smooth import SmoothSegment, evidence_alone
+from hptransfer.statistics.tilt import SeedNoise
 
 #: prior probability that a curve breaks off within the values that trained
 _EARLY = 0.15
@@ -48,7 +49,7 @@ class Break:
     until: float | None
 
 
-def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tuple[Break, ...]]]:
+def breaks_of(tables: Sequence[SeedMeans], noise: Noise, seeds: SeedNoise) -> list[tuple[float, tuple[Break, ...]]]:
     """A sample of combinations of breaks, one break per size, with shares that sum to 1.
 
     Every size's breaks occur about as often as they are probable, and alike breaks of different sizes go together.
@@ -56,8 +57,9 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
     Args:
         tables: one per size, each with at least three values.
         noise: what is known about one run's noise at each of the sizes.
+        seeds: what seeds do to the means of these sizes.
     """
-    alone = [_Alternatives(table, noise, size) for size, table in enumerate(tables)]
+    alone = [_Alternatives(table, noise, seeds, size) for size, table in enumerate(tables)]
     total = np.sum([size.common for size in alone], axis=0)
     weights = [size.weights(_SHARING * (total - size.common)) for size in alone]
     # kinks are something that all sizes have or none
@@ -77,8 +79,8 @@ def breaks_of(tables: Sequence[SeedMeans], noise: Noise) -> list[tuple[float, tu
 class _Alternatives:
     """All breaks that one size's curve may have, with the evidence for each."""
 
-    def __init__(self, table: SeedMeans, noise: Noise, size: int) -> None:
-        self.table = table
+    def __init__(self, table: SeedMeans, noise: Noise, seeds: SeedNoise, size: int) -> None:
+        self.table, self.seeds, self.size = table, seeds, size
         excess = table.mean - table.mean.min()
         self.floor = float(table.mean.min())
         self.excess = float(np.median(excess[excess > 0])) if (excess > 0).any() else abs(self.floor) or 1.0
@@ -138,7 +140,8 @@ class _Alternatives:
 
     def _stretch(self, stop: int, kink: float | None = None) -> SmoothSegment:
         table = self.table
-        return SmoothSegment(table.x[:stop], table.mean[:stop], table.count[:stop], self.floor, self.excess, kink)
+        errors = self.seeds.alone(self.size, stop)
+        return SmoothSegment(table.x[:stop], table.mean[:stop], *errors, self.floor, self.excess, kink)
 
     def _log_rise(self, stop: int) -> float:
         """Log density of the means from `stop` on, beyond a break: either another curve, or merely higher losses."""
