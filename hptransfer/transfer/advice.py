@@ -49,18 +49,20 @@ def _seeds_wanted(ladder: Ladder) -> str:
             f"whether a doubling of {ladder.unit.of} gains anything decides it, not the regret: add a larger size, "
             f"or seeds at the smallest and the largest {ladder.axis}, or choose a bound in deviations between seeds"
         )
-    wanted: dict[float, float] = {}
-    if not ladder.stays and ladder.criteria.drift is not None:
-        wanted = dict.fromkeys((size.value for size in ladder.sizes), _shrinking_of_drift(ladder))
+    shrinks, wanted = [], set()
+    if not ladder.stays:
+        shrinks.append(_shrinking_of_drift(ladder))
+        wanted |= {size.value for size in ladder.sizes}
     for bound in ladder.open_bounds:
         for size in ladder.sizes:
             if bound.of(size).high > bound.most:
                 if bound.name == "cost" and _rate_is_the_limit(ladder, size, bound.most):
                     return _better_rate(ladder)
-                wanted[size.value] = max(wanted.get(size.value, 1.0), _shrinking(bound.of(size), bound))
-    shrink = max(wanted.values(), default=math.nan)
-    if math.isnan(shrink):  # an end is open: seeds do not close it
+                shrinks.append(_shrinking(bound.of(size), bound))
+                wanted.add(size.value)
+    if not shrinks or any(math.isnan(each) for each in shrinks):  # an end is open: seeds do not close it
         return ""
+    shrink = max(1.0, *shrinks)
     if not shrink <= _MOST_SHRINKING:
         wider = "" if ladder.regret_alone else "widen the ladder, or "
         return f"more seeds alone will not do: {wider}halve the spacing of the grid around the optima"
@@ -111,7 +113,8 @@ def _rate_is_the_limit(ladder: Ladder, size: SizeEvidence, most: float) -> bool:
     rate, place = ladder.unit.rate, curved.index(size) if size in curved else -1
     if rate is None or place < 0 or math.isinf(size.regret.high):
         return False
-    by_rate = float(np.quantile(rate.doublings(place, np.full_like(rate.exponent, size.regret.estimate)), 0.975))
+    costs = rate.doublings(place, np.full_like(rate.exponent, size.regret.estimate))
+    by_rate = float(np.quantile(costs, 0.975, method="nearest"))
     return ladder.unit.doublings_of(size.regret.high, place) <= most < by_rate
 
 

@@ -29,7 +29,7 @@ _OPEN = 4.0
 _AFTER_HALVING = 0.25
 #: a cost that reaches beyond its bound by more than this factor makes its size no more important
 _FURTHEST = 4.0
-#: weight of sizes whose cost lies within its bound, for what they say of the others' shapes
+#: least weight of a size, as a share of the largest: what is seen there tells of the others' shapes
 _SETTLED = 0.1
 
 
@@ -152,6 +152,7 @@ def _rungs(report: AxisReport, lattice: Lattice) -> Iterator[_Rung]:
         doublings = np.log2([size.value for size in report.sizes])
         arms = (doublings - doublings.mean()) ** 2
         weights = weights + (arms / arms.max() if arms.max() > 0 else 1.0)
+    weights = np.maximum(weights, _SETTLED * weights.max()) if weights.max() > 0 else np.ones(len(weights))
     # where a size has too few finite values for a curve, those of the others say how much noise matters: its variance
     # is mostly that of a shape not seen yet, and a finer grid shrinks it, not more seeds at the same values
     curved = [each.optimum.curvature for each in report.sizes if each.optimum.curvature > 0]
@@ -164,7 +165,7 @@ def _overshoot(report: AxisReport, size: SizeEvidence) -> float:
     """How far the cost of a size may lie beyond what is allowed, as a factor."""
     factors = [bound.of(size).high / bound.most for bound in bounds_of(report.criteria, report.unit)]
     worst = max(factors, default=0.0)
-    return min(worst, _FURTHEST) if worst > 1 else _SETTLED
+    return min(worst, _FURTHEST) if worst > 1 else 0.0
 
 
 def _rung(axis: str, size: SizeEvidence, weight: float, lattice: Lattice, usual: float) -> _Rung:

@@ -7,12 +7,14 @@ import math
 from hptransfer.transfer.cost import DEVIATIONS, CostUnit
 from hptransfer.transfer.criteria import Bound, SizeEvidence
 
+#: below it two decimals would say nothing
+_SMALL = 0.01
 #: costs below it are not worth naming as a least cost
 _LEAST = 0.005
 
 
 def amount(cost: float, *beside: float) -> str:
-    """A cost with two decimals, and with more where it would else read like another number that it is compared with.
+    """A cost with two decimals, or more where it is small or would read like a number that it is compared with.
 
     Args:
         cost: doublings, or deviations between seeds; at least 0.
@@ -20,7 +22,7 @@ def amount(cost: float, *beside: float) -> str:
     """
     if math.isinf(cost):
         return "open"
-    for digits in (2, 3, 4):
+    for digits in range(2 if cost == 0 or cost >= _SMALL else 3, 5):
         text = f"{cost:.{digits}f}"
         if all(text != f"{other:.{digits}f}" or math.isclose(cost, other) for other in beside):
             return text

@@ -49,7 +49,7 @@ def test_without_a_check_there_is_nothing_to_read(tmp_path: Path) -> None:
     [
         ("{", "must be what"),
         ("[]", "must be what"),
-        (transfer_text(format=1), "must have format 2"),
+        (transfer_text(format=1), "must have format 3"),
         (transfer_text(verdict="MAYBE"), "must be what"),
         (transfer_text(transferred=None), "must be what"),
         (transfer_text(surprise=1), "must be what"),

@@ -204,7 +204,7 @@ def test_sizes_that_are_no_width_keep_their_name(judge: Judge) -> None:
     rows = ["n_params,lr,seed,loss", *(f"{names[r.width]},{r.learning_rate},{r.seed},{r.loss}" for r in ladder())]
     result = document(judge("\n".join(rows), "--json"))
 
-    assert "tuned at parameters 1000000 carries over to parameters 64000000" in result["sentence"]
+    assert "doublings of parameters at parameters 1000000 to 64000000" in result["sentence"]
 
 
 @pytest.mark.parametrize(("name", "base"), [("log2lr", 2), ("config.log10_lr", 10), ("log_2_learning_rate", 2)])

@@ -47,11 +47,12 @@ def test_it_fits_eighty_columns(transfers: TransferReport) -> None:
 
 
 def test_it_says_the_verdict_in_words(transfers: TransferReport) -> None:
-    """Verdict, drift, regret and what was allowed, without colour."""
+    """Verdict, cost, what was allowed, what a doubling gains, and the drift, without colour."""
     text = " ".join(_printed(transfers).split())
-    assert "TRANSFERS: learning_rate 0.003906 tuned at width 64 carries over to width 512" in text
-    assert "allowed 0.15" in text
-    assert "allowed 0.25%" in text
+    assert "TRANSFERS: learning_rate 0.003906 tuned at width 64 costs at most 0." in text
+    assert "(allowed 0.25)" in text
+    assert "a doubling of width gains 0.1" in text
+    assert "drift: the optimum moves" in text
 
 
 def test_every_size_has_its_row_and_marker(transfers: TransferReport) -> None:

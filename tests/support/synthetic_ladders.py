@@ -60,11 +60,12 @@ def ladder(
     noise: float = 0.0,
     rng: int = 0,
     name: str = "learning_rate",
+    gain: float = 0.1,
 ) -> list[Trial]:
-    """Trials over widths; larger widths train to a lower loss."""
+    """Trials over widths; each larger width trains to a loss lower by `gain` nats."""
     generator, grid = np.random.default_rng(rng), tuple(xs)
     return [
-        trial(2.0**p.x, p.loss - 0.1 * step if not p.diverged else math.inf, width=width, seed=p.seed, name=name)
+        trial(2.0**p.x, p.loss - gain * step if not p.diverged else math.inf, width=width, seed=p.seed, name=name)
         for step, (loss, width) in enumerate(zip(losses, widths, strict=True))
         for p in sweep(loss, grid, seeds=seeds, noise=noise, rng=generator)
     ]

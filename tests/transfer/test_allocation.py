@@ -11,6 +11,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.allocation import Lattice, TrialProposal, _rung, allocate
+from hptransfer.transfer.cost import CostUnit
 from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.verdict import Verdict
@@ -34,7 +35,7 @@ def size(
     seeds: int = 2,
     low: float = -8.5,
     high: float = -7.5,
-    regret: float = 0.001,
+    cost: float = 0.1,
 ) -> SizeEvidence:
     """Runs about a parabola of 0.05 nats per squared octave."""
     optimum = Optimum(
@@ -53,13 +54,19 @@ def size(
         n_points=len(xs) * seeds,
         n_seeds=seeds,
     )
-    relative = Interval(regret / 2, 0.0, regret)
+    lost, doublings = Interval(0.001, 0.0, 0.002), Interval(cost / 2, 0.0, cost)
     points = tuple(Point(x, seed, 3.0) for x in xs for seed in range(seeds))
-    return SizeEvidence(width, optimum, 3.0, relative, relative, relative, relative, (), True, points)
+    return SizeEvidence(
+        width, optimum, 3.0, lost, lost, lost, doublings, doublings, doublings, lost, (), True, points
+    )
 
 
 def report(
-    sizes: Mapping[int, SizeEvidence], *, axis: str = "width", verdict: Verdict = Verdict.INCONCLUSIVE
+    sizes: Mapping[int, SizeEvidence],
+    *,
+    axis: str = "width",
+    verdict: Verdict = Verdict.INCONCLUSIVE,
+    drift: float | None = 0.15,
 ) -> AxisReport:
     """A judgement over these sizes."""
     rungs = tuple(sizes.values())
@@ -68,8 +75,11 @@ def report(
         hyperparameter="learning_rate",
         transferred=2.0**CENTRE,
         reference=rungs[0].value,
-        criteria=TransferCriteria(),
+        criteria=TransferCriteria(drift=drift),
         sizes=rungs,
+        unit=CostUnit("width", None, Interval(0.02, 0.01, 0.03), Interval(0.3, 0.1, 0.5), Interval(0.01, 0.008, 0.013)),
+        cost=rungs[-1].cost,
+        dearest=rungs[-1].value,
         drift=Interval(0.0, -0.3, 0.3),
         regret=rungs[-1].relative_regret,
         rho=None,
@@ -135,20 +145,24 @@ def test_the_arm_counts_by_its_square() -> None:
         assert found <= expected
 
 
-def test_a_regret_that_decides_draws_runs_to_the_largest_size() -> None:
-    """It counts twice the longest arm: against an error whose variance is 1.7 times as large, not against 2.5 times."""
-    for ratio, expected in ((1.7, {512}), (2.5, {64})):
+def test_a_cost_that_is_open_draws_runs_to_its_size() -> None:
+    """It may be twice what is allowed at width 256 and counts twice; a settled one counts a tenth of that.
+
+    So an error of 0.2 octaves there goes before one whose variance is five times as large elsewhere, and not before one
+    that is twenty times as large.
+    """
+    for ratio, expected in ((5.0, {256}), (20.0, {64})):
         sizes = {
             width: size(
                 width,
                 error=0.2 * ratio**0.5 if width == 64 else 0.2,
                 xs=OCTAVES,
-                regret=0.01 if width == 512 else 0.001,
+                cost=0.5 if width == 256 else 0.1,
             )
             for width in WIDTHS
         }
 
-        assert first(report(sizes))[0] == expected
+        assert first(report(sizes, drift=None))[0] == expected
 
 
 def test_an_open_axis_goes_before_a_settled_one() -> None:

@@ -43,8 +43,9 @@ def test_a_constant_optimum_transfers() -> None:
     report = _judge(ladder(_shifted(0.0), noise=0.001))
     assert report.verdict is Verdict.TRANSFERS
     assert report.drift.inside(0.15)
-    assert report.regret.high < 0.0025
-    assert "carries over to width 512" in report.sentence
+    assert report.cost.high < 0.25
+    assert "costs at most" in report.sentence
+    assert "doublings of width at width 64 to 512" in report.sentence
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
@@ -76,18 +77,32 @@ def test_seeds_that_agree_on_a_loss_are_believed() -> None:
 
 @pytest.mark.parametrize("per_doubling", [-0.5, 0.5])
 def test_half_an_octave_per_doubling_drifts(per_doubling: float) -> None:
-    """The negative control, as the standard parameterization shows it."""
-    report = _judge(ladder(_shifted(per_doubling), noise=0.001))
+    """The negative control, as the standard parameterization shows it: 0.0195 nats where a doubling gains 0.02."""
+    report = _judge(ladder(_shifted(per_doubling), noise=0.001, gain=0.02))
     assert report.verdict is Verdict.DRIFTS
     assert "does not carry over" in report.sentence
     assert report.would_decide is None
 
 
 def test_a_drift_on_the_bound_is_inconclusive() -> None:
-    """0.15 octaves per doubling lies neither inside nor outside +-0.15."""
-    report = _judge(ladder(_shifted(0.15), noise=0.002))
+    """0.15 octaves per doubling lies neither inside nor outside +-0.15, where that was asked."""
+    report = _judge(ladder(_shifted(0.15), noise=0.002), criteria=TransferCriteria(drift=0.15))
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.would_decide
+
+
+def test_a_drift_that_costs_nothing_is_no_drift() -> None:
+    """Half an octave per doubling costs 0.02 nats at width 512, a fifth of what a doubling of width gains there.
+
+    So the value carries over unless a drift was bounded as well.
+    """
+    trials = ladder(_shifted(0.5), noise=0.0005, seeds=3)
+    report = _judge(trials, criteria=TransferCriteria(cost=0.5))
+
+    assert report.drift.low > 0.4
+    assert report.cost.contains(BEND * 1.5**2 / 0.1)
+    assert report.verdict is Verdict.TRANSFERS
+    assert _judge(trials, criteria=TransferCriteria(cost=0.5, drift=0.15)).verdict is Verdict.DRIFTS
 
 
 def test_noise_makes_no_verdict() -> None:
@@ -133,14 +148,14 @@ def test_divergence_at_the_transferred_value_drifts() -> None:
     losses = [*_shifted(0.0)[:3], lambda x: parabola(x + 2) if x < -8.3 else math.inf]
     report = _judge(ladder(losses, noise=0.001))
     assert report.verdict is Verdict.DRIFTS
-    assert "diverges at the proxy's value" in report.sentence
+    assert "training diverges at the proxy's value there" in report.sentence
 
 
 def test_a_badly_tuned_value_is_not_called_drift() -> None:
     """When the value is as wrong at the proxy as at the largest width, the optimum did transfer: tune again."""
-    report = _judge(ladder(_shifted(0.0), noise=0.0005), transferred=2**-6.2)
+    report = _judge(ladder(_shifted(0.0), noise=0.0005, gain=0.02), transferred=2**-6.2)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert any("tune again" in limit for limit in report.limits)
+    assert any("Tune again" in limit for limit in report.limits)
 
 
 def test_edges_are_named() -> None:
@@ -256,16 +271,24 @@ def test_any_positive_hyperparameter_is_judged() -> None:
 
 
 def test_criteria_move_the_verdict() -> None:
-    """A drift of 0.3 is within 0.6 octaves per doubling, if that and its cost are allowed."""
-    trials = ladder(_shifted(0.3), noise=0.0005)
-    assert _judge(trials).verdict is Verdict.DRIFTS
-    assert _judge(trials, criteria=TransferCriteria(drift=0.6, regret=0.05)).verdict is Verdict.TRANSFERS
+    """A drift of 0.3 costs 0.35 doublings where each gains 0.02 nats: within 2, and beyond 0.1."""
+    trials = ladder(_shifted(0.3), noise=0.0005, gain=0.02, seeds=3)
+    assert _judge(trials, criteria=TransferCriteria(cost=0.1)).verdict is Verdict.DRIFTS
+    assert _judge(trials, criteria=TransferCriteria(cost=2, drift=0.6, regret=0.05)).verdict is Verdict.TRANSFERS
 
 
-def test_criteria_must_be_positive() -> None:
+@pytest.mark.parametrize("name", ["cost", "deviations", "drift", "regret", "noise"])
+def test_criteria_must_be_positive(name: str) -> None:
     """A band without width can never hold."""
-    with pytest.raises(UsageError, match="drift > 0"):
-        TransferCriteria(drift=0.0)
+    with pytest.raises(UsageError, match=f"{name} > 0"):
+        TransferCriteria(**{name: 0.0})
+
+
+def test_criteria_must_bound_the_cost() -> None:
+    """A drift alone says nothing of what a value costs."""
+    with pytest.raises(UsageError, match="bound what a value may cost"):
+        TransferCriteria(cost=None, drift=0.15)
+    assert TransferCriteria(cost=None, deviations=1.0).cost is None
 
 
 def test_axes_are_judged_apart_and_combined() -> None:
@@ -273,7 +296,7 @@ def test_axes_are_judged_apart_and_combined() -> None:
     trials = ladder(_shifted(0.0), noise=0.001)
     deeper = [
         replace(t, size=Size(64, t.size.width // 32, 64, 64_000))
-        for t in ladder(_shifted(0.6), noise=0.001)
+        for t in ladder(_shifted(0.9), noise=0.001)
         if t.size.width > 64
     ]
     report = judge([*trials, *deeper], proxy=Size(64, 2, 64, 64_000), hyperparameter="learning_rate", transferred=2**-8)
@@ -345,16 +368,23 @@ def test_truncated_features_drift_at_first() -> None:
 
 
 def test_truncated_features_recover() -> None:
-    """O2: from 128 modes on the truncation stops to matter (exact drift under 0.02) and transfer holds."""
+    """O2: from 128 modes on the truncation stops to matter (exact drift under 0.02), and a wider one gains little.
+
+    128 modes lose 0.0009 more than 1024, 512 only 0.00003, a ninth of what a run scatters by: the cost is small in
+    deviations between seeds, and whether it is small in doublings of such a width is open.
+    """
     truth = exact_optimum(LinearRegressionSgd(128, 200, 4).losses, -8, 1)
-    report = judge_axis(
-        _oracle_trials((128, 256, 512, 1024), spacing=0.25),
-        axis="width",
-        hyperparameter="learning_rate",
-        transferred=2**truth,
-        reference=128,
-    )
-    assert report.verdict is Verdict.TRANSFERS
+    options: dict[str, Any] = {
+        "axis": "width",
+        "hyperparameter": "learning_rate",
+        "transferred": 2**truth,
+        "reference": 128,
+    }
+    trials = _oracle_trials((128, 256, 512, 1024), spacing=0.25)
+    chosen = TransferCriteria(cost=None, deviations=1.0)
+
+    assert judge_axis(trials, **options).verdict is Verdict.INCONCLUSIVE
+    assert judge_axis(trials, criteria=chosen, **options).verdict is Verdict.TRANSFERS
 
 
 def test_gemstones_wide_shapes_do_not_take_the_narrow_rate() -> None:
