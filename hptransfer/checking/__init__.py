@@ -10,4 +10,14 @@ judge_coordinates  a coordinate check that other training recorded, judged
 forecast     which trials a check wants, for forecasts and for `status`
 """
 
-__all__ = ["adaptive", "check", "design", "diagnose", "forecast", "judge_coordinates", "judge_table", "result"]
+__all__ = [
+    "adaptive",
+    "check",
+    "design",
+    "diagnose",
+    "forecast",
+    "judge_coordinates",
+    "judge_table",
+    "result",
+    "table_target",
+]

@@ -11,4 +11,17 @@ interval    an estimate with its 95% interval
 arrays      the type of all arrays
 """
 
-__all__ = ["arrays", "curve", "drift", "exchange", "interval", "laws", "optimum", "seed_means", "slope"]
+__all__ = [
+    "arrays",
+    "curve",
+    "drift",
+    "exchange",
+    "interval",
+    "laws",
+    "optimum",
+    "path",
+    "seed_means",
+    "seed_offsets",
+    "slope",
+    "wiener_process",
+]

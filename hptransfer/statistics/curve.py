@@ -350,7 +350,9 @@ def _summary(
     return CurveDraws(
         optimum=optimum,
         abrupt=np.where(
-            lowest.interior, np.clip(optimum + pull * np.abs(wiener_process.normal(80, 1)[0]), grid[0], grid[-1]), optimum
+            lowest.interior,
+            np.clip(optimum + pull * np.abs(wiener_process.normal(80, 1)[0]), grid[0], grid[-1]),
+            optimum,
         ),
         below=where == 0,
         above=(where == len(grid) - 1) & (table.wall is None),

@@ -10,4 +10,20 @@ exponents     how the optimum moves with batch and tokens
 allocation    the next runs that shrink the deciding interval most
 """
 
-__all__ = ["allocation", "criteria", "exponents", "judge", "law", "prediction", "slices", "speed", "verdict_text"]
+__all__ = [
+    "allocation",
+    "axis_facts",
+    "cost",
+    "cost_text",
+    "criteria",
+    "evidence",
+    "exponents",
+    "judge",
+    "law",
+    "prediction",
+    "scope",
+    "slices",
+    "speed",
+    "target",
+    "verdict_text",
+]

@@ -31,6 +31,8 @@ Standing = Literal["unchanged", "covered", "not covered", "accepted"]
 SUPPORTED_REACH = 1.0
 #: log2 of the ratio of curvature to gain changes by so much per square root of a doubling: standard deviation
 _RATIO = 0.3
+#: share of the draws that an end of an interval leaves outside
+_TAIL = 0.025
 #: values of an axis that differ by less are the same
 _SAME = 1e-9
 #: tokens per parameter that differ by less than this share count as the same
@@ -305,9 +307,10 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
     optimum = Interval(2.0**found.estimate, 2.0**found.low, 2.0**found.high)
     here = _counted(checked.lost_off(moved, reached, math.log2(checked.value) - draws), moved[0], 0)
     there = _counted(checked.lost_off(moved, reached, found.estimate - draws), moved[0], 0)
-    if here is None or there is None or not np.isfinite(there[1]).all():
+    if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None
-    least, most = quantiles(here[0] - there[1]), quantiles(here[1] - there[0])
+    dearest = np.where(np.isinf(there[1]), there[0], there[1])
+    least, most = quantiles(here[0] - dearest), quantiles(here[1] - there[0])
     return optimum, Interval(max(least.estimate, least.low), least.low, most.high)
 
 
