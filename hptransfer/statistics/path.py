@@ -126,7 +126,7 @@ _FADING = np.array([0.0, 0.5, 1.0, 2.0]) * math.log(2)
 _FADING_WEIGHT = np.array([0.35, 0.25, 0.25, 0.15])
 #: change of the slope per square root of a doubling, octaves per doubling
 _WANDERING = np.array([0.0, 0.05, 0.15, 0.3])
-_WANDERING_WEIGHT = np.array([0.35, 0.2, 0.25, 0.2])
+_WANDERING_WEIGHT = np.array([0.52, 0.2, 0.18, 0.1])
 #: change of the slope per doubling, octaves per doubling, of a path that bends steadily and may so turn round
 _SWERVING = np.array([0.0, 0.2, 0.6])
 _SWERVING_WEIGHT = np.array([0.7, 0.18, 0.12])
@@ -134,8 +134,8 @@ _SWERVING_WEIGHT = np.array([0.7, 0.18, 0.12])
 _STEEPNESS = np.array([0.05, 0.2, 0.6, 1.5])
 _STEEPNESS_WEIGHT = np.array([0.3, 0.35, 0.25, 0.1])
 #: optima scatter about the path by octaves
-_SCATTER = np.array([0.02, 0.05, 0.1, 0.2])
-_SCATTER_WEIGHT = np.array([0.58, 0.25, 0.12, 0.05])
+_SCATTER = np.array([0.02, 0.05, 0.1])
+_SCATTER_WEIGHT = np.array([0.7, 0.22, 0.08])
 #: the path's level is open
 _LEVEL = 10.0
 #: streams of random numbers of their own

