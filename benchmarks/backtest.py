@@ -225,7 +225,7 @@ def row(name: str, held: Sequence[Held]) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where a next size of paths that bend is covered in under 90%, or intervals are over 3 errors."""
+    """Print the table; 1 where a next size of paths that bend is covered in under 90%, or intervals are too wide."""
     ladders = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     print(f"{'path':<40} reach  covers  half width  error  ratio  ladders")
     following: list[Held] = []

@@ -213,9 +213,8 @@ def main() -> None:
     prior = prior_of(tables)
     weight = _log_weight(prior.median, prior.factor)[:, None]
     shared = np.sum([np.logaddexp.reduce(weight + table[1:], axis=0) for table in tables], axis=0)
-    print(
-        f"| all | | | | {prior.median:.3f}, factor {prior.factor:g} | {_range(COMMON, shared)} | {_range(RHOS, pooled)} |"
-    )
+    spread = f"{prior.median:.3f}, factor {prior.factor:g}"
+    print(f"| all | | | | {spread} | {_range(COMMON, shared)} | {_range(RHOS, pooled)} |")
     print(f"without correlation the log likelihood of the noise is {pooled.max() - pooled[0]:.1f} lower")
 
 

@@ -11,4 +11,15 @@ spent            what training cost, a section of several files
 json_data        results as plain JSON data
 """
 
-__all__ = ["json_data", "plan_file", "recipe_snapshot", "scope", "spent", "target", "transfer", "tuned", "watch"]
+__all__ = [
+    "horizon",
+    "json_data",
+    "plan_file",
+    "recipe_snapshot",
+    "scope",
+    "spent",
+    "target",
+    "transfer",
+    "tuned",
+    "watch",
+]

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
 from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
@@ -31,8 +32,8 @@ _HEADER = """\
 #   and `eps` are final values for this size. `rules` and `sources` say where each comes from. With `own_init_std` the
 #   model's own code draws, at that std, and `init_` multiplies it to `init_std`; without, `init_` draws anew. `kept` is
 #   left as the model starts it, and the role `frozen` is neither touched nor trained.
-# hyperparameters: the values at the base size, before any rule; warmup holds at every size. Multipliers of roles are
-#   in the rows below; those that are left out are 1.
+# hyperparameters: the values at the base size, before any rule, moved where `horizon` says so; warmup holds at every
+#   size. Multipliers of roles are in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # scope: whether the check reaches this size, axis by axis, what the values cost here, and what would be best.
@@ -260,6 +261,11 @@ class TargetFile(Artifact):
     """what a reader must know: choices among published rules, what no rule covers"""
     parameters: tuple[ParameterGroup, ...]
     provenance: ProvenanceRecord
+    horizon: tuple[HorizonRecord, ...] = ()
+    """batch and tokens where they are not those of the checked runs: the measured exponent and what it moved, or what
+    is published and was not applied"""
+    decay_timescale: tuple[TimescaleRecord, ...] = ()
+    """over how much of the run decoupled weight decay averages; empty where nothing decays"""
     prediction: Mapping[str, Any] | None = None
     """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: no check"""
     spent: Spent | None = None

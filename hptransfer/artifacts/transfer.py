@@ -22,6 +22,7 @@ from hptransfer.transfer.cost import LentRate
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.slices import CORNER
 from hptransfer.transfer.speed import Speed
 from hptransfer.verdict import Verdict
@@ -340,6 +341,9 @@ class TransferFile(Artifact):
     axes: Annotated[tuple[AxisRecord, ...], Field(min_length=1)]
     target: ScopeRecord | None = None
     """what all this says of the recipe's target; null: no rule is claimed, or the target is the proxy"""
+    mechanics: tuple[Mapping[str, Any], ...] = ()
+    """per axis of the model: `rises`, the values at which a larger size clearly trains worse, of `compared`; `by` is
+    null where it diverges; none in files of before it was kept"""
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord
@@ -390,6 +394,7 @@ class TransferFile(Artifact):
             "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
             "target": target,
+            "mechanics": fixed_values_documents(report.axes),
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,

@@ -17,6 +17,7 @@ __all__ = [
     "diagnose",
     "forecast",
     "judge_coordinates",
+    "judge_mechanics",
     "judge_table",
     "result",
     "table_target",

@@ -18,9 +18,9 @@ from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.transfer.axis_facts import facts_of_report
+from hptransfer.transfer.horizon import predict_carried
 from hptransfer.transfer.judge import TransferReport, combine_reports
 from hptransfer.transfer.law import law_values
-from hptransfer.transfer.prediction import predict_target
 from hptransfer.transfer.scope import scope_of
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
@@ -79,10 +79,7 @@ def _look_ahead(session: Session, report: TransferReport, parts: _Parts) -> None
             parts.add(law)
     else:
         name, axes = next(iter(found.items()))
-        on_ray = recipe.on_ray(target)
-        forecast = predict_target(
-            axes, hyperparameter=name, value=values[name], proxy=proxy, target=target, on_ray=on_ray
-        )
+        forecast = predict_carried(axes, name, values[name], proxy=proxy, target=target, on_ray=recipe.on_ray(target))
         if forecast is not None:
             parts.add(forecast)
     scope = scope_of(recipe, found, values, target, session.costs.of_one)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.checking.table_target import OWN_SIZE, table_target
 from hptransfer.errors import UsageError
+from hptransfer.hyperparameters import AVERAGES, log_coordinate
+from hptransfer.results_table.cells import ResultTable
+from hptransfer.results_table.column_names import hyperparameter_name
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
 from hptransfer.results_table.group import TableSlice, judge_group, slice_table
-from hptransfer.results_table.readers import ResultTable, read_table
-from hptransfer.results_table.results import Group, Results, select_rows, trials_from_table
-from hptransfer.sizes import MODEL_AXES, SizeAxis
+from hptransfer.results_table.prepare import TableForm, prepared_table
+from hptransfer.results_table.results import Group, Results, runs_from_table
+from hptransfer.results_table.rules import RowRules
+from hptransfer.sizes import AXES, MODEL_AXES, Size
 from hptransfer.transfer.axis_facts import axis_facts_from_report
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.exponents import AxisExponents, measure_exponents
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, predict
 from hptransfer.transfer.target import TargetReport
+from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 
 
@@ -75,11 +81,13 @@ class TableJudgement:
     """A table of finished runs, judged.
 
     Attributes:
-        source: path of the table, as the user named it.
+        sources: paths of the table's files, as the user named them.
+        notes: what was decided on the way from the files to one row per run, one sentence each.
         slices: one per hyperparameter, at least one.
     """
 
-    source: Path
+    sources: tuple[Path, ...]
+    notes: tuple[str, ...]
     slices: tuple[JudgedSlice, ...]
 
     @property
@@ -105,23 +113,30 @@ class TableQuestion:
             hyperparameter stands in `values`.
         values: columns of hyperparameters; none is inferred; with several each is judged on its own slice, on which
             the others keep one combination of values.
+        form: how the files become one table with a row per run.
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
         target: size to judge and to predict optimum and loss for, or sizes by the name of the axis, the table's own
             among them; None for none.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
+        rules: what is said about rows and columns where the table itself cannot say.
     """
 
     columns: NamedColumns = field(default_factory=NamedColumns)
     values: Sequence[str] = ()
+    form: TableForm = field(default_factory=TableForm)
     where: Mapping[str, str] = field(default_factory=dict)
     transferred: float | None = None
     target: float | Mapping[str, float] | None = None
     criteria: TransferCriteria | None = None
+    rules: RowRules = field(default_factory=RowRules)
 
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
             raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
+        sizes = self.target.values() if isinstance(self.target, Mapping) else [self.target]
+        if any(size is not None and not (math.isfinite(size) and size > 0) for size in sizes):
+            raise UsageError("`--target` must be positive and finite", received=str(self.target))
         if self.transferred is not None and len(self.values) > 1:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
 
@@ -138,8 +153,8 @@ def parse_conditions(texts: Sequence[str]) -> dict[str, str]:
     conditions = {}
     for text in texts:
         column, equals, value = text.partition("=")
-        if not (equals and column.strip() and value.strip()):
-            raise UsageError("`--where` takes COLUMN=VALUE", received=text)
+        if not (equals and column.strip()):
+            raise UsageError("`--where` takes COLUMN=VALUE, or COLUMN= for empty cells", received=text)
         conditions[column.strip()] = value.strip()
     return conditions
 
@@ -173,41 +188,40 @@ def parse_criteria(
     return TransferCriteria(**bounds)
 
 
-def judge_table(path: Path, question: TableQuestion | None = None) -> TableJudgement:
+def judge_table(paths: Path | Sequence[Path], question: TableQuestion | None = None) -> TableJudgement:
     """Judge a table of finished runs.
 
     Args:
-        path: a .csv, .tsv, .jsonl, .json or .parquet file with a row per run.
+        paths: a file with a row per run (.csv, .tsv, .md, .jsonl, .json, .parquet, or an Optuna database), or several
+            that are judged as one table.
         question: which columns, rows and values; None infers all of it.
 
     Raises:
-        UsageError: the table cannot be read or understood.
+        UsageError: a table cannot be read or understood.
         InconclusiveError: a size diverged at every value.
     """
     asked = question or TableQuestion()
-    table = read_table(path)
-    if {"width", "module", "t"} <= set(table.columns) or {"format", "run", "probe"} <= set(table.columns):
-        raise UsageError(
-            "a table of finished runs must have a row per run",
-            received=f"{path}: a coordinate check",
-            hint=f"hptransfer judge --coordinates {path}",
-        )
-    kept = table if len(asked.values) < 2 else select_rows(table, asked.where)
-    slices = slice_table(kept, asked.values, asked.columns.group)
-    return TableJudgement(path, tuple(_judged(part, asked) for part in slices))
+    sources = (paths,) if isinstance(paths, Path) else tuple(paths)
+    table = prepared_table(sources, asked.form, asked.columns, asked.values, asked.where, asked.rules)
+    slices = slice_table(table, asked.values, asked.columns.group)
+    return TableJudgement(sources, table.notes, tuple(_judged(part, asked) for part in slices))
 
 
 def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
-    roles = infer_columns(part.table, replace(asked.columns, value=part.value))
-    results = trials_from_table(part.table, roles, asked.where)
-    groups = tuple(_judged_group(group, part.table, roles, results.axis, asked) for group in results.groups)
+    table = part.table
+    roles = infer_columns(table, replace(asked.columns, value=part.value), maximize=asked.rules.maximize)
+    found = runs_from_table(table, roles, asked.where, asked.rules)
+    dropped = Counter(table.left_out) + Counter(found.dropped)
+    results = replace(found, rows=found.rows + sum(table.left_out.values()), dropped=dict(dropped))
+    groups = tuple(
+        _judged_group(replace(group, limits=(*group.limits, *table.limits)), table, roles, asked)
+        for group in results.groups
+    )
     return JudgedSlice(part, roles, results, groups)
 
 
-def _judged_group(
-    group: Group, table: ResultTable, roles: TableColumns, axis: SizeAxis, asked: TableQuestion
-) -> JudgedGroup:
-    report = judge_group(group, roles, axis, transferred=asked.transferred, criteria=asked.criteria)
+def _judged_group(group: Group, table: ResultTable, roles: TableColumns, asked: TableQuestion) -> JudgedGroup:
+    report = judge_group(group, roles, transferred=_transferred(roles, asked), criteria=asked.criteria)
     prediction, scope = None, None
     if asked.target is not None:
         facts = axis_facts_from_report(report)
@@ -215,11 +229,36 @@ def _judged_group(
         target, scope = table_target(wanted, table, roles, report, facts)
         moved = {each.axis: target[each.axis] for each in scope.axes if each.standing != "unchanged"}
         prediction = predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles, axis), prediction, scope)
+    return JudgedGroup(group.name, report, _exponents(group, roles), prediction, scope)
 
 
-def _exponents(group: Group, roles: TableColumns, axis: SizeAxis) -> AxisExponents | None:
+def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
+    """The value that is carried over in the unit that is judged: of a beta or momentum its horizon."""
+    name = hyperparameter_name(roles.value)
+    if asked.transferred is None or name not in AVERAGES:
+        return asked.transferred
+    if not asked.transferred < 1:
+        raise UsageError(f"`--transferred` of {roles.value} must be below 1", received=f"{asked.transferred:g}")
+    return float(2.0 ** log_coordinate(name, asked.transferred))
+
+
+def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:
     """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
-    if axis != roles.axis or axis in MODEL_AXES or len({getattr(trial.size, axis) for trial in group.trials}) < 2:
+    axis = next((known for known in AXES if known == roles.axis and known not in MODEL_AXES), None)
+    whole = all(size >= 1 and float(size).is_integer() for size in group.points)
+    if axis is None or len(group.points) < 2 or not whole:
         return None
-    return measure_exponents(group.trials, axis=axis, hyperparameter=roles.hyperparameter)
+    others = dict.fromkeys(AXES, 1)
+    trials = [
+        Trial(
+            key=f"{size:g}:{index}",
+            size=Size(**(others | {axis: int(size)})),
+            hyperparameters={roles.hyperparameter: 2.0**point.x},
+            seed=point.seed,
+            state=TrialState.DIVERGED if point.diverged else TrialState.COMPLETE,
+            loss=point.loss,
+        )
+        for size, points in group.points.items()
+        for index, point in enumerate(points)
+    ]
+    return measure_exponents(trials, axis=axis, hyperparameter=roles.hyperparameter)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from hptransfer.errors import UsageError
+from hptransfer.results_table.cells import ResultTable, column_numbers, distinct
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.readers import ResultTable, column_numbers, distinct
 from hptransfer.transfer.axis_facts import AxisFacts
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.target import Checked, TargetReport, judge_target

@@ -7,4 +7,4 @@ moved         spellings of earlier versions, answered with those of now
 boundary      errors become text on stderr and an exit status
 """
 
-__all__ = ["app", "boundary", "options"]
+__all__ = ["app", "boundary", "options", "table_options"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hptransfer.cli import options as option
+from hptransfer.cli.options import Json, Quiet
+from hptransfer.cli.table_options import TableOptions
 from hptransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def judge_command(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="A table of finished runs: .csv, .tsv, .jsonl, .json or .parquet."),
+        typer.Argument(metavar="FILE...", help="Tables of finished runs: CSV, Markdown, JSON, parquet, Optuna."),
     ],
     *,
     coordinates: Annotated[
@@ -30,26 +32,11 @@ def judge_command(
     tolerance: Annotated[
         float | None, typer.Option(help="Of coordinates: allowed slope. Default: 0.15.", show_default=False)
     ] = None,
-    size_column: option.Column = None,
-    value_column: option.Columns = None,
-    loss_column: option.Column = None,
-    seed_column: option.Column = None,
-    group_column: option.Column = None,
-    where: option.Where = None,
-    transferred: option.Transferred = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE|NAME=SIZE,...", help="A target to judge and predict for.", show_default=False),
-    ] = None,
-    cost: option.CostBound = None,
-    deviations: option.DeviationsBound = None,
-    drift: option.DriftBound = None,
-    regret: option.RegretBound = None,
-    noise: option.Noise = None,
-    as_json: option.Json = False,
-    quiet: option.Quiet = False,
+    table: TableOptions,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Judge a table of finished runs, or a coordinate check; nothing is trained.
+    """Judge tables of finished runs as one, or a coordinate check; nothing is trained.
 
     Groups are judged apart, each value column on its own slice. What was inferred is said on stderr.
 
@@ -62,8 +49,7 @@ def judge_command(
         InconclusiveError: a size diverged at every value; a coordinate check has too few sizes or seeds.
     """
     if coordinates:
-        columns = (size_column, value_column, loss_column, seed_column, group_column, where, transferred, target)
-        if any(each is not None for each in (*columns, cost, deviations, drift, regret, noise)):
+        if table.given:
             raise UsageError("`judge --coordinates` takes no options but --tolerance, --json and --quiet")
         from hptransfer.checking.judge_coordinates import judge_coordinate_files
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
@@ -72,20 +58,13 @@ def judge_command(
         document, draw = partial(coordinates_document, found), partial(print_coordinates, found)
         _show(describe_coordinates(found), document, draw, as_json, quiet)
         return found.exit_status
-    if tolerance is not None or len(results) > 1:
-        hint = f"hptransfer judge --coordinates {(named := ' '.join(map(str, results)))}"[:200]
-        raise UsageError("without --coordinates, `judge` takes one table and no --tolerance", received=named, hint=hint)
-    from hptransfer.checking.judge_table import TableQuestion, judge_table, parse_conditions, parse_criteria
-    from hptransfer.checking.table_target import parse_target
+    if tolerance is not None:
+        hint = f"hptransfer judge --coordinates {(named := shlex.join(map(str, results)))}"[:200]
+        raise UsageError("`judge` takes --tolerance with --coordinates alone", received=named, hint=hint)
+    from hptransfer.checking.judge_table import judge_table
     from hptransfer.report.results import describe_table, print_table_judgement, table_document
-    from hptransfer.results_table.columns import NamedColumns
 
-    roles = NamedColumns(size_column, None, loss_column, seed_column, group_column)
-    asked = parse_criteria(cost, deviations=deviations, drift=drift, regret=regret, noise=noise)
-    rows = parse_conditions(where or ())
-    wanted = None if target is None else parse_target(target)
-    question = TableQuestion(roles, tuple(value_column or ()), rows, transferred, wanted, asked)
-    judgement = judge_table(results[0], question)
+    judgement = judge_table(results, table.question())
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
     return judgement.exit_status

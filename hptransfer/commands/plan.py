@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -51,7 +52,8 @@ def plan_command(
     from rich.console import Console
 
     from hptransfer.engine.durations import with_durations
-    from hptransfer.models.planning import plan_recipe
+    from hptransfer.models.planning import plan_recipe, recipe_timescales
+    from hptransfer.parameterization.decay_timescale import timescale_notes
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
     from hptransfer.registry import look_in
@@ -80,6 +82,9 @@ def plan_command(
             print_diff(before, after, console)
         return 0
     result = plan_recipe(loaded.recipe, size, values, chosen)
+    held = loaded.recipe.parameterization.decay_timescale == "held"
+    timescales = timescale_notes(recipe_timescales(loaded.recipe, result, values), held=held)
+    result = replace(result, notes=(*result.notes, *timescales))
     if as_json:
         print(json.dumps(plan_document(result, full=full), indent=2, allow_nan=False))
     elif as_markdown:

@@ -2,9 +2,10 @@
 
 Every curve is normalised by its own end: l(x) = (L(x t*) - L0) / (L(t*) - L0), x the share of training done. Curves
 collapse when l differs between sizes no more than between seeds; then a size's future can be read off smaller ones.
-Source: Qiu et al. 2507.02119 (supercollapse), equations 1 to 3. The paper's condition is that all sizes train for the
-same multiple of the compute-optimal duration; the irreducible loss L0 is the weak point, so the result is shown for a
-range of it.
+Source: Qiu et al. 2507.02119 (supercollapse), equations 1 to 3. The paper's conditions are that all sizes train for the
+same multiple of the compute-optimal duration, and under one schedule as a share of it: `comparable` says whether a
+recipe keeps them, and nothing is said of others. The irreducible loss L0 is the weak point, so the result is shown for
+a range of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 
 from hptransfer.diagnostics.base import Diagnostic, Facts, Line
 from hptransfer.errors import UsageError
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.laws import fit_power_law
 from hptransfer.trials.trial import Trial, TrialState
@@ -87,6 +90,21 @@ class CollapseReport:
     outcome: CollapseOutcome
     sentence: str
     sensitivity: tuple[tuple[float, float], ...]
+
+
+def comparable(recipe: Recipe) -> bool:
+    """Whether the curves of a ladder of widths can be expected to collapse.
+
+    Tokens in proportion to the parameters stand for a fixed multiple of the compute-optimal duration, as by Hoffmann et
+    al. (arXiv 2203.15556); a warmup of a fixed length, or a trainer that keeps its schedule to itself, is another
+    schedule at every size, or may be.
+
+    Args:
+        recipe: says how long and under which schedule its sizes train.
+    """
+    training = recipe.training
+    fixed_warmup = training.warmup_steps is not None or training.warmup_tokens is not None
+    return recipe.ray is not None and not fixed_warmup and recipe.trainer.name not in SECTIONS
 
 
 def curves_of(trials: Sequence[Trial], axis: str) -> tuple[RunCurve, ...]:
@@ -216,12 +234,14 @@ def _outcome(ratio: float | None, half: float) -> tuple[CollapseOutcome, str]:
 
 
 class Collapse(Diagnostic[CollapseReport]):
-    """Whether the loss curves of the widths fall onto one, where three seeds at three widths allow it."""
+    """Whether the loss curves of the widths fall onto one, where lengths, schedules and seeds allow it."""
 
     always = True
 
     def judge(self, facts: Facts, measured: Sequence[Mapping[str, Any]]) -> CollapseReport | None:
-        """The curves of the widths at the value nearest to the transferred one; None where they are too few."""
+        """The curves of the widths at the value nearest to the transferred one; None where they need not collapse."""
+        if not comparable(facts.recipe):
+            return None
         widths = facts.ladders["width"]
         return collapse_of(
             [trial for trial in facts.trials if trial.size in widths],
@@ -233,7 +253,7 @@ class Collapse(Diagnostic[CollapseReport]):
     def show(self, report: CollapseReport) -> Iterator[Line]:
         """The outcome, and how much hangs on the irreducible loss."""
         spread = ", ".join(f"{ratio:.2g} at {floor:.3g}" for floor, ratio in report.sensitivity)
-        yield Line(f"loss curves: {report.outcome.value}: {report.sentence}")
+        yield Line(f"loss curves at equal tokens per parameter: {report.outcome.value}: {report.sentence}")
         yield Line(f"with an irreducible loss of {report.floor:.3g}; by other floors: {spread}")
         yield Line("")
 

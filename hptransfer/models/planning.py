@@ -11,6 +11,7 @@ from hptransfer.models.config_multipliers import in_configuration
 from hptransfer.models.probing import with_unknown
 from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.models.shape_reading import ModelParameters
+from hptransfer.parameterization.decay_timescale import DecayTimescale, decay_timescales
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.plan import plan as plan_rows
@@ -122,6 +123,21 @@ def plan_recipe(
     return in_configuration(applied, recipe.model, reading.head_dims).whole_plan
 
 
+def recipe_timescales(recipe: Recipe, plan: Plan, hyperparameters: Mapping[str, float]) -> tuple[DecayTimescale, ...]:
+    """Over how much of the run weight decay averages, at a planned size and at the proxy; empty where nothing decays.
+
+    Args:
+        recipe: what the plan is of.
+        plan: of the recipe's model at any size.
+        hyperparameters: base value of each at the proxy.
+    """
+    if not any(row.learning_rate * row.weight_decay > 0 for row in plan.rows):
+        return ()
+    proxy = recipe.proxy_size
+    there = plan if plan.size == proxy else plan_recipe(recipe, proxy, hyperparameters)
+    return decay_timescales(plan, recipe.steps(plan.size), there, recipe.steps(proxy))
+
+
 def options_of(choice: ParameterizationChoice) -> Options:
     """The named choices of a recipe's `parameterization` section."""
     return Options(
@@ -133,6 +149,7 @@ def options_of(choice: ParameterizationChoice) -> Options:
         muon_scale=choice.muon_scale,
         update_rank=choice.update_rank,
         decay_vectors=choice.decay_vectors,
+        decay_timescale=choice.decay_timescale,
     )
 
 

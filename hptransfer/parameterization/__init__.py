@@ -15,6 +15,7 @@ applied_rules     a model's rules as exact exponents, without the size: what ide
 
 __all__ = [
     "applied_rules",
+    "decay_timescale",
     "gauge",
     "gradient_size",
     "groups",
@@ -22,6 +23,7 @@ __all__ = [
     "parameter_count",
     "plan",
     "plan_parameter",
+    "published_horizons",
     "role_multipliers",
     "role_presets",
     "roles",

@@ -101,6 +101,22 @@ def with_batch_and_duration(
     return result
 
 
+#: what the source of weight decay says where its timescale is held
+HELD = "batch and tokens by `decay_timescale: held` (arXiv 2405.13698)"
+
+
+def holding_timescale(exponents: Mapping[Quantity, Exponents]) -> Exponents:
+    """Powers of weight decay under which it averages over the same share of the run, whatever the batch and tokens.
+
+    With the rate as m_B^b m_D^d, batch / (rate * decay * tokens) stays where the decay goes as m_B^(1-b) m_D^(-1-d).
+
+    Args:
+        exponents: a parameter's powers per quantity, those of the rate final.
+    """
+    rate = exponents[Quantity.LEARNING_RATE]
+    return replace(exponents[Quantity.WEIGHT_DECAY], batch=1 - rate.batch, tokens=-1 - rate.tokens)
+
+
 def batch_and_duration_source(rule: Rule, scaled: Exponents, family: OptimizerFamily, options: Options) -> str:
     """What the source of a rule must add where options changed its powers of batch and tokens; else nothing.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hptransfer.parameterization.batch_and_duration import BATCH_RULES
 from hptransfer.parameterization.gauge import TABLE_8, TRANSFORMATION
+from hptransfer.parameterization.published_horizons import PUBLISHED
 from hptransfer.parameterization.role_multipliers import COVERS
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import (
@@ -147,6 +148,22 @@ def _horizon() -> Iterator[str]:
     yield _grid(["`batch_rule`", "optimizer", "rule", "where it holds", "source"], rows)
     yield "`token_exponent` x, in learning rate m_D^-x at a fixed batch; the published ones disagree:\n"
     yield _grid(["x", "source"], ([exponent, who] for exponent, who in TOKEN_EXPONENTS.items()))
+    yield (
+        "Powers of the best learning rate along batch and tokens that are published. `scale` prints them where no "
+        "ladder of the recipe measured one, and applies none; a ladder (`sizes.batch_sizes`, `sizes.tokens`) decides:\n"
+    )
+    published = (
+        [
+            each.name,
+            each.axis,
+            f"{each.power:g}",
+            ", ".join(_FAMILY_NAMES[family] for family in sorted(each.families)),
+            each.holds,
+            each.source,
+        ]
+        for each in PUBLISHED
+    )
+    yield _grid(["", "of", "power", "optimizer", "where it holds", "source"], published)
 
 
 def _role_multipliers() -> Iterator[str]:

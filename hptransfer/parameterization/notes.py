@@ -115,6 +115,8 @@ def _choices(plan: Plan, table: RuleTable) -> Iterator[str]:
             "configure_optimizers of nanoGPT (karpathy/nanoGPT, model.py) and of CompleteP's code "
             "(EleutherAI/nanoGPT-mup, branch completep, model.py), which decay tensors of two or more axes alone"
         )
+    if plan.hyperparameters["weight_decay"] > 0 and options.decay_timescale is not None:
+        yield f"decay's timescale is {explain_choice('decay_timescale', options.decay_timescale, ())}"
     if options.eps is not None and table.family in WITH_EPS and resized:
         yield f"eps is {explain_choice('eps', options.eps, _known(table, Quantity.EPS))}"
     if table.family == "orthogonal" and options.muon_scale is not None:

@@ -21,6 +21,7 @@ from hptransfer.parameterization.plan_parameter import (
 from hptransfer.parameterization.role_multipliers import require_covered
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.parameterization.rules import (
+    DECOUPLED,
     HIDDEN_ONLY,
     ON_SPHERE,
     PER_STEP,
@@ -161,6 +162,7 @@ _NEEDS: Mapping[str, frozenset[OptimizerFamily]] = {
     "muon_scale": frozenset({"orthogonal"}),
     "beside_muon": frozenset({"orthogonal"}),
     "update_rank": ON_SPHERE,
+    "decay_timescale": DECOUPLED,
 }
 
 

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.batch_and_duration import batch_and_duration_source, with_batch_and_duration
+from hptransfer.parameterization.batch_and_duration import (
+    HELD,
+    batch_and_duration_source,
+    holding_timescale,
+    with_batch_and_duration,
+)
 from hptransfer.parameterization.forward_factor import Carried, brought_in, carried, require_exact, started
 from hptransfer.parameterization.gauge import TRANSFORMATION, Gauge, absorbed_factor, transform
 from hptransfer.parameterization.role_multipliers import RATE_RATIO, role_multipliers_of
@@ -325,11 +330,16 @@ def _scaled(
         exponents[Quantity.WEIGHT_DECAY] = (
             rules[Quantity.WEIGHT_DECAY].exponents * exponents[Quantity.LEARNING_RATE] ** -1
         )
+    held = options.decay_timescale == "held"
+    if held:
+        exponents[Quantity.WEIGHT_DECAY] = holding_timescale(exponents)
     sources = {
         quantity: str(rule.source)
         + ("" if rule.per_step else batch_and_duration_source(rule, exponents[quantity], table.family, options))
         for quantity, rule in rules.items()
     }
+    if held:
+        sources[Quantity.WEIGHT_DECAY] = f"{rules[Quantity.WEIGHT_DECAY].source}; {HELD}"
     if table.residual is not None and parameter.writes_residual:
         exponents[Quantity.MULTIPLIER] *= table.residual.exponents
         sources[Quantity.MULTIPLIER] = str(table.residual.source)

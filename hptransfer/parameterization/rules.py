@@ -18,6 +18,7 @@ Betas = Literal["linear", "half-life", "none"]
 MuonScale = Literal["original", "match_rms_adamw", "spectral", "none"]
 BesideMuon = Literal["adamw", "lion"]
 UpdateRank = Literal["full", "fixed"]
+Timescale = Literal["held"]
 #: those of torch.optim.Muon, which recipes train with
 TorchMuonScale = Literal["original", "match_rms_adamw"]
 
@@ -37,6 +38,7 @@ class Options:
         beside_muon: optimizer of embeddings, readouts and vectors where Muon trains the matrices.
         update_rank: on a sphere (AdamH, MuonH), in how many directions an update moves a matrix as the width grows.
         decay_vectors: whether gains, biases and other vectors are decayed; None decays them.
+        decay_timescale: what weight decay keeps where batch or tokens change; None: what its rule makes of it.
     """
 
     weight_decay: WeightDecay | None = None
@@ -48,6 +50,7 @@ class Options:
     beside_muon: BesideMuon | None = None
     update_rank: UpdateRank | None = None
     decay_vectors: bool | None = None
+    decay_timescale: Timescale | None = None
 
     def filled(self, defaults: Options) -> Options:
         """These choices, with defaults where none was made."""
@@ -110,6 +113,11 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "fixed": "the directions in which an update moves do not grow with the width, as in the limit of a fixed "
         "batch (full alignment), so the relative rate falls as m_in^-0.5 (derived)",
     },
+    "decay_timescale": {
+        "held": "weight decay follows batch and tokens so that the share of the run over which it averages, batch / "
+        "(learning rate * weight decay * tokens), stays what it is at the base (arXiv 2405.13698; at more tokens per "
+        "parameter arXiv 2505.13738 finds a smaller share best)",
+    },
 }
 
 #: choice of `muon_scale` -> the factor of (outputs, inputs) that the optimizer multiplies a learning rate with
@@ -152,6 +160,9 @@ OptimizerFamily = Literal["adam", "sign", "sgd", "orthogonal", "adafactor", "sph
 HIDDEN_ONLY: frozenset[OptimizerFamily] = frozenset({"orthogonal", "sphere", "orthogonal-sphere"})
 #: those that keep a matrix's norm, so that nothing can decay and nothing can start at zero
 ON_SPHERE: frozenset[OptimizerFamily] = frozenset({"sphere", "orthogonal-sphere"})
+#: those whose decay shrinks a weight by rate * decay per step beside an update of a size of its own, so that the weight
+#: is an average of updates; SGD's update and Adafactor's follow the gradient's and the weight's size
+DECOUPLED: frozenset[OptimizerFamily] = frozenset({"adam", "sign", "orthogonal"})
 #: those whose steps depend on an eps that is compared with the gradient
 WITH_EPS: frozenset[OptimizerFamily] = frozenset({"adam", "sphere"})
 

@@ -12,7 +12,15 @@ from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import NEGLIGIBLE_COST, NEGLIGIBLE_DOUBLINGS, HyperparameterName
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.roles import InitSource
-from hptransfer.parameterization.rules import BatchRuleName, Betas, Eps, TorchMuonScale, UpdateRank, WeightDecay
+from hptransfer.parameterization.rules import (
+    BatchRuleName,
+    Betas,
+    Eps,
+    Timescale,
+    TorchMuonScale,
+    UpdateRank,
+    WeightDecay,
+)
 from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
@@ -99,6 +107,10 @@ class ParameterizationChoice(Section):
     factory and huggingface, rule for gpt and mlp, and for u-mup, which draws at std 1"""
     decay_vectors: bool | None = None
     """false: gains, biases and other vectors are not decayed, as nanoGPT and CompleteP's code do; default: they are"""
+    decay_timescale: Timescale | None = None
+    """held: weight decay follows batch and tokens so that it averages over the same share of the run at every size,
+    batch / (learning rate * weight decay * tokens); default: what the rules of rate and decay make of it
+    (docs/training.md)"""
 
 
 class Shape(Section):

@@ -176,7 +176,7 @@ class _Canvas:
             first = 1 if optimum.low < self.low else 0
             last = self.columns - (2 if optimum.high > self.high else 1)
             cells[min(max(self.column(optimum.log2_value), first), last)] = marker_of(index, self.glyphs)
-            line = Text(f"{size.value:>{_MARGIN - 1}} {self.glyphs.frame}")
+            line = Text(f"{size.label:>{_MARGIN - 1}} {self.glyphs.frame}")
             line.append("".join(cells), colour_of(index))
             yield line
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS
+from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.transfer.prediction import Prediction, prediction_document
 
 
@@ -72,6 +73,8 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
         *([target.scope.sentence] if target.scope else []),
         *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
         *(entry.sentence for entry in target.extrapolation),
+        *describe_horizon(target.horizon),
+        *describe_timescales(target.decay_timescale),
         *([describe_prediction(target.prediction)] if target.prediction else []),
         *([target.spent.sentence] if target.spent else []),
         *(f"FORCED: {objection}" for objection in verdict.objections),

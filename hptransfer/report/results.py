@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.checking.judge_mechanics import table_mechanics
 from hptransfer.checking.judge_table import JudgedGroup, JudgedSlice, TableJudgement
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.terminal import print_transfer
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import prediction_document
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ FORMAT = 1
 
 def describe_table(judgement: TableJudgement) -> Iterator[str]:
     """What was inferred, decided and left out, one line each, safe to print."""
+    for note in judgement.notes:
+        yield printable(note)
     for each in judgement.slices:
         part = each.part
         if part.held:
@@ -69,6 +73,8 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
     for group in each.groups:
         if group.exponents is not None:
             _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
+    for sentence in table_mechanics(each).sentences:
+        _print_long(printable(f"\n{sentence}"), console)
     for group in each.groups:
         if group.prediction is not None:
             _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
@@ -92,7 +98,7 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     Args:
         judgement: of the table; with several hyperparameters there is a document for each, and the worst verdict.
     """
-    source, documents = str(judgement.source), [_document(each, judgement) for each in judgement.slices]
+    source, documents = _source(judgement), [_document(each, judgement) for each in judgement.slices]
     if len(documents) == 1:
         return documents[0]
     verdict = judgement.verdict.value
@@ -100,11 +106,16 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     return {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
 
 
+def _source(judgement: TableJudgement) -> str:
+    return ", ".join(map(str, judgement.sources))
+
+
 def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
     results = each.results
     document = {
         "format": FORMAT,
-        "source": str(judgement.source),
+        "source": _source(judgement),
+        "reading": list(judgement.notes),
         "columns": to_document(each.roles),
         "rows": {
             "read": results.rows,
@@ -117,11 +128,24 @@ def _document(each: JudgedSlice, judgement: TableJudgement) -> dict[str, Any]:
         "sentence": each.sentence,
         "groups": [_group_document(group) for group in each.groups],
     }
+    document |= _mechanics_document(each)
     return document | ({"held": dict(each.part.held)} if each.part.held else {})
+
+
+def _mechanics_document(each: JudgedSlice) -> dict[str, Any]:
+    """Groups against each other, and batch sizes that reach one loss, where the slice has either."""
+    found = table_mechanics(each)
+    listed = {
+        "penalties": [to_document(one) | {"sentence": one.sentence} for one in found.penalties],
+        "tradeoffs": [to_document(one) | {"sentence": one.sentence} for one in found.tradeoffs],
+    }
+    return {name: items for name, items in listed.items() if items}
 
 
 def _group_document(group: JudgedGroup) -> dict[str, Any]:
     document = {"group": group.name, **_brief(group.report)}
+    for fixed in fixed_values_documents([group.report]):
+        document["fixed_values"] = to_document(fixed)
     if group.prediction is not None:
         document["prediction"] = prediction_document(group.prediction)
     if group.scope is not None:

@@ -17,6 +17,7 @@ from hptransfer.sizes import size_text
 from hptransfer.transfer.cost_text import amount
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.mechanics import fixed_values
 from hptransfer.transfer.speed import describe_speed, speed_of
 from hptransfer.transfer.verdict_text import describe_growth
 from hptransfer.verdict import Verdict
@@ -62,6 +63,8 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
         ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
         lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
     lines += _size_effects(axis)
+    if (fixed := fixed_values(axis)) is not None:
+        lines.append(Text(fixed.sentence))
     lines += [Text(f"limit: {limit}", "dim") for limit in axis.limits]
     lines.append(_verdict_line(axis.verdict, axis.sentence))
     if axis.would_decide:
@@ -73,13 +76,11 @@ def _size_effects(axis: AxisReport) -> list[Text]:
     """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
     answer = {True: "yes", False: "NO", None: "undecided"}[axis.wider_is_not_worse]
     found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
-    if axis.sensitivity_growth is not None:
-        ends = ", ".join(
-            f"{size.octave_off.estimate:.2%} at {size.label}"
-            for size in (axis.sizes[0], axis.sizes[-1])
-            if math.isfinite(size.octave_off.estimate)
-        )
-        found.append(Text(f"being an octave off costs {ends}; {describe_growth(axis.sensitivity_growth)}"))
+    known = [size for size in axis.sizes if math.isfinite(size.octave_off.estimate)]
+    if axis.sensitivity_growth is not None and known:
+        ends = ", ".join(f"{size.octave_off.estimate:.2%} at {size.label}" for size in (*known[:1], *known[1:][-1:]))
+        growth = describe_growth(axis.sensitivity_growth)
+        found.append(Text(f"being an octave off costs {ends}; {growth}"))
     return found
 
 

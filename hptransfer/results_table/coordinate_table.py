@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.readers import ResultTable, cell_text, column_numbers
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
 
 #: statistics of mup that are sizes, the first that a table has is judged
 SIZES = ("l1", "l2")

@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hptransfer.errors import InconclusiveError, Place, UsageError
+from hptransfer.results_table.cells import Cell, ResultTable, cell_text, is_missing
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, is_missing
 from hptransfer.results_table.results import Group
-from hptransfer.sizes import SizeAxis
+from hptransfer.sizes import size_text
 from hptransfer.statistics.optimum import estimate_optima
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
-from hptransfer.transfer.slices import points_by_size
 
 
 def judge_group(
     group: Group,
     roles: TableColumns,
-    axis: SizeAxis,
     *,
     transferred: float | None = None,
     criteria: TransferCriteria | None = None,
@@ -32,18 +30,17 @@ def judge_group(
     Args:
         group: the runs that are judged together, at two sizes or more.
         roles: names of the size and the hyperparameter.
-        axis: the field of the trials' sizes that varies.
         transferred: the value that is carried over; default: the estimated optimum of the smallest size.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
 
     Raises:
         InconclusiveError: a size diverged at every value.
     """
-    points = points_by_size(group.trials, axis, roles.hyperparameter)
+    points = group.points
     _require_finite(points, group, roles)
     if transferred is None:
         transferred = estimate_optima(list(points.values()))[0].value
-    return judge_ladder(
+    report = judge_ladder(
         points,
         axis=roles.axis,
         hyperparameter=roles.hyperparameter,
@@ -52,13 +49,37 @@ def judge_group(
         criteria=criteria,
         limits=group.limits,
     )
+    return replace(report, would_decide=_advice(report, group.unread))
 
 
-def _require_finite(points: dict[int, list[Point]], group: Group, roles: TableColumns) -> None:
+def _advice(report: AxisReport, unread: Mapping[float, Sequence[float]]) -> str | None:
+    """What would decide, runs first that the table already names beyond the ends of what counts."""
+    if report.would_decide is None:
+        return None
+    open_ends = []
+    for size in report.sizes:
+        tried = [point.x for point in size.points]
+        beyond = {
+            "low": any(x < min(tried) for x in unread.get(size.value, ())),
+            "high": any(x > max(tried) for x in unread.get(size.value, ())),
+        }
+        if size.optimum.edge is not None and beyond[size.optimum.edge]:
+            open_ends.append(size.label)
+    if not open_ends:
+        return report.would_decide
+    return (
+        f"First finish the runs without a result at {report.axis} {', '.join(open_ends)}, or write nan where they "
+        f"diverged: they lie where the grid seems to end. Then: {report.would_decide}"
+    )
+
+
+def _require_finite(points: Mapping[float, Sequence[Point]], group: Group, roles: TableColumns) -> None:
     """A value counts as diverged where any seed diverged; some value must be left at every size."""
     for size, found in points.items():
         if {point.x for point in found} == {point.x for point in found if point.diverged}:
-            where = f"{roles.axis} {size}" + (f" of {roles.group} {group.name}" if group.name is not None else "")
+            where = f"{roles.axis} {size_text(size)}" + (
+                f" of {roles.group} {group.name}" if group.name is not None else ""
+            )
             raise InconclusiveError(
                 "every size must train at some value without diverging",
                 received=f"divergence at all values of {where}",

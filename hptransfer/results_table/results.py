@@ -1,40 +1,32 @@
-"""From a table of finished runs to trials: what is counted, what is left out and why, and what must not be mixed."""
+"""From a table to runs by size: what is counted, what is left out and why, and what must not be mixed."""
 
 from __future__ import annotations
 
 import math
-import zlib
+import shlex
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from hptransfer.errors import Place, UsageError
-from hptransfer.results_table.columns import TableColumns, is_training_loss, setting_columns
-from hptransfer.results_table.readers import Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
-from hptransfer.sizes import AXES, Size, SizeAxis
-from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
+from hptransfer.results_table.columns import TableColumns, is_training_loss
+from hptransfer.results_table.mixture_hints import refuse_mixture
+from hptransfer.results_table.repeats import resolved, with_all_seeds, without_copies
+from hptransfer.results_table.row_columns import SAME_LENGTH, Rows, longest_of_size
+from hptransfer.results_table.rows import Run, finished_runs, select_rows
+from hptransfer.results_table.rules import RowRules
+from hptransfer.results_table.settings import find_mixtures
+from hptransfer.sizes import size_text
+from hptransfer.statistics.seed_means import Point
 
-#: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
-_DIVERGED = {"diverged", "nan", "exploded", "blown up", "overflow"}
-_UNFINISHED = {
-    "crashed",
-    "failed",
-    "fail",
-    "killed",
-    "running",
-    "pending",
-    "preempted",
-    "preempting",
-    "pruned",
-    "timeout",
-}
-#: a loss this many times the best of its size, at a larger value, is a divergence however it was written down
-_BLOWN = 1e3
 #: more sizes than this are a column that is no size
 _MOST_SIZES = 64
+#: sizes that differ by less, relative, are one size that was counted in two ways
+_CLOSEST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +35,15 @@ class Group:
 
     Attributes:
         name: value of the group column; None where all rows are one group.
-        trials: the runs; their sizes differ in `axis` only.
+        points: size -> its runs, sizes increasing; a size may be a fraction.
         limits: what these runs cannot show because of how they were made, one sentence each.
+        unread: size -> log2 of values at which rows without a result stand: no loss, unfinished, or too short.
     """
 
     name: str | None
-    trials: tuple[Trial, ...]
+    points: Mapping[float, tuple[Point, ...]]
     limits: tuple[str, ...]
+    unread: Mapping[float, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,6 @@ class Results:
 
     Attributes:
         groups: the runs by group, in order of appearance.
-        axis: the field of the trials' sizes that holds the table's size.
         rows: number of rows in the table, those that do not count included.
         used: runs that count, diverged ones included.
         diverged: runs that count as diverged.
@@ -67,7 +60,6 @@ class Results:
     """
 
     groups: tuple[Group, ...]
-    axis: SizeAxis
     rows: int
     used: int
     diverged: int
@@ -75,33 +67,29 @@ class Results:
     notes: tuple[str, ...]
 
 
-class _Run(NamedTuple):
-    """One row that counts; infinite loss is divergence."""
-
-    row: int
-    size: int
-    value: float
-    loss: float
-    seed: Hashable
-
-
-def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None) -> Results:
-    """Sort a table's rows into trials.
+def runs_from_table(
+    table: ResultTable, roles: TableColumns, where: Mapping[str, str] | None = None, rules: RowRules | None = None
+) -> Results:
+    """Sort a table's rows into runs by size.
 
     Args:
         table: the table as it was read, one row per run.
         roles: which column means what.
         where: keep the rows whose columns have these values.
+        rules: what the user said about rows and columns; None for nothing.
 
     Raises:
         UsageError: a cell cannot be what its column means, rows mix what must be judged apart, or nothing is left.
     """
-    kept = select_rows(table, where or {})
+    rules = rules or RowRules()
+    for column in (*rules.ignored, *([] if rules.complete is None else [rules.complete])):
+        _require_column(table, column)
+    kept = select_rows(table, where or {}, rules.within)
     dropped: Counter[str] = Counter()
     notes: list[str] = []
-    runs = _runs(kept, roles, dropped, notes)
+    runs, unread = finished_runs(kept, roles, rules, dropped, notes)
     names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
-    by_group: dict[str | None, list[_Run]] = defaultdict(list)
+    by_group: dict[str | None, list[Run]] = defaultdict(list)
     for run in runs:
         by_group[names[run.row]].append(run)
     if not runs:
@@ -109,307 +97,122 @@ def trials_from_table(table: ResultTable, roles: TableColumns, where: Mapping[st
         raise UsageError(
             "some row must be a finished run", received=f"{len(table)} rows: {listed}", place=Place(table.name)
         )
-    axis: SizeAxis = next((known for known in AXES if known == roles.axis), "tokens")
-    groups = tuple(_group(kept, roles, axis, name, found, dropped, notes) for name, found in by_group.items())
-    trials = [trial for group in groups for trial in group.trials]
+    reading = _Reading(kept, roles, rules, dropped, notes)
+    groups = tuple(
+        reading.group(name, found, [run for run in unread if names[run.row] == name])
+        for name, found in by_group.items()
+    )
+    points = [point for group in groups for found in group.points.values() for point in found]
     return Results(
         groups=groups,
-        axis=axis,
         rows=len(table),
-        used=len(trials),
-        diverged=sum(trial.state is TrialState.DIVERGED for trial in trials),
+        used=len(points),
+        diverged=sum(point.diverged for point in points),
         dropped=dict(dropped),
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def select_rows(table: ResultTable, where: Mapping[str, str]) -> ResultTable:
-    """The rows that have the wanted values; numbers are compared as numbers.
+def _require_column(table: ResultTable, column: str) -> None:
+    if column not in table.columns:
+        raise UsageError(
+            "`--ignore-column` and `--complete` must name a column of the table",
+            received=column,
+            hint=f"its columns are {', '.join(table.columns)}"[:400],
+            place=Place(table.name, 1),
+            code="results/no-column",
+        )
 
-    Args:
-        table: the table as it was read.
-        where: name of a column -> the value that a row must have there.
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One table on its way to runs by size.
+
+    Attributes:
+        table: the rows that were selected.
+        roles: which column means what.
+        rules: what the user said about rows and columns.
+        dropped: rows left out so far, by reason.
+        notes: what was decided so far.
     """
-    for column, wanted in where.items():
-        if column not in table.columns:
+
+    table: ResultTable
+    roles: TableColumns
+    rules: RowRules
+    dropped: Counter[str]
+    notes: list[str]
+
+    def group(self, name: str | None, runs: list[Run], unread: list[Run]) -> Group:
+        """One group's runs, its repeated rows resolved and mixtures refused."""
+        table, roles, notes = self.table, self.roles, self.notes
+        sizes = {run.size for run in runs}
+        if len(sizes) > _MOST_SIZES:
             raise UsageError(
-                "`--where COLUMN=VALUE` must name a column of the table",
-                received=column,
-                hint=f"its columns are {', '.join(table.columns)}"[:400],
-                place=Place(table.name, 1),
+                f"a ladder has at most {_MOST_SIZES} sizes",
+                received=f"{len(sizes)} values of {roles.size}",
+                hint="name the size's column with --size-column",
             )
-        rows = [row for row, cell in enumerate(table.columns[column]) if _equal(cell, wanted)]
-        if not rows:
-            seen = ", ".join(cell_text(cell) for cell in distinct(table.columns[column])[:12])
-            raise UsageError(
-                "`--where` must leave some rows", received=f"{column}={wanted}", hint=f"{column} is {seen}"[:400]
+        self._refuse_close_sizes(sorted(sizes))
+        whole = self._complete(runs)
+        kept = {run.row for run in whole}
+        unread = [*unread, *(run for run in runs if run.row not in kept)]
+        runs = without_copies(table, roles, with_all_seeds(table, roles, whole, notes), self.dropped)
+        rows = Rows(table, roles, runs)
+        found = find_mixtures(rows, self.rules)
+        if found.mixed:
+            refuse_mixture(rows, found.mixed)
+        notes.extend(found.notes)
+        limits = list(found.limits)
+        if is_training_loss(roles.loss):
+            limits.append(
+                f"{roles.loss} is of training data: where those are memorised, held-out losses say something else."
             )
-        table = table.take(rows)
-    return table
+        counted = resolved(table, roles, self.rules, runs, notes)
+        return Group(name, _by_size(counted), tuple(limits), _values_by_size(unread))
+
+    def _refuse_close_sizes(self, sizes: list[float]) -> None:
+        """Refuse sizes that differ as 124,439,808 and 124,440,576 parameters do: each has a part of one size's runs."""
+        for low, high in pairwise(sizes):
+            if high < low * (1 + _CLOSEST):
+                option = shlex.quote(f"{self.roles.size}={100 * _CLOSEST:g}%")
+                raise UsageError(
+                    f"sizes of a ladder must be at least {_CLOSEST:.0%} apart",
+                    received=f"{self.roles.size} {size_text(low)} and {size_text(high)}",
+                    hint=f"if these are one size, `--within {option}`",
+                    place=Place(self.table.name),
+                    code="results/close-sizes",
+                )
+
+    def _complete(self, runs: list[Run]) -> list[Run]:
+        """The runs that are as long as the longest of their size; diverged ones end when they do."""
+        if self.rules.complete is None or not runs:
+            return runs
+        column = self.rules.complete
+        numbers, _ = column_numbers(self.table, column, sizes=True)
+        size = np.unique([run.size for run in runs], return_inverse=True)[1]
+        finite = np.isfinite([run.loss for run in runs])
+        lengths = np.where(finite, numbers[[run.row for run in runs]], math.nan)
+        full = ~finite | (lengths >= longest_of_size(lengths, size) * (1 - SAME_LENGTH))
+        if gone := int((~full).sum()):
+            self.dropped[f"that ended before the longest of their {self.roles.size} by {column}"] += gone
+        return [run for run, keep in zip(runs, full.tolist(), strict=True) if keep]
 
 
-def _equal(cell: Cell, wanted: str) -> bool:
-    if is_missing(cell):
-        return False
-    try:
-        return math.isclose(float(cell or 0), float(wanted), rel_tol=1e-9)
-    except ValueError:
-        return cell_text(cell) == wanted.strip()
-
-
-def _runs(table: ResultTable, roles: TableColumns, dropped: Counter[str], notes: list[str]) -> list[_Run]:
-    """The rows that are finished runs at a positive value of the hyperparameter."""
-    size, no_size = column_numbers(table, roles.size, sizes=True)
-    value, no_value = column_numbers(table, roles.value)
-    if roles.base is not None:
-        value = np.power(float(roles.base), value)
-    loss, no_loss = column_numbers(table, roles.loss, infinite=_DIVERGED)
-    blown, unfinished = _states(table, roles.state)
-    unfinished &= np.isfinite(loss)  # a run that ended on NaN did not crash: it diverged
-    reasons = {
-        f"without a {roles.size}": no_size | np.isnan(size),
-        f"without a {roles.value}": no_value | np.isnan(value),
-        f"with {roles.value} 0, which has no place on a log scale": value == 0,
-        f"without a {roles.loss}": no_loss & ~blown,
-        "not finished": unfinished & ~blown,
-    }
-    blank = no_loss & ~blown & (size >= 1) & (value > 0)
-    keep = np.ones(len(table), dtype=bool)
-    for reason, rows in reasons.items():
-        if count := int((rows & keep).sum()):
-            dropped[reason] += count
-        keep &= ~rows
-    _refuse_row(table, roles.size, size, keep & ~(np.isfinite(size) & (size >= 1) & (size == np.round(size))), _WHOLE)
-    _refuse_row(table, roles.value, value, keep & ~(np.isfinite(value) & (value > 0)), "must be positive and finite")
-    blown |= ~np.isfinite(loss)
-    _refuse_row(table, roles.loss, loss, keep & ~blown & (loss <= 0), "must be positive: a loss, lower is better")
-    seeds: Sequence[Hashable] = [None] * len(table)
-    if roles.seed is not None:
-        seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
-    columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
-    kept = keep.tolist()
-    runs = [_Run(row, int(s), v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
-    _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
-    return runs
-
-
-def _advise_on_blanks(
-    runs: Sequence[_Run], blanks: Sequence[tuple[float, float]], roles: TableColumns, notes: list[str]
-) -> None:
-    """Say how to write divergences where rows without a loss resemble them; nothing is assumed."""
-    best = _best(runs)
-    if blanks and all(size in best and value > best[int(size)].value for size, value in blanks):
-        notes.append(
-            f"the rows without a {roles.loss} lie above the best {roles.value} of their {roles.size}: "
-            f"if these runs diverged, write nan there and they bound the optimum"
-        )
-
-
-def _best(runs: Iterable[_Run]) -> dict[int, _Run]:
-    """The run with the lowest loss of each size."""
-    best: dict[int, _Run] = {}
+def _by_size(runs: list[Run]) -> dict[float, tuple[Point, ...]]:
+    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in runs}, key=_by_number))}
+    points: dict[float, list[Point]] = {size: [] for size in sorted({run.size for run in runs})}
     for run in runs:
-        if run.loss < best.setdefault(run.size, run).loss:
-            best[run.size] = run
-    return best
+        diverged = not math.isfinite(run.loss)
+        points[run.size].append(Point(math.log2(run.value), ids[str(run.seed)], run.loss, diverged))
+    return {int(size) if size.is_integer() else size: tuple(found) for size, found in points.items()}
 
 
-_WHOLE = "must be a whole number of at least 1"
-
-
-def _states(table: ResultTable, column: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(diverged, unfinished) by what the state column says."""
-    words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
-    return np.array([w in _DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
-
-
-def _refuse_row(table: ResultTable, column: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise UsageError(
-            f"`{column}` {rule}",
-            received=f"{values[row]:g} ({int(bad.sum())} such rows)",
-            hint=f"correct these rows, or name another column than `{column}`",
-            place=Place(table.name, table.lines[row]),
-            code="results/value",
-        )
-
-
-def _group(
-    table: ResultTable,
-    roles: TableColumns,
-    axis: SizeAxis,
-    name: str | None,
-    runs: list[_Run],
-    dropped: Counter[str],
-    notes: list[str],
-) -> Group:
-    """One group's trials, its repeated rows resolved and mixtures refused."""
-    sizes = {run.size for run in runs}
-    if len(sizes) > _MOST_SIZES:
-        raise UsageError(
-            f"a ladder has at most {_MOST_SIZES} sizes",
-            received=f"{len(sizes)} values of {roles.size}",
-            hint="name the size's column with --size-column",
-        )
-    limits = _mixtures(table, roles, runs, notes)
-    if is_training_loss(roles.loss):
-        limits.append(
-            f"{roles.loss} is of training data: where those are memorised, held-out losses say something else."
-        )
-    runs = _blown_up(runs, notes)
-    unique = list({_identity(run): run for run in reversed(runs)}.values())[::-1]
-    if len(unique) < len(runs):
-        dropped["that repeat another row"] += len(runs) - len(unique)
-    resolved = unique
-    if len({(run.size, run.value, run.seed) for run in unique}) < len(unique):
-        _refuse_unnamed_axis(table, roles, unique)
-        resolved = _averaged(unique, notes) if roles.seed is not None else _numbered(unique, roles, notes)
-    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in resolved}, key=_by_number))}
-    at = {size: Size(**(dict.fromkeys(AXES, 1) | {axis: size})) for size in sizes}
-    trials = tuple(
-        Trial(
-            key=f"{table.name}:{table.lines[run.row]}",
-            size=at[run.size],
-            hyperparameters={roles.hyperparameter: run.value},
-            seed=ids[str(run.seed)],
-            state=TrialState.COMPLETE if math.isfinite(run.loss) else TrialState.DIVERGED,
-            loss=run.loss,
-        )
-        for run in resolved
-    )
-    return Group(name, trials, tuple(limits))
-
-
-def _blown_up(runs: list[_Run], notes: list[str]) -> list[_Run]:
-    """Losses such as 1e9 mean a divergence, and no curve may be laid through them."""
-    best = _best(runs)
-    gone = [
-        math.isfinite(run.loss) and run.value > best[run.size].value and run.loss >= _BLOWN * best[run.size].loss
-        for run in runs
-    ]
-    if any(gone):
-        notes.append(f"{sum(gone)} losses of {_BLOWN:g} times the best of their size or more count as diverged")
-    return [run._replace(loss=math.inf) if blown else run for run, blown in zip(runs, gone, strict=True)]
-
-
-def _identity(run: _Run) -> Hashable:
-    """What makes two rows the same run; divergences without a seed are different runs, equal finite losses are not."""
-    nameless = run.seed is None and math.isinf(run.loss)
-    return (run.size, run.value, run.row if nameless else run.seed, run.loss)
+def _values_by_size(runs: list[Run]) -> dict[float, tuple[float, ...]]:
+    values: dict[float, set[float]] = defaultdict(set)
+    for run in runs:
+        values[run.size].add(math.log2(run.value))
+    return {int(size) if size.is_integer() else size: tuple(sorted(found)) for size, found in values.items()}
 
 
 def _by_number(seed: str) -> tuple[int, str]:
     return (int(seed), "") if seed.isdecimal() else (2**63, seed)
-
-
-def _averaged(runs: list[_Run], notes: list[str]) -> list[_Run]:
-    """With named seeds, rows that differ in loss only are one run measured several times."""
-    cells: dict[tuple[int, float, Hashable], list[_Run]] = defaultdict(list)
-    for run in runs:
-        cells[run.size, run.value, run.seed].append(run)
-    repeats = sum(len(same) > 1 for same in cells.values())
-    notes.append(f"{repeats} runs of the same size, value and seed occur with several losses: their mean counts")
-    return [
-        _Run(same[0].row, same[0].size, same[0].value, math.fsum(run.loss for run in same) / len(same), same[0].seed)
-        for same in cells.values()
-    ]
-
-
-def _numbered(runs: list[_Run], roles: TableColumns, notes: list[str]) -> list[_Run]:
-    """Without a seed column, rows of the same size and value are different seeds.
-
-    They are numbered in an order that neither the file nor the loss decides: sorted losses would pass for seeds with an
-    effect of their own, and noise would look small.
-    """
-    cells: dict[tuple[int, float], list[_Run]] = defaultdict(list)
-    for run in runs:
-        cells[run.size, run.value].append(run)
-    notes.append(f"no seed column: rows of the same {roles.size} and {roles.value} count as different seeds")
-    return [
-        _Run(run.row, run.size, run.value, run.loss, seed)
-        for same in cells.values()
-        for seed, run in enumerate(sorted(same, key=lambda run: (zlib.crc32(repr(run.loss).encode()), run.loss)))
-    ]
-
-
-def _mixtures(table: ResultTable, roles: TableColumns, runs: list[_Run], notes: list[str]) -> list[str]:
-    """Settings that vary besides size and value: refused unless the size (or size and value) determines them.
-
-    Returns:
-        Limits: the settings that change along with the size.
-    """
-    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
-    limits, mixed = [], []
-    for column in setting_columns(table):
-        cells = table.columns[column]
-        if column in used or len(distinct([cells[run.row] for run in runs])) < 2:
-            continue
-        if _determined(cells, [(run.size, run) for run in runs]):
-            pairs = sorted({(run.size, cell_text(cells[run.row])) for run in runs})
-            path = ", ".join(f"{column} {text} at {size}" for size, text in pairs[:6])
-            limits.append(
-                f"{column} changes along with {roles.axis} ({path}): these runs cannot show which of the two moves "
-                "the optimum."
-            )
-        elif _determined(cells, [((run.size, run.value), run) for run in runs]):
-            notes.append(f"{column} follows from {roles.size} and {roles.value}")
-        else:
-            mixed.append(column)
-    if mixed:
-        _refuse_mixture(table, roles, mixed, runs)
-    return limits
-
-
-def _determined(cells: Sequence[Cell], keyed: Sequence[tuple[Hashable, _Run]]) -> bool:
-    """Whether every key goes with one value of the column."""
-    seen: dict[Hashable, str] = {}
-    return all(
-        seen.setdefault(key, cell_text(cells[run.row])) == cell_text(cells[run.row])
-        for key, run in keyed
-        if not is_missing(cells[run.row])
-    )
-
-
-def _refuse_unnamed_axis(table: ResultTable, roles: TableColumns, runs: list[_Run]) -> None:
-    """Refuse rows that repeat size, value and seed and differ in a numeric column with few values.
-
-    That is what several checkpoints of each run, or a setting with an unusual name, are in a table.
-    """
-    cells: dict[tuple[int, float, Hashable], list[int]] = defaultdict(list)
-    for run in runs:
-        cells[run.size, run.value, run.seed].append(run.row)
-    repeated = [rows for rows in cells.values() if len(rows) > 1]
-    used = {roles.size, roles.value, roles.loss, roles.seed, roles.group, roles.state}
-    for column, found in table.columns.items():
-        if column in used or not all(len({found[row] for row in rows}) == len(rows) for rows in repeated):
-            continue
-        values = {found[run.row] for run in runs}
-        if len(values) <= len(runs) // 2 and all(_is_number(cell) for cell in values):
-            _refuse_mixture(table, roles, [column], runs)
-
-
-def _is_number(cell: Cell) -> bool:
-    try:
-        return not is_missing(cell) and math.isfinite(float(cell or 0))
-    except ValueError:
-        return False
-
-
-def _refuse_mixture(table: ResultTable, roles: TableColumns, columns: Sequence[str], runs: list[_Run]) -> None:
-    found = []
-    for column in columns:
-        values = distinct([table.columns[column][run.row] for run in runs])
-        found.append(
-            f"{column} ({', '.join(cell_text(cell) for cell in values[:6])}{', ...' if len(values) > 6 else ''})"
-        )
-    first = columns[0]
-    value = cell_text(distinct([table.columns[first][run.row] for run in runs])[-1])
-    raise UsageError(
-        f"rows that are judged together may differ in {roles.size}, {roles.value} and seed only",
-        received=f"they differ in {', '.join(found)} too",
-        hint=f"select with `--where {first}={value}`, judge each apart with `--group-column {first}`, "
-        f"or, if it is the seed, say `--seed-column {first}`",
-        place=Place(table.name),
-        code="results/mixture",
-    )

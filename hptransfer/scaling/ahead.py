@@ -12,8 +12,9 @@ from hptransfer.engine.flops import run_flops
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
+from hptransfer.transfer.horizon import CarriedExponent, carried_exponents, predict_carried
 from hptransfer.transfer.law import LawValue, law_values
-from hptransfer.transfer.prediction import Prediction, predict_target
+from hptransfer.transfer.prediction import Prediction
 from hptransfer.transfer.scope import scope_of
 from hptransfer.transfer.target import TargetReport
 
@@ -29,11 +30,13 @@ class Ahead:
         laws: values that the target is trained with in place of the tuned ones; none where those are carried.
         scope: the judgement of the target; None without a check, or where the target is the proxy.
         prediction: of optimum and loss there; None without a check.
+        exponents: by which values are moved along batch and tokens, used or not; none where laws carry them.
     """
 
     laws: tuple[LawValue, ...] = ()
     scope: TargetReport | None = None
     prediction: Prediction | None = None
+    exponents: tuple[CarriedExponent, ...] = ()
 
     @property
     def covered(self) -> bool:
@@ -62,17 +65,17 @@ def look_ahead(recipe: Recipe, root: Path, size: Size, checked: TransferFile | N
     if not measured and laws:
         laws = [replace(law, why="the predicted optimum is used instead of the tuned value") for law in laws]
         values = {law.name: law.estimate for law in laws}
-    scope = scope_of(recipe, facts, values, size, lambda each: run_flops(recipe, root, each))
+    scope = scope_of(recipe, facts, values, size, lambda each: run_flops(recipe, root, each), by_path=bool(laws))
     if laws:
         return Ahead(tuple(laws), scope, laws[0].prediction)
-    name = checked.hyperparameter
-    prediction = predict_target(
-        facts[name],
-        hyperparameter=name,
-        value=checked.transferred,
-        proxy=proxy,
-        target=size,
-        on_ray=recipe.on_ray(size),
-        at_proxy=True,
+    on_ray = recipe.on_ray(size)
+    exponents = tuple(
+        each
+        for name, axes in facts.items()
+        for each in carried_exponents(axes, name, proxy=proxy, target=size, on_ray=on_ray)
     )
-    return Ahead((), scope, prediction)
+    name = checked.hyperparameter
+    prediction = predict_carried(
+        facts[name], name, checked.transferred, proxy=proxy, target=size, on_ray=on_ray, at_proxy=True
+    )
+    return Ahead((), scope, prediction, exponents)

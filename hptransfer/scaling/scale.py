@@ -16,7 +16,9 @@ from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.ahead import Ahead, Use, look_ahead
-from hptransfer.scaling.target import build_target, in_gauge
+from hptransfer.scaling.groups import in_gauge
+from hptransfer.scaling.horizon import objections_of_check
+from hptransfer.scaling.target import build_target
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.law import well_bounded
@@ -123,12 +125,7 @@ def _objections(
     elif checked.identity != identity:
         yield "transfer was checked under other rules, code or data"
     yield from _other_values(tuned, checked)
-    if ahead.laws:
-        for law in ahead.laws:
-            if not law.bounded:
-                yield law.objection
-    elif checked.verdict is not Verdict.TRANSFERS:
-        yield f"the check says {checked.verdict}: {checked.sentence}"
+    yield from objections_of_check(checked, ahead)
 
 
 def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:

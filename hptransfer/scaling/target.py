@@ -20,21 +20,14 @@ from hptransfer.artifacts.target import (
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short, run_flops
-from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import from_log_coordinate, identifying, log_name
-from hptransfer.models.planning import plan_recipe
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.ahead import Ahead
-from hptransfer.scaling.described import (
-    described_alone,
-    described_plan,
-    has_model,
-    training_record,
-)
+from hptransfer.scaling.described import has_model, training_record
+from hptransfer.scaling.horizon import described_target, horizon_of
 from hptransfer.scaling.verify import registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
 from hptransfer.transfer.law import LawValue
@@ -67,17 +60,17 @@ def build_target(
         UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
     """
     recipe, laws, prediction = loaded.recipe, ahead.laws, ahead.prediction
-    used = _used(laws, defaults(recipe.training) | _values(tuned))
-    values = defaults(recipe.training) | _values(tuned) | {name: each.value for name, each in used.items()}
-    described = (
-        described_plan(plan_recipe(recipe, size, values), recipe)
-        if has_model(recipe)
-        else described_alone(recipe, values)
+    tuned_values = defaults(recipe.training) | _values(tuned)
+    used = _used(laws, tuned_values)
+    horizon = horizon_of(
+        recipe, size, ahead.exponents, tuned_values | {name: each.value for name, each in used.items()}
     )
+    described, timescales = described_target(recipe, size, horizon, tuned_values)
     described = replace(described, notes=(*(law.sentence for law in laws), *described.notes))
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
-    distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, by_law=bool(laws)))
+    carried = [each.axis for each in horizon.exponents if each.used]
+    distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, carried, by_law=bool(laws)))
     if recipe.ray is not None:
         distances = tuple(_on_ray(each, recipe, size) if each.axis == "tokens" else each for each in distances)
     return TargetFile(
@@ -104,6 +97,8 @@ def build_target(
         training=training_record(recipe, size, described.hyperparameters["warmup"]),
         notes=described.notes,
         parameters=described.parameters,
+        horizon=horizon.records,
+        decay_timescale=timescales,
         provenance=_provenance(loaded, tuned, identity),
         prediction=None
         if prediction is None
@@ -140,29 +135,6 @@ def _values(tuned: Tuned) -> dict[str, float]:
     return {name: float(value) for name, value in tuned.hyperparameters.items()}
 
 
-def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
-    """The same target with its multipliers elsewhere.
-
-    Args:
-        target: the content of `target.yaml`, in any gauge.
-        recipe: the recipe that the target is of.
-        gauge: where multipliers live in the result; `plain`, of a format without multipliers of its own, leaves them
-            where the recipe has them: its framework trains the same model.
-    """
-    if gauge in ("plain", target.gauge):
-        return target
-    if not has_model(recipe):
-        raise UsageError(
-            "multipliers move only in a model that can be read",
-            received=f"gauge {gauge}, of a recipe without `model`",
-            hint="name the model in the recipe, or choose a format in the gauge `plain`",
-        )
-    plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
-    return target.model_copy(
-        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": described_plan(plan, recipe).parameters}
-    )
-
-
 def _brief(axis: AxisRecord) -> dict[str, Any]:
     """One axis of the check without the curves behind it: those stay in transfer.json."""
     return axis.model_dump(mode="json") | {"sizes": [size.value for size in axis.sizes]}
@@ -189,7 +161,13 @@ def _provenance(loaded: LoadedRecipe, tuned: Tuned, identity: str) -> Provenance
 
 
 def extrapolation(
-    base: Size, size: Size, covers: Collection[str], checked: Mapping[str, Sequence[int]], *, by_law: bool = False
+    base: Size,
+    size: Size,
+    covers: Collection[str],
+    checked: Mapping[str, Sequence[int]],
+    carried: Collection[str] = (),
+    *,
+    by_law: bool = False,
 ) -> Iterator[ExtrapolationRecord]:
     """How far the target lies beyond what was checked, one entry per axis of size.
 
@@ -198,6 +176,7 @@ def extrapolation(
         size: width, depth, batch and tokens of the target.
         covers: the axes that have rules, as rules call them.
         checked: what was trained of each ladder, by its key in `LADDERS`; a run that says nothing is the base's.
+        carried: axes along which a measured exponent carries values.
         by_law: whether a law of the ladders carries values on, where no rule does.
     """
     for axis in AXES:
@@ -207,6 +186,8 @@ def extrapolation(
         unchecked = "by theory alone" if rule_name(axis) in covers else "no rule and no check cover it"
         if by_law and len(checked.get(LADDERS[axis], ())) > 1:
             unchecked = "by the ladder's law alone"
+        elif axis in carried:
+            unchecked = "by the exponent that its ladder measured"
         sentence = _sentence(axis, target, reached, factor, unchecked)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
 

@@ -17,14 +17,10 @@ from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.objective import objective_record
 from hptransfer.recipe.schema import Recipe
-from hptransfer.results_table.columns import (
-    infer_loss,
-    infer_seed,
-    infer_step,
-    normalized_column_name,
-    setting_columns,
-)
-from hptransfer.results_table.readers import ResultTable, cell_text, column_numbers, distinct, read_table
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers, distinct
+from hptransfer.results_table.column_names import normalized_column_name
+from hptransfer.results_table.columns import infer_loss, infer_seed, infer_step, setting_columns
+from hptransfer.results_table.readers import read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.prediction import (

@@ -1,6 +1,7 @@
 """Statistics: from losses at values and seeds to optima, drifts and laws, with intervals that cover. Pure functions.
 
 seed_means  runs of one size -> seed means with their noise, pooled over sizes
+tilt        what a seed does to its curve beyond an offset: tilts, and noise that is alike at neighbouring values
 curve       all sizes' loss curves as a posterior, and what a value that is wrong by an octave costs; made of `joint`,
             `smooth`, `stability_edge` and `wiener_process`
 optimum     where the best value lies at a size, from these curves
@@ -23,5 +24,6 @@ __all__ = [
     "seed_means",
     "seed_offsets",
     "slope",
+    "student",
     "wiener_process",
 ]

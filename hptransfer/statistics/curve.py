@@ -193,8 +193,8 @@ def sample_curves(
 def _draw(
     tables: Sequence[SeedMeans], doublings: Array | None, at: float | None, noise: float | None
 ) -> list[CurveDraws]:
-    seeds = seed_noise([table.runs for table in tables])
-    known = pooled_noise(tables, seeds, noise)
+    seeds = seed_noise([table.runs for table in tables], noise)
+    known = pooled_noise(tables, noise, seeds=seeds)
     grids = [_grid(table) for table in tables]
     fits = [
         (

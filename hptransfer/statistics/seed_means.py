@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hptransfer.errors import UsageError
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts
+from hptransfer.statistics.tilt import SeedNoise, SeedRuns, fit_tilts, seed_noise
 
 #: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
 _MANY_SEEDS = 200
@@ -234,7 +234,7 @@ def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _
     count = np.bincount(row, minlength=m).astype(float)
     offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
     rank = 0
-    if 1 < number.shape[1]:
+    if number.shape[1] > 1:
         normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
         raw = np.bincount(row, loss, m) / count
         right = np.bincount(column[column >= 0], (loss - raw[row])[column >= 0], number.shape[1])
@@ -375,14 +375,15 @@ class Noise:
     df: float
 
 
-def pooled_noise(tables: Sequence[SeedMeans], seeds: SeedNoise, given: float | None = None) -> Noise:
+def pooled_noise(tables: Sequence[SeedMeans], given: float | None = None, *, seeds: SeedNoise | None = None) -> Noise:
     """Pool the sizes' residual variances; sizes keep their own level as far as the residuals tell them apart.
 
     Args:
         tables: seed means of each size, K of them.
-        seeds: how alike their noise is at neighbouring values, which hides part of it.
         given: standard deviation of one run in nats where it is known from elsewhere.
+        seeds: how alike noise is at neighbouring values, which hides part of it; None: as these tables say.
     """
+    seeds = seeds or seed_noise([table.runs for table in tables])
     same = np.ones(len(tables))
     if given is not None:
         return Noise(same, given**2 * _GIVEN_DF, _GIVEN_DF)

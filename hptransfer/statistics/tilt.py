@@ -39,8 +39,8 @@ _CORRELATED = 0.8
 _FEWEST = 5
 #: seeds that are compared with each other; more add little
 _COMPARED = 8
-#: levels of one size's noise that are averaged over, in standard deviations of what was seen
-_LEVELS = np.geomspace(0.1, 4.0, 16)
+#: sizes' noise is alike: the common variance counts as so many degrees of freedom at each
+_ALIKE_DF = 4.0
 #: expected optima scatter about a line themselves, in octaves, with prior weights (as `drift` has it)
 _OWN, _OWN_PRIOR = np.array([0.0, 0.03, 0.08]), np.array([0.4, 0.45, 0.15])
 #: fewest sizes whose optima show by their scatter how far seeds displace them
@@ -99,7 +99,7 @@ def tilted(x: Array, number: Array, alone: Array) -> Tilted:
     """Least squares of value means and seed offsets, applied to tilts.
 
     Args:
-        x: (m,) log2 values.
+        x: (m,) log2 values, increasing.
         number: (m, S) runs of seeds that have an offset.
         alone: (m,) runs of seeds that have none.
     """
@@ -127,7 +127,7 @@ def fit_tilts(x: Array, number: Array, alone: Array, residual: Array) -> Untilte
     """Fit each seed's tilt to what values and offsets leave over.
 
     Args:
-        x: (m,) log2 values.
+        x: (m,) log2 values, increasing.
         number: (m, S) runs of seeds that have an offset.
         alone: (m,) runs of seeds that have none.
         residual: (m, S) sums of the residuals of these runs, nats.
@@ -150,7 +150,8 @@ class SeedNoise:
         tilts: (N, N) covariance of all sizes' means for displacements of variance 1 octave^2, in units of bend^2.
         displaced: (K, K) covariance of what the tilts displace the sizes' optima by, for variance 1 octave^2.
         ends: where the sizes end among the N means.
-        weight: probability of each of `SPREADS`.
+        levels: standard deviations of the displacement that are possible, octaves.
+        weight: probability of each of them.
         seen: what residuals of variance 1 make of a sum of squares, and degrees of freedom, as fractions of those of
             uncorrelated noise, per size.
         compared: whether seeds could be compared at any size.
@@ -160,6 +161,7 @@ class SeedNoise:
     tilts: Array
     displaced: Array
     ends: tuple[int, ...]
+    levels: Array
     weight: Array
     seen: tuple[tuple[float, float], ...]
     compared: bool
@@ -167,12 +169,12 @@ class SeedNoise:
     @property
     def square(self) -> float:
         """Expected square of the displacement, octaves^2."""
-        return float(self.weight @ SPREADS**2)
+        return float(self.weight @ self.levels**2)
 
     def spread(self) -> Array:
         """(DRAWS,) standard deviations of the displacement, octaves."""
         return np.asarray(
-            SPREADS[np.searchsorted(np.cumsum(self.weight), wiener_process.uniform(93)).clip(0, len(SPREADS) - 1)]
+            self.levels[np.searchsorted(np.cumsum(self.weight), wiener_process.uniform(93)).clip(0, len(SPREADS) - 1)]
         )
 
     def start(self, size: int) -> int:
@@ -203,26 +205,28 @@ class SeedNoise:
         middle, at = np.median(optima[inside], axis=1), doublings[inside]
         design = np.stack([np.ones_like(at), at - at.mean()], axis=1)
         known, displaced = np.cov(optima[inside]), self.displaced[np.ix_(inside, inside)]
-        score = np.full(len(SPREADS), -np.inf)
+        score = np.full(len(self.levels), -np.inf)
         for own, weight in zip(_OWN, _OWN_PRIOR, strict=True):
-            total = known + (own**2 + 1e-8) * np.eye(len(at)) + (SPREADS**2)[:, None, None] * displaced
+            total = known + (own**2 + 1e-8) * np.eye(len(at)) + (self.levels**2)[:, None, None] * displaced
             score = np.logaddexp(score, math.log(weight) + _log_restricted(middle, design, total))
         return replace(self, weight=_normalised(np.log(self.weight) + score))
 
 
-def seed_noise(tables: Sequence[SeedRuns]) -> SeedNoise:
+def seed_noise(tables: Sequence[SeedRuns], given: float | None = None) -> SeedNoise:
     """What is known about the errors of all sizes' seed means, from how far seeds agree.
 
     Args:
         tables: which seed ran where, per size.
+        given: standard deviation of one run in nats where it is known from elsewhere. Tilts are part of it, so they
+            are no larger than makes runs scatter by that.
     """
-    scores = np.stack([_scores(table) for table in tables])
-    # tilts that a seed's sizes have in common are seen only once
-    repeated = 1 + (len(tables) - 1) * COMMON**2
-    rho = scores[:, :, 0].sum(axis=0)
-    joint = rho[:, None] + (scores - scores[:, :, :1]).sum(axis=0) / repeated + np.log(_prior())
-    weight = _normalised(joint)
-    correlation = weight.sum(axis=1)
+    most = math.inf if given is None else min(given / max(2 * t.bend * float(t.x.std()), 1e-300) for t in tables)
+    levels = np.minimum(SPREADS, most)
+    contrasts = [_contrasts(table) for table in tables]
+    rho = np.log(_RHO_PRIOR) + np.sum([_log_correlated(each) for each in contrasts], axis=0)
+    correlation = _normalised(rho)
+    spread = -0.5 * (np.log(SPREADS / _MEDIAN) / math.log(_FACTOR)) ** 2
+    weight = _normalised(spread + _log_displaced(contrasts, [table.bend for table in tables], correlation))
     noise = tuple(_error(table, correlation) for table in tables)
     tilts, displaced = _tilts(tables)
     return SeedNoise(
@@ -230,16 +234,11 @@ def seed_noise(tables: Sequence[SeedRuns]) -> SeedNoise:
         tilts=tilts,
         displaced=displaced,
         ends=tuple(int(end) for end in np.cumsum([len(table.x) for table in tables])),
-        weight=weight.sum(axis=0),
+        levels=levels,
+        weight=weight,
         seen=tuple(_seen(table, correlation) for table in tables),
-        compared=bool(np.any(scores)),
+        compared=any(contrasts),
     )
-
-
-def _prior() -> Array:
-    """(rhos, spreads) prior probabilities."""
-    spread = np.exp(-0.5 * (np.log(SPREADS / _MEDIAN) / math.log(_FACTOR)) ** 2)
-    return np.outer(_RHO_PRIOR, spread / spread.sum())
 
 
 def _normalised(score: Array) -> Array:
@@ -255,7 +254,7 @@ def _alike(x: Array) -> Array:
 
 
 def _error(table: SeedRuns, correlation: Array) -> Array:
-    """(m, m) covariance of the means for noise of variance 1; within the cells of a dense sweep noise is independent."""
+    """(m, m) covariance of the means for noise of variance 1; in the cells of a dense sweep it is independent."""
     runs = table.number.sum(axis=1) + table.alone
     trust = np.sqrt(table.trust)
     if table.dense:
@@ -286,51 +285,104 @@ def _tilts(tables: Sequence[SeedRuns]) -> tuple[Array, Array]:
     return np.asarray(covariance), np.asarray(per_size * (pulls @ pulls.T) + np.diag(lone_pulls))
 
 
-def _scores(table: SeedRuns) -> Array:
-    """(rhos, spreads) log likelihood of the differences between seeds at one size; zeros where there are none.
+class _Contrast(NamedTuple):
+    """Differences between pairs of seeds at the values that both ran, over sqrt(2).
 
-    Every pair of seeds counts with weight 2 / S: where all seeds ran at all values that is the restricted likelihood.
+    Attributes:
+        x: (m,) log2 values that both ran.
+        pairs: numbers of the seeds of each pair.
+        difference: (n, m) nats, one row per pair.
+        weight: 2 / S: where all seeds ran at all values, S (S - 1) / 2 pairs say as much as S - 1 contrasts.
     """
-    total = np.zeros((len(_RHOS), len(SPREADS)))
+
+    x: Array
+    pairs: list[tuple[int, int]]
+    difference: Array
+    weight: float
+
+
+def _contrasts(table: SeedRuns) -> list[_Contrast]:
+    """Differences between the seeds of one size where noise is measured, by the values that they were seen at."""
     ran = np.isfinite(table.loss) & table.quiet[:, None]
     chosen = np.sort(np.argsort(-ran.sum(axis=0), kind="stable")[:_COMPARED])
     chosen = chosen[ran[:, chosen].sum(axis=0) >= _FEWEST]
-    if len(chosen) < 2 or table.dense or not table.bend > 0:
-        return total
-    patterns: dict[bytes, list[Array]] = {}
+    if table.dense or not table.bend > 0:
+        return []
+    found: dict[bytes, list[tuple[tuple[int, int], Array]]] = {}
     for number, first in enumerate(chosen):
         for second in chosen[number + 1 :]:
             both = ran[:, first] & ran[:, second]
             if both.sum() >= _FEWEST:
                 difference = (table.loss[:, first] - table.loss[:, second])[both] / math.sqrt(2)
-                patterns.setdefault(both.tobytes(), []).append(difference)
-    by_level = np.zeros((len(_LEVELS), len(_RHOS), len(SPREADS)))
-    gathered = [(np.frombuffer(mask, dtype=bool), np.stack(found)) for mask, found in patterns.items()]
-    variances = [float(found.var(axis=1, ddof=1).mean()) for _, found in gathered]
-    seen = float(np.mean(variances)) if variances else 0.0
-    if not seen > 0:
-        return total
-    for mask, found in gathered:
-        x = table.x[mask]
-        away = np.linalg.svd(np.ones((len(x), 1)))[0][:, 1:]
-        u = away.T @ (x - x.mean())
-        noise = away.T @ _alike(x) @ away
-        tilt = 4 * table.bend**2 * np.outer(u, u) * (SPREADS**2)[:, None, None]
-        covariance = (_LEVELS**2 * seen)[:, None, None, None, None] * noise[:, None] + tilt
-        z = found @ away
-        square = np.einsum("pi,lrsij,pj->lrs", z, np.linalg.inv(covariance), z)
-        logdet = np.linalg.slogdet(covariance)[1]
-        by_level += -0.5 * (square + len(z) * logdet) * 2 / len(chosen)
-    return np.asarray(np.logaddexp.reduce(by_level, axis=0))
+                pair = int(table.ids[first]), int(table.ids[second])
+                found.setdefault(both.tobytes(), []).append((pair, difference))
+    return [
+        _Contrast(
+            table.x[np.frombuffer(mask, dtype=bool)],
+            [pair for pair, _ in rows],
+            np.stack([difference for _, difference in rows]),
+            2 / len(chosen),
+        )
+        for mask, rows in found.items()
+    ]
+
+
+def _log_correlated(contrasts: Sequence[_Contrast]) -> Array:
+    """(rhos,) log restricted likelihood of one size's differences, offsets, tilts and the level of the noise free."""
+    logdet, squares, df = np.zeros(len(_RHOS)), np.zeros(len(_RHOS)), 0.0
+    for each in contrasts:
+        away = np.linalg.svd(_line(each.x))[0][:, 2:]
+        noise = away.T @ _alike(each.x) @ away
+        left = each.difference @ away
+        logdet += each.weight * len(left) * np.linalg.slogdet(noise)[1]
+        squares += each.weight * np.einsum("pi,rij,pj->r", left, np.linalg.inv(noise), left)
+        df += each.weight * left.size
+    if not (squares > 0).all():
+        return np.zeros(len(_RHOS))
+    return np.asarray(-0.5 * (logdet + df * np.log(squares)))
+
+
+def _log_displaced(contrasts: Sequence[Sequence[_Contrast]], bends: Sequence[float], correlation: Array) -> Array:
+    """(spreads,) log likelihood of how far seeds displace the optima of all sizes against each other."""
+    squares, df = np.zeros(len(bends)), np.zeros(len(bends))
+    slopes: dict[tuple[int, int], list[tuple[int, float, float, float]]] = {}
+    for size, found in enumerate(contrasts):
+        for each in found:
+            line, inverse = _line(each.x), np.linalg.inv(np.tensordot(correlation, _alike(each.x), 1))
+            gram = np.linalg.inv(line.T @ inverse @ line)
+            fit = each.difference @ inverse @ line @ gram
+            left = each.difference - fit @ line.T
+            squares[size] += each.weight * float(np.einsum("pi,ij,pj->", left, inverse, left))
+            df[size] += each.weight * len(left) * (len(each.x) - 2)
+            for pair, one in zip(each.pairs, fit[:, 1] / (2 * bends[size]), strict=True):
+                error = float(gram[1, 1]) / (2 * bends[size]) ** 2
+                slopes.setdefault(pair, []).append((size, float(one), error, each.weight))
+    score = np.zeros(len(SPREADS))
+    if not squares.sum() > 0:
+        return score
+    variance = (squares + _ALIKE_DF * squares.sum() / df.sum()) / (df + _ALIKE_DF)
+    for seen in slopes.values():
+        sizes = [row[0] for row in seen]
+        slope, unit, weight = (np.array([row[i] for row in seen]) for i in (1, 2, 3))
+        common = np.where(np.eye(len(seen), dtype=bool), 1.0, COMMON)
+        total = (SPREADS**2)[:, None, None] * common + np.diag(unit * variance[sizes])
+        square = np.einsum("i,sij,j->s", slope, np.linalg.inv(total), slope)
+        score -= 0.5 * float(weight.mean()) * (np.linalg.slogdet(total)[1] + square)
+    return score
+
+
+def _line(x: Array) -> Array:
+    """(m, 2) columns 1 and x about its mean."""
+    return np.stack([np.ones_like(x), x - x.mean()], axis=1)
 
 
 def _seen(table: SeedRuns, correlation: Array) -> tuple[float, float]:
     """What is seen of correlated noise once offsets and tilts are removed, as (sum of squares, degrees of freedom)."""
     x = table.x[table.quiet]
-    basis = np.stack([np.ones_like(x), x - x.mean()], axis=1)[:, : 2 if len(x) >= _FEWEST else 1]
-    left = len(x) - basis.shape[1]
-    if table.dense or left < 1:
+    if table.dense or len(x) < 2:
         return 1.0, 1.0
+    basis = _line(x)[:, : 2 if len(x) >= _FEWEST else 1]
+    left = len(x) - basis.shape[1]
     away = np.linalg.svd(basis)[0][:, basis.shape[1] :]
     seen = away.T @ np.tensordot(correlation, _alike(x), 1) @ away
     trace = float(np.trace(seen))

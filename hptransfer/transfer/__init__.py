@@ -2,11 +2,16 @@
 
 slices        which trials bear on one hyperparameter along one axis of size
 criteria      bounds on drift and regret, and what is known at each size
+one_seed      when runs of a single seed can settle a ladder
 judge         the judgement: `judge(trials, ...) -> TransferReport`
 speed         whether transfer is fast, or only weak
 verdict_text  the sentences of a verdict, its limits and the next steps
 prediction    optimum and loss at a target, registered before it is trained
 exponents     how the optimum moves with batch and tokens
+mechanics     fixed values at which a larger size trains worse
+penalty       one way of scaling against another: best losses, and what is left at infinite size
+hyperbola     steps against examples to one loss, and the critical batch
+horizon       a value carried along batch and tokens by the exponent that a ladder measured
 allocation    the next runs that shrink the deciding interval most
 """
 
@@ -18,8 +23,12 @@ __all__ = [
     "criteria",
     "evidence",
     "exponents",
+    "horizon",
+    "hyperbola",
     "judge",
     "law",
+    "mechanics",
+    "penalty",
     "prediction",
     "scope",
     "slices",

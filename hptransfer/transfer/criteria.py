@@ -14,6 +14,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.cost import CostUnit
+from hptransfer.transfer.one_seed import one_seed_settles
 from hptransfer.verdict import Verdict
 
 #: TRANSFERS needs at least this many sizes and this ratio of largest to smallest
@@ -197,7 +198,12 @@ class Ladder:
     def enough(self) -> bool:
         """Whether the ladder can support TRANSFERS at all."""
         long = len(self.sizes) >= FEWEST_SIZES and self.ratio >= SHORTEST_LADDER
-        return (long or self.regret_alone) and self.noise_known
+        return (long or self.regret_alone) and self.seeds_settle
+
+    @cached_property
+    def seeds_settle(self) -> bool:
+        """Whether seeds can tell transfer from luck: several of them, or one on a long ladder with dense values."""
+        return self.noise_known or one_seed_settles(self.sizes)
 
     @cached_property
     def bounds(self) -> tuple[Bound, ...]:

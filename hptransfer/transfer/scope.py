@@ -9,6 +9,7 @@ from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.transfer.axis_facts import AxisFacts
+from hptransfer.transfer.horizon import carried_exponents
 from hptransfer.transfer.law import LawValue, law_values
 from hptransfer.transfer.target import AxisCoverage, Checked, TargetReport, judge_target
 
@@ -19,6 +20,8 @@ def scope_of(
     values: Mapping[str, float],
     size: Size,
     flops: Callable[[Size], float | None],
+    *,
+    by_path: bool = False,
 ) -> TargetReport | None:
     """The judgement of a target; None where the target is the proxy.
 
@@ -28,6 +31,8 @@ def scope_of(
         values: the same hyperparameters -> their tuned values.
         size: of the target.
         flops: of one run of a size; None where they are not known. Asked where tokens per parameter matter.
+        by_path: whether values are those that the path of the optima leads to; others are moved along batch and tokens
+            by the exponents that ladders measured.
     """
     proxy = recipe.proxy_size
     if size == proxy:
@@ -37,7 +42,10 @@ def scope_of(
         laws = law_values(facts, proxy=proxy, target=size, at=values)
         values = dict(values) | {law.name: law.estimate for law in laws}
     report = judge_target(
-        [Checked(name, values[name], axes) for name, axes in facts.items()],
+        [
+            Checked(name, values[name], axes, {} if laws or by_path else _moves(recipe, name, axes, size))
+            for name, axes in facts.items()
+        ],
         proxy=asdict(proxy),
         target=asdict(size),
         unchecked=[name for name in recipe.tune.space if name not in recipe.check.checked],
@@ -46,6 +54,13 @@ def scope_of(
         ray=recipe.ray,
     )
     return _by_law(report, laws, recipe.sizes.target.accept) if laws else report
+
+
+def _moves(recipe: Recipe, name: str, axes: Sequence[AxisFacts], size: Size) -> dict[str, float]:
+    """Axis -> octaves by which a value is moved along it, as its ladder measured."""
+    on_ray = recipe.on_ray(size)
+    found = carried_exponents(axes, name, proxy=recipe.proxy_size, target=size, on_ray=on_ray)
+    return {each.axis: each.octaves.estimate for each in found}
 
 
 def _horizon(recipe: Recipe, size: Size, flops: Callable[[Size], float | None]) -> tuple[float, float] | None:

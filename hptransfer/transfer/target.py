@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -111,11 +111,17 @@ class Checked:
         name: as octaves are counted of it.
         value: carried to the target, own unit.
         axes: what was found along every axis, at least one.
+        moves: axis -> octaves by which the value is moved on the way to the target; none for axes that are left out.
     """
 
     name: str
     value: float
     axes: Sequence[AxisFacts]
+    moves: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, target: Mapping[str, float]) -> float:
+        """Log2 of the value as it is used at sizes on some axes."""
+        return math.log2(self.value) + math.fsum(self.moves.get(axis, 0.0) for axis in target)
 
     def lost(self, target: Mapping[str, float]) -> tuple[Array, Array] | None:
         """(least, most) loss at sizes on some axes, the proxy's on the others, draw by draw; None where open.
@@ -125,7 +131,7 @@ class Checked:
         """
         moved = [facts for facts in self.axes if facts.axis in target]
         draws = optimum_draws(moved, target)
-        return None if draws is None else self.lost_off(moved, target, math.log2(self.value) - draws)
+        return None if draws is None else self.lost_off(moved, target, self.at(target) - draws)
 
     def lost_off(
         self, moved: Sequence[AxisFacts], target: Mapping[str, float], off: Array
@@ -231,7 +237,7 @@ def judge_target(
         gain=gain,
         sentence="",
         hyperparameter=checked[0].name,
-        value=checked[0].value,
+        value=2.0 ** checked[0].at(reached),
     ).worded()
 
 
@@ -305,7 +311,7 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
         return nothing, None
     found = quantiles(draws)
     optimum = Interval(2.0**found.estimate, 2.0**found.low, 2.0**found.high)
-    here = _counted(checked.lost_off(moved, reached, math.log2(checked.value) - draws), moved[0], 0)
+    here = _counted(checked.lost_off(moved, reached, checked.at(reached) - draws), moved[0], 0)
     there = _counted(checked.lost_off(moved, reached, found.estimate - draws), moved[0], 0)
     if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None

@@ -9,6 +9,7 @@ from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
+from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
 from hptransfer.verdict import Verdict
 
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
@@ -110,8 +111,11 @@ def _open_questions(ladder: Ladder) -> list[str]:
     short = len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER
     if short and not ladder.regret_alone:
         questions.append(f"{count_of(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
-    if not ladder.noise_known:
-        questions.append("a single seed does not show how noisy the losses are")
+    if not ladder.seeds_settle:
+        questions.append(
+            f"a single seed can tell only with {ONE_SEED_SIZES} sizes over {ONE_SEED_LADDER:g}x and {ONE_SEED_VALUES} "
+            "values near each optimum"
+        )
     if not ladder.stays:
         questions.append(f"{describe_drift(ladder.drift)}, allowed is {ladder.criteria.drift:g}")
     for bound in ladder.open_bounds:
@@ -149,7 +153,8 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         )
     if ladder.seeds < 2:
         limits.append(
-            "One seed: noise is guessed from the scatter about smooth curves, and the seed's own effect stays in."
+            "One seed: noise is guessed from the scatter about smooth curves; how far the seed itself displaces optima "
+            "is assumed as measured on the ladders of other recipes (0.1 octaves, within a factor of 4)."
         )
     if axis == "width" and sizes[0].value < _BASE_WIDTH:
         limits.append(f"Width {sizes[0].label} is under 64, where finite-width effects exceed what is measured.")

@@ -37,7 +37,7 @@ _ROUNDING = frozenset({"processes", *MACHINE})
 #: options that enter with their tables' defaults filled in; any other enters where a recipe gives it
 _OPTIONS = ("weight_decay", "eps", "batch_rule", "token_exponent", "betas", "muon_scale", "update_rank")
 #: fields of `parameterization` that show in the rules of parameters, and nowhere else
-_IN_RULES = frozenset({"init", "decay_vectors"})
+_IN_RULES = frozenset({"init", "decay_vectors", "decay_timescale"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,11 @@ def options_of(recipe: Recipe) -> Options:
         recipe: whose section is read.
     """
     choice = recipe.parameterization
-    return Options(**{name: getattr(choice, name) for name in _OPTIONS}, decay_vectors=choice.decay_vectors)
+    return Options(
+        **{name: getattr(choice, name) for name in _OPTIONS},
+        decay_vectors=choice.decay_vectors,
+        decay_timescale=choice.decay_timescale,
+    )
 
 
 def digest(identity: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from hptransfer.sizes import Size
 from hptransfer.trials.trial import Phase, Trial, TrialState
 from hptransfer.tuning.one_at_a_time import OneAtATime
 from hptransfer.tuning.search import Confirmed, Search, SearchStrategy, search_space
+from hptransfer.tuning.widening import edge_warning
 
 
 def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
@@ -132,10 +133,7 @@ def _warnings(
     for axis in strategy.space:
         end = confirmed.recommendation.edges.get(axis.name)
         if end is not None and constant is None:  # where nothing depends on it, no wider range helps
-            yield (
-                f"the optimum of {axis.name} lies at the {end} end of its range: widen "
-                f"`tune.space.{axis.name}.{end}` to {axis.wider(end):.3g} and run again"
-            )
+            yield edge_warning(axis, end, searched, recipe.tune.trials)
     warning = _budget_warning(recipe, power)
     if warning is not None:
         yield warning

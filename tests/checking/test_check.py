@@ -61,11 +61,12 @@ def test_an_optimum_that_moves_drifts(tmp_path: Path) -> None:
     assert axis.drift.contains(-0.9)
 
 
-def test_one_seed_never_transfers(tmp_path: Path) -> None:
-    """A single seed shows no noise, so even a perfect ladder stays INCONCLUSIVE where no further seed may be bought."""
+def test_one_seed_transfers_with_a_limit(tmp_path: Path) -> None:
+    """A perfect ladder of four widths over 8x settles with one seed, and the report says what that rests on."""
     result = checked(tmp_path, {"drift": 0.0}, seeds=1)
 
-    assert result.report.verdict is Verdict.INCONCLUSIVE
+    assert result.report.verdict is Verdict.TRANSFERS
+    assert any(limit.startswith("One seed") for axis in result.report.axes for limit in axis.limits)
 
 
 def test_rounds_are_recorded(tmp_path: Path) -> None:
@@ -304,10 +305,17 @@ def test_nothing_is_printed_and_no_result_written_by_the_library(
 
 
 def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:
-    """Three seeds at four widths, curves that differ in their end only; with two seeds there is nothing to compare."""
-    three = checked(tmp_path / "three", {"curves": True}, seeds=3).document["diagnostics"]["collapse"]
-    two = checked(tmp_path / "two", {"curves": True}, seeds=2).document["diagnostics"]["collapse"]
+    """Three seeds at four widths of equal tokens per parameter; with two seeds, or equal tokens, there is nothing."""
+    counts = "parameters: {w64-d2: 2048, w128-d2: 4096, w256-d2: 8192, w512-d2: 16384, w1024-d2: 32768}"
 
+    def collapse(name: str, seeds: int, length: str) -> Any:
+        text = recipe_text({"curves": True}, seeds=seeds, ladders=counts).replace("steps: 10", length)
+        with recipe_session(tmp_path / name, text) as session:
+            tune_and_write(session)
+            return check_and_save(session).document["diagnostics"]["collapse"]
+
+    three, two = collapse("three", 3, "tokens_per_parameter: 20"), collapse("two", 2, "tokens_per_parameter: 20")
+    assert collapse("equal tokens", 3, "steps: 10") is None
     assert three["outcome"] in {"supercollapse", "collapse", "open", "fails"}
     assert len(three["curve"]) == 10
     assert len(three["sensitivity"]) == 3

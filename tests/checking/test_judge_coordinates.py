@@ -495,7 +495,7 @@ def test_the_two_questions_of_judge_are_kept_apart(short: list[str], tmp_path: P
         return words(result.stderr)
 
     assert "takes no options but" in plain("--coordinates", str(tmp_path / "a.jsonl"), "--target", "512")
-    assert "takes one table" in plain(str(tmp_path / "a.csv"), str(tmp_path / "a.jsonl"))
-    assert "no --tolerance" in plain(str(tmp_path / "a.csv"), "--tolerance", "0.2")
+    assert "must have a row per run" in plain(str(tmp_path / "a.csv"), str(tmp_path / "a.jsonl"))
+    assert "--tolerance with --coordinates alone" in plain(str(tmp_path / "a.csv"), "--tolerance", "0.2")
     for name in ("a.csv", "a.jsonl"):
         assert f"hint: hptransfer judge --coordinates {tmp_path}/{name}" in plain(str(tmp_path / name))

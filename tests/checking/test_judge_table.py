@@ -248,8 +248,8 @@ GOOD = csv_of(ladder())
     [
         (GOOD + "512,0.1,3,oops\n", 2, "runs.csv:86: column `loss` must hold numbers"),
         (GOOD + "512,-0.1,3,2.0\n", 2, "runs.csv:86: `lr` must be positive and finite"),
-        (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number"),
-        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be positive"),
+        (GOOD + "512.5,0.1,3,2.0\n", 2, "runs.csv:86: `width` must be a whole number, or a ratio of at most 16"),
+        (GOOD + "512,0.1,3,-2.0\n", 2, "runs.csv:86: `loss` must be a loss: a whole number far below"),
         (GOOD + "512,0.1\n", 2, "runs.csv:86: every row must have the header's 4 cells"),
         (GOOD + '512,"0.1,3,2.0\n', 2, "check for an unclosed quote"),
         (GOOD + "1024,0.1,3,nan\n", 3, "divergence at all values of width 1024"),
@@ -283,7 +283,9 @@ def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status
         (["--where", "depth=3"], "must name a column"),
         (["--transferred", "-1"], "`--transferred` must be positive"),
         (["--value-column", "loss"], "every column can have one meaning"),
-        (["recipe.yaml"], "without --coordinates, `judge` takes one table"),
+        (["recipe.yaml"], "must be .csv, .tsv, .md, .jsonl, .parquet, or an Optuna .db"),
+        (["--tolerance", "0.1"], "`judge` takes --tolerance with --coordinates alone"),
+        (["--target", "-4"], "`--target` must be positive"),
     ],
 )
 def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
@@ -351,8 +353,9 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code = (
         "import sys; from hptransfer.commands.judge import judge_command as c\n"
-        f"c([__import__('pathlib').Path({str(path)!r})], size_column=None, value_column=(),"
-        " loss_column=None, seed_column=None, group_column=None, where=(), transferred=None, target=None,"
+        "from hptransfer.cli.table_options import ColumnOptions, FormOptions, RowOptions, TableOptions\n"
+        f"c([__import__('pathlib').Path({str(path)!r})],"
+        " table=TableOptions(ColumnOptions(), FormOptions(), RowOptions()),"
         " as_json=True, quiet=True)\n"
         "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
@@ -436,13 +439,17 @@ def test_value_columns_must_be_columns_of_their_own(judge: Judge, columns: tuple
     assert "of its own" in result.stderr
 
 
-def test_losses_such_as_1e9_are_divergences(judge: Judge) -> None:
-    """Whether a blown-up run is written as nan, as a word or as a huge number, the judgement is the same."""
+def test_losses_that_overflow_are_divergences(judge: Judge) -> None:
+    """Whether a blown-up run is written as nan, as a word or as an overflow, the judgement is the same."""
     rows = ladder()
     expected = document(judge(csv_of(rows), "--json"))["groups"]
-    for written in ("1e9", "diverged", "1e30"):
+    for written in ("diverged", "1e30", "3e38"):
         found = document(judge(csv_of(rows).replace("nan", written), "--json"))
         assert found["groups"] == expected
+        assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
+    for shift, factor in ((0, 1), (-1e3, 1), (7, 1e-3)):  # however losses are written
+        moved = [row._replace(loss=shift + factor * (1e9 if math.isnan(row.loss) else row.loss)) for row in rows]
+        found = document(judge(csv_of(moved), "--json"))
         assert found["rows"]["diverged"] == sum(math.isnan(row.loss) for row in rows)
 
 
@@ -486,9 +493,10 @@ def test_models_called_by_their_size_are_sizes(judge: Judge) -> None:
 
 
 def test_a_table_with_sizes_as_columns_says_what_is_needed(judge: Judge) -> None:
-    """Papers print one column per width; the way out is said."""
-    result = judge("lr,128,256,512\n0.001,2.9,2.8,2.7\n0.002,2.8,2.7,2.6\n")
+    """Papers print one column per width; where the rest does not say what they are, the way out is said."""
+    result = judge("rate,128,256,512\n0.001,2.9,2.8,2.7\n0.002,2.8,2.7,2.6\n")
     assert result.exit_code == 2
+    assert "--wide width" in result.stderr
     assert "one row per run" in result.stderr
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hptransfer.diagnostics.collapse import CollapseOutcome, RunCurve, curves_of, judge_collapse
+from hptransfer.diagnostics.collapse import CollapseOutcome, RunCurve, comparable, curves_of, judge_collapse
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Trial, TrialState
+from tests.support.recipe_texts import MLP, load_text
 
 FLOOR, MU, NU = 1.5, 0.5, 0.4
 RATIO = NU / MU
@@ -86,6 +88,22 @@ def test_trials_carry_their_curves() -> None:
     (found,) = curves_of([done, blown], "width")
 
     assert (found.size, found.progress.tolist()) == (64, [0.25, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("length", "holds"),
+    [
+        ("tokens_per_parameter: 20", True),
+        ("steps: 100", False),  # the wide are then trained for less of their compute-optimal duration
+        ("tokens_per_parameter: 20\n  warmup_steps: 10", False),  # another share of every run
+        ("tokens_per_parameter: 20\n  warmup_tokens: 6400", False),
+    ],
+)
+def test_curves_are_compared_where_the_papers_conditions_hold(tmp_path: Path, length: str, holds: bool) -> None:
+    """A fixed multiple of the compute-optimal duration, and one schedule as a share of it; silence elsewhere."""
+    text = MLP.replace("steps: 100", length).replace("  target:", "  parameters: {w64-d2: 9000}\n  target:")
+
+    assert comparable(load_text(tmp_path, text).recipe) is holds
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from hptransfer.diagnostics.base import DIAGNOSTICS
 from hptransfer.errors import RecipeError
+from hptransfer.recipe.schema import Recipe
 from hptransfer.testing.diagnostics import DiagnosticConformance
 from tests.plugin.hptransfer_lab.diagnostic import DIAGNOSTIC
 from tests.support.recipe_texts import MLP, load_text
@@ -20,9 +21,17 @@ class TestCoordinate(DiagnosticConformance):
 
 
 class TestCollapse(DiagnosticConformance):
-    """Loss curves of the widths."""
+    """Loss curves of the widths, whose conditions hold at equal tokens per parameter."""
 
     name = "collapse"
+
+    def recipe(self) -> Recipe:
+        """The default, each size trained for 20 tokens per parameter."""
+        usual = super().recipe()
+        counts = {"w16-d2": 64, "w24-d2": 96, "w32-d2": 128, "w16-d3": 64, "w16-d4": 64, "w64-d4": 512}
+        training = usual.training.model_copy(update={"steps": None, "tokens_per_parameter": 20.0})
+        sizes = usual.sizes.model_copy(update={"parameters": counts})
+        return usual.model_copy(update={"training": training, "sizes": sizes})
 
 
 class TestInteractions(DiagnosticConformance):

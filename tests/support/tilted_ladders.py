@@ -62,7 +62,7 @@ def draw(scene: Scene, number: int) -> Drawn:
     """The ladder with this number; widths begin at 64."""
     law = BY_NAME[scene.law]
     rng = np.random.default_rng([number, 29])
-    drift = float(rng.choice(np.asarray(scene.drifts)))
+    drift = float(scene.drifts[int(rng.integers(len(scene.drifts)))])
     centre = 0.0 if scene.tuned is not None else (scene.rungs - 1) / 2
     shifts = [drift * (rung - centre) for rung in range(scene.rungs)]
     # the law's shapes are given for four rungs
@@ -70,7 +70,7 @@ def draw(scene: Scene, number: int) -> Drawn:
     optima = tuple(law.optimum(rung) + shift for rung, shift in zip(rungs, shifts, strict=True))
     middle = optima[0] if scene.tuned is not None else (min(optima) + max(optima)) / 2
     middle += rng.uniform(-0.25, 0.25) if scene.tuned is None else scene.tuned * rng.standard_normal()
-    x = middle + 0.5 * (np.arange(scene.values) - (scene.values - 1) / 2)
+    x: Array = np.asarray(middle + 0.5 * (np.arange(scene.values) - (scene.values - 1) / 2), dtype=np.float64)
     together = rng.standard_normal(scene.seeds)
     groups = {}
     for level, (rung, shift) in enumerate(zip(rungs, shifts, strict=True)):

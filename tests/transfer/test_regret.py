@@ -135,7 +135,8 @@ def test_the_sentence_names_the_half_that_is_open() -> None:
 def test_the_depths_of_the_gpt_recipe_are_inconclusive_by_their_regret() -> None:
     """Along depth the drift lies inside the band, and the regret's interval reaches above its bound.
 
-    Its estimate, 0.12%, is half of the 0.25% that are allowed: judged by the estimate the axis would read TRANSFERS.
+    Its estimate, 0.14%, is half of the 0.25% that are allowed: judged by the estimate the axis would read TRANSFERS.
+    Along width the three seeds displace their optima by 0.07 to 0.2 octaves, which leaves the regret open as well.
     """
     with GPT.open(encoding="utf-8") as file:
         trials = [
@@ -160,10 +161,10 @@ def test_the_depths_of_the_gpt_recipe_are_inconclusive_by_their_regret() -> None
     width, depth = report.axes
 
     assert [(axis.axis, axis.verdict.value, axis.verdict.exit_status) for axis in report.axes] == [
-        ("width", *TRANSFERS),
+        ("width", *OPEN),
         ("depth", *OPEN),
     ]
     assert (report.verdict.value, report.verdict.exit_status) == OPEN
-    assert width.regret.high <= 0.0025
+    assert width.regret.estimate < 0.0025 < width.regret.high
     assert depth.drift.inside(0.15)
     assert depth.regret.estimate < 0.0025 < depth.regret.high

@@ -38,6 +38,7 @@ def test_what_determines_a_run_is_in_its_key() -> None:
         request(recipe(training={"evaluation_batches": 3})),
         request(recipe(training={"steps": 6})),
         request(recipe(parameterization={"name": "standard"})),
+        request(recipe(parameterization={"decay_timescale": "held"})),
         request(recipe(sizes={"base": {"width": 32, "depth": 2}})),
         request(width=32),
         request(seed=1),

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import re
 import signal
 import subprocess
 import time
@@ -260,6 +261,36 @@ def test_an_optimum_on_the_bound_says_what_to_widen(tmp_path: Path) -> None:
     assert "`tune.space.learning_rate.low` to 0.000244" in result.warnings[0]
     assert result.intervals["learning_rate"][0] is None
     assert result.recommended["learning_rate"] >= 2**-10
+
+
+def test_what_a_bound_advises_leads_to_the_optimum(tmp_path: Path) -> None:
+    """The optimum 2^-2 lies 3 octaves above the range: following the advice reaches it, each round trains there."""
+    high, trials = 2.0**-5, 12
+    for _ in range(4):
+        known = len(trainings(tmp_path))
+        space = f"learning_rate: {{low: 0.0009765625, high: {high}}}"
+        result = tuned(tmp_path, {"optimum": -2.0, "wall": 9.0}, trials=trials, space=space)
+        assert len(trainings(tmp_path)) > known
+        if not result.warnings:
+            break
+        widened = re.search(r"learning_rate.high` to ([0-9.e-]+)", result.warnings[0])
+        raised = re.search(r"tune.trials` to (\d+)", result.warnings[0])
+        assert raised is not None
+        high, trials = float(widened[1]) if widened else high, int(raised[1])
+
+    assert result.warnings == ()
+    assert result.recommended["learning_rate"] == pytest.approx(2**-2, rel=0.1)
+
+
+def test_a_wider_range_without_trials_is_not_said_to_be_searched(tmp_path: Path) -> None:
+    """Nothing above 2^-5 was tried: the end of the range, 2^-1, is not where the optimum lies."""
+    for high in (2.0**-5, 2.0**-1):
+        space = f"learning_rate: {{low: 0.0009765625, high: {high}}}"
+        result = tuned(tmp_path, {"optimum": -2.0, "wall": 9.0}, trials=12, space=space)
+
+    assert "at the high end of what was tried, 0.0312" in result.warnings[0]
+    assert "goes on to 0.5 untried: raise `tune.trials`" in result.warnings[0]
+    assert "widen" not in result.warnings[0]
 
 
 def test_an_objective_that_depends_on_nothing_is_told() -> None:

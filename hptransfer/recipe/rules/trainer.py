@@ -32,7 +32,7 @@ def _measured(draft: Draft) -> Iterator[Violation]:
         rule = f"`{MEASURED}` claims no rule, so it is for programs whose model cannot be read"
         hint = "write `standard` for one value at every size, or leave `model` out"
         yield Violation(path, rule, f"model.kind={draft.model.kind}", hint)
-    for name in ("alpha", "weight_decay", "eps", "batch_rule", "token_exponent", "betas"):
+    for name in ("alpha", "weight_decay", "eps", "batch_rule", "token_exponent", "betas", "decay_timescale"):
         if getattr(chosen, name) is not None:
             rule = f"`{name}` must belong to a parameterization with rules"
             yield Violation(("parameterization", name), rule, f"name={MEASURED}", "delete the line")

@@ -1,0 +1,37 @@
+"""Batch, tokens and weight decay of a target, as `scale` says them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
+from hptransfer.parameterization.decay_timescale import steps_text
+
+
+def describe_horizon(records: Sequence[HorizonRecord]) -> Iterator[str]:
+    """What was measured along batch and tokens, and what is published where nothing was, a line each.
+
+    Args:
+        records: those of one target's file.
+    """
+    for record in records:
+        yield record.sentence
+        ratio = record.target / record.checked
+        if record.published:
+            yield f"  published, and not applied, for {ratio:.3g} times the {record.axis.replace('_', ' ')}:"
+        for each in record.published:
+            power = f"by the power {each.power:g}: {each.rule} ({each.source})"
+            yield f"    {record.hyperparameter} {each.value:.4g} {power}"
+            yield f"      {each.holds}"
+
+
+def describe_timescales(records: Sequence[TimescaleRecord]) -> Iterator[str]:
+    """Over how much of the run weight decay averages, a line for each group of parameters.
+
+    Args:
+        records: those of one target's file.
+    """
+    for record in records:
+        there = "" if record.proxy_share is None else f", at the proxy {record.proxy_share:.3g}"
+        named = ", ".join(record.parameters)
+        yield f"weight decay averages over {record.share:.3g} of the run{there} ({steps_text(record.steps)}): {named}"

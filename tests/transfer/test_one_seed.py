@@ -1,0 +1,80 @@
+"""When one seed settles a ladder, and how often that is right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.judge import AxisReport, judge_ladder
+from hptransfer.transfer.one_seed import one_seed_settles, values_near
+from hptransfer.verdict import Verdict
+from tests.support.synthetic_ladders import parabola
+from tests.support.tilted_ladders import Scene, draw
+
+HALVES = [-8 + 0.5 * step for step in range(-3, 4)]
+
+
+def _report(sizes: Sequence[int], xs: Sequence[float], *, diverged: float = 0.0, at: float = -8.0) -> AxisReport:
+    """One seed without noise; x at or beyond `diverged` blows up."""
+    groups = {
+        size: [Point(x, 0, parabola(x - at - 8) * (1 - 0.03 * rung), diverged=x >= diverged) for x in xs]
+        for rung, size in enumerate(sizes)
+    }
+    return judge_ladder(groups, axis="width", hyperparameter="learning_rate", transferred=2**at, reference=sizes[0])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "xs", "settles"),
+    [
+        ((64, 128, 256, 512), HALVES, True),
+        ((64, 128, 256), HALVES, False),  # three sizes
+        ((64, 96, 144, 216), HALVES, False),  # 3.4x
+        ((64, 128, 256, 512), HALVES[1:5], False),  # four values
+        ((64, 128, 256, 512), [*HALVES[3:], -6.0], False),  # one below the optimum
+        ((64, 128, 256, 512), [-12.0, -8.5, -8.0, -7.5, -4.0], False),  # three of five are near
+        ((64, 128, 256, 512), [-10.0, -9.0, -8.0, -7.0, -6.0], True),  # octaves
+    ],
+)
+def test_sizes_and_values_are_what_settles(sizes: tuple[int, ...], xs: list[float], settles: bool) -> None:
+    """Four sizes over 8x, five values near each optimum, two of them on each side."""
+    report = _report(sizes, xs, at=-7.9)
+    assert one_seed_settles(report.sizes) is settles
+    if not settles:
+        assert report.verdict is not Verdict.TRANSFERS
+
+
+def test_a_divergence_bounds_an_optimum_from_above() -> None:
+    """One value above the optimum is enough where the next one diverges; the diverged one is no value near it."""
+    report = _report((64, 128, 256, 512), [*HALVES[:5], -7.0], diverged=-7.0, at=-7.9)
+    assert [values_near(size) for size in report.sizes] == [5] * 4
+    open_above = _report((64, 128, 256, 512), HALVES[:5], at=-7.9)
+    assert [values_near(size) for size in open_above.sizes] == [0] * 4
+
+
+def _verdicts(drift: float, first: int, ladders: int) -> Counter[str]:
+    """Five widths over 16x, seven values, signal to noise of the default recipe, tilts as they were measured."""
+    scene = Scene("parabola", 1, noise=0.001, tilt=0.13, rungs=5, values=7, drifts=(drift,), tuned=0.13)
+    found: Counter[str] = Counter()
+    for number in range(first, first + ladders):
+        drawn = draw(scene, number)
+        report = judge_ladder(
+            drawn.groups, axis="width", hyperparameter="learning_rate", transferred=2**drawn.middle, reference=64
+        )
+        found[str(report.verdict)] += 1
+    return found
+
+
+def test_one_seed_finds_transfer() -> None:
+    """Asked for: at least 40% of the true ones; 15 of them would come out below 4 by chance in one of a hundred."""
+    found = _verdicts(0.0, 1_000, 15)
+    assert found["TRANSFERS"] >= 4
+    assert found["DRIFTS"] == 0
+
+
+@pytest.mark.parametrize("drift", [-0.2, -0.3])
+def test_one_seed_calls_no_drift_transfer(drift: float) -> None:
+    """Drifts of 0.2 and 0.3 octaves per doubling cost more than is allowed at the fifth width."""
+    assert _verdicts(drift, 2_000, 12)["TRANSFERS"] == 0
