@@ -130,7 +130,8 @@ def known_optima(groups: Mapping[float, Sequence[Point]]) -> list[KnownOptimum]:
     Args:
         groups: size -> its runs, increasing.
     """
-    drawn = sample_curves([average_seeds(points) for points in groups.values()], doublings=np.log2(list(groups)))
+    doublings = [math.log2(size) for size in groups]
+    drawn = sample_curves([average_seeds(points) for points in groups.values()], doublings=doublings)
     return [KnownOptimum.of(size, draws) for size, draws in zip(groups, drawn, strict=True) if draws is not None]
 
 

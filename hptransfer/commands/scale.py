@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, Width
+from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, UseChoice, Width
 from hptransfer.files import write_atomically
-
-
-class UseChoice(StrEnum):
-    """What the target is trained with."""
-
-    TUNED = "tuned"
-    PREDICTED = "predicted"
 
 
 def scale_command(

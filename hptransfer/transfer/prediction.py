@@ -117,6 +117,10 @@ def penalty_of(facts: AxisFacts, off: Array) -> Interval | None:
     lost = lost_off(facts, off)
     if lost is None:
         return None
+    curvature = facts.rungs[-1].curvature
+    if math.isfinite(curvature) and curvature > 0:
+        # beyond the region that was sampled the curve is taken to go on as a parabola; beyond a wall nothing is
+        lost = lost[0], np.where(np.isinf(lost[1]), np.maximum(lost[0], curvature * off**2), lost[1])
     least, most = quantiles(lost[0]), quantiles(lost[1])
     return None if math.isinf(most.high) else Interval(most.estimate, min(least.low, most.estimate), most.high)
 

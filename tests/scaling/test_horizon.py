@@ -171,7 +171,7 @@ def test_a_program_of_its_own_is_told_of_every_optimizers_rules(tmp_path: Path) 
     command = "[python, train.py, '{width}', '{seed}', '{learning_rate}']"
     trainer = f"trainer: {{command: {command}, results: {{stdout: 'loss (.*)'}}}}\ntraining:"
     loaded = load_text(tmp_path, text.replace("training:", trainer))
-    found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), None, defaults(loaded.recipe.training))
+    found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), (), defaults(loaded.recipe.training))
 
     (record,) = found.records
     assert {each.rule: each.value for each in record.published} == {
