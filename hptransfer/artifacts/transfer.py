@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -15,16 +14,10 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
-from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.seed_means import Point
-from hptransfer.transfer.axis_facts import AxisFacts, Rung, facts_of_ladder
-from hptransfer.transfer.cost import LentRate
-from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.mechanics import fixed_values_documents
-from hptransfer.transfer.slices import CORNER
 from hptransfer.transfer.speed import Speed
+from hptransfer.transfer.target import TargetReport
 from hptransfer.verdict import Verdict
 
 
@@ -199,47 +192,6 @@ class AxisRecord(Record):
     speed: Speed | None
     """what `rho` says"""
 
-    def measured(self) -> MeasuredLadder:
-        """The curves through its runs, drawn again: the same as when it was judged."""
-        groups = {
-            float(size.value): [Point(p.x, p.seed, _or(p.loss, math.inf), p.diverged, p.flops) for p in size.points]
-            for size in self.sizes
-        }
-        given = self.sizes[0].optimum
-        noise = given.noise if given.noise_from == "given" else None
-        return MeasuredLadder.of(groups, self.axis, math.log2(self.transferred), noise)
-
-    def lend(self) -> LentRate | None:
-        """What this axis says of compute, for those that do not show it; None where it has nothing to lend."""
-        values = [size.value for size in self.sizes]
-        if self.unit.borrowed is not None or self.reference not in values:
-            return None
-        return LentRate.of(self.axis, self.measured().unit(None, None), values.index(self.reference))
-
-    def facts(self, lent: LentRate | None = None) -> AxisFacts:
-        """What a prediction needs of this axis.
-
-        Args:
-            lent: what the axis that the gain was borrowed from says of compute.
-        """
-        rungs = tuple(
-            Rung(
-                size=float(size.value),
-                optimum=size.optimum.log2_value,
-                spread=_or(size.optimum.standard_error, math.inf),
-                best=_or(size.optimum.loss.estimate, math.nan),
-                loss=size.transferred_loss.estimate,
-                curvature=_or(size.optimum.curvature, math.nan),
-            )
-            for size in self.sizes
-        )
-        drift = self.drift
-        low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
-        moves = Interval(_or(drift.estimate, 0.0), low, high)
-        measured = self.measured()
-        criteria = TransferCriteria(**self.criteria.model_dump())
-        return facts_of_ladder(measured, self.reference, rungs, moves, measured.unit(None, lent), criteria)
-
 
 class HyperparameterRecord(Record):
     """One checked hyperparameter over all axes of size."""
@@ -362,7 +314,7 @@ class TransferFile(Artifact):
         adaptive: Mapping[str, object],
         provenance: Mapping[str, object],
         spent: Spent,
-        target: ScopeRecord | None = None,
+        target: TargetReport | None = None,
     ) -> Self:
         """The content for a judgement.
 
@@ -393,7 +345,7 @@ class TransferFile(Artifact):
             "criteria": first.criteria,
             "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
-            "target": target,
+            "target": None if target is None else ScopeRecord.of(target),
             "mechanics": fixed_values_documents(report.axes),
             "diagnostics": diagnostics,
             "adaptive": adaptive,
@@ -407,20 +359,6 @@ class TransferFile(Artifact):
     def document(self) -> dict[str, Any]:
         """The content as JSON-able data."""
         return self.model_dump(mode="json")
-
-    def facts(self) -> dict[str, list[AxisFacts]]:
-        """Hyperparameter -> what was found along each axis, for predictions; a corner is no axis."""
-        found: dict[str, list[AxisFacts]] = {}
-        for axis in self.axes:
-            if axis.axis != CORNER:
-                found.setdefault(axis.hyperparameter, []).append(axis.facts(self._lent(axis)))
-        return found
-
-    def _lent(self, axis: AxisRecord) -> LentRate | None:
-        """What the axis that this one's gain was borrowed from lends."""
-        lends = (each for each in self.axes if each.hyperparameter == axis.hyperparameter)
-        lender = next((each for each in lends if each.axis == axis.unit.borrowed), None)
-        return None if lender is None else lender.lend()
 
 
 def read_transfer(path: Path) -> TransferFile | None:

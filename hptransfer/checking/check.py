@@ -16,12 +16,9 @@ from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.parameterization.tables import MEASURED
 from hptransfer.transfer.axis_facts import facts_of_report
-from hptransfer.transfer.horizon import predict_carried
-from hptransfer.transfer.judge import TransferReport, combine_reports
-from hptransfer.transfer.law import law_values
-from hptransfer.transfer.scope import scope_of
+from hptransfer.transfer.judge import combine_reports
+from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
 
@@ -58,7 +55,8 @@ def check(
     for found in judged:
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
-    _look_ahead(session, report, parts)
+    values = {axis.hyperparameter: axis.transferred for axis in report.axes}
+    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())
@@ -66,25 +64,6 @@ def check(
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))
     return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))
-
-
-def _look_ahead(session: Session, report: TransferReport, parts: _Parts) -> None:
-    """What all this says of the recipe's target: whether it is covered, and what is expected there."""
-    recipe = session.loaded.recipe
-    proxy, target = recipe.proxy_size, recipe.target_size()
-    found = facts_of_report(report)
-    values = {axis.hyperparameter: axis.transferred for axis in report.axes}
-    if recipe.parameterization.name == MEASURED:
-        for law in law_values(found, proxy=proxy, target=target, at=values):
-            parts.add(law)
-    else:
-        name, axes = next(iter(found.items()))
-        forecast = predict_carried(axes, name, values[name], proxy=proxy, target=target, on_ray=recipe.on_ray(target))
-        if forecast is not None:
-            parts.add(forecast)
-    scope = scope_of(recipe, found, values, target, session.costs.of_one)
-    if scope is not None:
-        parts.add(scope)
 
 
 Part = TypeVar("Part", bound=CheckPart)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.checking.table_target import OWN_SIZE, table_target
+from hptransfer.checking.table_exponents import exponents_of
+from hptransfer.checking.table_target import TableTarget, answer_target
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import AVERAGES, log_coordinate
 from hptransfer.results_table.cells import ResultTable
@@ -18,14 +19,9 @@ from hptransfer.results_table.group import TableSlice, judge_group, slice_table
 from hptransfer.results_table.prepare import TableForm, prepared_table
 from hptransfer.results_table.results import Group, Results, runs_from_table
 from hptransfer.results_table.rules import RowRules
-from hptransfer.sizes import AXES, MODEL_AXES, Size
-from hptransfer.transfer.axis_facts import axis_facts_from_report
 from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.exponents import AxisExponents, measure_exponents
+from hptransfer.transfer.exponents import AxisExponents
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.prediction import Prediction, predict
-from hptransfer.transfer.target import TargetReport
-from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 
 
@@ -37,15 +33,13 @@ class JudgedGroup:
         name: value of the group column; None where all rows are one group.
         report: the judgement along the table's size.
         exponents: local exponents of the optimum, where the size is batch or tokens; None elsewhere.
-        prediction: at the wanted target; None where none was asked for.
-        scope: the judgement of that target; None where none was asked for.
+        target: prediction for the wanted target and its judgement; None where none was asked for.
     """
 
     name: str | None
     report: AxisReport
     exponents: AxisExponents | None
-    prediction: Prediction | None
-    scope: TargetReport | None = None
+    target: TableTarget | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +92,8 @@ class TableJudgement:
     @property
     def exit_status(self) -> int:
         """The verdict's; 3 where values carry over and a target that was asked for is not covered."""
-        scopes = [group.scope for each in self.slices for group in each.groups]
-        if self.verdict is Verdict.TRANSFERS and any(scope is not None and not scope.covered for scope in scopes):
+        asked = [group.target for each in self.slices for group in each.groups]
+        if self.verdict is Verdict.TRANSFERS and any(each is not None and not each.scope.covered for each in asked):
             return Verdict.INCONCLUSIVE.exit_status
         return self.verdict.exit_status
 
@@ -222,14 +216,8 @@ def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
 
 def _judged_group(group: Group, table: ResultTable, roles: TableColumns, asked: TableQuestion) -> JudgedGroup:
     report = judge_group(group, roles, transferred=_transferred(roles, asked), criteria=asked.criteria)
-    prediction, scope = None, None
-    if asked.target is not None:
-        facts = axis_facts_from_report(report)
-        wanted = asked.target if isinstance(asked.target, Mapping) else {OWN_SIZE: asked.target}
-        target, scope = table_target(wanted, table, roles, report, facts)
-        moved = {each.axis: target[each.axis] for each in scope.axes if each.standing != "unchanged"}
-        prediction = predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred)
-    return JudgedGroup(group.name, report, _exponents(group, roles), prediction, scope)
+    wanted = None if asked.target is None else answer_target(asked.target, table, roles, report)
+    return JudgedGroup(group.name, report, exponents_of(group, roles), wanted)
 
 
 def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
@@ -240,25 +228,3 @@ def _transferred(roles: TableColumns, asked: TableQuestion) -> float | None:
     if not asked.transferred < 1:
         raise UsageError(f"`--transferred` of {roles.value} must be below 1", received=f"{asked.transferred:g}")
     return float(2.0 ** log_coordinate(name, asked.transferred))
-
-
-def _exponents(group: Group, roles: TableColumns) -> AxisExponents | None:
-    """How the optimum moves with batch or tokens: no rule is assumed for those, so the exponent itself is wanted."""
-    axis = next((known for known in AXES if known == roles.axis and known not in MODEL_AXES), None)
-    whole = all(size >= 1 and float(size).is_integer() for size in group.points)
-    if axis is None or len(group.points) < 2 or not whole:
-        return None
-    others = dict.fromkeys(AXES, 1)
-    trials = [
-        Trial(
-            key=f"{size:g}:{index}",
-            size=Size(**(others | {axis: int(size)})),
-            hyperparameters={roles.hyperparameter: 2.0**point.x},
-            seed=point.seed,
-            state=TrialState.DIVERGED if point.diverged else TrialState.COMPLETE,
-            loss=point.loss,
-        )
-        for size, points in group.points.items()
-        for index, point in enumerate(points)
-    ]
-    return measure_exponents(trials, axis=axis, hyperparameter=roles.hyperparameter)

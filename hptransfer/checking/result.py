@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
@@ -19,9 +18,7 @@ from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.law import LawValue
-from hptransfer.transfer.prediction import Prediction
-from hptransfer.transfer.target import TargetReport
+from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
 from hptransfer.verdict import Verdict
@@ -41,9 +38,7 @@ class Expectation:
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = (
-    Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | TargetReport | Spent | Expectation
-)
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | Expectation
 
 
 class LadderProgress(Protocol):
@@ -92,25 +87,15 @@ class CheckResult:
         return self.evidence.document
 
     @property
-    def laws(self) -> tuple[LawValue, ...]:
-        """Where no rule is claimed: what the ladder's law says of each checked hyperparameter at the target."""
-        return tuple(part for part in self.parts if isinstance(part, LawValue))
-
-    @property
-    def scope(self) -> TargetReport | None:
-        """The judgement of the recipe's target; None where the target is the proxy."""
-        return next((part for part in self.parts if isinstance(part, TargetReport)), None)
-
-    @property
-    def covers_target(self) -> bool:
-        """Whether nothing of the target lies where the check does not reach, unless the recipe accepts it."""
-        return self.scope is None or self.scope.covered
+    def outlook(self) -> Outlook:
+        """What it says of the recipe's target."""
+        return next(part for part in self.parts if isinstance(part, Outlook))
 
     @property
     def supports_target(self) -> bool:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
-        if self.laws:
-            return all(law.bounded for law in self.laws)
+        if self.outlook.laws:
+            return self.outlook.bounded
         return self.report.verdict is Verdict.TRANSFERS
 
     @property
@@ -120,8 +105,8 @@ class CheckResult:
         Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
         """
         if self.supports_target:
-            return 0 if self.covers_target else Verdict.INCONCLUSIVE.exit_status
-        return Verdict.INCONCLUSIVE.exit_status if self.laws else self.report.verdict.exit_status
+            return 0 if self.outlook.covered else Verdict.INCONCLUSIVE.exit_status
+        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
@@ -151,7 +136,7 @@ def evidence_of(
         adaptive=_rounds(designs, ladders),
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
-        target=next((ScopeRecord.of(part) for part in parts if isinstance(part, TargetReport)), None),
+        target=next(part.scope for part in parts if isinstance(part, Outlook)),
     )
 
 

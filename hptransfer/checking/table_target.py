@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import ResultTable, column_numbers, distinct
 from hptransfer.results_table.columns import TableColumns
-from hptransfer.transfer.axis_facts import AxisFacts
+from hptransfer.transfer.axis_facts import AxisFacts, axis_facts_from_report
 from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.prediction import Prediction, predict
 from hptransfer.transfer.target import Checked, TargetReport, judge_target
 
 #: the table's own size, where a target is a number without a name
@@ -43,24 +45,47 @@ def parse_target(text: str) -> dict[str, float]:
     return found
 
 
-def table_target(
-    target: Mapping[str, float], table: ResultTable, roles: TableColumns, report: AxisReport, facts: AxisFacts
-) -> tuple[dict[str, float], TargetReport]:
-    """The target by the axis's own name, and its judgement.
+@dataclass(frozen=True, slots=True)
+class TableTarget:
+    """What a table says of one target.
+
+    Attributes:
+        prediction: of optimum and loss there.
+        scope: whether the table covers it, axis by axis.
+    """
+
+    prediction: Prediction
+    scope: TargetReport
+
+
+def answer_target(
+    target: float | Mapping[str, float], table: ResultTable, roles: TableColumns, report: AxisReport
+) -> TableTarget:
+    """Predict for a target and judge it.
 
     An axis that is not the table's size was never varied: it is unchanged where a column of that name holds one value,
     the target's, and not covered elsewhere.
 
     Args:
-        target: as `parse_target` has it.
+        target: a size, or sizes by the name of their axis as `parse_target` has them.
         table: rows that were judged.
         roles: which column means what.
         report: the judgement along the table's size.
-        facts: the same as predictions need it.
 
     Raises:
         UsageError: the table's own size is not among the target's.
     """
+    wanted = target if isinstance(target, Mapping) else {OWN_SIZE: target}
+    facts = axis_facts_from_report(report)
+    named, scope = _judged(wanted, table, roles, report, facts)
+    moved = {each.axis: named[each.axis] for each in scope.axes if each.standing != "unchanged"}
+    return TableTarget(predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred), scope)
+
+
+def _judged(
+    target: Mapping[str, float], table: ResultTable, roles: TableColumns, report: AxisReport, facts: AxisFacts
+) -> tuple[dict[str, float], TargetReport]:
+    """The target by the axis's own name, and its judgement."""
     own = {OWN_SIZE, roles.size, report.axis}
     named = {report.axis if name in own else name: value for name, value in target.items()}
     if report.axis not in named or len(named) < len(target):

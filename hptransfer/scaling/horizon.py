@@ -14,10 +14,10 @@ from hptransfer.parameterization.published_horizons import own_power, published_
 from hptransfer.parameterization.rules import PER_STEP, Options, RuleTable
 from hptransfer.parameterization.tables import MEASURED, find_table
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.ahead import Ahead
 from hptransfer.scaling.described import Described, described_alone, described_plan, has_model
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
 from hptransfer.transfer.horizon import CarriedExponent
+from hptransfer.transfer.scope import Outlook
 from hptransfer.verdict import Verdict
 
 
@@ -52,7 +52,7 @@ def verdict_besides(checked: TransferFile, exponents: Sequence[CarriedExponent])
     return Verdict.TRANSFERS
 
 
-def objections_of_check(checked: TransferFile, ahead: Ahead) -> Iterator[str]:
+def objections_of_check(checked: TransferFile, ahead: Outlook) -> Iterator[str]:
     """Why the check does not support a target; none where values carry over, or laws or exponents carry them.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -13,24 +12,23 @@ from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
     TargetFile,
-    UsedRecord,
     UseRecord,
     VerdictRecord,
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short, run_flops
-from hptransfer.hyperparameters import from_log_coordinate, identifying, log_name
+from hptransfer.hyperparameters import identifying
 from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.ahead import Ahead
+from hptransfer.scaling.ahead import used_instead
 from hptransfer.scaling.described import has_model, training_record
 from hptransfer.scaling.horizon import described_target, horizon_of
 from hptransfer.scaling.verify import registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
-from hptransfer.transfer.law import LawValue
+from hptransfer.transfer.scope import Outlook
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -43,7 +41,7 @@ def build_target(
     checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
-    ahead: Ahead,
+    ahead: Outlook,
 ) -> TargetFile:
     """The content of `target.yaml`, in the recipe's gauge.
 
@@ -61,7 +59,7 @@ def build_target(
     """
     recipe, laws, prediction = loaded.recipe, ahead.laws, ahead.prediction
     tuned_values = defaults(recipe.training) | _values(tuned)
-    used = _used(laws, tuned_values)
+    used = used_instead(laws, tuned_values)
     horizon = horizon_of(
         recipe, size, ahead.exponents, tuned_values | {name: each.value for name, each in used.items()}
     )
@@ -108,20 +106,6 @@ def build_target(
             run_flops(recipe, loaded.root, size), short=is_short(recipe, size)
         ),
     )
-
-
-def _used(laws: Sequence[LawValue], values: Mapping[str, float]) -> dict[str, UsedRecord]:
-    """Hyperparameter -> what laws put in the place of its tuned value."""
-    known = {log_name(name): name for name in values}
-    found = {}
-    for law in laws:
-        name = known[law.name]
-        value = from_log_coordinate(name, math.log2(law.estimate))
-        low, high = (
-            from_log_coordinate(name, math.log2(end)) if 0 < end < math.inf else None for end in (law.low, law.high)
-        )
-        found[name] = UsedRecord(value=value, low=low, high=high, basis=law.sentence)
-    return found
 
 
 def _shown(recipe: Recipe, values: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.drift import KnownOptimum, line_scatter
+from hptransfer.statistics.curve import CurveDraws
+from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling, line_scatter
 from hptransfer.statistics.interval import Interval
 
 #: straight: one line describes the steps; bent: steps differ; turns: clearly up and clearly down; open: too noisy
@@ -39,8 +40,8 @@ class Step:
     """Between two neighbouring sizes.
 
     Attributes:
-        low: the smaller size.
-        high: the larger size.
+        low: the smaller size, in the unit of the axis.
+        high: the larger size, in the unit of the axis.
         slope: octaves per doubling, with its 95% interval, open where an optimum is only bounded.
     """
 
@@ -62,6 +63,17 @@ class Path:
     steps: tuple[Step, ...]
     scatter: float
     shape: Shape
+
+
+def drift_and_path(seen: Sequence[tuple[float, CurveDraws]]) -> tuple[Interval, Path]:
+    """How fast the optimum moves over the whole ladder, and how from size to size.
+
+    Args:
+        seen: sizes that have a curve, increasing, with draws that belong together.
+    """
+    known = [KnownOptimum.of(size, draws) for size, draws in seen]
+    drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
+    return drift, path_of(known)
 
 
 def path_of(known: Sequence[KnownOptimum]) -> Path:

@@ -88,7 +88,7 @@ class Price:
     """What a loss at the largest size counts for.
 
     Attributes:
-        unit: in the plural.
+        unit: its name in the plural.
         most: that is allowed; None where a bound was asked for in a unit that is not known here.
         of: (DRAWS,) losses to (DRAWS,) counts.
     """
@@ -151,7 +151,7 @@ class AxisFacts:
         """Draws of the optimum at further sizes; see `follow_path`.
 
         Args:
-            sizes: along this axis.
+            sizes: values along this axis.
             stream: a number of its own for every axis.
         """
         return follow_path(self.known, [math.log2(size) for size in sizes], stream=stream)
@@ -191,9 +191,9 @@ def facts_of_ladder(
         measured: runs and curves of all sizes.
         reference: the proxy's value on the axis.
         rungs: what was concluded at each size, increasing.
-        drift: octaves per doubling.
+        drift: octaves that the optimum moves per doubling.
         unit: what costs are counted in.
-        criteria: what was asked.
+        criteria: the bounds that were asked for.
     """
     seen = {size: draws for size, draws in zip(measured.groups, measured.drawn, strict=True) if draws is not None}
     optima = tuple(KnownOptimum.of(size, draws) for size, draws in seen.items())

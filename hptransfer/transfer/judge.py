@@ -13,16 +13,14 @@ import numpy as np
 from hptransfer.errors import UsageError
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
 from hptransfer.statistics.curve import growth_per_doubling
-from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
-from hptransfer.statistics.path import Path, path_of
+from hptransfer.statistics.path import Path, drift_and_path
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.advice import next_steps
 from hptransfer.transfer.cost import COMPUTE, CostUnit, LentRate
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
 from hptransfer.transfer.evidence import MeasuredLadder
-from hptransfer.transfer.path_text import path_limits
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
 from hptransfer.transfer.verdict_text import evidence_limits, sentence_of
 from hptransfer.trials.trial import Trial
@@ -289,9 +287,7 @@ def judge_ladder(
     unit = measured.unit(compute, lent)
     sizes = measured.sizes(unit, criteria.plateau)
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]
-    known = [KnownOptimum.of(value, draws) for value, draws in seen]
-    drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
-    path = path_of(known)
+    drift, path = drift_and_path(seen)
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, unit, sizes, drift, regret_alone)
     not_worse = _not_worse(measured)
     growth = growth_per_doubling([math.log2(value) for value, _ in seen], [draws.octave_off for _, draws in seen])
@@ -313,7 +309,7 @@ def judge_ladder(
         sensitivity_growth=growth,
         verdict=ladder.verdict,
         sentence=sentence_of(ladder),
-        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *path_limits(path, ladder), *limits),
+        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth, path=path), *limits),
         would_decide=next_steps(ladder) if ladder.verdict is Verdict.INCONCLUSIVE else None,
     )
 

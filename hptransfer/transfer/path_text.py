@@ -13,7 +13,7 @@ def path_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:
     """The limits that a bent path sets to a verdict, one sentence each; none where one line may describe it.
 
     Args:
-        path: of the optima.
+        path: of the optima from size to size.
         ladder: all sizes of the axis, for what the value costs at them.
     """
     if ladder.regret_alone or path.shape not in ("turns", "bent"):

@@ -111,7 +111,7 @@ def penalty_of(facts: AxisFacts, off: Array) -> Interval | None:
     """What a value costs that lies off the optimum, by the curves of the axis's largest size; None where open.
 
     Args:
-        facts: of the axis.
+        facts: of the axis whose largest size's curve is taken.
         off: (DRAWS,) octaves above the optimum.
     """
     lost = lost_off(facts, off)
@@ -167,7 +167,7 @@ def predict_target(
 
     Args:
         axes: what a check found for this hyperparameter, one entry per axis.
-        hyperparameter: its name.
+        hyperparameter: name of what was transferred.
         value: what the target is to be trained with.
         proxy: size at which the value was tuned.
         target: size to predict for.

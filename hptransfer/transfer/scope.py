@@ -3,15 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.transfer.axis_facts import AxisFacts
-from hptransfer.transfer.horizon import carried_exponents
+from hptransfer.transfer.horizon import CarriedExponent, carried_exponents, predict_carried
 from hptransfer.transfer.law import LawValue, law_values
+from hptransfer.transfer.prediction import Prediction
 from hptransfer.transfer.target import AxisCoverage, Checked, TargetReport, judge_target
+
+#: what a target is trained with: what was tuned at the proxy, or where the path of the ladder's optima leads
+Use = Literal["tuned", "predicted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a check says of one target.
+
+    Attributes:
+        laws: values that the target is trained with in place of the tuned ones; none where those are carried.
+        scope: the judgement of the target; None without a check, or where the target is the proxy.
+        prediction: of optimum and loss there; None without a check, or where none was asked for.
+        exponents: by which values are moved along batch and tokens, used or not; none where laws carry them.
+    """
+
+    laws: tuple[LawValue, ...] = ()
+    scope: TargetReport | None = None
+    prediction: Prediction | None = None
+    exponents: tuple[CarriedExponent, ...] = ()
+
+    @property
+    def covered(self) -> bool:
+        """Whether nothing of the target lies where the check does not reach, unless the recipe accepts it."""
+        return self.scope is None or self.scope.covered
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every law bounds what the target needs."""
+        return all(law.bounded for law in self.laws)
+
+
+def outlook_of(
+    recipe: Recipe,
+    facts: Mapping[str, Sequence[AxisFacts]],
+    values: Mapping[str, float],
+    size: Size,
+    flops: Callable[[Size], float | None],
+    *,
+    use: Use = "tuned",
+    at_proxy: bool = False,
+) -> Outlook:
+    """What a check of a recipe says of a target.
+
+    Args:
+        recipe: says what was tuned, what was checked, and what the target may lack.
+        facts: checked hyperparameter, as octaves are counted of it -> what was found along every axis.
+        values: the same hyperparameters -> their tuned values.
+        size: width, depth, batch and tokens of the target.
+        flops: of one run of a size; None where they are not known. Asked where tokens per parameter matter.
+        use: what the target is trained with; where no rule is claimed it is what the ladder's law says.
+        at_proxy: whether a prediction is wanted of the proxy itself too.
+    """
+    proxy, on_ray = recipe.proxy_size, recipe.on_ray(size)
+    laws: list[LawValue] = []
+    measured = recipe.parameterization.name == MEASURED
+    if measured or use == "predicted":
+        laws = law_values(facts, proxy=proxy, target=size, at=values)
+    if not measured:
+        laws = [replace(law, why="the predicted optimum is used instead of the tuned value") for law in laws]
+    used = dict(values) | {law.name: law.estimate for law in laws}
+    scope = scope_of(recipe, facts, used, size, flops, laws=laws)
+    if laws:
+        return Outlook(tuple(laws), scope, laws[0].prediction)
+    exponents = tuple(
+        each
+        for name, axes in facts.items()
+        for each in carried_exponents(axes, name, proxy=proxy, target=size, on_ray=on_ray)
+    )
+    name, axes = next(iter(facts.items()))
+    prediction = predict_carried(axes, name, values[name], proxy=proxy, target=size, on_ray=on_ray, at_proxy=at_proxy)
+    return Outlook((), scope, prediction, exponents)
 
 
 def scope_of(
@@ -21,7 +95,7 @@ def scope_of(
     size: Size,
     flops: Callable[[Size], float | None],
     *,
-    by_path: bool = False,
+    laws: Sequence[LawValue] = (),
 ) -> TargetReport | None:
     """The judgement of a target; None where the target is the proxy.
 
@@ -29,21 +103,17 @@ def scope_of(
         recipe: says what was tuned, what was checked, and what the target may lack.
         facts: checked hyperparameter, as octaves are counted of it -> what was found along every axis.
         values: the same hyperparameters -> their tuned values.
-        size: of the target.
+        size: width, depth, batch and tokens of the target.
         flops: of one run of a size; None where they are not known. Asked where tokens per parameter matter.
-        by_path: whether values are those that the path of the optima leads to; others are moved along batch and tokens
-            by the exponents that ladders measured.
+        laws: by which values were put where the path of the optima leads; others are moved along batch and tokens by
+            the exponents that ladders measured.
     """
     proxy = recipe.proxy_size
     if size == proxy:
         return None
-    laws: list[LawValue] = []
-    if recipe.parameterization.name == MEASURED:
-        laws = law_values(facts, proxy=proxy, target=size, at=values)
-        values = dict(values) | {law.name: law.estimate for law in laws}
     report = judge_target(
         [
-            Checked(name, values[name], axes, {} if laws or by_path else _moves(recipe, name, axes, size))
+            Checked(name, values[name], axes, {} if laws else _moves(recipe, name, axes, size))
             for name, axes in facts.items()
         ],
         proxy=asdict(proxy),
@@ -53,7 +123,9 @@ def scope_of(
         horizon=_horizon(recipe, size, flops),
         ray=recipe.ray,
     )
-    return _by_law(report, laws, recipe.sizes.target.accept) if laws else report
+    if recipe.parameterization.name == MEASURED:
+        return _by_law(report, laws, recipe.sizes.target.accept)
+    return report
 
 
 def _moves(recipe: Recipe, name: str, axes: Sequence[AxisFacts], size: Size) -> dict[str, float]:

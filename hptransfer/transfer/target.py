@@ -209,7 +209,7 @@ def judge_target(
     Args:
         checked: hyperparameters that were checked, the first of which is the one that is spoken of; at least one.
         proxy: size by axis, of every axis of the target; nan where it is not known, which no target equals.
-        target: size by axis.
+        target: size by axis, of what is asked about.
         unchecked: hyperparameters that were tuned on the proxy and never checked.
         accepted: axes and hyperparameters that may go without cover.
         horizon: tokens per parameter of proxy and target, up to a common factor; None where they are not known.

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hptransfer.artifacts.facts import facts_of_record
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.transfer import AxisRecord
 from hptransfer.errors import UsageError
@@ -76,7 +77,7 @@ def test_facts_read_back_from_json_predict_the_same() -> None:
     stored = AxisRecord.model_validate_json(json.dumps(to_document(fresh)))
     one, other = (
         predict([facts], {"width": 4096}, hyperparameter="learning_rate", value=2.0**-8)
-        for facts in (axis_facts_from_report(fresh), stored.facts())
+        for facts in (axis_facts_from_report(fresh), facts_of_record(stored))
     )
 
     assert prediction_document(one) == prediction_document(other)
