@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hptransfer.artifacts.facts import facts_of_file
+from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.target import UsedRecord
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.engine.flops import run_flops
@@ -39,6 +40,11 @@ def look_ahead(recipe: Recipe, root: Path, size: Size, checked: TransferFile | N
         use=use,
         at_proxy=True,
     )
+
+
+def scope_record(ahead: Outlook) -> ScopeRecord | None:
+    """The judgement of the target as its file keeps it; None where there is none."""
+    return None if ahead.scope is None else ScopeRecord.of(ahead.scope)
 
 
 def used_instead(laws: Sequence[LawValue], values: Mapping[str, float]) -> dict[str, UsedRecord]:

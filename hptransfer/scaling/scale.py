@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
@@ -19,7 +20,6 @@ from hptransfer.scaling.objections import objections_to, refuse
 from hptransfer.scaling.target import build_target
 from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.scope import Use
 from hptransfer.verdict import Verdict
 
 
@@ -54,7 +54,7 @@ def scale(
     force: bool,
     size: Size | None = None,
     formats: Sequence[str] = (),
-    use: Use = "tuned",
+    use: Literal["tuned", "predicted"] = "tuned",
 ) -> ScaleResult:
     """The configuration of one size, or a refusal.
 

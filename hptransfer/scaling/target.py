@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
@@ -23,7 +22,7 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.ahead import used_instead
+from hptransfer.scaling.ahead import scope_record, used_instead
 from hptransfer.scaling.described import has_model, training_record
 from hptransfer.scaling.horizon import described_target, horizon_of
 from hptransfer.scaling.verify import registered_now
@@ -81,7 +80,7 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
-        scope=None if ahead.scope is None else ScopeRecord.of(ahead.scope),
+        scope=scope_record(ahead),
         use=UseRecord(use="predicted" if used else "tuned", predicted=used),
         extrapolation=distances,
         parameterization=described.parameterization,
