@@ -285,7 +285,7 @@ def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status
         (["--value-column", "loss"], "every column can have one meaning"),
         (["recipe.yaml"], "must be .csv, .tsv, .md, .jsonl, .parquet, or an Optuna .db"),
         (["--tolerance", "0.1"], "`judge` takes --tolerance with --coordinates alone"),
-        (["--target", "-4"], "`--target` must be positive"),
+        (["--target", "-4"], "`--target` takes a size, or NAME=SIZE"),
     ],
 )
 def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
@@ -353,9 +353,9 @@ def test_judging_a_table_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
     path.write_text(GOOD)
     code = (
         "import sys; from hptransfer.commands.judge import judge_command as c\n"
-        "from hptransfer.cli.table_options import ColumnOptions, FormOptions, RowOptions, TableOptions\n"
+        "from hptransfer.cli.table_options import BoundOptions, ColumnOptions, FormOptions, RowOptions, TableOptions\n"
         f"c([__import__('pathlib').Path({str(path)!r})],"
-        " table=TableOptions(ColumnOptions(), FormOptions(), RowOptions()),"
+        " table=TableOptions(ColumnOptions(), FormOptions(), RowOptions(), BoundOptions()),"
         " as_json=True, quiet=True)\n"
         "heavy = ('torch', 'optuna', 'pandas', 'mup', 'scipy.optimize')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)"

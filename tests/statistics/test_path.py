@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from benchmarks.backtest import PATHS, generated, hidden, real_ladders
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.path import follow_path, path_of
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.judge import judge_ladder
+from hptransfer.verdict import Verdict
 
 
 def known(optima: Sequence[float], error: float = 0.02, *, open_below: Sequence[int] = ()) -> list[KnownOptimum]:
@@ -147,3 +152,20 @@ def test_intervals_cover_on_real_ladders() -> None:
     assert len(held) == 16
     assert sum(each.covered for each in held) >= 15
     assert float(np.median([each.half for each in held])) < 0.8
+
+
+def test_the_bent_case_is_said_to_turn_with_what_it_costs_on_the_way() -> None:
+    """tests/data/verdict/bent-path.csv, optima 0, +0.5, +0.8, +0.5, 0: never TRANSFERS without a word."""
+    with (Path(__file__).parent.parent / "data" / "verdict" / "bent-path.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    groups: dict[float, list[Point]] = {}
+    for row in rows:
+        point = Point(math.log2(float(row["lr"])), int(row["seed"]), float(row["loss"]))
+        groups.setdefault(float(row["width"]), []).append(point)
+    report = judge_ladder(groups, axis="width", hyperparameter="lr", transferred=2.0**-8, reference=64)
+    (limit,) = (each for each in report.limits if "turns round" in each)
+
+    assert report.verdict is not Verdict.TRANSFERS
+    assert report.path.shape == "turns"
+    assert [round(step.slope.estimate, 1) for step in report.path.steps] == [0.5, 0.3, -0.3, -0.5]
+    assert all(f"at width {width} the value costs" in limit for width in (128, 256, 512))
