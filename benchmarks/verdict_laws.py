@@ -1,8 +1,8 @@
 """Ladders with known optima and known costs, from laws that the judge does not assume.
 
-A world has a best loss per size, floor + scale * compute^-exponent, so what a doubling of compute buys is
-known exactly; a loss curve above it per size, a path of the optimum, and what seeds and runs add. The path's amplitude is chosen so
-that the carried value's largest true cost over the sizes is a wanted multiple of the bound.
+A world has a best loss per size, floor + scale * compute^-exponent, so what a doubling of compute buys is known
+exactly; a loss curve above it per size, a path of the optimum, and what seeds and runs add. The path's amplitude is
+chosen so that the carried value's largest true cost over the sizes is a wanted multiple of the bound.
 """
 
 from __future__ import annotations
