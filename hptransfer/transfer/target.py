@@ -316,8 +316,14 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
     if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None
     dearest = np.where(np.isinf(there[1]), there[0], there[1])
-    least, most = quantiles(here[0] - dearest), quantiles(here[1] - there[0])
+    least, most = quantiles(_less(here[0], dearest)), quantiles(_less(here[1], there[0]))
     return optimum, Interval(max(least.estimate, least.low), least.low, most.high)
+
+
+def _less(cost: Array, other: Array) -> Array:
+    """By how much the other cost is lower; nothing is gained where both are beyond all doublings."""
+    alike = np.isinf(cost) & np.isinf(other)
+    return np.asarray(np.where(alike, 0.0, np.where(alike, 0.0, cost) - np.where(alike, 0.0, other)))
 
 
 def describe_cost(cost: Interval, unit: str) -> str:
