@@ -111,16 +111,14 @@ class CurveDraws:
 
     Attributes:
         optimum: (DRAWS,) log2 position of each drawn curve's minimum within the region that was sampled.
-        abrupt: (DRAWS,) the same where the flanks meet abruptly; that widens the optimum's interval, but not the
-            drift's, because it displaces all sizes alike.
+        abrupt: (DRAWS,) the same where flanks meet abruptly: all sizes alike, so it does not widen the drift's interval.
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
         seed_effect: (DRAWS,) what other seeds would add to all losses of this size, nats, about zero.
         typical: (DRAWS,) loss where the median of the drawn curves is lowest: at least `loss`.
         at: (DRAWS,) loss at the value that was asked for; nan outside the region, inf beyond a divergence.
-        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, nats; nan where the region does not
-            reach that far, inf where training diverges.
+        octave_off: (DRAWS,) what the worse of half and twice the optimum costs, nats; nan: not reached, inf: diverges.
         noise: standard deviation of one run, nats.
         low: low end of the region.
         high: high end of the region: the largest value, or the first that diverged.

@@ -172,6 +172,7 @@ class MeasuredLadder:
             best_loss=float(table.mean.min()),
             transferred_loss=here.loss,
             regret=here.interval(lambda lost: lost),
+            sampled_regret=replace(here, open_above=False).interval(lambda lost: lost).high,
             relative_regret=here.interval(lambda lost: lost / best),
             cost=doublings if unit.known and doublings is not None else spread,
             doublings=doublings,
