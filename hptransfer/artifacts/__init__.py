@@ -11,4 +11,16 @@ spent            what training cost, a section of several files
 json_data        results as plain JSON data
 """
 
-__all__ = ["horizon", "json_data", "plan_file", "recipe_snapshot", "spent", "target", "transfer", "tuned", "watch"]
+__all__ = [
+    "facts",
+    "horizon",
+    "json_data",
+    "plan_file",
+    "recipe_snapshot",
+    "scope",
+    "spent",
+    "target",
+    "transfer",
+    "tuned",
+    "watch",
+]

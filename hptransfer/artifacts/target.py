@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
+from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
@@ -35,6 +36,8 @@ _HEADER = """\
 #   size. Multipliers of roles are in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
+# scope: whether the check reaches this size, axis by axis, what the values cost here, and what would be best.
+# use: whether these are the tuned values or the predicted ones.
 # prediction: the loss this run should end with, written before it; `hptransfer verify RECIPE LOSS` compares.
 #
 {usage}
@@ -56,6 +59,15 @@ _NO_MODEL = """\
 # The recipe names no model, so there are no rows: give the program the values under `hyperparameters`. They are those
 #   of the base size, which the program's own rules carry on, but for what `notes` say a law put where this size needs
 #   it."""
+
+_PREDICTED = """\
+# use: predicted. Not what was tuned, but what the path of the ladder's optima predicts for this size: {names}.
+#
+"""
+_NOT_COVERED = """\
+# NOT COVERED: the check does not reach this size, see `scope`.
+#
+"""
 
 _FORCED = """\
 # FORCED: this file was written although the evidence does not support it.
@@ -166,6 +178,28 @@ class TrainingRecord(_Record):
         return schedule_factor(schedule, step, self.steps, self.warmup, floor=self.floor, decay_share=share)
 
 
+class UsedRecord(_Record):
+    """A hyperparameter whose tuned value was not carried to this size."""
+
+    value: float
+    """used instead, at the base size, own unit"""
+    low: float | None
+    """end of the 95% interval of the optimum at this size; null: open"""
+    high: float | None
+    """other end; null: open"""
+    basis: str
+    """what it follows from"""
+
+
+class UseRecord(_Record):
+    """What this size is trained with."""
+
+    use: Literal["tuned", "predicted"]
+    """tuned: what the proxy's search found; predicted: where the path of the ladder's optima leads"""
+    predicted: Mapping[str, UsedRecord] = Field(default_factory=dict)
+    """hyperparameter -> what is used instead of the tuned value; empty where tuned values are"""
+
+
 class ProvenanceRecord(_Record):
     """Where the values come from."""
 
@@ -200,6 +234,10 @@ class TargetFile(Artifact):
     recipe: str
     """its name"""
     verdict: VerdictRecord
+    scope: ScopeRecord | None = None
+    """whether the check reaches this size, axis by axis; null: it is the proxy's, or there was no check"""
+    use: UseRecord | None = None
+    """null: planned in Python"""
     extrapolation: tuple[ExtrapolationRecord, ...]
     parameterization: str
     """name with its exponents, for example completep(alpha=1)"""
@@ -271,6 +309,10 @@ class TargetFile(Artifact):
         told = _UNSAID_SCHEDULE if training is None else schedule
         usage = _USAGE.format(optimizer=optimizer, schedule=told, logits=logits)
         header = _HEADER.format(writer=writer, usage=usage if self.parameters else _NO_MODEL)
+        if self.use is not None and self.use.use == "predicted":
+            header += _PREDICTED.format(names=", ".join(self.use.predicted))
+        if self.scope is not None and not self.scope.covered:
+            header += _NOT_COVERED
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -12,27 +11,14 @@ from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord
 from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
-from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.mechanics import fixed_values_documents
-from hptransfer.transfer.prediction import AxisFacts, Rung, seed_scatter
 from hptransfer.transfer.speed import Speed
+from hptransfer.transfer.target import TargetReport
 from hptransfer.verdict import Verdict
-
-
-class IntervalRecord(Record):
-    """An estimate with its 95% interval."""
-
-    estimate: float | None
-    """null: only a bound is known"""
-    low: float | None
-    """null: open"""
-    high: float | None
-    """null: open"""
-    bounded: bool
-    """whether both ends are known"""
 
 
 class OptimumRecord(Record):
@@ -148,6 +134,28 @@ class UnitRecord(Record):
     """the axis that the gain was measured over, at the proxy; null: this one"""
 
 
+class StepRecord(Record):
+    """The optimum between two neighbouring sizes."""
+
+    low: float
+    """the smaller size"""
+    high: float
+    """the larger size"""
+    slope: IntervalRecord
+    """octaves per doubling"""
+
+
+class PathRecord(Record):
+    """The optima of a ladder in order."""
+
+    steps: tuple[StepRecord, ...]
+    """between neighbouring sizes"""
+    scatter: float
+    """octaves by which optima lie off a line"""
+    shape: Literal["straight", "bent", "turns", "open"]
+    """open: too noisy to say"""
+
+
 class AxisRecord(Record):
     """The judgement along one axis of size for one hyperparameter."""
 
@@ -169,6 +177,8 @@ class AxisRecord(Record):
     """that size"""
     drift: IntervalRecord
     """octaves per doubling"""
+    path: PathRecord
+    """how the optimum moves from size to size"""
     regret: IntervalRecord
     """at the largest size, fraction of the loss"""
     rho: IntervalRecord | None
@@ -185,30 +195,6 @@ class AxisRecord(Record):
     """what would decide an INCONCLUSIVE, one sentence; null otherwise"""
     speed: Speed | None
     """what `rho` says"""
-
-    def facts(self) -> AxisFacts:
-        """What a prediction needs of this axis."""
-        rungs = tuple(
-            Rung(
-                size=float(size.value),
-                optimum=size.optimum.log2_value,
-                spread=_or(size.optimum.standard_error, math.inf),
-                best=_or(size.optimum.loss.estimate, math.nan),
-                loss=size.transferred_loss.estimate,
-                curvature=_or(size.optimum.curvature, math.nan),
-            )
-            for size in self.sizes
-        )
-        drift = self.drift
-        low, high = _or(drift.low, -math.inf), _or(drift.high, math.inf)
-        runs = (
-            (size.value, run.x, run.seed, run.loss)
-            for size in self.sizes
-            for run in size.points
-            if run.loss is not None
-        )
-        scatter = seed_scatter(runs, math.log2(self.transferred))
-        return AxisFacts(self.axis, self.reference, rungs, Interval(_or(drift.estimate, 0.0), low, high), scatter)
 
 
 class HyperparameterRecord(Record):
@@ -309,6 +295,8 @@ class TransferFile(Artifact):
     checked: dict[str, tuple[int, ...]]
     """key of a ladder in the recipe's `sizes` -> its values, increasing; empty where the ladder was not checked"""
     axes: Annotated[tuple[AxisRecord, ...], Field(min_length=1)]
+    target: ScopeRecord | None = None
+    """what all this says of the recipe's target; null: no rule is claimed, or the target is the proxy"""
     mechanics: tuple[Mapping[str, Any], ...] = ()
     """per axis of the model: `rises`, the values at which a larger size clearly trains worse, of `compared`; `by` is
     null where it diverges; none in files of before it was kept"""
@@ -330,6 +318,7 @@ class TransferFile(Artifact):
         adaptive: Mapping[str, object],
         provenance: Mapping[str, object],
         spent: Spent,
+        target: TargetReport | None = None,
     ) -> Self:
         """The content for a judgement.
 
@@ -342,6 +331,7 @@ class TransferFile(Artifact):
             adaptive: rounds of every ladder, with the fields of `AdaptiveRecord`.
             provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
             spent: what finished trials cost, search and check together.
+            target: the judgement of the recipe's target; None where there is none.
         """
         first = report.axes[0]
         content = {
@@ -359,6 +349,7 @@ class TransferFile(Artifact):
             "criteria": first.criteria,
             "checked": {LADDERS[axis]: _checked(report.axes, axis) for axis in AXES},
             "axes": report.axes,
+            "target": None if target is None else ScopeRecord.of(target),
             "mechanics": fixed_values_documents(report.axes),
             "diagnostics": diagnostics,
             "adaptive": adaptive,

@@ -21,4 +21,5 @@ __all__ = [
     "judge_table",
     "result",
     "table_group",
+    "table_target",
 ]

@@ -16,10 +16,9 @@ from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.parameterization.tables import MEASURED
-from hptransfer.transfer.horizon import predict_carried
+from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import combine_reports
-from hptransfer.transfer.law import law_report
+from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
 
@@ -56,13 +55,8 @@ def check(
     for found in judged:
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
-    target = recipe.target_size()
-    forecast = predict_carried(report, proxy=facts.proxy, target=target, on_ray=recipe.on_ray(target))
-    if recipe.parameterization.name == MEASURED:
-        for law in law_report(report, proxy=facts.proxy, target=target):
-            parts.add(law)
-    elif forecast is not None:
-        parts.add(forecast)
+    values = {axis.hyperparameter: axis.transferred for axis in report.axes}
+    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())

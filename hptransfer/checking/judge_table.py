@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.checking.judge_together import Together, judge_together
-from hptransfer.checking.table_group import JudgedGroup, judge_alone, predict_at
+from hptransfer.checking.table_group import JudgedGroup, judge_alone
+from hptransfer.checking.table_target import answer_target
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.cells import ResultTable
 from hptransfer.results_table.columns import NamedColumns, TableColumns, infer_columns
@@ -71,6 +72,14 @@ class TableJudgement:
         """Over all hyperparameters: any DRIFTS decides, then any INCONCLUSIVE."""
         return Verdict.combine(each.verdict for each in self.slices)
 
+    @property
+    def exit_status(self) -> int:
+        """The verdict's; 3 where values carry over and a target that was asked for is not covered."""
+        asked = [group.target for each in self.slices for group in each.groups]
+        if self.verdict is Verdict.TRANSFERS and any(each is not None and not each.scope.covered for each in asked):
+            return Verdict.INCONCLUSIVE.exit_status
+        return self.verdict.exit_status
+
 
 @dataclass(frozen=True, slots=True)
 class TableQuestion:
@@ -84,7 +93,8 @@ class TableQuestion:
         form: how the files become one table with a row per run.
         where: column -> value that rows must have there.
         transferred: value that is carried over, own unit; None for the estimated optimum of the smallest size.
-        target: size to predict optimum and loss for; None for no prediction.
+        target: size to judge and to predict optimum and loss for, or sizes by the name of the axis, the table's own
+            among them; None for none.
         criteria: what counts as transfer; None for the defaults of `TransferCriteria`.
         rules: what is said about rows and columns where the table itself cannot say.
     """
@@ -94,14 +104,15 @@ class TableQuestion:
     form: TableForm = field(default_factory=TableForm)
     where: Mapping[str, str] = field(default_factory=dict)
     transferred: float | None = None
-    target: float | None = None
+    target: float | Mapping[str, float] | None = None
     criteria: TransferCriteria | None = None
     rules: RowRules = field(default_factory=RowRules)
 
     def __post_init__(self) -> None:
         if self.transferred is not None and not (math.isfinite(self.transferred) and self.transferred > 0):
             raise UsageError("`--transferred` must be positive and finite", received=str(self.transferred))
-        if self.target is not None and not (math.isfinite(self.target) and self.target > 0):
+        sizes = self.target.values() if isinstance(self.target, Mapping) else [self.target]
+        if any(size is not None and not (math.isfinite(size) and size > 0) for size in sizes):
             raise UsageError("`--target` must be positive and finite", received=str(self.target))
         if self.transferred is not None and len(self.values) > 1:
             raise UsageError("`--transferred` belongs to one --value-column", received=f"{len(self.values)} columns")
@@ -203,7 +214,12 @@ def _judged_several(sources: tuple[Path, ...], table: ResultTable, asked: TableQ
         part = TableSlice(column, table, {}, 0, tuple(other for other in asked.values if other != column))
         roles = infer_columns(table, replace(asked.columns, value=column), maximize=asked.rules.maximize)
         reports = [(group.name, each.reports[index]) for group, each in zip(read.groups, together, strict=True)]
-        here = tuple(JudgedGroup(name, report, None, predict_at(report, asked.target)) for name, report in reports)
+        here = tuple(
+            JudgedGroup(
+                name, report, None, None if asked.target is None else answer_target(asked.target, table, roles, report)
+            )
+            for name, report in reports
+        )
         judged.append(JudgedSlice(part, roles, results, here))
     names = [group.name for group in read.groups]
     combined = dict(zip(names, (each.together for each in together), strict=True))
@@ -231,6 +247,7 @@ def _judged(part: TableSlice, asked: TableQuestion) -> JudgedSlice:
     limits = (*table.limits, *_limits(part, roles))
     groups = tuple(
         judge_alone(
+            table,
             replace(group, limits=(*group.limits, *limits)),
             roles,
             transferred=asked.transferred,

@@ -18,8 +18,7 @@ from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
 from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.law import LawValue
-from hptransfer.transfer.prediction import Prediction
+from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
 from hptransfer.verdict import Verdict
@@ -39,7 +38,7 @@ class Expectation:
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Prediction | LawValue | Spent | Expectation
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | Expectation
 
 
 class LadderProgress(Protocol):
@@ -88,23 +87,26 @@ class CheckResult:
         return self.evidence.document
 
     @property
-    def laws(self) -> tuple[LawValue, ...]:
-        """Where no rule is claimed: what the ladder's law says of each checked hyperparameter at the target."""
-        return tuple(part for part in self.parts if isinstance(part, LawValue))
+    def outlook(self) -> Outlook:
+        """What it says of the recipe's target."""
+        return next(part for part in self.parts if isinstance(part, Outlook))
 
     @property
     def supports_target(self) -> bool:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
-        if self.laws:
-            return all(law.bounded for law in self.laws)
+        if self.outlook.laws:
+            return self.outlook.bounded
         return self.report.verdict is Verdict.TRANSFERS
 
     @property
     def exit_status(self) -> int:
-        """What a command ends with: the verdict's; where no rule is claimed, 0 or 3 as the laws bound the target."""
-        if self.laws:
-            return 0 if self.supports_target else Verdict.INCONCLUSIVE.exit_status
-        return self.report.verdict.exit_status
+        """What a command ends with: the verdict's, but 3 where values carry over and the target is not covered.
+
+        Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
+        """
+        if self.supports_target:
+            return 0 if self.outlook.covered else Verdict.INCONCLUSIVE.exit_status
+        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
@@ -134,6 +136,7 @@ def evidence_of(
         adaptive=_rounds(designs, ladders),
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
+        target=next(part.scope for part in parts if isinstance(part, Outlook)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -23,8 +24,17 @@ __all__ = [
     "SharedStorage",
     "Storage",
     "TimeSteps",
+    "UseChoice",
     "Width",
 ]
+
+
+class UseChoice(StrEnum):
+    """What a target is trained with."""
+
+    TUNED = "tuned"
+    PREDICTED = "predicted"
+
 
 Reference = Annotated[
     str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder's path or name.", show_default=False)

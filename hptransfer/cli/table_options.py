@@ -149,7 +149,7 @@ class TableOptions:
         bounds: options that say what counts as transfer.
         where: conditions COLUMN=VALUE that rows must meet.
         transferred: value that is carried over, own unit.
-        target: size to predict optimum and loss for.
+        target: a size, or NAME=SIZE for each axis, to judge and to predict optimum and loss for.
     """
 
     columns: ColumnOptions
@@ -163,7 +163,10 @@ class TableOptions:
     transferred: Annotated[
         float | None, typer.Option(help="The value carried over. Default: smallest size's.", show_default=False)
     ] = None
-    target: Annotated[float | None, typer.Option(help="A size to predict for.", show_default=False)] = None
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE|NAME=SIZE,...", help="A target to judge and predict for.", show_default=False),
+    ] = None
 
     @property
     def given(self) -> bool:
@@ -177,6 +180,7 @@ class TableOptions:
             UsageError: an option has another form.
         """
         from hptransfer.checking.judge_table import TableQuestion, parse_conditions, parse_criteria
+        from hptransfer.checking.table_target import parse_target
         from hptransfer.results_table.columns import NamedColumns
         from hptransfer.results_table.prepare import TableForm
         from hptransfer.results_table.rules import row_rules
@@ -195,7 +199,7 @@ class TableOptions:
             TableForm(form.run_column, form.wide, form.name_pattern, tuple(form.study or ()), form.decimal),
             parse_conditions(self.where or ()),
             self.transferred,
-            self.target,
+            None if self.target is None else parse_target(self.target),
             parse_criteria(
                 asked.cost,
                 deviations=asked.deviations,

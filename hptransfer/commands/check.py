@@ -26,8 +26,8 @@ def check_command(
     """Check that the tuned values transfer across width and depth.
 
     Returns:
-        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE; where no rule is claimed, 0 or 3 as the
-        ladder's law bounds what the target needs.
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE, or a target that the check does not reach;
+        where no rule is claimed, 0 or 3 as the ladder's law bounds what the target needs.
     """
     from rich.console import Console
 

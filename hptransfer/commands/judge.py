@@ -41,7 +41,8 @@ def judge_command(
     Groups are judged apart, each value column on its own slice. What was inferred is said on stderr.
 
     Returns:
-        The exit status of the overall verdict: 0 TRANSFERS or HOLDS, 1 DRIFTS or FAILS, 3 INCONCLUSIVE.
+        The exit status of the overall verdict: 0 TRANSFERS or HOLDS, 1 DRIFTS or FAILS, 3 INCONCLUSIVE, or a
+        target that the table does not cover.
 
     Raises:
         UsageError: a file cannot be read or understood.
@@ -66,7 +67,7 @@ def judge_command(
     judgement = judge_table(results, table.question())
     document = partial(table_document, judgement)
     _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
-    return judgement.verdict.exit_status
+    return judgement.exit_status
 
 
 def _show(

@@ -15,7 +15,7 @@ def run_command(
     """Tune, check and scale in one go; run again, it continues.
 
     Returns:
-        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE.
+        The verdict's exit status: 0 TRANSFERS, 1 DRIFTS, 3 INCONCLUSIVE, or a target that the check does not reach.
     """
     from rich.console import Console
 

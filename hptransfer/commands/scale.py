@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, Width
+from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, UseChoice, Width
 from hptransfer.files import write_atomically
 
 
 def scale_command(
     recipe: RecipeArgument,
     runs: Runs = DEFAULT_RUNS,
+    *,
     width: Width = None,
     depth: Depth = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples per step.", show_default=False)] = None,
@@ -35,6 +36,9 @@ def scale_command(
             show_default=False,
         ),
     ] = None,
+    use: Annotated[
+        UseChoice, typer.Option(help="`predicted`: the optimum that the ladder's path predicts there.")
+    ] = UseChoice.TUNED,
     force: Force = False,
     as_json: Json = False,
 ) -> int:
@@ -43,7 +47,7 @@ def scale_command(
     Each format's files lie in a folder of their own below `export/`, in the folder of the configuration.
 
     Returns:
-        0 when the files were written.
+        0 when the files were written; 3 where they were, and the check does not reach the target.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -65,7 +69,7 @@ def scale_command(
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
-    result = scale(loaded, folder, recipe, force=force, size=size, formats=names)
+    result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value)
     path = output or folder.target
     write_atomically(path, result.text)
     exported = {name: _write(path.parent / "export" / _slug(name), files) for name, files in result.exports.items()}
@@ -73,7 +77,7 @@ def scale_command(
     print(
         json.dumps(document, indent=2, allow_nan=False) if as_json else describe_scaled(path, result.target, exported)
     )
-    return 0
+    return result.exit_status
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:

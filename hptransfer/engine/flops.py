@@ -194,7 +194,14 @@ class Costs:
 
     def of_target(self) -> float | None:
         """The count for the recipe's target; None where the model cannot be built at its size."""
-        size = self._recipe.target_size()
+        return self.of_one(self._recipe.target_size())
+
+    def of_one(self, size: Size) -> float | None:
+        """The count for one size; None where the model cannot be built at it.
+
+        Args:
+            size: width, depth, batch and tokens of the run.
+        """
         if self._recipe.model.kind == "external":
             return None
         try:

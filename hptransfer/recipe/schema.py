@@ -29,7 +29,7 @@ from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, SAMPLERS, re
 from hptransfer.recipe.sections import DataSection, ExternalData, Section, Setting
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
-from hptransfer.sizes import SHAPE_LABEL, Size, shape_label
+from hptransfer.sizes import SHAPE_LABEL, Size, SizeAxis, shape_label
 from hptransfer.verdict import Verdict
 
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
@@ -120,6 +120,10 @@ class Shape(Section):
     depth: Depth
 
 
+#: what a target may lack cover in: an axis, or a hyperparameter that was tuned and not checked
+Acceptable: TypeAlias = Literal[SizeAxis, "tokens_per_parameter", HyperparameterName]
+
+
 class Target(Section):
     """The expensive run; batch and tokens default to the proxy's."""
 
@@ -128,6 +132,9 @@ class Target(Section):
     batch_size: Count | None = None
     tokens: Tokens | None = None
     """predicted positions over the whole run"""
+    accept: Annotated[tuple[Acceptable, ...], Field(max_length=64, strict=False)] = ()
+    """axes (width, depth, batch_size, tokens, tokens_per_parameter) and tuned hyperparameters for which the target may
+    lie where no check reaches; where others do, `scale` and `check` end with status 3 (docs/verdicts.md)"""
 
 
 class Sizes(Section):

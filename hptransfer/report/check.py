@@ -18,13 +18,12 @@ from hptransfer.checking.result import CheckPart, CheckResult, Expectation
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
-from hptransfer.report.prediction import describe_forecast
+from hptransfer.report.prediction import describe_outlook
 from hptransfer.report.progress import Progress
 from hptransfer.report.terminal import print_diagnosed, print_transfer, rounds_table
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.law import LawValue
-from hptransfer.transfer.prediction import Prediction
+from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -58,10 +57,9 @@ def print_part(part: CheckPart, console: Console) -> None:
                 console.print(Text(f"no more trials: {part.ended}\n"))
         case TransferReport():
             print_transfer(part, console)
-        case Prediction():
-            console.print(Text(f"prediction {describe_forecast(part)}\n"))
-        case LawValue():
-            console.print(Text(f"{part.sentence}\n"))
+        case Outlook():
+            for said in describe_outlook(part):
+                console.print(Text(f"{said}\n"))
         case Spent():
             console.print(part.sentence)
         case Expectation():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS
 from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.transfer.prediction import Prediction, prediction_document
+from hptransfer.transfer.scope import Outlook
 
 
 def describe_prediction(document: Mapping[str, Any]) -> str:
@@ -54,6 +55,19 @@ def describe_forecast(prediction: Prediction) -> str:
     return "\n".join([*lines, *(f"  {sentence}" for sentence in prediction.basis)])
 
 
+def describe_outlook(outlook: Outlook) -> Iterator[str]:
+    """What a check says of its target: the laws, or else the prediction, and whether the target is covered.
+
+    Args:
+        outlook: of the recipe's target.
+    """
+    yield from (law.sentence for law in outlook.laws)
+    if outlook.prediction is not None and not outlook.laws:
+        yield f"prediction {describe_forecast(outlook.prediction)}"
+    if outlook.scope is not None:
+        yield outlook.scope.sentence
+
+
 # What `scale` wrote, in a few lines.
 
 
@@ -70,6 +84,8 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
         *(_exported(name, files) for name, files in (exported or {}).items()),
         f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
+        *([target.scope.sentence] if target.scope else []),
+        *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
         *(entry.sentence for entry in target.extrapolation),
         *describe_horizon(target.horizon),
         *describe_timescales(target.decay_timescale),

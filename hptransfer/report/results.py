@@ -90,8 +90,11 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
     for sentence in table_mechanics(each).sentences:
         _print_long(printable(f"\n{sentence}"), console)
     for group in each.groups:
-        if group.prediction is not None:
-            _print_long(f"\nprediction{_of(group)} {describe_forecast(group.prediction)}", console)
+        if group.target is not None:
+            _print_long(f"\nprediction{_of(group)} {describe_forecast(group.target.prediction)}", console)
+            _print_long(
+                f"\n{'' if group.name is None else printable(group.name) + ': '}{group.target.scope.sentence}", console
+            )
 
 
 def _print_long(text: str, console: Console) -> None:
@@ -161,8 +164,10 @@ def _group_document(group: JudgedGroup) -> dict[str, Any]:
     document = {"group": group.name, **_brief(group.report)}
     for fixed in fixed_values_documents([group.report]):
         document["fixed_values"] = to_document(fixed)
-    if group.prediction is not None:
-        document["prediction"] = prediction_document(group.prediction)
+    if group.target is not None:
+        document["prediction"] = prediction_document(group.target.prediction)
+        scope = group.target.scope
+        document["target"] = to_document(scope) | {"covered": scope.covered}
     if group.exponents is not None:
         document["exponents"] = to_document(group.exponents)
     return document

@@ -36,6 +36,8 @@ from hptransfer.results_table.column_names import (
     VALUES,
     baseless_logarithm_in,
     canonical_column,
+    is_size_name,
+    is_value_name,
     logarithm_in,
     normalized_column_name,
 )
@@ -189,6 +191,20 @@ def is_training_loss(name: str) -> bool:
 def infer_step(table: ResultTable) -> str | None:
     """The column that orders the rows of one run's history; None without one."""
     return _optional(table, "step", STEPS, [], varying=True)
+
+
+def infer_seed(table: ResultTable) -> str | None:
+    """The column that tells runs apart which differ in their seed alone; None without one."""
+    return _optional(table, "seed", SEEDS, [])
+
+
+def setting_columns(table: ResultTable) -> list[str]:
+    """The columns that are settings of a run by their name: sizes, hyperparameters, and all of W&B's `config.`."""
+    return [
+        name
+        for name in table.columns
+        if is_size_name(name) or is_value_name(name) or name.lower().startswith(("config.", "config/"))
+    ]
 
 
 def run_columns(table: ResultTable) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hptransfer.artifacts.target import TrainingRecord
-from hptransfer.artifacts.transfer import TransferFile
-from hptransfer.hyperparameters import from_log_coordinate, log_coordinate, log_name
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.tables import MEASURED
@@ -15,8 +13,6 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.scaling.groups import groups_of
 from hptransfer.sizes import Size
-from hptransfer.transfer.law import LawValue, law_values
-from hptransfer.transfer.prediction import AxisFacts
 
 #: hyperparameters of optimizers that hold at every size where no plan moves them
 _OPTIMIZER_VALUES = ("beta1", "beta2", "momentum")
@@ -44,40 +40,10 @@ class Described:
     covers: frozenset[str]
     muon_scale: str | None = None
 
-    def with_laws(self, laws: Sequence[LawValue]) -> Described:
-        """The same with the laws' values for the target, and what they rest on.
-
-        Args:
-            laws: of every checked hyperparameter.
-        """
-        known = {log_name(name): name for name in self.hyperparameters}
-        values = dict(self.hyperparameters)
-        for law in laws:
-            name = known[law.name]
-            values[name] = from_log_coordinate(name, log_coordinate(law.name, law.estimate))
-        return replace(self, hyperparameters=values, notes=(*(law.sentence for law in laws), *self.notes))
-
 
 def has_model(recipe: Recipe) -> bool:
     """Whether the recipe names a model that can be read."""
     return recipe.model.kind != "external"
-
-
-def measured_laws(recipe: Recipe, size: Size, checked: TransferFile | None) -> list[LawValue]:
-    """The laws of a recipe that claims no rule; none for others, and before its check.
-
-    Args:
-        recipe: its parameterization decides whether there are laws.
-        size: width, depth, batch and tokens of the target.
-        checked: the content of `transfer.json`; None without a check.
-    """
-    if recipe.parameterization.name != MEASURED or checked is None:
-        return []
-    axes: dict[str, list[AxisFacts]] = {}
-    for axis in checked.axes:
-        axes.setdefault(axis.hyperparameter, []).append(axis.facts())
-    at = {each.hyperparameter: each.transferred for each in checked.hyperparameters}
-    return law_values(axes, proxy=recipe.proxy_size, target=size, at=at)
 
 
 def described_plan(plan: Plan, recipe: Recipe) -> Described:

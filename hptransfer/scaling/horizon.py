@@ -14,9 +14,10 @@ from hptransfer.parameterization.published_horizons import own_power, published_
 from hptransfer.parameterization.rules import PER_STEP, Options, RuleTable
 from hptransfer.parameterization.tables import MEASURED, find_table
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import Described, described_alone, described_plan, has_model, measured_laws
+from hptransfer.scaling.described import Described, described_alone, described_plan, has_model
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
-from hptransfer.transfer.horizon import CarriedExponent, carried_exponents
+from hptransfer.transfer.horizon import CarriedExponent
+from hptransfer.transfer.scope import Outlook
 from hptransfer.verdict import Verdict
 
 
@@ -37,30 +38,6 @@ class Horizon:
     notes: tuple[str, ...]
 
 
-def measured_exponents(recipe: Recipe, size: Size, checked: TransferFile | None) -> tuple[CarriedExponent, ...]:
-    """The exponents that a check measured along batch and tokens; none where a recipe claims no rule: laws carry it.
-
-    Args:
-        recipe: gives the proxy and the parameterization.
-        size: width, depth, batch and tokens of the target.
-        checked: the content of `transfer.json`; None without a check.
-    """
-    if checked is None or recipe.parameterization.name == MEASURED:
-        return ()
-    names = dict.fromkeys(axis.hyperparameter for axis in checked.axes)
-    return tuple(
-        found
-        for name in names
-        for found in carried_exponents(
-            [axis.facts() for axis in checked.axes if axis.hyperparameter == name],
-            name,
-            proxy=recipe.proxy_size,
-            target=size,
-            on_ray=recipe.on_ray(size),
-        )
-    )
-
-
 def verdict_besides(checked: TransferFile, exponents: Sequence[CarriedExponent]) -> Verdict:
     """The check's verdict without the axes along which a measured exponent carries the value, and says it well enough.
 
@@ -75,19 +52,18 @@ def verdict_besides(checked: TransferFile, exponents: Sequence[CarriedExponent])
     return Verdict.TRANSFERS
 
 
-def objections_of_check(recipe: Recipe, size: Size, checked: TransferFile) -> Iterator[str]:
+def objections_of_check(checked: TransferFile, ahead: Outlook) -> Iterator[str]:
     """Why the check does not support a target; none where values carry over, or laws or exponents carry them.
 
     Args:
-        recipe: gives the proxy and the parameterization.
-        size: width, depth, batch and tokens of the target.
         checked: the content of `transfer.json`.
+        ahead: what it says of the target.
     """
-    if recipe.parameterization.name == MEASURED:
-        for law in measured_laws(recipe, size, checked):
+    if ahead.laws:
+        for law in ahead.laws:
             if not law.bounded:
                 yield law.objection
-    elif verdict_besides(checked, measured_exponents(recipe, size, checked)) is not Verdict.TRANSFERS:
+    elif verdict_besides(checked, ahead.exponents) is not Verdict.TRANSFERS:
         yield f"the check says {checked.verdict}: {checked.sentence}"
 
 
@@ -112,16 +88,17 @@ def described_target(
     return described, tuple(map(TimescaleRecord.of, timescales))
 
 
-def horizon_of(recipe: Recipe, size: Size, checked: TransferFile | None, values: Mapping[str, float]) -> Horizon:
+def horizon_of(
+    recipe: Recipe, size: Size, exponents: tuple[CarriedExponent, ...], values: Mapping[str, float]
+) -> Horizon:
     """Carry base values along batch and tokens.
 
     Args:
         recipe: gives the proxy, the rules and the optimizer.
         size: width, depth, batch and tokens of the target.
-        checked: the content of `transfer.json`; None without a check.
-        values: base value of every hyperparameter, as it was tuned.
+        exponents: that a check measured along them, used or not.
+        values: base value of every hyperparameter, as it was tuned or is used instead.
     """
-    exponents = measured_exponents(recipe, size, checked)
     names = {log_name(name): name for name in values}
     moved, notes = dict(values), []
     for each in exponents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from hptransfer.artifacts.target import (
     ExtrapolationRecord,
     ProvenanceRecord,
     TargetFile,
+    UseRecord,
     VerdictRecord,
 )
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
@@ -21,10 +22,12 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
-from hptransfer.scaling.described import has_model, measured_laws, training_record
+from hptransfer.scaling.ahead import scope_record, used_instead
+from hptransfer.scaling.described import has_model, training_record
 from hptransfer.scaling.horizon import described_target, horizon_of
-from hptransfer.scaling.verify import predicted, registered_now
+from hptransfer.scaling.verify import registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
+from hptransfer.transfer.scope import Outlook
 
 #: packages whose versions can change a run
 _PACKAGES = ("torch", "numpy", "mup", "optuna")
@@ -37,6 +40,7 @@ def build_target(
     checked: TransferFile | None,
     objections: Sequence[str],
     identity: str,
+    ahead: Outlook,
 ) -> TargetFile:
     """The content of `target.yaml`, in the recipe's gauge.
 
@@ -47,18 +51,19 @@ def build_target(
         checked: the content of `transfer.json`; None without a check.
         objections: why the file should not be written; empty unless forced.
         identity: sha256 (hex) of the rules, code and data that hold now; empty where it is not known.
+        ahead: what the check says of this size, and what is used there.
 
     Raises:
         UsageError: the model cannot be built at this size, or no rule is known for one of its parameters.
     """
-    recipe = loaded.recipe
+    recipe, laws, prediction = loaded.recipe, ahead.laws, ahead.prediction
     tuned_values = defaults(recipe.training) | _values(tuned)
-    horizon = horizon_of(recipe, size, checked, tuned_values)
+    used = used_instead(laws, tuned_values)
+    horizon = horizon_of(
+        recipe, size, ahead.exponents, tuned_values | {name: each.value for name, each in used.items()}
+    )
     described, timescales = described_target(recipe, size, horizon, tuned_values)
-    laws = measured_laws(recipe, size, checked)
-    prediction = predicted(checked, proxy=recipe.proxy_size, size=size, on_ray=recipe.on_ray(size))
-    if laws:
-        described, prediction = described.with_laws(laws), laws[0].prediction
+    described = replace(described, notes=(*(law.sentence for law in laws), *described.notes))
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     carried = [each.axis for each in horizon.exponents if each.used]
@@ -75,6 +80,8 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
+        scope=scope_record(ahead),
+        use=UseRecord(use="predicted" if used else "tuned", predicted=used),
         extrapolation=distances,
         parameterization=described.parameterization,
         gauge=recipe.parameterization.gauge if has_model(recipe) else "plain",

@@ -6,27 +6,25 @@ The prediction that is registered there is made here too, from what `check` wrot
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.objective import objective_record
 from hptransfer.recipe.schema import Recipe
-from hptransfer.results_table.cells import column_numbers
-from hptransfer.results_table.columns import infer_loss, infer_step
+from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers, distinct
+from hptransfer.results_table.column_names import normalized_column_name
+from hptransfer.results_table.columns import infer_loss, infer_seed, infer_step, setting_columns
 from hptransfer.results_table.readers import read_table
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.transfer.horizon import carried_exponents, carried_value, with_exponents
 from hptransfer.transfer.prediction import (
     Prediction,
-    moved_axes,
-    predict,
     prediction_document,
     register,
     registered,
@@ -42,30 +40,53 @@ class Verification:
         prediction: as it was registered.
         loss: of the finished run, in the objective's unit, as what is minimized; not finite where it diverged.
         inside: whether the loss lies inside the predicted interval; a run that diverged lies outside.
+        evaluation: what the loss was measured on, as the user or the file says; None where nobody does.
     """
 
     path: Path
     prediction: dict[str, Any]
     loss: float
     inside: bool
+    evaluation: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
         """The comparison as JSON-able data."""
         loss = self.loss if math.isfinite(self.loss) else None
-        return {"inside": self.inside, "loss": loss, "prediction": self.prediction}
+        return {"inside": self.inside, "loss": loss, "evaluation": self.evaluation, "prediction": self.prediction}
 
 
-def verify(recipe: str, finished: str, runs: Path) -> Verification:
+#: what a file of results calls the set that its losses are measured on
+_EVALUATIONS = ("evaluation", "evaluation_set", "eval_set", "eval_dataset")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished run's loss.
+
+    Attributes:
+        loss: in the objective's unit; the mean of several seeds.
+        evaluation: what it is measured on, as its file says; None where nothing does.
+    """
+
+    loss: float
+    evaluation: str | None = None
+
+
+def verify(
+    recipe: str, finished: str, runs: Path, *, evaluation: str | None = None, any_evaluation: bool = False
+) -> Verification:
     """Compare a finished run of the target with what was predicted.
 
     Args:
         recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
         finished: the run's final value of the objective, or a file with it; see `finished_loss`.
         runs: the folder of run folders.
+        evaluation: what the loss was measured on, where the user says it; None: as the file says, or as predicted.
+        any_evaluation: compare although the loss was measured on something else.
 
     Raises:
-        UsageError: there is no prediction, it was edited, or the loss cannot be read.
+        UsageError: there is no prediction, it was edited, the loss cannot be read, or is of another evaluation.
         InconclusiveError: the prediction says nothing about the loss.
     """
     path = _target(recipe, runs)
@@ -75,26 +96,62 @@ def verify(recipe: str, finished: str, runs: Path) -> Verification:
             "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
         )
     objective = prediction.get("objective", {})
+    found = finished_loss(finished)
+    said = evaluation or found.evaluation
+    if said is not None and not any_evaluation:
+        _require_same(said, objective.get("evaluation"))
     # what is maximized is predicted, as it is compared, with its sign changed
-    sign = -1 if objective.get("direction") == "maximize" else 1
-    loss = sign * finished_loss(finished)
+    loss = found.loss * (-1 if objective.get("direction") == "maximize" else 1)
     low, high = prediction["loss"]["low"], prediction["loss"]["high"]
     inside = math.isfinite(loss) and (low is None or low <= loss) and (high is None or loss <= high)
-    return Verification(path, prediction, loss, inside)
+    return Verification(path, prediction, loss, inside, said)
 
 
-def finished_loss(text: str) -> float:
+def _require_same(said: str, registered_set: str | None) -> None:
+    """A loss on other examples is another number: the same runs gave 2.437 on 1,024 windows and 2.528 on 20,000."""
+    if registered_set is None or same_evaluation(said, registered_set):
+        return
+    raise UsageError(
+        "a prediction holds for the evaluation that it was registered with, and for no other",
+        received=f"a loss on {said}; registered: {registered_set}",
+        hint="evaluate the run there, or compare all the same with `--any-evaluation`",
+        code="prediction/other-evaluation",
+    )
+
+
+def same_evaluation(said: str, registered_set: str) -> bool:
+    """Whether words name an evaluation: all of its text, or the part of it that tells it from others.
+
+    Args:
+        said: in the user's words, or as a file has it.
+        registered_set: as the prediction has it: perhaps a name, then number, kind and sha256 of the examples.
+    """
+    plain, whole = (" ".join(text.lower().split()) for text in (said, registered_set))
+    name, _, detail = whole.partition(" (")
+    digest = re.search(r"sha256 ([0-9a-f]+)", whole)
+    short = plain.removeprefix("sha256").strip(" :")
+    of_digest = digest is not None and len(short) >= _SHORTEST_DIGEST and re.fullmatch("[0-9a-f]+", short) is not None
+    if of_digest and digest is not None:
+        return short.startswith(digest[1]) or digest[1].startswith(short)
+    return plain in (whole, name, detail.rstrip(")"))
+
+
+#: hexadecimal digits that tell one fingerprint from another
+_SHORTEST_DIGEST = 6
+
+
+def finished_loss(text: str) -> Finished:
     """The final loss that a user gives as a number or as a file.
 
     Args:
-        text: a number in nats; or a table with a loss column, of which the last step counts, or the mean of several
-            runs; or a JSON object.
+        text: a number in the objective's unit; or a table with a loss column, of which the last step counts, or the
+            mean over several seeds; or a JSON object.
 
     Raises:
-        UsageError: it is neither, or the file holds no loss.
+        UsageError: it is neither, the file holds no loss, or runs of different settings.
     """
     try:
-        return float(text)
+        return Finished(float(text))
     except ValueError:
         pass
     path = Path(text)
@@ -105,11 +162,47 @@ def finished_loss(text: str) -> float:
     kept = [row for row in range(len(table)) if not missing[row]]
     if not kept:
         raise UsageError("the file of a finished run must hold its loss", received=f"{path}: no value")
+    table, losses = table.take(kept), [float(loss[row]) for row in kept]
+    _refuse_sweeps(table, path)
+    seeds = infer_seed(table)
+    own = ["" if seeds is None else cell_text(cell) for cell in (table.columns[seeds] if seeds else [None] * len(kept))]
     step = infer_step(table)
-    if step is not None:
-        order, _ = column_numbers(table, step)
-        return float(loss[max(kept, key=lambda row: (order[row], row))])
-    return math.fsum(float(loss[row]) for row in kept) / len(kept)
+    if step is None:
+        return Finished(math.fsum(losses) / len(losses), _evaluation_in(table, path))
+    order, _ = column_numbers(table, step)
+    last = {seed: max((row for row, of in enumerate(own) if of == seed), key=lambda row: (order[row], row))
+            for seed in dict.fromkeys(own)}  # fmt: skip
+    return Finished(math.fsum(losses[row] for row in last.values()) / len(last), _evaluation_in(table, path))
+
+
+def _refuse_sweeps(table: ResultTable, path: Path) -> None:
+    """A mean over runs of different settings is nobody's loss."""
+    mixed = [name for name in setting_columns(table) if len(distinct(table.columns[name])) > 1]
+    # what a history counts up is no setting
+    mixed = [name for name in mixed if name != infer_step(table)]
+    if mixed:
+        values = ", ".join(cell_text(cell) for cell in distinct(table.columns[mixed[0]])[:4])
+        raise UsageError(
+            "the file of a finished run must hold runs of one setting, of which seeds alone may differ",
+            received=f"{path}: several values of {', '.join(mixed)} ({values}, ...)",
+            hint="give the loss itself, or a file with the target's run alone",
+            code="prediction/sweep",
+        )
+
+
+def _evaluation_in(table: ResultTable, path: Path) -> str | None:
+    """What a file says its losses are measured on."""
+    for name in table.columns:
+        if normalized_column_name(name) in _EVALUATIONS:
+            said = [cell_text(cell) for cell in distinct(table.columns[name])]
+            if len(said) > 1:
+                raise UsageError(
+                    "the losses of a finished run must be measured on one set",
+                    received=f"{path}: {', '.join(said[:4])}",
+                    hint="leave the rows of the others out",
+                )
+            return said[0] if said else None
+    return None
 
 
 def _target(recipe: str, runs: Path) -> Path:
@@ -129,25 +222,6 @@ def _missing(path: Path) -> UsageError:
 
 
 # The registered prediction that goes into `target.yaml`.
-
-
-def predicted(checked: TransferFile | None, *, proxy: Size, size: Size, on_ray: bool = False) -> Prediction | None:
-    """Predict for a target from what `check` wrote; None where nothing was checked.
-
-    Args:
-        checked: the content of `transfer.json`; None without a check.
-        proxy: size at which the value was tuned.
-        size: the target to predict for.
-        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
-    """
-    if checked is None:
-        return None
-    axes = [axis.facts() for axis in checked.axes if axis.hyperparameter == checked.hyperparameter]
-    name = checked.hyperparameter
-    exponents = carried_exponents(axes, name, proxy=proxy, target=size, on_ray=on_ray)
-    moved = moved_axes(proxy, size, on_ray=on_ray)
-    found = predict(axes, moved, hyperparameter=name, value=carried_value(checked.transferred, exponents))
-    return with_exponents(found, exponents)
 
 
 def registered_now(prediction: Prediction, recipe: Recipe, size: Size, fingerprint: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "interval",
     "laws",
     "optimum",
+    "path",
     "seed_means",
     "seed_offsets",
     "slope",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -124,6 +124,8 @@ class CurveDraws:
         high: high end of the region: the largest value, or the first that diverged.
         grid: (G,) log2 of the hyperparameter, evenly spaced over the region.
         median: (G,) median of the drawn curves, nats; inf beyond a divergence.
+        curves: (G, DRAWS) the drawn curves themselves, nats; inf beyond a divergence.
+        walled: the region ends above at a divergence or a jump, so that what lies beyond is known to be no good.
     """
 
     optimum: Array
@@ -140,6 +142,30 @@ class CurveDraws:
     high: float
     grid: Array
     median: Array
+    curves: Array = field(repr=False)
+    walled: bool = False
+
+    def lost_off(self, off: Array) -> tuple[Array, Array]:
+        """What being off the optimum costs, draw by draw: (least, most).
+
+        Args:
+            off: (DRAWS,) octaves above each draw's own optimum.
+
+        Returns:
+            (DRAWS,) losses above the minimum, twice. Beyond the sampled region the cost is at least that at the
+            region's end, and nothing bounds it from above; beyond a wall it is infinite.
+        """
+        x = self.optimum + off
+        place = np.clip((x - self.low) / (self.grid[1] - self.grid[0]), 0, len(self.grid) - 1)
+        cell = np.minimum(place.astype(np.intp), len(self.grid) - 2)
+        column, share = np.arange(self.curves.shape[1]), place - cell
+        left, right = self.curves[cell, column], self.curves[cell + 1, column]
+        with np.errstate(invalid="ignore"):
+            value = np.where(share == 0, left, np.where(share == 1, right, (1 - share) * left + share * right))
+        seen = np.maximum(value - self.loss, 0.0)
+        above = x > self.high
+        least = np.where(above, math.inf, seen) if self.walled else seen
+        return least, np.where(above | (x < self.low), math.inf, least)
 
 
 def sample_curves(
@@ -430,6 +456,8 @@ def _summary(
         high=float(grid[-1]),
         grid=grid,
         median=median,
+        curves=curves,
+        walled=table.wall is not None,
     )
 
 

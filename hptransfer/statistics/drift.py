@@ -20,6 +20,10 @@ _SCATTER_WEIGHT = np.exp(-0.5 * (_SCATTER / 0.04) ** 2) * np.array([0.02, 0.025,
 _OPEN = 0.025
 #: an optimum beyond the sampled region is spread over this many octaves of it before it counts as unbounded
 _BEYOND = 2.0
+#: lines that make the bounds less likely than this share of what they could do not describe the ladder
+_EXPLAINED = 0.02
+#: scatter of optima about a line where sizes are mostly bounds, octaves, with prior weights
+_BLURS = {0.1: 0.85, 0.3: 0.1, 0.6: 0.05}
 #: largest drift considered, octaves per doubling; an interval that reaches it is open
 _STEEPEST = 5.0
 
@@ -94,11 +98,24 @@ def drift_per_doubling(known: Sequence[KnownOptimum]) -> Interval:
     for k in known:
         if not k.bounded:
             weight *= k.likelihood(heights + slopes * (k.doublings - centre), blur)
-    if not weight.sum() > 0:
+    if not weight.sum() > 0 or _explained(known, weight) < _EXPLAINED:
+        # bounds that no line through the others meets: neither may be lost
         return _from_bounds(known)
     order = np.argsort(slopes)
     cumulative = np.cumsum(weight[order]) / weight.sum()
     return _interval(cumulative, slopes[order])
+
+
+def line_scatter(known: Sequence[KnownOptimum]) -> float:
+    """By how many octaves optima lie off a line, median of its posterior; 0 where no three sizes are known.
+
+    Args:
+        known: sizes whose optimum is bounded on both sides, draws of which belong together.
+    """
+    if len(known) < 3:
+        return 0.0
+    *_, scatter = _lines(known, float(np.mean([k.doublings for k in known])))
+    return float(np.median(scatter))
 
 
 def _lines(known: Sequence[KnownOptimum], centre: float) -> tuple[Array, Array, Array]:
@@ -123,16 +140,27 @@ def _lines(known: Sequence[KnownOptimum], centre: float) -> tuple[Array, Array, 
     return heights, slopes, _SCATTER[chosen]
 
 
+def _explained(known: Sequence[KnownOptimum], weight: Array) -> float:
+    """How likely the drawn lines make the bounds, over what lines that meet them would."""
+    most = math.prod(max(k.below[1], k.above[1]) / _BEYOND for k in known if not k.bounded)
+    return float(weight.mean()) / most
+
+
 def _from_bounds(known: Sequence[KnownOptimum]) -> Interval:
-    """The slope on a grid of lines, for ladders that are mostly bounds; sizes are taken as independent."""
+    """The slope on a grid of lines, for ladders that are mostly bounds; sizes are taken as independent.
+
+    Optima scatter about the line by as much as the sizes ask for.
+    """
     centre = float(np.mean([k.doublings for k in known]))
     ends = np.array([(k.below[0], k.above[0]) for k in known])
     heights = np.linspace(ends[:, 0].min() - 3, ends[:, 1].max() + 3, 241)
     slopes = np.linspace(-_STEEPEST, _STEEPEST, 401)
-    total = np.ones((len(heights), len(slopes)))
-    for k in known:
-        total *= k.likelihood(heights[:, None] + slopes * (k.doublings - centre), 0.1)
-    weight = total.sum(axis=0)
+    weight = np.zeros(len(slopes))
+    for blur, share in _BLURS.items():
+        total = np.ones((len(heights), len(slopes)))
+        for k in known:
+            total *= k.likelihood(heights[:, None] + slopes * (k.doublings - centre), blur)
+        weight += share * total.sum(axis=0)
     return _interval(np.cumsum(weight) / weight.sum(), slopes)
 
 

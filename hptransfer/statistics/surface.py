@@ -262,6 +262,7 @@ class Surface:
             high=float(grid[-1]),
             grid=grid,
             median=np.median(curves, axis=1),
+            curves=curves,
         )
 
     @cached_property

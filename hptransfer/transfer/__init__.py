@@ -19,9 +19,11 @@ allocation    the next runs that shrink the deciding interval most
 
 __all__ = [
     "allocation",
+    "axis_facts",
     "cost",
     "cost_text",
     "criteria",
+    "evidence",
     "exponents",
     "horizon",
     "hyperbola",
@@ -30,7 +32,9 @@ __all__ = [
     "mechanics",
     "penalty",
     "prediction",
+    "scope",
     "slices",
     "speed",
+    "target",
     "verdict_text",
 ]

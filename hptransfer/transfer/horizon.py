@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from hptransfer.sizes import MODEL_AXES, Size, size_text
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.judge import TransferReport
+from hptransfer.transfer.axis_facts import AxisFacts, Rung
 from hptransfer.transfer.law import WIDEST
-from hptransfer.transfer.prediction import AxisFacts, Prediction, Rung, axis_facts_from_report, predict_target
+from hptransfer.transfer.prediction import Prediction, predict_target
 
 #: fewer sizes than this cannot show whether one exponent describes the range
 FEWEST = 3
@@ -156,20 +156,37 @@ def with_exponents(prediction: Prediction, exponents: Sequence[CarriedExponent])
     return replace(prediction, basis=(*used, *prediction.basis))
 
 
-def predict_carried(report: TransferReport, *, proxy: Size, target: Size, on_ray: bool = False) -> Prediction | None:
-    """What is expected at the target of the first checked value, moved along batch and tokens as ladders measured.
+def predict_carried(
+    axes: Sequence[AxisFacts],
+    hyperparameter: str,
+    value: float,
+    *,
+    proxy: Size,
+    target: Size,
+    on_ray: bool = False,
+    at_proxy: bool = False,
+) -> Prediction | None:
+    """What is expected at the target of a checked value, moved along batch and tokens as ladders measured.
 
     Args:
-        report: the judgement of a whole check.
+        axes: what a check found of the hyperparameter, one entry per axis.
+        hyperparameter: the name that octaves are counted of.
+        value: tuned at the proxy, own unit.
         proxy: size at which the value was tuned.
         target: size to predict for; None is returned where it is the proxy.
         on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
+        at_proxy: whether a prediction is wanted of the proxy itself too.
     """
-    first = report.axes[0]
-    axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
-    found = carried_exponents(axes, first.hyperparameter, proxy=proxy, target=target, on_ray=on_ray)
-    value = carried_value(first.transferred, found)
-    prediction = predict_target(report, proxy=proxy, target=target, on_ray=on_ray, value=value)
+    found = carried_exponents(axes, hyperparameter, proxy=proxy, target=target, on_ray=on_ray)
+    prediction = predict_target(
+        axes,
+        hyperparameter=hyperparameter,
+        value=carried_value(value, found),
+        proxy=proxy,
+        target=target,
+        on_ray=on_ray,
+        at_proxy=at_proxy,
+    )
     return None if prediction is None else with_exponents(prediction, found)
 
 

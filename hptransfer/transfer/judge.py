@@ -13,9 +13,9 @@ import numpy as np
 from hptransfer.errors import UsageError
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
 from hptransfer.statistics.curve import CurveDraws, growth_per_doubling
-from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
+from hptransfer.statistics.path import Path, drift_and_path
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.advice import next_steps
 from hptransfer.transfer.cost import COMPUTE, CostUnit, LentRate
@@ -42,6 +42,7 @@ class AxisReport:
         cost: what the transferred value costs at the size where it may cost most, in that unit.
         dearest: the size at which it may cost that.
         drift: octaves per doubling; open on both sides with fewer than two sizes.
+        path: how the optimum moves from size to size.
         regret: relative regret at the largest size.
         rho: regret over the loss gained from reference to largest size (fast transfer is well under 0.1); None where
             the gain is not clearly positive.
@@ -64,6 +65,7 @@ class AxisReport:
     cost: Interval
     dearest: float
     drift: Interval
+    path: Path
     regret: Interval
     rho: Interval | None
     wider_is_not_worse: bool | None
@@ -288,8 +290,7 @@ def judge_ladder(
     unit = measured.unit(compute, lent)
     sizes = measured.sizes(unit, criteria)
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]
-    known = [KnownOptimum.of(value, draws) for value, draws in seen]
-    drift = drift_per_doubling(known) if len(known) > 1 else Interval(0.0, -math.inf, math.inf)
+    drift, path = drift_and_path(seen)
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, unit, sizes, drift, regret_alone)
     not_worse = _not_worse(measured)
     growth = growth_per_doubling([math.log2(value) for value, _ in seen], [draws.octave_off for _, draws in seen])
@@ -304,13 +305,14 @@ def judge_ladder(
         cost=ladder.dearest.cost,
         dearest=ladder.dearest.value,
         drift=drift,
+        path=path,
         regret=sizes[-1].relative_regret,
         rho=_rho(measured, list(by_size).index(reference) if reference in by_size else None),
         wider_is_not_worse=not_worse,
         sensitivity_growth=growth,
         verdict=ladder.verdict,
         sentence=sentence_of(ladder),
-        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth), *limits),
+        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth, path=path), *limits),
         would_decide=next_steps(ladder) if ladder.verdict is Verdict.INCONCLUSIVE else None,
     )
 

@@ -1,23 +1,26 @@
-"""`measured`: no rule carries a value to the target, so the ladder's own law says what the target needs.
+"""`measured`: no rule carries a value to the target, so the path of the ladder's own optima says what it needs.
 
-Two lines in octaves are drawn: one through all sizes, which has the smaller error, and one through the last two, which
-follows a path that bends. The law is the middle between them, and its interval is the hull of both.
+The path may bend, saturate and turn (`statistics/path.py`); its interval is that of the backtests.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hptransfer.sizes import Size
-from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.judge import TransferReport
-from hptransfer.transfer.prediction import AxisFacts, Prediction, axis_facts_from_report, moved_axes, predict
+from hptransfer.transfer.axis_facts import AxisFacts
+from hptransfer.transfer.prediction import Prediction, moved_axes, predict
 
 #: an interval that is wider, in octaves, says less than trying three values would: being an octave off cost 3.05% of
 #: the loss on command-plain and 3.33% with Muon (docs/demonstrations.md)
 WIDEST = 2.0
+
+
+def well_bounded(low: float, high: float) -> bool:
+    """Whether ends in a value's own unit bound it to `WIDEST` octaves; 0 and infinity are open ends."""
+    return low > 0 and math.isfinite(high) and math.log2(high / low) <= WIDEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class LawValue:
         estimate: where the optimum is expected, own unit of `name`.
         low, high: ends of the 95% interval; 0 and infinity where it is open.
         prediction: what it follows from.
+        why: why the target is not trained with what was tuned, a clause.
     """
 
     name: str
@@ -36,11 +40,12 @@ class LawValue:
     low: float
     high: float
     prediction: Prediction
+    why: str = "no rule is claimed"
 
     @property
     def bounded(self) -> bool:
         """Whether the ladder bounds the optimum at the target to `WIDEST` octaves."""
-        return self.low > 0 and math.isfinite(self.high) and math.log2(self.high / self.low) <= WIDEST
+        return well_bounded(self.low, self.high)
 
     @property
     def objection(self) -> str:
@@ -55,9 +60,8 @@ class LawValue:
         if not self.bounded:
             ends += f", not bounded to {WIDEST:g} octaves"
         return (
-            f"no rule is claimed: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
-            "optimum: between a line in octaves through all sizes and one through the last two. "
-            f"{' '.join(self.prediction.basis)}"
+            f"{self.why}: {self.name} {self.estimate:.4g} ({ends}) is where the ladder's own law puts the "
+            f"optimum: the path of its optima, which may bend. {' '.join(self.prediction.basis)}"
         )
 
 
@@ -75,52 +79,10 @@ def law_values(
     moved = moved_axes(proxy, target)
     found = []
     for name, facts in axes.items():
-        line = predict(facts, moved, hyperparameter=name, value=at[name]).optimum
-        last = _through_the_last_two([each for each in facts if each.axis in moved], moved)
-        best = line if last is None else _between(line, last)
+        best = predict(facts, moved, hyperparameter=name, value=at[name]).optimum
         # the loss that is registered is that of the run as it will be: at the law's value, not at the proxy's
-        prediction = replace(predict(facts, moved, hyperparameter=name, value=2.0**best.estimate), optimum=best)
+        prediction = predict(facts, moved, hyperparameter=name, value=2.0**best.estimate)
         low = 2.0**best.low if best.low > -1000 else 0.0
         high = 2.0**best.high if best.high < 1000 else math.inf
         found.append(LawValue(name, 2.0**best.estimate, low, high, prediction))
     return found
-
-
-def _through_the_last_two(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Interval | None:
-    """Log2 optimum by the line through each axis's two largest sizes; None where no axis has two known optima."""
-    estimate = variance = 0.0
-    for index, facts in enumerate(axes):
-        known = [rung for rung in facts.rungs if math.isfinite(rung.spread)]
-        if len(known) < 2:
-            return None
-        near, far = known[-2], known[-1]
-        reach = math.log2(target[facts.axis] / far.size) / math.log2(far.size / near.size)
-        start = 0.0
-        if index:  # shifts along further axes are counted from the proxy's own size
-            start = next((rung.optimum for rung in facts.rungs if rung.size == facts.reference), math.nan)
-        estimate += far.optimum + reach * (far.optimum - near.optimum) - start
-        variance += ((1 + reach) * far.spread) ** 2 + (reach * near.spread) ** 2
-    if not axes or math.isnan(estimate):
-        return None
-    half = 1.96 * math.sqrt(variance)
-    return Interval(estimate, estimate - half, estimate + half)
-
-
-def _between(line: Interval, last: Interval) -> Interval:
-    middle = (line.estimate + last.estimate) / 2
-    return Interval(middle, min(line.low, last.low), max(line.high, last.high))
-
-
-def law_report(report: TransferReport, *, proxy: Size, target: Size) -> list[LawValue]:
-    """The laws of a fresh judgement; see `law_values`.
-
-    Args:
-        report: over all hyperparameters and axes of a check.
-        proxy: size at which values were tuned.
-        target: size to predict for.
-    """
-    axes: dict[str, list[AxisFacts]] = {}
-    for axis in report.axes:
-        axes.setdefault(axis.hyperparameter, []).append(axis_facts_from_report(axis))
-    at = {axis.hyperparameter: axis.transferred for axis in report.axes}
-    return law_values(axes, proxy=proxy, target=target, at=at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,88 +17,13 @@ import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.sizes import Size
-from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.interval import Interval, student_975
 from hptransfer.statistics.laws import FEWEST_SIZES, predict_loss
-from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.statistics.optimum import quantiles
+from hptransfer.transfer.axis_facts import AxisFacts, SeedScatter
 
-#: optima scatter about a line by this many octaves on top of their own errors (grid and seeds; statistics/drift.py)
-_SCATTER = 0.05
 _HASH = "sha256"
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One trained size.
-
-    Attributes:
-        size: the size along this axis, for example a width.
-        optimum: log2 of the best value.
-        spread: its standard error in octaves; infinite where the optimum is only bounded.
-        best: loss at the optimum, nats.
-        loss: at the transferred value, nats; None where that is not known or diverges.
-        curvature: nats per octave squared at the optimum; nan where unknown.
-    """
-
-    size: float
-    optimum: float
-    spread: float
-    best: float
-    loss: float | None
-    curvature: float
-
-
-@dataclass(frozen=True, slots=True)
-class SeedScatter:
-    """How far runs lie apart that differ in their seed alone.
-
-    Attributes:
-        deviation: standard deviation of one run's loss between seeds, nats, pooled over sizes and values.
-        seeds: how many there were, the same at every size.
-    """
-
-    deviation: float
-    seeds: int
-
-
-def seed_scatter(runs: Iterable[tuple[float, float, int, float]], at: float) -> SeedScatter | None:
-    """The scatter between seeds within an octave of a value; None with fewer than two seeds anywhere.
-
-    Seeds that are shared by sizes and values shift them together, so a ladder's own residuals do not show it.
-
-    Args:
-        runs: (size, log2 value, seed, loss) of runs that did not diverge.
-        at: log2 of the value.
-    """
-    groups: dict[tuple[float, float], dict[int, float]] = {}
-    for size, x, seed, loss in runs:
-        if abs(x - at) <= 1:
-            groups.setdefault((size, x), {})[seed] = loss
-    pooled = [np.array(list(group.values())) for group in groups.values() if len(group) > 1]
-    if not pooled:
-        return None
-    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in pooled)
-    freedom = sum(len(group) - 1 for group in pooled)
-    seeds = {seed for group in groups.values() if len(group) > 1 for seed in group}
-    return SeedScatter(math.sqrt(squares / freedom), len(seeds))
-
-
-@dataclass(frozen=True, slots=True)
-class AxisFacts:
-    """What a check found along one axis, as a prediction needs it.
-
-    Attributes:
-        axis: name of the axis, for example "width".
-        reference: the proxy's value on it.
-        rungs: what is known at each trained size, in increasing order.
-        drift: octaves by which the optimum moves per doubling of the size.
-        scatter: by how much the ladder's seeds differ near the transferred value; None where that is not known.
-    """
-
-    axis: str
-    reference: float
-    rungs: tuple[Rung, ...]
-    drift: Interval
-    scatter: SeedScatter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +50,6 @@ class Prediction:
     basis: tuple[str, ...]
 
 
-def axis_facts_from_report(report: AxisReport) -> AxisFacts:
-    """The facts of a fresh report."""
-    rungs = tuple(
-        Rung(
-            size=size.value,
-            optimum=size.optimum.log2_value,
-            spread=size.optimum.standard_error,
-            best=size.optimum.loss.estimate,
-            loss=_known(size.transferred_loss.estimate),
-            curvature=size.optimum.curvature,
-        )
-        for size in report.sizes
-    )
-    runs = ((size.value, run.x, run.seed, run.loss) for size in report.sizes for run in size.points if not run.diverged)
-    scatter = seed_scatter(runs, math.log2(report.transferred))
-    return AxisFacts(report.axis, report.reference, rungs, report.drift, scatter)
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperparameter: str, value: float) -> Prediction:
     """Predict optimum and loss at a target that may be larger along several axes.
 
@@ -163,38 +66,116 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     unchecked = [axis for axis in target if axis not in checked]
     moved = [facts for facts in axes if target.get(facts.axis, facts.reference) != facts.reference]
     lead = moved or list(axes[:1])
-    optimum = _optimum(lead, target)
+    draws = optimum_draws(lead, target)
+    optimum = _open_optimum(lead, value) if draws is None else quantiles(draws)
     basis = [_described(facts, target) for facts in moved]
-    penalty = _penalty(lead, optimum, value)
-    loss, reason = _loss(lead, target, at_best=penalty is not None)
+    penalty = None if draws is None else penalty_of(lead[0], math.log2(value) - draws)
+    loss, reason = _loss(lead, target)
     if unchecked:
         loss, reason = None, f"{', '.join(unchecked)} was not checked"
-    if loss is None:
+    elif penalty is None:
+        # a law through the losses of a value that drifts foresees nothing of what the drift will cost
+        loss, reason = None, f"what {hyperparameter} {value:.4g} costs there is open"
+    if loss is None or penalty is None:
         basis.append(f"No loss is predicted: {reason}.")
     else:
+        loss = _of_one_run(_sum(loss, penalty), lead[0].scatter)
         basis += _seed_sentence(lead)
-        if penalty is not None:
-            loss = _sum(loss, penalty)
     return Prediction(dict(target), hyperparameter, value, optimum, loss, penalty, tuple(basis))
 
 
-def predict_target(
-    report: TransferReport, *, proxy: Size, target: Size, on_ray: bool = False, value: float | None = None
-) -> Prediction | None:
-    """What the first checked value is expected to cost at the target; None where the target is the proxy.
+def optimum_draws(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Array | None:
+    """Draws of the log2 optimum at a target; None where an axis leaves it open.
 
     Args:
-        report: the judgement of a check.
+        axes: at least one; the first gives the optimum, the others what it moves by from the proxy's value on them.
+        target: size by axis; axes that are missing stay at the proxy's value.
+    """
+    total: Array | None = None
+    for index, facts in enumerate(axes):
+        aim = target.get(facts.axis, facts.reference)
+        found = facts.optima_at([aim] if index == 0 else [aim, facts.reference], stream=index)
+        if found is None:
+            return None
+        total = found[0] if total is None else total + found[0] - found[1]
+    return total
+
+
+def _open_optimum(axes: Sequence[AxisFacts], value: float) -> Interval:
+    """Open on both sides, at the largest size's optimum where there is one."""
+    last = axes[0].rungs[-1].optimum if axes and axes[0].rungs else math.log2(value)
+    return Interval(last, -math.inf, math.inf)
+
+
+def penalty_of(facts: AxisFacts, off: Array) -> Interval | None:
+    """What a value costs that lies off the optimum, by the curves of the axis's largest size; None where open.
+
+    Args:
+        facts: of the axis whose largest size's curve is taken.
+        off: (DRAWS,) octaves above the optimum.
+    """
+    lost = lost_off(facts, off)
+    if lost is None:
+        return None
+    curvature = facts.rungs[-1].curvature
+    if math.isfinite(curvature) and curvature > 0:
+        # beyond the region that was sampled the curve is taken to go on as a parabola; beyond a wall nothing is
+        lost = lost[0], np.where(np.isinf(lost[1]), np.maximum(lost[0], curvature * off**2), lost[1])
+    least, most = quantiles(lost[0]), quantiles(lost[1])
+    return None if math.isinf(most.high) else Interval(most.estimate, min(least.low, most.estimate), most.high)
+
+
+def lost_off(facts: AxisFacts, off: Array) -> tuple[Array, Array] | None:
+    """Least and most loss above the optimum, draw by draw; None where the axis has no curve.
+
+    Args:
+        facts: of the axis whose largest size's curve is taken.
+        off: (DRAWS,) octaves above the optimum.
+    """
+    if facts.largest is not None:
+        return facts.largest.lost_off(off)
+    curvature = facts.rungs[-1].curvature if facts.rungs else math.nan
+    if not (math.isfinite(curvature) and curvature > 0):
+        return None
+    lost = np.asarray(curvature * off**2)
+    return lost, lost
+
+
+def _of_one_run(loss: Interval, scatter: SeedScatter | None) -> Interval:
+    """The interval with what one run's seed adds, and with what the ladder's own few seeds have in common.
+
+    The deviation is that of few seeds at few sizes, so its quantile is Student's.
+    """
+    if scatter is None:
+        return loss
+    half = student_975((scatter.seeds - 1) * scatter.sizes) * scatter.deviation * math.sqrt(1 + 1 / scatter.seeds)
+    below, above = math.hypot(loss.estimate - loss.low, half), math.hypot(loss.high - loss.estimate, half)
+    return Interval(loss.estimate, loss.estimate - below, loss.estimate + above)
+
+
+def predict_target(
+    axes: Sequence[AxisFacts],
+    *,
+    hyperparameter: str,
+    value: float,
+    proxy: Size,
+    target: Size,
+    on_ray: bool = False,
+    at_proxy: bool = False,
+) -> Prediction | None:
+    """What a checked value is expected to cost at the target; None where the target is the proxy.
+
+    Args:
+        axes: what a check found for this hyperparameter, one entry per axis.
+        hyperparameter: name of what was transferred.
+        value: what the target is to be trained with.
         proxy: size at which the value was tuned.
         target: size to predict for.
         on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
-        value: what the target is trained with; None for the value that was checked.
+        at_proxy: whether a prediction is wanted of the proxy itself too.
     """
-    first = report.axes[0]
-    axes = [axis_facts_from_report(axis) for axis in report.axes if axis.hyperparameter == first.hyperparameter]
     moved = moved_axes(proxy, target, on_ray=on_ray)
-    carried = first.transferred if value is None else value
-    return predict(axes, moved, hyperparameter=first.hyperparameter, value=carried) if moved else None
+    return predict(axes, moved, hyperparameter=hyperparameter, value=value) if moved or at_proxy else None
 
 
 def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, float]:
@@ -210,13 +191,13 @@ def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, 
 
 
 def _seed_sentence(axes: Sequence[AxisFacts]) -> list[str]:
-    """What the interval of a loss leaves out: it is that of a law through losses of the same few seeds."""
+    """What a seed does to the loss that is predicted."""
     scatter = axes[0].scatter if axes else None
     if scatter is None:
         return ["How far another seed would end from this loss is not known, and not in its interval."]
     return [
         f"Between {scatter.seeds} seeds one run's loss differs by {scatter.deviation:.2g} (standard deviation); the "
-        "interval is the law's and does not include that."
+        "interval is for one run and includes that."
     ]
 
 
@@ -228,52 +209,15 @@ def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
     return f"{facts.axis} {target[facts.axis]:g} lies {reach}, from {facts.axis} {sizes}."
 
 
-def _optimum(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Interval:
-    """Log2 optimum: the line through the first axis's optima, then the shifts along the others."""
-    estimate = low = high = 0.0
-    below = above = 0.0
-    for index, facts in enumerate(axes):
-        aim = math.log2(target.get(facts.axis, facts.reference))
-        if index == 0:
-            middle, centre, error = _centre(facts)
-            lever = aim - middle
-            estimate += centre
-            below, above = error**2, error**2
-        else:
-            lever = aim - math.log2(facts.reference)
-        ends = sorted((lever * facts.drift.low, lever * facts.drift.high)) if lever else [0.0, 0.0]
-        shift = min(max(lever * facts.drift.estimate, ends[0]), ends[1])
-        estimate += shift
-        below += (shift - ends[0]) ** 2
-        above += (ends[1] - shift) ** 2
-    low, high = estimate - math.sqrt(below), estimate + math.sqrt(above)
-    return Interval(estimate, low, high)
+def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> tuple[Interval | None, str]:
+    """The best loss at the target, or why there is none.
 
-
-def _centre(facts: AxisFacts) -> tuple[float, float, float]:
-    """(mean log2 size, mean log2 optimum, 95% half-width), weighted by how well each optimum is known."""
-    known = [rung for rung in facts.rungs if math.isfinite(rung.spread)]
-    if not known:
-        return math.log2(facts.rungs[0].size), facts.rungs[0].optimum, math.inf
-    weight = np.array([1 / (rung.spread**2 + _SCATTER**2) for rung in known])
-    weight /= weight.sum()
-    middle = float(weight @ [math.log2(rung.size) for rung in known])
-    centre = float(weight @ [rung.optimum for rung in known])
-    error = math.sqrt(float(sum(w * w * (rung.spread**2 + _SCATTER**2) for w, rung in zip(weight, known, strict=True))))
-    return middle, centre, 1.96 * error
-
-
-def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float], *, at_best: bool) -> tuple[Interval | None, str]:
-    """One run's loss at the target, or why there is none.
-
-    The law is that of the best losses where the penalty of not being at the optimum can be added to it: with a drift
-    that penalty grows with the square of the doublings, which no power law foresees.
+    The law is that of the best losses, to which the penalty of not being at the optimum is added: where the optimum
+    moves that penalty grows with the square of the doublings, which no power law foresees.
     """
     total: Interval | None = None
     for facts in axes:
-        if any(rung.loss is None for rung in facts.rungs):
-            return None, f"the loss at the transferred value is not known at every {facts.axis}"
-        known = {rung.size: rung.best if at_best else float(rung.loss or 0) for rung in facts.rungs}
+        known = {rung.size: rung.best for rung in facts.rungs}
         if len(known) < FEWEST_SIZES:
             return None, f"a law along {facts.axis} needs {FEWEST_SIZES} sizes, and there are {len(known)}"
         if not all(math.isfinite(loss) and loss > 0 for loss in known.values()):
@@ -297,20 +241,6 @@ def _sum(left: Interval, right: Interval) -> Interval:
     return Interval(estimate, estimate - below, estimate + above)
 
 
-def _penalty(axes: Sequence[AxisFacts], optimum: Interval, value: float) -> Interval | None:
-    """Curvature times the squared distance from the optimum, over the optimum's interval."""
-    if not axes or not optimum.bounded:
-        return None
-    curvature = axes[0].rungs[-1].curvature
-    if not (math.isfinite(curvature) and curvature > 0):
-        return None
-    at = math.log2(value)
-    ends = sorted((curvature * (at - optimum.low) ** 2, curvature * (at - optimum.high) ** 2))
-    estimate = curvature * (at - optimum.estimate) ** 2
-    low = 0.0 if optimum.contains(at) else ends[0]
-    return Interval(estimate, min(low, estimate), max(ends[1], estimate))
-
-
 def prediction_document(prediction: Prediction) -> dict[str, Any]:
     """The prediction as JSON-able data; an open end is null."""
     best = prediction.optimum
@@ -328,6 +258,10 @@ def prediction_document(prediction: Prediction) -> dict[str, Any]:
 
 def _power(x: float) -> float | None:
     return 2.0**x if abs(x) < 1000 else None
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _ends(interval: Interval | None) -> dict[str, float | None] | None:

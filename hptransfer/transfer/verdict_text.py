@@ -6,10 +6,12 @@ import math
 
 from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.path import Path
 from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
+from hptransfer.transfer.path_text import path_limits
 from hptransfer.verdict import Verdict
 
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
@@ -137,13 +139,16 @@ def _no_rate(ladder: Ladder) -> str:
     return f"whether a doubling of {ladder.unit.of} gains anything is open, so doublings bound no cost; {said}"
 
 
-def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | None = None) -> tuple[str, ...]:
+def evidence_limits(
+    ladder: Ladder, *, worse: bool = False, growth: Interval | None = None, path: Path | None = None
+) -> tuple[str, ...]:
     """What this evidence cannot show even where the verdict is clear, one sentence each.
 
     Args:
         ladder: all sizes of one axis with the drift between them.
         worse: a larger size clearly trains worse at its own optimum.
         growth: factor, less 1, by which the cost of being an octave off grows per doubling; None where not known.
+        path: of the optima from size to size; None where it is not known.
     """
     sizes, axis = ladder.sizes, ladder.axis
     limits = []
@@ -177,6 +182,7 @@ def evidence_limits(ladder: Ladder, *, worse: bool = False, growth: Interval | N
         for size in sizes
         if size.optimum.cliff_distance < ROOM
     )
+    limits.extend(() if path is None else path_limits(path, ladder))
     if worse:
         limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: check for a scaling mistake.")
     if growth is not None and growth.low > _FORGIVING:

@@ -90,6 +90,7 @@ def test_the_keys_are_promised() -> None:
         "criteria",
         "checked",
         "axes",
+        "target",
         "mechanics",
         "diagnostics",
         "adaptive",

@@ -285,7 +285,7 @@ def test_tables_that_cannot_be_judged(judge: Judge, content: str | bytes, status
         (["--value-column", "loss"], "every column can have one meaning"),
         (["recipe.yaml"], "must be .csv, .tsv, .md, .jsonl, .parquet, or an Optuna .db"),
         (["--tolerance", "0.1"], "`judge` takes --tolerance with --coordinates alone"),
-        (["--target", "-4"], "`--target` must be positive"),
+        (["--target", "-4"], "`--target` takes a size, or NAME=SIZE"),
     ],
 )
 def test_options_that_cannot_be_meant(judge: Judge, options: list[str], said: str) -> None:
@@ -507,3 +507,32 @@ def test_training_losses_are_a_limit(judge: Judge) -> None:
     assert not any(
         "training data" in limit for limit in document(judge(csv_of(ladder()), "--json"))["groups"][0]["limits"]
     )
+
+
+def test_a_target_that_the_table_covers(judge: Judge) -> None:
+    """Twice the largest width of a ladder that stands still: covered, and the status is the verdict's."""
+    result = judge(GOOD, "--target", "width=1024", "--json")
+    found = document(result)["groups"][0]["target"]
+
+    assert [axis["axis"] for axis in found["axes"]] == ["width"]
+    assert found["covered"] is (found["axes"][0]["standing"] == "covered")
+    assert result.exit_code == (0 if found["covered"] else 3)
+
+
+def test_a_target_on_an_axis_that_no_run_varied_is_not_covered(judge: Judge) -> None:
+    """The table says nothing of tokens: status 3 although the value carries over along width."""
+    result = judge(GOOD, "--target", "width=1024,tokens=2e11", "--json")
+    found = document(result)["groups"][0]
+
+    assert found["verdict"] == "TRANSFERS"
+    assert {axis["axis"]: axis["standing"] for axis in found["target"]["axes"]}["tokens"] == "not covered"
+    assert result.exit_code == 3
+
+
+@pytest.mark.parametrize("target", ["tokens=2e11", "width=", "width=0", "wide", "width=64,width=128", "64,width=128"])
+def test_a_target_that_cannot_be_understood(judge: Judge, target: str) -> None:
+    """The table's own size is needed, once, and every size is positive."""
+    result = judge(GOOD, "--target", target)
+
+    assert result.exit_code == 2
+    assert "--target" in result.stderr

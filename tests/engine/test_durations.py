@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import _on_ray
 from hptransfer.sizes import Size
+from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import judge
 from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.trial import Trial, TrialState
@@ -186,11 +188,13 @@ def test_a_target_on_the_ray_is_predicted_and_another_is_not() -> None:
 
     assert of.on_ray(on)
     assert not of.on_ray(off)
-    predicted = predict_target(report, proxy=of.proxy_size, target=on, on_ray=True)
+    (axes,) = facts_of_report(report).values()
+    at = partial(predict_target, axes, hyperparameter="learning_rate", value=2.0**-6, proxy=of.proxy_size)
+    predicted = at(target=on, on_ray=True)
     assert predicted is not None
     assert predicted.loss is not None
     assert predicted.loss.low < 3.0 - 0.1 * 4 < predicted.loss.high
-    beyond = predict_target(report, proxy=of.proxy_size, target=off, on_ray=False)
+    beyond = at(target=off, on_ray=False)
     assert beyond is not None
     assert beyond.loss is None
     assert "tokens was not checked" in beyond.basis[-1]

@@ -86,11 +86,13 @@ def test_the_file_reads_back(folder: Folder) -> None:
 
 def test_what_the_exponent_carries_is_no_objection(folder: Folder) -> None:
     """The optimum moves with the tokens, which the check calls DRIFTS; the target has it moved, so it is written."""
-    trials = [*widths(), *(_shifted(run) for run in along("tokens", (640, 1280, 2560), -0.4))]
+    trials = [*widths(), *(_shifted(run) for run in along("tokens", (640, 1280, 2560), -0.6))]
     folder.write_transfer(trials, verdict="DRIFTS", sentence="It drifts along tokens.")
 
-    assert folder.scale(tokens=5120, batch_size=4) == 0
+    # written, and not covered: the moved value's own interval leaves more than the bound open
+    assert folder.scale(tokens=5120, batch_size=4) == 3
     assert folder.document()["verdict"]["verdict"] == "DRIFTS"
+    assert folder.document()["verdict"]["objections"] == []
     with pytest.raises(RefusedError, match="It drifts"):
         folder.scale(tokens=320 * 2**40, batch_size=4)  # so far that the exponent says nothing
 
@@ -171,7 +173,7 @@ def test_a_program_of_its_own_is_told_of_every_optimizers_rules(tmp_path: Path) 
     command = "[python, train.py, '{width}', '{seed}', '{learning_rate}']"
     trainer = f"trainer: {{command: {command}, results: {{stdout: 'loss (.*)'}}}}\ntraining:"
     loaded = load_text(tmp_path, text.replace("training:", trainer))
-    found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), None, defaults(loaded.recipe.training))
+    found = horizon_of(loaded.recipe, loaded.recipe.target_size(batch_size=16), (), defaults(loaded.recipe.training))
 
     (record,) = found.records
     assert {each.rule: each.value for each in record.published} == {

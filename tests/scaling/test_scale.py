@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 import hptransfer
+from hptransfer.cli.options import UseChoice
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.storage.run_folder import RunFolder
 from tests.support.checked_folder import Folder
+from tests.support.transfer_files import ladder_of
 from tests.support.tuned_results import tuned_result
 
 
@@ -258,3 +260,57 @@ def rows_by_pattern(folder: Folder) -> dict[str, Any]:
     """The file's rows."""
     document: Any = folder.document()
     return {row["pattern"]: row for row in document["parameters"]}
+
+
+def test_a_target_that_the_check_does_not_reach_ends_with_status_3(folder: Folder) -> None:
+    """Depth and batch were never varied: the file is written, says so axis by axis, and the status is 3."""
+    folder.recipe.write_text(folder.recipe.read_text().replace(", accept: [depth, batch_size]", ""))
+
+    assert folder.scale() == 3
+    scope = folder.document()["scope"]
+    assert not scope["covered"]
+    assert {axis["axis"]: axis["standing"] for axis in scope["axes"]} == {
+        "width": "covered", "depth": "not covered", "batch_size": "not covered",
+    }  # fmt: skip
+    assert "# NOT COVERED" in folder.target.read_text()
+    assert folder.document()["use"] == {"use": "tuned", "predicted": {}}
+    assert folder.scale(force=True) == 0
+    assert "# FORCED" in folder.target.read_text()
+    assert "NOT COVERED" in folder.document()["verdict"]["objections"][0]
+
+
+def test_what_the_recipe_accepts_is_recorded_as_accepted(folder: Folder) -> None:
+    """The recipe accepts depth and batch: status 0, and the file says that no check covers them."""
+    assert folder.scale() == 0
+    standings = {axis["axis"]: axis["standing"] for axis in folder.document()["scope"]["axes"]}
+    assert standings["depth"] == standings["batch_size"] == "accepted"
+
+
+def test_the_predicted_optimum_can_be_used(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    """-5 at width 16, a quarter octave per doubling: 2^-4 at width 256, from widths 16 to 128."""
+    drifting = [run for k, width in enumerate((16, 32, 64, 128)) for run in ladder_of((width,), optimum=-5 + 0.25 * k)]
+    folder.write_transfer(drifting, verdict="DRIFTS", sentence="it drifts.")
+    with pytest.raises(RefusedError, match="only for hyperparameters that were shown to transfer") as refused:
+        folder.scale(width=256, depth=2, batch_size=4)
+    status = folder.scale(width=256, depth=2, batch_size=4, use=UseChoice.PREDICTED)
+    document = folder.document()
+    used = document["use"]["predicted"]["learning_rate"]
+
+    assert "--use predicted" in str(refused.value)
+    assert document["use"]["use"] == "predicted"
+    assert used["low"] < 2.0**-4 < used["high"]
+    assert used["value"] == document["hyperparameters"]["learning_rate"] == pytest.approx(2.0**-4, rel=0.1)
+    assert "path of its optima" in used["basis"]
+    assert document["prediction"]["value"] == used["value"]
+    assert "# use: predicted" in folder.target.read_text()
+    assert status == (0 if document["scope"]["covered"] else 3)
+    assert "use: predicted" in capsys.readouterr().out
+
+
+def test_a_prediction_that_is_not_bounded_is_not_used(folder: Folder) -> None:
+    """Two sizes show no path over twelve doublings: refused."""
+    folder.write_transfer(ladder_of((16, 32)))
+
+    with pytest.raises(RefusedError, match="only for hyperparameters that were shown to transfer") as refused:
+        folder.scale(width=2**17, depth=2, batch_size=4, use=UseChoice.PREDICTED)
+    assert "does not bound learning_rate" in str(refused.value)

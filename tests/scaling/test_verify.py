@@ -99,3 +99,64 @@ def test_the_target_itself_can_be_named(folder: Folder) -> None:
     result = CliRunner().invoke(app, ["verify", str(folder.target), "1.8536"])
 
     assert result.exit_code == 0
+
+
+def evaluation_of(folder: Folder) -> str:
+    """What the prediction was registered for."""
+    said: str = folder.document()["prediction"]["objective"]["evaluation"]
+    return said
+
+
+def test_a_loss_of_another_evaluation_is_refused(folder: Folder) -> None:
+    """The same runs gave 2.437 on 1,024 windows and 2.528 on 20,000: another set is another number."""
+    result = verify(folder, "1.8536", "--evaluation", "20,000 windows of C4")
+
+    assert result.exit_code == 2
+    assert "and for no other" in result.stderr
+    assert verify(folder, "1.8536", "--evaluation", "20,000 windows of C4", "--any-evaluation").exit_code == 0
+
+
+def test_the_evaluation_can_be_named_by_its_text_or_its_fingerprint(folder: Folder) -> None:
+    """What target.yaml holds, whole or by the sha256 in it."""
+    whole = evaluation_of(folder)
+    digest = whole.rsplit("sha256 ", 1)[1].rstrip(")")
+
+    assert verify(folder, "1.8536", "--evaluation", whole).exit_code == 0
+    assert verify(folder, "1.8536", "--evaluation", f"sha256 {digest}ab").exit_code == 0
+    assert verify(folder, "1.8536", "--evaluation", "0123abcd").exit_code == 2
+
+
+def test_a_file_names_its_evaluation(folder: Folder, tmp_path: Path) -> None:
+    """A column says what losses are measured on; another set is refused, two sets are no loss."""
+    same, other, two = (tmp_path / f"{name}.csv" for name in ("same", "other", "two"))
+    same.write_text(f'seed,val_loss,evaluation\n0,1.8536,"{evaluation_of(folder)}"\n')
+    other.write_text("seed,val_loss,evaluation\n0,1.8536,pile\n")
+    two.write_text("seed,val_loss,evaluation\n0,1.8536,pile\n1,1.8536,c4\n")
+
+    assert verify(folder, same).exit_code == 0
+    assert json.loads(verify(folder, same, "--json").stdout)["evaluation"] == evaluation_of(folder)
+    assert verify(folder, other).exit_code == 2
+    assert "measured on one set" in verify(folder, two).stderr
+
+
+def test_a_loss_without_a_word_on_its_evaluation_is_taken_for_the_registered_one(folder: Folder) -> None:
+    """And that is said."""
+    assert "taken to be measured there" in verify(folder, "1.8536").stdout
+
+
+def test_a_sweep_is_no_finished_run(folder: Folder, tmp_path: Path) -> None:
+    """The mean over learning rates is nobody's loss."""
+    path = tmp_path / "sweep.csv"
+    path.write_text("learning_rate,seed,val_loss\n0.01,0,1.8\n0.02,0,1.9\n")
+    result = verify(folder, path)
+
+    assert result.exit_code == 2
+    assert "several values of learning_rate" in result.stderr
+
+
+def test_histories_of_several_seeds_end_at_their_own_last_steps(folder: Folder, tmp_path: Path) -> None:
+    """By hand: the last losses are 1.8 and 1.9, the mean of which is 1.85."""
+    path = tmp_path / "history.csv"
+    path.write_text("seed,step,loss\n0,100,3\n0,300,1.8\n1,100,3\n1,200,1.9\n")
+
+    assert json.loads(verify(folder, path, "--json").stdout)["loss"] == pytest.approx(1.85)

@@ -31,7 +31,7 @@ parameterization: {name: completep}
 sizes:
   base: {width: 16, depth: 2}
   widths: [16, 32]
-  target: {width: 64, depth: 8, batch_size: 8}
+  target: {width: 64, depth: 8, batch_size: 8, accept: [depth, batch_size]}
 tune:
   space:
     learning_rate: {low: 1.0e-3, high: 1.0e-1}

@@ -9,6 +9,7 @@ import pytest
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
+from hptransfer.statistics.path import Path
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.allocation import Lattice, TrialProposal, _rung, allocate
 from hptransfer.transfer.cost import CostUnit
@@ -79,6 +80,7 @@ def report(
         cost=rungs[-1].cost,
         dearest=rungs[-1].value,
         drift=Interval(0.0, -0.3, 0.3),
+        path=Path((), 0.0, "open"),
         regret=rungs[-1].relative_regret,
         rho=None,
         wider_is_not_worse=None,

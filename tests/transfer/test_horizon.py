@@ -11,6 +11,7 @@ import pytest
 
 from hptransfer.sizes import Size, SizeAxis
 from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.axis_facts import AxisFacts, Rung, axis_facts_from_report
 from hptransfer.transfer.horizon import (
     CarriedExponent,
     carried_exponent,
@@ -20,7 +21,6 @@ from hptransfer.transfer.horizon import (
     predict_carried,
 )
 from hptransfer.transfer.judge import TransferReport, judge
-from hptransfer.transfer.prediction import AxisFacts, Rung, axis_facts_from_report
 from hptransfer.trials.trial import Trial, TrialState
 from tests.support.oracles import IsotropicSgd
 from tests.support.synthetic_ladders import ladder, moved
@@ -69,7 +69,9 @@ def test_a_value_moves_by_the_measured_exponent() -> None:
 def test_the_forecast_is_that_of_the_moved_value() -> None:
     """The penalty of the moved value is a small part of that of the value which was tuned; its move is said."""
     report = report_of("tokens", [0.0, -0.3, -0.6, -0.9], [64_000, 128_000, 256_000, 512_000])
-    predicted = predict_carried(report, proxy=PROXY, target=replace(PROXY, tokens=1_024_000))
+    axes = [axis_facts_from_report(axis) for axis in report.axes]
+    target = replace(PROXY, tokens=1_024_000)
+    predicted = predict_carried(axes, "learning_rate", report.axes[0].transferred, proxy=PROXY, target=target)
 
     assert predicted is not None
     assert predicted.value == pytest.approx(2.0**-9.2, rel=0.1)

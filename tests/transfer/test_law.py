@@ -8,8 +8,8 @@ import pytest
 
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
+from hptransfer.transfer.axis_facts import AxisFacts, Rung
 from hptransfer.transfer.law import law_values
-from hptransfer.transfer.prediction import AxisFacts, Rung
 
 PROXY, TARGET = Size(64, 2, 8, 100), Size(1024, 2, 8, 100)
 
@@ -23,7 +23,7 @@ def facts(optima: list[float], spread: float, axis: str = "width", first: int = 
     return AxisFacts(axis, float(first), rungs, Interval(slope, slope - spread, slope + spread))
 
 
-def test_on_a_line_both_lines_are_one() -> None:
+def test_a_line_is_followed() -> None:
     """-6 at width 64, half an octave per doubling: -8 at width 1024."""
     (law,) = law_values(
         {"learning_rate": [facts([-6, -6.5, -7, -7.5], 0.01)]},
@@ -32,7 +32,7 @@ def test_on_a_line_both_lines_are_one() -> None:
         at={"learning_rate": 2.0**-6},
     )
 
-    assert math.log2(law.estimate) == pytest.approx(-8, abs=0.02)
+    assert math.log2(law.estimate) == pytest.approx(-8, abs=0.05)
     assert law.low < 2.0**-8 < law.high
 
 

@@ -1,0 +1,68 @@
+"""What a check says of a target, as `transfer.json` and `target.yaml` keep it: per axis, and over all of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, Self
+
+from hptransfer.artifacts.base import Record
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.transfer.target import TargetReport
+
+
+class IntervalRecord(Record):
+    """An estimate with its 95% interval."""
+
+    estimate: float | None
+    """null: only a bound is known"""
+    low: float | None
+    """null: open"""
+    high: float | None
+    """null: open"""
+    bounded: bool
+    """whether both ends are known"""
+
+
+class CoverageRecord(Record):
+    """One axis of the target, or one hyperparameter that was tuned and never checked."""
+
+    axis: str
+    """width, depth, batch_size, tokens, tokens_per_parameter, or a hyperparameter"""
+    value: float | None
+    """the target's; null for a hyperparameter; of tokens per parameter up to a factor"""
+    largest: float | None
+    """the largest that was checked; null: none was"""
+    standing: Literal["unchanged", "covered", "not covered", "accepted"]
+    """accepted: not covered, and the recipe's `sizes.target.accept` names it"""
+    cost: IntervalRecord | None
+    """of the carried value there, in `unit`; null: open"""
+    reason: str
+    """why it stands so"""
+
+
+class ScopeRecord(Record):
+    """The judgement of a target."""
+
+    covered: bool
+    """whether every axis is unchanged, covered or accepted"""
+    axes: tuple[CoverageRecord, ...]
+    """what differs from the proxy, and what was tuned and never checked"""
+    cost: IntervalRecord | None
+    """of the carried value over all axes together, in `unit`; null: an axis leaves it open"""
+    unit: str
+    """of costs, in the plural"""
+    optimum: IntervalRecord
+    """the best value expected there, own unit; null where the path of the optima is open"""
+    gain: IntervalRecord | None
+    """what using it instead would gain, in `unit`; null: open"""
+    sentence: str
+    hyperparameter: str
+    """that optimum and gain are of, the name that octaves are counted of"""
+    value: float
+    """carried, own unit"""
+
+    @classmethod
+    def of(cls, report: TargetReport) -> Self:
+        """The record of a judgement."""
+        # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
+        return cls.model_validate_json(json.dumps(to_document(report) | {"covered": report.covered}))

@@ -1,0 +1,95 @@
+"""Why a target should not be written, and the refusal with what would do instead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.artifacts.tuned import Tuned
+from hptransfer.errors import InconclusiveError, RefusedError
+from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.scaling.horizon import objections_of_check
+from hptransfer.transfer.law import well_bounded
+from hptransfer.transfer.scope import Outlook
+from hptransfer.verdict import Verdict
+
+
+def objections_to(
+    loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str, ahead: Outlook
+) -> Iterator[str]:
+    """Why the target should not be written; none when the check supports it.
+
+    Args:
+        loaded: the recipe, with the hash of what evidence rests on.
+        tuned: the content of `tuned.yaml`, with tuned values and where they come from.
+        checked: the content of `transfer.json`; None without a check.
+        identity: sha256 (hex) of the rules, code and data that hold now.
+        ahead: what the check says of the target.
+    """
+    if tuned.recipe_hash != loaded.hash:
+        yield "the hyperparameters were tuned with another version of the recipe"
+    elif tuned.identity != identity:
+        yield "the hyperparameters were tuned under other rules, code or data"
+    if missing := [name for name in loaded.recipe.tune.space if name not in tuned.hyperparameters]:
+        yield f"tuned.yaml lacks {', '.join(missing)}"
+    if checked is None:
+        yield "transfer was never checked"
+        return
+    if checked.recipe_hash != loaded.hash:
+        yield "transfer was checked with another version of the recipe"
+    elif checked.identity != identity:
+        yield "transfer was checked under other rules, code or data"
+    yield from _other_values(tuned, checked)
+    yield from objections_of_check(checked, ahead)
+
+
+def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
+    """Values that were tuned are those that were checked."""
+    for each in checked.hyperparameters:
+        # a check compares averages by their horizon, 1 / (1 - beta)
+        name = next((name for name in NAMES if each.hyperparameter in (name, log_name(name))), None)
+        value = None if name is None else tuned.hyperparameters.get(name)
+        if name is None or value is None:
+            yield f"transfer was checked for {each.hyperparameter}, which tuned.yaml does not have"
+            continue
+        carried = value if each.hyperparameter == name else 2.0 ** log_coordinate(name, value)
+        if not math.isclose(carried, each.transferred, rel_tol=1e-9):
+            yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
+
+
+def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Outlook) -> None:
+    """Say why no target is written, and what would do instead.
+
+    Args:
+        objections: at least one of them, a clause each.
+        checked: the content of `transfer.json`; None without a check.
+        recipe: what the user called it, for hints.
+        ahead: what the check says of the target.
+
+    Raises:
+        InconclusiveError: the check came to no conclusion, and nothing else is missing.
+        RefusedError: the check failed, is missing, or is of something else.
+    """
+    received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
+    force = "`--force` writes the target all the same and says so in it"
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
+        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe)}; {force}"
+        raise InconclusiveError(rule, received=received, hint=hint)
+    hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
+    if checked is not None and checked.verdict is Verdict.DRIFTS:
+        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe)}"
+    raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
+
+
+def _offer(ahead: Outlook, recipe: str) -> str:
+    """The predicted optimum, where it is bounded well enough to be used."""
+    scope = ahead.scope
+    if ahead.laws or scope is None or not well_bounded(scope.optimum.low, scope.optimum.high):
+        return ""
+    best = scope.optimum
+    return (
+        f"; or use the optimum that is predicted there, {scope.hyperparameter} {best.estimate:.3g} ({best.low:.3g} to "
+        f"{best.high:.3g}): `hptransfer scale {recipe} --use predicted`"
+    )

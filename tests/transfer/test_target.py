@@ -1,0 +1,205 @@
+"""What a ladder says of a target: covered or not per axis, what the value costs there, what would be best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.axis_facts import AxisFacts, axis_facts_from_report
+from hptransfer.transfer.judge import judge_ladder
+from hptransfer.transfer.target import SUPPORTED_REACH, Checked, TargetReport, judge_target
+
+#: nats per squared octave, and nats that a doubling of the size gains at every size
+CURVATURE, GAIN = 0.02, 0.05
+VALUE = 2.0**-6
+
+
+def ladder(path: Callable[[float], float], *, axis: str = "width", sizes: int = 5, noise: float = 0.001) -> AxisFacts:
+    """Sizes 64, 128, ... of three seeds; optimum -6 + path(doublings), best loss 3 - 0.05 per doubling."""
+    rng = np.random.default_rng(1)
+    groups = {
+        64.0 * 2**t: [
+            Point(x, seed, 3 - GAIN * t + CURVATURE * (x + 6 - path(t)) ** 2 + noise * float(rng.standard_normal()))
+            for seed in range(3)
+            for x in -6 + np.arange(-4, 5) / 2
+        ]
+        for t in range(sizes)
+    }
+    return axis_facts_from_report(
+        judge_ladder(groups, axis=axis, hyperparameter="learning_rate", transferred=VALUE, reference=64)
+    )
+
+
+@pytest.fixture(scope="module")
+def still() -> AxisFacts:
+    """Widths along which nothing moves."""
+    return ladder(lambda t: 0.0)
+
+
+@pytest.fixture(scope="module")
+def drifting() -> AxisFacts:
+    """Widths along which the optimum moves by 0.4 octaves per doubling."""
+    return ladder(lambda t: 0.4 * t)
+
+
+def judged(*axes: AxisFacts, target: dict[str, float], **asked: object) -> TargetReport:
+    """The judgement of a target whose proxy has size 64 on every axis, and 1000 tokens."""
+    proxy = dict.fromkeys(target, 64.0) | ({"tokens": 1000.0} if "tokens" in target else {})
+    return judge_target([Checked("learning_rate", VALUE, axes)], proxy=proxy, target=target, **asked)  # type: ignore[arg-type]  # options of one test
+
+
+def test_a_target_just_beyond_a_still_ladder_is_covered(still: AxisFacts) -> None:
+    """Twice the largest of five sizes: the true cost is 0, and the interval stays under a quarter doubling."""
+    found = judged(still, target={"width": 2048})
+
+    (axis,) = found.axes
+    assert found.covered
+    assert (axis.standing, axis.largest) == ("covered", 1024)
+    assert found.cost is not None
+    assert found.cost.low == pytest.approx(0, abs=0.01)
+    assert found.cost.high < 0.25
+    assert found.unit == "doublings of width"
+    assert "NOT COVERED" not in found.sentence
+
+
+def test_the_cost_at_a_target_is_what_it_is_in_doublings(drifting: AxisFacts) -> None:
+    """At 2048 the optimum lies 2 octaves off: 0.02 * 2^2 = 0.08 nats, which at 0.05 a doubling are 1.6 doublings."""
+    found = judged(drifting, target={"width": 2048})
+
+    assert not found.covered
+    assert found.cost is not None
+    assert found.cost.contains(1.6)
+    assert found.cost.low > 0.25
+    assert found.optimum.contains(2.0**-4)
+    assert found.gain is not None
+    assert found.gain.contains(1.6)
+    assert found.gain.low > 0
+    assert "Best learning_rate expected there" in found.sentence
+
+
+def test_a_target_further_than_backtests_reach_is_not_covered(still: AxisFacts) -> None:
+    """Five sizes over four doublings: beyond four more nothing is supported, whatever the interval."""
+    free = replace(still, prices=tuple(replace(price, most=math.inf) for price in still.prices))
+    within, beyond = (judged(free, target={"width": 1024.0 * 2**t}) for t in (4, 5))
+
+    assert SUPPORTED_REACH == 1
+    assert within.covered
+    assert not beyond.covered
+    assert "backtests reach" in beyond.sentence
+
+
+def test_a_path_that_turns_covers_nothing() -> None:
+    """0, 0.5, 0.8, 0.5, 0 octaves: though the value is best again at the largest size."""
+    found = judged(ladder(lambda t: 0.8 - 0.2 * (t - 2) ** 2), target={"width": 2048})
+
+    assert not found.covered
+    assert "turns round" in found.sentence
+
+
+def test_what_was_never_varied_is_not_covered_unless_accepted(still: AxisFacts) -> None:
+    """Tokens that no check varied, and a hyperparameter that was tuned and not checked."""
+    target = {"width": 2048.0, "tokens": 2000.0}
+    found = judged(still, target=target, unchecked=["weight_decay"])
+    accepted = judged(still, target=target, unchecked=["weight_decay"], accepted=["tokens", "weight_decay"])
+
+    assert [axis.standing for axis in found.axes] == ["covered", "not covered", "not covered"]
+    assert [axis.standing for axis in accepted.axes] == ["covered", "accepted", "accepted"]
+    assert (found.covered, accepted.covered) == (False, True)
+    assert found.cost is None  # what more tokens do is not known
+    assert "tokens 2000 was never varied in a check" in found.sentence
+    assert "weight decay was tuned at the proxy" in found.sentence
+
+
+def test_accepting_an_axis_accepts_no_other(drifting: AxisFacts) -> None:
+    """Tokens are accepted; the width that costs too much is not."""
+    found = judged(drifting, target={"width": 2048.0, "tokens": 2000.0}, accepted=["tokens"])
+
+    assert not found.covered
+
+
+def test_the_proxys_own_size_is_unchanged(still: AxisFacts) -> None:
+    """Nothing is carried anywhere, so what was tuned needs no check."""
+    found = judged(still, target={"width": 64}, unchecked=["weight_decay"])
+
+    assert found.axes == ()
+    assert found.covered
+
+
+def test_axes_that_are_covered_alone_may_not_be_together() -> None:
+    """Half an octave each over width and depth is 1 octave together: 4 times the cost of one of them."""
+    width, depth = (ladder(lambda t: 0.11 * t, axis=axis, noise=0.0002) for axis in ("width", "depth"))
+    # allowed is what lies between the cost of one axis and that of both
+    one = judged(width, target={"width": 2048}).cost
+    assert one is not None
+    most = 1.2 * one.high
+    width, depth = (replace(each, prices=(replace(each.prices[0], most=most),)) for each in (width, depth))
+    alone, both = judged(width, target={"width": 2048}), judged(width, depth, target={"width": 2048, "depth": 2048})
+
+    assert alone.covered
+    assert both.cost is not None
+    assert both.cost.estimate > 2.5 * one.estimate
+    assert not both.covered
+    assert "over all axes together" in both.sentence
+
+
+def test_several_hyperparameters_add_up(drifting: AxisFacts, still: AxisFacts) -> None:
+    """A value that carries over does not hide another that drifts."""
+    found = judge_target(
+        [Checked("learning_rate", VALUE, [still]), Checked("weight_decay", VALUE, [drifting])],
+        proxy={"width": 64},
+        target={"width": 2048},
+    )
+
+    assert found.cost is not None
+    assert found.cost.contains(1.6)
+    assert not found.covered
+
+
+@pytest.mark.parametrize(
+    ("horizon", "ray", "standing"),
+    [
+        ((20.0, 20.0), None, "unchanged"),
+        ((20.0, 200.0), None, "not covered"),
+        ((20.0, 200.0), "20 each", "not covered"),
+    ],
+)
+def test_tokens_per_parameter_are_an_axis_where_shape_and_tokens_move(
+    still: AxisFacts, horizon: tuple[float, float], ray: str | None, standing: str
+) -> None:
+    """Neither the ladder of widths nor one of tokens says what both together do."""
+    found = judged(still, target={"width": 2048.0, "tokens": 64000.0}, horizon=horizon, ray=ray)
+    by_name = {axis.axis: axis.standing for axis in found.axes}
+
+    assert by_name["tokens_per_parameter"] == standing
+    assert ("tokens" in by_name) is (ray is None)  # along a ray tokens are no axis of their own
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1 / math.log(2), 0.0), (1000.0, 0.0)])
+def test_the_judgement_does_not_depend_on_how_the_loss_is_written(scale: float, shift: float) -> None:
+    """The same runs in another linear unit: the same cost at the target, to rounding."""
+    rng = np.random.default_rng(2)
+    losses = {
+        (t, x, seed): 3 - GAIN * t + CURVATURE * (x + 6 - 0.1 * t) ** 2 + 0.001 * float(rng.standard_normal())
+        for t in range(4)
+        for x in -6 + np.arange(-4, 5) / 2
+        for seed in range(2)
+    }
+
+    def cost(scale: float, shift: float) -> TargetReport:
+        groups: dict[float, list[Point]] = {}
+        for (t, x, seed), loss in losses.items():
+            groups.setdefault(64.0 * 2**t, []).append(Point(float(x), seed, scale * loss + shift))
+        report = judge_ladder(groups, axis="width", hyperparameter="lr", transferred=VALUE, reference=64)
+        return judged(axis_facts_from_report(report), target={"width": 1024})
+
+    plain, written = cost(1.0, 0.0), cost(scale, shift)
+
+    assert plain.cost is not None
+    assert written.cost is not None
+    for end in ("low", "estimate", "high"):
+        assert getattr(written.cost, end) == pytest.approx(getattr(plain.cost, end), rel=0.02, abs=0.002)
