@@ -111,7 +111,7 @@ class CurveDraws:
 
     Attributes:
         optimum: (DRAWS,) log2 position of each drawn curve's minimum within the region that was sampled.
-        abrupt: (DRAWS,) the same where flanks meet abruptly: all sizes alike, so it does not widen the drift's interval.
+        abrupt: (DRAWS,) the same where flanks meet abruptly: of all sizes alike, so the drift's interval stays.
         below: (DRAWS,) the minimum lies on the region's low end, so the optimum is at most that.
         above: (DRAWS,) it lies on the high end and no divergence bounds it from there.
         loss: (DRAWS,) loss at the minimum, nats, for these seeds.
