@@ -320,10 +320,10 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
     return optimum, Interval(max(least.estimate, least.low), least.low, most.high)
 
 
-def _less(cost: Array, other: Array) -> Array:
-    """By how much the other cost is lower; nothing is gained where both are beyond all doublings."""
-    alike = np.isinf(cost) & np.isinf(other)
-    return np.asarray(np.where(alike, 0.0, np.where(alike, 0.0, cost) - np.where(alike, 0.0, other)))
+def _less(here: Array, there: Array) -> Array:
+    """The difference of two costs; none where nothing buys either of them back."""
+    both = np.isinf(here) & np.isinf(there)
+    return np.asarray(np.where(both, 0.0, here) - np.where(both, 0.0, there))
 
 
 def describe_cost(cost: Interval, unit: str) -> str:
