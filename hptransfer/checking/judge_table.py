@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hptransfer.checking.judge_together import Together, judge_together
+from hptransfer.checking.joint_cost import Together
+from hptransfer.checking.judge_together import judge_together
 from hptransfer.checking.table_group import JudgedGroup, judge_alone
 from hptransfer.checking.table_target import answer_target
 from hptransfer.errors import Place, UsageError
@@ -69,8 +70,9 @@ class TableJudgement:
 
     @property
     def verdict(self) -> Verdict:
-        """Over all hyperparameters: any DRIFTS decides, then any INCONCLUSIVE."""
-        return Verdict.combine(each.verdict for each in self.slices)
+        """Over all hyperparameters and their combinations: any DRIFTS decides, then any INCONCLUSIVE."""
+        alone = [each.verdict for each in self.slices]
+        return Verdict.combine([*alone, *(each.verdict for each in self.together.values())])
 
     @property
     def exit_status(self) -> int:

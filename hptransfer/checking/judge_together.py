@@ -14,12 +14,11 @@ from itertools import combinations
 
 import numpy as np
 
+from hptransfer.checking.joint_cost import Together, judge_combination
 from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.combinations import Combinations
 from hptransfer.results_table.slices import Runs
 from hptransfer.sizes import size_text
-from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.optimum import quantiles
 from hptransfer.statistics.seed_means import Point
 from hptransfer.statistics.surface import Surface, fit_surface
 from hptransfer.statistics.surface_runs import MOST_HYPERPARAMETERS, SurfaceRun
@@ -28,41 +27,12 @@ from hptransfer.transfer.judge import AxisReport, judge_ladder
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """What the hyperparameters of one group do together.
-
-    Attributes:
-        values: hyperparameter -> the value that is carried over.
-        size: the largest size of the group.
-        cost: loss of this combination above the lowest loss at the largest size, in the losses' unit; open where the
-            combination lies outside the runs there.
-        interactions: one sentence for each pair.
-    """
-
-    values: dict[str, float]
-    size: float
-    cost: Interval
-    interactions: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """What carrying over all of them costs."""
-        named = " and ".join(f"{name} {value:.4g}" for name, value in self.values.items())
-        if not self.cost.bounded:
-            return f"what {named} cost together at size {size_text(self.size)} is open: no runs are near enough"
-        return (
-            f"{named} together cost {self.cost.estimate:.2g} of loss at size {size_text(self.size)} "
-            f"({self.cost.low:.2g} to {self.cost.high:.2g})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class JudgedTogether:
     """The hyperparameters of one group.
 
     Attributes:
         reports: one per hyperparameter, in their order.
-        together: their combination and their interactions.
+        together: their combination, with its verdict, and their interactions.
         notes: what was decided about runs, one sentence each.
     """
 
@@ -108,12 +78,12 @@ def judge_together(
     reports = tuple(
         _report(surface, sizes, index, value, found, criteria, limits, compute) for index, value in enumerate(values)
     )
-    cost = surface.cost_together(len(sizes) - 1, [math.log2(value) for value in values])
-    together = Together(
-        values=dict(zip(found.hyperparameters, values, strict=True)),
-        size=sizes[-1],
-        cost=quantiles(cost) if np.isfinite(cost).all() else Interval(math.inf, 0.0, math.inf),
-        interactions=tuple(_interactions(surface, found.hyperparameters, sizes[0])),
+    at = [math.log2(value) for value in values]
+    together = judge_combination(
+        reports,
+        [surface.cost_together(place, at) for place in range(len(sizes))],
+        criteria=criteria or TransferCriteria(),
+        interactions=_interactions(surface, found.hyperparameters, sizes[0]),
     )
     return JudgedTogether(reports, together, tuple(_notes(surface, sizes, found)))
 

@@ -64,7 +64,7 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
             console.print(Text(printable(title), "bold underline"))
         _print_slice(each, console)
     for name, together in judgement.together.items():
-        for sentence in (together.sentence, *together.interactions):
+        for sentence in (together.sentence, *together.interactions, together.judgement):
             _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
@@ -115,7 +115,8 @@ def table_document(judgement: TableJudgement) -> dict[str, Any]:
     if len(documents) == 1:
         return documents[0]
     verdict = judgement.verdict.value
-    sentence = " ".join(each["sentence"] for each in documents if each["verdict"] == verdict)
+    together = [each.judgement for each in judgement.together.values() if each.verdict.value == verdict]
+    sentence = " ".join([*(each["sentence"] for each in documents if each["verdict"] == verdict), *together])
     document = {"format": FORMAT, "source": source, "verdict": verdict, "sentence": sentence, "slices": documents}
     if not judgement.together:
         return document

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.seed_offsets import SizeEffects
 
 Index = npt.NDArray[np.intp]
 
@@ -95,12 +96,15 @@ class ExchangeRate:
         return np.asarray(self.gain[size] * -_rise(np.array([-doublings]), self.exponent)[:, 0])
 
 
-def exchange_rate(at: Array, best: Array, *, odds: Array | None = None) -> ExchangeRate | None:
+def exchange_rate(
+    at: Array, best: Array, *, apart: SizeEffects | None = None, odds: Array | None = None
+) -> ExchangeRate | None:
     """The law of the best losses; None where the places span less than half a doubling.
 
     Args:
         at: (K,) log2 of what grows, increasing with the size.
-        best: (K, DRAWS) draws of the loss at each size's own optimum, with what other seeds would change between sizes.
+        best: (K, DRAWS) draws of the loss at each size's own optimum.
+        apart: what other seeds would change at one size and not at the others; None where nothing is.
         odds: (len(EXPONENTS),) prior weights of the exponents, from another ladder of the same check; None for the
             default.
     """
@@ -110,10 +114,12 @@ def exchange_rate(at: Array, best: Array, *, odds: Array | None = None) -> Excha
     total = _rise(span, EXPONENTS)[:, 0]
     rise = _rise(first, EXPONENTS) / total[:, None]
     size = float(np.ptp(np.median(best, axis=1)))
-    fits = _Fits(rise, best, size)
+    fits = _Fits(rise, best, size, np.zeros((1, len(at))) if apart is None else apart.spread)
     weight = np.exp(fits.evidence - fits.evidence.max()) * _prior(odds)
     order = np.searchsorted(np.cumsum(weight) / weight.sum(), wiener_process.uniform(_PICK)).clip(0, weight.size - 1)
     cell = np.unravel_index(order, weight.shape)
+    if apart is not None:
+        best = best + apart.draws(cell[3])
     drop, wandered = fits.draw(best, *cell)
     exponent = EXPONENTS[cell[0]]
     local = np.exp2(-exponent * first[:, None]) / total[cell[0]]
@@ -121,11 +127,11 @@ def exchange_rate(at: Array, best: Array, *, odds: Array | None = None) -> Excha
 
 
 def _prior(odds: Array | None) -> Array:
-    """(exponents, wanders, scatters) prior weights."""
+    """(exponents, wanders, scatters, 1) prior weights; levels of what seeds do are equally probable."""
     if odds is None:
         odds = _student(EXPONENTS, _USUAL, _EXPONENT_SPREAD)
     wander, scatter = _student(_WANDER, 0.0, _WANDER_SPREAD), _student(_SCATTER, 0.0, _SCATTER_SPREAD)
-    return np.asarray(np.maximum(odds, 1e-9)[:, None, None] * wander[:, None] * scatter)
+    return np.asarray(np.maximum(odds, 1e-9)[:, None, None, None] * wander[:, None, None] * scatter[:, None])
 
 
 def _student(at: Array, centre: float, spread: float) -> Array:
@@ -135,30 +141,35 @@ def _student(at: Array, centre: float, spread: float) -> Array:
 
 
 class _Fits:
-    """Laws under every exponent, wander and scatter, with the evidence of each; level and drop have flat priors."""
+    """Laws under every exponent, wander, scatter and level of seeds' effects, with the evidence of each.
 
-    def __init__(self, rise: Array, best: Array, size: float) -> None:
+    Where the law starts and how far it drops have flat priors.
+    """
+
+    def __init__(self, rise: Array, best: Array, size: float, spread: Array) -> None:
         """Fit them.
 
         Args:
             rise: (E, K) share of the drop at each place under each exponent, from 0 to 1.
             best: (K, DRAWS) draws of the best losses.
             size: by how much the best losses differ, what wander and scatter are shares of.
+            spread: (levels, K) standard deviations of what other seeds would change at single sizes.
         """
         self.rise, self.size = rise, size
         middle, tiny = np.median(best, axis=1), 1e-9 * (float(np.ptp(best)) or 1.0)
         one = np.eye(len(middle))
         early, late = rise[:, :, None], rise[:, None, :]
         along = wiener_process.covariance(2, early, late)
-        total = (np.cov(best) + tiny**2 * one) + (size * _SCATTER[:, None, None]) ** 2 * one
-        total = total + (size * _WANDER[:, None, None, None]) ** 2 * along[:, None, None]
+        rough = (size * _SCATTER[:, None, None, None]) ** 2 * one + spread[:, :, None] ** 2 * one
+        total = (np.cov(best) + tiny**2 * one) + rough
+        total = total + (size * _WANDER[:, None, None, None, None]) ** 2 * along[:, None, None, None]
         self.inverse = np.linalg.inv(total)
-        design = np.stack([np.ones_like(rise), -rise], axis=2)[:, None, None]
-        across = np.swapaxes(design, 3, 4) @ self.inverse
+        design = np.stack([np.ones_like(rise), -rise], axis=2)[:, None, None, None]
+        across = np.swapaxes(design, 4, 5) @ self.inverse
         gram = across @ design
         self.fit = np.linalg.solve(gram, across)
         residual = middle - (design @ (self.fit @ middle)[..., None])[..., 0]
-        misfit = np.einsum("ewsi,ewsij,ewsj->ews", residual, self.inverse, residual)
+        misfit = np.einsum("ewsli,ewslij,ewslj->ewsl", residual, self.inverse, residual)
         self.evidence = 0.5 * (np.linalg.slogdet(self.inverse)[1] - np.linalg.slogdet(gram)[1] - misfit)
         # what gains wander by, at each place, against the losses at each: Brownian motion against its integral
         self.pull = np.where(late <= early, late**2 / 2, early * late - early**2 / 2)
@@ -166,16 +177,16 @@ class _Fits:
         values, vectors = np.linalg.eigh(joint)
         self.factor = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
 
-    def draw(self, best: Array, bend: Index, wander: Index, scatter: Index) -> tuple[Array, Array]:
+    def draw(self, best: Array, bend: Index, wander: Index, scatter: Index, level: Index) -> tuple[Array, Array]:
         """(DRAWS,) drops of the law, and (K, DRAWS) by how much gains wandered off it, in the same unit."""
         places = len(best)
         share = self.size * _WANDER[wander]
         both = share * np.einsum("dij,jd->id", self.factor[bend], wiener_process.normal(_PATH, 2 * places))
         rough = self.size * _SCATTER[scatter] * wiener_process.normal(_NOISE, places)
         left = best - both[:places] - rough
-        level, drop = np.einsum("dik,kd->id", self.fit[bend, wander, scatter], left)
-        left = left - level + self.rise[bend].T * drop
-        pulled = np.einsum("dij,djk,kd->id", self.pull[bend], self.inverse[bend, wander, scatter], left)
+        start, drop = np.einsum("dik,kd->id", self.fit[bend, wander, scatter, level], left)
+        left = left - start + self.rise[bend].T * drop
+        pulled = np.einsum("dij,djk,kd->id", self.pull[bend], self.inverse[bend, wander, scatter, level], left)
         return drop, both[places:] + share**2 * pulled
 
 

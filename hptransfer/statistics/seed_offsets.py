@@ -2,26 +2,36 @@
 
 The same seed draws the same batches at every size, so it often lifts or lowers the losses of all sizes alike. What
 sizes have in common cancels where they are compared: only what a seed does to one size and not to the others makes the
-loss that growing gains uncertain. Both are read off the table of seeds and sizes, two-way analysis of variance.
+loss that growing gains uncertain. Both are read off the table of seeds and sizes, two-way analysis of variance. How
+large the second is against the noise of one run is a ratio with a prior from measured ladders; seeds that ran at the
+same values update it, and so does the scatter of best losses about their law (`exchange`), which one seed shows too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point
 
+Index = npt.NDArray[np.intp]
+
 #: values with the lowest means that a seed's offset is measured at, at least; with more values half of them
 _FEWEST_VALUES = 3
-#: before any data the offsets vary like one run's noise, which is worth so many degrees of freedom
-_PRIOR_DF = 1.0
+#: own offsets over the noise of one run, both standard deviations: median and factor of one standard deviation of a
+#: log-normal prior, most likely on the ladders of the recipes that ship (benchmarks/seed_offsets.py)
+_RATIO, _RATIO_FACTOR = 1.3, 2.25
+_RATIOS = np.geomspace(0.02, 1000.0, 240)
+#: levels that the ratio's posterior is summed up in, equally probable
+_LEVELS = 7
 #: offsets go in proportion to each size's noise where that leaves less than this share of their squares
 _CLEARLY_LESS = 0.5
 #: streams of random numbers: the first is that of the seeds' effect on a loss (`curve`)
@@ -75,32 +85,50 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     return Offsets({}, 0, 0.0, n_seeds)
 
 
-def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Array:
-    """Draws of what other seeds would change at one size and not at the others.
+@dataclass(frozen=True, slots=True)
+class SizeEffects:
+    """What other seeds would change at one size and not at the others, by level of how much they do.
+
+    Attributes:
+        spread: (LEVELS, K) its standard deviation at each size, in the unit of the loss, increasing with the level.
+        level: (DRAWS,) the level of each draw; all are equally probable before best losses are looked at.
+    """
+
+    spread: Array
+    level: Index
+
+    def draws(self, level: Index | None = None) -> Array:
+        """(K, DRAWS) losses about zero, under other levels if they are given."""
+        spread = self.spread[self.level if level is None else level].T
+        return np.asarray(spread * wiener_process.normal(_EFFECT, len(spread)))
+
+
+def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> SizeEffects:
+    """What other seeds would change at one size and not at the others.
 
     Args:
-        sizes: offsets of each size, K of them.
+        sizes: offsets of each size, K of them, at least one.
         noise: standard deviation of one run at each size, seed offsets removed.
-
-    Returns:
-        (K, DRAWS) losses, about zero.
     """
-    if not sizes:
-        return np.empty((0, wiener_process.DRAWS))
     level = np.array(noise)
     alike, in_proportion = np.ones(len(sizes)), level / math.exp(float(np.log(level).mean()))
     # losses that fall by orders of magnitude take what seeds do to them along
     (ss, df), (scaled_ss, _) = _own(sizes, alike), _own(sizes, in_proportion)
     scale = in_proportion if scaled_ss < _CLEARLY_LESS * ss else alike
     usual, values = float(np.mean((level / scale) ** 2)), [size.values for size in sizes if size.values]
-    left = scaled_ss if scale is in_proportion else ss
-    variance = (left + _PRIOR_DF * usual) / wiener_process.chi_square(_OWN, df + _PRIOR_DF)
-    # what is measured of an offset holds the noise of its runs, which is no effect of the seed
+    log_weight = -0.5 * (np.log(_RATIOS / _RATIO) / math.log(_RATIO_FACTOR)) ** 2
     if values and df > 0:
-        variance = np.maximum(variance - usual / float(np.mean(values)), 0.0)
+        # what is measured of an offset holds the noise of its runs, which is no effect of the seed
+        share = _RATIOS**2 + 1 / float(np.mean(values))
+        left = scaled_ss if scale is in_proportion else ss
+        log_weight += -0.5 * df * np.log(share) - 0.5 * left / (usual * share)
+    weight = np.cumsum(np.exp(log_weight - log_weight.max()))
+    # the level's ratio is the root mean square of its share of the posterior
+    nodes = np.searchsorted(weight / weight[-1], (np.arange(_LEVELS * 100) + 0.5) / (_LEVELS * 100))
+    ratio = np.sqrt((_RATIOS[nodes] ** 2).reshape(_LEVELS, -1).mean(axis=1))
     count = np.array([max(1, size.n_seeds) for size in sizes])
-    spread = scale[:, None] * np.sqrt(variance / count[:, None])
-    return np.asarray(spread * wiener_process.normal(_EFFECT, len(sizes)))
+    spread = math.sqrt(usual) * ratio[:, None] * scale / np.sqrt(count)
+    return SizeEffects(spread, np.floor(wiener_process.uniform(_OWN) * _LEVELS).astype(np.intp))
 
 
 def _own(sizes: Sequence[Offsets], scale: Array) -> tuple[float, int]:

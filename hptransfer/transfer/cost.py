@@ -14,6 +14,7 @@ from hptransfer.statistics.exchange import SHORTEST_SPAN, ExchangeRate, exchange
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
 from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.seed_offsets import SizeEffects
 
 #: what a doubling doubles where runs or a table say what they cost
 COMPUTE = "compute"
@@ -134,16 +135,23 @@ def what_grows(
 
 
 def unit_of(
-    at: Array, of: str, best: Array | None, deviation: Interval, *, lent: LentRate | None = None, sizes: int = 0
+    at: Array,
+    of: str,
+    best: Array | None,
+    deviation: Interval,
+    *,
+    apart: SizeEffects | None = None,
+    lent: LentRate | None = None,
+    sizes: int = 0,
 ) -> CostUnit:
     """What costs are counted in along one axis.
 
     Args:
         at: (K,) log2 of what grows, of the sizes that have a curve.
         of: what a doubling doubles.
-        best: (K, DRAWS) draws of the best losses there, with what other seeds would change between sizes; None where
-            fewer than two sizes have a curve.
+        best: (K, DRAWS) draws of the best losses there; None where fewer than two sizes have a curve.
         deviation: standard deviation of one run between seeds.
+        apart: what other seeds would change at one size and not at the others; None where nothing is.
         lent: another axis's rate: taken where the sizes do not differ in compute; its exponents serve two sizes.
         sizes: number of sizes that a lent rate is wanted for.
     """
@@ -152,7 +160,8 @@ def unit_of(
         of, borrowed = COMPUTE, lent.axis
     else:
         few = lent is not None and len(at) < _FEWEST_BENT
-        rate = None if best is None else exchange_rate(at, best, odds=lent.odds if few and lent is not None else None)
+        odds = lent.odds if few and lent is not None else None
+        rate = None if best is None else exchange_rate(at, best, apart=apart, odds=odds)
         borrowed = None
     if rate is None:
         return CostUnit(of, None, None, None, deviation)

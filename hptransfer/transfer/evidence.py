@@ -16,6 +16,7 @@ from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_sizes
 from hptransfer.statistics.seed_offsets import (
     Deviation,
+    SizeEffects,
     deviation_between_seeds,
     effect_between_sizes,
     offsets_of,
@@ -70,6 +71,7 @@ class MeasuredLadder:
         groups: size -> its runs, increasing.
         tables: seed means per size.
         drawn: curves per size; None for sizes with fewer than three values.
+        effects: how much other seeds would change at one size and not at the others, sizes with curves; None without.
         apart: (DRAWS,) per size that has curves, what other seeds would change there and not at other sizes.
         at: log2 of the carried value.
         deviation: of one run between seeds.
@@ -80,6 +82,7 @@ class MeasuredLadder:
     groups: Mapping[float, Sequence[Point]]
     tables: tuple[SeedMeans, ...]
     drawn: tuple[CurveDraws | None, ...]
+    effects: SizeEffects | None
     apart: tuple[Array | None, ...]
     at: float
     deviation: Deviation
@@ -111,9 +114,21 @@ class MeasuredLadder:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
         offsets = [offsets_of(points) for points in groups.values()]
         level = [draws.noise for draws in drawn if draws is not None]
-        effects = iter(effect_between_sizes([o for o, draws in zip(offsets, drawn, strict=True) if draws], level))
-        apart = tuple(None if draws is None else next(effects) for draws in drawn)
-        return cls(axis, groups, tables, tuple(drawn), apart, at, deviation_between_seeds(offsets, level, noise), noise)
+        curved = [offset for offset, draws in zip(offsets, drawn, strict=True) if draws is not None]
+        effects = effect_between_sizes(curved, level) if curved else None
+        each = iter(() if effects is None else effects.draws())
+        apart = tuple(None if draws is None else next(each) for draws in drawn)
+        return cls(
+            axis,
+            groups,
+            tables,
+            tuple(drawn),
+            effects,
+            apart,
+            at,
+            deviation_between_seeds(offsets, level, noise),
+            noise,
+        )
 
     def best(self, place: int) -> Array | None:
         """(DRAWS,) best losses of one size as they compare with other sizes'; None where it has no curve."""
@@ -135,9 +150,9 @@ class MeasuredLadder:
         """
         at, of = what_grows(self.groups, self.axis, compute)
         curved = [draws is not None for draws in self.drawn]
-        best = [losses for place in range(len(self.drawn)) if (losses := self.best(place)) is not None]
-        losses = np.stack(best) if len(best) > 1 else None
-        return unit_of(at[curved], of, losses, self.deviation.interval, lent=lent, sizes=len(best))
+        best = [draws.loss for draws in self.drawn if draws is not None]
+        losses, spread = np.stack(best) if len(best) > 1 else None, self.deviation.interval
+        return unit_of(at[curved], of, losses, spread, apart=self.effects, lent=lent, sizes=len(best))
 
     def sizes(self, unit: CostUnit, criteria: TransferCriteria) -> tuple[SizeEvidence, ...]:
         """What is known at each size.
@@ -190,6 +205,39 @@ class MeasuredLadder:
             measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
+
+
+def with_loss(size: SizeEvidence, lost: Array | None, unit: CostUnit, place: int, *, open_above: bool) -> SizeEvidence:
+    """The evidence of one size with another loss than that of the carried value alone.
+
+    Args:
+        size: what is known there.
+        lost: (DRAWS,) loss above the lowest, infinite where training diverges; None where nothing is known.
+        unit: what costs are counted in.
+        place: index of the size among those that have a curve.
+        open_above: whether a better loss may lie beyond the sampled region.
+    """
+    here = _AtValue(size.transferred_loss, lost, open_above=open_above)
+    regret, best, spread = here.interval(lambda loss: loss), abs(size.optimum.loss.estimate), unit.deviation
+    # the deviation is known by its interval only, so ends go with ends
+    ends = (spread.estimate, spread.high, spread.low)
+    in_deviations = Interval(
+        *(lost / each if each > 0 else math.inf for lost, each in zip(_ends(regret), ends, strict=True))
+    )
+    doublings = None if unit.rate is None else _in_doublings(here, unit, place)
+    return replace(
+        size,
+        regret=regret,
+        sampled_regret=replace(here, open_above=False).interval(lambda loss: loss).high,
+        relative_regret=here.interval(lambda loss: loss / best) if best > 0 else _NOTHING_KNOWN,
+        cost=doublings if unit.known and doublings is not None else in_deviations,
+        doublings=doublings,
+        deviations=in_deviations,
+    )
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.estimate, interval.low, interval.high
 
 
 def _in_doublings(here: _AtValue, unit: CostUnit, place: int | None) -> Interval:

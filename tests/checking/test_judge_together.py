@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,12 @@ def table(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
 
 
 def test_learning_rate_and_batch_size_over_an_unequal_grid_with_blow_ups() -> None:
-    """`cases/verdict/EXPECTED.md`: +0.45 octaves of batch size per doubling, -0.25 of lr; the batch size DRIFTS."""
-    result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--json")
+    """`cases/verdict/EXPECTED.md`: +0.45 octaves of batch size per doubling, -0.25 of lr; the batch size DRIFTS.
+
+    It does in octaves, which `--drift` asks for. What the drift costs at 8x is 0.09 to 0.27 doublings of parameters,
+    about the bound, so by the cost alone it is undecided.
+    """
+    result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--drift", "0.15", "--json")
 
     assert result.exit_code == 1
     rate, batch = document(result)["slices"]
@@ -93,6 +99,59 @@ def test_a_random_search_is_judged_jointly(name: str) -> None:
             assert size["optimum"]["low"] <= truth <= size["optimum"]["high"]
 
 
+def test_the_cost_alone_leaves_the_batch_size_open() -> None:
+    """The same runs by the default criterion: its interval holds the bound of 0.25, and so does that of both."""
+    result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size", "--json")
+    found = document(result)
+    batch, both = found["slices"][1]["groups"][0], found["together"][0]
+
+    assert result.exit_code == 3
+    assert batch["cost"]["low"] < 0.25 < batch["cost"]["high"]
+    assert both["costs"][-1]["doublings"]["low"] < 0.25 < both["costs"][-1]["doublings"]["high"]
+    assert (batch["verdict"], both["verdict"]) == ("INCONCLUSIVE", "INCONCLUSIVE")
+    assert both["costs"][-1]["doublings"]["estimate"] > batch["cost"]["estimate"]
+
+
+def interacting(moves: float) -> list[str]:
+    """Both optima move by so many octaves per doubling of the width, which gains 0.1; four widths, two seeds.
+
+    The loss above the best is 0.0434 (u^2 + v^2 + 1.2 u v) for u and v octaves off: with the other at its best each
+    costs 0.64 of 0.0434 u^2, and both together, off by the same, 3.2 of it.
+    """
+    rng = np.random.default_rng(5)
+    rows = ["width,lr,wd,seed,loss"]
+    for doubling, lr, wd, seed in product(range(4), np.arange(-2, 2.1, 0.5), np.arange(-2, 2.1, 0.5), (0, 1)):
+        u, v = lr - moves * doubling, wd - moves * doubling
+        loss = 3 - 0.1 * doubling + 0.0434 * (u**2 + v**2 + 1.2 * u * v) + rng.normal(0, 0.001)
+        rows.append(f"{64 * 2**doubling},{2.0 ** (lr - 8)},{2.0 ** (wd - 3)},{seed},{loss}")
+    return rows
+
+
+def test_values_that_cost_little_alone_may_cost_too_much_together(table: Callable[[Iterable[str]], Path]) -> None:
+    """0.6 octaves off at the largest width: 0.01 of loss each, a tenth of a doubling; together 0.05, half of one."""
+    result = judge(table(interacting(0.2)), *WD, "--json")
+    found = document(result)
+    alone = [part["groups"][0] for part in found["slices"]]
+    (both,) = found["together"]
+
+    assert [each["verdict"] for each in alone] == ["TRANSFERS", "TRANSFERS"]
+    assert all(each["cost"]["low"] <= 0.1 <= each["cost"]["high"] for each in alone)
+    assert both["unit"] == "doublings of width"
+    assert both["costs"][-1]["loss"]["low"] <= 0.05 <= both["costs"][-1]["loss"]["high"]
+    assert both["costs"][-1]["doublings"]["low"] <= 0.5 <= both["costs"][-1]["doublings"]["high"]
+    assert (both["verdict"], found["verdict"], result.exit_code) == ("DRIFTS", "DRIFTS", 1)
+    assert found["sentence"] == both["judgement"]
+
+
+def test_values_that_stay_transfer_together(table: Callable[[Iterable[str]], Path]) -> None:
+    """The same surface without a drift."""
+    result = judge(table(interacting(0.0)), *WD)
+
+    assert result.exit_code == 0
+    assert "the combination of learning_rate" in result.stdout
+    assert "overall: TRANSFERS" in result.stdout
+
+
 def test_what_carrying_both_over_costs_is_said() -> None:
     """With the interaction, in the terminal and in JSON."""
     result = judge(BATCH, "--value-column", "lr", "--value-column", "batch_size")
@@ -100,6 +159,7 @@ def test_what_carrying_both_over_costs_is_said() -> None:
 
     assert "learning_rate, with batch_size at its best" in result.stdout
     assert "together cost 0.04" in result.stdout
+    assert re.search(r"which is 0\.\d+ doublings of parameters \(0\.\d+ to 0\.\d+\)", result.stdout)
     assert "learning_rate and batch_size: correlation -0.3" in result.stdout
     assert "lr is judged with batch_size at its best" in result.stderr
     assert set(told[0]["values"]) == {"learning_rate", "batch_size"}
@@ -196,7 +256,8 @@ def crossed(best: int, blown: int | None = None) -> list[str]:
         if blown is not None:
             cells |= {(lr, blown) for lr in range(-4, 4)}
         for lr, wd in sorted(cells):
-            loss = 3 + 0.03 * lr**2 + 0.02 * (wd - best) ** 2 + rng.normal(0, 0.001)
+            # each doubling of the width gains 0.1, so that costs have a unit
+            loss = 3 - 0.1 * math.log2(width / 64) + 0.03 * lr**2 + 0.02 * (wd - best) ** 2 + rng.normal(0, 0.001)
             rows.append(f"{width},{2.0 ** (lr - 8)},{2.0 ** (wd - 3)},{seed},{7.8 if wd == blown else loss}")
     return rows
 

@@ -11,6 +11,7 @@ import pytest
 
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.exchange import EXPONENTS, exchange_rate
+from hptransfer.statistics.seed_offsets import SizeEffects
 from hptransfer.statistics.wiener_process import DRAWS
 
 Law = Callable[[Array], Array]
@@ -97,14 +98,53 @@ def test_the_rate_is_the_same_in_units_that_are_a_shift_and_a_factor() -> None:
     at = np.linspace(0, 5, 5)
     best = observed(power(0.4), at, 0.02, np.random.default_rng(2))
     lost = np.abs(np.random.default_rng(3).standard_normal(DRAWS)) * 0.01
-    plain = exchange_rate(at, best)
+    plain = exchange_rate(at, best, apart=effects(0.004, 5))
     assert plain is not None
     for shift, factor in ((0.0, 1 / math.log(2)), (8.0, 1.0), (-2.1, 1.0), (0.0, 1000.0), (5.0, 0.001)):
-        other = exchange_rate(at, shift + factor * best)
+        other = exchange_rate(at, shift + factor * best, apart=effects(factor * 0.004, 5))
         assert other is not None
         np.testing.assert_array_equal(other.exponent, plain.exponent)
         np.testing.assert_allclose(other.gain, factor * plain.gain, rtol=1e-5)
         np.testing.assert_allclose(other.doublings(4, factor * lost), plain.doublings(4, lost), rtol=1e-5)
+
+
+def effects(spread: float, sizes: int, levels: tuple[float, ...] = (0.25, 1.0, 4.0)) -> SizeEffects:
+    """What other seeds would change, a factor of 4 below and above what is usual being as probable."""
+    level = np.arange(DRAWS) % len(levels)
+    return SizeEffects(spread * np.outer(levels, np.ones(sizes)), level)
+
+
+def test_best_losses_on_a_law_say_that_seeds_do_little() -> None:
+    """They scatter by 0.0005, where 0.01 is usual: the gain is known better than the usual seeds would let it."""
+    law, at = power(0.4), np.linspace(0, 5, 6)
+    rng = np.random.default_rng(6)
+    best = np.asarray((law(at) + 0.0005 * rng.standard_normal(6))[:, None] + 0.0005 * rng.standard_normal((6, DRAWS)))
+    told, usual = (
+        exchange_rate(at, best, apart=effects(0.01, 6, levels)) for levels in ((0.05, 0.25, 1.0, 4.0), (1.0,))
+    )
+
+    assert told is not None
+    assert usual is not None
+    (low, high), (least, most) = (np.quantile(rate.gain[-1], (0.025, 0.975)) for rate in (told, usual))
+    assert high - low < 0.6 * (most - least)
+    assert low < gain(law, at)[-1] < high
+
+
+@pytest.mark.parametrize("own", [0.25, 1.0, 4.0])
+def test_gains_cover_with_what_seeds_do_to_single_sizes(own: float) -> None:
+    """40 ladders per law whose seed does a quarter of, just, or four times what is usual: 93% hold the truth."""
+    at, hits = np.linspace(0, 5, 5), []
+    for law in LAWS.values():
+        rng, scale = np.random.default_rng(round(100 * own)), 0.02 * float(np.ptp(law(at)))
+        truth = gain(law, at)[-1]
+        for _ in range(40):
+            seen = observed(law, at, 0.01, rng) + (own * scale * rng.standard_normal(5))[:, None]
+            rate = exchange_rate(at, seen, apart=effects(scale, 5))
+            assert rate is not None
+            low, high = np.quantile(rate.gain[-1], (0.025, 0.975))
+            hits.append(low <= truth <= high)
+
+    assert np.mean(hits) >= 0.93
 
 
 @pytest.mark.parametrize(("exponent", "expected"), [(0.0, 0.5), (0.5, 0.4619), (1.0, 0.4294)])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.seed_offsets import load, scores_of
 from hptransfer.statistics.seed_means import Point
 from hptransfer.statistics.seed_offsets import deviation_between_seeds, effect_between_sizes, offsets_of
 
@@ -44,7 +45,7 @@ def test_what_seeds_do_to_single_sizes_covers(shared: float, own: float) -> None
             ]
             for offset in offsets
         ]
-        effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 4)
+        effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 4).draws()
         low, high = np.quantile(effect[0] - effect[3], (0.025, 0.975))
         held.append(low - 1e-12 <= offsets[0].mean() - offsets[3].mean() <= high + 1e-12)
 
@@ -54,14 +55,51 @@ def test_what_seeds_do_to_single_sizes_covers(shared: float, own: float) -> None
         assert 0.9 <= np.mean(held) <= 1
 
 
+def test_from_one_seed_the_ladders_that_ship_say_how_much_a_seed_does() -> None:
+    """Own offsets over noise are spread about as on them, most likely 1.27 times within a factor of 2.25."""
+    found = scores_of(load())
+    likely = max(found, key=lambda prior: found[prior])
+    one = [offsets_of(points) for points in table(np.random.default_rng(3), sizes=4, seeds=1, shared=1, own=1, noise=1)]
+    effect = effect_between_sizes(one, [0.01] * 4)
+
+    middle = float(effect.spread[len(effect.spread) // 2, 0]) / 0.01
+    assert middle == pytest.approx(likely.median, rel=0.1)
+    # seven equally probable levels: the first and the last lie at about 1.5 standard deviations
+    assert effect.spread[0, 0] / 0.01 == pytest.approx(likely.median * likely.factor**-1.6, rel=0.15)
+    assert effect.spread[-1, 0] / 0.01 == pytest.approx(likely.median * likely.factor**1.75, rel=0.15)
+    np.testing.assert_allclose(np.bincount(effect.level) / len(effect.level), 1 / 7, atol=0.04)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.1])
+def test_seeds_overrule_the_prior(own: float) -> None:
+    """Four seeds at five sizes: own offsets of 0 or 20 times the noise are seen, though both are rare ladders."""
+    made = table(np.random.default_rng(4), sizes=5, seeds=4, shared=0.0, own=own, noise=0.005)
+    spread = effect_between_sizes([offsets_of(points) for points in made], [0.005] * 5).spread[3, 0] * math.sqrt(4)
+
+    assert spread < 0.005 if own == 0 else 0.07 < spread < 0.14
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_effect_is_the_same_in_other_units(seeds: int) -> None:
+    """Losses b times as large, b a power of two: b times the effect, bit for bit."""
+    made = table(np.random.default_rng(5), sizes=4, seeds=seeds, shared=0.01, own=0.01, noise=0.01)
+    plain, other = (
+        effect_between_sizes(
+            [offsets_of([Point(p.x, p.seed, b * p.loss) for p in points]) for points in made], [b * 0.01] * 4
+        ).draws()
+        for b in (1, 1024)
+    )
+    np.testing.assert_allclose(other, 1024 * plain, rtol=1e-12)
+
+
 def test_what_seeds_do_to_all_sizes_alike_cancels() -> None:
     """Seeds that lift all sizes by 0.05 leave sizes comparable to the noise of their means."""
     sizes = table(np.random.default_rng(8), sizes=5, seeds=4, shared=0.05, own=0.0, noise=0.005)
-    effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 5)
+    effect = effect_between_sizes([offsets_of(points) for points in sizes], [0.005] * 5).draws()
 
     assert effect.std() < 0.004
     apart = table(np.random.default_rng(8), sizes=5, seeds=4, shared=0.0, own=0.05, noise=0.005)
-    assert effect_between_sizes([offsets_of(points) for points in apart], [0.005] * 5).std() > 0.015
+    assert effect_between_sizes([offsets_of(points) for points in apart], [0.005] * 5).draws().std() > 0.015
 
 
 def test_seeds_of_their_own_at_every_size_share_nothing() -> None:
@@ -70,7 +108,8 @@ def test_seeds_of_their_own_at_every_size_share_nothing() -> None:
     renamed = [[Point(p.x, p.seed + 10 * number, p.loss) for p in points] for number, points in enumerate(sizes)]
 
     same, other = (
-        effect_between_sizes([offsets_of(points) for points in each], [0.002] * 4).std() for each in (sizes, renamed)
+        effect_between_sizes([offsets_of(points) for points in each], [0.002] * 4).draws().std()
+        for each in (sizes, renamed)
     )
     assert other > 5 * same
 
