@@ -29,7 +29,7 @@ from hptransfer.verdict import Verdict
 
 #: ladders with smaller numbers were looked at while the judge was made
 FIRST = 100_000
-BOUND = TransferCriteria().cost
+BOUND = TransferCriteria().cost or math.nan
 #: deviations of one run over what a doubling of compute buys at the largest size: tests/data/ladders have 0.2 to 1
 NOISES = (0.1, 0.2, 0.4, 0.7, 1.0)
 SEEDS = (1, 2, 3, 4, 5)

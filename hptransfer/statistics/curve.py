@@ -3,7 +3,7 @@
 A curve is smooth up to some value and may then break off: beyond it losses follow no smooth continuation, or training
 diverges. Where it breaks off, how rough it is, how its flanks are compressed and how much sizes have in common is
 averaged over, weighted by marginal likelihood. So clean parabolas get the interval of a parabola fit, and a cliff
-widens it.
+widens it. Up to there every drawn curve has one `valley`: it is convex at its bottom, unless runs say otherwise.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.sensitivity import octave_off
 from hptransfer.statistics.stability_edge import Break, breaks_of
 from hptransfer.statistics.tilt import SeedNoise, seed_noise
+from hptransfer.statistics.valley import one_valley
 from hptransfer.statistics.wiener_process import DRAWS
 
 #: hypotheses this much less likely than the best are left out
@@ -211,6 +212,7 @@ def _curves(
                 curves[size][:, part] = table.scale.losses(values / factor)
         for size, (table, hypothesis) in enumerate(zip(tables, breaks, strict=True)):
             part = slice(start, stop)
+            curves[size][:, part] = one_valley(grids[size], curves[size][:, part], hypothesis.stretch.x)
             ends[size, part] = _break_off(table, hypothesis, grids[size], curves[size], part, size)
         start = stop
     return curves, ends, spread
