@@ -49,9 +49,7 @@ def stored_ladders() -> Iterator[Stored]:
                     x = math.log2(float(row[facts["hyperparameter"]]))
                     groups[float(row["size"])].append(Point(x, int(row["seed"]), loss, diverged, float(row["flops"])))
             ordered = {size: groups[size] for size in sorted(groups)}
-            yield Stored(
-                name, axis, ordered, facts["hyperparameter"], facts["transferred"], float(facts["reference"])
-            )
+            yield Stored(name, axis, ordered, facts["hyperparameter"], facts["transferred"], float(facts["reference"]))
 
 
 def judged(ladder: Stored, bound: float) -> AxisReport:

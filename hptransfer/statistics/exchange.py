@@ -52,7 +52,7 @@ class ExchangeRate:
         at: (K,) log2 of what grows, per size.
         gain: (K, DRAWS) loss that a doubling buys at each size, in the unit of the loss; may be negative.
         exponent: (DRAWS,) power by which a doubling buys less than the one before it.
-        reducible: (K, DRAWS) best losses less c where the law is one of log(loss - c); None where it is one of the loss.
+        reducible: (K, DRAWS) best losses less c where the law is one of log(loss - c); None: one of the loss.
     """
 
     at: Array
@@ -116,8 +116,8 @@ def exchange_rate(
         best: (K, DRAWS) draws of the loss at each size's own optimum, with what other seeds would change between sizes.
         odds: (len(EXPONENTS),) prior weights of the exponents, from another ladder of the same check; None for the
             default.
-        floor: c where log(loss - c) is the scale on which sizes are alike, below every best loss: the law is then one of
-            this logarithm, which a power law with that floor makes a straight line; None for one of the loss.
+        floor: c where log(loss - c) is the scale on which sizes are alike, below every best loss: the law is then
+            one of this logarithm, which a power law with that floor makes a straight line; None for one of the loss.
     """
     if len(at) < 2 or float(np.ptp(at)) < SHORTEST_SPAN or not np.isfinite(best).all():
         return None

@@ -163,7 +163,8 @@ def test_losses_that_vanish_have_a_law_of_their_logarithm() -> None:
 
     rate = exchange_rate(at, best, floor=0.0)
 
-    assert rate is not None and rate.known
+    assert rate is not None
+    assert rate.known
     for size in range(4):
         cost = np.quantile(rate.doublings(size, np.full(DRAWS, truth[size, 0])), (0.025, 0.5, 0.975))
         assert cost[0] <= 1 / 3 <= cost[2]
