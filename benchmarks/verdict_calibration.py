@@ -156,11 +156,11 @@ def print_coverage(found: Sequence[Outcome]) -> None:
             f"| {name} | {len(own)} | {counted[Verdict.TRANSFERS]} | {counted[Verdict.DRIFTS]} "
             f"| {counted[Verdict.INCONCLUSIVE]} | {wrong} ({100 * wrong / max(1, len(own)):.2f}%) |"
         )
-    for label, key in (("seeds", 3), ("sizes", 4), ("noise", 2), ("grid", 5)):
-        levels = sorted({each.setting[key] for each in found})
+    for label in ("seeds", "sizes", "noise", "grid"):
+        levels = sorted({float(getattr(each.setting, label)) for each in found})
         for level in levels:
-            own = [each for each in found if each.setting[key] == level]
-            name = GRIDS[int(level)][0] if key == 5 else f"{level:g}"
+            own = [each for each in found if getattr(each.setting, label) == level]
+            name = GRIDS[int(level)][0] if label == "grid" else f"{level:g}"
             print(
                 f"{label} {name}: optimum {share(h for e in own for h in e.optima)}, "
                 f"drift {share(e.drift for e in own)}, "
