@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,7 +66,8 @@ def judge_command(
     from hptransfer.checking.judge_table import judge_table
     from hptransfer.report.results import describe_table, table_document
 
-    judgement = judge_table(results, table.question())
+    with _collector_paused():
+        judgement = judge_table(results, table.question())
 
     def draw(console: Console) -> None:
         from hptransfer.report.results_terminal import print_table_judgement
@@ -73,6 +76,18 @@ def judge_command(
 
     _show(describe_table(judgement), partial(table_document, judgement), draw, as_json, quiet)
     return judgement.exit_status
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without the search for cycles: a large table is many small objects without any, looked through again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _show(

@@ -9,8 +9,8 @@ from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group
 from hptransfer.sizes import size_text
-from hptransfer.statistics.optimum import estimate_optima
-from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.optimum import optima_of
+from hptransfer.statistics.seed_means import Point, average_sizes
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
 
@@ -35,8 +35,9 @@ def judge_group(
     """
     points = group.points
     _require_finite(points, group, roles)
+    tables = average_sizes(list(points.values()))
     if transferred is None:
-        transferred = estimate_optima(list(points.values()))[0].value
+        transferred = optima_of(tables)[0].value
     report = judge_ladder(
         points,
         axis=roles.axis,
@@ -46,6 +47,7 @@ def judge_group(
         criteria=criteria,
         compute=group.compute,
         limits=group.limits,
+        tables=tables,
     )
     return replace(report, would_decide=_advice(report, group.unread))
 

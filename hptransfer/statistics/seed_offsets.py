@@ -55,24 +55,29 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     Args:
         points: runs of one size; values at which any run diverged say nothing.
     """
-    runs: dict[float, dict[int, list[float]]] = {}
-    for point in points:
-        runs.setdefault(round(point.x, 9), {}).setdefault(point.seed, []).append(
-            math.inf if point.diverged else point.loss
-        )
-    means = {x: {seed: float(np.mean(of)) for seed, of in seeds.items()} for x, seeds in runs.items()}
-    finite = {x: seeds for x, seeds in means.items() if all(map(math.isfinite, seeds.values()))}
-    n_seeds = len({point.seed for point in points})
-    ordered = sorted(finite, key=lambda x: (np.mean(list(finite[x].values())), x))
-    for most in range(max(_FEWEST_VALUES, len(ordered) // 2), 1, -1):
-        chosen = ordered[:most]
-        seeds = sorted(set.intersection(*(set(finite[x]) for x in chosen))) if len(chosen) == most else []
-        if len(seeds) > 1:
-            table = np.array([[finite[x][seed] for seed in seeds] for x in chosen])
+    names, seed = np.unique([point.seed for point in points], return_inverse=True)
+    values, value = np.unique(np.round([point.x for point in points], 9), return_inverse=True)
+    losses = np.array([math.inf if point.diverged else point.loss for point in points])
+    # one cell for each value and seed that ran; their means, and those of the values over seeds
+    cells, cell = np.unique(value * len(names) + seed, return_inverse=True)
+    means = np.bincount(cell, losses) / np.bincount(cell)
+    value, seed = cells // len(names), cells % len(names)
+    level = np.bincount(value, means) / np.bincount(value)
+    order = np.argsort(level, kind="stable")[: np.isfinite(level).sum()]
+    rank = np.full(len(values), len(values))
+    rank[order] = np.arange(len(order))
+    for most in range(min(max(_FEWEST_VALUES, len(order) // 2), len(order)), 1, -1):
+        chosen = rank[value] < most
+        common = np.flatnonzero(np.bincount(seed[chosen], minlength=len(names)) == most)
+        if len(common) > 1:
+            mine = chosen & np.isin(seed, common)
+            table = np.empty((most, len(common)))
+            table[rank[value[mine]], np.searchsorted(common, seed[mine])] = means[mine]
             offset = table.mean(axis=0) - table.mean()
             left = table - table.mean(axis=1, keepdims=True) - offset
-            return Offsets(dict(zip(seeds, offset.tolist(), strict=True)), most, float((left**2).sum()), n_seeds)
-    return Offsets({}, 0, 0.0, n_seeds)
+            of = dict(zip(names[common].tolist(), offset.tolist(), strict=True))
+            return Offsets(of, most, float((left**2).sum()), len(names))
+    return Offsets({}, 0, 0.0, len(names))
 
 
 def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Array:
