@@ -61,9 +61,9 @@ def to_document(value: object) -> Any:
             document = [to_document(item) for item in value]
         case _ if is_dataclass(value):
             document = _fields(value)
-        case _ if hasattr(type(value), "model_fields"):
+        case _ if names := getattr(type(value), "model_fields", None):
             # a record; its library takes longer to load than a small table to judge
-            document = {name: to_document(getattr(value, name)) for name in type(value).model_fields}
+            document = {name: to_document(getattr(value, name)) for name in names}
         case _:
             raise TypeError(f"a document holds plain data, but got {type(value).__name__}")
     return document

@@ -80,7 +80,7 @@ def judge_command(
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Without the search for cycles: a large table is many small objects without any, looked through again and again."""
+    """Without the search for cycles: a large table is many small objects that have none, looked at again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

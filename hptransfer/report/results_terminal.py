@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 
 from hptransfer.checking.judge_mechanics import table_mechanics
@@ -13,6 +14,9 @@ from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.results import at_their_best
 from hptransfer.report.terminal import print_transfer
 from hptransfer.transfer.judge import TransferReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def print_table_judgement(judgement: TableJudgement, console: Console) -> None:

@@ -66,18 +66,23 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     order = np.argsort(level, kind="stable")[: np.isfinite(level).sum()]
     rank = np.full(len(values), len(values))
     rank[order] = np.arange(len(order))
-    for most in range(min(max(_FEWEST_VALUES, len(order) // 2), len(order)), 1, -1):
-        chosen = rank[value] < most
-        common = np.flatnonzero(np.bincount(seed[chosen], minlength=len(names)) == most)
-        if len(common) > 1:
-            mine = chosen & np.isin(seed, common)
-            table = np.empty((most, len(common)))
-            table[rank[value[mine]], np.searchsorted(common, seed[mine])] = means[mine]
-            offset = table.mean(axis=0) - table.mean()
-            left = table - table.mean(axis=1, keepdims=True) - offset
-            of = dict(zip(names[common].tolist(), offset.tolist(), strict=True))
-            return Offsets(of, most, float((left**2).sum()), len(names))
-    return Offsets({}, 0, 0.0, len(names))
+    place = rank[value]
+    # how many of the lowest values each seed ran at before it misses one
+    by_seed = np.lexsort((place, seed))
+    start = np.searchsorted(seed[by_seed], np.arange(len(names)))
+    unbroken = place[by_seed] == np.arange(len(by_seed)) - start[seed[by_seed]]
+    reach = np.bincount(seed[by_seed][unbroken], minlength=len(names))
+    most = min(max(_FEWEST_VALUES, len(order) // 2), int(np.sort(reach)[-2]) if len(names) > 1 else 0)
+    if most < 2:
+        return Offsets({}, 0, 0.0, len(names))
+    common = np.flatnonzero(reach >= most)
+    mine = (place < most) & np.isin(seed, common)
+    table = np.empty((most, len(common)))
+    table[place[mine], np.searchsorted(common, seed[mine])] = means[mine]
+    offset = table.mean(axis=0) - table.mean()
+    left = table - table.mean(axis=1, keepdims=True) - offset
+    of = dict(zip(names[common].tolist(), offset.tolist(), strict=True))
+    return Offsets(of, most, float((left**2).sum()), len(names))
 
 
 def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Array:
