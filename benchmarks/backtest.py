@@ -24,7 +24,7 @@ from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import sample_curves
 from hptransfer.statistics.drift import KnownOptimum
 from hptransfer.statistics.path import follow_path
-from hptransfer.statistics.seed_means import Point, average_seeds
+from hptransfer.statistics.seed_means import Point, average_sizes
 
 _DATA = Path(__file__).parent.parent / "tests" / "data"
 #: 0.018 nats per squared natural log unit, the median of 155 slices of a published sweep (StepLaw), per squared octave
@@ -131,7 +131,7 @@ def known_optima(groups: Mapping[float, Sequence[Point]]) -> list[KnownOptimum]:
         groups: size -> its runs, increasing.
     """
     doublings = [math.log2(size) for size in groups]
-    drawn = sample_curves([average_seeds(points) for points in groups.values()], doublings=doublings)
+    drawn = sample_curves(average_sizes(list(groups.values())), doublings=doublings)
     return [KnownOptimum.of(size, draws) for size, draws in zip(groups, drawn, strict=True) if draws is not None]
 
 

@@ -79,6 +79,8 @@ class SizeRecord(Record):
     """at the transferred value, nats"""
     regret: IntervalRecord
     """nats"""
+    sampled_regret: float | None
+    """upper end of the regret against the best loss within the sampled region; null: nothing is known"""
     relative_regret: IntervalRecord
     """fraction of the loss at the optimum"""
     cost: IntervalRecord

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +15,7 @@ import typer
 from hptransfer.cli.options import Json, Quiet
 from hptransfer.cli.table_options import TableOptions
 from hptransfer.errors import UsageError
+from hptransfer.execution.collector import collector_paused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +65,7 @@ def judge_command(
     from hptransfer.checking.judge_table import judge_table
     from hptransfer.report.results import describe_table, table_document
 
-    with _collector_paused():
+    with collector_paused():
         judgement = judge_table(results, table.question())
 
     def draw(console: Console) -> None:
@@ -76,18 +75,6 @@ def judge_command(
 
     _show(describe_table(judgement), partial(table_document, judgement), draw, as_json, quiet)
     return judgement.exit_status
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Without the search for cycles: a large table is many small objects that have none, looked at again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _show(

@@ -159,13 +159,13 @@ def column_numbers(
         _refuse_doubt(table, column, doubt)
     cells = table.columns[column]
     try:
-        # the common case, fast: every cell is a plain number
-        plain: list[float] = [float(cell) for cell in cells]  # type: ignore[arg-type]  # None raises TypeError, caught
+        # the common case, fast: every cell is a plain number, and many are alike
+        plain = {cell: float(cell) for cell in set(cells)}  # type: ignore[arg-type]  # None raises TypeError, caught
     except (TypeError, ValueError):
         pass
     else:
-        if not any("_" in cell for cell in cells if isinstance(cell, str)):
-            return np.array(plain, dtype=float), np.zeros(len(cells), dtype=bool)
+        if not any("_" in cell for cell in plain if isinstance(cell, str)):
+            return np.array([plain[cell] for cell in cells], dtype=float), np.zeros(len(cells), dtype=bool)
     numbers, missing = np.full(len(cells), math.nan), np.zeros(len(cells), dtype=bool)
     labels: dict[str, float] | None = None
     for row, cell in enumerate(cells):

@@ -134,7 +134,7 @@ class Rows:
         try:
             counted = size_name(name) is not None  # 190M is a number there, and a label elsewhere
             found = column_numbers(ResultTable(self.table.name, {name: cells}, self.index), name, sizes=counted)[0]
-            if not any(isinstance(cell, bool) for cell in cells):
+            if bool not in set(map(type, cells)):
                 numbers = Numbers(found, cells)
         except UsageError:
             pass

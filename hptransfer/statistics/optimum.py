@@ -91,16 +91,7 @@ def estimate_optima(sizes: Sequence[Sequence[Point]], *, noise: float | None = N
     Raises:
         UsageError: a size has no finite loss.
     """
-    return optima_of(average_sizes(sizes), noise=noise)
-
-
-def optima_of(tables: Sequence[SeedMeans], *, noise: float | None = None) -> tuple[Optimum, ...]:
-    """The optimum of every size from its seed means; see `estimate_optima`.
-
-    Args:
-        tables: seed means of each size, averaged together.
-        noise: standard deviation of one run in nats when it is known from elsewhere.
-    """
+    tables = average_sizes(sizes)
     draws = sample_curves(tables, noise=noise)
     return tuple(summarise(table, drawn, noise) for table, drawn in zip(tables, draws, strict=True))
 

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.curve import CurveDraws, octave_off
+from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.sensitivity import octave_off
 from hptransfer.statistics.surface_model import Hypothesis, Monomials, SurfaceDraws, SurfaceModel
 from hptransfer.statistics.surface_runs import SizeRuns, SurfaceRun, quadratic_terms, sort_runs
 from hptransfer.statistics.wiener_process import DRAWS, normal

@@ -70,6 +70,8 @@ class SizeEvidence:
         transferred_loss: loss at the transferred value, nats, from the fitted curve; open where the value lies outside
             the sampled region, infinite where it lies at or beyond a divergence.
         regret: transferred_loss minus the loss at the optimum, nats, at least 0.
+        sampled_regret: upper end of the regret against the best loss within the sampled region, where that of `regret`
+            is open because a better loss may lie beyond it; otherwise the same; infinite where nothing is known.
         relative_regret: regret as a fraction of the loss at the optimum.
         cost: what the transferred value costs in the unit of its axis: doublings, else deviations between seeds.
         doublings: the regret as doublings that would buy it back, open above where growing may gain nothing; None where
@@ -88,6 +90,7 @@ class SizeEvidence:
     best_loss: float
     transferred_loss: Interval
     regret: Interval
+    sampled_regret: float
     relative_regret: Interval
     cost: Interval
     doublings: Interval | None
@@ -240,10 +243,10 @@ class Ladder:
         found: list[tuple[float, int, Bound, SizeEvidence]] = []
         for place, size in enumerate(self.sizes):
             for bound in self.bounds:
-                here, there = bound.of(size), bound.of(proxy)
-                if not self.unit.known:  # then costs in doublings have no upper end to compare with
-                    here, there = (size.regret, proxy.regret) if bound.name == "cost" else (here, there)
-                if size is not proxy and bound.of(size).low > bound.most and here.low > there.high < math.inf:
+                dearer = bound.of(size).low > bound.of(proxy).high
+                if math.isinf(bound.of(proxy).high):  # then losses can be compared, of what was sampled
+                    dearer = size.regret.low > proxy.sampled_regret and proxy.optimum.edge is None
+                if size is not proxy and bound.of(size).low > bound.most and dearer:
                     found.append((bound.of(size).low / bound.most, place, bound, size))
         return max(found, key=lambda each: each[:2])[2:] if found else None
 

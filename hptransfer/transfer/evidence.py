@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from hptransfer.statistics.arrays import Array
-from hptransfer.statistics.curve import CurveDraws, octave_cost, sample_curves
+from hptransfer.statistics.curve import CurveDraws, sample_curves
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles, summarise
 from hptransfer.statistics.seed_means import Point, SeedMeans, average_sizes
@@ -20,6 +20,7 @@ from hptransfer.statistics.seed_offsets import (
     effect_between_sizes,
     offsets_of,
 )
+from hptransfer.statistics.sensitivity import growth_per_doubling, octave_cost
 from hptransfer.statistics.wiener_process import DRAWS
 from hptransfer.transfer.cost import CostUnit, LentRate, unit_of, what_grows
 from hptransfer.transfer.criteria import SizeEvidence, TransferCriteria
@@ -121,6 +122,12 @@ class MeasuredLadder:
         draws, apart = self.drawn[place], self.apart[place]
         return None if draws is None or apart is None else np.asarray(draws.loss + apart)
 
+    @property
+    def growth(self) -> Interval | None:
+        """By which factor, less 1, the cost of an octave grows per doubling of the size; None where it was not seen."""
+        seen = [(at, draws.octave_off) for at, draws in zip(self.groups, self.drawn, strict=True) if draws is not None]
+        return growth_per_doubling([math.log2(at) for at, _ in seen], [cost for _, cost in seen])
+
     def unit(self, compute: Mapping[float, float] | None, lent: LentRate | None) -> CostUnit:
         """What costs are counted in.
 
@@ -174,6 +181,7 @@ class MeasuredLadder:
             best_loss=float(table.mean.min()),
             transferred_loss=here.loss,
             regret=here.interval(lambda lost: lost),
+            sampled_regret=replace(here, open_above=False).interval(lambda lost: lost).high,
             relative_regret=here.interval(lambda lost: lost / best),
             cost=doublings if unit.known and doublings is not None else spread,
             doublings=doublings,
@@ -212,5 +220,8 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
-    regret, better = np.maximum(draws.at - draws.loss, 0.0), float(np.quantile(draws.at - draws.typical, _OPEN)) > 0
+    # where the best value by all curves diverges in a draw, the carried one is the better of the two
+    sure = np.isfinite(draws.typical)
+    apart = np.where(sure, draws.at - np.where(sure, draws.typical, 0.0), -math.inf)
+    regret, better = np.maximum(draws.at - draws.loss, 0.0), quantiles(apart).low > 0
     return _AtValue(quantiles(draws.at), regret, better, bool(beyond))

@@ -12,7 +12,7 @@ import numpy as np
 
 from hptransfer.errors import UsageError
 from hptransfer.sizes import AXES, MODEL_AXES, Size, SizeAxis
-from hptransfer.statistics.curve import CurveDraws, growth_per_doubling
+from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
 from hptransfer.statistics.path import Path, drift_and_path
@@ -295,7 +295,7 @@ def judge_ladder(
     drift, path = drift_and_path(seen)
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, unit, sizes, drift, regret_alone)
     not_worse = _not_worse(measured)
-    growth = growth_per_doubling([math.log2(value) for value, _ in seen], [draws.octave_off for _, draws in seen])
+    growth = measured.growth
     return AxisReport(
         axis=axis,
         hyperparameter=hyperparameter,

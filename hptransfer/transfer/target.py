@@ -316,8 +316,14 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
     if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None
     dearest = np.where(np.isinf(there[1]), there[0], there[1])
-    least, most = quantiles(here[0] - dearest), quantiles(here[1] - there[0])
+    least, most = quantiles(_less(here[0], dearest)), quantiles(_less(here[1], there[0]))
     return optimum, Interval(max(least.estimate, least.low), least.low, most.high)
+
+
+def _less(here: Array, there: Array) -> Array:
+    """The difference of two costs; none where nothing buys either of them back."""
+    both = np.isinf(here) & np.isinf(there)
+    return np.asarray(np.where(both, 0.0, here) - np.where(both, 0.0, there))
 
 
 def describe_cost(cost: Interval, unit: str) -> str:

@@ -253,7 +253,8 @@ def test_what_is_measured_is_no_setting(table: Write) -> None:
     assert result.exit_code == 0, result.stderr
     assert "taken for labels, since hardly any two runs agree in them: Name" in result.stderr
     limits = group(result)["limits"]
-    assert limits == [limit for limit in limits if limit.startswith("foo has a value of its own in nearly every run")]
+    assert [limit.partition(" ")[0] for limit in limits] == ["What", "foo"]  # compute is not known here
+    assert limits[1].startswith("foo has a value of its own in nearly every run")
 
 
 def test_a_column_can_be_called_harmless(table: Write) -> None:
@@ -328,7 +329,7 @@ def test_what_a_size_means_is_neither_limit_nor_setting(table: Write, header: st
     result = judge(table(*beside(cells, header)), "--json")
 
     assert result.exit_code == 0, result.stderr
-    assert not any(header in limit for limit in group(result)["limits"])
+    assert not any(header in limit.replace(",", " ").split() for limit in group(result)["limits"])
 
 
 def test_a_rate_that_a_rule_sets_by_width_is_not_the_swept_value(table: Write) -> None:

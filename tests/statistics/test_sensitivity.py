@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hptransfer.statistics.curve import growth_per_doubling
+from hptransfer.statistics.sensitivity import growth_per_doubling
 from hptransfer.transfer.judge import AxisReport, judge_axis
 from tests.support.synthetic_ladders import BEND, GRID, ladder
 

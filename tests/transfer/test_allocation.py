@@ -57,7 +57,9 @@ def size(
     )
     lost, doublings = Interval(0.001, 0.0, 0.002), Interval(cost / 2, 0.0, cost)
     points = tuple(Point(x, seed, 3.0) for x in xs for seed in range(seeds))
-    return SizeEvidence(width, optimum, 3.0, lost, lost, lost, doublings, doublings, doublings, lost, (), True, points)
+    return SizeEvidence(
+        width, optimum, 3.0, lost, lost, lost.high, lost, doublings, doublings, doublings, lost, (), True, points
+    )
 
 
 def report(

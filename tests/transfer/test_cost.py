@@ -279,8 +279,8 @@ UNITS: dict[str, Callable[[float], float]] = {
     "1 - exp(-loss)": lambda loss: 1 - math.exp(-loss),
     "squared": lambda loss: loss**2,
 }
-#: a factor alone: what is said is the same to rounding
-FACTORS = ("bits", "nats per token", "x 1000")
+#: what is said is the same to rounding
+LINEAR = ("bits", "nats per token", "x 1000", "+ 8", "- 2.1")
 
 
 def in_unit(name: str, unit: str, cost: float) -> AxisReport:
@@ -301,16 +301,16 @@ def in_unit(name: str, unit: str, cost: float) -> AxisReport:
 
 @pytest.mark.parametrize(("name", "cost"), [("quickstart", 0.25), ("quickstart", 1.0), ("quickstart-standard", 0.25)])
 def test_nine_units_one_verdict(name: str, cost: float) -> None:
-    """Nonlinear units agree where no interval touches the bound; costs in units of a factor are the same numbers."""
+    """Nonlinear units agree where no interval touches the bound; costs in linear units are the same numbers."""
     reports = {unit: in_unit(name, unit, cost) for unit in UNITS}
 
     assert len({report.verdict for report in reports.values()}) == 1
     plain = ends(reports["nats"])
     for unit, report in reports.items():
-        if unit in FACTORS:
-            np.testing.assert_allclose(ends(report), plain, rtol=1e-4)
-        else:  # a shift enters through priors that are shares of the loss, a nonlinear unit bends the curves
-            np.testing.assert_allclose(ends(report), plain, atol=0.02, rtol=0.25)
+        if unit in LINEAR:
+            np.testing.assert_allclose(ends(report), plain, rtol=1e-3)
+        else:  # a nonlinear unit bends curves and laws: the largest upper end may be half as much again
+            np.testing.assert_allclose(ends(report), plain, atol=0.02, rtol=0.5)
 
 
 def ends(report: AxisReport) -> list[float]:

@@ -58,6 +58,7 @@ def _ladder(
             loss,
             lost,
             lost,
+            lost.high,
             lost,
             cost,
             cost,
