@@ -134,7 +134,14 @@ def what_grows(
 
 
 def unit_of(
-    at: Array, of: str, best: Array | None, deviation: Interval, *, lent: LentRate | None = None, sizes: int = 0
+    at: Array,
+    of: str,
+    best: Array | None,
+    deviation: Interval,
+    *,
+    floor: float | None = None,
+    lent: LentRate | None = None,
+    sizes: int = 0,
 ) -> CostUnit:
     """What costs are counted in along one axis.
 
@@ -144,6 +151,7 @@ def unit_of(
         best: (K, DRAWS) draws of the best losses there, with what other seeds would change between sizes; None where
             fewer than two sizes have a curve.
         deviation: standard deviation of one run between seeds.
+        floor: c where sizes are alike on the scale of log(loss - c); None where they are as losses are.
         lent: another axis's rate: taken where the sizes do not differ in compute; its exponents serve two sizes.
         sizes: number of sizes that a lent rate is wanted for.
     """
@@ -152,7 +160,11 @@ def unit_of(
         of, borrowed = COMPUTE, lent.axis
     else:
         few = lent is not None and len(at) < _FEWEST_BENT
-        rate = None if best is None else exchange_rate(at, best, odds=lent.odds if few and lent is not None else None)
+        rate = (
+            None
+            if best is None
+            else exchange_rate(at, best, odds=lent.odds if few and lent is not None else None, floor=floor)
+        )
         borrowed = None
     if rate is None:
         return CostUnit(of, None, None, None, deviation)

@@ -139,7 +139,9 @@ class MeasuredLadder:
         curved = [draws is not None for draws in self.drawn]
         best = [losses for place in range(len(self.drawn)) if (losses := self.best(place)) is not None]
         losses = np.stack(best) if len(best) > 1 else None
-        return unit_of(at[curved], of, losses, self.deviation.interval, lent=lent, sizes=len(best))
+        scale = self.tables[0].scale
+        floor = None if math.isinf(scale.unit) else scale.floor - scale.unit
+        return unit_of(at[curved], of, losses, self.deviation.interval, floor=floor, lent=lent, sizes=len(best))
 
     def sizes(self, unit: CostUnit, criteria: TransferCriteria) -> tuple[SizeEvidence, ...]:
         """What is known at each size.
