@@ -121,7 +121,7 @@ class FittedCurves:
     """All sizes fitted together, before it is known which value's loss is wanted.
 
     Attributes:
-        number: of all sizes.
+        number: how many sizes there are, those without a curve included.
         usable: which of them have a curve.
         fit: of these together; None where no size has a curve.
     """
