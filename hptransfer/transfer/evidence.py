@@ -93,6 +93,7 @@ class MeasuredLadder:
         at: float,
         noise: float | None = None,
         drawn: Sequence[CurveDraws | None] | None = None,
+        tables: Sequence[SeedMeans] | None = None,
     ) -> MeasuredLadder:
         """Fit curves to the runs of all sizes.
 
@@ -102,11 +103,12 @@ class MeasuredLadder:
             at: log2 of the carried value.
             noise: standard deviation of one run where it is known from elsewhere.
             drawn: each size's curve where it was not drawn from these runs alone; None draws them.
+            tables: seed means of each size where these runs were averaged before; None averages them.
 
         Raises:
             UsageError: a size has no finite loss.
         """
-        tables = tuple(average_sizes(list(groups.values())))
+        tables = tuple(average_sizes(list(groups.values())) if tables is None else tables)
         if drawn is None:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
         offsets = [offsets_of(points) for points in groups.values()]
