@@ -21,9 +21,9 @@ Array = npt.NDArray[np.float64]
 
 #: the bend of curves before they are scaled, nats per squared octave
 BEND = 0.01
-#: what the first octave beside the optimum costs at the largest size, doublings; the ladders in tests/data/ladders: 0.7
-#: to 2.3
-OCTAVES = (0.5, 1.0, 2.0)
+#: what the first octave beside the optimum costs at the largest size, doublings; the ladders in tests/data/ladders: 0.8
+#: to 4.3, their median 2.9 (benchmarks/every_ladder.py)
+OCTAVES = (0.8, 1.5, 3.0)
 #: what a doubling of compute buys at the middle of a ladder, nats; the ladders in tests/data/ladders: 0.015 to 0.06
 GAIN = 0.025
 #: powers of compute by which the reducible loss falls
@@ -109,7 +109,10 @@ GRIDS: tuple[tuple[str, Array], ...] = (
 
 
 class Setting(NamedTuple):
-    """What is drawn from; `noise` in deviations of one run over what a doubling of compute buys at the largest size."""
+    """What is drawn from; `noise` in deviations of one run over what a doubling of compute buys at the largest size.
+
+    `octave` is what the first octave beside the optimum costs there, in doublings; None: one of `OCTAVES`.
+    """
 
     law: str
     multiple: float
@@ -117,6 +120,7 @@ class Setting(NamedTuple):
     seeds: int
     sizes: int
     grid: int
+    octave: float | None = None
 
 
 class Drawn(NamedTuple):
@@ -147,7 +151,8 @@ class World:
             self.exponent, self.scale = 1.0, 1.0
         self.floor = 0.0 if self.law.vanishing else 2.0
         self.best = self.floor + self.scale * np.exp2(-self.exponent * self.compute)
-        self.unit = float(rng.choice(OCTAVES)) * self.gain / BEND
+        octave = float(rng.choice(OCTAVES))
+        self.unit = (octave if setting.octave is None else setting.octave) * self.gain / BEND
         self.missed = TUNED_WITHIN * float(rng.standard_normal()) if setting.multiple else 0.0
         sign = float(rng.choice([-1, 1]))
         self.amplitude = sign * self._amplitude(setting.multiple * bound, sign)

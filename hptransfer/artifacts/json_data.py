@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
@@ -60,10 +59,11 @@ def to_document(value: object) -> Any:
             document = {str(key): to_document(item) for key, item in value.items()}
         case Sequence():
             document = [to_document(item) for item in value]
-        case BaseModel():
-            document = {name: to_document(item) for name, item in value}
         case _ if is_dataclass(value):
             document = _fields(value)
+        case _ if names := getattr(type(value), "model_fields", None):
+            # a record; its library takes longer to load than a small table to judge
+            document = {name: to_document(getattr(value, name)) for name in names}
         case _:
             raise TypeError(f"a document holds plain data, but got {type(value).__name__}")
     return document

@@ -15,6 +15,7 @@ import typer
 from hptransfer.cli.options import Json, Quiet
 from hptransfer.cli.table_options import TableOptions
 from hptransfer.errors import UsageError
+from hptransfer.execution.collector import collector_paused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,18 +56,24 @@ def judge_command(
         from hptransfer.report.coordinates import coordinates_document, describe_coordinates, print_coordinates
 
         found = judge_coordinate_files(results, tolerance=tolerance)
-        document, draw = partial(coordinates_document, found), partial(print_coordinates, found)
-        _show(describe_coordinates(found), document, draw, as_json, quiet)
+        document = partial(coordinates_document, found)
+        _show(describe_coordinates(found), document, partial(print_coordinates, found), as_json, quiet)
         return found.exit_status
     if tolerance is not None:
         hint = f"hptransfer judge --coordinates {(named := shlex.join(map(str, results)))}"[:200]
         raise UsageError("`judge` takes --tolerance with --coordinates alone", received=named, hint=hint)
     from hptransfer.checking.judge_table import judge_table
-    from hptransfer.report.results import describe_table, print_table_judgement, table_document
+    from hptransfer.report.results import describe_table, table_document
 
-    judgement = judge_table(results, table.question())
-    document = partial(table_document, judgement)
-    _show(describe_table(judgement), document, partial(print_table_judgement, judgement), as_json, quiet)
+    with collector_paused():
+        judgement = judge_table(results, table.question())
+
+    def draw(console: Console) -> None:
+        from hptransfer.report.results_terminal import print_table_judgement
+
+        print_table_judgement(judgement, console)
+
+    _show(describe_table(judgement), partial(table_document, judgement), draw, as_json, quiet)
     return judgement.exit_status
 
 

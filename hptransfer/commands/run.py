@@ -25,7 +25,7 @@ def run_command(
     from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.prediction import describe_scaled
+    from hptransfer.report.scaled import describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale

@@ -59,7 +59,7 @@ def scale_command(
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.report.prediction import describe_scaled
+    from hptransfer.report.scaled import describe_scaled
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 

@@ -5,6 +5,7 @@ worker   the process's own side
 outcome  how a task ended, and where in the user's code it failed
 limits   time and memory of a task's process group; which GPU it sees
 signals  what Ctrl-C and SIGTERM do
+collector  Python's search for cycles, paused
 """
 
-__all__ = ["limits", "outcome", "pool", "progress", "signals", "worker"]
+__all__ = ["collector", "limits", "outcome", "pool", "progress", "signals", "worker"]

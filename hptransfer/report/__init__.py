@@ -2,9 +2,10 @@
 
 tune        a search and its recommendation
 check       a check, part by part; its figures and `transfer.json`
-results     the judgement of a table of runs
+results     the judgement of a table of runs; `results_terminal` draws it
 coordinates  a coordinate check that other training recorded
-prediction  what was predicted, and what `scale` wrote
+prediction  what was predicted
+scaled      what `scale` wrote
 plan_table  a plan in the terminal and as JSON
 plan_diff   two plans side by side
 forecast    what a command would take
@@ -23,6 +24,8 @@ __all__ = [
     "plan_table",
     "prediction",
     "results",
+    "results_terminal",
+    "scaled",
     "status",
     "terminal",
     "tracking",

@@ -1,14 +1,10 @@
-"""Predictions in words, before they are registered and as `target.yaml` has them; and what `scale` wrote."""
+"""Predictions in words, before they are registered and as `target.yaml` has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hptransfer.artifacts.target import TargetFile
-from hptransfer.export.base import EXPORTERS
-from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.transfer.prediction import Prediction, prediction_document
 from hptransfer.transfer.scope import Outlook
 
@@ -66,36 +62,3 @@ def describe_outlook(outlook: Outlook) -> Iterator[str]:
         yield f"prediction {describe_forecast(outlook.prediction)}"
     if outlook.scope is not None:
         yield outlook.scope.sentence
-
-
-# What `scale` wrote, in a few lines.
-
-
-def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
-    """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
-
-    Args:
-        path: where target.yaml was written.
-        target: the content of that file.
-        exported: name of a further exporter -> paths of its files.
-    """
-    verdict, size = target.verdict, target.size
-    lines = [
-        f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
-        *(_exported(name, files) for name, files in (exported or {}).items()),
-        f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
-        *([target.scope.sentence] if target.scope else []),
-        *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
-        *(entry.sentence for entry in target.extrapolation),
-        *describe_horizon(target.horizon),
-        *describe_timescales(target.decay_timescale),
-        *([describe_prediction(target.prediction)] if target.prediction else []),
-        *([target.spent.sentence] if target.spent else []),
-        *(f"FORCED: {objection}" for objection in verdict.objections),
-    ]
-    return "\n".join(lines)
-
-
-def _exported(name: str, files: Sequence[Path]) -> str:
-    applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
-    return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")

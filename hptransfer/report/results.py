@@ -1,27 +1,23 @@
-"""The judgement of a table of finished runs: what was understood, the verdict per group, and all of it as JSON."""
+"""The judgement of a table of finished runs: what was understood, and all of it as JSON.
+
+A terminal's tables and figures are drawn by `results_terminal`: JSON needs none of what draws them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from rich.text import Text
+from typing import Any
 
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.checking.judge_mechanics import table_mechanics
 from hptransfer.checking.judge_table import JudgedSlice, TableJudgement
 from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
-from hptransfer.report.prediction import describe_forecast
-from hptransfer.report.terminal import print_transfer
 from hptransfer.results_table.slices import TableSlice
-from hptransfer.transfer.judge import AxisReport, TransferReport
+from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.prediction import prediction_document
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 #: raised when a key of the document changes its meaning or goes away
 FORMAT = 1
@@ -34,7 +30,7 @@ def describe_table(judgement: TableJudgement) -> Iterator[str]:
     for index, each in enumerate(judgement.slices):
         part = each.part
         if part.free:
-            yield printable(f"{part.value} is judged with {_free(part)}, by a fit of all rows")
+            yield printable(f"{part.value} is judged with {at_their_best(part)}, by a fit of all rows")
             if index:
                 continue  # the rows are the same
         if part.held:
@@ -49,60 +45,9 @@ def describe_table(judgement: TableJudgement) -> Iterator[str]:
         yield f"{each.results.used} runs count, {each.results.diverged} of them diverged"
 
 
-def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
-    """Print each slice's groups with their tables and verdicts, then the overall verdict where there are several.
-
-    Args:
-        judgement: of every slice and group of the table.
-        console: where tables and sentences are printed.
-    """
-    several = len(judgement.slices) > 1
-    for each in judgement.slices:
-        if several:
-            held = ", ".join(f"{name} {value}" for name, value in each.part.held.items())
-            title = f"{each.roles.hyperparameter}, with {held or _free(each.part)}"
-            console.print(Text(printable(title), "bold underline"))
-        _print_slice(each, console)
-    for name, together in judgement.together.items():
-        for sentence in (together.sentence, *together.interactions, together.judgement):
-            _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
-    if several:
-        console.print(Text(f"overall: {judgement.verdict}"))
-
-
-def _free(part: TableSlice) -> str:
+def at_their_best(part: TableSlice) -> str:
+    """The columns of a slice that are not held at a value, for a title."""
     return f"{' and '.join(part.free)} at {'its' if len(part.free) == 1 else 'their'} best"
-
-
-def _print_slice(each: JudgedSlice, console: Console) -> None:
-    for group in each.groups:
-        if group.name is not None:
-            console.print(Text(printable(f"{each.roles.group} {group.name}"), "bold underline"))
-        report = group.report
-        print_transfer(TransferReport((report,), report.verdict, report.sentence), console)
-    if len(each.groups) > 1:
-        for group in each.groups:
-            console.print(Text(printable(f"{group.name}: {group.report.verdict}")))
-        console.print(Text(printable(f"overall: {each.verdict}"), "bold"))
-    for group in each.groups:
-        if group.exponents is not None:
-            _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
-    for sentence in table_mechanics(each).sentences:
-        _print_long(printable(f"\n{sentence}"), console)
-    for group in each.groups:
-        if group.target is not None:
-            _print_long(f"\nprediction{_of(group)} {describe_forecast(group.target.prediction)}", console)
-            _print_long(
-                f"\n{'' if group.name is None else printable(group.name) + ': '}{group.target.scope.sentence}", console
-            )
-
-
-def _print_long(text: str, console: Console) -> None:
-    console.print(Text(text), soft_wrap=True)
-
-
-def _of(group: JudgedGroup) -> str:
-    return ":" if group.name is None else f", {printable(group.name)}:"
 
 
 def table_document(judgement: TableJudgement) -> dict[str, Any]:

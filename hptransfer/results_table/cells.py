@@ -111,6 +111,14 @@ def cell_text(cell: Cell) -> str:
     return without_control_characters(str(cell).strip())
 
 
+def texts_of(cells: Sequence[Cell]) -> list[str]:
+    """Each cell as the user would write it, "" where it is missing; a text that occurs often is looked at once."""
+    if not all(isinstance(cell, str) for cell in cells):
+        return ["" if is_missing(cell) else cell_text(cell) for cell in cells]
+    known = {cell: "" if is_missing(cell) else cell_text(cell) for cell in dict.fromkeys(cells)}
+    return [known[cell] for cell in cells]
+
+
 def without_control_characters(text: str) -> str:
     """The text without control characters."""
     return text if text.isprintable() else "".join(character for character in text if character.isprintable())
@@ -118,9 +126,10 @@ def without_control_characters(text: str) -> str:
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """The different values of a column in order of appearance, missing cells left out; 0.10 and 1e-1 are the same."""
-    raw = dict.fromkeys(cell for cell in cells if not is_missing(cell))
     found: dict[Cell, Cell] = {}
-    for cell in raw:
+    for cell in dict.fromkeys(cells):
+        if is_missing(cell):
+            continue
         number = number_in(cell)
         found.setdefault(cell if number is None or math.isnan(number) else number, cell)
     return list(found.values())
@@ -150,13 +159,13 @@ def column_numbers(
         _refuse_doubt(table, column, doubt)
     cells = table.columns[column]
     try:
-        # the common case, fast: every cell is a plain number
-        plain: list[float] = [float(cell) for cell in cells]  # type: ignore[arg-type]  # None raises TypeError, caught
+        # the common case, fast: every cell is a plain number, and many are alike
+        plain = {cell: float(cell) for cell in set(cells)}  # type: ignore[arg-type]  # None raises TypeError, caught
     except (TypeError, ValueError):
         pass
     else:
-        if not any("_" in cell for cell in cells if isinstance(cell, str)):
-            return np.array(plain, dtype=float), np.zeros(len(cells), dtype=bool)
+        if not any("_" in cell for cell in plain if isinstance(cell, str)):
+            return np.array([plain[cell] for cell in cells], dtype=float), np.zeros(len(cells), dtype=bool)
     numbers, missing = np.full(len(cells), math.nan), np.zeros(len(cells), dtype=bool)
     labels: dict[str, float] | None = None
     for row, cell in enumerate(cells):

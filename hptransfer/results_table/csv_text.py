@@ -63,6 +63,8 @@ def _by_header(rows: Iterator[tuple[int, list[str]]], name: str) -> ResultTable:
 
 def _without_comments(text: str) -> list[str]:
     """The lines with comments blanked, so that line numbers stay; a `#` within a quoted cell is no comment."""
+    if "#" not in text:
+        return list(io.StringIO(text, newline=""))
     lines, quoted = [], False
     for line in io.StringIO(text, newline=""):
         comment = not quoted and line.lstrip().startswith("#")
@@ -81,7 +83,8 @@ def _records(lines: list[str], delimiter: str, name: str) -> Iterator[tuple[int,
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            # most rows show with their first cell that they are not blank
+            if row and (row[0].strip() or any(cell.strip() for cell in row)):
                 yield reader.line_num, row
     except csv.Error as error:
         refuse_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group
 from hptransfer.sizes import size_text
-from hptransfer.statistics.optimum import estimate_optima
-from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.curve import fit_curves
+from hptransfer.statistics.optimum import summarise
+from hptransfer.statistics.seed_means import Point, average_sizes
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
 
@@ -35,8 +37,13 @@ def judge_group(
     """
     points = group.points
     _require_finite(points, group, roles)
+    criteria = criteria or TransferCriteria()
+    tables = average_sizes(list(points.values()))
+    fitted = fit_curves(tables, doublings=[math.log2(size) for size in points], noise=criteria.noise)
     if transferred is None:
-        transferred = estimate_optima(list(points.values()))[0].value
+        # it would be tuned before there are larger sizes, so their order does not help to find it
+        alone = fitted if criteria.noise is None else fit_curves(tables)
+        transferred = summarise(tables[0], alone.draws(ordered=False)[0]).value
     report = judge_ladder(
         points,
         axis=roles.axis,
@@ -46,6 +53,8 @@ def judge_group(
         criteria=criteria,
         compute=group.compute,
         limits=group.limits,
+        tables=tables,
+        drawn=fitted.draws(math.log2(transferred)),
     )
     return replace(report, would_decide=_advice(report, group.unread))
 

@@ -93,7 +93,9 @@ def runs_from_table(
     runs, unread = finished_runs(kept, roles, rules, dropped, notes)
     names = [None] * len(kept) if roles.group is None else [cell_text(cell) for cell in kept.columns[roles.group]]
     by_group: dict[str | None, list[Run]] = defaultdict(list)
-    for run in runs:
+    if roles.group is None and runs:
+        by_group[None] = runs
+    for run in runs if roles.group is not None else ():
         by_group[names[run.row]].append(run)
     if not runs:
         listed = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
@@ -203,11 +205,12 @@ class _Reading:
 
 
 def _by_size(runs: list[Run]) -> dict[float, tuple[Point, ...]]:
-    ids = {seed: index for index, seed in enumerate(sorted({str(run.seed) for run in runs}, key=_by_number))}
+    ordered = sorted({str(seed) for seed in {run.seed for run in runs}}, key=_by_number)
+    ids = {seed: index for index, seed in enumerate(ordered)}
+    x = {value: math.log2(value) for value in {run.value for run in runs}}
     points: dict[float, list[Point]] = {size: [] for size in sorted({run.size for run in runs})}
-    for run in runs:
-        diverged = not math.isfinite(run.loss)
-        points[run.size].append(Point(math.log2(run.value), ids[str(run.seed)], run.loss, diverged))
+    for _, size, value, loss, seed in runs:
+        points[size].append(Point(x[value], ids[str(seed)], loss, not math.isfinite(loss)))
     return {int(size) if size.is_integer() else size: tuple(found) for size, found in points.items()}
 
 

@@ -128,13 +128,25 @@ class Rows:
         Args:
             name: one of the table's columns.
         """
-        cells = [self.table.columns[name][row] for row in self.index]
+        every = self.table.columns[name]
+        cells = [every[row] for row in self.index]
+        if len(cells) > 1 and cells.count(cells[0]) == len(cells) and len(set(map(type, cells))) == 1:
+            # most columns of a wide export hold one value
+            one = self._described(name, cells[:1])
+            known = None if one.numbers is None else Numbers(one.numbers.values.repeat(len(cells)), cells)
+            return Column(name, one.kind, one.codes.repeat(len(cells)), one.values, known)
+        return self._described(name, cells)
+
+    def _described(self, name: str, cells: Sequence[Cell]) -> Column:
+        """A column of these cells."""
         kind = column_kind(name)
         numbers = None
         try:
             counted = size_name(name) is not None  # 190M is a number there, and a label elsewhere
-            found = column_numbers(ResultTable(self.table.name, {name: cells}, self.index), name, sizes=counted)[0]
-            if not any(isinstance(cell, bool) for cell in cells):
+            found = column_numbers(
+                ResultTable(self.table.name, {name: cells}, self.index[: len(cells)]), name, sizes=counted
+            )[0]
+            if bool not in set(map(type, cells)):
                 numbers = Numbers(found, cells)
         except UsageError:
             pass

@@ -12,7 +12,16 @@ import numpy.typing as npt
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.hyperparameters import AVERAGES
-from hptransfer.results_table.cells import DIVERGED, Cell, ResultTable, cell_text, column_numbers, distinct, is_missing
+from hptransfer.results_table.cells import (
+    DIVERGED,
+    Cell,
+    ResultTable,
+    cell_text,
+    column_numbers,
+    distinct,
+    is_missing,
+    texts_of,
+)
 from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.rules import RowRules
@@ -157,10 +166,10 @@ def finished_runs(
         _refuse_placeholders(table, roles.loss, loss, keep & ~blown)
     seeds: Sequence[Hashable] = [None] * len(table)
     if roles.seed is not None:
-        seeds = ["" if is_missing(cell) else cell_text(cell) for cell in table.columns[roles.seed]]
+        seeds = texts_of(table.columns[roles.seed])
     columns = zip(size.tolist(), value.tolist(), np.where(blown, math.inf, loss).tolist(), seeds, strict=True)
-    kept = keep.tolist()
-    runs = [Run(row, s, v, y, seed) for row, (s, v, y, seed) in enumerate(columns) if kept[row]]
+    numbered = zip(range(len(table)), columns, keep.tolist(), strict=True)
+    runs = [Run(row, s, v, y, seed) for row, (s, v, y, seed), kept in numbered if kept]
     runs = _far_beyond(_joined_values(table, roles, runs, notes), roles, notes)
     _advise_on_blanks(runs, list(zip(size[blank].tolist(), value[blank].tolist(), strict=True)), roles, notes)
     return runs, [Run(row, float(size[row]), float(value[row]), math.nan, seeds[row]) for row in open_rows]
@@ -188,7 +197,7 @@ def _far_beyond(runs: list[Run], roles: TableColumns, notes: list[str]) -> list[
     if gone:
         far = f"{len(gone)} values of {roles.loss} lie {_BEYOND:g} times as far from the best as good ones"
         notes.append(f"{far} and count as diverged")
-    return [run._replace(loss=math.inf) if run.row in gone else run for run in runs]
+    return [run._replace(loss=math.inf) if run.row in gone else run for run in runs] if gone else runs
 
 
 def _joined_values(table: ResultTable, roles: TableColumns, runs: list[Run], notes: list[str]) -> list[Run]:
@@ -199,8 +208,8 @@ def _joined_values(table: ResultTable, roles: TableColumns, runs: list[Run], not
     cells = table.columns[roles.value]
     same = one_value(
         np.array([run.value for run in runs]),
-        [cells[run.row] for run in runs],
-        [(run.size, run.seed, group[run.row]) for run in runs],
+        (cells[run.row] for run in runs),
+        ((run.size, run.seed, group[run.row]) for run in runs),
     )
     if not same:
         return runs
@@ -271,8 +280,10 @@ def _truth(cell: Cell) -> bool | None:
 
 def _states(table: ResultTable, column: str | None) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """(diverged, unfinished) by what the state column and flags say."""
-    words = [""] * len(table) if column is None else [str(cell).strip().lower() for cell in table.columns[column]]
-    blown, unfinished = np.array([w in DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+    blown, unfinished = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    if column is not None:
+        words = [str(cell).strip().lower() for cell in table.columns[column]]
+        blown, unfinished = np.array([w in DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
     for name, state in flag_columns(table).items():
         wanted = not state.startswith("not ")
         found = np.array([_truth(cell) is wanted for cell in table.columns[name]])

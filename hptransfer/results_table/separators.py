@@ -95,8 +95,8 @@ def plain_numbers(
 
 def _suspicious(table: ResultTable, mark: str | None) -> dict[str, _Column]:
     """The columns whose separators need a reading; where points separate decimals, cells such as 1.024 need none."""
-    joined = {name: "\n".join([c for c in cells if isinstance(c, str)]) for name, cells in table.columns.items()}
-    marked = [name for name, text in joined.items() if "," in text or _SOME_GROUPED.search(text)]
+    joined = {name: "\n".join([c for c in set(cells) if isinstance(c, str)]) for name, cells in table.columns.items()}
+    marked = [name for name, text in joined.items() if "," in text or _grouped(text)]
     described = {name: _described(table.columns[name]) for name in marked}
     commas = mark == "," or any(each.numeric and each.comma_decimal for each in described.values())
     for name, text in joined.items():
@@ -104,6 +104,11 @@ def _suspicious(table: ResultTable, mark: str | None) -> dict[str, _Column]:
         if name not in described and pointed:
             described[name] = _described(table.columns[name])
     return {name: described[name] for name in joined if name in described}
+
+
+def _grouped(text: str) -> bool:
+    """Whether a line of a text may be a number in groups of three."""
+    return any(mark in text for mark in _GROUPING) and _SOME_GROUPED.search(text) is not None
 
 
 def _one_comma(cell: str) -> bool:

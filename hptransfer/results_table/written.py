@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class _Cluster(NamedTuple):
     high: float
 
 
-def one_value(values: Array, cells: Sequence[Cell], apart: Sequence[Hashable]) -> dict[float, float]:
+def one_value(values: Array, cells: Iterable[Cell], apart: Iterable[Hashable]) -> dict[float, float]:
     """Values that were written with different digits -> the value that they are, written with the most.
 
     Two values are one where the longer, rounded to the digits of the shorter, is the shorter one and the two differ by

@@ -3,7 +3,8 @@
 seed_means  runs of all sizes -> seed means on a scale on which sizes are alike (`units`), without `blow_ups`; how noisy
             one run is (`noise`, `variances`)
 tilt        what a seed does to its curve beyond an offset: tilts, and noise that is alike at neighbouring values
-curve       all sizes' loss curves as a posterior; made of `joint`, `smooth`, `stability_edge` and `wiener_process`
+curve       all sizes' loss curves as a posterior; drawn from the fit in `sizes_fit`, which is made of
+            `joint`, `smooth`, `stability_edge`, `valley` and `wiener_process`
 sensitivity  what a value that is wrong by an octave costs, read off these curves
 optimum     where the best value lies at a size, from these curves
 seed_offsets  what a seed does to all losses of a size, and to one size alone

@@ -36,6 +36,9 @@ _SCATTER_SPREAD = 0.02
 #: standard deviation by which the gain has wandered at the end of the ladder, as a share of itself; they say 0 to 0.7
 _WANDER = np.array([0.0, 0.1, 0.2, 0.4, 0.8])
 _WANDER_SPREAD = 0.2
+#: a best loss that a draw puts at c or below counts as this share of its distance from c
+_LEAST_REDUCIBLE = 0.05
+_LARGEST_EXPONENT = 300.0
 #: places that differ by less than this many doublings show no rate
 SHORTEST_SPAN = 0.5
 #: streams of random numbers of their own
@@ -50,11 +53,13 @@ class ExchangeRate:
         at: (K,) log2 of what grows, per size.
         gain: (K, DRAWS) loss that a doubling buys at each size, in the unit of the loss; may be negative.
         exponent: (DRAWS,) power by which a doubling buys less than the one before it.
+        reducible: (K, DRAWS) best losses less c where the law is one of log(loss - c); None: one of the loss.
     """
 
     at: Array
     gain: Array
     exponent: Array
+    reducible: Array | None = None
 
     @property
     def known(self) -> bool:
@@ -77,6 +82,8 @@ class ExchangeRate:
             (DRAWS,) doublings, at least 0; infinite where nothing buys it back.
         """
         gain = self.gain[size]
+        if self.reducible is not None:
+            gain, lost = gain / self.reducible[size], np.log1p(lost / self.reducible[size])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.where(lost > 0, np.where(gain > 0, lost / np.maximum(gain, 1e-300), math.inf), 0.0)
             bent = self.exponent * math.log(2) * ratio
@@ -93,11 +100,20 @@ class ExchangeRate:
         Returns:
             (DRAWS,) losses in the unit of the loss; negative where growing costs.
         """
-        return np.asarray(self.gain[size] * -_rise(np.array([-doublings]), self.exponent)[:, 0])
+        shorter = -_rise(np.array([-doublings]), self.exponent)[:, 0]
+        if self.reducible is None:
+            return np.asarray(self.gain[size] * shorter)
+        height = self.gain[size] / self.reducible[size] * shorter
+        return np.asarray(self.reducible[size] * np.expm1(np.minimum(height, _LARGEST_EXPONENT)))
 
 
 def exchange_rate(
-    at: Array, best: Array, *, apart: SizeEffects | None = None, odds: Array | None = None
+    at: Array,
+    best: Array,
+    *,
+    apart: SizeEffects | None = None,
+    odds: Array | None = None,
+    floor: float | None = None,
 ) -> ExchangeRate | None:
     """The law of the best losses; None where the places span less than half a doubling.
 
@@ -107,29 +123,39 @@ def exchange_rate(
         apart: what other seeds would change at one size and not at the others; None where nothing is.
         odds: (len(EXPONENTS),) prior weights of the exponents, from another ladder of the same check; None for the
             default.
+        floor: c where log(loss - c) is the scale on which sizes are alike, below every best loss: the law is then
+            one of this logarithm, which a power law with that floor makes a straight line; None for one of the loss.
     """
     if len(at) < 2 or float(np.ptp(at)) < SHORTEST_SPAN or not np.isfinite(best).all():
         return None
+    reducible = None
+    if floor is not None:
+        middle = np.median(best - floor, axis=1, keepdims=True)
+        reducible = np.maximum(best - floor, _LEAST_REDUCIBLE * np.abs(middle))
+        best = np.log(reducible)
+        apart = None if apart is None else apart.over(np.abs(middle[:, 0]))
     first, span = at - at.min(), np.array([float(np.ptp(at))])
     total = _rise(span, EXPONENTS)[:, 0]
     rise = _rise(first, EXPONENTS) / total[:, None]
     size = float(np.ptp(np.median(best, axis=1)))
     fits = _Fits(rise, best, size, np.zeros((1, len(at))) if apart is None else apart.spread)
-    weight = np.exp(fits.evidence - fits.evidence.max()) * _prior(odds)
+    weight = np.exp(fits.evidence - fits.evidence.max()) * _prior(odds, _USUAL if floor is None else 0.0)
     order = np.searchsorted(np.cumsum(weight) / weight.sum(), wiener_process.uniform(_PICK)).clip(0, weight.size - 1)
     cell = np.unravel_index(order, weight.shape)
     if apart is not None:
         best = best + apart.draws(cell[3])
+        reducible = None if reducible is None else np.exp(best)
     drop, wandered = fits.draw(best, *cell)
     exponent = EXPONENTS[cell[0]]
     local = np.exp2(-exponent * first[:, None]) / total[cell[0]]
-    return ExchangeRate(at, local * (drop - wandered), exponent)
+    gain = local * (drop - wandered)
+    return ExchangeRate(at, gain if reducible is None else gain * reducible, exponent, reducible)
 
 
-def _prior(odds: Array | None) -> Array:
+def _prior(odds: Array | None, usual: float) -> Array:
     """(exponents, wanders, scatters, 1) prior weights; levels of what seeds do are equally probable."""
     if odds is None:
-        odds = _student(EXPONENTS, _USUAL, _EXPONENT_SPREAD)
+        odds = _student(EXPONENTS, usual, _EXPONENT_SPREAD)
     wander, scatter = _student(_WANDER, 0.0, _WANDER_SPREAD), _student(_SCATTER, 0.0, _SCATTER_SPREAD)
     return np.asarray(np.maximum(odds, 1e-9)[:, None, None, None] * wander[:, None, None] * scatter[:, None])
 

@@ -94,7 +94,7 @@ class JointFit:
             stretches: the smooth part of each size's seed means, K of them.
             noise: what is known about one run's noise at each of the K sizes.
             seeds: what seeds do to the means of these sizes, of which the stretches are the first ones.
-            shifts: alignments: (K,) octaves by which each size's common part is moved.
+            shifts: alignments: (K,) octaves by which each size's common part is moved; the first moves none.
             trend: (K,) what changes steadily is proportional to it; None where sizes have no order.
         """
         self.stretches, self.noise, self.shifts, self.trend = stretches, noise, shifts, trend
@@ -128,6 +128,14 @@ class JointFit:
         jacobian = sum(s.log_jacobians() for s in stretches)
         prior = log_prior(float(self.bends[0]), noise.ss / noise.df) + np.reshape(jacobian, (-1, 1, 1))
         self.evidence += prior + np.log([h.weight for h in self.likeness]).reshape(-1, 1, 1, 1)
+
+    @property
+    def unordered(self) -> Array:
+        """The evidence where nothing is known of the sizes' order: none for what moves or changes steadily."""
+        evidence = np.full_like(self.evidence, -np.inf)
+        still = [not h.steady for h in self.likeness]
+        evidence[0, still] = self.evidence[0, still]
+        return evidence
 
     def _basis(self, x: Array, sizes: npt.NDArray[np.intp]) -> Array:
         """(len(x), 2K + 1) level and slope of each size, and the common bend."""

@@ -65,24 +65,34 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     Args:
         points: runs of one size; values at which any run diverged say nothing.
     """
-    runs: dict[float, dict[int, list[float]]] = {}
-    for point in points:
-        runs.setdefault(round(point.x, 9), {}).setdefault(point.seed, []).append(
-            math.inf if point.diverged else point.loss
-        )
-    means = {x: {seed: float(np.mean(of)) for seed, of in seeds.items()} for x, seeds in runs.items()}
-    finite = {x: seeds for x, seeds in means.items() if all(map(math.isfinite, seeds.values()))}
-    n_seeds = len({point.seed for point in points})
-    ordered = sorted(finite, key=lambda x: (np.mean(list(finite[x].values())), x))
-    for most in range(max(_FEWEST_VALUES, len(ordered) // 2), 1, -1):
-        chosen = ordered[:most]
-        seeds = sorted(set.intersection(*(set(finite[x]) for x in chosen))) if len(chosen) == most else []
-        if len(seeds) > 1:
-            table = np.array([[finite[x][seed] for seed in seeds] for x in chosen])
-            offset = table.mean(axis=0) - table.mean()
-            left = table - table.mean(axis=1, keepdims=True) - offset
-            return Offsets(dict(zip(seeds, offset.tolist(), strict=True)), most, float((left**2).sum()), n_seeds)
-    return Offsets({}, 0, 0.0, n_seeds)
+    names, seed = np.unique([point.seed for point in points], return_inverse=True)
+    values, value = np.unique(np.round([point.x for point in points], 9), return_inverse=True)
+    losses = np.array([math.inf if point.diverged else point.loss for point in points])
+    # one cell for each value and seed that ran; their means, and those of the values over seeds
+    cells, cell = np.unique(value * len(names) + seed, return_inverse=True)
+    means = np.bincount(cell, losses) / np.bincount(cell)
+    value, seed = cells // len(names), cells % len(names)
+    level = np.bincount(value, means) / np.bincount(value)
+    order = np.argsort(level, kind="stable")[: np.isfinite(level).sum()]
+    rank = np.full(len(values), len(values))
+    rank[order] = np.arange(len(order))
+    place = rank[value]
+    # how many of the lowest values each seed ran at before it misses one
+    by_seed = np.lexsort((place, seed))
+    start = np.searchsorted(seed[by_seed], np.arange(len(names)))
+    unbroken = place[by_seed] == np.arange(len(by_seed)) - start[seed[by_seed]]
+    reach = np.bincount(seed[by_seed][unbroken], minlength=len(names))
+    most = min(max(_FEWEST_VALUES, len(order) // 2), int(np.sort(reach)[-2]) if len(names) > 1 else 0)
+    if most < 2:
+        return Offsets({}, 0, 0.0, len(names))
+    common = np.flatnonzero(reach >= most)
+    mine = (place < most) & np.isin(seed, common)
+    table = np.empty((most, len(common)))
+    table[place[mine], np.searchsorted(common, seed[mine])] = means[mine]
+    offset = table.mean(axis=0) - table.mean()
+    left = table - table.mean(axis=1, keepdims=True) - offset
+    of = dict(zip(names[common].tolist(), offset.tolist(), strict=True))
+    return Offsets(of, most, float((left**2).sum()), len(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,14 @@ class SizeEffects:
 
     spread: Array
     level: Index
+
+    def over(self, height: Array) -> SizeEffects:
+        """The effects on the logarithm of what stands at a height above a floor, as shares of it.
+
+        Args:
+            height: (K,) per size, positive, in the unit of the loss.
+        """
+        return SizeEffects(self.spread / height, self.level)
 
     def draws(self, level: Index | None = None) -> Array:
         """(K, DRAWS) losses about zero, under other levels if they are given."""

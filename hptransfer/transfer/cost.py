@@ -141,6 +141,7 @@ def unit_of(
     deviation: Interval,
     *,
     apart: SizeEffects | None = None,
+    floor: float | None = None,
     lent: LentRate | None = None,
     sizes: int = 0,
 ) -> CostUnit:
@@ -152,6 +153,7 @@ def unit_of(
         best: (K, DRAWS) draws of the best losses there; None where fewer than two sizes have a curve.
         deviation: standard deviation of one run between seeds.
         apart: what other seeds would change at one size and not at the others; None where nothing is.
+        floor: c where sizes are alike on the scale of log(loss - c); None where they are as losses are.
         lent: another axis's rate: taken where the sizes do not differ in compute; its exponents serve two sizes.
         sizes: number of sizes that a lent rate is wanted for.
     """
@@ -161,7 +163,7 @@ def unit_of(
     else:
         few = lent is not None and len(at) < _FEWEST_BENT
         odds = lent.odds if few and lent is not None else None
-        rate = None if best is None else exchange_rate(at, best, apart=apart, odds=odds)
+        rate = None if best is None else exchange_rate(at, best, apart=apart, odds=odds, floor=floor)
         borrowed = None
     if rate is None:
         return CostUnit(of, None, None, None, deviation)

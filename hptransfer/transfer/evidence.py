@@ -96,6 +96,7 @@ class MeasuredLadder:
         at: float,
         noise: float | None = None,
         drawn: Sequence[CurveDraws | None] | None = None,
+        tables: Sequence[SeedMeans] | None = None,
     ) -> MeasuredLadder:
         """Fit curves to the runs of all sizes.
 
@@ -105,11 +106,12 @@ class MeasuredLadder:
             at: log2 of the carried value.
             noise: standard deviation of one run where it is known from elsewhere.
             drawn: each size's curve where it was not drawn from these runs alone; None draws them.
+            tables: seed means of each size where these runs were averaged before; None averages them.
 
         Raises:
             UsageError: a size has no finite loss.
         """
-        tables = tuple(average_sizes(list(groups.values())))
+        tables = tuple(average_sizes(list(groups.values())) if tables is None else tables)
         if drawn is None:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
         offsets = [offsets_of(points) for points in groups.values()]
@@ -152,7 +154,9 @@ class MeasuredLadder:
         curved = [draws is not None for draws in self.drawn]
         best = [draws.loss for draws in self.drawn if draws is not None]
         losses, spread = np.stack(best) if len(best) > 1 else None, self.deviation.interval
-        return unit_of(at[curved], of, losses, spread, apart=self.effects, lent=lent, sizes=len(best))
+        scale = self.tables[0].scale
+        floor = None if math.isinf(scale.unit) else scale.floor - scale.unit
+        return unit_of(at[curved], of, losses, spread, apart=self.effects, floor=floor, lent=lent, sizes=len(best))
 
     def sizes(self, unit: CostUnit, criteria: TransferCriteria) -> tuple[SizeEvidence, ...]:
         """What is known at each size.

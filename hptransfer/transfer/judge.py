@@ -16,7 +16,7 @@ from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
 from hptransfer.statistics.path import Path, drift_and_path
-from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.seed_means import Point, SeedMeans
 from hptransfer.transfer.advice import next_steps
 from hptransfer.transfer.cost import COMPUTE, CostUnit, LentRate
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
@@ -261,6 +261,7 @@ def judge_ladder(
     regret_alone: bool = False,
     limits: Sequence[str] = (),
     drawn: Sequence[CurveDraws | None] | None = None,
+    tables: Sequence[SeedMeans] | None = None,
 ) -> AxisReport:
     """Judge runs that are already sorted by size, whatever the size is.
 
@@ -279,6 +280,7 @@ def judge_ladder(
         limits: what the runs cannot show because of how they were made, one sentence each.
         drawn: each size's curve with its loss at `transferred`, where it was not drawn from these runs alone, as from
             a surface over several hyperparameters; None draws them.
+        tables: seed means of each size, where these runs were averaged before; None averages them.
 
     Raises:
         UsageError: a size has no finite loss.
@@ -286,7 +288,7 @@ def judge_ladder(
     criteria = criteria or TransferCriteria()
     by_size: dict[float, Sequence[Point]] = dict(groups.items())
     noise = criteria.noise if noise is None else noise
-    measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise, drawn)
+    measured = MeasuredLadder.of(by_size, axis, math.log2(transferred), noise, drawn, tables)
     unit = measured.unit(compute, lent)
     sizes = measured.sizes(unit, criteria)
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]

@@ -143,10 +143,12 @@ class _Cell:
     Attributes:
         seeds: (n,) numbers of the seeds, increasing.
         losses: (n,) loss of each, infinite where it diverged; the mean of runs of one seed.
+        diverged: how many of them are infinite.
     """
 
     seeds: npt.NDArray[np.int64]
     losses: Array
+    diverged: int
 
 
 #: log2 value -> its runs
@@ -163,9 +165,11 @@ def _cells(size: SizeEvidence) -> _Table:
     first = np.flatnonzero(np.concatenate([[True], (np.diff(x) != 0) | (np.diff(seed) != 0)]))
     means = np.add.reduceat(loss, first) / np.diff(np.append(first, len(loss)))
     x, seed = x[first], seed[first]
-    ends = np.flatnonzero(np.diff(x) != 0) + 1
-    parts = zip(np.split(x, ends), np.split(seed, ends), np.split(means, ends), strict=True)
-    return {float(place[0]): _Cell(seeds, losses) for place, seeds, losses in parts}
+    starts = np.flatnonzero(np.diff(x, prepend=np.nan) != 0)
+    gone = np.add.reduceat(~np.isfinite(means), starts, dtype=np.int64).tolist()
+    ends = [*starts[1:].tolist(), len(x)]
+    parts = zip(x[starts].tolist(), starts.tolist(), ends, gone, strict=True)
+    return {place: _Cell(seed[start:end], means[start:end], many) for place, start, end, many in parts}
 
 
 def _steps(places: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -196,7 +200,10 @@ class _Noise:
         """The noise of a ladder, pooled over neighbouring sizes; values at which a seed is missing are left out."""
         squares, freedom = 0.0, 0
         local: dict[float, list[tuple[int, float]]] = {}
+        several = [any(len(cell.seeds) > 1 for cell in table.values()) for table in tables]
         for small, large in pairwise(range(len(tables))):
+            if not (several[small] and several[large]):
+                continue  # a single seed shows no noise
             found = {x: _differences(tables[small][x], tables[large][x]) for x in tables[small] if x in tables[large]}
             most = max(map(len, found.values()), default=0)
             whole = {x: each for x, each in found.items() if len(each) == most and np.isfinite(each).all()}
@@ -249,11 +256,11 @@ def _compared(
     small, large = pair
     before, after = tables[small][x], tables[large][x]
     value, low, high = math.exp2(x), sizes[small].value, sizes[large].value
-    if not np.isfinite(before.losses).all():
+    if before.diverged:
         return False, None  # nothing is higher than a divergence, and a value that diverges says nothing
-    if not np.isfinite(after.losses).any():
+    if after.diverged == len(after.losses):
         return False, Rise(value, low, high, None)
-    if noise.freedom == 0 or not np.isfinite(after.losses).all():
+    if noise.freedom == 0 or after.diverged:
         return False, None
     changes = _differences(before, after)
     change = float(changes.mean())

@@ -193,3 +193,20 @@ def test_another_ladders_exponents_serve_two_sizes() -> None:
     assert widths[1] < 0.7 * widths[0]
     low, high = np.quantile(helped.gain[-1], (0.025, 0.975))
     assert low <= gain(law, ends)[-1] <= high
+
+
+def test_losses_that_vanish_have_a_law_of_their_logarithm() -> None:
+    """Losses of 2^(-3t) fall by a factor of 512 over three doublings: what loses as much again costs a third of one."""
+    at = np.arange(4.0)
+    truth = np.exp2(-3 * at)[:, None]
+    best = truth * (1 + 0.003 * np.random.default_rng(4).standard_normal((4, DRAWS)))
+
+    rate = exchange_rate(at, best, floor=0.0)
+
+    assert rate is not None
+    assert rate.known
+    for size in range(4):
+        cost = np.quantile(rate.doublings(size, np.full(DRAWS, truth[size, 0])), (0.025, 0.5, 0.975))
+        assert cost[0] <= 1 / 3 <= cost[2]
+        assert cost[1] == pytest.approx(1 / 3, rel=0.05)
+    assert np.median(rate.loss(3, 1 / 3)) == pytest.approx(truth[3, 0], rel=0.05)

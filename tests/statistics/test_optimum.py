@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from hptransfer.statistics.curve import fit_curves, sample_curves
 from hptransfer.statistics.optimum import Optimum, estimate_optima, estimate_optimum
-from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.seed_means import Point, average_sizes
 from tests.support.oracles import (
     Array,
     IsotropicSgd,
@@ -241,3 +242,32 @@ def test_a_wide_shallow_network_has_its_limit_optimum() -> None:
         if math.isfinite(y)
     ]
     assert estimate_optimum(points).log2_value == pytest.approx(truth, abs=0.1)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 30])
+def test_a_dense_sweep_with_many_seeds_is_averaged_quietly(seeds: int) -> None:
+    """250 values at each of three sizes: no empty mean is taken (warnings are errors), and the optimum is known."""
+    xs = [-11 + 6 * n / 249 for n in range(250)]
+    sizes = [sweep(parabola, xs, seeds=seeds, noise=0.003, rng=rng) for rng in range(3)]
+
+    for optimum in estimate_optima(sizes):
+        assert optimum.low <= -8.0 <= optimum.high
+        assert optimum.standard_error < 0.3
+
+
+@pytest.mark.parametrize("sizes", [1, 2, 4])
+def test_one_fit_gives_the_curves_with_and_without_the_order_of_sizes(sizes: int) -> None:
+    """What is drawn without the order is, bit for bit, what a fit draws that was never told of it."""
+    tables = average_sizes(
+        [sweep(lambda x, k=k: parabola(x + 0.4 * k), noise=0.003, rng=k) for k in range(sizes)]  # type: ignore[misc]
+    )
+    fitted = fit_curves(tables, doublings=list(range(sizes)))
+
+    for ordered, doublings in ((False, None), (True, list(range(sizes)))):
+        again = sample_curves(tables, doublings=doublings, at=-8.0)
+        for one, other in zip(fitted.draws(-8.0, ordered=ordered), again, strict=True):
+            assert one is not None
+            assert other is not None
+            assert np.array_equal(one.curves, other.curves)
+            assert np.array_equal(one.at, other.at)
+            assert one.noise == other.noise

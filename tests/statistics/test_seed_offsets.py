@@ -144,3 +144,44 @@ def test_values_that_diverged_say_nothing_of_seeds() -> None:
     blown = [*points, Point(0.25, 0, math.inf, diverged=True), Point(0.25, 1, 2.0)]
 
     assert offsets_of(blown) == offsets_of(points)
+
+
+def by_definition(points: list[Point]) -> tuple[dict[int, float], int, float]:
+    """Offsets, values and residual squares as `Offsets` defines them, by sets and loops: an oracle."""
+    runs: dict[float, dict[int, list[float]]] = {}
+    for point in points:
+        runs.setdefault(point.x, {}).setdefault(point.seed, []).append(math.inf if point.diverged else point.loss)
+    means = {x: {seed: sum(found) / len(found) for seed, found in seeds.items()} for x, seeds in runs.items()}
+    finite = {x: seeds for x, seeds in means.items() if all(map(math.isfinite, seeds.values()))}
+    ordered = sorted(finite, key=lambda x: (sum(finite[x].values()) / len(finite[x]), x))
+    for most in range(min(len(ordered), max(3, len(ordered) // 2)), 1, -1):
+        seeds = sorted(set.intersection(*(set(finite[x]) for x in ordered[:most])))
+        if len(seeds) > 1:
+            rows = [[finite[x][seed] for seed in seeds] for x in ordered[:most]]
+            grand = sum(map(sum, rows)) / (most * len(seeds))
+            of = {seed: sum(row[n] for row in rows) / most - grand for n, seed in enumerate(seeds)}
+            left = [row[n] - sum(row) / len(row) - of[seed] for row in rows for n, seed in enumerate(seeds)]
+            return of, most, sum(each * each for each in left)
+    return {}, 0, 0.0
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_offsets_are_those_of_the_lowest_values_that_seeds_share(number: int) -> None:
+    """Tables with gaps, repeats, divergences and any numbers of seeds, against loops over sets."""
+    rng = np.random.default_rng([13, number])
+    seeds, values = rng.choice(1000, rng.integers(1, 7), replace=False), rng.integers(1, 14)
+    kept, gone = rng.choice([0.5, 0.8, 1.0]), rng.choice([0.0, 0.1])
+    points = [
+        Point(float(x), int(seed), float(0.1 * (x - 4) ** 2 + rng.standard_normal()), bool(rng.random() < gone))
+        for x in range(values)
+        for seed in seeds
+        for _ in range(rng.integers(1, 3))
+        if rng.random() < kept
+    ]
+    points = points or [Point(0.0, 1, 1.0)]
+    found = offsets_of([points[index] for index in rng.permutation(len(points))])
+    of, most, left = by_definition(points)
+
+    assert found.of == pytest.approx(of, abs=1e-12)
+    assert (found.values, found.n_seeds) == (most, len({point.seed for point in points}))
+    assert found.residual_ss == pytest.approx(left, abs=1e-12)

@@ -10,7 +10,10 @@ from collections import Counter
 
 import pytest
 
+from benchmarks import verdict_laws
 from benchmarks.calibration import Setting, coverage, run
+from benchmarks.verdict_calibration import outcome
+from hptransfer.verdict import Verdict
 
 _EQUAL, _UNEQUAL = (1.0, 1.0, 1.0, 1.0), (1.0, 3.0, 0.5, 2.0)
 
@@ -46,3 +49,22 @@ def test_a_drift_of_half_an_octave_is_not_called_transfer() -> None:
 def test_no_drift_is_called_transfer() -> None:
     """At least 80% must be, at the default budget."""
     assert _verdicts(0.0)["TRANSFERS"] >= 16
+
+
+def _on_plateaus(multiple: float, each: int) -> Counter[Verdict]:
+    """Five sizes, half octaves, a flat bottom of 1.4 octaves, noise a fifth of what a doubling of compute buys."""
+    settings = [verdict_laws.Setting("plateau", multiple, 0.2, seeds, 5, 0) for seeds in (3, 4, 5)]
+    return Counter(outcome((setting, 940_000 + n)).verdict for setting in settings for n in range(each))
+
+
+def test_plateaus_settle() -> None:
+    """A value that stays on the flat bottom costs nothing, and at least half of 24 ladders must say so.
+
+    About three quarters do; with curves that have several dips a third did.
+    """
+    assert _on_plateaus(0.0, 8)[Verdict.TRANSFERS] >= 12
+
+
+def test_a_value_that_leaves_its_plateau_does_not_transfer() -> None:
+    """It costs twice what is allowed."""
+    assert _on_plateaus(2.0, 4)[Verdict.TRANSFERS] == 0

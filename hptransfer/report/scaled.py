@@ -1,0 +1,41 @@
+"""What `scale` wrote, in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.export.base import EXPORTERS
+from hptransfer.report.horizon import describe_horizon, describe_timescales
+from hptransfer.report.prediction import describe_prediction
+
+
+def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
+    """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
+
+    Args:
+        path: where target.yaml was written.
+        target: the content of that file.
+        exported: name of a further exporter -> paths of its files.
+    """
+    verdict, size = target.verdict, target.size
+    lines = [
+        f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
+        *(_exported(name, files) for name, files in (exported or {}).items()),
+        f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
+        *([target.scope.sentence] if target.scope else []),
+        *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
+        *(entry.sentence for entry in target.extrapolation),
+        *describe_horizon(target.horizon),
+        *describe_timescales(target.decay_timescale),
+        *([describe_prediction(target.prediction)] if target.prediction else []),
+        *([target.spent.sentence] if target.spent else []),
+        *(f"FORCED: {objection}" for objection in verdict.objections),
+    ]
+    return "\n".join(lines)
+
+
+def _exported(name: str, files: Sequence[Path]) -> str:
+    applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
+    return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")
