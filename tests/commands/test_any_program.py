@@ -70,8 +70,9 @@ def hptransfer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     ("trainer", "low", "high", "steps", "verdicts"),
     [
-        # x -= rate * width * x is best at rate 1 / width: it must not be said to transfer
-        pytest.param(BASH, 0.001, 1.0, 40, {"DRIFTS"}, id="bash"),
+        # x -= rate * width * x is best at rate 1 / width: it must not be said to transfer. Its loss gains nothing from
+        # width, so no doubling buys a loss back, and without a bound in deviations it is open
+        pytest.param(BASH, 0.001, 1.0, 40, {"DRIFTS", "INCONCLUSIVE"}, id="bash"),
         pytest.param(NUMPY, 0.01, 4.0, 60, VERDICTS, id="numpy", marks=pytest.mark.slow),
         pytest.param(PYTHON, 0.0005, 0.1, 60, VERDICTS, id="nanogpt", marks=pytest.mark.slow),
     ],

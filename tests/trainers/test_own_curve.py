@@ -161,10 +161,11 @@ def trained(model: nn.Module, loss: Callable[[nn.Module, int], torch.Tensor], pl
     return losses
 
 
-def test_a_diffusion_transformers_curve() -> None:
+def test_a_diffusion_transformers_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped one: torch's attention, positions that are frozen, gates and an output that start at zero."""
     pytest.importorskip("sklearn", reason="needs the extra `images`")
     code, loaded = beside_the_recipes("diffusion_dit"), load_recipe("diffusion")
+    monkeypatch.chdir(loaded.root)  # where code that a recipe names is found, as in a trial
     constant = {"schedule": "constant", "warmup": 0.0, "weight_decay": 0.1, "beta2": 0.95, "steps": STEPS}
     wanted = loaded.recipe.model_copy(update={"training": loaded.recipe.training.model_copy(update=constant)})
     run = TrialSpec(wanted, loaded.root, wanted.size(32, 2), {"learning_rate": RATE}, SEED)
