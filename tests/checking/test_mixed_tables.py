@@ -123,7 +123,7 @@ def test_a_coordinate_table_is_judged() -> None:
 
     assert result.exit_code == 0
     assert "HOLDS: no layer grows or falls with width" in " ".join(result.stdout.split())
-    assert f"hptransfer judge --coordinates {path}" in judge(path).stderr
+    assert f"hptransfer judge --coordinates {shlex.quote(str(path))}" in judge(path).stderr
 
 
 def test_no_sentence_has_an_empty_list() -> None:
