@@ -216,7 +216,7 @@ def row(name: str, held: Sequence[Held]) -> str:
 
     Args:
         name: of what was predicted.
-        held: its predictions.
+        held: predictions of hidden optima, at least one.
     """
     covers = np.mean([each.covered for each in held])
     half = float(np.median([each.half for each in held]))

@@ -29,8 +29,8 @@ def write_table(path: Path, rows: int, kind: str) -> None:
     """A ladder of four widths with known optimum 2^-8 and noise.
 
     Args:
-        path: file to write.
-        rows: number of runs.
+        path: where the table is written, replaced if it is there.
+        rows: number of runs in the table, at least 100.
         kind: "grid" of 12 values; "sweep" of 250; "random", where each value is run once at each width; "export" of a
             grid with 20 settings.
     """

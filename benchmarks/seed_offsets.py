@@ -36,8 +36,8 @@ class Ladder(NamedTuple):
     """Sums of squares of one ladder, in the loss's unit squared.
 
     Attributes:
-        name: of its file.
-        axis: of size.
+        name: of its file under tests/data/ladders.
+        axis: the axis of size that it lies along.
         seeds: that all sizes have.
         values: near the lowest losses, a mean over sizes.
         own: of what seeds do to single sizes.
@@ -104,7 +104,7 @@ def log_weight(median: float, factor: float) -> Array:
     """Log probabilities of the `RATIOS` under a log-normal distribution.
 
     Args:
-        median: of the ratio.
+        median: of the ratio over the ladders.
         factor: of one standard deviation.
     """
     weight = -0.5 * (np.log(RATIOS / median) / math.log(factor)) ** 2
@@ -122,7 +122,7 @@ def scores_of(ladders: Sequence[Ladder]) -> dict[Prior, float]:
     """Log likelihood of all ladders under each log-normal distribution of their ratios.
 
     Args:
-        ladders: at least one.
+        ladders: those that have seeds to compare, at least one.
     """
     factors = (1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0)
     grid = [Prior(float(median), factor) for median in np.geomspace(0.2, 5, 41) for factor in factors]

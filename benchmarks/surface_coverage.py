@@ -36,8 +36,8 @@ class GeneratedLadder:
         sizes: (log2 size, runs) each, as `fit_surface` takes them.
         drift: (d,) octaves per doubling by which the optimum moves.
         optimum: (K, d) log2 positions of the optima.
-        kind: one of `KINDS`.
-        law: one of `LAWS`.
+        kind: how the runs are laid out, one of `KINDS`.
+        law: shape of the flanks, one of `LAWS`.
         seeds: number of seeds at every combination.
         blows_up: whether runs beyond some line blow up.
     """
@@ -68,7 +68,7 @@ def generate(index: int, *, dimension: int = 2, kind: str | None = None, seeds: 
 
     Args:
         index: number of the ladder, at least 0.
-        dimension: number of hyperparameters.
+        dimension: number of hyperparameters, 2 or 3.
         kind: how combinations are chosen; None takes turns.
         seeds: runs of each combination; None takes turns between one and two.
     """

@@ -222,32 +222,27 @@ def _base_of_values(table: ResultTable, column: str, asked: str | None, said: li
     """The base of the logarithms in the value column, by the user's word or by its name."""
     if asked is not None:
         return BASES.get(asked)
-    logarithm = logarithm_in(column)
-    if logarithm is not None:
-        said.append(f"value: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
-        return logarithm[0]
-    if baseless_logarithm_in(column) is not None:
-        raise UsageError(
-            "logarithms must say their base",
-            received=f"column {column}",
-            hint="`--log-base 10`, `--log-base 2` or `--log-base e`; `--log-base none` where these are no logarithms",
-            place=Place(table.name, 1),
-            code="results/log-base",
-        )
-    return None
+    hint = "`--log-base 10`, `--log-base 2` or `--log-base e`; `--log-base none` where these are no logarithms"
+    return _base_by_name(table, column, "value", "logarithms", hint, said)
 
 
 def _base_of_sizes(table: ResultTable, column: str, said: list[str]) -> float | None:
     """The base of the logarithms in the column of sizes, by its name."""
+    hint = "rename it to log2_width, log10_width or ln_width, whichever it is"
+    return _base_by_name(table, column, "size", "logarithms of sizes", hint, said)
+
+
+def _base_by_name(table: ResultTable, column: str, role: str, what: str, hint: str, said: list[str]) -> float | None:
+    """The base that a column's name says; None where it speaks of no logarithms."""
     logarithm = logarithm_in(column)
     if logarithm is not None:
-        said.append(f"size: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
+        said.append(f"{role}: {column} holds logarithms to base {_base_text(logarithm[0])}, which are converted")
         return logarithm[0]
     if baseless_logarithm_in(column) is not None:
         raise UsageError(
-            "logarithms of sizes must say their base",
+            f"{what} must say their base",
             received=f"column {column}",
-            hint="rename it to log2_width, log10_width or ln_width, whichever it is",
+            hint=hint,
             place=Place(table.name, 1),
             code="results/log-base",
         )
