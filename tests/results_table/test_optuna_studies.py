@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -159,7 +160,9 @@ def test_the_study_must_be_named_where_there_are_several(folder: Path, tmp_path:
         (lambda raw: b"width,lr,loss\n64,0.1,2\n", "must be readable by SQLite"),
     ],
 )
-def test_damaged_databases_are_refused(folder: Path, tmp_path: Path, damage, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_databases_are_refused(
+    folder: Path, tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
     """Cut short, overwritten, empty, or no database at all: a message, never a traceback."""
     result = judge_in(tmp_path)({"runs.db": damage((folder / "one.db").read_bytes())})
 
