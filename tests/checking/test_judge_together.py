@@ -319,9 +319,9 @@ def test_an_average_is_judged_by_its_horizon(table: Callable[[Iterable[str]], Pa
 def test_a_noise_that_is_known_from_elsewhere_widens_what_one_seed_leaves(
     table: Callable[[Iterable[str]], Path],
 ) -> None:
-    """Least squares over the 81 runs of a width: a noise of 0.2 leaves 0.36 octaves of its optimum, and 0.16 of the drift.
+    """Least squares over the 81 runs of a width: a noise of 0.2 leaves 0.36 octaves of its optimum, 0.16 of the drift.
 
-    The scatter of these runs is 0.001 and leaves next to nothing; what one seed displaces optima by leaves less than half.
+    The scatter of these runs is 0.001 and leaves next to nothing; what one seed displaces optima by leaves under half.
     """
     rows = [row for row in interacting(0.1) if row.split(",")[3] in ("seed", "0")]
     path = table(rows)

@@ -22,8 +22,8 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import _on_ray
 from hptransfer.sizes import Size
 from hptransfer.transfer.axis_facts import facts_of_report
-from hptransfer.transfer.judge import judge
 from hptransfer.transfer.horizon import predict_carried
+from hptransfer.transfer.judge import judge
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 from tests.support.landscape import FINGERPRINT
