@@ -22,7 +22,7 @@ class CarriedCombination:
     """Values of several hyperparameters that are carried over together.
 
     Attributes:
-        surface: of all sizes.
+        surface: that was fitted to the runs of all sizes.
         reports: one per hyperparameter, in the surface's order.
         drawn: the profiles that each was judged by, one per size; draws of all of them belong together.
     """

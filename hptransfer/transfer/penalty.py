@@ -175,7 +175,7 @@ def _of_others(table: Array, stream: int) -> Array:
     of the table, so few seeds leave intervals of Student's kind.
 
     Args:
-        table: (K, seeds) offsets.
+        table: (K, seeds) offsets from the mean over seeds at each size.
         stream: number of the random streams.
     """
     sizes, count = table.shape
