@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
-from hptransfer.cli.options import DryRun, Force, TimeSteps
+from hptransfer.cli.options import DEFAULT_RUNS, DryRun, Force, TimeSteps
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.files import write_atomically
 
 
 def run_command(
@@ -25,9 +25,11 @@ def run_command(
     from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.scaled import describe_kept, describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
+    from hptransfer.scaling.objections import offer_predicted
+    from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
 
@@ -49,13 +51,19 @@ def run_command(
         target = None
         if force or checked.supports_target:
             scaled = scale(session.loaded, session.folder, options.recipe, force=force)
-            write_atomically(session.folder.target, scaled.text)
+            kept = write_target(session.folder.target, scaled.target, scaled.text)
+            if kept is not None:
+                print(describe_kept(session.folder.target, kept), file=sys.stderr)
             target = scaled.target
             console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
+            given = [] if options.runs == DEFAULT_RUNS else ["--runs", str(options.runs)]
+            offer = offer_predicted(checked.outlook, options.recipe, given)
             console.print(
-                f"no target.yaml: the verdict {checked.report.verdict} does not support one "
-                "(--force writes it all the same)"
+                f"no target.yaml: the verdict {checked.report.verdict} does not support one; `--force` writes it all "
+                f"the same{offer}",
+                markup=False,
+                soft_wrap=True,
             )
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:

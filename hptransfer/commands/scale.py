@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +45,12 @@ def scale_command(
 ) -> int:
     """Write the configuration of the large run.
 
-    Each format's files lie in a folder of their own below `export/`, in the folder of the configuration.
+    The file is written with `--json` too, which prints its content. A prediction that it registers already keeps its
+    date; a file with another one is kept beside it. Each format's files lie below `export/`, in the file's folder.
 
     Returns:
-        0 when the files were written; 3 where they were, and the check does not reach the target.
+        0 when the files were written; 3 where they were, and the check does not reach the target, which the recipe does
+        not accept.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -59,7 +62,8 @@ def scale_command(
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.scaled import describe_kept, describe_scaled
+    from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
@@ -69,15 +73,27 @@ def scale_command(
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
-    result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value)
     path = output or folder.target
-    write_atomically(path, result.text)
+    given = _given(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
+    result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
+    kept = write_target(path, result.target, result.text)
+    if kept is not None:
+        print(describe_kept(path, kept), file=sys.stderr)
     exported = {name: _write(path.parent / "export" / _slug(name), files) for name, files in result.exports.items()}
     document = to_document(result.target.document)
     print(
         json.dumps(document, indent=2, allow_nan=False) if as_json else describe_scaled(path, result.target, exported)
     )
     return result.exit_status
+
+
+def _given(runs: Path, output: Path | None, formats: Sequence[str], **sizes: int | None) -> list[str]:
+    """The options that name this target, as a user writes them."""
+    found = [("--runs", str(runs))] if runs != DEFAULT_RUNS else []
+    found += [(f"--{name.replace('_', '-')}", str(size)) for name, size in sizes.items() if size is not None]
+    found += [("--output", str(output))] if output is not None else []
+    found += [("--format", ",".join(formats))] if formats else []
+    return [word for pair in found for word in pair]
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 from hptransfer.artifacts.transfer import TransferFile
@@ -59,7 +60,9 @@ def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
             yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
 
 
-def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Outlook) -> None:
+def refuse(
+    objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Outlook, given: Sequence[str] = ()
+) -> None:
     """Say why no target is written, and what would do instead.
 
     Args:
@@ -67,6 +70,7 @@ def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str,
         checked: the content of `transfer.json`; None without a check.
         recipe: what the user called it, for hints.
         ahead: what the check says of the target.
+        given: the options of `scale` that name this target, as the user gave them.
 
     Raises:
         InconclusiveError: the check came to no conclusion, and nothing else is missing.
@@ -75,21 +79,27 @@ def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str,
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
     if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
-        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe)}; {force}"
+        hint = f"give the check more trials, seeds or sizes{offer_predicted(ahead, recipe, given)}; {force}"
         raise InconclusiveError(rule, received=received, hint=hint)
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
-        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe)}"
+        hint = f"tune closer to the target's size or change the parameterization{offer_predicted(ahead, recipe, given)}"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
-def _offer(ahead: Outlook, recipe: str) -> str:
-    """The predicted optimum, where it is bounded well enough to be used."""
+def offer_predicted(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+    """What may be used instead: the predicted optimum, where it is bounded well enough; else nothing.
+
+    Args:
+        ahead: what the check says of the target.
+        recipe: what the user called it.
+        given: the options of `scale` that name this target, as the user gave them.
+    """
     scope = ahead.scope
     if ahead.laws or scope is None or not well_bounded(scope.optimum.low, scope.optimum.high):
         return ""
-    best = scope.optimum
+    best, command = scope.optimum, shlex.join(["hptransfer", "scale", recipe, *given, "--use", "predicted"])
     return (
         f"; or use the optimum that is predicted there, {scope.hyperparameter} {best.estimate:.3g} ({best.low:.3g} to "
-        f"{best.high:.3g}): `hptransfer scale {recipe} --use predicted`"
+        f"{best.high:.3g}): `{command}`"
     )
