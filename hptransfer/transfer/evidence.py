@@ -114,7 +114,10 @@ class MeasuredLadder:
         tables = tuple(average_sizes(list(groups.values())) if tables is None else tables)
         if drawn is None:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
-        offsets = [offsets_of(points) for points in groups.values()]
+        offsets = [
+            offsets_of(points, None if draws is None else draws.correlation)
+            for points, draws in zip(groups.values(), drawn, strict=True)
+        ]
         level = [draws.noise for draws in drawn if draws is not None]
         curved = [offset for offset, draws in zip(offsets, drawn, strict=True) if draws is not None]
         effects = effect_between_sizes(curved, level) if curved else None
