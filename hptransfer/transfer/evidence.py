@@ -206,7 +206,9 @@ class MeasuredLadder:
             octave_off=_NOTHING_KNOWN if draws is None else octave_cost(draws.octave_off),
             spiked=table.spiked,
             blown=table.blown,
-            measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
+            measured=bool(
+                np.isclose([*table.x, *table.spiked, *table.blown, *table.diverged], self.at, atol=1e-6).any()
+            ),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
 
