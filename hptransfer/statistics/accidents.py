@@ -6,9 +6,9 @@ one side; a run that lies far outside of all three, compared with how far they d
 values about parabolas, belongs to no curve.
 
 Too low is another matter than too high, because a narrow valley between values that did not train looks like luck. So a
-low run is an accident only where the others show a valley of their own. Either they clearly rise towards the run from a
-lowest value that is none of its neighbours: a curve has one valley, and this would be a second one. Or they bend upwards
-on both sides of it, which flanks that level out do not: the run would be a hole in the bottom of a bowl.
+low run is an accident only where the others show a valley of their own. Either they clearly rise towards the run from
+a lowest value that is none of its neighbours: a curve has one valley, and this would be a second one. Or they bend
+upwards on both sides of it, which flanks that level out do not: the run would be a hole in the bottom of a bowl.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Means(NamedTuple):
 
     Attributes:
         x: (m,) log2 values, increasing.
-        mean: (m,) mean losses.
+        mean: (m,) mean losses, one per value.
         runs: (m,) runs behind each.
     """
 
@@ -139,7 +139,7 @@ def _clearest(size: Means, usual: float) -> int | None:
     """The run that went wrong most clearly; None where none did.
 
     Args:
-        size: mean losses.
+        size: its values with their mean losses.
         usual: deviation of one run at other sizes.
     """
     if not _FEWEST <= len(size.x) <= _MOST:
@@ -187,7 +187,7 @@ def _show_a_valley(others: Means, place: int, deviation: float) -> bool:
     Args:
         others: mean losses without that value.
         place: index of its right neighbour among them.
-        deviation: of one run.
+        deviation: standard deviation of one run.
     """
     sides = [Means(*(each[side] for each in others)) for side in (slice(0, place), slice(place, None))]
     return _rises(others, place, deviation) or all(_sag(side) > _CLEARLY * deviation for side in sides)
@@ -209,7 +209,7 @@ def _rises(others: Means, place: int, deviation: float) -> bool:
     Args:
         others: mean losses without that value.
         place: index of its right neighbour among them.
-        deviation: of one run.
+        deviation: standard deviation of one run.
     """
     best = int(others.mean.argmin())
     if best in (place - 1, place):

@@ -15,7 +15,7 @@ def departures(x: Array, mean: Array, noise: Array) -> Array:
 
     Args:
         x: (m,) log2 values, increasing.
-        mean: (m,) mean losses.
+        mean: (m,) mean losses, one per value.
         noise: (m, m) covariance of the means for runs of variance 1.
     """
     if len(x) < 4:
@@ -31,7 +31,7 @@ def bend_at_lowest(x: Array, mean: Array) -> float:
 
     Args:
         x: (m,) log2 values, increasing, three at least.
-        mean: (m,) mean losses.
+        mean: (m,) mean losses, one per value.
 
     Returns:
         Losses per squared octave, at least 0.

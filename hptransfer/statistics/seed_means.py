@@ -73,6 +73,7 @@ class SeedMeans:
         blown: all x whose losses are finite and no part of a curve, because training blew up there, increasing.
         spiked: all x whose runs scatter far more than those at other values, or whose only run lies far off what the
             values beside it lead to, increasing; the latter are not in `x`.
+        strays: those of them whose only run lies off.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
         runs: which seed ran where, for the values in `x`.
@@ -92,6 +93,7 @@ class SeedMeans:
     diverged: tuple[float, ...]
     blown: tuple[float, ...]
     spiked: tuple[float, ...]
+    strays: tuple[float, ...]
     n_points: int
     n_seeds: int
     runs: SeedRuns
@@ -280,6 +282,7 @@ class _Runs:
             diverged=tuple(float(value) for value in self.bad),
             blown=tuple(float(value) for value in self.blown),
             spiked=tuple(float(value) for value in np.sort(np.append(spiked, self.accidents))),
+            strays=tuple(float(value) for value in self.accidents),
             n_points=self.n_points,
             n_seeds=self.n_seeds,
             runs=_seed_runs(x, mean, trust, row, seed, self.loss[inside], measured, dense=dense),

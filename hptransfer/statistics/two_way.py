@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ _MOST_CELLS = 4_000_000
 _SPIKED = 16.0
 #: and by more than happens to one value in 600
 _RARE = 10.0
-#: offsets and tilts hide at most this share of a value's own differences
-_MOST_LEVERAGE = 0.9
+#: among more values than these, what one of them adds to offsets and tilts is nothing
+_MANY_VALUES = 32
+#: variances below this share of another are none
+_NOTHING = 1e-12
 
 
 def crossed(
@@ -50,7 +53,7 @@ class TwoWay(NamedTuple):
         seed_effect: offsets of the seeds that were seen at several values, nats.
         squares: (m,) residual squares of each value, nats squared.
         df: degrees of freedom of all residuals.
-        leverage: (m,) share of what a value's runs differ by that goes into the seeds' offsets and tilts.
+        table: log2 values, and each run's loss, number of its value, and seed.
     """
 
     mean: Array
@@ -58,7 +61,7 @@ class TwoWay(NamedTuple):
     seed_effect: Array
     squares: Array
     df: int
-    leverage: Array
+    table: tuple[Array, Array, npt.NDArray[np.intp], Array]
 
     @property
     def ss(self) -> float:
@@ -71,20 +74,34 @@ class TwoWay(NamedTuple):
         Args:
             usual: standard deviation of a run that is not unusual, as other sizes have it.
         """
-        # without a value the residuals would be less by more than its own: offsets and tilts have taken up part of it
-        kept = 1 - self.leverage
-        freedom = np.maximum(self.runs - 1, 0)
-        squares = self.squares / kept
-        others, beyond = self.df - freedom, np.maximum(self.squares.sum() - squares, 0.0)
-        seen = (freedom > 0) & (others > 0)
-        own = np.divide(squares, freedom, out=np.zeros_like(freedom), where=seen)
-        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen)
-        common = np.maximum(common, usual**2)
-        ratio = np.divide(own, common, out=np.ones_like(own), where=own > _SPIKED * common)
-        # few others may agree by chance: what a normal deviate squared would be that is as rare (Wallace 1959)
-        rare = np.where(others > 0, others, 1.0) * np.log1p(ratio / np.where(others > 0, others, 1.0))
-        known = beyond <= others * usual**2
-        return np.asarray(np.where(known | (rare > _RARE), 1 / ratio, 1.0))
+        trust = np.ones(len(self.mean))
+        if self.df <= 0 or not self.ss > 0:
+            return trust
+        for value in self._loudest():
+            others, beyond = self._without(value)
+            if others <= 0 or self.df <= others:
+                continue
+            own = max(self.ss - beyond, 0.0) / (self.df - others)
+            common = max(beyond / others, usual**2, _NOTHING * own)
+            # few others may agree by chance: what a normal deviate squared would be that is as rare (Wallace 1959)
+            rare = others * math.log1p(own / common / others) if common > 0 else 0.0
+            if own > _SPIKED * common and (beyond <= others * usual**2 or rare > _RARE):
+                trust[value] = common / own
+        return trust
+
+    def _loudest(self) -> list[int]:
+        """Values whose share of the squares is larger than it would be among equals."""
+        share = np.where(self.runs > 1, self.squares / np.maximum(self.runs - 1, 1), 0.0)
+        return [int(value) for value in np.flatnonzero(share > self.ss / self.df)]
+
+    def _without(self, value: int) -> tuple[int, float]:
+        """Degrees of freedom and residual squares of the others alone: offsets and tilts have taken up part of one."""
+        x, loss, row, seed = self.table
+        if len(x) > _MANY_VALUES:
+            return self.df - int(self.runs[value]) + 1, float(self.ss - self.squares[value])
+        rest = row != value
+        fit = two_way(np.delete(x, value), loss[rest], row[rest] - (row[rest] > value), seed[rest])
+        return fit.df, fit.ss
 
 
 def two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> TwoWay:
@@ -96,7 +113,7 @@ def two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> Tw
     _, number, alone, column = crossed(row, seed, m)
     count = np.bincount(row, minlength=m).astype(float)
     offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
-    rank, tilted = 0, False
+    rank = 0
     if number.shape[1] > 1:
         normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
         raw = np.bincount(row, loss, m) / count
@@ -112,25 +129,6 @@ def two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> Tw
         np.add.at(left, (row[mine], column[mine]), residual[mine])
         tilts = fit_tilts(x, number, alone, left)
         residual[mine] -= tilts.explained[row[mine], column[mine]]
-        rank, tilted = rank + tilts.rank, tilts.rank > 0
+        rank += tilts.rank
     squares = np.asarray(np.bincount(row, residual**2, m), dtype=float)
-    return TwoWay(mean, count, offset[:-1], squares, len(loss) - m - rank, _leverage(x, count, rank, tilted))
-
-
-def _leverage(x: Array, count: Array, rank: int, tilted: bool) -> Array:
-    """(m,) shares of the values' own differences that offsets and tilts take up.
-
-    Args:
-        x: (m,) log2 values.
-        count: (m,) runs of each.
-        rank: of offsets and tilts together.
-        tilted: whether tilts were fitted.
-    """
-    weight = np.maximum(count - 1, 0.0)
-    if not rank or not weight.sum() > 0:
-        return np.zeros(len(x))
-    share = weight / weight.sum()
-    if tilted:
-        away = (x - share @ x) ** 2 * weight
-        share = share + away / max(float(away.sum()), 1e-300)
-    return np.asarray(np.minimum(share * rank / float(share @ weight), _MOST_LEVERAGE))
+    return TwoWay(mean, count, offset[:-1], squares, len(loss) - m - rank, (x, loss, row, seed))

@@ -272,6 +272,8 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
+    # where the value's own run went wrong, whether it would again is not known
+    beyond |= bool(np.isclose(table.strays, at, atol=1e-6).any())
     # where the best value by all curves diverges in a draw, the carried one is the better of the two
     sure = np.isfinite(draws.typical)
     apart = np.where(sure, draws.at - np.where(sure, draws.typical, 0.0), -math.inf)

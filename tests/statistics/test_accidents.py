@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hptransfer.statistics.accidents import Means, single_accidents
@@ -36,11 +38,11 @@ SHAPES: dict[str, Curve] = {
 }
 
 
-def _sweep(x: Array, loss: Array, seed: int = 0) -> list[Point]:
+def _sweep(x: npt.NDArray[Any], loss: npt.NDArray[Any], seed: int = 0) -> list[Point]:
     return [Point(float(at), seed, float(each)) for at, each in zip(x, loss, strict=True)]
 
 
-def _accidents(x: Array, loss: Array) -> tuple[int, ...]:
+def _accidents(x: npt.NDArray[Any], loss: npt.NDArray[Any]) -> tuple[int, ...]:
     return single_accidents([Means(x, loss, np.ones(len(x)))])[0]
 
 
@@ -61,7 +63,7 @@ def _spoiled(
 def test_a_wrong_run_does_not_steer(away: float, wrong: float, noise: float) -> None:
     """Five octaves' cost too low and more, or too high, at any distance: it is named alone, and the optimum stays."""
     for seed in range(5):
-        place = int(np.flatnonzero(HALF_OCTAVES == away)[0])
+        place = int(np.flatnonzero(np.isclose(HALF_OCTAVES, away))[0])
         found, named, centre = _spoiled(np.random.default_rng([seed, 4]), [place], wrong, noise=noise)
         assert named == (away,)
         assert found.log2_value == pytest.approx(centre, abs=0.15)
@@ -119,7 +121,7 @@ def test_the_next_to_last_value_is_believed() -> None:
 
 @pytest.mark.parametrize("write", [(0.0, 1.0), (8.0, 1 / math.log(2)), (-2.1, 1000.0), (0.0, 1e-6)])
 def test_how_a_loss_is_written_does_not_matter(write: tuple[float, float]) -> None:
-    """a + b x loss: the same run is named, and the same optimum is found."""
+    """Written as a + b x loss: the same run is named, and the same optimum is found."""
     a, b = write
     rng = np.random.default_rng(2)
     loss = 2 + BEND * HALF_OCTAVES**2 + 0.1 * BEND * rng.standard_normal(len(HALF_OCTAVES))
