@@ -32,8 +32,9 @@ AVERAGES = frozenset({"beta1", "beta2", "momentum"})
 #: share of the loss that a value may cost at the proxy and still be as good as the best one, where the user sets no
 #: bound: on the quickstart 0.0056 nats, less than one run scatters by and two thirds of what twice the compute gains
 NEGLIGIBLE_COST = 0.0025
-#: doublings of compute that a carried value may cost at a larger size, where the user sets no bound: 19% more compute
-NEGLIGIBLE_DOUBLINGS = 0.25
+#: doublings of compute that a carried value may cost at a larger size, where the user sets no bound: at most 41% more
+#: compute; the smallest bound that three seeds resolve (docs/verdicts.md, "How the bound was chosen")
+NEGLIGIBLE_DOUBLINGS = 0.5
 #: hyperparameters that not every optimizer reads; each optimizer's file in `training/optimizers` names those it reads
 OPTIMIZER_VALUES = ("beta1", "beta2", "eps", "momentum")
 

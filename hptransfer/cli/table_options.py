@@ -128,7 +128,7 @@ class BoundOptions:
 
     cost: Annotated[
         str | None,
-        typer.Option(metavar="DOUBLINGS|off", help="That a value may cost. Default: 0.25.", show_default=False),
+        typer.Option(metavar="DOUBLINGS|off", help="That a value may cost. Default: 0.5.", show_default=False),
     ] = None
     deviations: Annotated[
         float | None, typer.Option(help="Deviations between seeds that it may cost.", show_default=False)

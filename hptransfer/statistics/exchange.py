@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.arrays import Array, root_of
 from hptransfer.statistics.seed_offsets import SizeEffects
 
 Index = npt.NDArray[np.intp]
@@ -200,8 +200,7 @@ class _Fits:
         # what gains wander by, at each place, against the losses at each: Brownian motion against its integral
         self.pull = np.where(late <= early, late**2 / 2, early * late - early**2 / 2)
         joint = np.block([[along, np.swapaxes(self.pull, 1, 2)], [self.pull, np.minimum(early, late)]])
-        values, vectors = np.linalg.eigh(joint)
-        self.factor = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        self.factor = root_of(joint)
 
     def draw(self, best: Array, bend: Index, wander: Index, scatter: Index, level: Index) -> tuple[Array, Array]:
         """(DRAWS,) drops of the law, and (K, DRAWS) by how much gains wandered off it, in the same unit."""

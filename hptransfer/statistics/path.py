@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from hptransfer.statistics import wiener_process
-from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.arrays import Array, root_of
 from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.drift import KnownOptimum, drift_per_doubling, line_scatter
 from hptransfer.statistics.interval import Interval
@@ -213,7 +213,7 @@ def _predicted(seen: Array, where: Array, count: int, stream: int) -> Array:
     drawn = np.empty((len(where) - count, seen.shape[1]))
     for index in np.unique(chosen):
         part, (gain, left) = chosen == index, hypotheses[index]
-        drawn[:, part] = centre + gain @ (seen[:, part] - centre) + _root(left) @ noise[:, part]
+        drawn[:, part] = centre + gain @ (seen[:, part] - centre) + root_of(left) @ noise[:, part]
     return drawn
 
 
@@ -231,12 +231,6 @@ def _path_covariances(where: Array, count: int) -> Iterator[tuple[Array, float]]
             plain = steep**2 * drift + wandering**2 * wander
             for swerving, r in swerves if fading == 0 else [(0.0, 1.0)]:
                 yield plain + swerving**2 * parabola, share * p * q * r
-
-
-def _root(covariance: Array) -> Array:
-    """A square root of a covariance that may be all but singular."""
-    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
 
 
 def _fading_covariance(t: Array, fading: float) -> Array:

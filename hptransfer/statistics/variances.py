@@ -49,17 +49,20 @@ def log_prior_of_level(variance: Array, bend: Array) -> Array:
 
 
 def relative_variances(ss: Array, df: Array, pooled: float) -> Array:
-    """(K,) variances relative to the pooled one, shrunk towards it.
+    """(K,) variances relative to the pooled one, shrunk towards it: their logarithms averaged over how alike sizes are.
 
     Args:
         ss: (K,) sums of squares of the sizes.
         df: (K,) their degrees of freedom; 0 where a size shows no noise.
         pooled: the common variance, positive.
     """
-    agreement, _ = _agreement(ss, df, pooled)
-    if math.isinf(agreement):
-        return np.ones(len(ss))
-    return np.asarray((ss + agreement * pooled) / (df + agreement) / pooled)
+    score = _scores(ss, df, pooled)
+    weight = np.exp(score - score.max())
+    log_ratio = np.zeros(len(ss))
+    for share, agreement in zip(weight / weight.sum(), _AGREEMENT, strict=True):
+        if not math.isinf(agreement):
+            log_ratio += share * np.log((ss + agreement * pooled) / (df + agreement) / pooled)
+    return np.asarray(np.exp(log_ratio))
 
 
 def log_evidence(ss: Array, df: Array, pooled: float) -> float:
@@ -71,18 +74,16 @@ def log_evidence(ss: Array, df: Array, pooled: float) -> float:
         pooled: the common variance, positive.
     """
     seen = df > 0
-    _, score = _agreement(ss, df, pooled)
+    score = float(np.logaddexp.reduce(_scores(ss, df, pooled))) - math.log(len(_AGREEMENT))
     ratio = _ratio(ss[seen], df[seen], pooled)
     return score - float(((df[seen] / 2 - 1) * np.log(ratio)).sum()) - float(df.sum()) / 2 * math.log(pooled)
 
 
-def _agreement(ss: Array, df: Array, pooled: float) -> tuple[float, float]:
-    """How many degrees of freedom agreement is worth, with its log density."""
+def _scores(ss: Array, df: Array, pooled: float) -> Array:
+    """(agreements,) log densities of the sizes' sums of squares under each agreement; all are as probable before."""
     seen = df > 0
     ratio = _ratio(ss[seen], df[seen], pooled)
-    scores = [_log_likelihood(ratio, df[seen], agreement) for agreement in _AGREEMENT]
-    best = int(np.argmax(scores))
-    return _AGREEMENT[best], scores[best]
+    return np.array([_log_likelihood(ratio, df[seen], agreement) for agreement in _AGREEMENT])
 
 
 def _ratio(ss: Array, df: Array, pooled: float) -> Array:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.arrays import Array, root_of
 
 #: draws per posterior; quantiles at 2.5% are then good to about 7% of a standard deviation
 DRAWS = 1024
@@ -54,18 +54,16 @@ def paths(order: int, u: Array, span: float, stream: int, part: slice) -> Array:
 @lru_cache(maxsize=128)
 def _unit_paths(order: int, stream: int) -> Array:
     """(nodes + 1, DRAWS) draws on [0, 1]; the numbers are fixed, so the same evidence gives the same report."""
-    values, vectors = _eigen(order)
+    root = _unit_root(order)
     rng = np.random.default_rng([stream, order, 2])
-    return np.asarray((vectors * np.sqrt(values)) @ rng.standard_normal((len(values), DRAWS)))
+    return np.asarray(root @ rng.standard_normal((len(root), DRAWS)))
 
 
 @lru_cache(maxsize=2)
-def _eigen(order: int) -> tuple[Array, Array]:
-    """Leading eigenvalues and vectors of the covariance on the nodes, which is all but singular."""
+def _unit_root(order: int) -> Array:
+    """(nodes + 1, nodes + 1) root of the covariance on the nodes, which is all but singular."""
     at = np.linspace(0, 1, _NODES + 1)
-    values, vectors = np.linalg.eigh(covariance(order, at[:, None], at[None]))
-    used = values > 1e-13 * values[-1]
-    return values[used], vectors[:, used]
+    return root_of(covariance(order, at[:, None], at[None]))
 
 
 @lru_cache(maxsize=256)

@@ -69,7 +69,7 @@ def test_the_way_depends_on_finished_trials_only() -> None:
 
 def test_the_budget_is_kept() -> None:
     """At the band's edge no number of trials settles it: the check ends at its budget, INCONCLUSIVE."""
-    result = climbed(Ladder(3, 0.15, 0.003), edited(max_trials=50))
+    result = climbed(Ladder(3, 0.15, 0.003), edited(max_trials=50, criteria={"cost": 0.25}))
 
     assert result.ended == "the budget is spent"
     assert len(result.trials) == 50

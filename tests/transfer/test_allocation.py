@@ -159,7 +159,7 @@ def test_a_cost_that_is_open_draws_runs_to_its_size() -> None:
                 width,
                 error=0.2 * ratio**0.5 if width == 64 else 0.2,
                 xs=OCTAVES,
-                cost=0.5 if width == 256 else 0.1,
+                cost=1.0 if width == 256 else 0.1,
             )
             for width in WIDTHS
         }

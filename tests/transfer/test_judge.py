@@ -298,7 +298,7 @@ def test_axes_are_judged_apart_and_combined() -> None:
     trials = ladder(_shifted(0.0), noise=0.001)
     deeper = [
         replace(t, size=Size(64, t.size.width // 32, 64, 64_000))
-        for t in ladder(_shifted(0.9), noise=0.001)
+        for t in ladder(_shifted(1.3), noise=0.001)
         if t.size.width > 64
     ]
     report = judge([*trials, *deeper], proxy=Size(64, 2, 64, 64_000), hyperparameter="learning_rate", transferred=2**-8)

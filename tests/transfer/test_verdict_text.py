@@ -76,7 +76,7 @@ def _ladder(
         "learning_rate",
         2**-8,
         64,
-        criteria or TransferCriteria(),
+        criteria or TransferCriteria(cost=0.25),
         unit,
         (*sizes[:-1], last),
         drift,
@@ -84,7 +84,7 @@ def _ladder(
 
 
 _SETTLED = Interval(0.05, 0.0, 0.1)
-_BOUNDED = TransferCriteria(drift=0.15)
+_BOUNDED = TransferCriteria(cost=0.25, drift=0.15)
 _DRIFTS = (Interval(0, -0.1, 0.1), Interval(0, -0.3, 0.3), Interval(0.15, 0, 0.3), Interval(0, -_INF, _INF))
 _COSTS = (
     _SETTLED,
