@@ -139,7 +139,7 @@ def average_sizes(sizes: Sequence[Sequence[Point]]) -> tuple[SeedMeans, ...]:
         UsageError: a size has no row, or no finite loss at all.
     """
     runs = [_Runs(points) for points in sizes]
-    accidents = single_accidents([Means(size.x, size.mean, np.bincount(size.row)) for size in runs])
+    accidents = single_accidents([Means(size.x, size.mean, np.bincount(size.row).astype(float)) for size in runs])
     good = [
         (np.delete(size.x, known), np.delete(size.mean, known)) for size, known in zip(runs, accidents, strict=True)
     ]

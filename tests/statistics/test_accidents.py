@@ -99,9 +99,9 @@ def test_the_bottom_of_a_narrow_valley_is_believed_through_noise() -> None:
         rng = np.random.default_rng([seed, 6])
         values = int(rng.integers(7, 18))
         bottom = int(rng.integers(1, values - 1))
-        x = np.arange(values) - bottom + rng.uniform(-0.3, 0.3)
-        loss = SHAPES["narrow valley between untrained values"](x) + rng.choice([0.03, 0.3, 1]) * rng.standard_normal(
-            values
+        x = np.arange(float(values)) - bottom + rng.uniform(-0.3, 0.3)
+        loss = SHAPES["narrow valley between untrained values"](x) + float(rng.choice([0.03, 0.3, 1])) * rng.normal(
+            size=values
         )
         distrusted += bottom in _accidents(x, loss)
     assert distrusted < 10

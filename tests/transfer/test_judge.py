@@ -425,7 +425,7 @@ def test_one_wrong_run_beside_the_carried_value_decides_nothing() -> None:
         return parabola(x) - 0.1 if x == -7 else parabola(x)
 
     wide = [-8 + 0.5 * step for step in range(-6, 7)]
-    trials = ladder([parabola] * 4 + [lucky], (64, 128, 256, 512, 1024), wide, seeds=1, noise=0.0003)
+    trials = ladder([parabola] * 4 + [lucky], (64, 128, 256, 512, 1024), wide, seeds=1, noise=0.0002)
     report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64)
     assert report.sizes[-1].spiked == (-7.0,)
     assert report.verdict is Verdict.TRANSFERS
