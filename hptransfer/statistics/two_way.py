@@ -84,7 +84,8 @@ class TwoWay(NamedTuple):
             own = max(self.ss - beyond, 0.0) / (self.df - others)
             common = max(beyond / others, usual**2, _NOTHING * own)
             # few others may agree by chance: what a normal deviate squared would be that is as rare (Wallace 1959)
-            rare = others * math.log1p(own / common / others) if common > 0 else 0.0
+            scale = ((8 * others + 1) / (8 * others + 3)) ** 2
+            rare = scale * others * math.log1p(own / common / others) if common > 0 else 0.0
             if own > _SPIKED * common and (beyond <= others * usual**2 or rare > _RARE):
                 trust[value] = common / own
         return trust
