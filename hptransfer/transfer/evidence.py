@@ -209,7 +209,9 @@ class MeasuredLadder:
             octave_off=_NOTHING_KNOWN if draws is None else octave_cost(draws.octave_off),
             spiked=table.spiked,
             blown=table.blown,
-            measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
+            measured=bool(
+                np.isclose([*table.x, *table.spiked, *table.blown, *table.diverged], self.at, atol=1e-6).any()
+            ),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
 
@@ -273,6 +275,8 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
+    # where the value's own run went wrong, whether it would again is not known
+    beyond |= bool(np.isclose(table.strays, at, atol=1e-6).any())
     # where the best value by all curves diverges in a draw, the carried one is the better of the two
     sure = np.isfinite(draws.typical)
     apart = np.where(sure, draws.at - np.where(sure, draws.typical, 0.0), -math.inf)
