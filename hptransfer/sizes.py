@@ -78,7 +78,7 @@ def times_text(ratio: float) -> str:
     """A ratio of sizes as people write it: 4, 62.1, 1024.
 
     Args:
-        ratio: positive.
+        ratio: of two sizes, positive.
     """
     return f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
 

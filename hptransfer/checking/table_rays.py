@@ -42,7 +42,7 @@ def ray_of(table: ResultTable, sizes: str, column: str, *, axis: str, target: fl
         sizes: column of the table's size.
         column: of which the target has a value.
         axis: what the size is called.
-        target: the target's size.
+        target: size that is asked about.
         value: the target's value of the column, positive.
     """
     if column not in table.columns:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Depth, Json, RecipeArgument, Runs, Width
+from hptransfer.cli.options import DEFAULT_RUNS, Depth, Json, RecipeArgument, Runs, Width, target_options
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import GAUGES, gauge_named
-
-if TYPE_CHECKING:
-    from hptransfer.storage.run_folder import RunFolder
 
 #: columns of a table that goes into a file or a pipe, where nothing wraps
 _PIPE_WIDTH = 240
@@ -25,7 +21,6 @@ def plan_command(
     recipe: RecipeArgument,
     width: Width = None,
     depth: Depth = None,
-    runs: Runs = DEFAULT_RUNS,
     full: Annotated[bool, typer.Option("--full", help="One row per parameter, repeated blocks included.")] = False,
     as_json: Json = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the result as Markdown.")] = False,
@@ -42,6 +37,7 @@ def plan_command(
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="What changes between two parameterizations.", show_default=False),
     ] = None,
+    runs: Runs = DEFAULT_RUNS,
 ) -> int:
     """Show what every parameter gets at a size, and by which rule.
 
@@ -63,7 +59,7 @@ def plan_command(
     from hptransfer.recipe.load import load_recipe
     from hptransfer.registry import look_in
     from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
-    from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
+    from hptransfer.report.plan_table import describe_tuned, plan_as_markdown, plan_document, print_plan
     from hptransfer.storage.run_folder import RunFolder
 
     if as_json and as_markdown:
@@ -87,7 +83,9 @@ def plan_command(
         else:
             print_diff(before, after, console)
         return 0
-    _mention_tuned(RunFolder(runs / loaded.recipe.name), recipe, width=width, depth=depth)
+    tuned = RunFolder(runs / loaded.recipe.name).tuned
+    if tuned.exists():
+        print(describe_tuned(tuned, recipe, target_options(runs, width=width, depth=depth)), file=sys.stderr)
     result = plan_recipe(loaded.recipe, size, values, chosen)
     held = loaded.recipe.parameterization.decay_timescale == "held"
     timescales = timescale_notes(recipe_timescales(loaded.recipe, result, values), held=held)
@@ -99,16 +97,3 @@ def plan_command(
     else:
         print_plan(result, console, full=full)
     return 0
-
-
-def _mention_tuned(folder: RunFolder, recipe: str, **sizes: int | None) -> None:
-    """Says on stderr that tuned values exist, which this plan does not use."""
-    if not folder.tuned.exists():
-        return
-    options = [word for name, size in sizes.items() if size is not None for word in (f"--{name}", str(size))]
-    command = shlex.join(["hptransfer", "scale", recipe, *options])
-    print(
-        f"tuned values lie in {folder.tuned}; this plan has the values of the recipe's `training` section, and "
-        f"`{command}` plans with the tuned ones",
-        file=sys.stderr,
-    )

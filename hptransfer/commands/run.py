@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from hptransfer.cli.options import DEFAULT_RUNS, DryRun, Force, TimeSteps
+from hptransfer.cli.options import DryRun, Force, TimeSteps, target_options
 from hptransfer.engine.options import TrainingOptions
 
 
@@ -28,7 +28,7 @@ def run_command(
     from hptransfer.report.scaled import describe_kept, describe_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
-    from hptransfer.scaling.objections import offer_predicted
+    from hptransfer.scaling.objections import no_target
     from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
@@ -57,14 +57,9 @@ def run_command(
             target = scaled.target
             console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
         else:
-            given = [] if options.runs == DEFAULT_RUNS else ["--runs", str(options.runs)]
-            offer = offer_predicted(checked.outlook, options.recipe, given)
-            console.print(
-                f"no target.yaml: the verdict {checked.report.verdict} does not support one; `--force` writes it all "
-                f"the same{offer}",
-                markup=False,
-                soft_wrap=True,
-            )
+            given = target_options(options.runs)
+            refusal = no_target(checked.report.verdict, checked.outlook, options.recipe, given)
+            console.print(refusal, markup=False, soft_wrap=True)
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:
         document = {

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, UseChoice, Width
-from hptransfer.files import write_atomically
+from hptransfer.cli.options import (
+    DEFAULT_RUNS,
+    Depth,
+    Force,
+    Json,
+    RecipeArgument,
+    Runs,
+    UseChoice,
+    Width,
+    target_options,
+)
 
 
 def scale_command(
@@ -61,6 +68,7 @@ def scale_command(
     """
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
+    from hptransfer.export.base import write_exported
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.scaled import describe_kept, describe_scaled
     from hptransfer.scaling.registering import write_target
@@ -74,39 +82,14 @@ def scale_command(
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
     path = output or folder.target
-    given = _given(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
+    given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
     kept = write_target(path, result.target, result.text)
     if kept is not None:
         print(describe_kept(path, kept), file=sys.stderr)
-    exported = {name: _write(path.parent / "export" / _slug(name), files) for name, files in result.exports.items()}
+    exported = {name: write_exported(path.parent / "export", name, files) for name, files in result.exports.items()}
     document = to_document(result.target.document)
     print(
         json.dumps(document, indent=2, allow_nan=False) if as_json else describe_scaled(path, result.target, exported)
     )
     return result.exit_status
-
-
-def _given(runs: Path, output: Path | None, formats: Sequence[str], **sizes: int | None) -> list[str]:
-    """The options that name this target, as a user writes them."""
-    found = [("--runs", str(runs))] if runs != DEFAULT_RUNS else []
-    found += [(f"--{name.replace('_', '-')}", str(size)) for name, size in sizes.items() if size is not None]
-    found += [("--output", str(output))] if output is not None else []
-    found += [("--format", ",".join(formats))] if formats else []
-    return [word for pair in found for word in pair]
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    """Writes an exporter's files and returns their paths."""
-    paths = []
-    for relative, text in files.items():
-        path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-        paths.append(path)
-    return paths
-
-
-def _slug(name: str) -> str:
-    """The name of an exporter as a folder: `module:attribute` has a colon."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

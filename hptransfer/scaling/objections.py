@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.errors import InconclusiveError, RefusedError
+from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.horizon import objections_of_check
+from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.transfer.law import well_bounded
 from hptransfer.transfer.scope import Outlook
 from hptransfer.verdict import Verdict
@@ -79,22 +81,29 @@ def refuse(
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
     if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
-        hint = f"give the check more trials, seeds or sizes{offer_predicted(ahead, recipe, given)}; {force}"
+        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe, given)}; {force}"
         raise InconclusiveError(rule, received=received, hint=hint)
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
-        hint = f"tune closer to the target's size or change the parameterization{offer_predicted(ahead, recipe, given)}"
+        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe, given)}"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
-def offer_predicted(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
-    """What may be used instead: the predicted optimum, where it is bounded well enough; else nothing.
+def no_target(verdict: Verdict, ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+    """Why `run` wrote no target, and what the user may do.
 
     Args:
-        ahead: what the check says of the target.
+        verdict: what the check says of the tuned values.
+        ahead: what it says of the recipe's target.
         recipe: what the user called it.
-        given: the options of `scale` that name this target, as the user gave them.
+        given: options that `scale` needs too.
     """
+    force = "`--force` writes it all the same"
+    return f"no target.yaml: the verdict {verdict} does not support one; {force}{_offer(ahead, recipe, given)}"
+
+
+def _offer(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+    """What may be used instead: the predicted optimum, where it is bounded well enough; else nothing."""
     scope = ahead.scope
     if ahead.laws or scope is None or not well_bounded(scope.optimum.low, scope.optimum.high):
         return ""
@@ -103,3 +112,24 @@ def offer_predicted(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> s
         f"; or use the optimum that is predicted there, {scope.hyperparameter} {best.estimate:.3g} ({best.low:.3g} to "
         f"{best.high:.3g}): `{command}`"
     )
+
+
+def require_larger(recipe: Recipe, size: Size) -> None:
+    """Transfer goes from small to large.
+
+    Args:
+        recipe: whose base the target is held against.
+        size: width, depth, batch and tokens of the target.
+
+    Raises:
+        UsageError: the target is narrower or shallower than the base.
+    """
+    base = recipe.sizes.base
+    for axis in MODEL_AXES:
+        low, high = getattr(base, axis), getattr(size, axis)
+        if high < low:
+            raise UsageError(
+                f"`target.{axis} >= base.{axis}` must hold",
+                received=f"target.{axis}={high}, base.{axis}={low}",
+                hint="transfer goes from small to large",
+            )

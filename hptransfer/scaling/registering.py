@@ -34,9 +34,9 @@ def write_target(path: Path, target: TargetFile, text: str) -> Path | None:
     """Writes a target's file; one with another registered prediction is kept beside it.
 
     Args:
-        path: of the file.
-        target: its content.
-        text: its whole text.
+        path: where the target is written.
+        target: the content of the file.
+        text: all of the file, with its header.
 
     Returns:
         Where the earlier file lies now; None where there was none, or it registered nothing else.

@@ -11,16 +11,14 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.engine.identity import identity_of_recipe
-from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.groups import in_gauge
-from hptransfer.scaling.objections import objections_to, refuse
+from hptransfer.scaling.objections import objections_to, refuse, require_larger
 from hptransfer.scaling.registering import as_registered
 from hptransfer.scaling.target import build_target
-from hptransfer.sizes import MODEL_AXES, Size
+from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.verdict import Verdict
 
@@ -80,7 +78,7 @@ def scale(
         InconclusiveError: the check came to no conclusion.
     """
     size = size or loaded.recipe.target_size()
-    _require_larger(loaded.recipe, size)
+    require_larger(loaded.recipe, size)
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
@@ -98,15 +96,3 @@ def scale(
         wanted: export_target(wanted, in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
     }
     return ScaleResult(target, text, exports, force)
-
-
-def _require_larger(recipe: Recipe, size: Size) -> None:
-    base = recipe.sizes.base
-    for axis in MODEL_AXES:
-        low, high = getattr(base, axis), getattr(size, axis)
-        if high < low:
-            raise UsageError(
-                f"`target.{axis} >= base.{axis}` must hold",
-                received=f"target.{axis}={high}, base.{axis}={low}",
-                hint="transfer goes from small to large",
-            )

@@ -158,11 +158,10 @@ def _accepted(each: AxisCoverage, accepted: Accepted) -> AxisCoverage:
     if each.standing != "not covered" or each.axis not in accepted:
         return each
     low, high = accepted[each.axis]
-    value = each.value
+    value, slack = each.value, _SLACK
     if value is not None and each.axis == HORIZON and each.largest:
-        value /= each.largest
-        low, high = low * (1 - SAME_HORIZON), high * (1 + SAME_HORIZON)
-    if value is None or low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
+        value, slack = value / each.largest, SAME_HORIZON
+    if value is None or low * (1 - slack) <= value <= high * (1 + slack):
         return replace(each, standing="accepted")
     above = value > high
     bound = size_text(high if above else low)

@@ -112,8 +112,8 @@ def beyond_foresight(facts: AxisFacts, size: float) -> bool:
     The next size is as far beyond the largest as that is beyond the one before it.
 
     Args:
-        facts: of the axis.
-        size: on it.
+        facts: what was found along the axis.
+        size: a value along this axis.
     """
     if facts.shape != "turns" or len(facts.rungs) < 2:
         return False
