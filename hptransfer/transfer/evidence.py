@@ -192,7 +192,7 @@ class MeasuredLadder:
             spread = replace(spread, low=0.0)
         tolerance = criteria.plateau * abs(float(table.mean.min()))
         if criteria.regret is None and criteria.cost is not None and unit.rate is not None and draws is not None:
-            allowed = float(np.median(unit.rate.loss(place, criteria.cost)))
+            allowed = float(np.median(unit.rate.loss(place, unit.allowed(criteria.cost))))
             tolerance = allowed if unit.known else tolerance
         doublings = None if unit.rate is None else _in_doublings(here, unit, None if draws is None else place)
         return SizeEvidence(
