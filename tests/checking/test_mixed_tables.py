@@ -707,3 +707,26 @@ def test_a_noise_below_what_losses_are_written_with_is_taken_for_that(table: Wri
     least, none = (judge(path, "--noise", noise, "--json") for noise in ("1e-9", "1e-30"))
     assert least.exit_code == none.exit_code
     assert group(least)["sizes"][0]["optimum"]["low"] == group(none)["sizes"][0]["optimum"]["low"]
+
+
+@pytest.mark.parametrize("column", ["judge_rating", "y", "quality", "hit@10", "spearman", "mmlu_5shot", "ep_rew_mean"])
+def test_what_peaks_inside_the_grid_is_not_minimised_by_mistake(table: Write, column: str) -> None:
+    """Better is higher, and no list has all names of it: the optimum is 2^-8, where the values peak at every width."""
+    path = table(f"width,lr,seed,{column}", [(*row[:3], 10 - row.loss) for row in ladder(cliff=9)])
+    refused = judge(path, "--loss-column", column)
+
+    assert refused.exit_code == 2, refused.stdout
+    for options in commands(refused)[:1]:
+        assert options == ["--loss-column", column, "--maximize"]
+        found = group(judge(path, *options, "--json"))
+        assert all(size["optimum"]["low"] <= -8 <= size["optimum"]["high"] for size in found["sizes"])
+
+
+def test_unknown_objectives_that_have_a_valley_need_no_direction(table: Write) -> None:
+    """A valley, a flank, and a peak that the user insists on."""
+    valley = table("width,lr,seed,y", [tuple(row) for row in ladder()])
+    assert judge(valley, "--loss-column", "y").exit_code == 0
+    flank = table("width,lr,seed,y", [tuple(row) for row in ladder(exponents=range(-11, -8))])
+    assert judge(flank, "--loss-column", "y").exit_code == 3
+    peak = table("width,lr,seed,y", [(*row[:3], 10 - row.loss) for row in ladder(cliff=9)])
+    assert judge(peak, "--loss-column", "y", "--minimize").exit_code in (1, 3)
