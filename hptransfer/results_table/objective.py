@@ -14,8 +14,8 @@ _HIGHER = words_of(
     "acc accuracy reward rewards return returns elbo bleu rouge f1 auc auroc roc auprc ap map r2 score scores winrate "
     "precision recall iou miou psnr ssim dice mrr ndcg likelihood loglik logprob logp mcc kappa em top1 top5 pass "
     "elo success correct fitness utility profit sharpe episode_return rew hit hits hits1 hits10 chrf meteor cider "
-    "spice spearman spearmanr pearson pearsonr jaccard tpr sensitivity specificity matthews wins fbeta mmlu hellaswag gsm8k "
-    "humaneval arc boolq piqa winogrande"
+    "spice spearman spearmanr pearson pearsonr jaccard tpr sensitivity specificity matthews wins fbeta mmlu hellaswag "
+    "gsm8k humaneval arc boolq piqa winogrande"
 )
 _HIGHER_PHRASES = (
     "win_rate",
