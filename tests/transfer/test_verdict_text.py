@@ -208,8 +208,8 @@ def test_a_cheap_value_that_the_optimum_leaves_is_a_limit() -> None:
     said = [limit for limit in evidence_limits(_ladder(cheap, falling, **away)) if "moves away" in limit]
     assert said == [
         "The value is cheap at the checked sizes, and still the optimum moves away from it: the optimum moves -0.30 "
-        "octaves per doubling (-0.33 to -0.27); at width 512 it is 0.00209 (0.00182 to 0.0024), and what the value costs "
-        "rises with the width."
+        "octaves per doubling (-0.33 to -0.27); at width 512 it is 0.00209 (0.00182 to 0.0024), and what the value "
+        "costs rises with the width."
     ]
     for ladder in (_ladder(cheap, falling), _ladder(cheap, **away), _ladder(Interval(9, 8, 10), falling, **away)):
         assert not any("moves away" in limit for limit in evidence_limits(ladder))
