@@ -128,7 +128,7 @@ def tells_seeds(cells: Iterable[Cell]) -> bool:
     Other texts (c4 and pile in `seed_data`) are what they say, and no seeds.
 
     Args:
-        cells: of the column.
+        cells: what stands in the rows of that column.
     """
     texts = [text for cell in distinct(list(cells)) if (text := cell_text(cell))]
     stems = {re.sub(r"\d+", "#", text.lower()) for text in texts}

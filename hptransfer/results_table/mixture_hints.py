@@ -15,7 +15,7 @@ from hptransfer.results_table.column_kinds import ColumnKind
 from hptransfer.results_table.column_names import hyperparameter_name, size_name
 from hptransfer.results_table.columns import run_columns
 from hptransfer.results_table.names_of_runs import NamePart
-from hptransfer.results_table.row_columns import Column, Rows, longest_of_size
+from hptransfer.results_table.row_columns import SAME_LENGTH, Column, Rows, longest_of_size
 from hptransfer.results_table.settings import Mixed
 
 #: tolerances that are offered, percent; what differs by more is another setting
@@ -136,13 +136,15 @@ def _of_lengths(rows: Rows, each: Mixed) -> list[str]:
     lengths = np.where(rows.finite, column.numbers.values, math.nan)
     longest = longest_of_size(lengths, rows.size)
     full = np.unique(longest[np.isfinite(longest)])
+    # a selection must not leave out runs that are as long but for a step
+    exact = not np.any((lengths < longest) & (lengths >= longest * (1 - SAME_LENGTH)))
     hints = []
     if _has_ladders(column, rows):
         hints.append(f"judge each length apart with `--group-column {shlex.quote(column.name)}`")
     spread = 1 - float(np.nanmin(lengths / longest))
     if (offered := _tolerance(spread)) is not None:
         hints.append(f"if these runs are equally long, `--within {shlex.quote(f'{column.name}={offered:g}%')}`")
-    if len(full) == 1:
+    if len(full) == 1 and exact:
         hints.append(f"keep the full-length runs with `{_where(column, _text_of(column, float(full[0])))}`")
     elif not _checkpoints(column, rows):
         hints.append(f"keep the longest runs of each size with `--complete {shlex.quote(column.name)}`")

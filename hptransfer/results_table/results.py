@@ -89,6 +89,7 @@ def runs_from_table(
     rules = rules or RowRules()
     for column in (*rules.ignored, *([] if rules.complete is None else [rules.complete])):
         _require_column(table, column)
+    _require_lengths(rules.complete, roles)
     kept = select_rows(table, where or {}, rules.within)
     dropped: Counter[str] = Counter()
     notes: list[str] = []
@@ -118,6 +119,16 @@ def runs_from_table(
         dropped=dict(dropped),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _require_lengths(column: str | None, roles: TableColumns) -> None:
+    if column is not None and column in (roles.size, roles.value, roles.loss, roles.seed, *roles.searched):
+        raise UsageError(
+            "`--complete` takes a column of steps, epochs or tokens: how long runs trained",
+            received=f"{column}, which is the size, the value, the loss or the seed",
+            hint="name the column of steps, or leave the option out",
+            code="results/complete",
+        )
 
 
 def _require_column(table: ResultTable, column: str) -> None:

@@ -360,8 +360,9 @@ def _function(column: Column, rows: Rows) -> _Found | None:
     found = function_of(column.name, column.numbers, rows.factors())
     if found is None:
         return None
-    own = hyperparameter_name(column.name)
-    if column.kind is ColumnKind.SETTING and own not in (None, roles.hyperparameter):
+    own, words = hyperparameter_name(column.name), set(normalized_column_name(column.name).split("_"))
+    same = own == roles.hyperparameter or (own is None and words & set(normalized_column_name(roles.value).split("_")))
+    if column.kind is ColumnKind.SETTING and not same:
         sentence = f"{found.sentence}: it changes along with {roles.value}, and what these runs tune is both."
         return _Found(_Meaning.LIMIT, sentence)
     return _Found(_Meaning.NOTE, f"{found.sentence}: no setting of its own")

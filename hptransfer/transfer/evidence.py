@@ -235,7 +235,11 @@ def with_loss(size: SizeEvidence, lost: Array | None, unit: CostUnit, place: int
     # the deviation is known by its interval only, so ends go with ends
     ends = (spread.estimate, spread.high, spread.low)
     in_deviations = Interval(
-        *(lost / each if each > 0 else math.inf for lost, each in zip(_ends(regret), ends, strict=True))
+        # a divergence costs more than any deviation, also than one that is open above
+        *(
+            lost / each if each > 0 and lost < math.inf else math.inf
+            for lost, each in zip(_ends(regret), ends, strict=True)
+        )
     )
     doublings = None if unit.rate is None else _in_doublings(here, unit, place)
     return replace(

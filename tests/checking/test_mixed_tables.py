@@ -279,6 +279,16 @@ def test_a_column_can_be_called_harmless(table: Write) -> None:
         ("epoch", lambda n, row: [row.width // 64], "epoch changes along with width (epoch 1 at 64"),
         ("weight_decay", lambda n, row: [1e-3 / row.learning_rate], "weight_decay = 0.001 x learning_rate^-1"),
         ("wd", lambda n, row: [round(row.learning_rate**0.5 + 0.01, 3)], "wd rises or falls along with lr"),
+        (
+            "batch_size",
+            lambda n, row: [int(row.learning_rate * 2**14)],
+            "batch_size = 1.638e+04 x learning_rate: it ch",
+        ),
+        (
+            "dropout",
+            lambda n, row: [round(row.learning_rate * 10, 6)],
+            "dropout = 10 x learning_rate: it changes along",
+        ),
         ("git_commit", lambda n, row: ["a1" if n % 2 else "b2"], "git_commit differs between runs (b2, a1)"),
         ("config.dropout", lambda n, row: ["0.1" if n % 2 else ""], "config.dropout is given in 42 of 84 rows (0.1)"),
     ],
@@ -299,6 +309,7 @@ def test_what_the_runs_cannot_tell_apart_is_a_limit(table: Write, header: str, c
         ("effective", lambda n, row: [row.learning_rate / row.width], "effective = learning_rate x width^-1"),
         ("peak_lr", lambda n, row: [f"{row.learning_rate * 64 / row.width:.4g}"], "x learning_rate x width^-1"),
         ("final lr", lambda n, row: [0.1 * row.learning_rate], "final lr = 0.1 x learning_rate"),
+        ("config.embed_lr", lambda n, row: [3 * row.learning_rate], "config.embed_lr = 3 x learning_rate"),
     ],
 )
 def test_functions_of_the_swept_value_are_said_and_change_nothing(
@@ -577,6 +588,38 @@ def test_runs_without_a_result_come_before_a_wider_grid(table: Write) -> None:
     advice = group(judge(table("width,lr,seed,loss", rows), "--json"))["would_decide"]
 
     assert advice.startswith("First finish the runs without a result at width 64, 128, 256, 512, or write nan where")
+
+
+def test_words_of_states_that_nobody_knows_are_refused(table: Write) -> None:
+    """A run that ended as `zombie` may be anything; what Slurm and trackers say is known."""
+    strange = table(*beside(lambda n, row: ["zombie" if n % 9 == 8 else "finished"], "state"))
+    refused = judge(strange)
+    assert refused.exit_code == 2
+    assert "zombie (9 such rows)" in refused.stderr
+    assert commands(refused) == [["--where", "state=finished"]]
+    assert judge(strange, *commands(refused)[0]).exit_code == 0
+
+    words = ("stopped", "CANCELLED", "OUT_OF_MEMORY", "Node Fail", "timed-out", "aborted", "ERROR", "early-stopped")
+    known = judge(table(*beside(lambda n, row: [words[n // 9 % 8] if n % 9 == 8 else "COMPLETED"], "status")))
+    assert "left out: 8 rows not finished" in known.stderr  # one of the nine ended because it diverged
+    assert judge(table(*beside(lambda n, row: ["zombie"], "state"))).exit_code == 0
+
+
+def test_the_longest_runs_are_those_within_a_step(table: Write) -> None:
+    """Epochs of 0.998 to 1 are one length, and a hint that took the 1.000 alone would leave out two thirds."""
+    path = table(*beside(lambda n, row: [0.3 if n % 9 == 8 else 0.998 + 0.001 * (n % 3)], "epoch"))
+    refused = judge(path)
+    assert ["--complete", "epoch"] in commands(refused)
+    kept = judge(path, "--complete", "epoch", "--json")
+    assert json.loads(kept.stdout)["rows"]["used"] == 76  # of 84; one of the nine that ended early diverged
+
+
+@pytest.mark.parametrize("column", ["width", "lr", "seed", "loss"])
+def test_runs_are_as_long_as_no_size_value_or_loss_says(table: Write, column: str) -> None:
+    """`--complete lr` would keep the largest rate alone."""
+    refused = judge(table("width,lr,seed,loss", [tuple(row) for row in ladder()]), "--complete", column)
+    assert refused.exit_code == 2
+    assert "takes a column of steps, epochs or tokens" in refused.stderr
 
 
 # what only names, dates and remarks say
