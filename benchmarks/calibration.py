@@ -1,21 +1,20 @@
 """How often the intervals and verdicts of `judge` are right, on ladders whose optima are known exactly.
 
-    python -m benchmarks.calibration [--tables 200] [--processes 2] [--part settings laws verdicts]
+    python -m benchmarks.calibration [--tables 200] [--processes 2] [--part settings laws]
 
 A table of runs is a ladder of four sizes, 8x in all, on one grid with a random offset: half octaves over +-2, or
 octaves over +-3. Its losses follow one of the laws of `calibration_laws`, moved by a drift of 0, 0.1 or 0.3 octaves
 per doubling. Every seed has an effect of its own, 0.3% of the loss at all values of a size alike; every run has noise.
 
-Three tables: the share of 95% intervals that hold the exact optimum, and the exact drift, per setting (noise, seeds,
-grid, with and without a cliff, equal and unequal noise), all laws of a kind taking turns; the same for every law by
-itself; and how often each verdict falls at the budget of the default recipe, for drifts of 0 and 0.5.
+Two tables: the share of 95% intervals that hold the exact optimum, and the exact drift, per setting (noise, seeds,
+grid, with and without a cliff, equal and unequal noise), all laws of a kind taking turns; and the same for every law
+by itself. How often verdicts are right is counted by `verdict_calibration`.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -173,15 +172,6 @@ def run(setting: Setting, tables: int, pool: Executor | None = None) -> list[Out
     return list(map(outcome, tasks) if pool is None else pool.map(outcome, tasks, chunksize=5))
 
 
-VERDICT_LAWS = (
-    "parabola",
-    "steeper right",
-    "4x bend right of the optimum",
-    "diverges at +1.2",
-    "jumps to 7.8 at +0.4",
-)
-
-
 def _cell(setting: Setting, tables: int, pool: Executor) -> tuple[str, Coverage]:
     found = coverage(run(setting, tables, pool))
     return f"{100 * found.optimum:.0f}/{100 * found.drift:.0f}", found
@@ -217,35 +207,20 @@ def print_laws(tables: int, pool: Executor, names: Sequence[str]) -> None:
         print(f"| {name} | " + " | ".join(text for text, _ in cells) + f" | {wide} |", flush=True)
 
 
-def print_verdicts(tables: int, pool: Executor, names: Sequence[str]) -> None:
-    """Verdicts on the default recipe's ladder: 5 widths over 16x, half octaves, +-2 octaves, 4 seeds."""
-    print("\n| law | noise | drift 0: TRANSFERS, DRIFTS | drift 0.5: TRANSFERS, DRIFTS |")
-    print("|---|--:|--:|--:|")
-    for name, noise in product((n for n in VERDICT_LAWS if n in names), (0.001, 0.003)):
-        cells = []
-        for drift in (0.0, 0.5):
-            setting = Setting((name,), 0.5, noise, 4, (1.0,) * 5, (drift,), tuned=True)
-            counts = Counter(o.verdict for o in run(setting, tables, pool))
-            cells.append(", ".join(f"{100 * counts[verdict] / tables:.1f}" for verdict in ("TRANSFERS", "DRIFTS")))
-        print(f"| {name} | {noise:.1%} | " + " | ".join(cells) + " |", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=int, default=200, help="ladders per setting")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--part", nargs="+", choices=("settings", "laws", "verdicts"), help="default: all")
+    parser.add_argument("--part", nargs="+", choices=("settings", "laws"), help="default: all")
     parser.add_argument("--law", help="laws by themselves: only those with this in their name")
     options = parser.parse_args()
     names = [law.name for law in LAWS if (options.law or "") in law.name]
-    parts = options.part or ("settings", "laws", "verdicts")
+    parts = options.part or ("settings", "laws")
     with ProcessPoolExecutor(options.processes) as pool:
         if "settings" in parts:
             print_settings(options.tables, pool)
         if "laws" in parts:
             print_laws(options.tables, pool, names)
-        if "verdicts" in parts:
-            print_verdicts(options.tables, pool, names)
 
 
 if __name__ == "__main__":
