@@ -205,7 +205,8 @@ def test_three_sizes_over_eight_times_are_no_reason_to_add_one() -> None:
 
 def test_a_cheap_value_that_the_optimum_leaves_is_a_limit() -> None:
     """TRANSFERS by the cost, a clear drift, and an optimum at the largest size that excludes the value."""
-    cheap, away = Interval(0.01, 0.005, 0.02), {"log2_value": -8.9, "low": -9.1, "high": -8.7}
+    cheap = Interval(0.01, 0.005, 0.02)
+    away: dict[str, Any] = {"log2_value": -8.9, "low": -9.1, "high": -8.7}
     falling = Interval(-0.3, -0.33, -0.27)
 
     said = [limit for limit in evidence_limits(_ladder(cheap, falling, **away)) if "moves away" in limit]
