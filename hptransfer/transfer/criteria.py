@@ -79,7 +79,8 @@ class SizeEvidence:
         deviations: the regret in standard deviations of one run between seeds.
         octave_off: what the worse of half and twice the optimum costs, nats; infinite where that was not sampled or
             diverges.
-        spiked: log2 values whose runs scatter far more than the others; they count for less.
+        spiked: log2 values whose runs scatter far more than the others, which count for less, or whose only run lies
+            far off what the values beside it lead to, which does not count.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
         blown: log2 values whose losses are finite and no part of a curve, because training blew up there.

@@ -170,12 +170,7 @@ def evidence_limits(
     limits.extend(
         _limit_of_size(axis, size) for size in sizes if size.optimum.edge or math.isnan(size.optimum.curvature)
     )
-    limits.extend(
-        f"At {axis} {size.label} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
-        "values, so these runs count for less: check their loss curves."
-        for size in sizes
-        for x in size.spiked
-    )
+    limits.extend(_spiked_limit(axis, ladder.hyperparameter, size, x) for size in sizes for x in size.spiked)
     limits.extend(_blown_limit(axis, ladder.hyperparameter, size) for size in sizes if size.blown)
     limits.extend(
         f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
@@ -285,6 +280,19 @@ def _limits_of_proxy(ladder: Ladder) -> list[str]:
 
 def _end(log2_value: float) -> str:
     return "open" if math.isinf(log2_value) else f"{math.exp2(log2_value):.3g}"
+
+
+def _spiked_limit(axis: str, hyperparameter: str, size: SizeEvidence, x: float) -> str:
+    """A value at which a run went wrong: its seeds contradict each other, or its only run all values beside it."""
+    here = f"At {axis} {size.label} and {hyperparameter} {math.exp2(x):.3g}"
+    if sum(abs(point.x - x) < _SAME for point in size.points) > 1:
+        return (
+            f"{here} seeds differ far more than at other values, so these runs count for less: check their loss curves."
+        )
+    return (
+        f"{here} the only run lies far off what the values beside it lead to, so it does not count: check its loss "
+        "curve, or run the value with another seed."
+    )
 
 
 def _blown_limit(axis: str, hyperparameter: str, size: SizeEvidence) -> str:

@@ -410,4 +410,23 @@ def _one_seed(largest: Callable[[float], float]) -> AxisReport:
 def test_one_seed_proves_a_drift_by_a_flank_and_not_by_one_run() -> None:
     """A flank of blown-up runs below which the optimum lies is drift; one blown-up run may be an accident."""
     assert _one_seed(lambda x: parabola(x + 1.5) if x < -8.1 else 7.8).verdict is Verdict.DRIFTS
-    assert _one_seed(lambda x: 7.8 if x == -8 else parabola(x)).verdict is Verdict.INCONCLUSIVE
+    report = _one_seed(lambda x: 7.8 if x == -8 else parabola(x))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.sizes[-1].spiked == (-8.0,)
+    assert math.isinf(report.sizes[-1].cost.high)
+    assert any("the only run lies far off what the values beside it lead to" in limit for limit in report.limits)
+    assert "Run learning_rate 0.00391 with another seed at width 512" in (report.would_decide or "")
+
+
+def test_one_wrong_run_beside_the_carried_value_decides_nothing() -> None:
+    """A lucky run an octave off at the largest of five sizes, far below all others, changes no verdict."""
+
+    def lucky(x: float) -> float:
+        return parabola(x) - 0.1 if x == -7 else parabola(x)
+
+    wide = [-8 + 0.5 * step for step in range(-6, 7)]
+    trials = ladder([parabola] * 4 + [lucky], (64, 128, 256, 512, 1024), wide, seeds=1, noise=0.0002)
+    report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64)
+    assert report.sizes[-1].spiked == (-7.0,)
+    assert report.verdict is Verdict.TRANSFERS
+    assert report.sizes[-1].optimum.interval.contains(-8)
