@@ -190,7 +190,20 @@ def evidence_limits(
             f"{sizes[0].label}: where training data are memorised, the gain from {axis} and what is relative to the "
             "loss say little. Judge held-out losses, or fewer epochs."
         )
-    return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
+    return (*limits, *_limits_of_drift(ladder), *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
+
+
+def _limits_of_drift(ladder: Ladder) -> list[str]:
+    """An optimum that clearly moves away from a value that is still cheap."""
+    last, at, drift = ladder.sizes[-1].optimum, math.log2(ladder.transferred), ladder.drift
+    moved = (drift.low > 0 or drift.high < 0) and not last.low <= at <= last.high
+    if ladder.verdict is not Verdict.TRANSFERS or ladder.regret_alone or not moved:
+        return []
+    where, ends = f"{ladder.axis} {ladder.sizes[-1].label}", f"{_end(last.low)} to {_end(last.high)}"
+    return [
+        f"The value is cheap at the checked sizes, and still the optimum moves away from it: {describe_drift(drift)}; "
+        f"at {where} it is {last.value:.3g} ({ends}), and what the value costs rises with the {ladder.axis}."
+    ]
 
 
 def _counts_as(unit: CostUnit) -> str:
@@ -306,6 +319,8 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     if math.isnan(optimum.curvature):
         return f"{axis} {size.label} has under three usable values: its optimum is not estimated."
     where = f"At {axis} {size.label} the"
+    if math.isinf(optimum.low) and math.isinf(optimum.high):
+        return f"{where} losses do not show on which side of the values tried the optimum lies."
     if optimum.edge == "low":
         return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
     if math.isfinite(optimum.high):
