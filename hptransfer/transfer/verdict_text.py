@@ -190,20 +190,7 @@ def evidence_limits(
             f"{sizes[0].label}: where training data are memorised, the gain from {axis} and what is relative to the "
             "loss say little. Judge held-out losses, or fewer epochs."
         )
-    return (*limits, *_limits_of_drift(ladder), *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
-
-
-def _limits_of_drift(ladder: Ladder) -> list[str]:
-    """An optimum that clearly moves away from a value that is still cheap."""
-    last, at, drift = ladder.sizes[-1].optimum, math.log2(ladder.transferred), ladder.drift
-    moved = (drift.low > 0 or drift.high < 0) and not last.low <= at <= last.high
-    if ladder.verdict is not Verdict.TRANSFERS or ladder.regret_alone or not moved:
-        return []
-    where, ends = f"{ladder.axis} {ladder.sizes[-1].label}", f"{_end(last.low)} to {_end(last.high)}"
-    return [
-        f"The value is cheap at the checked sizes, and still the optimum moves away from it: {describe_drift(drift)}; "
-        f"at {where} it is {last.value:.3g} ({ends}), and what the value costs rises with the {ladder.axis}."
-    ]
+    return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
 
 
 def _counts_as(unit: CostUnit) -> str:

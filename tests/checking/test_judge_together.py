@@ -334,7 +334,7 @@ def test_a_noise_that_is_known_from_elsewhere_widens_what_one_seed_leaves(
 
 
 def test_the_combination_must_be_covered_at_the_target_too(table: Callable[[Iterable[str]], Path]) -> None:
-    """At width 1024 each is 0.4 octaves off: 0.044 doublings alone, 0.222 together, of which 0.25 are allowed (half of compute).
+    """At width 1024 each is 0.4 octaves off: 0.044 doublings alone, 0.222 together, and 0.25 are allowed.
 
     At the checked widths both costs lie inside; of the combination the interval at the target does not.
     """

@@ -203,22 +203,6 @@ def test_three_sizes_over_eight_times_are_no_reason_to_add_one() -> None:
     assert "add " not in next_steps(three).lower()
 
 
-def test_a_cheap_value_that_the_optimum_leaves_is_a_limit() -> None:
-    """TRANSFERS by the cost, a clear drift, and an optimum at the largest size that excludes the value."""
-    cheap = Interval(0.01, 0.005, 0.02)
-    away: dict[str, Any] = {"log2_value": -8.9, "low": -9.1, "high": -8.7}
-    falling = Interval(-0.3, -0.33, -0.27)
-
-    said = [limit for limit in evidence_limits(_ladder(cheap, falling, **away)) if "moves away" in limit]
-    assert said == [
-        "The value is cheap at the checked sizes, and still the optimum moves away from it: the optimum moves -0.30 "
-        "octaves per doubling (-0.33 to -0.27); at width 512 it is 0.00209 (0.00182 to 0.0024), and what the value "
-        "costs rises with the width."
-    ]
-    for ladder in (_ladder(cheap, falling), _ladder(cheap, **away), _ladder(Interval(9, 8, 10), falling, **away)):
-        assert not any("moves away" in limit for limit in evidence_limits(ladder))
-
-
 def test_an_optimum_that_is_open_on_both_sides_is_at_no_end() -> None:
     """Losses that hardly differ have a lowest one at an end of the grid by chance."""
     limits = evidence_limits(_ladder(_LOST, edge="low", low=-_INF, high=_INF))
