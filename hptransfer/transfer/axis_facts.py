@@ -273,7 +273,7 @@ def _prices(unit: CostUnit, deviation: Array, best: Array, criteria: TransferCri
     alike = np.tile(deviation, (len(best), 1))
     if criteria.cost is not None and unit.known and rate is not None:
         one = np.maximum(rate.gain, _LEAST * np.median(rate.gain, axis=1, keepdims=True))
-        found.append(Price(unit.name, criteria.cost, lambda lost: rate.doublings(-1, lost), one))
+        found.append(Price(unit.name, unit.allowed(criteria.cost), lambda lost: rate.doublings(-1, lost), one))
     if criteria.deviations is not None:
         found.append(Price(DEVIATIONS, criteria.deviations, lambda lost: np.asarray(lost / deviation), alike))
     if criteria.regret is not None:

@@ -7,7 +7,7 @@ import math
 from hptransfer.sizes import size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.path import Path
-from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
+from hptransfer.transfer.cost import COMPUTE, DEVIATIONS, CostUnit
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
@@ -193,6 +193,13 @@ def evidence_limits(
     return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
 
 
+def _counts_as(unit: CostUnit) -> str:
+    """How many doublings of compute one of the size is, and why."""
+    if unit.takes == 1:
+        return "one of compute, which it may not be"
+    return f"{unit.takes:g} of compute: matrices grow as the square of a width, embeddings less"
+
+
 def _limits_of_unit(ladder: Ladder) -> list[str]:
     """What the unit of the cost cannot show."""
     unit, axis, limits = ladder.unit, ladder.axis, []
@@ -203,8 +210,8 @@ def _limits_of_unit(ladder: Ladder) -> list[str]:
         )
     elif unit.of != COMPUTE and unit.known:
         limits.append(
-            f"What runs took in compute is not known or does not differ: costs are in doublings of {axis}, which may "
-            "take several doublings of compute each."
+            f"What runs took in compute is not known or does not differ: costs are in doublings of {axis}, and one of "
+            f"them counts as {_counts_as(unit)}."
         )
     if not unit.known and len(ladder.sizes) > 1:
         limits.append(
@@ -299,6 +306,8 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     if math.isnan(optimum.curvature):
         return f"{axis} {size.label} has under three usable values: its optimum is not estimated."
     where = f"At {axis} {size.label} the"
+    if math.isinf(optimum.low) and math.isinf(optimum.high):
+        return f"{where} losses do not show on which side of the values tried the optimum lies."
     if optimum.edge == "low":
         return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
     if math.isfinite(optimum.high):
