@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import ResultTable, column_numbers
 from hptransfer.statistics.arrays import Array
 from hptransfer.transfer.coverage import SAME_HORIZON, Ray
@@ -61,11 +62,12 @@ def ray_of(table: ResultTable, sizes: str, column: str, *, axis: str, target: fl
 
 def _by_size(table: ResultTable, sizes: str, column: str) -> tuple[Array, Array]:
     """(SIZES,) sizes and the column's value at each; nothing where it has several at one size."""
-    size, without = column_numbers(table, sizes, sizes=True)
-    value, missing = column_numbers(table, column, sizes=True)
-    known = ~(np.asarray(without) | np.asarray(missing))
     nothing = np.zeros(0)
-    if not known.all() or not ((size > 0) & (value > 0)).all():
+    try:
+        (size, _), (value, _) = (column_numbers(table, name, sizes=True) for name in (sizes, column))
+    except UsageError:  # words follow no law
+        return nothing, nothing
+    if not all(np.all(np.isfinite(each) & (each > 0)) for each in (size, value)):
         return nothing, nothing
     different, place = np.unique(size, return_inverse=True)
     logs = [np.log(value[place == index]) for index in range(len(different))]

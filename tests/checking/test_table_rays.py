@@ -84,6 +84,14 @@ def test_a_column_that_varies_at_one_size_is_no_ray() -> None:
     assert ray(replace(found, columns={**found.columns, "tokens": cells}), 20 * 4096) is None
 
 
+@pytest.mark.parametrize("cell", ["many", "", "inf", "0"])
+def test_a_column_without_numbers_everywhere_is_no_ray(cell: str) -> None:
+    """One row that says something else is a row in which no law is seen."""
+    found = table(lambda width: 20 * width)
+    cells = [cell, *found.columns["tokens"][1:]]
+    assert ray(replace(found, columns={**found.columns, "tokens": cells}), 20 * 4096) is None
+
+
 def test_a_column_that_is_not_there_is_no_ray() -> None:
     """The table says nothing of it."""
     assert ray_of(table(lambda width: 20 * width), "width", "steps", axis="width", target=4096, value=10) is None
