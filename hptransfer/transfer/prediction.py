@@ -199,7 +199,8 @@ def _seed_sentence(axes: Sequence[AxisFacts]) -> list[str]:
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
     largest = facts.rungs[-1].size
     ratio = target[facts.axis] / largest
-    reach = f"{ratio:.3g} times beyond the largest" if ratio > 1 else "within what was trained"
+    within = "within what was trained" if target[facts.axis] >= facts.rungs[0].size else "below what was trained"
+    reach = f"{ratio:.3g} times beyond the largest" if ratio > 1 else within
     sizes = ", ".join(f"{rung.size:g}" for rung in facts.rungs)
     return f"{facts.axis} {target[facts.axis]:g} lies {reach}, from {facts.axis} {sizes}."
 
