@@ -24,6 +24,9 @@ from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.verdict_text import sentence_of
 from hptransfer.verdict import Verdict
 
+#: costs below it are not worth naming as a least cost
+_LEAST = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class JointCost:
@@ -72,13 +75,18 @@ class Together:
     def sentence(self) -> str:
         """What carrying over all of them costs."""
         named = " and ".join(f"{name} {value:.4g}" for name, value in self.values.items())
-        if not self.cost.bounded:
-            return f"what {named} cost together at size {size_text(self.size)} is open: no runs are near enough"
-        largest = self.costs[-1]
+        largest, where = self.costs[-1], f"at size {size_text(self.size)}"
         paid = largest.deviations if self.unit == DEVIATIONS or largest.doublings is None else largest.doublings
+        if not self.cost.bounded:
+            why = "the best combination there, or this one, lies outside the runs"
+            if paid.low < _LEAST or math.isinf(paid.low):
+                return f"what {named} cost together {where} is open: {why}"
+            return (
+                f"{named} together cost at least {amount(paid.low)} {self.unit} {where}; how much more is open: {why}"
+            )
         ends = f"{amount(paid.low)} to {amount(paid.high)}"
         return (
-            f"{named} together cost {self.cost.estimate:.2g} of loss at size {size_text(self.size)} "
+            f"{named} together cost {self.cost.estimate:.2g} of loss {where} "
             f"({self.cost.low:.2g} to {self.cost.high:.2g}), which is {amount(paid.estimate)} {self.unit} ({ends})"
         )
 

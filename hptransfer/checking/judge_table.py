@@ -233,7 +233,7 @@ def _of_joint(
     report, target = found.reports[index], None
     if asked.target is not None:
         facts, lost = found.carried.facts[index], found.carried.lost
-        target = answer_target(asked.target, table, roles, report, facts=facts, together=lost)
+        target = answer_target(asked.target, table, roles, report, facts=facts, together=lost, judged=asked.values)
     return JudgedGroup(name, report, exponents_of_joint(report), target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hptransfer.checking.table_rays import ray_of
@@ -68,6 +68,7 @@ def answer_target(
     *,
     facts: AxisFacts | None = None,
     together: Lost | None = None,
+    judged: Sequence[str] = (),
 ) -> TableTarget:
     """Predict for a target and judge it.
 
@@ -81,13 +82,14 @@ def answer_target(
         report: the judgement along the table's size.
         facts: what is known along it, where that is more than the report's runs say; None reads it off these.
         together: what all values lose that are carried along with this one; None where it is carried alone.
+        judged: columns of all values that are judged, which are no sizes.
 
     Raises:
-        UsageError: the table's own size is not among the target's.
+        UsageError: the table's own size is not among the target's, or a value that is judged is.
     """
     wanted = target if isinstance(target, Mapping) else {OWN_SIZE: target}
     facts = axis_facts_from_report(report) if facts is None else facts
-    named = _by_own_names(wanted, roles, report)
+    named = _by_own_names(wanted, roles, report, judged)
     size, rays = named[report.axis], {}
     for name, value in named.items():
         ray = (
@@ -108,9 +110,18 @@ def answer_target(
     return TableTarget(predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred), scope)
 
 
-def _by_own_names(target: Mapping[str, float], roles: TableColumns, report: AxisReport) -> dict[str, float]:
+def _by_own_names(
+    target: Mapping[str, float], roles: TableColumns, report: AxisReport, judged: Sequence[str]
+) -> dict[str, float]:
     """The target by the axis's own name."""
     own = {OWN_SIZE, roles.size, report.axis}
+    for name in target:
+        if name in {*judged, roles.value, report.hyperparameter}:
+            raise UsageError(
+                "`--target` gives sizes, and no value that is judged",
+                received=f"{name}={target[name]:g}",
+                hint=f"leave out `{name}`: what is best there is part of the answer",
+            )
     named = {report.axis if name in own else name: value for name, value in target.items()}
     if report.axis not in named or len(named) < len(target):
         raise UsageError(

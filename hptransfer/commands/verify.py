@@ -39,6 +39,7 @@ def verify_command(
     """
     from hptransfer.report.prediction import describe_ends
     from hptransfer.scaling.verify import verify
+    from hptransfer.sizes import size_text
 
     found = verify(recipe, finished, runs, evaluation=evaluation, any_evaluation=any_evaluation)
     if as_json:
@@ -46,7 +47,10 @@ def verify_command(
     else:
         predicted, written = describe_ends(found.prediction["loss"]), found.prediction["written"]
         word = "INSIDE" if found.inside else "OUTSIDE"
-        print(f"{word}: loss {found.loss:.5g}, predicted {predicted} ({found.path}, registered {written})")
+        sizes = found.prediction["target"].items()
+        where = ", ".join(f"{axis.replace('_', ' ')} {size_text(each)}" for axis, each in sizes)
+        print(f"{word}: loss {found.loss:.5g}, predicted {predicted}{f' for {where}' if where else ''}")
+        print(f"the prediction is that of {found.path}, registered {written}")
         if registered := found.prediction.get("objective", {}).get("evaluation"):
             print(f"the prediction holds for {registered}, and for no other evaluation")
             if found.evaluation is None:

@@ -23,6 +23,8 @@ from hptransfer.transfer.slices import CORNER
 
 #: streams of random numbers of optima that are given as numbers with errors, and of ratios between the sizes
 _GIVEN, _CHANGE = 130, 140
+#: sizes that differ by fewer doublings are the same
+_SAME = 1e-9
 #: a loss half an octave off that is less than this share of the other sizes' is nothing that could be known
 _LEAST = 0.02
 
@@ -176,13 +178,21 @@ class AxisFacts:
         return beyond if beyond <= 0 else beyond / math.log2(high / low) if high > low else math.inf
 
     def optima_at(self, sizes: Sequence[float], *, stream: int = 0) -> Array | None:
-        """Draws of the optimum at further sizes; see `follow_path`.
+        """Draws of the optimum at sizes: what is known of a checked one, else where the path leads (`follow_path`).
 
         Args:
             sizes: values along this axis.
             stream: a number of its own for every axis.
         """
-        return follow_path(self.known, [math.log2(size) for size in sizes], stream=stream)
+        places = [math.log2(size) for size in sizes]
+        found = follow_path(self.known, places, stream=stream)
+        if found is None:
+            return None
+        for row, place in enumerate(places):
+            checked = next((each for each in self.known if abs(each.doublings - place) < _SAME and each.bounded), None)
+            if checked is not None:
+                found[row] = checked.draws
+        return found
 
 
 def axis_facts_from_report(report: AxisReport, drawn: Sequence[CurveDraws | None] | None = None) -> AxisFacts:

@@ -418,3 +418,23 @@ def test_a_wall_that_reaches_the_value_at_large_sizes_is_the_rates_alone(
 
     assert verdicts["learning_rate"] == "DRIFTS"
     assert verdicts["weight_decay"] != "DRIFTS"
+
+
+def test_a_target_names_sizes_and_no_value_that_is_judged(table: Callable[[Iterable[str]], Path]) -> None:
+    """What is best there is asked for, not given; without it the same command answers."""
+    path = table(interacting(0.0))
+    result = judge(path, *WD, "--target", "width=1024,wd=0.1")
+
+    assert result.exit_code == 2
+    assert "leave out `wd`" in result.stderr
+    assert judge(path, *WD, "--target", "width=1024").exit_code == 0
+
+
+def test_a_combination_beside_the_runs_costs_at_least_what_is_known(table: Callable[[Iterable[str]], Path]) -> None:
+    """Both optima move by 1.2 octaves per doubling: at width 512 they lie 1.6 octaves beyond the largest values."""
+    found = judge(table(interacting(1.2)), *WD)
+    said = " ".join(found.stdout.split())
+
+    assert found.exit_code == 1
+    assert "together cost at least" in said
+    assert "lies outside the runs" in said
