@@ -26,6 +26,7 @@ def run_command(
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
     from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.terminal import print_long
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.scale import scale
@@ -51,13 +52,14 @@ def run_command(
             scaled = scale(session.loaded, session.folder, options.recipe, force=force)
             write_atomically(session.folder.target, scaled.text)
             target = scaled.target
-            console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
+            print_long(describe_scaled(session.folder.target, target, checked=True), console)
         else:
-            console.print(
+            print_long(
                 f"no target.yaml: the verdict {checked.report.verdict} does not support one "
-                "(--force writes it all the same)"
+                "(--force writes it all the same)",
+                console,
             )
-        console.print(f"results in {session.folder.path}", soft_wrap=True)
+        print_long(f"results in {session.folder.path}", console)
     if options.as_json:
         document = {
             "tuned": tuned.model_dump(mode="json"),

@@ -56,10 +56,13 @@ def scale_command(
         RefusedError: the check failed, is missing, or is of another recipe.
         InconclusiveError: the check came to no conclusion.
     """
+    from rich.console import Console
+
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.terminal import print_long
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
@@ -73,10 +76,10 @@ def scale_command(
     path = output or folder.target
     write_atomically(path, result.text)
     exported = {name: _write(path.parent / "export" / _slug(name), files) for name, files in result.exports.items()}
-    document = to_document(result.target.document)
-    print(
-        json.dumps(document, indent=2, allow_nan=False) if as_json else describe_scaled(path, result.target, exported)
-    )
+    if as_json:
+        print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
+    else:
+        print_long(describe_scaled(path, result.target, exported), Console(highlight=False))
     return result.exit_status
 
 

@@ -11,26 +11,29 @@ from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.report.prediction import describe_prediction
 
 
-def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
+def describe_scaled(
+    path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None, *, checked: bool = False
+) -> str:
     """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
 
     Args:
         path: where target.yaml was written.
         target: the content of that file.
         exported: name of a further exporter -> paths of its files.
+        checked: whether a check that was just printed has said the verdict, the target's and what was spent.
     """
     verdict, size = target.verdict, target.size
     lines = [
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
         *(_exported(name, files) for name, files in (exported or {}).items()),
-        f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
-        *([target.scope.sentence] if target.scope else []),
+        *([] if checked else [f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}"]),
+        *([target.scope.sentence] if target.scope and not checked else []),
         *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
         *(entry.sentence for entry in target.extrapolation),
         *describe_horizon(target.horizon),
         *describe_timescales(target.decay_timescale),
         *([describe_prediction(target.prediction)] if target.prediction else []),
-        *([target.spent.sentence] if target.spent else []),
+        *([target.spent.sentence] if target.spent and not checked else []),
         *(f"FORCED: {objection}" for objection in verdict.objections),
     ]
     return "\n".join(lines)

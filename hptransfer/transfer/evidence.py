@@ -132,6 +132,15 @@ class MeasuredLadder:
             noise,
         )
 
+    def carrying(self, at: float) -> MeasuredLadder:
+        """The same runs and curves with another carried value; nothing is known of it where no curve reaches it.
+
+        Args:
+            at: log2 of the value.
+        """
+        drawn = [None if draws is None else replace(draws, at=_on_curve(draws, at)) for draws in self.drawn]
+        return replace(self, at=at, drawn=tuple(drawn))
+
     def best(self, place: int) -> Array | None:
         """(DRAWS,) best losses of one size as they compare with other sizes'; None where it has no curve."""
         draws, apart = self.drawn[place], self.apart[place]
@@ -209,6 +218,18 @@ class MeasuredLadder:
             measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
+
+
+def _on_curve(draws: CurveDraws, at: float) -> Array:
+    """(DRAWS,) losses of the drawn curves at a value; nan beyond the region that was sampled, inf at a divergence."""
+    grid, curves = draws.grid, draws.curves
+    if not grid[0] <= at <= grid[-1]:
+        return np.full(DRAWS, np.nan)
+    cell = min(int(np.searchsorted(grid, at, side="right")) - 1, len(grid) - 2)
+    share = (at - grid[cell]) / (grid[cell + 1] - grid[cell])
+    if min(share, 1 - share) < 1e-9:  # on a node; its neighbour may be infinite
+        return np.asarray(curves[cell + round(share)])
+    return np.asarray((1 - share) * curves[cell] + share * curves[cell + 1])
 
 
 def with_loss(size: SizeEvidence, lost: Array | None, unit: CostUnit, place: int, *, open_above: bool) -> SizeEvidence:
