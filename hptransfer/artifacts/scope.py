@@ -60,6 +60,8 @@ class ScopeRecord(Record):
     """that optimum and gain are of, the name that octaves are counted of"""
     value: float
     """carried, own unit"""
+    together: IntervalRecord | None = None
+    """cost of all values that are carried along with it, over all axes together; null: it is carried alone, or open"""
 
     @classmethod
     def of(cls, report: TargetReport) -> Self:

@@ -50,6 +50,8 @@ class OptimumRecord(Record):
     n_points: int
     """runs, diverged ones included"""
     n_seeds: int
+    seed_error: float | None = None
+    """standard error of the loss by what seeds do to all values alike, nats; null: no curve, or an older file"""
     value: float | None
     """the optimum in the hyperparameter's own unit"""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.checking.joint_cost import Together
-from hptransfer.checking.judge_together import judge_together
+from hptransfer.checking.judge_together import JudgedTogether, judge_together
+from hptransfer.checking.table_exponents import exponents_of_joint
 from hptransfer.checking.table_group import JudgedGroup, judge_alone
 from hptransfer.checking.table_target import answer_target
 from hptransfer.errors import Place, UsageError
@@ -222,17 +223,25 @@ def _judged_several(sources: tuple[Path, ...], table: ResultTable, asked: TableQ
     for index, column in enumerate(asked.values):
         part = TableSlice(column, table, {}, 0, tuple(other for other in asked.values if other != column))
         roles = infer_columns(table, replace(asked.columns, value=column), maximize=asked.rules.maximize)
-        reports = [(group.name, each.reports[index]) for group, each in zip(read.groups, together, strict=True)]
         here = tuple(
-            JudgedGroup(
-                name, report, None, None if asked.target is None else answer_target(asked.target, table, roles, report)
-            )
-            for name, report in reports
+            _of_joint(group.name, each, index, table, roles, asked)
+            for group, each in zip(read.groups, together, strict=True)
         )
         judged.append(JudgedSlice(part, roles, results, here))
     names = [group.name for group in read.groups]
     combined = dict(zip(names, (each.together for each in together), strict=True))
     return TableJudgement(sources, table.notes, tuple(judged), combined)
+
+
+def _of_joint(
+    name: str | None, found: JudgedTogether, index: int, table: ResultTable, roles: TableColumns, asked: TableQuestion
+) -> JudgedGroup:
+    """One hyperparameter of a group that was judged with the others at their best."""
+    report, target = found.reports[index], None
+    if asked.target is not None:
+        facts, lost = found.carried.facts[index], found.carried.lost
+        target = answer_target(asked.target, table, roles, report, facts=facts, together=lost)
+    return JudgedGroup(name, report, exponents_of_joint(report), target)
 
 
 def _counted(found: Results, table: ResultTable) -> Results:

@@ -15,12 +15,13 @@ from itertools import combinations
 import numpy as np
 
 from hptransfer.checking.joint_cost import Together, judge_combination
+from hptransfer.checking.joint_target import CarriedCombination
 from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.combinations import Combinations
 from hptransfer.results_table.slices import Runs
 from hptransfer.sizes import size_text
 from hptransfer.statistics.seed_means import Point
-from hptransfer.statistics.surface import Surface, fit_surface
+from hptransfer.statistics.surface import Profile, Surface, fit_surface
 from hptransfer.statistics.surface_runs import MOST_HYPERPARAMETERS, SurfaceRun
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
@@ -34,11 +35,13 @@ class JudgedTogether:
         reports: one per hyperparameter, in their order.
         together: their combination, with its verdict, and their interactions.
         notes: what was decided about runs, one sentence each.
+        carried: what the combination costs beyond the sizes.
     """
 
     reports: tuple[AxisReport, ...]
     together: Together
     notes: tuple[str, ...]
+    carried: CarriedCombination
 
 
 def judge_together(
@@ -71,12 +74,19 @@ def judge_together(
                 received=f"divergence at all combinations of {found.roles.axis} {size_text(size)}",
                 hint=f"add runs at smaller values, or leave this {found.roles.axis} out of the table",
             )
-    surface = fit_surface([(math.log2(size), [_run(point, found) for point in runs[size]]) for size in sizes])
+    given = None if criteria is None else criteria.noise
+    table = [(math.log2(size), [_run(point, found) for point in runs[size]]) for size in sizes]
+    surface = fit_surface(table, noise=given)
     if surface is None:
         return None
     values = [float(np.exp2(np.median(surface.profile(0, index).draws.optimum))) for index in range(surface.dimension)]
+    profiles = [
+        [surface.profile(size, index, math.log2(value)) for size in range(len(sizes))]
+        for index, value in enumerate(values)
+    ]
     reports = tuple(
-        _report(surface, sizes, index, value, found, criteria, limits, compute) for index, value in enumerate(values)
+        _report(profiles[index], sizes, index, value, found, criteria, limits, compute)
+        for index, value in enumerate(values)
     )
     at = [math.log2(value) for value in values]
     together = judge_combination(
@@ -85,7 +95,9 @@ def judge_together(
         criteria=criteria or TransferCriteria(),
         interactions=_interactions(surface, found.hyperparameters, sizes[0]),
     )
-    return JudgedTogether(reports, together, tuple(_notes(surface, sizes, found)))
+    drawn = tuple(tuple(profile.draws for profile in each) for each in profiles)
+    carried = CarriedCombination(surface, reports, drawn)
+    return JudgedTogether(reports, together, tuple(_notes(surface, sizes, found)), carried)
 
 
 def _run(point: Point, found: Combinations) -> SurfaceRun:
@@ -93,7 +105,7 @@ def _run(point: Point, found: Combinations) -> SurfaceRun:
 
 
 def _report(
-    surface: Surface,
+    profiles: Sequence[Profile],
     sizes: Sequence[float],
     index: int,
     value: float,
@@ -102,7 +114,6 @@ def _report(
     limits: Sequence[str],
     compute: Mapping[float, float] | None,
 ) -> AxisReport:
-    profiles = [surface.profile(size, index, math.log2(value)) for size in range(len(sizes))]
     return judge_ladder(
         {size: profile.points for size, profile in zip(sizes, profiles, strict=True)},
         axis=found.roles.axis,

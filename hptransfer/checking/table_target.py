@@ -12,7 +12,7 @@ from hptransfer.results_table.columns import TableColumns
 from hptransfer.transfer.axis_facts import AxisFacts, axis_facts_from_report
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, predict
-from hptransfer.transfer.target import Checked, TargetReport, judge_target
+from hptransfer.transfer.target import Checked, Lost, TargetReport, judge_target
 
 #: the table's own size, where a target is a number without a name
 OWN_SIZE = ""
@@ -59,7 +59,13 @@ class TableTarget:
 
 
 def answer_target(
-    target: float | Mapping[str, float], table: ResultTable, roles: TableColumns, report: AxisReport
+    target: float | Mapping[str, float],
+    table: ResultTable,
+    roles: TableColumns,
+    report: AxisReport,
+    *,
+    facts: AxisFacts | None = None,
+    together: Lost | None = None,
 ) -> TableTarget:
     """Predict for a target and judge it.
 
@@ -71,19 +77,26 @@ def answer_target(
         table: rows that were judged.
         roles: which column means what.
         report: the judgement along the table's size.
+        facts: what is known along it, where that is more than the report's runs say; None reads it off these.
+        together: what all values lose that are carried along with this one; None where it is carried alone.
 
     Raises:
         UsageError: the table's own size is not among the target's.
     """
     wanted = target if isinstance(target, Mapping) else {OWN_SIZE: target}
-    facts = axis_facts_from_report(report)
-    named, scope = _judged(wanted, table, roles, report, facts)
+    facts = axis_facts_from_report(report) if facts is None else facts
+    named, scope = _judged(wanted, table, roles, report, facts, together)
     moved = {each.axis: named[each.axis] for each in scope.axes if each.standing != "unchanged"}
     return TableTarget(predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred), scope)
 
 
 def _judged(
-    target: Mapping[str, float], table: ResultTable, roles: TableColumns, report: AxisReport, facts: AxisFacts
+    target: Mapping[str, float],
+    table: ResultTable,
+    roles: TableColumns,
+    report: AxisReport,
+    facts: AxisFacts,
+    together: Lost | None,
 ) -> tuple[dict[str, float], TargetReport]:
     """The target by the axis's own name, and its judgement."""
     own = {OWN_SIZE, roles.size, report.axis}
@@ -96,7 +109,7 @@ def _judged(
         )
     proxy = {name: report.reference if name == report.axis else _held(table, name) for name in named}
     checked = [Checked(report.hyperparameter, report.transferred, [facts])]
-    return named, judge_target(checked, proxy=proxy, target=named)
+    return named, judge_target(checked, proxy=proxy, target=named, together=together)
 
 
 def _held(table: ResultTable, name: str) -> float:

@@ -37,6 +37,8 @@ class Optimum:
         plateau: (low, high) x between which the loss stays within the tolerance of the best, clipped to the region.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
+        seed_error: standard error of `loss` by what seeds do to all values alike, part of its interval; nan without a
+            curve.
     """
 
     log2_value: float
@@ -53,6 +55,7 @@ class Optimum:
     plateau: tuple[float, float]
     n_points: int
     n_seeds: int
+    seed_error: float = math.nan
 
     @property
     def value(self) -> float:
@@ -134,6 +137,7 @@ def summarise(
         plateau=_plateau(draws, draws.noise if tolerance is None else tolerance),
         n_points=table.n_points,
         n_seeds=table.n_seeds,
+        seed_error=float(draws.seed_effect.std()),
     )
 
 

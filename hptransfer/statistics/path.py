@@ -27,7 +27,7 @@ from hptransfer.statistics.interval import Interval
 Shape = Literal["straight", "bent", "turns", "open"]
 
 #: a move or a deviation of the optimum below this many octaves is none: such steps come from seeds and grids
-_NOTICED = 0.1
+NOTICED = 0.1
 #: a shape is said where it is this likely
 _CLEAR = 0.9875
 _STRAIGHT = 0.95
@@ -107,11 +107,11 @@ def _shape(bounded: Sequence[KnownOptimum]) -> Shape:
     moves = [draws[j] - draws[i] for i, j in combinations(range(len(at)), 2)]
     up = max(moves, key=lambda move: float(np.median(move)))
     down = min(moves, key=lambda move: float(np.median(move)))
-    if float((up > _NOTICED).mean()) >= _CLEAR and float((down < -_NOTICED).mean()) >= _CLEAR:
+    if float((up > NOTICED).mean()) >= _CLEAR and float((down < -NOTICED).mean()) >= _CLEAR:
         return "turns"
     design = np.stack([np.ones(len(at)), at - at.mean()], axis=1)
     off = draws - design @ np.linalg.lstsq(design, draws, rcond=None)[0]
-    if float((np.abs(off).max(axis=0) < _NOTICED).mean()) >= _STRAIGHT:
+    if float((np.abs(off).max(axis=0) < NOTICED).mean()) >= _STRAIGHT:
         return "straight"
     # by how far a size lies off the chord of two others; the largest of many is large by chance
     bends = [
@@ -119,7 +119,7 @@ def _shape(bounded: Sequence[KnownOptimum]) -> Shape:
         for i, j, k in combinations(range(len(at)), 3)
         for bend in [draws[j] - (draws[i] * (at[k] - at[j]) + draws[k] * (at[j] - at[i])) / (at[k] - at[i])]
     ]
-    return "bent" if max(bends) > _NOTICED else "open"
+    return "bent" if max(bends) > NOTICED else "open"
 
 
 def _quantile_of(sizes: int) -> float:

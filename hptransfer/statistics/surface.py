@@ -32,6 +32,8 @@ _LEVERAGE = 2.0
 _KNOWN = 0.25
 _KNOWN_NOISE = 2.0
 _SAMPLE = 256
+#: places at which it is asked whether a way from an optimum leaves the runs' region, its ends among them
+_WAY = 25
 #: steps from the lowest node to the minimum between nodes
 _STEPS = 3
 #: a profile ends where the others' best values lie beyond the runs in more than this share of the draws
@@ -125,6 +127,41 @@ class Surface:
             lowest = each.drawn.scale.expand(self._lowest(size, coefficients, 0, nodes, others)[0].min(axis=0))
             cost[each.part] = np.maximum(here - lowest, 0)
         return cost
+
+    def lost_off(self, size: int, off: Array) -> tuple[Array, Array]:
+        """What being off the optimum in all hyperparameters costs, draw by draw: (least, most).
+
+        Args:
+            size: index of the size.
+            off: (d, DRAWS) octaves above each draw's own optimum.
+
+        Returns:
+            (DRAWS,) losses above the lowest, twice. Outside the runs' region the cost is at least that where the way
+            there leaves it, and nothing bounds it from above.
+        """
+        least, most = np.empty(DRAWS), np.empty(DRAWS)
+        for each in self._parts:
+            coefficients = each.drawn.coefficients[size]
+            start = self._minimum(size, coefficients)
+            way = off[:, each.part].T / self.model.reach
+            share = self._within(size, start, way)
+            values = [
+                each.drawn.scale.expand(np.einsum("nm,mn->n", self._monomials.values(at), coefficients))
+                for at in (start, start + share[:, None] * way)
+            ]
+            least[each.part] = np.maximum(values[1] - values[0], 0.0)
+            most[each.part] = np.where(share < 1, math.inf, least[each.part])
+        return least, most
+
+    def _within(self, size: int, start: Array, way: Array) -> Array:
+        """(n,) the share of each way that lies in the runs' region, from its start on."""
+        shares = np.linspace(0.0, 1.0, _WAY)
+        steps = (start[:, None] + shares[:, None] * way[:, None]).reshape(-1, self.dimension)
+        inside = self._regions[size].contains(steps).reshape(len(start), _WAY)
+        # draws whose optimum lies on the region's edge begin there
+        inside[:, 0] = True
+        unbroken = np.logical_and.accumulate(inside, axis=1).sum(axis=1)
+        return np.asarray(shares[unbroken - 1])
 
     def interaction(self, size: int, first: int, second: int) -> tuple[Interval, Interval]:
         """How two hyperparameters interact at the optimum of one size.

@@ -28,6 +28,10 @@ _MISFIT = 0.5
 _BLOWN_MISFIT = 2.0
 _BLOWN_DEVIATIONS = 20.0
 _MOST_ROUNDS = 40
+#: scales on which runs are searched: log(z + these) of heights z; infinity leaves heights as they are, which is given
+#: up only for a scale that leaves this share unexplained of what they leave
+_OVER = (math.inf, 3.0, 1.0, 0.3)
+_BETTER = 0.5
 #: runs of one size that are fitted one by one; larger tables are averaged in cells
 _MOST_ROWS = 250
 #: seeds beyond this number have no level or tilt of their own
@@ -215,6 +219,25 @@ def _design(x: Array, owner: npt.NDArray[np.intp], sizes: int) -> Array:
     return np.concatenate([columns, quadratic_terms(x)], axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Where a forward search ended, in medians of what the better half lies above the lowest.
+
+    Attributes:
+        kept: (n,) marks of the runs on the surface.
+        residual: (n,) of all runs from the surface.
+        height: (n,) of the surface above the lowest of its size.
+        deviation: of the runs on the surface.
+        unexplained: share of what the best runs differ by that the surface does not explain, on its own scale.
+    """
+
+    kept: npt.NDArray[np.bool_]
+    residual: Array
+    height: Array
+    deviation: float
+    unexplained: float
+
+
 def _forward(
     x: Array, y: Array, owner: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
@@ -223,26 +246,47 @@ def _forward(
     z = _scaled(y, owner)
     u = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12)
     design = _design(u, owner, sizes)
-    kept = np.zeros(len(y), dtype=bool)
+    core = np.zeros(len(y), dtype=bool)
     for size in range(sizes):
         rows = np.flatnonzero(owner == size)
-        kept[rows[np.argsort(z[rows], kind="stable")[: max(dimension + 3, math.ceil(_CORE * len(rows)))]]] = True
-    residual, height, deviation = z, z, 1.0
+        core[rows[np.argsort(z[rows], kind="stable")[: max(dimension + 3, math.ceil(_CORE * len(rows)))]]] = True
+    # flanks that steepen are parabolas on the scale of a logarithm, where they do not hide what blew up
+    found = [_searched(design, z, owner, core, over) for over in _OVER]
+    best = min(found[1:], key=lambda each: each.unexplained)
+    search = best if best.unexplained < _BETTER * found[0].unexplained else found[0]
+    kept = search.kept
+    if kept.sum() < design.shape[1] + 2 or not _determined(u[kept], owner[kept], sizes):
+        return None
+    least = np.maximum(_BLOWN_MISFIT * search.height, _BLOWN_DEVIATIONS * search.deviation)
+    return kept, ~kept & (search.residual > least)
+
+
+def _searched(
+    design: Array, z: Array, owner: npt.NDArray[np.intp], core: npt.NDArray[np.bool_], over: float
+) -> _Search:
+    """Take in runs from the best ones outwards, on the scale log(z + over); as they are where that is infinite."""
+    scaled = z if math.isinf(over) else np.log(z + over)
+    kept, deviation, surface, height = core, 1.0, scaled, np.zeros_like(scaled)
     for _ in range(_MOST_ROUNDS):
-        fit = np.linalg.lstsq(design[kept], z[kept], rcond=1e-8)[0]
-        surface = design @ fit
-        lowest = np.array([surface[kept & (owner == size)].min(initial=math.inf) for size in range(sizes)])
+        weight = 1 / (deviation + _MISFIT * height[kept])
+        surface = design @ np.linalg.lstsq(design[kept] * weight[:, None], scaled[kept] * weight, rcond=1e-8)[0]
+        lowest = np.array([surface[kept & (owner == size)].min(initial=math.inf) for size in range(int(owner[-1]) + 1)])
         height = np.maximum(surface - lowest[owner], 0)
-        residual = z - surface
-        deviation = max(1.4826 * float(np.median(np.abs(residual[kept]))), 1e-3)
-        within = np.abs(residual) <= _DEVIATIONS * deviation + _MISFIT * height
+        deviation = max(1.4826 * float(np.median(np.abs(scaled - surface)[core & kept])), 1e-3)
+        # a logarithm that is off by one half is a height that is off by 65%
+        misfit = _MISFIT * (height if math.isinf(over) else np.minimum(height, 1.0))
+        within = np.abs(scaled - surface) <= _DEVIATIONS * deviation + misfit
         if (within == kept).all():
             break
         kept = within
-    if kept.sum() < design.shape[1] + 2 or not _determined(u[kept], owner[kept], sizes):
-        return None
-    blown = ~kept & (residual > np.maximum(_BLOWN_MISFIT * height, _BLOWN_DEVIATIONS * deviation))
-    return kept, blown
+    near = scaled[core] - np.array([np.median(scaled[core & (owner == size)]) for size in owner[core]])
+    spread = 1.4826 * float(np.median(np.abs(near))) or 1.0
+    missed = 1.4826 * float(np.median(np.abs(scaled - surface)[core]))
+    if math.isinf(over):
+        return _Search(kept, z - surface, height, deviation, missed / spread)
+    # back to where heights are compared with what blew up
+    base, top = np.exp(np.minimum(surface - height, 50.0)), np.exp(np.minimum(surface, 50.0))
+    return _Search(kept, z + over - top, top - base, deviation * over, missed / spread)
 
 
 def _determined(u: Array, owner: npt.NDArray[np.intp], sizes: int) -> bool:

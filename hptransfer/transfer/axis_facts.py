@@ -157,8 +157,13 @@ class AxisFacts:
         return follow_path(self.known, [math.log2(size) for size in sizes], stream=stream)
 
 
-def axis_facts_from_report(report: AxisReport) -> AxisFacts:
-    """The facts of a fresh report."""
+def axis_facts_from_report(report: AxisReport, drawn: Sequence[CurveDraws | None] | None = None) -> AxisFacts:
+    """The facts of a fresh report.
+
+    Args:
+        report: the judgement along one axis.
+        drawn: each size's curve where it was not drawn from the report's runs alone; None draws them again.
+    """
     rungs = tuple(
         Rung(
             size=size.value,
@@ -173,7 +178,7 @@ def axis_facts_from_report(report: AxisReport) -> AxisFacts:
     given = report.sizes[0].optimum
     noise = given.noise if given.noise_from == "given" else None
     groups = {size.value: size.points for size in report.sizes}
-    measured = MeasuredLadder.of(groups, report.axis, math.log2(report.transferred), noise)
+    measured = MeasuredLadder.of(groups, report.axis, math.log2(report.transferred), noise, drawn)
     return facts_of_ladder(measured, report.reference, rungs, report.drift, report.unit, report.criteria)
 
 

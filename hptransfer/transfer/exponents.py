@@ -17,7 +17,7 @@ from hptransfer.errors import UsageError
 from hptransfer.sizes import SizeAxis
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum, estimate_optima
-from hptransfer.transfer.judge import judge_axis
+from hptransfer.transfer.judge import AxisReport, judge_axis
 from hptransfer.transfer.slices import points_by_size
 from hptransfer.trials.trial import Trial
 
@@ -94,6 +94,23 @@ def measure_exponents(
         reference=smallest,
         noise=noise,
     ).drift
+    return _summed_up(axis, hyperparameter, local, overall)
+
+
+def reported_exponents(report: AxisReport) -> AxisExponents:
+    """How the optimum moves along an axis that was judged, from the draws that it was judged by.
+
+    Draws of neighbouring sizes belong together, so what moves both of them leaves the exponent between them.
+
+    Args:
+        report: the judgement along an axis of whole sizes, at least two of which have a curve.
+    """
+    local = tuple(LocalExponent(round(step.low), round(step.high), step.slope) for step in report.path.steps)
+    return _summed_up(report.axis, report.hyperparameter, local, report.drift)
+
+
+def _summed_up(axis: str, hyperparameter: str, local: tuple[LocalExponent, ...], overall: Interval) -> AxisExponents:
+    """What the exponents between neighbouring sizes, and the one over all of them, say together."""
     constant = None if len(local) < 2 else _compatible([found.exponent for found in local])
     usable = tuple(
         name

@@ -15,7 +15,7 @@ from hptransfer.sizes import MODEL_AXES, Size, size_text
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.axis_facts import AxisFacts, Rung
 from hptransfer.transfer.law import WIDEST
-from hptransfer.transfer.prediction import Prediction, predict_target
+from hptransfer.transfer.prediction import Prediction, moved_axes, predict
 
 #: fewer sizes than this cannot show whether one exponent describes the range
 FEWEST = 3
@@ -178,16 +178,11 @@ def predict_carried(
         at_proxy: whether a prediction is wanted of the proxy itself too.
     """
     found = carried_exponents(axes, hyperparameter, proxy=proxy, target=target, on_ray=on_ray)
-    prediction = predict_target(
-        axes,
-        hyperparameter=hyperparameter,
-        value=carried_value(value, found),
-        proxy=proxy,
-        target=target,
-        on_ray=on_ray,
-        at_proxy=at_proxy,
-    )
-    return None if prediction is None else with_exponents(prediction, found)
+    moved = moved_axes(proxy, target, on_ray=on_ray)
+    if not moved and not at_proxy:
+        return None
+    prediction = predict(axes, moved, hyperparameter=hyperparameter, value=carried_value(value, found))
+    return with_exponents(prediction, found)
 
 
 def _reason(facts: AxisFacts, target: float) -> str | None:

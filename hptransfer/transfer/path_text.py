@@ -1,13 +1,45 @@
-"""What a path that is no line means for a verdict, in words."""
+"""What the optimum's path means for a verdict that rests on costs, in words."""
 
 from __future__ import annotations
 
 import math
 
 from hptransfer.sizes import size_text
-from hptransfer.statistics.path import Path, Step
+from hptransfer.statistics.path import NOTICED, Path, Step
 from hptransfer.transfer.cost_text import amount, signed
 from hptransfer.transfer.criteria import Ladder, SizeEvidence
+from hptransfer.verdict import Verdict
+
+
+def moving_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:
+    """Where the optimum has gone, where it clearly moves and the cost of staying does not decide; else nothing.
+
+    It clearly moves where the drift excludes 0 and the largest size's whole interval lies beyond the proxy's.
+
+    Args:
+        path: of the optima from size to size.
+        ladder: all sizes of the axis.
+    """
+    proxy, largest, drift = ladder.at_reference, ladder.largest, ladder.drift
+    if proxy is None or ladder.regret_alone or ladder.verdict is Verdict.DRIFTS or drift.contains(0.0):
+        return ()
+    here, there = proxy.optimum.interval, largest.optimum.interval
+    beyond = there.low > here.high or there.high < here.low
+    moved = there.estimate - math.log2(ladder.transferred)
+    if not beyond or not (there.bounded and drift.bounded) or abs(there.estimate - here.estimate) < NOTICED:
+        return ()
+    low, high = (f"{math.exp2(end):.3g}" for end in (there.low, there.high))
+    said = (
+        f"The optimum moves: by {drift.estimate:+.2f} octaves per doubling of {ladder.axis} ({drift.low:+.2f} to "
+        f"{drift.high:+.2f}), from {proxy.optimum.value:.3g} to {largest.optimum.value:.3g} ({low} to {high}) at "
+        f"{ladder.axis} {largest.label}, where {ladder.transferred:.4g} is carried over"
+    )
+    if path.shape in ("straight", "open") and moved * drift.estimate > 0:
+        said += (
+            f"; n doublings further on it would lie {abs(moved):.2f} + {abs(drift.estimate):.2f} n octaves off, and "
+            "what that costs grows as its square"
+        )
+    return (f"{said}. It decides only where a drift is bounded (`drift` among the criteria).",)
 
 
 def path_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 Two parameterizations may both transfer and still not train equally well. Kalra & Barkeshli (arXiv 2605.21486) call what
 is left at infinite size the asymptotic loss penalty, R(inf). Here R(n) = R(inf) + c n^-b is fitted to the differences,
 its power averaged over.
+
+Where the same seeds ran in both groups they are compared seed by seed, so what a seed does in both (its batches, its
+initial draws) cancels: how much that is, is measured by how far the seeds' differences lie apart.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.exchange import ExchangeRate, exchange_rate
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
+from hptransfer.statistics.seed_offsets import offsets_of
+from hptransfer.statistics.wiener_process import DRAWS
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
 
@@ -31,6 +36,8 @@ _POWERS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _SCATTER, _SCATTER_WEIGHT = (0.0, 0.05, 0.1, 0.3), (0.4, 0.25, 0.2, 0.15)
 #: streams of random numbers of their own
 _FIRST, _SECOND, _PICK, _OFF, _END = 80, 81, 82, 83, 84
+#: streams of what seeds do lie so far beyond those of the groups
+_APART = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +115,20 @@ def _penalty(worse: AxisReport, better: AxisReport, name: str, against: str) -> 
     places = [{size.value: place for place, size in enumerate(report.sizes)} for report in (worse, better)]
     sizes: list[SizePenalty] = []
     draws: list[tuple[float, Array]] = []
-    for value in sorted(places[0].keys() & places[1].keys()):
-        here, there = worse.sizes[places[0][value]], better.sizes[places[1][value]]
-        first, second = _best(here), _best(there)
+    common = sorted(places[0].keys() & places[1].keys())
+    both = [(worse.sizes[places[0][value]], better.sizes[places[1][value]]) for value in common]
+    others = _by_seeds(both)
+    for row, (value, (here, there)) in enumerate(zip(common, both, strict=True)):
+        first, second = _best(here, seeds=others is None), _best(there, seeds=others is None)
         low = math.hypot(first.estimate - first.low, second.high - second.estimate)
         high = math.hypot(first.high - first.estimate, second.estimate - second.low)
+        drawn = _drawn(first, _FIRST, row) - _drawn(second, _SECOND, row)
+        if others is not None:
+            drawn = drawn + others[row]
+            by_seeds = quantiles(others[row])
+            low, high = math.hypot(low, by_seeds.low), math.hypot(high, by_seeds.high)
         middle = first.estimate - second.estimate
         loss = Interval(middle, middle - low, middle + high)
-        drawn = _drawn(first, _FIRST, len(sizes)) - _drawn(second, _SECOND, len(sizes))
         known = loss.bounded and all(rate is not None and rate.known for rate in rates)
         doublings = None
         if known and rates[0] is not None and rates[1] is not None:
@@ -128,9 +141,70 @@ def _penalty(worse: AxisReport, better: AxisReport, name: str, against: str) -> 
     return Penalty(name, against, worse.axis, tuple(sizes), unit, _asymptote(draws))
 
 
-def _best(size: SizeEvidence) -> Interval:
-    """The best loss at a size; on an edge of its grid there may be a better one beyond."""
-    loss = size.optimum.loss
+def _by_seeds(both: Sequence[tuple[SizeEvidence, SizeEvidence]]) -> Array | None:
+    """(K, DRAWS) what other seeds would add to the difference at each size; None where that is not seen.
+
+    Where the same seeds ran in both groups, those of a pair are subtracted; otherwise each group's seeds speak for it.
+
+    Args:
+        both: the two groups at each size.
+    """
+    first, second = (_offsets([pair[group] for pair in both]) for group in (0, 1))
+    if first is None or second is None:
+        return None
+    if first[0] == second[0]:
+        return _of_others(first[1] - second[1], _FIRST)
+    return np.asarray(_of_others(first[1], _FIRST) - _of_others(second[1], _SECOND))
+
+
+def _offsets(sizes: Sequence[SizeEvidence]) -> tuple[list[int], Array] | None:
+    """Seeds and their (K, seeds) offsets; None unless the same ones, two or more, were compared at every size."""
+    found = [offsets_of(size.points) for size in sizes]
+    if not found or len(found[0].of) < 2:
+        return None
+    seeds = sorted(found[0].of)
+    if any(sorted(each.of) != seeds or each.n_seeds > len(seeds) for each in found):
+        return None
+    return seeds, np.array([[each.of[seed] for seed in seeds] for each in found])
+
+
+def _of_others(table: Array, stream: int) -> Array:
+    """(K, DRAWS) what the mean over other seeds would differ by, from a two-way table of sizes and seeds.
+
+    A seed adds something at all sizes alike, and something at one of them. Both variances are chi-squared about those
+    of the table, so few seeds leave intervals of Student's kind.
+
+    Args:
+        table: (K, seeds) offsets from the mean over seeds at each size.
+        stream: number of the random streams.
+    """
+    sizes, count = table.shape
+    shared = table.mean(axis=0) - table.mean()
+    freedom = (sizes - 1) * (count - 1)
+    between = sizes * float((shared**2).sum()) / wiener_process.chi_square(stream, float(count - 1))
+    own = np.zeros(DRAWS)
+    if freedom:
+        left = table - table.mean(axis=1, keepdims=True) - shared
+        own = float((left**2).sum()) / wiener_process.chi_square(stream + _APART, float(freedom))
+    alike = np.maximum(between - own, 0.0) / sizes
+    noise = wiener_process.normal(stream + _APART, sizes + 1)
+    return np.asarray((np.sqrt(alike) * noise[0] + np.sqrt(own) * noise[1:]) / math.sqrt(count))
+
+
+def _best(size: SizeEvidence, *, seeds: bool = True) -> Interval:
+    """The best loss at a size; on an edge of its grid there may be a better one beyond.
+
+    Args:
+        size: what is known there.
+        seeds: whether its interval holds what other seeds would add to all losses.
+    """
+    loss, of_seeds = size.optimum.loss, 1.96 * size.optimum.seed_error
+    if not seeds and math.isfinite(of_seeds):
+        below, above = (
+            math.sqrt(max((loss.estimate - end) ** 2 - of_seeds**2, 0.0)) if math.isfinite(end) else math.inf
+            for end in (loss.low, loss.high)
+        )
+        loss = Interval(loss.estimate, loss.estimate - below, loss.estimate + above)
     return loss if size.optimum.edge is None else Interval(loss.estimate, -math.inf, loss.high)
 
 

@@ -153,31 +153,6 @@ def _of_one_run(loss: Interval, scatter: SeedScatter | None) -> Interval:
     return Interval(loss.estimate, loss.estimate - below, loss.estimate + above)
 
 
-def predict_target(
-    axes: Sequence[AxisFacts],
-    *,
-    hyperparameter: str,
-    value: float,
-    proxy: Size,
-    target: Size,
-    on_ray: bool = False,
-    at_proxy: bool = False,
-) -> Prediction | None:
-    """What a checked value is expected to cost at the target; None where the target is the proxy.
-
-    Args:
-        axes: what a check found for this hyperparameter, one entry per axis.
-        hyperparameter: name of what was transferred.
-        value: what the target is to be trained with.
-        proxy: size at which the value was tuned.
-        target: size to predict for.
-        on_ray: whether its tokens are those that belong to its shape, as those of the checked sizes do.
-        at_proxy: whether a prediction is wanted of the proxy itself too.
-    """
-    moved = moved_axes(proxy, target, on_ray=on_ray)
-    return predict(axes, moved, hyperparameter=hyperparameter, value=value) if moved or at_proxy else None
-
-
 def moved_axes(proxy: Size, target: Size, *, on_ray: bool = False) -> dict[str, float]:
     """The target's value on every axis on which it is not the proxy's; on a ray, tokens are no axis of their own.
 

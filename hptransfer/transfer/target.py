@@ -8,7 +8,7 @@ not known: it scatters.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -82,6 +82,8 @@ class TargetReport:
         sentence: the headline's second half, for a person.
         hyperparameter: that optimum and gain are of.
         value: what it is carried as.
+        together: cost of all values that are carried along with it, over all axes together, in the same unit; None
+            where it is carried alone, or that is open.
     """
 
     axes: tuple[AxisCoverage, ...]
@@ -92,6 +94,7 @@ class TargetReport:
     sentence: str
     hyperparameter: str
     value: float
+    together: Interval | None = None
 
     def worded(self) -> TargetReport:
         """The same with the sentence that its facts give."""
@@ -140,9 +143,23 @@ class Checked:
         lost = lost_off(moved[0], off)
         if lost is None:
             return None
-        doublings = sum(max(0.0, math.log2(target[facts.axis] / facts.span[1])) for facts in moved)
-        change = np.exp2(_RATIO * math.sqrt(doublings) * wiener_process.normal(_CHANGE, 1)[0])
+        change = changed_ratio(moved, target)
         return lost[0] * change, lost[1] * change
+
+
+#: what values lose at sizes on some axes, (least, most) draw by draw; None where that is open
+Lost = Callable[[Mapping[str, float]], tuple[Array, Array] | None]
+
+
+def changed_ratio(moved: Sequence[AxisFacts], target: Mapping[str, float]) -> Array:
+    """(DRAWS,) factors by which the ratio of curvature to gain may change on the way to a target.
+
+    Args:
+        moved: the axes on which the target lies beyond what was checked, or within it.
+        target: size by axis, of these axes at least.
+    """
+    doublings = sum(max(0.0, math.log2(target[facts.axis] / facts.span[1])) for facts in moved)
+    return np.asarray(np.exp2(_RATIO * math.sqrt(doublings) * wiener_process.normal(_CHANGE, 1)[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +168,21 @@ class _Cost:
 
     Attributes:
         in_units: pairs of a cost and its price, the headline's first; a cost is None where it is open.
+        joint: whether it is that of all carried values, known as a whole.
     """
 
     in_units: tuple[tuple[Interval | None, Price], ...]
+    joint: bool = False
 
     @classmethod
-    def of(cls, checked: Sequence[Checked], target: Mapping[str, float]) -> _Cost:
-        """The costs of all hyperparameters together at sizes on some axes."""
+    def of(cls, checked: Sequence[Checked], target: Mapping[str, float], together: Lost | None = None) -> _Cost:
+        """The costs of all hyperparameters at sizes on some axes: their sum, or of a loss that is known as a whole."""
         lead = next(facts for facts in checked[0].axes if facts.axis in target)
+        if together is not None:
+            whole = together(target)
+            counted = [_counted(whole, lead, place) for place in range(len(lead.prices))]
+            found = [(_summed([each]), price) for each, price in zip(counted, lead.prices, strict=True)]
+            return cls(tuple(found), joint=True)
         lost = [each.lost(target) for each in checked]
         leads = [next(facts for facts in each.axes if facts.axis in target) for each in checked]
         return cls(
@@ -178,13 +202,26 @@ class _Cost:
         """Why it is not inside what is allowed, a clause; None where it is."""
         for cost, price in self.in_units:
             if cost is None:
+                if self.joint:
+                    return "what all carried values cost together there is open"
                 return "where the optimum lies there is open"
-            said = f"the value costs {describe_cost(cost, price.unit)} there"
+            said = f"{self._subject} {describe_cost(cost, price.unit)} there"
             if price.most is None:
                 return f"{said}, and what growing buys is not known, which the bound is counted in"
             if not cost.high <= price.most:
                 return f"{said}, allowed is {price.most:g}"
         return None if self.in_units else "what it costs there is not known"
+
+    @property
+    def inside(self) -> str:
+        """What it costs, a clause, where it is known in the headline's unit."""
+        cost, price = self.in_units[0]
+        said = "an unknown amount" if cost is None else describe_cost(cost, price.unit)
+        return f"{self._subject} {said} there"
+
+    @property
+    def _subject(self) -> str:
+        return "all carried values together cost" if self.joint else "the value costs"
 
 
 def _counted(lost: tuple[Array, Array] | None, facts: AxisFacts, place: int) -> tuple[Array, Array] | None:
@@ -203,6 +240,7 @@ def judge_target(
     accepted: Collection[str] = (),
     horizon: tuple[float, float] | None = None,
     ray: str | None = None,
+    together: Lost | None = None,
 ) -> TargetReport:
     """Judge a target: per axis whether the ladder covers it, and what the carried value costs there.
 
@@ -215,18 +253,22 @@ def judge_target(
         horizon: tokens per parameter of proxy and target, up to a common factor; None where they are not known.
         ray: what tokens grow in proportion to in the checked sizes, for example "20 tokens per parameter"; tokens are
             then no axis of their own. None where they do not grow with the model.
+        together: what all values that are carried along with the first one lose, where one fit shows that; None where
+            the checked ones are all that is known of.
     """
     moved = {axis: value for axis, value in target.items() if not math.isclose(value, proxy[axis], rel_tol=_SAME)}
     known = {facts.axis for facts in checked[0].axes}
-    coverage = [_coverage(axis, value, checked) for axis, value in moved.items() if ray is None or axis != "tokens"]
+    along = [(axis, value) for axis, value in moved.items() if ray is None or axis != "tokens"]
+    coverage = [_coverage(axis, value, checked, together) for axis, value in along]
     coverage += _horizon(moved, horizon, ray)
     if moved:
         reason = "was tuned at the proxy and its optimum never checked at another size"
         coverage += [AxisCoverage(name, None, None, "not covered", None, reason) for name in unchecked]
     reached = {axis: value for axis, value in moved.items() if axis in known}
     total = _Cost.of(checked, reached) if reached else None
+    joint = _Cost.of(checked, reached, together) if reached and together is not None else None
     complete = all(each.axis in reached or each.standing == "unchanged" for each in coverage if each.value is not None)
-    coverage = [_accepted(_together(each, total), accepted) for each in coverage]
+    coverage = [_accepted(_together(_together(each, total), joint), accepted) for each in coverage]
     optimum, gain = _better(checked[0], reached)
     prices = checked[0].axes[0].prices
     return TargetReport(
@@ -238,10 +280,11 @@ def judge_target(
         sentence="",
         hyperparameter=checked[0].name,
         value=2.0 ** checked[0].at(reached),
+        together=joint.first if joint is not None and complete else None,
     ).worded()
 
 
-def _coverage(axis: str, value: float, checked: Sequence[Checked]) -> AxisCoverage:
+def _coverage(axis: str, value: float, checked: Sequence[Checked], together: Lost | None) -> AxisCoverage:
     """How one axis stands: every checked hyperparameter must be covered along it."""
     ladders = [facts for each in checked for facts in each.axes if facts.axis == axis]
     if len(ladders) < len(checked) or any(len(facts.rungs) < 2 for facts in ladders):
@@ -259,10 +302,13 @@ def _coverage(axis: str, value: float, checked: Sequence[Checked]) -> AxisCovera
         reason = f"{where}: {reach:.3g} of the ladder's own spans beyond it, and backtests reach {SUPPORTED_REACH:g}"
     elif cost.over is not None:
         reason = f"{where}: {cost.over}"
+    elif together is not None and (joint := _Cost.of(checked, {axis: value}, together)).over is not None:
+        reason = f"{where}: {cost.inside}, but {joint.over}"
     else:
-        unit, most = cost.in_units[0][1].unit, cost.in_units[0][0]
         standing = "covered"
-        reason = f"{where}" if most is None else f"{where}: the value costs {describe_cost(most, unit)} there"
+        reason = f"{where}: {cost.inside}"
+        if together is not None:
+            reason += f", {joint.inside}"
     return AxisCoverage(axis, value, largest, standing, cost.first, reason)
 
 

@@ -12,7 +12,7 @@ from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost, signed
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
-from hptransfer.transfer.path_text import path_limits
+from hptransfer.transfer.path_text import moving_limits, path_limits
 from hptransfer.verdict import Verdict
 
 #: below these, published and own measurements mislead (shared experience: ladders under 8x, bases under 64)
@@ -163,7 +163,7 @@ def evidence_limits(
             not asked.
     """
     sizes, axis = ladder.sizes, ladder.axis
-    limits = []
+    limits = [] if path is None else list(moving_limits(path, ladder))
     if ladder.ratio < LADDER and not ladder.regret_alone:
         limits.append(f"The ladder spans {ladder.ratio:.3g}x in {axis}; less than 8x says little about larger sizes.")
     if len(sizes) < FEWEST_SIZES and not ladder.regret_alone:

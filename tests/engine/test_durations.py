@@ -22,8 +22,8 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.target import _on_ray
 from hptransfer.sizes import Size
 from hptransfer.transfer.axis_facts import facts_of_report
+from hptransfer.transfer.horizon import predict_carried
 from hptransfer.transfer.judge import judge
-from hptransfer.transfer.prediction import predict_target
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 from tests.support.landscape import FINGERPRINT
@@ -189,7 +189,7 @@ def test_a_target_on_the_ray_is_predicted_and_another_is_not() -> None:
     assert of.on_ray(on)
     assert not of.on_ray(off)
     (axes,) = facts_of_report(report).values()
-    at = partial(predict_target, axes, hyperparameter="learning_rate", value=2.0**-6, proxy=of.proxy_size)
+    at = partial(predict_carried, axes, "learning_rate", 2.0**-6, proxy=of.proxy_size)
     predicted = at(target=on, on_ray=True)
     assert predicted is not None
     assert predicted.loss is not None

@@ -244,3 +244,28 @@ def test_three_hyperparameters_are_fitted_too() -> None:
 
     assert found[0] == 6
     assert found[1] >= 5 / 6
+
+
+def test_blow_ups_as_high_as_steep_flanks_are_told_from_them() -> None:
+    """Flanks rise exponentially to losses of 5.7 to 8.6; beyond a slanted line runs blow up to losses from 4 to 5.
+
+    Where the surface itself lies below 2.7 such runs are on no flank: none of them may inform the surface.
+    """
+    rng, sizes, hidden = np.random.default_rng(4), [], []
+    for at in range(3):
+        runs = []
+        for x, y in product(np.linspace(-3, 3, 7), repeat=2):
+            smooth = 2 + 0.03 * math.expm1(min(0.2 * (1.3 * (x + 0.5 - 0.2 * at) ** 2 + 0.9 * y**2), 5)) / 0.2
+            blown = x + 0.3 * y > 1.4
+            loss = float(rng.uniform(4, 5)) if blown else smooth + float(rng.normal(0, 0.003))
+            runs.append(SurfaceRun((x, y), 0, loss))
+            hidden += [(at, (x, y))] if blown and smooth < 2.7 else []
+        sizes.append((float(at), runs))
+    found = sort_runs(sizes)
+
+    assert found is not None
+    assert len(hidden) == 10
+    for at, position in hidden:
+        assert position in {tuple(row) for row in found[at].blown}
+    # and the flanks that are steep, and no more, go on informing it
+    assert all(len(size.y) >= 40 for size in found)
