@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: columns left of the plot: the labels of the vertical axis, or the sizes
 _MARGIN = 10
 _ROWS = 14
+#: sizes whose plots need up to so many times the median height are shown whole
+_ALIKE = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ def top_of(sizes: Sequence[SizeEvidence]) -> float:
     Args:
         sizes: the ladder, at least one size.
     """
-    return float(np.median([100 * tallest(size) / abs(min(seed_means(size)[1])) for size in sizes]))
+    reach = np.array([100 * tallest(size) / abs(min(seed_means(size)[1])) for size in sizes])
+    # curves that are alike all fit; the one that is steeper than the others does not flatten them
+    return float(reach[reach <= _ALIKE * np.median(reach)].max())
 
 
 def legend_of(sizes: Sequence[SizeEvidence], glyphs: Glyphs) -> str:

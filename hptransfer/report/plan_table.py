@@ -21,6 +21,8 @@ _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "w
 
 #: columns that no table needs, to measure one
 _UNBOUNDED = 10_000
+#: columns below which a rule would be broken into pieces
+_RULES = 30
 
 
 def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
@@ -87,7 +89,7 @@ def _table(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]
     columns = _columns(groups)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rule [source]", overflow="fold")
+    table.add_column("rule [source]", overflow="fold", min_width=_RULES)
     for group in groups:
         cell = _cells(plan, group)
         numbers = [cell[name] for name in columns]

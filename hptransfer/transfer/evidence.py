@@ -192,7 +192,7 @@ class MeasuredLadder:
     ) -> SizeEvidence:
         here = _at_value(table, draws, self.at)
         best = np.full(DRAWS, abs(float(table.mean.min())) or 1.0) if draws is None else np.abs(draws.loss)
-        spread = here.interval(lambda lost: lost / self.deviation.draws)
+        spread = here.interval(partial(_in_deviations, self.deviation.draws))
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
             spread = replace(spread, low=0.0)
@@ -218,6 +218,12 @@ class MeasuredLadder:
             measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
+
+
+def _in_deviations(deviation: Array, lost: Array) -> Array:
+    """(DRAWS,) losses in deviations between seeds; any loss is infinitely many where seeds do not differ at all."""
+    none = np.where(lost > 0, math.inf, 0.0)
+    return np.divide(lost, deviation, out=none, where=np.broadcast_to(deviation > 0, none.shape))
 
 
 def _on_curve(draws: CurveDraws, at: float) -> Array:
