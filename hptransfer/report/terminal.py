@@ -126,7 +126,7 @@ def print_long(text: str, console: Console) -> None:
 
     Args:
         text: one line or several; words are never broken or cropped, paths among them.
-        console: where to print.
+        console: where the text is printed; its width is that of the terminal.
     """
     if console.is_terminal:  # which would break a line in the middle of a number
         lines = text.split("\n")

@@ -47,7 +47,7 @@ def signed(number: float, form: str) -> str:
     """A number with its sign, and zero without one.
 
     Args:
-        number: any number.
+        number: finite, of any sign and size.
         form: its format without the sign, for example ".2f" or ".0%".
     """
     text = f"{number:+{form}}"
