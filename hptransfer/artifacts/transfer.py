@@ -94,7 +94,7 @@ class SizeRecord(Record):
     octave_off: IntervalRecord
     """what the worse of half and twice the optimum costs, nats"""
     spiked: tuple[float, ...]
-    """log2 values whose runs scatter far more than the others"""
+    """log2 values whose runs scatter far more than the others, or whose only run lies far off what others lead to"""
     blown: tuple[float, ...]
     """log2 values whose losses are finite and no part of a curve, because training blew up there"""
     measured: bool

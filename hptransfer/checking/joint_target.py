@@ -14,7 +14,7 @@ from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.surface import Surface
 from hptransfer.transfer.axis_facts import AxisFacts, axis_facts_from_report
 from hptransfer.transfer.judge import AxisReport
-from hptransfer.transfer.target import changed_ratio
+from hptransfer.transfer.target import at_least
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class CarriedCombination:
         return tuple(axis_facts_from_report(*each) for each in zip(self.reports, self.drawn, strict=True))
 
     def lost(self, target: Mapping[str, float]) -> tuple[Array, Array] | None:
-        """(least, most) loss of the combination at a size, draw by draw; None where an optimum's path is open.
+        """(least, most) loss of the combination, on the largest size's surface; None where an optimum's path is open.
 
-        The surface of the largest size is moved along with its optimum, each coordinate along its own path.
+        That surface is moved along with its optimum, each coordinate along its own path.
 
         Args:
             target: the size, by the name of the axis.
@@ -51,6 +51,5 @@ class CarriedCombination:
             if optimum is None:
                 return None
             off.append(math.log2(report.transferred) - optimum[0])
-        change = changed_ratio(self.facts[:1], target)
         least, most = self.surface.lost_off(len(self.surface.sizes) - 1, np.stack(off))
-        return least * change, most * change
+        return at_least(least, off), most

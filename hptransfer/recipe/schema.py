@@ -199,8 +199,9 @@ class Criteria(Section):
     """What counts as transfer; every bound that is set must hold at every checked size (docs/verdicts.md)."""
 
     cost: Positive | None = NEGLIGIBLE_DOUBLINGS
-    """doublings of compute (of the size where compute is not known) that would buy back what the proxy's value loses;
-    null, for no such bound, goes with `deviations` or `regret` only"""
+    """doublings of compute that would buy back what the proxy's value loses (where compute is not known a doubling of
+    the width counts as two of them, one of another size as one); null, for no such bound, goes with `deviations` or
+    `regret` only"""
     deviations: Positive | None = None
     """that loss in standard deviations of one run between seeds; the bound that holds where growing gains nothing that
     can be measured"""

@@ -21,6 +21,7 @@ __all__ = [
     "curve",
     "drift",
     "exchange",
+    "extrapolated_ratio",
     "interval",
     "laws",
     "optimum",

@@ -52,6 +52,7 @@ class CurveDraws:
         median: (G,) median of the drawn curves, nats; inf beyond a divergence.
         curves: (G, DRAWS) the drawn curves themselves, nats; inf beyond a divergence.
         walled: the region ends above at a divergence or a jump, so that what lies beyond is known to be no good.
+        correlation: probabilities of how alike noise is at neighbouring values (`tilt.SeedNoise`); None: independent.
     """
 
     optimum: Array
@@ -70,6 +71,7 @@ class CurveDraws:
     median: Array
     curves: Array = field(repr=False)
     walled: bool = False
+    correlation: Array | None = None
 
     def lost_off(self, off: Array) -> tuple[Array, Array]:
         """What being off the optimum costs, draw by draw: (least, most).
@@ -150,6 +152,7 @@ class FittedCurves:
                 float(drawn.deviations[size]),
                 self.fit.effects[size],
                 at,
+                None if self.fit.tables[size].runs.dense else self.fit.seeds.correlation,
             )
             for size, index in enumerate(self.usable)
         }
@@ -183,7 +186,14 @@ _NARROWEST = 0.01
 
 
 def _summary(
-    table: SeedMeans, grid: Array, curves: Array, end: Array, noise: float, seed_effect: Array, at: float | None
+    table: SeedMeans,
+    grid: Array,
+    curves: Array,
+    end: Array,
+    noise: float,
+    seed_effect: Array,
+    at: float | None,
+    correlation: Array | None,
 ) -> CurveDraws:
     found = lowest(grid, curves, end)
     where, column, optimum = found.where, np.arange(DRAWS), found.at
@@ -211,6 +221,7 @@ def _summary(
         median=median,
         curves=curves,
         walled=table.wall is not None,
+        correlation=correlation,
     )
 
 

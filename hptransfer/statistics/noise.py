@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hptransfer.statistics.arrays import Array
+from hptransfer.statistics.scatter import bend_at_lowest, departures
 from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.tilt import SeedNoise, seed_noise
 from hptransfer.statistics.units import typical_height
@@ -61,7 +62,7 @@ def pooled_noise(
     """
     seeds = seeds or seed_noise([table.runs for table in tables])
     same = np.ones(len(tables))
-    bends = [_bend(table) for table in tables if len(table.x) >= _FEWEST]
+    bends = [bend_at_lowest(table.x, table.mean) for table in tables if len(table.x) >= _FEWEST]
     bend = float(np.median(bends)) if bends else 0.0
     # losses that are all alike leave their rounding as the least noise, and numbers are no finer than their last bit
     least = _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables], 1.0)
@@ -108,17 +109,6 @@ def _unlikeness(tables: Sequence[SeedMeans]) -> tuple[float, float]:
     return (float(sum((rows**2).sum() for rows in apart)) / df if df else 0.0), min(_SCATTER_DF, df / 3)
 
 
-def _bend(table: SeedMeans) -> float:
-    """Bend of a parabola through the lowest mean and its neighbours, one or two on each side, whichever bends less."""
-    best, found = int(table.mean.argmin()), []
-    for reach in (1, 2):
-        near = slice(max(0, min(best - reach, len(table.x) - 3)), max(3, best + reach + 1))
-        u = table.x[near] - table.x[best]
-        basis = np.stack([np.ones_like(u), u, u * u], axis=1)
-        found.append(abs(float(np.linalg.lstsq(basis, table.mean[near] - table.mean[best], rcond=None)[0][2])))
-    return min(found)
-
-
 def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
     """(K,) standard errors of the sizes' mean losses due to what a seed does at all values alike, nats.
 
@@ -138,15 +128,8 @@ def seed_effect_std(tables: Sequence[SeedMeans], noise: Noise) -> Array:
 def _scatter(tables: Sequence[SeedMeans], seeds: SeedNoise) -> Array:
     """Squared departures of four neighbouring means from a parabola, scaled so that their 30% quantile is the variance.
 
-    The third divided difference of four values is free of their parabola; with one seed it is all there is to see noise
-    by. Cliffs can spoil half of the differences, hence the low quantile.
+    Cliffs can spoil half of the differences, hence the low quantile.
     """
-    found = []
-    for table, noise in zip(tables, seeds.noise, strict=True):
-        for first in range(len(table.x) - 3):
-            four = slice(first, first + 4)
-            x, y = table.x[four], table.mean[four]
-            weight = 1 / np.prod(x[:, None] - x + np.eye(4), axis=1)
-            found.append(float((weight @ y) ** 2 / (weight @ noise[four, four] @ weight)))
+    found = [departures(table.x, table.mean, noise) for table, noise in zip(tables, seeds.noise, strict=True)]
     # the 30% quantile of a chi-square with one degree of freedom is 0.148
-    return np.array(found) / 0.148
+    return np.concatenate(found) / 0.148

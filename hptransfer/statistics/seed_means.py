@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hptransfer.errors import UsageError
+from hptransfer.statistics.accidents import Means, single_accidents
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.blow_ups import first_blow_ups
-from hptransfer.statistics.tilt import SeedRuns, fit_tilts
+from hptransfer.statistics.tilt import SeedRuns
+from hptransfer.statistics.two_way import crossed, two_way
 from hptransfer.statistics.units import LossScale, SizeMeans, common_scales, typical_height
 
-#: seeds beyond this number are not treated as common to all values; the two-way fit would cost more than it gives
-_MANY_SEEDS = 200
-#: cells of seeds and values that are counted in a table; beyond them they are sorted
-_MOST_CELLS = 4_000_000
 #: an estimate never uses more than this many values; denser sweeps are averaged in cells
 _MOST_VALUES = 32
 #: losses above the best by more than this many times the rise next to the minimum inform neither optimum nor noise
@@ -27,8 +25,6 @@ _TALLEST = 25
 #: the higher half of the values is left out of the noise when its variance exceeds the lower half's by this factor
 _LOUD = 5.0
 _FEWEST_QUIET = 3
-#: a value whose own runs scatter by more than this factor in variance beyond all others' counts for as much less
-_SPIKED = 16.0
 #: losses are written with about this accuracy, as a share of what they usually differ by
 _ROUNDING = 1e-6
 #: a number as large as this is no loss that a run had: it counts as a divergence
@@ -75,7 +71,9 @@ class SeedMeans:
         wall: smallest x right of the lowest mean that diverged or blew up; None when there is none.
         diverged: all x with a divergence, increasing.
         blown: all x whose losses are finite and no part of a curve, because training blew up there, increasing.
-        spiked: all x whose runs scatter far more than those at other values, increasing.
+        spiked: all x whose runs scatter far more than those at other values, or whose only run lies far off what the
+            values beside it lead to, increasing; the latter are not in `x`.
+        strays: those of them whose only run lies off.
         n_points: runs, diverged ones included.
         n_seeds: number of different seeds among the runs.
         runs: which seed ran where, for the values in `x`.
@@ -95,6 +93,7 @@ class SeedMeans:
     diverged: tuple[float, ...]
     blown: tuple[float, ...]
     spiked: tuple[float, ...]
+    strays: tuple[float, ...]
     n_points: int
     n_seeds: int
     runs: SeedRuns
@@ -140,8 +139,14 @@ def average_sizes(sizes: Sequence[Sequence[Point]]) -> tuple[SeedMeans, ...]:
         UsageError: a size has no row, or no finite loss at all.
     """
     runs = [_Runs(points) for points in sizes]
-    for size, first in zip(runs, first_blow_ups([(size.x, size.mean) for size in runs]), strict=True):
-        size.end_at(first)
+    accidents = single_accidents([Means(size.x, size.mean, np.bincount(size.row).astype(float)) for size in runs])
+    good = [
+        (np.delete(size.x, known), np.delete(size.mean, known)) for size, known in zip(runs, accidents, strict=True)
+    ]
+    for size, (x, _), known, first in zip(runs, good, accidents, first_blow_ups(good), strict=True):
+        end = math.inf if first is None else float(x[first])
+        size.leave_out([place for place in known if size.x[place] < end])
+        size.end_at(end)
     least = float(np.median([size.rise for size in runs]))
     scales = common_scales([size.informative(least) for size in runs])
     least = float(np.median([size.rise * scale.factor for size, scale in zip(runs, scales, strict=True)]))
@@ -185,15 +190,24 @@ class _Runs:
             )
         self.loss, self.seed = loss[keep], seed[keep]
         self.x, self.row = np.unique(x[keep], return_inverse=True)
-        self.mean = _two_way(self.x, self.loss, self.row, self.seed).mean
-        self.blown = np.zeros(0)
+        self.mean = two_way(self.x, self.loss, self.row, self.seed).mean
+        self.accidents = self.blown = np.zeros(0)
         self.wall: float | None = None
         self.variance = math.nan
 
-    def end_at(self, first: int | None) -> None:
-        """Say which value is the first that is blown up; together with divergences it makes the wall."""
-        if first is not None:
-            self.blown = self.x[first:]
+    def leave_out(self, places: Sequence[int]) -> None:
+        """Leave out values whose only run went wrong."""
+        if not places:
+            return
+        self.accidents = self.x[list(places)]
+        keep = ~np.isin(self.row, places)
+        self.loss, self.seed = self.loss[keep], self.seed[keep]
+        self.x, self.row = np.unique(self.x[self.row[keep]], return_inverse=True)
+        self.mean = two_way(self.x, self.loss, self.row, self.seed).mean
+
+    def end_at(self, first: float) -> None:
+        """Say from where on values are blown up, inf for none; together with divergences that makes the wall."""
+        self.blown = self.x[self.x >= first]
         self.wall = _first(*self.bad[self.bad > self.x[self.mean.argmin()]], *self.blown)
 
     @property
@@ -210,7 +224,7 @@ class _Runs:
         """What is known before losses have a scale: means and scatter of the values near the minimum."""
         window = _informative(self.x, self.mean, self.wall, _TALLEST * max(self.rise, least))
         inside = window[self.row]
-        fit = _two_way(self.x[window], self.loss[inside], _renumbered(self.row[inside]), self.seed[inside])
+        fit = two_way(self.x[window], self.loss[inside], _renumbered(self.row[inside]), self.seed[inside])
         self.variance = fit.ss / fit.df if fit.df > 0 else math.nan
         return SizeMeans(
             x=self.x[window],
@@ -242,7 +256,7 @@ class _Runs:
         ss, df = noise.ss, float(noise.df)
         inside = window[self.row]
         x, row, seed = self.x[window], _renumbered(self.row[inside]), self.seed[inside]
-        fit = _two_way(x, loss[inside], row, seed)
+        fit = two_way(x, loss[inside], row, seed)
         trust = fit.trust(usual)
         mean, count, spiked, dense = fit.mean, fit.runs * trust, x[trust < 1], len(x) > _MOST_VALUES
         measured = np.isin(x, noise.values)
@@ -267,7 +281,8 @@ class _Runs:
             wall=self.wall,
             diverged=tuple(float(value) for value in self.bad),
             blown=tuple(float(value) for value in self.blown),
-            spiked=tuple(float(value) for value in spiked),
+            spiked=tuple(float(value) for value in np.sort(np.append(spiked, self.accidents))),
+            strays=tuple(float(value) for value in self.accidents),
             n_points=self.n_points,
             n_seeds=self.n_seeds,
             runs=_seed_runs(x, mean, trust, row, seed, self.loss[inside], measured, dense=dense),
@@ -287,90 +302,12 @@ def _seed_runs(
     dense: bool,
 ) -> SeedRuns:
     """Which seed ran at which value."""
-    ids, number, alone, column = _crossed(row, seed, len(x))
+    ids, number, alone, column = crossed(row, seed, len(x))
     mine = column >= 0
     total = np.zeros_like(number)
     np.add.at(total, (row[mine], column[mine]), loss[mine])
     average = np.divide(total, number, out=np.full_like(number, np.nan), where=number > 0)
     return SeedRuns(x, mean, trust, ids, number, average, alone, quiet, dense)
-
-
-def _crossed(
-    row: npt.NDArray[np.intp], seed: Array, m: int
-) -> tuple[npt.NDArray[np.int64], Array, Array, npt.NDArray[np.intp]]:
-    """Seeds that ran at two values or more, their (m, S) runs, the (m,) runs of others, and each run's column or -1."""
-    names, index = np.unique(seed, return_inverse=True)
-    cells = index * m + row
-    seen = np.flatnonzero(np.bincount(cells)) if len(names) * m <= _MOST_CELLS else np.unique(cells)
-    values_of = np.bincount(seen // m, minlength=len(names))
-    crossed = np.flatnonzero(values_of >= 2)
-    if len(crossed) > _MANY_SEEDS:
-        crossed = crossed[:0]
-    place = np.full(len(names), -1, dtype=np.intp)
-    place[crossed] = np.arange(len(crossed))
-    column = place[index]
-    number = np.zeros((m, len(crossed)))
-    np.add.at(number, (row[column >= 0], column[column >= 0]), 1.0)
-    return names[crossed].astype(np.int64), number, np.bincount(row[column < 0], minlength=m).astype(float), column
-
-
-class _TwoWay(NamedTuple):
-    """Value effects (m,), runs behind each, offsets of seeds seen at several values, residual squares (m,), df."""
-
-    mean: Array
-    runs: Array
-    seed_effect: Array
-    squares: Array
-    df: int
-
-    @property
-    def ss(self) -> float:
-        """Residual sum of squares, nats squared."""
-        return float(self.squares.sum())
-
-    def trust(self, usual: float) -> Array:
-        """(m,) 1, or for a value that scatters far more than the others, the variance of these over its own.
-
-        Args:
-            usual: standard deviation of a run that is not unusual, as other sizes have it.
-        """
-        freedom = np.maximum(self.runs - 1, 0) * self.df / max(1.0, float(np.maximum(self.runs - 1, 0).sum()))
-        others, beyond = self.df - freedom, self.squares.sum() - self.squares
-        seen = (freedom > 0) & (others > 0)
-        own = np.divide(self.squares, freedom, out=np.zeros_like(freedom), where=seen)
-        common = np.divide(beyond, others, out=np.ones_like(freedom), where=seen)
-        common = np.maximum(common, usual**2)
-        return np.asarray(np.divide(common, own, out=np.ones_like(own), where=own > _SPIKED * common))
-
-
-def _two_way(x: Array, loss: Array, row: npt.NDArray[np.intp], seed: Array) -> _TwoWay:
-    """Least squares of loss = value effect + seed offset, and of the seeds' tilts in what is left.
-
-    Seeds seen at one value only carry no offset.
-    """
-    m = len(x)
-    _, number, alone, column = _crossed(row, seed, m)
-    count = np.bincount(row, minlength=m).astype(float)
-    offset = np.zeros(number.shape[1] + 1)  # the last one is for seeds without
-    rank = 0
-    if number.shape[1] > 1:
-        normal = np.diag(number.sum(0)) - number.T @ (number / count[:, None])
-        raw = np.bincount(row, loss, m) / count
-        right = np.bincount(column[column >= 0], (loss - raw[row])[column >= 0], number.shape[1])
-        offset[:-1] = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
-        rank = int(np.linalg.matrix_rank(normal, tol=1e-9 * max(1.0, float(normal.max())), hermitian=True))
-    adjusted = loss - offset[column]
-    mean = np.bincount(row, adjusted, m) / count
-    residual = adjusted - mean[row]
-    if rank:
-        left = np.zeros_like(number)
-        mine = column >= 0
-        np.add.at(left, (row[mine], column[mine]), residual[mine])
-        tilts = fit_tilts(x, number, alone, left)
-        residual[mine] -= tilts.explained[row[mine], column[mine]]
-        rank += tilts.rank
-    squares = np.asarray(np.bincount(row, residual**2, m), dtype=float)
-    return _TwoWay(mean, count, offset[:-1], squares, len(loss) - m - rank)
 
 
 class _Quiet(NamedTuple):
@@ -399,7 +336,7 @@ def _noise(
 
     def of(values: npt.NDArray[np.bool_]) -> _Quiet:
         rows = values[row]
-        fit = _two_way(x[values], loss[rows], _renumbered(row[rows]), seed[rows])
+        fit = two_way(x[values], loss[rows], _renumbered(row[rows]), seed[rows])
         calm = values.copy()
         calm[np.flatnonzero(values)[fit.trust(usual) < 1]] = False
         # a spike says nothing about the noise of the other values

@@ -5,6 +5,9 @@ sizes have in common cancels where they are compared: only what a seed does to o
 loss that growing gains uncertain. Both are read off the table of seeds and sizes, two-way analysis of variance. How
 large the second is against the noise of one run is a ratio with a prior from measured ladders; seeds that ran at the
 same values update it, and so does the scatter of best losses about their law (`exchange`), which one seed shows too.
+
+Noise that is alike at neighbouring values (`tilt`) moves their mean as an offset does. Best losses have it already, so
+it is no effect of the seed here.
 """
 
 from __future__ import annotations
@@ -21,14 +24,15 @@ from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.tilt import noise_of_mean
 
 Index = npt.NDArray[np.intp]
 
 #: values with the lowest means that a seed's offset is measured at, at least; with more values half of them
 _FEWEST_VALUES = 3
 #: own offsets over the noise of one run, both standard deviations: median and factor of one standard deviation of a
-#: log-normal prior, most likely on the ladders of the recipes that ship (benchmarks/seed_offsets.py)
-_RATIO, _RATIO_FACTOR = 1.3, 2.25
+#: log-normal prior, what the ladders of the recipes that ship let expect of another one (benchmarks/seed_offsets.py)
+_RATIO, _RATIO_FACTOR = 0.65, 3.5
 _RATIOS = np.geomspace(0.02, 1000.0, 240)
 #: levels that the ratio's posterior is summed up in, equally probable
 _LEVELS = 7
@@ -44,12 +48,14 @@ class Offsets(NamedTuple):
     Attributes:
         of: seed -> mean loss there above that of all these seeds.
         values: number of values behind each.
+        noise: variance of these means for runs whose noise has variance 1.
         residual_ss: sum of squares left, offsets and values taken out.
         n_seeds: seeds that ran at this size, those that are not compared included.
     """
 
     of: dict[int, float]
     values: int
+    noise: float
     residual_ss: float
     n_seeds: int
 
@@ -59,11 +65,12 @@ class Offsets(NamedTuple):
         return max(0, self.values - 1) * max(0, len(self.of) - 1)
 
 
-def offsets_of(points: Sequence[Point]) -> Offsets:
+def offsets_of(points: Sequence[Point], correlation: Array | None = None) -> Offsets:
     """The offsets of one size's seeds near its lowest losses.
 
     Args:
         points: runs of one size; values at which any run diverged say nothing.
+        correlation: probabilities of how alike noise is at neighbouring values (`tilt.SeedNoise`); None: independent.
     """
     names, seed = np.unique([point.seed for point in points], return_inverse=True)
     values, value = np.unique(np.round([point.x for point in points], 9), return_inverse=True)
@@ -84,7 +91,7 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     reach = np.bincount(seed[by_seed][unbroken], minlength=len(names))
     most = min(max(_FEWEST_VALUES, len(order) // 2), int(np.sort(reach)[-2]) if len(names) > 1 else 0)
     if most < 2:
-        return Offsets({}, 0, 0.0, len(names))
+        return Offsets({}, 0, 0.0, 0.0, len(names))
     common = np.flatnonzero(reach >= most)
     mine = (place < most) & np.isin(seed, common)
     table = np.empty((most, len(common)))
@@ -92,7 +99,8 @@ def offsets_of(points: Sequence[Point]) -> Offsets:
     offset = table.mean(axis=0) - table.mean()
     left = table - table.mean(axis=1, keepdims=True) - offset
     of = dict(zip(names[common].tolist(), offset.tolist(), strict=True))
-    return Offsets(of, most, float((left**2).sum()), len(names))
+    noise = 1 / most if correlation is None else noise_of_mean(values[order[:most]], correlation)
+    return Offsets(of, most, noise, float((left**2).sum()), len(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +141,11 @@ def effect_between_sizes(sizes: Sequence[Offsets], noise: Sequence[float]) -> Si
     # losses that fall by orders of magnitude take what seeds do to them along
     (ss, df), (scaled_ss, _) = _own(sizes, alike), _own(sizes, in_proportion)
     scale = in_proportion if scaled_ss < _CLEARLY_LESS * ss else alike
-    usual, values = float(np.mean((level / scale) ** 2)), [size.values for size in sizes if size.values]
+    usual, noises = float(np.mean((level / scale) ** 2)), [size.noise for size in sizes if size.values]
     log_weight = -0.5 * (np.log(_RATIOS / _RATIO) / math.log(_RATIO_FACTOR)) ** 2
-    if values and df > 0:
+    if noises and df > 0:
         # what is measured of an offset holds the noise of its runs, which is no effect of the seed
-        share = _RATIOS**2 + 1 / float(np.mean(values))
+        share = _RATIOS**2 + float(np.mean(noises))
         left = scaled_ss if scale is in_proportion else ss
         log_weight += -0.5 * df * np.log(share) - 0.5 * left / (usual * share)
     weight = np.cumsum(np.exp(log_weight - log_weight.max()))

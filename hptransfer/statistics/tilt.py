@@ -155,6 +155,7 @@ class SeedNoise:
         seen: what residuals of variance 1 make of a sum of squares, and degrees of freedom, as fractions of those of
             uncorrelated noise, per size.
         compared: whether seeds could be compared at any size.
+        correlation: probabilities of how alike one seed's noise is half an octave apart (see `noise_of_mean`).
     """
 
     noise: tuple[Array, ...]
@@ -165,6 +166,7 @@ class SeedNoise:
     weight: Array
     seen: tuple[tuple[float, float], ...]
     compared: bool
+    correlation: Array
 
     @property
     def square(self) -> float:
@@ -241,7 +243,18 @@ def seed_noise(tables: Sequence[SeedRuns], given: float | Array | None = None) -
         weight=weight,
         seen=tuple(_seen(table, correlation) for table in tables),
         compared=any(contrasts),
+        correlation=correlation,
     )
+
+
+def noise_of_mean(x: Array, correlation: Array) -> float:
+    """Variance of the mean of one seed's runs, for runs whose noise has variance 1; their offset and tilt apart.
+
+    Args:
+        x: (m,) log2 values that the seed ran at, at least one.
+        correlation: probabilities of how alike its noise is half an octave apart, as in `SeedNoise`.
+    """
+    return float(np.tensordot(correlation, _alike(x), 1).mean())
 
 
 def _normalised(score: Array) -> Array:

@@ -13,6 +13,8 @@ from hptransfer.transfer.verdict_text import ROOM, count_of
 
 #: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
 _MOST_SHRINKING = 3.0
+#: octaves within which values are the same
+_SAME = 1e-6
 
 
 def next_steps(ladder: Ladder) -> str:
@@ -34,6 +36,13 @@ def next_steps(ladder: Ladder) -> str:
     if unseen:
         steps.append(
             f"run {ladder.hyperparameter} {ladder.transferred:.3g} itself at {ladder.axis} {', '.join(unseen)}"
+        )
+    carried = math.log2(ladder.transferred)
+    wrong = [s.label for s in ladder.sizes if any(abs(x - carried) < _SAME for x in s.spiked)]
+    if wrong:
+        steps.append(
+            f"run {ladder.hyperparameter} {ladder.transferred:.3g} with another seed at {ladder.axis} "
+            f"{', '.join(wrong)}, where a run went wrong"
         )
     if not ladder.seeds_settle:
         steps.append(_second_seed(ladder))

@@ -12,6 +12,7 @@ from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.curve import CurveDraws
 from hptransfer.statistics.drift import KnownOptimum
+from hptransfer.statistics.extrapolated_ratio import changes
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.path import Shape, follow_path, path_of
 from hptransfer.transfer.cost import DEVIATIONS, CostUnit
@@ -20,8 +21,10 @@ from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
 
-#: streams of random numbers of optima that are given as numbers with errors
-_GIVEN = 130
+#: streams of random numbers of optima that are given as numbers with errors, and of ratios between the sizes
+_GIVEN, _CHANGE = 130, 140
+#: a loss half an octave off that is less than this share of the other sizes' is nothing that could be known
+_LEAST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,13 @@ class Price:
         unit: its name in the plural.
         most: that is allowed; None where a bound was asked for in a unit that is not known here.
         of: (DRAWS,) losses to (DRAWS,) counts.
+        one: (K, DRAWS) loss that counts for one where counts are small, at each size that has a curve, positive.
     """
 
     unit: str
     most: float | None
     of: Callable[[Array], Array]
+    one: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ class AxisFacts:
         drift: octaves by which the optimum moves per doubling of the size.
         scatter: by how much the ladder's seeds differ near the transferred value; None where that is not known.
         optima: draws of every size's optimum that belong together; empty where optima are numbers with errors.
-        largest: the drawn curves of the largest size that has any; None where they are not known.
+        curves: log2 of every size that has drawn curves, with these, increasing; empty where they are not known.
         shape: of the path of the optima.
         prices: what a loss counts for, and how much of it is allowed, the headline's first; empty where not known.
     """
@@ -120,7 +125,7 @@ class AxisFacts:
     drift: Interval
     scatter: SeedScatter | None = None
     optima: tuple[KnownOptimum, ...] = field(default=(), repr=False, compare=False)
-    largest: CurveDraws | None = field(default=None, repr=False, compare=False)
+    curves: tuple[tuple[float, CurveDraws], ...] = field(default=(), repr=False, compare=False)
     shape: Shape = "open"
     prices: tuple[Price, ...] = field(default=(), repr=False, compare=False)
 
@@ -140,6 +145,29 @@ class AxisFacts:
     def span(self) -> tuple[float, float]:
         """Smallest and largest size."""
         return self.rungs[0].size, self.rungs[-1].size
+
+    @property
+    def largest(self) -> CurveDraws | None:
+        """The drawn curves of the largest size that has any; None where they are not known."""
+        return self.curves[-1][1] if self.curves else None
+
+    def ratio_change(self, size: float, place: int, *, since: float | None = None, stream: int = 0) -> Array:
+        """(DRAWS,) factors by which what a wrong value costs, in one unit, differs between two sizes.
+
+        Both what half an octave loses and what counts for one change along the ladder, and their ratio goes on.
+
+        Args:
+            size: value along this axis.
+            place: index of the price.
+            since: checked size that it is compared with; None for the largest that has curves.
+            stream: a number of its own for every axis.
+        """
+        at, one = np.array([log2 for log2, _ in self.curves]), self.prices[place].one
+        lost = np.stack([_half_octave_off(draws) for _, draws in self.curves])
+        least = _LEAST * float(np.median(lost, axis=1).max())
+        logs = np.log2(np.maximum(lost, least or 1.0)) - np.log2(one)
+        first = len(at) - 1 if since is None else int(np.abs(at - math.log2(since)).argmin())
+        return np.exp2(changes(at, logs, math.log2(size), since=first, stream=_CHANGE + stream))
 
     def reach(self, size: float) -> float:
         """Doublings from the largest size to another over those that the ladder spans; at most 0 within the ladder."""
@@ -202,8 +230,7 @@ def facts_of_ladder(
     """
     seen = {size: draws for size, draws in zip(measured.groups, measured.drawn, strict=True) if draws is not None}
     optima = tuple(KnownOptimum.of(size, draws) for size, draws in seen.items())
-    largest = next(reversed(seen.values()), None)
-    best = math.nan if largest is None else abs(float(np.median(largest.loss)))
+    best = np.array([abs(float(np.median(draws.loss))) for draws in seen.values()])
     return AxisFacts(
         measured.axis,
         reference,
@@ -211,7 +238,7 @@ def facts_of_ladder(
         drift,
         _scatter_of(measured),
         optima,
-        largest,
+        tuple((math.log2(size), draws) for size, draws in seen.items()),
         path_of(optima).shape,
         _prices(unit, measured.deviation.draws, best, criteria),
     )
@@ -225,19 +252,36 @@ def _scatter_of(measured: MeasuredLadder) -> SeedScatter | None:
     return SeedScatter(measured.deviation.interval.estimate, min(seeds), len(seeds)) if seeds else None
 
 
-def _prices(unit: CostUnit, deviation: Array, best: float, criteria: TransferCriteria) -> tuple[Price, ...]:
-    """What is asked of a loss at the largest size; where nothing can be asked, deviations without a bound."""
+def _half_octave_off(draws: CurveDraws) -> Array:
+    """(DRAWS,) what half an octave beside the optimum loses, the mean of the sides on which something is known."""
+    sides = np.stack([draws.lost_off(np.full_like(draws.optimum, side))[0] for side in (-0.5, 0.5)])
+    known = np.isfinite(sides)
+    return np.asarray(np.where(known, sides, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+
+
+def _prices(unit: CostUnit, deviation: Array, best: Array, criteria: TransferCriteria) -> tuple[Price, ...]:
+    """What is asked of a loss at the largest size; where nothing can be asked, deviations without a bound.
+
+    Args:
+        unit: what costs are counted in.
+        deviation: (DRAWS,) standard deviation of one run between seeds.
+        best: (K,) size of the best loss at every size that has a curve.
+        criteria: the bounds that were asked for.
+    """
     found = []
     rate = unit.rate
+    alike = np.tile(deviation, (len(best), 1))
     if criteria.cost is not None and unit.known and rate is not None:
-        found.append(Price(unit.name, criteria.cost, lambda lost: rate.doublings(-1, lost)))
+        one = np.maximum(rate.gain, _LEAST * np.median(rate.gain, axis=1, keepdims=True))
+        found.append(Price(unit.name, unit.allowed(criteria.cost), lambda lost: rate.doublings(-1, lost), one))
     if criteria.deviations is not None:
-        found.append(Price(DEVIATIONS, criteria.deviations, lambda lost: np.asarray(lost / deviation)))
+        found.append(Price(DEVIATIONS, criteria.deviations, lambda lost: np.asarray(lost / deviation), alike))
     if criteria.regret is not None:
-        found.append(Price("of the loss", criteria.regret, lambda lost: np.asarray(lost / best)))
+        each = np.tile(best[:, None], (1, len(deviation)))
+        found.append(Price("of the loss", criteria.regret, lambda lost: np.asarray(lost / best[-1]), each))
     if criteria.cost is not None and not unit.known and criteria.deviations is None:
         # a bound in doublings that nothing can be held against: what growing buys is not known
-        found.insert(0, Price(DEVIATIONS, None, lambda lost: np.asarray(lost / deviation)))
+        found.insert(0, Price(DEVIATIONS, None, lambda lost: np.asarray(lost / deviation), alike))
     return tuple(found)
 
 

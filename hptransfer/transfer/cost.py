@@ -18,6 +18,8 @@ from hptransfer.statistics.seed_offsets import SizeEffects
 
 #: what a doubling doubles where runs or a table say what they cost
 COMPUTE = "compute"
+#: sizes that hidden matrices grow as the square of, and with them compute on equal data
+_WIDTHS, _OF_A_WIDTH = frozenset({"width", "width multiplier"}), 2.0
 #: the unit where no rate is known
 DEVIATIONS = "deviations between seeds"
 
@@ -58,6 +60,22 @@ class CostUnit:
     def doublings(self) -> str:
         """The unit of doublings, in the plural, for example "doublings of compute"."""
         return f"doublings of {self.of}"
+
+    @property
+    def takes(self) -> float:
+        """How many doublings of compute one of these counts as: a width takes two, for its matrices grow as its square.
+
+        Where compute is known it is counted itself. Embeddings grow as the width alone, so it is two at most.
+        """
+        return _OF_A_WIDTH if self.of in _WIDTHS else 1.0
+
+    def allowed(self, compute: float) -> float:
+        """A bound in doublings of compute, in these.
+
+        Args:
+            compute: how many doublings of compute a value may cost.
+        """
+        return compute / self.takes
 
     @property
     def name(self) -> str:

@@ -27,7 +27,8 @@ class TransferCriteria:
     """What counts as transfer; every bound that is set must hold, at every checked size.
 
     Attributes:
-        cost: doublings that would buy back what the carried value loses; None for no such bound.
+        cost: doublings of compute that would buy back what the carried value loses; None for no such bound. Where
+            compute is not known, a doubling of the width counts as two of them, one of another size as one.
         deviations: that loss in standard deviations of one run between seeds; None for no such bound.
         drift: octaves per doubling; the whole 95% interval must lie inside +-drift; None for no such bound.
         regret: that loss as a fraction of the best loss of the size, which depends on how the loss is written; None
@@ -79,7 +80,8 @@ class SizeEvidence:
         deviations: the regret in standard deviations of one run between seeds.
         octave_off: what the worse of half and twice the optimum costs, nats; infinite where that was not sampled or
             diverges.
-        spiked: log2 values whose runs scatter far more than the others; they count for less.
+        spiked: log2 values whose runs scatter far more than the others, which count for less, or whose only run lies
+            far off what the values beside it lead to, which does not count.
         measured: whether runs exist at the transferred value itself.
         points: the runs, sorted by (x, seed).
         blown: log2 values whose losses are finite and no part of a curve, because training blew up there.
@@ -136,7 +138,8 @@ def bounds_of(criteria: TransferCriteria, unit: CostUnit) -> tuple[Bound, ...]:
         criteria: bounds that were asked for.
         unit: what costs are counted in along the axis.
     """
-    doublings = criteria.cost if unit.known or criteria.deviations is None else None
+    wanted = unit.known or criteria.deviations is None
+    doublings = unit.allowed(criteria.cost) if criteria.cost is not None and wanted else None
     named: tuple[tuple[Literal["cost", "deviations", "regret"], float | None], ...] = (
         ("cost", doublings),
         ("deviations", criteria.deviations),

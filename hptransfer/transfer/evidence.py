@@ -114,7 +114,10 @@ class MeasuredLadder:
         tables = tuple(average_sizes(list(groups.values())) if tables is None else tables)
         if drawn is None:
             drawn = sample_curves(tables, doublings=[math.log2(value) for value in groups], at=at, noise=noise)
-        offsets = [offsets_of(points) for points in groups.values()]
+        offsets = [
+            offsets_of(points, None if draws is None else draws.correlation)
+            for points, draws in zip(groups.values(), drawn, strict=True)
+        ]
         level = [draws.noise for draws in drawn if draws is not None]
         curved = [offset for offset, draws in zip(offsets, drawn, strict=True) if draws is not None]
         effects = effect_between_sizes(curved, level) if curved else None
@@ -198,7 +201,7 @@ class MeasuredLadder:
             spread = replace(spread, low=0.0)
         tolerance = criteria.plateau * abs(float(table.mean.min()))
         if criteria.regret is None and criteria.cost is not None and unit.rate is not None and draws is not None:
-            allowed = float(np.median(unit.rate.loss(place, criteria.cost)))
+            allowed = float(np.median(unit.rate.loss(place, unit.allowed(criteria.cost))))
             tolerance = allowed if unit.known else tolerance
         doublings = None if unit.rate is None else _in_doublings(here, unit, None if draws is None else place)
         return SizeEvidence(
@@ -215,7 +218,9 @@ class MeasuredLadder:
             octave_off=_NOTHING_KNOWN if draws is None else octave_cost(draws.octave_off),
             spiked=table.spiked,
             blown=table.blown,
-            measured=bool(np.isclose([*table.x, *table.blown, *table.diverged], self.at, atol=1e-6).any()),
+            measured=bool(
+                np.isclose([*table.x, *table.spiked, *table.blown, *table.diverged], self.at, atol=1e-6).any()
+            ),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
 
@@ -297,6 +302,8 @@ def _at_value(table: SeedMeans, draws: CurveDraws | None, at: float) -> _AtValue
         # outside the sampled region: nothing is known but that loss and regret are what they are
         return _AtValue(_NOTHING_KNOWN, None)
     beyond = draws.below.mean() > _OPEN or draws.above.mean() > _OPEN
+    # where the value's own run went wrong, whether it would again is not known
+    beyond |= bool(np.isclose(table.strays, at, atol=1e-6).any())
     # where the best value by all curves diverges in a draw, the carried one is the better of the two
     sure = np.isfinite(draws.typical)
     apart = np.where(sure, draws.at - np.where(sure, draws.typical, 0.0), -math.inf)

@@ -86,7 +86,7 @@ class AxisReport:
         """Loss that the criteria allow at the largest size, in its unit; nan where none of them says it there."""
         asked, unit, last = self.criteria, self.unit, self.sizes[-1]
         by_bound = (
-            unit.loss_of(asked.cost) if asked.cost is not None and unit.known else math.nan,
+            unit.loss_of(unit.allowed(asked.cost)) if asked.cost is not None and unit.known else math.nan,
             asked.deviations * unit.deviation.estimate if asked.deviations is not None else math.nan,
             asked.regret * abs(last.optimum.loss.estimate) if asked.regret is not None else math.nan,
         )

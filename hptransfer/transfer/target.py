@@ -1,8 +1,8 @@
 """What a ladder says of a target: which axes are covered, what the carried value costs there, what would be best.
 
-The loss curve of the largest size is moved along with the optimum's path to the target, draw by draw; what the value
-loses there is bought back at the largest size's rate. How much the ratio of curvature to gain changes on the way is
-not known: it scatters.
+The loss curve of the largest size is moved along with the optimum's path to the target, draw by draw, and what the
+value loses on it is bought back at the largest size's rate. Both change on the way: what a wrong value loses, and more
+so what growing gains. Their ratio goes on as the ladder shows it to (`AxisFacts.ratio_change`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 
 from hptransfer.sizes import size_text
-from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
@@ -29,8 +28,6 @@ Standing = Literal["unchanged", "covered", "not covered", "accepted"]
 #: doublings beyond the largest size over those that the ladder spans, up to which intervals were seen to cover
 #: (docs/verdicts.md, benchmarks/backtest.py): real ladders were predicted no further than their own span
 SUPPORTED_REACH = 1.0
-#: log2 of the ratio of curvature to gain changes by so much per square root of a doubling: standard deviation
-_RATIO = 0.3
 #: share of the draws that an end of an interval leaves outside
 _TAIL = 0.025
 #: values of an axis that differ by less are the same
@@ -38,8 +35,6 @@ _SAME = 1e-9
 #: tokens per parameter that differ by less than this share count as the same
 _SAME_HORIZON = 0.05
 _HORIZON = "tokens_per_parameter"
-#: streams of random numbers of their own
-_CHANGE = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,39 +122,33 @@ class Checked:
         return math.log2(self.value) + math.fsum(self.moves.get(axis, 0.0) for axis in target)
 
     def lost(self, target: Mapping[str, float]) -> tuple[Array, Array] | None:
-        """(least, most) loss at sizes on some axes, the proxy's on the others, draw by draw; None where open.
+        """(least, most) loss at sizes on some axes, on the curves of the largest checked one; None where open.
 
         Args:
             target: size by axis, at least one of them checked.
         """
         moved = [facts for facts in self.axes if facts.axis in target]
         draws = optimum_draws(moved, target)
-        return None if draws is None else self.lost_off(moved, target, self.at(target) - draws)
-
-    def lost_off(
-        self, moved: Sequence[AxisFacts], target: Mapping[str, float], off: Array
-    ) -> tuple[Array, Array] | None:
-        """(least, most) loss of being off the optimum by (DRAWS,) octaves at the target, at the largest size's rate."""
-        lost = lost_off(moved[0], off)
-        if lost is None:
+        if draws is None:
             return None
-        change = changed_ratio(moved, target)
-        return lost[0] * change, lost[1] * change
+        off = self.at(target) - draws
+        found = lost_off(moved[0], off)
+        return None if found is None else (at_least(found[0], [off]), found[1])
+
+
+def at_least(least: Array, offs: Sequence[Array]) -> Array:
+    """(DRAWS,) the least that values lose: nothing, where none of them is off its optimum for sure.
+
+    Args:
+        least: (DRAWS,) losses on drawn curves, which are never 0 for chance puts every optimum beside the value.
+        offs: (DRAWS,) octaves above the optimum, per hyperparameter.
+    """
+    sides = [np.quantile(off, (_TAIL, 1 - _TAIL)) for off in offs]
+    return least if any(low > 0 or high < 0 for low, high in sides) else np.zeros_like(least)
 
 
 #: what values lose at sizes on some axes, (least, most) draw by draw; None where that is open
 Lost = Callable[[Mapping[str, float]], tuple[Array, Array] | None]
-
-
-def changed_ratio(moved: Sequence[AxisFacts], target: Mapping[str, float]) -> Array:
-    """(DRAWS,) factors by which the ratio of curvature to gain may change on the way to a target.
-
-    Args:
-        moved: the axes on which the target lies beyond what was checked, or within it.
-        target: size by axis, of these axes at least.
-    """
-    doublings = sum(max(0.0, math.log2(target[facts.axis] / facts.span[1])) for facts in moved)
-    return np.asarray(np.exp2(_RATIO * math.sqrt(doublings) * wiener_process.normal(_CHANGE, 1)[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +169,14 @@ class _Cost:
         lead = next(facts for facts in checked[0].axes if facts.axis in target)
         if together is not None:
             whole = together(target)
-            counted = [_counted(whole, lead, place) for place in range(len(lead.prices))]
+            counted = [_counted(whole, [lead], target, place) for place in range(len(lead.prices))]
             found = [(_summed([each]), price) for each, price in zip(counted, lead.prices, strict=True)]
             return cls(tuple(found), joint=True)
         lost = [each.lost(target) for each in checked]
-        leads = [next(facts for facts in each.axes if facts.axis in target) for each in checked]
+        moved = [[facts for facts in each.axes if facts.axis in target] for each in checked]
         return cls(
             tuple(
-                (_summed([_counted(one, facts, place) for one, facts in zip(lost, leads, strict=True)]), price)
+                (_summed([_counted(one, axes, target, place) for one, axes in zip(lost, moved, strict=True)]), price)
                 for place, price in enumerate(lead.prices)
             )
         )
@@ -224,11 +213,25 @@ class _Cost:
         return "all carried values together cost" if self.joint else "the value costs"
 
 
-def _counted(lost: tuple[Array, Array] | None, facts: AxisFacts, place: int) -> tuple[Array, Array] | None:
-    """A loss in one of the axis's units."""
-    if lost is None or place >= len(facts.prices):
+def _counted(
+    lost: tuple[Array, Array] | None, moved: Sequence[AxisFacts], target: Mapping[str, float], place: int
+) -> tuple[Array, Array] | None:
+    """What a loss counts for at a target, in one of the units of the first axis.
+
+    Args:
+        lost: (least, most) on the curves of the first axis's largest size.
+        moved: the axes on which the target differs from the proxy; the first gives the curves.
+        target: size by axis.
+        place: index of the price.
+    """
+    lead, *others = moved
+    if lost is None or place >= len(lead.prices):
         return None
-    return facts.prices[place].of(lost[0]), facts.prices[place].of(lost[1])
+    change = lead.ratio_change(target[lead.axis], place)
+    for stream, facts in enumerate(others, start=1):
+        if place < len(facts.prices):
+            change = change * facts.ratio_change(target[facts.axis], place, since=facts.reference, stream=stream)
+    return lead.prices[place].of(lost[0] * change), lead.prices[place].of(lost[1] * change)
 
 
 def judge_target(
@@ -357,8 +360,8 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
         return nothing, None
     found = quantiles(draws)
     optimum = Interval(2.0**found.estimate, 2.0**found.low, 2.0**found.high)
-    here = _counted(checked.lost_off(moved, reached, checked.at(reached) - draws), moved[0], 0)
-    there = _counted(checked.lost_off(moved, reached, found.estimate - draws), moved[0], 0)
+    here = _counted(lost_off(moved[0], checked.at(reached) - draws), moved, reached, 0)
+    there = _counted(lost_off(moved[0], found.estimate - draws), moved, reached, 0)
     if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None
     dearest = np.where(np.isinf(there[1]), there[0], there[1])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hptransfer.sizes import size_text, size_word
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.path import Path
-from hptransfer.transfer.cost import COMPUTE, DEVIATIONS
+from hptransfer.transfer.cost import COMPUTE, DEVIATIONS, CostUnit
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost, signed
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
@@ -182,12 +182,7 @@ def evidence_limits(
     limits.extend(
         _limit_of_size(axis, size) for size in sizes if size.optimum.edge or math.isnan(size.optimum.curvature)
     )
-    limits.extend(
-        f"At {axis} {size.label} and {ladder.hyperparameter} {math.exp2(x):.3g} seeds differ far more than at other "
-        "values, so these runs count for less: check their loss curves."
-        for size in sizes
-        for x in size.spiked
-    )
+    limits.extend(_spiked_limit(axis, ladder.hyperparameter, size, x) for size in sizes for x in size.spiked)
     limits.extend(_blown_limit(axis, ladder.hyperparameter, size) for size in sizes if size.blown)
     limits.extend(
         f"At {axis} {size.label} divergence begins {size.optimum.cliff_distance:.2g} octaves above the optimum."
@@ -219,6 +214,13 @@ def _worse(axis: str) -> str:
     return f"{said}: growing {axis} costs loss here, whatever is carried."
 
 
+def _counts_as(unit: CostUnit) -> str:
+    """How many doublings of compute one of the size is, and why."""
+    if unit.takes == 1:
+        return "one of compute, which it may not be"
+    return f"{unit.takes:g} of compute: matrices grow as the square of a width, embeddings less"
+
+
 def _limits_of_unit(ladder: Ladder) -> list[str]:
     """What the unit of the cost cannot show."""
     unit, axis, limits = ladder.unit, ladder.axis, []
@@ -229,8 +231,8 @@ def _limits_of_unit(ladder: Ladder) -> list[str]:
         )
     elif unit.of != COMPUTE and unit.known:
         limits.append(
-            f"What runs took in compute is not known or does not differ: costs are in doublings of {axis}, which may "
-            "take several doublings of compute each."
+            f"What runs took in compute is not known or does not differ: costs are in doublings of {axis}, and one of "
+            f"them counts as {_counts_as(unit)}."
         )
     if not unit.known and len(ladder.sizes) > 1:
         limits.append(
@@ -323,6 +325,19 @@ def _better(ladder: Ladder, instead: Sequence[SizeEvidence] | None) -> str:
 
 def _end(log2_value: float) -> str:
     return "open" if math.isinf(log2_value) else f"{math.exp2(log2_value):.3g}"
+
+
+def _spiked_limit(axis: str, hyperparameter: str, size: SizeEvidence, x: float) -> str:
+    """A value at which a run went wrong: its seeds contradict each other, or its only run all values beside it."""
+    here = f"At {axis} {size.label} and {hyperparameter} {math.exp2(x):.3g}"
+    if sum(abs(point.x - x) < _SAME for point in size.points) > 1:
+        return (
+            f"{here} seeds differ far more than at other values, so these runs count for less: check their loss curves."
+        )
+    return (
+        f"{here} the only run lies far off what the values beside it lead to, so it does not count: check its loss "
+        "curve, or run the value with another seed."
+    )
 
 
 def _blown_limit(axis: str, hyperparameter: str, size: SizeEvidence) -> str:

@@ -138,7 +138,7 @@ def interacting(moves: float) -> list[str]:
 
 def test_values_that_cost_little_alone_may_cost_too_much_together(table: Callable[[Iterable[str]], Path]) -> None:
     """0.6 octaves off at the largest width: 0.01 of loss each, a tenth of a doubling; together 0.05, half of one."""
-    result = judge(table(interacting(0.2)), *WD, "--cost", "0.25", "--json")
+    result = judge(table(interacting(0.2)), *WD, "--json")
     found = document(result)
     alone = [part["groups"][0] for part in found["slices"]]
     (both,) = found["together"]

@@ -54,7 +54,7 @@ def test_it_says_the_verdict_in_words(transfers: TransferReport) -> None:
     """Verdict, cost, what was allowed, what a doubling gains, and the drift, without colour."""
     text = " ".join(_printed(transfers).split())
     assert "TRANSFERS: learning_rate 0.003906 tuned at width 64 costs at most 0." in text
-    assert re.search(r"cost at width \d+: 0\.\d+ doublings of width \(0\.\d+ to 0\.\d+; allowed 0\.5\)", text)
+    assert re.search(r"cost at width \d+: 0\.\d+ doublings of width \(0\.\d+ to 0\.\d+; allowed 0\.25\)", text)
     assert "a doubling of width gains 0.1" in text
     assert "drift: the optimum moves" in text
 

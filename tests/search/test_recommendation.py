@@ -34,11 +34,6 @@ def test_a_parabola_gives_its_minimum() -> None:
     assert found.best.hyperparameters["learning_rate"] == 2**-6
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="noise is expected to be 0.3 times what an octave costs, and one seed at 17 values does not correct that: "
-    "the curve bends down to the lucky trial",
-)
 def test_one_lucky_trial_is_not_followed() -> None:
     """One loss that is 1% too low two octaves off moves the best observed, not the recommendation."""
     losses = {x / 2: 2 + 0.005 * (x / 2 + 6) ** 2 for x in range(-20, -3)}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from benchmarks.seed_offsets import load, scores_of
+from benchmarks.seed_offsets import expected, load, scores_of
+from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.seed_means import Point
 from hptransfer.statistics.seed_offsets import deviation_between_seeds, effect_between_sizes, offsets_of
+from hptransfer.statistics.tilt import noise_of_mean
+from hptransfer.transfer.evidence import MeasuredLadder
 
 
 def table(
@@ -56,18 +60,93 @@ def test_what_seeds_do_to_single_sizes_covers(shared: float, own: float) -> None
 
 
 def test_from_one_seed_the_ladders_that_ship_say_how_much_a_seed_does() -> None:
-    """Own offsets over noise are spread about as on them, most likely 1.27 times within a factor of 2.25."""
-    found = scores_of(load())
-    likely = max(found, key=lambda prior: found[prior])
+    """Own offsets over noise are spread as they let expect of another one: 0.65 times within a factor of 3.5.
+
+    Seven equally probable levels are root mean squares of sevenths of a log-normal distribution, which has a closed
+    form: the mean square between two quantiles is that of the whole times what a normal shifted by 2 sigma has between.
+    """
+    another = expected(scores_of(load()))
+    sigma, normal = math.log(another.factor), NormalDist()
+    seventh = normal.inv_cdf(1 / 7)
+    whole = 7 * another.median**2 * math.exp(2 * sigma**2)
+    first, last = (math.sqrt(whole * normal.cdf(z)) for z in (seventh - 2 * sigma, seventh + 2 * sigma))
     one = [offsets_of(points) for points in table(np.random.default_rng(3), sizes=4, seeds=1, shared=1, own=1, noise=1)]
     effect = effect_between_sizes(one, [0.01] * 4)
 
     middle = float(effect.spread[len(effect.spread) // 2, 0]) / 0.01
-    assert middle == pytest.approx(likely.median, rel=0.1)
-    # seven equally probable levels: the first and the last lie at about 1.5 standard deviations
-    assert effect.spread[0, 0] / 0.01 == pytest.approx(likely.median * likely.factor**-1.6, rel=0.15)
-    assert effect.spread[-1, 0] / 0.01 == pytest.approx(likely.median * likely.factor**1.75, rel=0.15)
+    assert middle == pytest.approx(another.median, rel=0.1)
+    assert effect.spread[0, 0] / 0.01 == pytest.approx(first, rel=0.15)
+    assert effect.spread[-1, 0] / 0.01 == pytest.approx(last, rel=0.15)
     np.testing.assert_allclose(np.bincount(effect.level) / len(effect.level), 1 / 7, atol=0.04)
+
+
+def wandering(rng: np.random.Generator, x: Array) -> Array:
+    """Noise of variance 1 of which 80% is 0.6 alike half an octave apart."""
+    alike = 0.8 * 0.6 ** (2 * np.abs(x[:, None] - x)) + 0.2 * np.eye(len(x))
+    return np.asarray(np.linalg.cholesky(alike) @ rng.standard_normal(len(x)))
+
+
+def test_the_mean_of_noise_that_wanders_keeps_more_of_it() -> None:
+    """Three values half an octave apart: (3 + 2 * 0.8 * (0.6 + 0.6 + 0.36)) / 9 of the variance; a third alone."""
+    x = np.array([-0.5, 0.0, 0.5])
+    assert noise_of_mean(x, np.array([0.0, 0.0, 1.0, 0.0])) == pytest.approx(5.496 / 9)
+    assert noise_of_mean(x, np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.005, 0.02])
+def test_noise_that_wanders_is_no_effect_of_the_seed(own: float) -> None:
+    """12 sizes of 6 seeds whose noise of 0.01 is alike at neighbouring values: only their own offsets are found.
+
+    Taken for independent the means of noise look like offsets, of 0.6 of it where there are none.
+    """
+    rng, x = np.random.default_rng(21), np.arange(-1, 1.01, 0.5)
+    sizes = []
+    for _ in range(12):
+        runs = []
+        for seed in range(6):
+            offset = own * rng.standard_normal()
+            loss = 2 + 0.05 * x * x + offset + 0.01 * wandering(rng, x)
+            runs += [Point(float(at), seed, float(each)) for at, each in zip(x, loss, strict=True)]
+        sizes.append(runs)
+
+    def found(correlation: Array | None) -> float:
+        offsets = [offsets_of(points, correlation) for points in sizes]
+        return float(effect_between_sizes(offsets, [0.01] * 12).spread[3, 0]) * math.sqrt(6)
+
+    wanders = np.array([0.0, 0.0, 1.0, 0.0])
+    if own == 0:
+        assert found(wanders) < 0.003
+        assert found(None) > 0.004
+    else:
+        assert found(wanders) == pytest.approx(own, rel=0.4)
+
+
+def test_curves_say_how_alike_noise_is() -> None:
+    """Eight seeds at four sizes: noise that wanders is told from noise that does not, and the gain's effect shrinks."""
+    x = np.arange(-2, 2.01, 0.5)
+
+    def effect(wanders: bool) -> tuple[Array, float]:
+        rng = np.random.default_rng(5)
+        groups = {
+            float(size): [
+                Point(float(at), seed, float(2 - 0.05 * math.log2(size) + 0.03 * at**2 + 0.01 * each))
+                for seed in range(8)
+                for at, each in zip(x, wandering(rng, x) if wanders else rng.standard_normal(len(x)), strict=True)
+            ]
+            for size in (1, 2, 4, 8)
+        }
+        ladder = MeasuredLadder.of(groups, "width", 0.0)
+        first = ladder.drawn[0]
+        assert first is not None
+        assert first.correlation is not None
+        assert ladder.effects is not None
+        return first.correlation, float(ladder.effects.spread[3, 0]) * math.sqrt(8)
+
+    # that noise is independent is ruled out by the one, and that much of it is alike by the other
+    correlation, spread = effect(True)
+    assert correlation[0] < 0.05
+    assert spread < 0.006
+    assert effect(False)[0][2:].sum() < 0.05
 
 
 @pytest.mark.parametrize("own", [0.0, 0.1])

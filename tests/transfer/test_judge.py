@@ -94,15 +94,16 @@ def test_a_drift_on_the_bound_is_inconclusive() -> None:
 def test_a_drift_that_costs_nothing_is_no_drift() -> None:
     """Half an octave per doubling costs 0.02 nats at width 512, a fifth of what a doubling of width gains there.
 
-    So the value carries over unless a drift was bounded as well.
+    So the value carries over where a doubling of compute is allowed, half a doubling of a width, unless a drift was
+    bounded as well.
     """
     trials = ladder(_shifted(0.5), noise=0.0005, seeds=3)
-    report = _judge(trials, criteria=TransferCriteria(cost=0.5))
+    report = _judge(trials, criteria=TransferCriteria(cost=1.0))
 
     assert report.drift.low > 0.4
     assert report.cost.contains(BEND * 1.5**2 / 0.1)
     assert report.verdict is Verdict.TRANSFERS
-    assert _judge(trials, criteria=TransferCriteria(cost=0.5, drift=0.15)).verdict is Verdict.DRIFTS
+    assert _judge(trials, criteria=TransferCriteria(cost=1.0, drift=0.15)).verdict is Verdict.DRIFTS
 
 
 def test_noise_makes_no_verdict() -> None:
@@ -410,4 +411,23 @@ def _one_seed(largest: Callable[[float], float]) -> AxisReport:
 def test_one_seed_proves_a_drift_by_a_flank_and_not_by_one_run() -> None:
     """A flank of blown-up runs below which the optimum lies is drift; one blown-up run may be an accident."""
     assert _one_seed(lambda x: parabola(x + 1.5) if x < -8.1 else 7.8).verdict is Verdict.DRIFTS
-    assert _one_seed(lambda x: 7.8 if x == -8 else parabola(x)).verdict is Verdict.INCONCLUSIVE
+    report = _one_seed(lambda x: 7.8 if x == -8 else parabola(x))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.sizes[-1].spiked == (-8.0,)
+    assert math.isinf(report.sizes[-1].cost.high)
+    assert any("the only run lies far off what the values beside it lead to" in limit for limit in report.limits)
+    assert "Run learning_rate 0.00391 with another seed at width 512" in (report.would_decide or "")
+
+
+def test_one_wrong_run_beside_the_carried_value_decides_nothing() -> None:
+    """A lucky run an octave off at the largest of five sizes, far below all others, changes no verdict."""
+
+    def lucky(x: float) -> float:
+        return parabola(x) - 0.1 if x == -7 else parabola(x)
+
+    wide = [-8 + 0.5 * step for step in range(-6, 7)]
+    trials = ladder([parabola] * 4 + [lucky], (64, 128, 256, 512, 1024), wide, seeds=1, noise=0.0002)
+    report = judge_axis(trials, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64)
+    assert report.sizes[-1].spiked == (-7.0,)
+    assert report.verdict is Verdict.TRANSFERS
+    assert report.sizes[-1].optimum.interval.contains(-8)

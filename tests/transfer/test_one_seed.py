@@ -93,10 +93,10 @@ def test_a_drift_that_costs_less_than_the_bound_is_none(drift: float) -> None:
     assert found["DRIFTS"] == 0
 
 
-@pytest.mark.parametrize("drift", [-0.8, -1.1])
+@pytest.mark.parametrize("drift", [-0.6, -0.8])
 def test_one_seed_calls_no_drift_transfer(drift: float) -> None:
-    """Drifts of 0.8 and 1.1 octaves per doubling cost about twice and four times the bound at the fifth width."""
+    """Drifts of 0.6 and 0.8 octaves per doubling cost about twice and four times the bound at the fifth width."""
     found, truth = _verdicts(drift, 2_000, 12)
-    assert truth > 1.0
+    assert truth > 0.5
     assert found["TRANSFERS"] == 0
     assert found["DRIFTS"] >= 6

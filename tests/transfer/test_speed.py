@@ -39,14 +39,14 @@ def test_a_small_ratio_is_not_fast_where_the_cost_is_not_allowed() -> None:
     law = [1.7 + 6 * (1024 * 2**-k) ** -0.25 for k in (0.0, 0.249, 0.252)]
     assert law[1] - law[0] < 0.03 * 1.25**2 < law[2] - law[0]
 
-    report = judged(-6.75, 0.2)
+    report = judged(-6.75, 0.4)  # a doubling of width counts as two of compute
     assert report.rho is not None
     assert report.rho.high < 0.05
     assert report.verdict is Verdict.DRIFTS
     assert speed_of(report.rho, affordable=report.affordable) is Speed.OPEN
     assert "next to nothing" not in describe_speed(report.rho, affordable=report.affordable)
 
-    within = judged(-6.75, 0.5)
+    within = judged(-6.75, 1.0)
     assert within.verdict is Verdict.TRANSFERS
     assert speed_of(within.rho, affordable=within.affordable) is Speed.FAST
 

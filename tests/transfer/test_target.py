@@ -82,6 +82,62 @@ def test_the_cost_at_a_target_is_what_it_is_in_doublings(drifting: AxisFacts) ->
     assert "Best learning_rate expected there" in found.sentence
 
 
+def saturating(doublings: float, sizes: int = 5) -> tuple[AxisFacts, float]:
+    """Growing gains less and less and a wrong octave costs the same: what was found, and the true cost further on.
+
+    The best loss is 1.7 + 12 / sqrt(width), an octave costs 0.03 nats everywhere, and the optimum falls by 0.1 octaves
+    per doubling; x doublings of the width buy back R where 12 / sqrt(width) (2^(x / 2) - 1) = R.
+
+    Args:
+        doublings: from the largest of the sizes to the target.
+        sizes: how many widths there are, from 64 on.
+    """
+    rng = np.random.default_rng(3)
+    offsets = 0.01 * rng.standard_normal(3)
+    groups = {
+        64.0 * 2**t: [
+            Point(x, seed, 1.7 + 12 / math.sqrt(64 * 2**t) + 0.03 * (x + 8 + 0.1 * t) ** 2 + offset + 0.003 * noise)
+            for x in range(-11, -4)
+            for seed, (offset, noise) in enumerate(zip(offsets, rng.standard_normal(3), strict=True))
+        ]
+        for t in range(sizes)
+    }
+    report = judge_ladder(groups, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64)
+    at = sizes - 1 + doublings
+    lost = 0.03 * (0.1 * at) ** 2
+    return axis_facts_from_report(report), 2 * math.log2(1 + lost * math.sqrt(64 * 2**at) / 12)
+
+
+@pytest.mark.parametrize("doublings", [1.0, 2.0, 3.0, 4.0])
+def test_a_cost_grows_as_growing_gains_less(doublings: float) -> None:
+    """The same loss takes more doublings to buy back where one gains less: 0.08 at twice the largest width, 0.54 at 16.
+
+    Bought back at the largest checked size's rate it would be 0.05 and 0.14.
+    """
+    facts, truth = saturating(doublings)
+    (checked,) = [Checked("learning_rate", 2**-8, [facts])]
+    found = judge_target([checked], proxy={"width": 64.0}, target={"width": 1024 * 2**doublings})
+
+    assert found.cost is not None
+    assert found.cost.contains(truth)
+    assert found.cost.estimate == pytest.approx(truth, rel=0.25)
+    assert found.covered is (found.cost.high <= 0.25)  # half a doubling of compute
+
+
+@pytest.mark.parametrize("rung", [2, 3, 4])
+def test_a_checked_size_costs_as_a_target_what_it_costs_as_a_size(rung: int) -> None:
+    """Whether it is asked for as one or the other."""
+    facts, _ = saturating(0.0)
+    found = judge_target(
+        [Checked("learning_rate", 2**-8, [facts])], proxy={"width": 64.0}, target={"width": 64.0 * 2**rung}
+    )
+    truth = 2 * math.log2(1 + 0.03 * (0.1 * rung) ** 2 * math.sqrt(64 * 2**rung) / 12)
+
+    assert found.cost is not None
+    assert found.cost.contains(truth)
+    assert found.cost.estimate == pytest.approx(truth, abs=0.01)
+
+
 def test_a_target_further_than_backtests_reach_is_not_covered(still: AxisFacts) -> None:
     """Five sizes over four doublings: beyond four more nothing is supported, whatever the interval."""
     free = replace(still, prices=tuple(replace(price, most=math.inf) for price in still.prices))
