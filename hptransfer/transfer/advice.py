@@ -19,6 +19,12 @@ _SAME = 1e-6
 
 def next_steps(ladder: Ladder) -> str:
     """What would decide an INCONCLUSIVE verdict, most effective first."""
+    proxy = ladder.at_reference
+    if proxy is not None and any(bound.of(proxy).low > bound.most for bound in ladder.bounds):
+        return (
+            f"Carry another value: {ladder.hyperparameter} {ladder.transferred:.3g} costs more than is allowed at "
+            f"{ladder.axis} {proxy.label} itself, and more runs do not change that."
+        )
     steps = []
     short = not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER)
     if short:

@@ -284,7 +284,12 @@ def _limits_of_proxy(ladder: Ladder, instead: Sequence[SizeEvidence] | None) -> 
     dear = [bound for bound in ladder.bounds if bound.of(proxy).low > bound.most]
     if dear:
         said = describe_cost(ladder.unit, proxy, dear[0]).replace(" there", "", 1)
-        return [f"At the proxy itself {ladder.hyperparameter} {value} is badly tuned: {said}. Tune again."]
+        allowed, better = describe_bound(ladder.unit, dear[0]), _better(ladder, instead)
+        again = f"{better} Tune again." if better else ""
+        return [
+            f"At the proxy itself {ladder.hyperparameter} {value} costs more than is allowed: {said}, allowed is "
+            f"{allowed}; its optimum there is {optimum.value:.3g}.{again}"
+        ]
     if excluded_by_proxy(ladder) is None:
         return []
     near = min((point.x for point in proxy.points), key=lambda x: abs(x - at), default=math.inf)

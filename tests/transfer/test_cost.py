@@ -188,11 +188,25 @@ def test_a_ladder_that_gains_nothing_may_still_drift() -> None:
 
 
 def test_a_value_that_was_badly_tuned_is_named() -> None:
-    """1.5 octaves off at every size cost too much at the proxy already."""
+    """1.5 octaves off at every size cost too much at the proxy already; its optimum costs nothing anywhere."""
     report = judged(runs([1.5] * 4, noise=0.002))
+    (said,) = [limit for limit in report.limits if "At the proxy itself" in limit]
 
     assert report.verdict is not Verdict.TRANSFERS
-    assert any("Tune again" in limit for limit in report.limits)
+    assert "costs more than is allowed" in said
+    assert said.endswith("Tune again.")
+
+
+def test_a_value_that_fits_the_largest_size_is_not_to_be_tuned_again() -> None:
+    """Optima move by 1.5 octaves to the carried value: too dear at the proxy, whose optimum is dearer when carried."""
+    report = judged(runs([1.5, 1.0, 0.5, 0.0], noise=0.0003))
+    (said,) = [limit for limit in report.limits if "At the proxy itself" in limit]
+
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "Tune again" not in said
+    assert "arried in its place" not in said
+    assert str(report.would_decide).startswith("Carry another value")
+    assert "seeds per value" not in str(report.would_decide)
 
 
 def test_a_value_that_the_proxy_excludes_is_named_with_the_better_one() -> None:
