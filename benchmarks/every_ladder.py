@@ -1,4 +1,7 @@
-"""The verdict of every ladder that ships, under each bound: `python -m benchmarks.every_ladder`.
+"""The verdict of every ladder that ships, under each bound: `python -m benchmarks.every_ladder [--anew]`.
+
+With `--anew` it is the verdict under the default bound, with drift and cost, beside the verdict of the check when it
+ran, by the criteria of then (0.15 octaves per doubling and 0.25% of the loss).
 
 Printed with it is what a bound is made of at the largest size: how much one run differs (noise), what an octave beside
 the optimum costs, both over what a doubling gains there, and how well that gain is known.
@@ -6,6 +9,7 @@ the optimum costs, both over what a doubling gains there, and how well that gain
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import math
@@ -14,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hptransfer.hyperparameters import NEGLIGIBLE_DOUBLINGS
 from hptransfer.statistics.seed_means import Point
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
@@ -24,7 +29,7 @@ BOUNDS = (0.1, 0.25, 0.5, 1.0)
 
 
 class Stored(NamedTuple):
-    """One ladder that ships: its runs by size, and the value that was carried."""
+    """One ladder that ships: its runs by size, the value that was carried, and the verdict of then."""
 
     name: str
     axis: str
@@ -32,6 +37,7 @@ class Stored(NamedTuple):
     hyperparameter: str
     transferred: float
     reference: float
+    before: str
 
 
 def stored_ladders() -> Iterator[Stored]:
@@ -49,7 +55,10 @@ def stored_ladders() -> Iterator[Stored]:
                     x = math.log2(float(row[facts["hyperparameter"]]))
                     groups[float(row["size"])].append(Point(x, int(row["seed"]), loss, diverged, float(row["flops"])))
             ordered = {size: groups[size] for size in sorted(groups)}
-            yield Stored(name, axis, ordered, facts["hyperparameter"], facts["transferred"], float(facts["reference"]))
+            before = facts.get("before", {}).get("verdict", "-")
+            yield Stored(
+                name, axis, ordered, facts["hyperparameter"], facts["transferred"], float(facts["reference"]), before
+            )
 
 
 def judged(ladder: Stored, bound: float) -> AxisReport:
@@ -64,8 +73,33 @@ def judged(ladder: Stored, bound: float) -> AxisReport:
     )
 
 
+def print_anew() -> None:
+    """Drift, cost and verdict under the default bound, and the verdict of then."""
+    print("| ladder | sizes | seeds | drift, octaves per doubling | cost where dearest, doublings | verdict | before |")
+    print("|---|---|--:|---|---|---|---|")
+    for ladder in stored_ladders():
+        report = judged(ladder, NEGLIGIBLE_DOUBLINGS)
+        cost, drift, name = report.cost, report.drift, report.unit.name.removeprefix("doublings ")
+        said = f"{cost.estimate:.2f} ({cost.low:.2f} to {cost.high:.2f}) {name}".replace("to inf", "or more")
+        said = f"{'diverges' if math.isinf(cost.low) else said} at {report.dearest:g}"
+        sizes = f"{ladder.axis} {min(ladder.groups):g} to {max(ladder.groups):g}"
+        moved = f"{drift.estimate:+.2f} ({drift.low:+.2f} to {drift.high:+.2f})"
+        seeds = report.sizes[-1].optimum.n_seeds
+        print(f"| {ladder.name} | {sizes} | {seeds} | {moved} | {said} | {report.verdict.value} | {ladder.before} |")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anew", action="store_true", help="under the default bound, beside the verdict of then")
+    if parser.parse_args().anew:
+        print_anew()
+    else:
+        print_bounds()
+
+
+def print_bounds() -> None:
+    """The verdict under each bound, and what a bound is made of."""
     print("| ladder | sizes | seeds | noise | an octave | gain known to | cost where dearest | " + _heads() + " |")
     print("|---|---|--:|--:|--:|--:|---|" + "---|" * len(BOUNDS))
     for ladder in stored_ladders():

@@ -6,8 +6,10 @@ A name decides nothing alone where the cells speak against it: see `settings`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import Enum, auto
 
+from hptransfer.results_table.cells import Cell, cell_text, distinct, number_in
 from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, size_name, words_of
 
 
@@ -109,6 +111,28 @@ def column_kind(name: str) -> ColumnKind:
     if _MEASURED_PREFIX.match(name):
         return ColumnKind.CLOCK if _CLOCKS & words else ColumnKind.MEASURED
     return _by_words(normalized, words, config=_SETTING_PREFIX.match(name) is not None)
+
+
+def is_meter(name: str) -> bool:
+    """Whether a column's name says that it measures time, memory or cost, which a size alone may fix.
+
+    Args:
+        name: name of a column.
+    """
+    return bool(_METERS & set(normalized_column_name(name).split("_")))
+
+
+def tells_seeds(cells: Iterable[Cell]) -> bool:
+    """Whether cells of a column that is called a seed are numbers, single letters, or one text with a number.
+
+    Other texts (c4 and pile in `seed_data`) are what they say, and no seeds.
+
+    Args:
+        cells: what stands in the rows of that column.
+    """
+    texts = [text for cell in distinct(list(cells)) if (text := cell_text(cell))]
+    stems = {re.sub(r"\d+", "#", text.lower()) for text in texts}
+    return len(stems) <= 1 or all(len(text) == 1 or number_in(text) is not None for text in texts)
 
 
 def _by_words(normalized: str, words: set[str], *, config: bool) -> ColumnKind:

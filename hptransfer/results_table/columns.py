@@ -412,10 +412,10 @@ def _filled(table: ResultTable, name: str) -> bool:
 
 def _ambiguous(table: ResultTable, role: str, found: Sequence[str]) -> NoReturn:
     listed = ", ".join(found or table.columns)[:400]
-    hint = f"add --{role}-column NAME"
+    hint = f"add --{role}-column NAME" if not found else f"add `--{role}-column {shlex.quote(found[0])}`, or another"
     if not found and role in _WIDE and sum(LABEL_OR_NUMBER.fullmatch(name) is not None for name in table.columns) > 1:
         hint = (
-            f"--wide {_WIDE[role]} turns columns that are called by {_WIDE[role]} into rows, one row per run; or add "
+            f"`--wide {_WIDE[role]}` turns columns that are called by {_WIDE[role]} into rows, one row per run; or add "
             f"--{role}-column NAME"
         )
     if role == "loss" and found and all(more_is_better(normalized_column_name(name)) for name in found):

@@ -165,7 +165,7 @@ def _usual(
         raise UsageError(
             f"runs of one {roles.size} must be equally long",
             received=f"{roles.size} {size_text(size)}: runs end {listed}",
-            hint=f"compare them where all have a row: --where {quote(f'{word}={found[0]:g}')}; or leave the others out",
+            hint=f"compare where all have a row: `--where {quote(f'{word}={found[0]:g}')}`; or leave the others out",
             place=table.place(row),
             code="results/unequal-runs",
         )
@@ -201,7 +201,7 @@ def refuse_history(table: ResultTable, roles: TableColumns) -> None:
                 "a table of results must have one row per run",
                 received=f"{run} {name}: {len(rows)} rows, {step} {cell_text(steps[rows[0]])} to "
                 f"{cell_text(steps[rows[-1]])}",
-                hint=f"--run-column {quote(run)} takes the last row of each run",
+                hint=f"`--run-column {quote(run)}` takes the last row of each run",
                 place=table.place(rows[0]),
                 code="results/history",
             )

@@ -13,7 +13,9 @@ from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.cells import cell_text
 from hptransfer.results_table.column_kinds import ColumnKind
 from hptransfer.results_table.column_names import hyperparameter_name, size_name
-from hptransfer.results_table.row_columns import Column, Rows, longest_of_size
+from hptransfer.results_table.columns import run_columns
+from hptransfer.results_table.names_of_runs import NamePart
+from hptransfer.results_table.row_columns import SAME_LENGTH, Column, Rows, longest_of_size
 from hptransfer.results_table.settings import Mixed
 
 #: tolerances that are offered, percent; what differs by more is another setting
@@ -72,6 +74,8 @@ def _hints(rows: Rows, mixed: Sequence[Mixed]) -> list[str]:
     lengths = [each for each in mixed if each.column.kind in (ColumnKind.PROGRESS, ColumnKind.COMPUTE)]
     if lengths and lengths[0] is mixed[0]:
         return _of_lengths(rows, lengths[0])
+    if mixed[0].part is not None:
+        return _of_names(rows, mixed[0], mixed[0].part)
     hints = []
     if (both := _searched(rows, mixed)) is not None:
         hints.append(f"judge each on its own: {both}")
@@ -92,6 +96,15 @@ def _hints(rows: Rows, mixed: Sequence[Mixed]) -> list[str]:
         ignored = " ".join(f"--ignore-column {shlex.quote(name)}" for name in (first.name, *mixed[0].explained))
         hints.append(f"if it has no effect on training, `{ignored}`")
     return hints or [f"leave out the rows in which {first.name} differs"]
+
+
+def _of_names(rows: Rows, each: Mixed, part: NamePart) -> list[str]:
+    """What a name says besides makes a column, or none."""
+    name = each.column.name
+    apart = "write what it says into a column of its own"
+    if part.pattern is not None and "part" not in rows.table.columns and run_columns(rows.table)[:1] == [name]:
+        apart = f"judge each apart with `--name-pattern {shlex.quote(part.pattern)} --group-column part`"
+    return [apart, f"if it has no effect on training, `--ignore-column {shlex.quote(name)}`"]
 
 
 def _where(column: Column, text: str) -> str:
@@ -123,13 +136,15 @@ def _of_lengths(rows: Rows, each: Mixed) -> list[str]:
     lengths = np.where(rows.finite, column.numbers.values, math.nan)
     longest = longest_of_size(lengths, rows.size)
     full = np.unique(longest[np.isfinite(longest)])
+    # a selection must not leave out runs that are as long but for a step
+    exact = not np.any((lengths < longest) & (lengths >= longest * (1 - SAME_LENGTH)))
     hints = []
     if _has_ladders(column, rows):
         hints.append(f"judge each length apart with `--group-column {shlex.quote(column.name)}`")
     spread = 1 - float(np.nanmin(lengths / longest))
     if (offered := _tolerance(spread)) is not None:
         hints.append(f"if these runs are equally long, `--within {shlex.quote(f'{column.name}={offered:g}%')}`")
-    if len(full) == 1:
+    if len(full) == 1 and exact:
         hints.append(f"keep the full-length runs with `{_where(column, _text_of(column, float(full[0])))}`")
     elif not _checkpoints(column, rows):
         hints.append(f"keep the longest runs of each size with `--complete {shlex.quote(column.name)}`")

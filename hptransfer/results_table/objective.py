@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.column_names import words_of
@@ -12,12 +13,19 @@ from hptransfer.results_table.column_names import words_of
 _HIGHER = words_of(
     "acc accuracy reward rewards return returns elbo bleu rouge f1 auc auroc roc auprc ap map r2 score scores winrate "
     "precision recall iou miou psnr ssim dice mrr ndcg likelihood loglik logprob logp mcc kappa em top1 top5 pass "
-    "elo success correct fitness utility profit sharpe episode_return"
+    "elo success correct fitness utility profit sharpe episode_return rew hit hits hits1 hits10 chrf meteor cider "
+    "spice spearman spearmanr pearson pearsonr jaccard tpr sensitivity specificity matthews wins fbeta mmlu hellaswag "
+    "gsm8k humaneval arc boolq piqa winogrande"
 )
 _HIGHER_PHRASES = (
     "win_rate",
     "success_rate",
     "pass_rate",
+    "solve_rate",
+    "accept_rate",
+    "win_ratio",
+    "r_squared",
+    "explained_variance",
     "hit_rate",
     "exact_match",
     "log_likelihood",
@@ -30,6 +38,8 @@ _LOWER = words_of(
     "error err errors loss losses ppl perplexity nll ce xent neg negative minus regret mse mae rmse fid wer cer cost "
     "bpb bpc bits distance gap"
 )
+#: values of a size that show where it peaks
+_FEWEST = 4
 #: acc written together with what it is of, and numbered ones: valacc, acc1, f1@10
 _JOINED = re.compile(r"(val|valid|test|train|eval|dev|top\d*)(acc|accuracy|reward|score)\d*|(acc|ap|map|rouge|bleu)\d+")
 
@@ -50,6 +60,46 @@ def more_is_better(normalized: str) -> bool:
         or any(phrase in normalized for phrase in _HIGHER_PHRASES)
         or any(_JOINED.fullmatch(word) for word in words)
     )
+
+
+def says_lower(normalized: str) -> bool:
+    """Whether a column's name says that lower is better: loss, error, perplexity, bits per byte, ...
+
+    Args:
+        normalized: name of a column, as `normalized_column_name` gives it.
+    """
+    return bool(_LOWER & set(normalized.split("_")))
+
+
+def check_shape(source: str, column: str, sizes: Iterable[Mapping[float, Sequence[float]]]) -> None:
+    """Refuse values that peak inside the grid and are lowest at its ends: more of them seems to be better.
+
+    Asked of objectives whose name says nothing of the direction, where the user did not say it either.
+
+    Args:
+        source: the file as the user called it.
+        column: the column of the objective.
+        sizes: per size, value of the hyperparameter -> finite objectives of its runs.
+
+    Raises:
+        UsageError: more than half of the sizes with four values or more have such values, and at least two.
+    """
+    peaks, curves = 0, 0
+    for size in sizes:
+        means = [sum(found) / len(found) for _, found in sorted(size.items()) if found]
+        if len(means) >= _FEWEST:
+            last = len(means) - 1
+            curves += 1
+            peaks += means.index(max(means)) not in (0, last) and means.index(min(means)) in (0, last)
+    if peaks >= 2 and 2 * peaks > curves:
+        raise UsageError(
+            "where higher may be better, the direction must be said",
+            received=f"`{column}` is highest inside the grid and lowest at its ends, at {peaks} of {curves} sizes",
+            hint=f"add `--loss-column {shlex.quote(column)} --maximize`, or `--loss-column {shlex.quote(column)} "
+            "--minimize` if lower is better",
+            place=Place(source, 1),
+            code="results/direction",
+        )
 
 
 def check_direction(source: str, column: str, *, higher: bool, maximize: bool | None, inferred: bool) -> None:

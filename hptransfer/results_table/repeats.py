@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import shlex
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import ResultTable, cell_text
-from hptransfer.results_table.column_kinds import ColumnKind, column_kind
+from hptransfer.results_table.column_kinds import ColumnKind, column_kind, tells_seeds
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.rows import Run
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import last_place
 from hptransfer.sizes import size_text
+
+#: values of a column that may tell groups apart, and columns that are listed
+_FEW = 12
+_LISTED = 4
 
 Cells = dict[tuple[float, float, Hashable], list[Run]]
 
@@ -31,7 +36,7 @@ def with_all_seeds(table: ResultTable, roles: TableColumns, runs: list[Run], not
     for column in table.columns:
         if column in (roles.seed, roles.group, roles.loss, roles.value, roles.size):
             continue
-        if column_kind(column) is not ColumnKind.SEED:
+        if column_kind(column) is not ColumnKind.SEED or not tells_seeds(table.columns[column]):
             continue
         cells = table.columns[column]
         repeated = [same for same in _cells(runs).values() if len(same) > 1]
@@ -107,15 +112,35 @@ def resolved(table: ResultTable, roles: TableColumns, rules: RowRules, runs: lis
     first = repeated[0]
     listed = ", ".join(f"{run.loss:.6g} (line {table.lines[run.row]})" for run in first[:4])
     where = f"{roles.size} {size_text(first[0].size)}, {roles.value} {first[0].value:.6g}, {roles.seed} {first[0].seed}"
+    differ = _differing(table, roles, rules, repeated)
+    if differ:
+        how, apart = f"only {', '.join(differ)} differ", f"add its column to the table, or name {differ[0]} with "
+        apart = f"{apart}`--group-column {shlex.quote(differ[0])}`"
+    else:
+        how, apart = "no column says how they differ", "add its column to the table"
     raise UsageError(
-        f"rows of the same {roles.size}, {roles.value} and {roles.seed} must have one loss: no column says how they "
-        "differ",
+        f"rows of the same {roles.size}, {roles.value} and {roles.seed} must have one loss: {how}",
         received=f"{len(repeated)} such runs with several losses; {where}: {listed}",
-        hint="if a setting differs between them, add its column to the table; if they are reruns, `--repeats mean` "
+        hint=f"if a setting differs between them, {apart}; if they are reruns, `--repeats mean` "
         "takes their mean and `--repeats seeds` counts them as further seeds",
         place=table.place(first[-1].row),
         code="results/repeats",
     )
+
+
+def _differing(
+    table: ResultTable, roles: TableColumns, rules: RowRules, repeated: Sequence[Sequence[Run]]
+) -> list[str]:
+    """Columns with few values in which rows of one run differ, and which no measurement made differ."""
+    found = []
+    for column, cells in table.columns.items():
+        measured = column_kind(column) is ColumnKind.MEASURED
+        if measured or column in rules.ignored or column in (roles.loss, roles.state):
+            continue
+        several = sum(len({cell_text(cells[run.row]) for run in same}) > 1 for same in repeated)
+        if several and len({cell_text(cells[run.row]) for same in repeated for run in same}) <= _FEW:
+            found.append(column)
+    return found[:_LISTED]
 
 
 def _all_differ(runs: Sequence[Run]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.results_table.cells import ResultTable, cell_text, column_numbers
+from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.results_table.columns import TableColumns, is_training_loss
 from hptransfer.results_table.compute import compute_by_size
 from hptransfer.results_table.mixture_hints import refuse_mixture
+from hptransfer.results_table.objective import check_shape, says_lower
 from hptransfer.results_table.repeats import resolved, with_all_seeds, without_copies
 from hptransfer.results_table.row_columns import SAME_LENGTH, Rows, longest_of_size
 from hptransfer.results_table.rows import Run, finished_runs, select_rows
@@ -87,6 +89,7 @@ def runs_from_table(
     rules = rules or RowRules()
     for column in (*rules.ignored, *([] if rules.complete is None else [rules.complete])):
         _require_column(table, column)
+    _require_lengths(rules.complete, roles)
     kept = select_rows(table, where or {}, rules.within)
     dropped: Counter[str] = Counter()
     notes: list[str] = []
@@ -116,6 +119,16 @@ def runs_from_table(
         dropped=dict(dropped),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _require_lengths(column: str | None, roles: TableColumns) -> None:
+    if column is not None and column in (roles.size, roles.value, roles.loss, roles.seed, *roles.searched):
+        raise UsageError(
+            "`--complete` takes a column of steps, epochs or tokens: how long runs trained",
+            received=f"{column}, which is the size, the value, the loss or the seed",
+            hint="name the column of steps, or leave the option out",
+            code="results/complete",
+        )
 
 
 def _require_column(table: ResultTable, column: str) -> None:
@@ -158,6 +171,7 @@ class _Reading:
                 hint="name the size's column with --size-column",
             )
         self._refuse_close_sizes(sorted(sizes))
+        self._refuse_peaks(runs)
         whole = self._complete(runs)
         kept = {run.row for run in whole}
         unread = [*unread, *(run for run in runs if run.row not in kept)]
@@ -175,6 +189,18 @@ class _Reading:
         counted = resolved(table, roles, self.rules, runs, notes)
         compute = compute_by_size(table, roles, counted)
         return Group(name, _by_size(counted), tuple(limits), _values_by_size(unread), compute)
+
+    def _refuse_peaks(self, runs: Sequence[Run]) -> None:
+        """Refuse an objective without a direction that looks like something of which more is better."""
+        loss = self.roles.loss
+        known = self.rules.maximize is not None or self.roles.maximize or self.table.trials
+        if known or self.roles.searched or says_lower(normalized_column_name(loss)):
+            return
+        sizes: dict[float, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for run in runs:
+            if math.isfinite(run.loss):
+                sizes[run.size][run.value].append(run.loss)
+        check_shape(self.table.name, loss, sizes.values())
 
     def _refuse_close_sizes(self, sizes: list[float]) -> None:
         """Refuse sizes that differ as 124,439,808 and 124,440,576 parameters do: each has a part of one size's runs."""

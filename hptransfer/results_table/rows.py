@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -22,25 +24,20 @@ from hptransfer.results_table.cells import (
     is_missing,
     texts_of,
 )
-from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name
+from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, words_of
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.rules import RowRules
 from hptransfer.results_table.written import one_value
 
-#: how runs end, as W&B, Optuna and Slurm say it; a word that is not listed counts as finished
-_UNFINISHED = {
-    "crashed",
-    "failed",
-    "fail",
-    "killed",
-    "running",
-    "pending",
-    "preempted",
-    "preempting",
-    "pruned",
-    "waiting",
-    "timeout",
-}
+#: how runs end, as W&B, Optuna, MLflow, Ray and Slurm say it
+_UNFINISHED = words_of(
+    "crashed failed fail failure killed running pending preempted preempting pruned waiting timeout timed_out stopped "
+    "canceled cancelled aborted interrupted incomplete unfinished error errored scheduled queued suspended paused "
+    "early_stopped earlystopped out_of_memory oom node_fail boot_fail deadline revoked terminated_early started"
+)
+_FINISHED = words_of(
+    "finished complete completed success succeeded successful done ok terminated ended stopped_normally"
+)
 #: names of columns of true and false -> what true says of a run; after "not " what false says
 _FLAGS = {
     **dict.fromkeys(
@@ -282,8 +279,10 @@ def _states(table: ResultTable, column: str | None) -> tuple[npt.NDArray[np.bool
     """(diverged, unfinished) by what the state column and flags say."""
     blown, unfinished = np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
     if column is not None:
-        words = [str(cell).strip().lower() for cell in table.columns[column]]
-        blown, unfinished = np.array([w in DIVERGED for w in words]), np.array([w in _UNFINISHED for w in words])
+        words = [re.sub(r"[\s-]+", "_", str(cell).strip().lower()) for cell in table.columns[column]]
+        _refuse_unknown_states(table, column, words)
+        diverged = {word.replace(" ", "_") for word in DIVERGED}
+        blown, unfinished = np.array([w in diverged for w in words]), np.array([w in _UNFINISHED for w in words])
     for name, state in flag_columns(table).items():
         wanted = not state.startswith("not ")
         found = np.array([_truth(cell) is wanted for cell in table.columns[name]])
@@ -292,6 +291,26 @@ def _states(table: ResultTable, column: str | None) -> tuple[npt.NDArray[np.bool
         else:
             unfinished |= found
     return blown, unfinished
+
+
+def _refuse_unknown_states(table: ResultTable, column: str, words: Sequence[str]) -> None:
+    """Refuse words of which nobody knows whether such runs are finished, where others say how theirs ended."""
+    known = {*_FINISHED, *_UNFINISHED, *(word.replace(" ", "_") for word in DIVERGED)}
+    cells = [cell for cell in table.columns[column] if not is_missing(cell)]
+    strange = [cell for cell, word in zip(table.columns[column], words, strict=True) if word not in known]
+    strange = [cell for cell in strange if not is_missing(cell)]
+    if not strange or len(distinct(cells)) < 2:
+        return
+    finished = [cell for cell, word in zip(table.columns[column], words, strict=True) if word in _FINISHED]
+    most = Counter(map(cell_text, finished or strange)).most_common(1)[0][0]
+    raise UsageError(
+        f"`{column}` must say how runs ended in words that are known",
+        received=f"{', '.join(map(cell_text, distinct(strange)[:4]))} ({len(strange)} such rows)",
+        hint=f"{'keep the finished runs' if finished else 'select'} with "
+        f"`--where {shlex.quote(f'{column}={most}')}`; or write finished, failed or diverged there",
+        place=Place(table.name),
+        code="results/state",
+    )
 
 
 def _refuse_placeholders(

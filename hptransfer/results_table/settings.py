@@ -14,10 +14,11 @@ from enum import Enum, auto
 import numpy as np
 
 from hptransfer.results_table.cells import cell_text
-from hptransfer.results_table.column_kinds import ColumnKind, column_kind
+from hptransfer.results_table.column_kinds import ColumnKind, column_kind, is_meter, tells_seeds
 from hptransfer.results_table.column_names import hyperparameter_name, normalized_column_name, words_of
+from hptransfer.results_table.names_of_runs import NamePart, parts_of_names
 from hptransfer.results_table.relations import function_of
-from hptransfer.results_table.row_columns import SAME_LENGTH, Column, Rows, determined, longest_of_size, paired
+from hptransfer.results_table.row_columns import SAME_LENGTH, Codes, Column, Rows, determined, longest_of_size, paired
 from hptransfer.results_table.rows import flag_columns
 from hptransfer.results_table.rules import RowRules
 from hptransfer.sizes import size_text
@@ -36,8 +37,12 @@ _PARTS_OF_WIDTH = re.compile(
 )
 #: columns whose numbers tell rows apart
 _NUMBERED = words_of("run run_id trial trial_id number index row id")
-#: kinds that are never looked at
-_SKIPPED = (ColumnKind.SEED, ColumnKind.BOOKKEEPING, ColumnKind.CLOCK)
+#: what people write beside a run when it was made in another way
+_REMARKS = words_of("notes note comment comments description")
+#: kinds whose cells say which run a row is, or when and where it ran
+_OF_THE_RUN = (ColumnKind.BOOKKEEPING, ColumnKind.CLOCK)
+#: kinds in which an empty cell says nothing of what was trained
+_MAY_BE_EMPTY = (ColumnKind.MEASURED, ColumnKind.CLOCK, ColumnKind.PROGRESS, ColumnKind.COMPUTE, ColumnKind.PARAMETERS)
 #: sizes that are no shape of the model
 _OF_RUNS = ("tokens", "batch_size")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d.*")
@@ -71,11 +76,13 @@ class Mixed:
         column: it, among the rows of the group.
         early: rows that ended before the longest of their size; 0 where it is no length.
         explained: names of other columns that follow from it.
+        part: what the cells say in part, where they are names of runs; None where a cell is a value.
     """
 
     column: Column
     early: int = 0
     explained: tuple[str, ...] = ()
+    part: NamePart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,15 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
     mixed: list[Mixed] = []
     said: dict[_Meaning, list[str]] = {meaning: [] for meaning in _Meaning}
     for name in rows.table.columns:
-        if name in used or column_kind(name) in _SKIPPED:
+        if name in used or (column_kind(name) is ColumnKind.SEED and tells_seeds(rows.table.columns[name])):
             continue
+        if name not in rules.ignored:
+            for part, of_names in _parts(name, rows):
+                found = _meaning_of_part(part, rows)
+                if found.meaning is _Meaning.MIXED:
+                    mixed.append(Mixed(part, part=of_names))
+                else:
+                    said[found.meaning].append(found.sentence)
         if rows.all_differ_in_words(name):
             said[_Meaning.LABEL].append(name)
             continue
@@ -134,9 +148,41 @@ def find_mixtures(rows: Rows, rules: RowRules) -> Findings:
 _HARMLESS, _MIXED = _Found(_Meaning.HARMLESS), _Found(_Meaning.MIXED)
 
 
+def _parts(name: str, rows: Rows) -> Iterator[tuple[Column, NamePart]]:
+    """What names of runs say besides size, value and seed, as columns."""
+    if column_kind(name) in (ColumnKind.CLOCK, ColumnKind.MEASURED, ColumnKind.SEED):
+        return
+    column = rows.column(name)
+    if column.numbers is not None or 3 * len(column.values) < len(rows.runs) or len(column.values) < 4:
+        return
+    texts = [cell_text(column.values[code]) if code >= 0 else "" for code in column.codes.tolist()]
+    if all(_DATE.fullmatch(text) for text in texts if text):
+        return
+    for part in parts_of_names(texts, (rows.size, rows.value, rows.seed, rows.cell)):
+        yield Column(name, ColumnKind.UNKNOWN, part.codes, part.values, None), part
+
+
+def _meaning_of_part(part: Column, rows: Rows) -> _Found:
+    """A mixture where most cells have runs of several names; a limit where sizes or values differ in them."""
+    if (along := _with_size(part, rows)) is not None:
+        return along
+    named = part.codes >= 0
+    cells, count = np.unique(rows.cell[named], return_counts=True)
+    both = np.unique(paired(rows.cell[named], part.codes[named])).size - len(cells)
+    if 2 * both >= max(1, int((count > 1).sum())) and np.any(count > 1):
+        return _MIXED
+    roles = rows.roles
+    sentence = (
+        f"{part.name} says more than {roles.axis}, {roles.value} and seed ({_listed(part)}): these runs may not have "
+        "been made alike."
+    )
+    return _Found(_Meaning.LIMIT, sentence)
+
+
 def _meaning(column: Column, rows: Rows) -> _Found:
     """The first answer of the questions below, each of which knows one kind of column."""
     questions: tuple[Callable[[Column, Rows], _Found | None], ...] = (
+        _of_the_run,
         _measured,
         _length,
         _names_rows,
@@ -150,16 +196,47 @@ def _meaning(column: Column, rows: Rows) -> _Found:
     return next((answer for answer in answers if answer is not None), None) or _own_value(column)
 
 
+def _of_the_run(column: Column, rows: Rows) -> _Found | None:
+    """When, where and by whom a run was made: no setting, unless sizes and values go with it."""
+    if column.kind not in _OF_THE_RUN:
+        return None
+    if column.numbers is not None and column.kind is ColumnKind.CLOCK:
+        return _HARMLESS
+    few, fixed = _few_values(column), _fixed_by_cell(column, rows)
+    remark = normalized_column_name(column.name) in _REMARKS
+    return _made_apart(column) if fixed or (few and (remark or not rows.seeded)) else _HARMLESS
+
+
+def _made_apart(column: Column) -> _Found:
+    sentence = f"{column.name} differs between runs ({_listed(column)}): these runs may not have been made alike."
+    return _Found(_Meaning.LIMIT, sentence)
+
+
+def _fixed_by_cell(column: Column, rows: Rows) -> bool:
+    """Whether all runs of a size and value agree, though there are several."""
+    known = column.codes >= 0
+    several = 2 * len(np.unique(rows.cell[known])) <= int(known.sum())
+    return several and determined(rows.cell, column.codes)
+
+
 def _measured(column: Column, rows: Rows) -> _Found | None:
     """Losses, norms, memory; and where and with which code runs were made."""
-    few = _few_values(column)
-    if column.kind is ColumnKind.MEASURED:
-        in_words = few if column.numbers is None else _scarce(column, rows)
-        return None if in_words else _HARMLESS
-    if column.kind is not ColumnKind.CIRCUMSTANCE:
+    if column.kind is ColumnKind.CIRCUMSTANCE:
+        return _made_apart(column) if _few_values(column) or _fixed_by_cell(column, rows) else _HARMLESS
+    if column.kind is not ColumnKind.MEASURED:
         return None
-    sentence = f"{column.name} differs between runs ({_listed(column)}): these runs may not have been made alike."
-    return _Found(_Meaning.LIMIT, sentence) if few else _HARMLESS
+    by_size = determined(rows.size, column.codes)
+    if _few_values(column) if column.numbers is None else _scarce(column, rows):
+        return None
+    if not _fixed_by_cell(column, rows) or (by_size and is_meter(column.name)):
+        return _HARMLESS
+    if by_size:
+        return None
+    return _Found(
+        _Meaning.LIMIT,
+        f"{column.name} is the same in all runs of a {rows.roles.axis} and {rows.roles.value}, as no measurement is: "
+        "if it is a setting, these runs mix it in.",
+    )
 
 
 def _few_values(column: Column) -> bool:
@@ -172,7 +249,11 @@ def _few_values(column: Column) -> bool:
 def _scarce(column: Column, rows: Rows) -> bool:
     """Whether so few values occur, each so often, that no loss has measured them: z_loss 0 and 1e-4."""
     counts = column.counts()
-    return len(counts) <= 4 and int(counts.min()) >= 2 and not determined(rows.size, column.codes)
+    return (
+        len(counts) <= 4
+        and int(counts.min()) >= 2
+        and not (determined(rows.size, column.codes) and is_meter(column.name))
+    )
 
 
 def _length(column: Column, rows: Rows) -> _Found | None:
@@ -202,12 +283,36 @@ def _names_rows(column: Column, rows: Rows) -> _Found | None:
         return _HARMLESS
     if column.numbers is not None or column.logical:
         return None
-    keys = [rows.cell, paired(rows.cell, rows.seed)]
+    if column.kind is not ColumnKind.SETTING and all(_DATE.fullmatch(cell_text(cell)) for cell in column.values):
+        return _made_apart(column) if _few_values(column) or _fixed_by_cell(column, rows) else _HARMLESS
+    fixed = [rows.cell] if column.kind is ColumnKind.SETTING else [rows.cell, rows.value]
+    if any(_one_to_one(key, column) for key in fixed):
+        return _HARMLESS if not _fixed_by_cell(column, rows) or _names_size(column, rows) else _own_text(column, rows)
+    keys = [paired(rows.cell, rows.seed)]
     if column.kind is not ColumnKind.SETTING:
-        keys += [rows.value, paired(rows.size, rows.seed), paired(rows.value, rows.seed)]
-    dates = all(_DATE.fullmatch(cell_text(cell)) for cell in column.values)
-    names = any(determined(key, column.codes) and determined(column.codes + 1, key) for key in keys)
-    return _HARMLESS if dates or names else None
+        keys += [paired(rows.size, rows.seed), paired(rows.value, rows.seed)]
+    return _HARMLESS if any(_one_to_one(key, column) for key in keys) else None
+
+
+def _one_to_one(key: Codes, column: Column) -> bool:
+    return determined(key, column.codes) and determined(column.codes + 1, key)
+
+
+def _names_size(column: Column, rows: Rows) -> bool:
+    """Whether the texts say the size or the value in numbers, as names do and hashes do not."""
+    texts = [cell_text(column.values[code]) if code >= 0 else "" for code in column.codes.tolist()]
+    sizes, values = map(size_text, rows.sizes.tolist()), (f"{value:.3g}" for value in rows.values.tolist())
+    return any(
+        all(written in text for written, text in zip(said, texts, strict=True) if text) for said in (sizes, values)
+    )
+
+
+def _own_text(column: Column, rows: Rows) -> _Found:
+    sentence = (
+        f"{column.name} has a text of its own at each {rows.roles.axis} and {rows.roles.value}: if it is a setting, "
+        "these runs mix it in."
+    )
+    return _Found(_Meaning.LIMIT, sentence)
 
 
 def _with_size(column: Column, rows: Rows) -> _Found | None:
@@ -255,8 +360,9 @@ def _function(column: Column, rows: Rows) -> _Found | None:
     found = function_of(column.name, column.numbers, rows.factors())
     if found is None:
         return None
-    own = hyperparameter_name(column.name)
-    if column.kind is ColumnKind.SETTING and own not in (None, roles.hyperparameter):
+    own, words = hyperparameter_name(column.name), set(normalized_column_name(column.name).split("_"))
+    same = own == roles.hyperparameter or (own is None and words & set(normalized_column_name(roles.value).split("_")))
+    if column.kind is ColumnKind.SETTING and not same:
         sentence = f"{found.sentence}: it changes along with {roles.value}, and what these runs tune is both."
         return _Found(_Meaning.LIMIT, sentence)
     return _Found(_Meaning.NOTE, f"{found.sentence}: no setting of its own")
@@ -308,9 +414,9 @@ def _own_value(column: Column) -> _Found:
 
 
 def _half_given(column: Column, rows: Rows) -> Iterator[str]:
-    """A setting that only some rows name."""
+    """A setting, or what may be one, that only some rows name."""
     named = int((column.codes >= 0).sum())
-    if column.kind is ColumnKind.SETTING and 0 < named < len(rows.runs):
+    if column.kind not in _MAY_BE_EMPTY and 0 < named < len(rows.runs):
         yield (
             f"{column.name} is given in {named} of {len(rows.runs)} rows ({column.texts()[0]}): whether the others "
             "share it is not known."

@@ -21,6 +21,7 @@ from hptransfer.statistics.noise import pooled_noise, seed_effect_std
 from hptransfer.statistics.seed_means import SeedMeans
 from hptransfer.statistics.stability_edge import Break, breaks_of
 from hptransfer.statistics.tilt import SeedNoise, seed_noise
+from hptransfer.statistics.units import typical_height
 from hptransfer.statistics.valley import one_valley
 from hptransfer.statistics.wiener_process import DRAWS
 
@@ -32,8 +33,15 @@ _HANDFUL = 16
 _EARLY_RISE = 0.25
 #: a drawn curve is contradicted where it lies below what chords allow by more than this many standard errors
 _CLEARLY = 3.0
+#: losses are written with about this accuracy, as a share of what they usually differ by: noise is no less
+_ROUNDING = 1e-6
 #: at least this share of the draws is kept, those that are contradicted least
 _LEAST_KEPT = 0.1
+
+
+def _least(tables: Sequence[SeedMeans]) -> float:
+    """The least noise that runs can have, whatever is known of it from elsewhere."""
+    return _ROUNDING * typical_height([table.mean - table.mean.min() for table in tables], 1.0)
 
 
 class Drawn(NamedTuple):
@@ -86,7 +94,7 @@ class SizesFit:
             # also where sizes were averaged one by one
             factors = np.full(len(tables), float(np.exp(np.log(factors).mean())))
         fitted = [table.in_units(factor) for table, factor in zip(tables, factors, strict=True)]
-        given = None if noise is None else noise * factors
+        given = None if noise is None else np.maximum(noise * factors, _least(fitted))
         seeds = seed_noise([table.runs for table in fitted], given)
         known = pooled_noise(fitted, given, seeds=seeds)
         alignments, changing = _alignments(tables, doublings), _trend(doublings)

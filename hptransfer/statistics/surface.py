@@ -261,8 +261,9 @@ class Surface:
         points = [
             Point(float(x), int(seed), float(loss)) for x, seed, loss in zip(at[:, axis], seeds, corrected, strict=True)
         ]
-        trained = set(np.round([*at[:, axis], *runs.far[:, axis]], 9))
-        walls = {float(x) for x in np.round(runs.blown[:, axis], 9)} - trained
+        # a run that lies on the surface at a larger value shows that another hyperparameter blew one up
+        highest = float(at[:, axis].max())
+        walls = {float(x) for x in np.round(runs.blown[:, axis], 9) if x > highest + 1e-9}
         return (*points, *(Point(x, 0, math.inf, diverged=True) for x in sorted(walls)))
 
     def _curve_draws(

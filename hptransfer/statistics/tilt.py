@@ -135,10 +135,13 @@ def fit_tilts(x: Array, number: Array, alone: Array, residual: Array) -> Untilte
     if len(x) < _FEWEST or number.shape[1] < 2:
         return Untilted(np.zeros_like(number), 0)
     layout, u = tilted(x, number, alone), x - x.mean()
-    size = max(float(np.abs(layout.gram).max()), 1e-300)
-    slopes = np.linalg.pinv(layout.gram, rcond=1e-9, hermitian=True) @ (u @ residual)
+    # of what the tilts would show alone: where values and offsets take all of it, rounding is left and no tilt
+    least = 1e-9 * float((u**2 @ number).max())
+    values, vectors = np.linalg.eigh(layout.gram)
+    seen = values > max(least, 1e-300)
+    slopes = (vectors[:, seen] / values[seen]) @ (vectors[:, seen].T @ (u @ residual))
     explained = np.outer(u, slopes) - (layout.response @ slopes)[:, None] - layout.offsets @ slopes
-    return Untilted(explained, int(np.linalg.matrix_rank(layout.gram, tol=1e-9 * size, hermitian=True)))
+    return Untilted(explained, int(seen.sum()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,11 @@ class MeasuredLadder:
         seen = [(at, draws.octave_off) for at, draws in zip(self.groups, self.drawn, strict=True) if draws is not None]
         return growth_per_doubling([math.log2(at) for at, _ in seen], [cost for _, cost in seen])
 
+    @property
+    def _deviation(self) -> Interval:
+        """How much one run differs between seeds; anything, where no size has a curve and no seeds were compared."""
+        return _NOTHING_KNOWN if np.isnan(self.deviation.draws).any() else self.deviation.interval
+
     def unit(self, compute: Mapping[float, float] | None, lent: LentRate | None) -> CostUnit:
         """What costs are counted in.
 
@@ -165,7 +170,7 @@ class MeasuredLadder:
         at, of = what_grows(self.groups, self.axis, compute)
         curved = [draws is not None for draws in self.drawn]
         best = [draws.loss for draws in self.drawn if draws is not None]
-        losses, spread = np.stack(best) if len(best) > 1 else None, self.deviation.interval
+        losses, spread = np.stack(best) if len(best) > 1 else None, self._deviation
         scale = self.tables[0].scale
         floor = None if math.isinf(scale.unit) else scale.floor - scale.unit
         return unit_of(at[curved], of, losses, spread, apart=self.effects, floor=floor, lent=lent, sizes=len(best))
@@ -195,7 +200,11 @@ class MeasuredLadder:
     ) -> SizeEvidence:
         here = _at_value(table, draws, self.at)
         best = np.full(DRAWS, abs(float(table.mean.min())) or 1.0) if draws is None else np.abs(draws.loss)
-        spread = here.interval(partial(_in_deviations, self.deviation.draws))
+        spread = (
+            _NOTHING_KNOWN
+            if self._deviation is _NOTHING_KNOWN
+            else here.interval(partial(_in_deviations, self.deviation.draws))
+        )
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
             spread = replace(spread, low=0.0)
@@ -258,7 +267,11 @@ def with_loss(size: SizeEvidence, lost: Array | None, unit: CostUnit, place: int
     # the deviation is known by its interval only, so ends go with ends
     ends = (spread.estimate, spread.high, spread.low)
     in_deviations = Interval(
-        *(lost / each if each > 0 else math.inf for lost, each in zip(_ends(regret), ends, strict=True))
+        # a divergence costs more than any deviation, also than one that is open above
+        *(
+            lost / each if each > 0 and lost < math.inf else math.inf
+            for lost, each in zip(_ends(regret), ends, strict=True)
+        )
     )
     doublings = None if unit.rate is None else _in_doublings(here, unit, place)
     return replace(

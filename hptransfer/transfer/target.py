@@ -221,7 +221,7 @@ def _counted(
     Args:
         lost: (least, most) on the curves of the first axis's largest size.
         moved: the axes on which the target differs from the proxy; the first gives the curves.
-        target: size by axis.
+        target: size by axis, of what is asked about.
         place: index of the price.
     """
     lead, *others = moved

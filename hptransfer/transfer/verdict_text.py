@@ -362,6 +362,8 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     if math.isnan(optimum.curvature):
         return f"{axis} {size.label} has under three usable values: its optimum is not estimated."
     where = f"At {axis} {size.label} the"
+    if math.isinf(optimum.low) and math.isinf(optimum.high):
+        return f"{where} losses do not show on which side of the values tried the optimum lies."
     if optimum.edge == "low":
         return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
     if math.isfinite(optimum.high):

@@ -334,12 +334,12 @@ def test_a_noise_that_is_known_from_elsewhere_widens_what_one_seed_leaves(
 
 
 def test_the_combination_must_be_covered_at_the_target_too(table: Callable[[Iterable[str]], Path]) -> None:
-    """At width 1024 each is 0.4 octaves off: 0.044 doublings alone, 0.222 together, of which 0.25 are allowed.
+    """At width 1024 each is 0.4 octaves off: 0.044 doublings alone, 0.222 together, and 0.25 are allowed.
 
     At the checked widths both costs lie inside; of the combination the interval at the target does not.
     """
     path = table(interacting(0.1))
-    result = judge(path, *WD, "--target", "1024", "--cost", "0.25", "--json")
+    result = judge(path, *WD, "--target", "1024", "--json")
     found = document(result)
 
     assert found["verdict"] == "TRANSFERS"
@@ -351,7 +351,7 @@ def test_the_combination_must_be_covered_at_the_target_too(table: Callable[[Iter
         assert target["together"]["low"] <= 0.222 <= target["together"]["high"]
         assert axis["standing"] == "not covered"
         assert "all carried values together cost" in axis["reason"]
-    assert judge(path, *WD, "--target", "1024", "--cost", "0.6").exit_code == 0
+    assert judge(path, *WD, "--target", "1024", "--cost", "1.2").exit_code == 0
 
 
 def test_a_combination_whose_optimum_leaves_the_runs_is_not_covered(table: Callable[[Iterable[str]], Path]) -> None:
@@ -379,3 +379,42 @@ def test_exponents_along_batch_come_from_the_joint_fit(table: Callable[[Iterable
         assert told["overall"]["low"] <= truth <= told["overall"]["high"]
         assert told["overall"]["high"] - told["overall"]["low"] < 0.3
     assert found["slices"][0]["groups"][0]["exponents"]["usable"] == ["square root"]
+
+
+def blown_by_the_rate(wall: float, from_width: int = 0) -> list[str]:
+    """A random search of 40 pairs per width and one seed; both optima stay, and rates above the wall blow up to 10.8.
+
+    Args:
+        wall: log2 of the rate above which training blows up.
+        from_width: the smallest width at which it does.
+    """
+    rng = np.random.default_rng(1)
+    rows = ["width,lr,wd,seed,loss"]
+    for doubling in range(4):
+        width = 64 * 2**doubling
+        for _ in range(40):
+            lr, wd = rng.uniform(-12, -4), rng.uniform(-7, 1)
+            loss = 3 - 0.3 * doubling**0.8 + 0.05 * (lr + 8) ** 2 + 0.03 * (wd + 3) ** 2 + rng.normal(0, 0.005)
+            if lr > wall and width >= from_width:
+                loss = 10.8 + rng.normal(0, 0.01)
+            rows.append(f"{width},{2.0**lr},{2.0**wd},0,{loss}")
+    return rows
+
+
+def test_what_one_value_blew_up_is_no_wall_of_the_other(table: Callable[[Iterable[str]], Path]) -> None:
+    """Every run has a decay of its own, and those of blown-up runs lie among those that trained."""
+    result = judge(table(blown_by_the_rate(-7.0)), *WD, "--json")
+    verdicts = {part["columns"]["hyperparameter"]: part["verdict"] for part in document(result)["slices"]}
+
+    assert verdicts == {"learning_rate": "TRANSFERS", "weight_decay": "TRANSFERS"}
+
+
+def test_a_wall_that_reaches_the_value_at_large_sizes_is_the_rates_alone(
+    table: Callable[[Iterable[str]], Path],
+) -> None:
+    """Rates above 2^-9 blow up from width 256 on, where 2^-8 was tuned: that drifts, and the decay does not."""
+    result = judge(table(blown_by_the_rate(-9.0, 256)), *WD, "--json")
+    verdicts = {part["columns"]["hyperparameter"]: part["verdict"] for part in document(result)["slices"]}
+
+    assert verdicts["learning_rate"] == "DRIFTS"
+    assert verdicts["weight_decay"] != "DRIFTS"

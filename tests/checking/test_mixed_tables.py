@@ -253,8 +253,9 @@ def test_what_is_measured_is_no_setting(table: Write) -> None:
     assert result.exit_code == 0, result.stderr
     assert "taken for labels, since hardly any two runs agree in them: Name" in result.stderr
     limits = group(result)["limits"]
-    assert [limit.partition(" ")[0] for limit in limits] == ["What", "foo"]  # compute is not known here
+    assert [limit.partition(" ")[0] for limit in limits] == ["What", "foo", "Notes"]  # compute is not known here
     assert limits[1].startswith("foo has a value of its own in nearly every run")
+    assert limits[2].startswith("Notes is given in 67 of 84 rows (again)")
 
 
 def test_a_column_can_be_called_harmless(table: Write) -> None:
@@ -278,6 +279,16 @@ def test_a_column_can_be_called_harmless(table: Write) -> None:
         ("epoch", lambda n, row: [row.width // 64], "epoch changes along with width (epoch 1 at 64"),
         ("weight_decay", lambda n, row: [1e-3 / row.learning_rate], "weight_decay = 0.001 x learning_rate^-1"),
         ("wd", lambda n, row: [round(row.learning_rate**0.5 + 0.01, 3)], "wd rises or falls along with lr"),
+        (
+            "batch_size",
+            lambda n, row: [int(row.learning_rate * 2**14)],
+            "batch_size = 1.638e+04 x learning_rate: it ch",
+        ),
+        (
+            "dropout",
+            lambda n, row: [round(row.learning_rate * 10, 6)],
+            "dropout = 10 x learning_rate: it changes along",
+        ),
         ("git_commit", lambda n, row: ["a1" if n % 2 else "b2"], "git_commit differs between runs (b2, a1)"),
         ("config.dropout", lambda n, row: ["0.1" if n % 2 else ""], "config.dropout is given in 42 of 84 rows (0.1)"),
     ],
@@ -298,6 +309,7 @@ def test_what_the_runs_cannot_tell_apart_is_a_limit(table: Write, header: str, c
         ("effective", lambda n, row: [row.learning_rate / row.width], "effective = learning_rate x width^-1"),
         ("peak_lr", lambda n, row: [f"{row.learning_rate * 64 / row.width:.4g}"], "x learning_rate x width^-1"),
         ("final lr", lambda n, row: [0.1 * row.learning_rate], "final lr = 0.1 x learning_rate"),
+        ("config.embed_lr", lambda n, row: [3 * row.learning_rate], "config.embed_lr = 3 x learning_rate"),
     ],
 )
 def test_functions_of_the_swept_value_are_said_and_change_nothing(
@@ -576,3 +588,188 @@ def test_runs_without_a_result_come_before_a_wider_grid(table: Write) -> None:
     advice = group(judge(table("width,lr,seed,loss", rows), "--json"))["would_decide"]
 
     assert advice.startswith("First finish the runs without a result at width 64, 128, 256, 512, or write nan where")
+
+
+def test_words_of_states_that_nobody_knows_are_refused(table: Write) -> None:
+    """A run that ended as `zombie` may be anything; what Slurm and trackers say is known."""
+    strange = table(*beside(lambda n, row: ["zombie" if n % 9 == 8 else "finished"], "state"))
+    refused = judge(strange)
+    assert refused.exit_code == 2
+    assert "zombie (9 such rows)" in refused.stderr
+    assert commands(refused) == [["--where", "state=finished"]]
+    assert judge(strange, *commands(refused)[0]).exit_code == 0
+
+    words = ("stopped", "CANCELLED", "OUT_OF_MEMORY", "Node Fail", "timed-out", "aborted", "ERROR", "early-stopped")
+    known = judge(table(*beside(lambda n, row: [words[n // 9 % 8] if n % 9 == 8 else "COMPLETED"], "status")))
+    assert "left out: 8 rows not finished" in known.stderr  # one of the nine ended because it diverged
+    assert judge(table(*beside(lambda n, row: ["zombie"], "state"))).exit_code == 0
+
+
+def test_the_longest_runs_are_those_within_a_step(table: Write) -> None:
+    """Epochs of 0.998 to 1 are one length, and a hint that took the 1.000 alone would leave out two thirds."""
+    path = table(*beside(lambda n, row: [0.3 if n % 9 == 8 else 0.998 + 0.001 * (n % 3)], "epoch"))
+    refused = judge(path)
+    assert ["--complete", "epoch"] in commands(refused)
+    kept = judge(path, "--complete", "epoch", "--json")
+    assert json.loads(kept.stdout)["rows"]["used"] == 76  # of 84; one of the nine that ended early diverged
+
+
+@pytest.mark.parametrize("column", ["width", "lr", "seed", "loss"])
+def test_runs_are_as_long_as_no_size_value_or_loss_says(table: Write, column: str) -> None:
+    """`--complete lr` would keep the largest rate alone."""
+    refused = judge(table("width,lr,seed,loss", [tuple(row) for row in ladder()]), "--complete", column)
+    assert refused.exit_code == 2
+    assert "takes a column of steps, epochs or tokens" in refused.stderr
+
+
+# what only names, dates and remarks say
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.parametrize("names", [("mup", "sp"), ("b256", "b512"), ("base-long", "wd0.1-long")])
+def test_names_that_say_more_than_size_value_and_seed_are_refused(
+    table: Write, seeded: bool, names: tuple[str, str]
+) -> None:
+    """No column but the run's name tells two schemes apart; the pattern that is offered judges each by itself."""
+    rows = [
+        (row.width, row.learning_rate, f"{name}-w{row.width}-lr{row.learning_rate:.4g}-s{row.seed}", row.loss + shift)
+        + ((row.seed + 10 * number,) if seeded else ())
+        for row in ladder()
+        for number, (name, shift) in enumerate(zip(names, (0.0, 0.1), strict=True))
+    ]
+    path = table("width,lr,run,loss" + (",seed" if seeded else ""), rows)
+    refused = judge(path)
+
+    assert refused.exit_code == 2, refused.stdout
+    assert "they differ in run (" in refused.stderr
+    for options in commands(refused):
+        judged = judge(path, *options, "--json")
+        assert judged.exit_code in (0, 1, 3), judged.stderr
+        if "--group-column" in options:
+            assert len(json.loads(judged.stdout)["groups"]) == 2
+
+
+def test_names_that_go_with_sizes_or_values_are_a_limit(table: Write) -> None:
+    """Large widths ran as sp, or small rates as an older sweep: no cell holds both, and the page says it."""
+
+    def cells(number: int, row: Row) -> list[object]:
+        return [f"{'sp' if row.width > 200 else 'mup'}-w{row.width}-{row.learning_rate:.4g}-{row.seed}"]
+
+    result = judge(table(*beside(cells, "run_name")), "--json")
+    assert any(limit.startswith("run_name changes along with width (run_name mup at 64") for limit in
+               group(result)["limits"])  # fmt: skip
+    older = judge(table(*beside(lambda n, row: [f"{'old' if row.learning_rate < 0.004 else 'new'}-{n:04d}"], "run")))
+    assert "run says more than width, lr and seed (old, new)" in " ".join(older.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda n, row: f"w{row.width}-lr{row.learning_rate:.4g}-s{row.seed}",
+        lambda n, row: f"trial_{n:05d}",
+        lambda n, row: f"{random.Random(n).getrandbits(64):016x}",
+        lambda n, row: f"{'abcdefg'[n % 7]}{'hijklmnop'[n % 9]}y-{'qrstuvw'[n // 12]}{n % 5}x-{n}",
+        lambda n, row: f"{('tiny', 'base', 'big', 'xl')[row.width.bit_length() - 7]}-{row.learning_rate}-{row.seed}",
+        lambda n, row: f"lr{row.learning_rate:g}-w{row.width}-{'abcde'[row.seed]}",
+    ],
+)  # fmt: skip
+def test_names_that_say_no_more_change_nothing(table: Write, name: Callable[[int, Row], str]) -> None:
+    """Sizes, values and seeds in numbers or words, numbers of the row, hashes and random words."""
+    result = judge(table(*beside(lambda n, row: [name(n, row)], "run")), "--json")
+
+    assert result.exit_code == 0, result.stderr
+    assert not any(limit.startswith("run ") for limit in group(result)["limits"])
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("data_date", lambda n, row: ["2024-01-01" if row.learning_rate < 0.004 else "2025-06-01"]),
+        ("foo", lambda n, row: ["2024-01-01" if n % 2 else "2025-06-01"]),
+        ("Created", lambda n, row: [f"2024-01-{1 + (row.width > 100):02} 10:00"]),
+        ("host", lambda n, row: ["a" if row.width > 200 or row.learning_rate > 0.004 else "b"]),
+        ("Notes", lambda n, row: ["old tokenizer" if n % 2 else "new tokenizer"]),
+        ("tag", lambda n, row: ["x" if n % 3 else ""]),
+        ("grad_norm", lambda n, row: [round(math.sin(row.width + 100 * row.learning_rate), 4)]),
+        ("z_loss", lambda n, row: [0 if row.width > 200 else 1e-4]),
+        ("digest", lambda n, row: [f"{random.Random(f'{row.width} {row.learning_rate}').getrandbits(64):016x}"]),
+        ("config.id_of_data", lambda n, row: [f"{random.Random(f'{row.width} {row.learning_rate}').random():.9f}x"]),
+    ],
+)
+def test_what_sizes_and_values_fix_is_a_limit_whatever_its_name(table: Write, header: str, cells: Extra) -> None:
+    """Dates, hosts, remarks, norms and hashes that all seeds of a size and value share; and remarks of any kind."""
+    result = judge(table(*beside(cells, header)), "--json")
+
+    assert result.exit_code == 0, result.stderr
+    assert any(limit.startswith(f"{header} ") for limit in group(result)["limits"]), group(result)["limits"]
+
+
+def test_dates_in_a_configuration_are_settings(table: Write) -> None:
+    """A snapshot of the data is one, however it is written."""
+    refused = judge(table(*mixed(lambda number, row: [("2024-01-01", "2025-06-01")[number]], "config.snapshot")))
+
+    assert refused.exit_code == 2
+    assert "config.snapshot (2024-01-01, 2025-06-01)" in refused.stderr
+
+
+def test_texts_in_a_column_of_seeds_are_what_they_say(table: Write) -> None:
+    """c4 and pile are no seeds of the data, and 1 and 2 are."""
+    refused = judge(table(*mixed(lambda number, row: [("c4", "pile")[number]], "seed_data")))
+    assert refused.exit_code == 2
+    assert "they differ in seed_data (c4, pile) too" in refused.stderr
+    told = judge(table(*mixed(lambda number, row: [number], "seed_data", shift=0.001)))
+    assert "seed and seed_data together tell runs" in told.stderr
+
+
+def test_rows_of_one_run_that_differ_in_a_date_name_it(table: Write) -> None:
+    """What differs between rows of one size, value and seed is said, and pasted the option judges each apart."""
+    path = table(*mixed(lambda number, row: [("2024-01-01", "2025-06-01")[number]], "created"))
+    refused = judge(path)
+
+    assert refused.exit_code == 2
+    assert "must have one loss: only created differ" in refused.stderr
+    assert commands(refused)[0] == ["--group-column", "created"]
+    for options in commands(refused):
+        assert judge(path, *options).exit_code in (0, 1, 3)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_tables_too_small_for_any_curve_are_inconclusive(table: Write, rows: int) -> None:
+    """A run per size, or a few: nothing is known of noise, and nothing is decided."""
+    runs = ladder(seeds=1)
+    sparse = [tuple(row) for row in runs[:: len(runs) // rows]][:rows]
+    for options in ((), ("--target", "8192"), ("--transferred", "0.01")):
+        result = judge(table("width,lr,seed,loss", sparse), *options, "--json")
+        assert result.exit_code == 3, result.stderr
+        assert group(result)["cost"]["high"] is None
+
+
+def test_a_noise_below_what_losses_are_written_with_is_taken_for_that(table: Write) -> None:
+    """1e-30 is no noise that runs can have; what is judged is what nearly none gives."""
+    path = table("width,lr,seed,loss", [tuple(row) for row in ladder()])
+    least, none = (judge(path, "--noise", noise, "--json") for noise in ("1e-9", "1e-30"))
+    assert least.exit_code == none.exit_code
+    assert group(least)["sizes"][0]["optimum"]["low"] == group(none)["sizes"][0]["optimum"]["low"]
+
+
+@pytest.mark.parametrize("column", ["judge_rating", "y", "quality", "hit@10", "spearman", "mmlu_5shot", "ep_rew_mean"])
+def test_what_peaks_inside_the_grid_is_not_minimised_by_mistake(table: Write, column: str) -> None:
+    """Better is higher, and no list has all names of it: the optimum is 2^-8, where the values peak at every width."""
+    path = table(f"width,lr,seed,{column}", [(*row[:3], 10 - row.loss) for row in ladder(cliff=9)])
+    refused = judge(path, "--loss-column", column)
+
+    assert refused.exit_code == 2, refused.stdout
+    for options in commands(refused)[:1]:
+        assert options == ["--loss-column", column, "--maximize"]
+        found = group(judge(path, *options, "--json"))
+        assert all(size["optimum"]["low"] <= -8 <= size["optimum"]["high"] for size in found["sizes"])
+
+
+def test_unknown_objectives_that_have_a_valley_need_no_direction(table: Write) -> None:
+    """A valley, a flank, and a peak that the user insists on."""
+    valley = table("width,lr,seed,y", [tuple(row) for row in ladder()])
+    assert judge(valley, "--loss-column", "y").exit_code == 0
+    flank = table("width,lr,seed,y", [tuple(row) for row in ladder(exponents=range(-11, -8))])
+    assert judge(flank, "--loss-column", "y").exit_code == 3
+    peak = table("width,lr,seed,y", [(*row[:3], 10 - row.loss) for row in ladder(cliff=9)])
+    assert judge(peak, "--loss-column", "y", "--minimize").exit_code in (1, 3)

@@ -213,3 +213,15 @@ def test_the_prior_is_that_of_the_measured_ladders() -> None:
     weight = _known([[Point(float(x), 0, 3 + 0.02 * (x + 8) ** 2) for x in X]]).weight
     assert SPREADS[np.searchsorted(np.cumsum(weight), 0.5)] == pytest.approx(0.1)
     assert weight[SPREADS > 0.4].sum() < 0.05
+
+
+def test_values_and_offsets_that_take_everything_leave_no_tilt() -> None:
+    """A chain of runs, each value shared by two seeds at most: what is left of the tilts is rounding, and none is."""
+    number = np.zeros((6, 5))
+    for seed in range(5):
+        number[seed, seed] = number[seed + 1, seed] = 1.0
+    residual = 1e-12 * np.random.default_rng(0).standard_normal((6, 5)) * number
+    found = fit_tilts(np.arange(-10.0, -4.0), number, np.zeros(6), residual)
+
+    assert found.rank == 0
+    assert np.abs(found.explained).max() < 1e-9

@@ -7,14 +7,17 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.wiener_process import DRAWS
 from hptransfer.transfer.advice import next_steps
 from hptransfer.transfer.cost import CostUnit
 from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.evidence import with_loss
 from hptransfer.transfer.verdict_text import evidence_limits
 
 _INF = math.inf
@@ -234,3 +237,20 @@ def test_three_sizes_over_eight_times_are_no_reason_to_add_one() -> None:
     three = replace(ladder, sizes=(ladder.sizes[0], *ladder.sizes[2:]))
 
     assert "add " not in next_steps(three).lower()
+
+
+def test_an_optimum_that_is_open_on_both_sides_is_at_no_end() -> None:
+    """Losses that hardly differ have a lowest one at an end of the grid by chance."""
+    limits = evidence_limits(_ladder(_LOST, edge="low", low=-_INF, high=_INF))
+    assert "At width 512 the losses do not show on which side of the values tried the optimum lies." in limits
+
+
+def test_a_divergence_costs_more_than_a_deviation_that_is_open_above() -> None:
+    """One seed bounds the deviation from below alone; infinitely more loss is infinitely many of any deviation."""
+    unit = replace(_UNIT, gain=None, exponent=None, deviation=Interval(0.01, 0.008, _INF))
+    size = _ladder(_LOST).sizes[0]
+
+    diverged = with_loss(size, np.full(DRAWS, _INF), unit, 0, open_above=False)
+    assert diverged.deviations == Interval(_INF, _INF, _INF)
+    finite = with_loss(size, np.full(DRAWS, 0.02), unit, 0, open_above=False)
+    assert finite.deviations == Interval(0.02 / 0.01, 0.0, 0.02 / 0.008)
