@@ -74,6 +74,15 @@ def rule_name(axis: SizeAxis) -> str:
     return axis.removesuffix("_size")
 
 
+def times_text(ratio: float) -> str:
+    """A ratio of sizes as people write it: 4, 62.1, 1024.
+
+    Args:
+        ratio: of two sizes, positive.
+    """
+    return f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
+
+
 def size_text(value: float) -> str:
     """A size as people write it: 512, 0.25, 50.4; whole sizes keep all their digits.
 

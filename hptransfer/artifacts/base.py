@@ -99,9 +99,18 @@ class Artifact(BaseModel):
                 hint=f"run `{cls.WRITER}` again: finished trials are reused",
             )
         try:
-            return cls.model_validate_json(json.dumps(data))
+            return cls.model_validate_json(json.dumps(cls.upgraded(data) if isinstance(data, dict) else data))
         except (ValueError, TypeError, RecursionError) as error:  # a date is YAML, but no JSON
             raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """A file's plain data with what its format's first files lacked; others as they are.
+
+        Args:
+            data: of a file with this format's number.
+        """
+        return data
 
     def to_json(self) -> str:
         """The content as JSON text."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
-from hptransfer.artifacts.scope import ScopeRecord
+from hptransfer.artifacts.scope import ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
@@ -66,6 +66,11 @@ _PREDICTED = """\
 """
 _NOT_COVERED = """\
 # NOT COVERED: the check does not reach this size, see `scope`.
+#
+"""
+
+_ACCEPTED = """\
+# ACCEPTED: the check does not reach this size, and the recipe accepts that, see `scope`.
 #
 """
 
@@ -281,6 +286,15 @@ class TargetFile(Artifact):
         """
         return super().parse(text.replace(f"format: {_FIRST}", f"format: {cls.FORMAT}", 1), path)
 
+    @classmethod
+    def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Plain data with what later versions say of a target.
+
+        Args:
+            data: of a file with this format's number.
+        """
+        return with_standings(data, "scope")
+
     @property
     def scales_logits(self) -> bool:
         """Whether a hook must multiply logits of a tied table: the factor is in no weight, and not in `forward`."""
@@ -312,7 +326,7 @@ class TargetFile(Artifact):
         if self.use is not None and self.use.use == "predicted":
             header += _PREDICTED.format(names=", ".join(self.use.predicted))
         if self.scope is not None and not self.scope.covered:
-            header += _NOT_COVERED
+            header += _ACCEPTED if self.scope.accepted else _NOT_COVERED
         if self.verdict.forced:
             reasons = "\n".join(f"#   {' '.join(objection.split())}" for objection in self.verdict.objections)
             header += _FORCED.format(reasons=reasons)

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.json_data import to_document
-from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord
+from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
 from hptransfer.sizes import AXES, LADDERS
+from hptransfer.transfer.coverage import TargetReport
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.mechanics import fixed_values_documents
 from hptransfer.transfer.speed import Speed
-from hptransfer.transfer.target import TargetReport
 from hptransfer.verdict import Verdict
 
 
@@ -307,6 +307,15 @@ class TransferFile(Artifact):
     adaptive: AdaptiveRecord
     provenance: CheckProvenance
     spent: Spent
+
+    @classmethod
+    def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Plain data with what later versions say of a target.
+
+        Args:
+            data: of a file with this format's number.
+        """
+        return with_standings(data, "target")
 
     @classmethod
     def of(

@@ -79,7 +79,7 @@ class TableJudgement:
     def exit_status(self) -> int:
         """The verdict's; 3 where values carry over and a target that was asked for is not covered."""
         asked = [group.target for each in self.slices for group in each.groups]
-        if self.verdict is Verdict.TRANSFERS and any(each is not None and not each.scope.covered for each in asked):
+        if self.verdict is Verdict.TRANSFERS and any(each is not None and not each.scope.settled for each in asked):
             return Verdict.INCONCLUSIVE.exit_status
         return self.verdict.exit_status
 

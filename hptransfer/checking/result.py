@@ -105,7 +105,7 @@ class CheckResult:
         Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
         """
         if self.supports_target:
-            return 0 if self.outlook.covered else Verdict.INCONCLUSIVE.exit_status
+            return 0 if self.outlook.settled else Verdict.INCONCLUSIVE.exit_status
         return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:

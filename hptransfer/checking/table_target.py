@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hptransfer.checking.table_rays import ray_of
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import ResultTable, column_numbers, distinct
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.transfer.axis_facts import AxisFacts, axis_facts_from_report
+from hptransfer.transfer.coverage import TargetReport
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.prediction import Prediction, predict
-from hptransfer.transfer.target import Checked, Lost, TargetReport, judge_target
+from hptransfer.transfer.target import Checked, Lost, judge_target
 
 #: the table's own size, where a target is a number without a name
 OWN_SIZE = ""
@@ -69,8 +71,8 @@ def answer_target(
 ) -> TableTarget:
     """Predict for a target and judge it.
 
-    An axis that is not the table's size was never varied: it is unchanged where a column of that name holds one value,
-    the target's, and not covered elsewhere.
+    An axis that is not the table's size was never varied by itself: it is unchanged where a column of that name holds
+    one value, the target's, or where the size gives it in all rows and at the target alike; else it is not covered.
 
     Args:
         target: a size, or sizes by the name of their axis as `parse_target` has them.
@@ -85,20 +87,29 @@ def answer_target(
     """
     wanted = target if isinstance(target, Mapping) else {OWN_SIZE: target}
     facts = axis_facts_from_report(report) if facts is None else facts
-    named, scope = _judged(wanted, table, roles, report, facts, together)
-    moved = {each.axis: named[each.axis] for each in scope.axes if each.standing != "unchanged"}
+    named = _by_own_names(wanted, roles, report)
+    size, rays = named[report.axis], {}
+    for name, value in named.items():
+        ray = (
+            None if name == report.axis else ray_of(table, roles.size, name, axis=report.axis, target=size, value=value)
+        )
+        if ray is not None:
+            rays[name] = ray
+    scope = judge_target(
+        [Checked(report.hyperparameter, report.transferred, [facts])],
+        proxy={name: report.reference if name == report.axis else _held(table, name) for name in named},
+        target=named,
+        rays=list(rays.values()),
+        together=together,
+    )
+    standings = {each.axis: each.standing for each in scope.axes}
+    names = {name: rays[name].named if name in rays else name for name in named}
+    moved = {name: value for name, value in named.items() if standings.get(names[name], "unchanged") != "unchanged"}
     return TableTarget(predict([facts], moved, hyperparameter=report.hyperparameter, value=report.transferred), scope)
 
 
-def _judged(
-    target: Mapping[str, float],
-    table: ResultTable,
-    roles: TableColumns,
-    report: AxisReport,
-    facts: AxisFacts,
-    together: Lost | None,
-) -> tuple[dict[str, float], TargetReport]:
-    """The target by the axis's own name, and its judgement."""
+def _by_own_names(target: Mapping[str, float], roles: TableColumns, report: AxisReport) -> dict[str, float]:
+    """The target by the axis's own name."""
     own = {OWN_SIZE, roles.size, report.axis}
     named = {report.axis if name in own else name: value for name, value in target.items()}
     if report.axis not in named or len(named) < len(target):
@@ -107,9 +118,7 @@ def _judged(
             received=", ".join(f"{name}={value:g}" if name else f"{value:g}" for name, value in target.items()),
             hint=f"add `{report.axis}=`, what the table calls its size",
         )
-    proxy = {name: report.reference if name == report.axis else _held(table, name) for name in named}
-    checked = [Checked(report.hyperparameter, report.transferred, [facts])]
-    return named, judge_target(checked, proxy=proxy, target=named, together=together)
+    return named
 
 
 def _held(table: ResultTable, name: str) -> float:

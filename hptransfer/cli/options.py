@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +28,7 @@ __all__ = [
     "TimeSteps",
     "UseChoice",
     "Width",
+    "target_options",
 ]
 
 
@@ -58,3 +61,21 @@ TimeSteps = Annotated[bool, typer.Option("--time-steps", help="Dry run that trai
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
+
+
+def target_options(
+    runs: Path, output: Path | None = None, formats: Sequence[str] = (), **sizes: int | None
+) -> list[str]:
+    """The options of `scale` that name a target, as a user writes them.
+
+    Args:
+        runs: the folder of run folders.
+        output: where the target's file goes; None for the run folder.
+        formats: names of further exporters.
+        sizes: axis -> the target's size on it; None for the recipe's.
+    """
+    found = [("--runs", str(runs))] if runs != DEFAULT_RUNS else []
+    found += [(f"--{name.replace('_', '-')}", str(size)) for name, size in sizes.items() if size is not None]
+    found += [("--output", str(output))] if output is not None else []
+    found += [("--format", ",".join(formats))] if formats else []
+    return [word for pair in found for word in pair]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import Depth, Json, RecipeArgument, Width
+from hptransfer.cli.options import DEFAULT_RUNS, Depth, Json, RecipeArgument, Runs, Width, target_options
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import GAUGES, gauge_named
 
@@ -37,10 +37,11 @@ def plan_command(
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="What changes between two parameterizations.", show_default=False),
     ] = None,
+    runs: Runs = DEFAULT_RUNS,
 ) -> int:
     """Show what every parameter gets at a size, and by which rule.
 
-    The hyperparameters are those of the recipe's `training` section.
+    The hyperparameters are those of the recipe's `training` section, also where others were tuned; `scale` uses those.
 
     Returns:
         0.
@@ -58,7 +59,8 @@ def plan_command(
     from hptransfer.recipe.load import load_recipe
     from hptransfer.registry import look_in
     from hptransfer.report.plan_diff import diff_document, diff_markdown, print_diff
-    from hptransfer.report.plan_table import plan_as_markdown, plan_document, print_plan
+    from hptransfer.report.plan_table import describe_tuned, plan_as_markdown, plan_document, print_plan
+    from hptransfer.storage.run_folder import RunFolder
 
     if as_json and as_markdown:
         raise UsageError("only one of `--json` and `--markdown` can be printed", received="both")
@@ -81,6 +83,9 @@ def plan_command(
         else:
             print_diff(before, after, console)
         return 0
+    tuned = RunFolder(runs / loaded.recipe.name).tuned
+    if tuned.exists():
+        print(describe_tuned(tuned, recipe, target_options(runs, width=width, depth=depth)), file=sys.stderr)
     result = plan_recipe(loaded.recipe, size, values, chosen)
     held = loaded.recipe.parameterization.decay_timescale == "held"
     timescales = timescale_notes(recipe_timescales(loaded.recipe, result, values), held=held)

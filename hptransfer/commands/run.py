@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
-from hptransfer.cli.options import DryRun, Force, TimeSteps
+from hptransfer.cli.options import DryRun, Force, TimeSteps, target_options
 from hptransfer.engine.options import TrainingOptions
-from hptransfer.files import write_atomically
 
 
 def run_command(
@@ -25,10 +25,12 @@ def run_command(
     from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.scaled import describe_kept, describe_scaled
     from hptransfer.report.terminal import print_long
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
+    from hptransfer.scaling.objections import no_target
+    from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.tuning.tune import tune
 
@@ -50,15 +52,15 @@ def run_command(
         target = None
         if force or checked.supports_target:
             scaled = scale(session.loaded, session.folder, options.recipe, force=force)
-            write_atomically(session.folder.target, scaled.text)
+            kept = write_target(session.folder.target, scaled.target, scaled.text)
+            if kept is not None:
+                print(describe_kept(session.folder.target, kept), file=sys.stderr)
             target = scaled.target
             print_long(describe_scaled(session.folder.target, target, checked=True), console)
         else:
-            print_long(
-                f"no target.yaml: the verdict {checked.report.verdict} does not support one "
-                "(--force writes it all the same)",
-                console,
-            )
+            given = target_options(options.runs)
+            refusal = no_target(checked.report.verdict, checked.outlook, options.recipe, given)
+            console.print(refusal, markup=False, soft_wrap=True)
         print_long(f"results in {session.folder.path}", console)
     if options.as_json:
         document = {

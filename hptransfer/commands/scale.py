@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Depth, Force, Json, RecipeArgument, Runs, UseChoice, Width
-from hptransfer.files import write_atomically
+from hptransfer.cli.options import (
+    DEFAULT_RUNS,
+    Depth,
+    Force,
+    Json,
+    RecipeArgument,
+    Runs,
+    UseChoice,
+    Width,
+    target_options,
+)
 
 
 def scale_command(
@@ -44,10 +52,12 @@ def scale_command(
 ) -> int:
     """Write the configuration of the large run.
 
-    Each format's files lie in a folder of their own below `export/`, in the folder of the configuration.
+    The file is written with `--json` too, which prints its content. A prediction that it registers already keeps its
+    date; a file with another one is kept beside it. Each format's files lie below `export/`, in the file's folder.
 
     Returns:
-        0 when the files were written; 3 where they were, and the check does not reach the target.
+        0 when the files were written; 3 where they were, and the check does not reach the target, which the recipe does
+        not accept.
 
     Raises:
         RecipeError: the recipe has faults.
@@ -60,9 +70,11 @@ def scale_command(
 
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
+    from hptransfer.export.base import write_exported
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.report.scaled import describe_scaled
+    from hptransfer.report.scaled import describe_kept, describe_scaled
     from hptransfer.report.terminal import print_long
+    from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
@@ -72,28 +84,15 @@ def scale_command(
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
     names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
-    result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value)
     path = output or folder.target
-    write_atomically(path, result.text)
-    exported = {name: _write(path.parent / "export" / _slug(name), files) for name, files in result.exports.items()}
+    given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
+    result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
+    kept = write_target(path, result.target, result.text)
+    if kept is not None:
+        print(describe_kept(path, kept), file=sys.stderr)
+    exported = {name: write_exported(path.parent / "export", name, files) for name, files in result.exports.items()}
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
     else:
         print_long(describe_scaled(path, result.target, exported), Console(highlight=False))
     return result.exit_status
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    """Writes an exporter's files and returns their paths."""
-    paths = []
-    for relative, text in files.items():
-        path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-        paths.append(path)
-    return paths
-
-
-def _slug(name: str) -> str:
-    """The name of an exporter as a folder: `module:attribute` has a colon."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)

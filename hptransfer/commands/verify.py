@@ -28,7 +28,7 @@ def verify_command(
 ) -> int:
     """Compare the target's finished run with the prediction that scale registered.
 
-    The recipe may also be the `target.yaml` that holds the prediction.
+    The recipe may also be the file that holds the prediction: a `target.yaml`, or one that `scale` kept beside it.
 
     Returns:
         0 when the loss lies inside the predicted interval, 1 outside; a run that diverged lies outside.

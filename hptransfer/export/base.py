@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Set
 from inspect import getdoc
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.files import write_atomically
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity
@@ -200,3 +202,24 @@ def _listed(quantities: Collection[Quantity]) -> str:
 
 if __name__ == "__main__":
     print(document(), end="")
+
+
+def write_exported(folder: Path, name: str, files: Mapping[str, str]) -> list[Path]:
+    """Writes an exporter's files below a folder of its own, and returns their paths.
+
+    Args:
+        folder: of all exporters' folders.
+        name: of the exporter; the colon of `module:attribute` is no part of the folder's name.
+        files: path relative to the exporter's folder -> text.
+
+    Raises:
+        UsageError: a path cannot be written.
+        MachineError: the disk is full.
+    """
+    paths = []
+    for relative, text in files.items():
+        path = folder / re.sub(r"[^A-Za-z0-9._-]+", "-", name) / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+        paths.append(path)
+    return paths

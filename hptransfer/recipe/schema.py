@@ -133,8 +133,9 @@ class Target(Section):
     tokens: Tokens | None = None
     """predicted positions over the whole run"""
     accept: Annotated[tuple[Acceptable, ...], Field(max_length=64, strict=False)] = ()
-    """axes (width, depth, batch_size, tokens, tokens_per_parameter) and tuned hyperparameters for which the target may
-    lie where no check reaches; where others do, `scale` and `check` end with status 3 (docs/verdicts.md)"""
+    """axes (width, depth, batch_size, tokens, tokens_per_parameter) and tuned hyperparameters for which this target may
+    lie where no check reaches, and no larger one; where others do, `scale` and `check` end with status 3
+    (docs/verdicts.md)"""
 
 
 class Sizes(Section):

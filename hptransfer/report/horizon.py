@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
 from hptransfer.parameterization.decay_timescale import steps_text
+from hptransfer.sizes import times_text
 
 
 def describe_horizon(records: Sequence[HorizonRecord]) -> Iterator[str]:
@@ -18,11 +19,13 @@ def describe_horizon(records: Sequence[HorizonRecord]) -> Iterator[str]:
         yield record.sentence
         ratio = record.target / record.checked
         if record.published:
-            yield f"  published, and not applied, for {ratio:.3g} times the {record.axis.replace('_', ' ')}:"
+            axis = record.axis.replace("_", " ")
+            differ = "; they differ because each assumes a path of its own" if len(record.published) > 1 else ""
+            yield f"  published, and not applied, for {times_text(ratio)} times the {axis}{differ}:"
         for each in record.published:
             power = f"by the power {each.power:g}: {each.rule} ({each.source})"
             yield f"    {record.hyperparameter} {each.value:.4g} {power}"
-            yield f"      {each.holds}"
+            yield f"      holds {each.holds}"
 
 
 def describe_timescales(records: Sequence[TimescaleRecord]) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.measure import Measurement
@@ -164,3 +166,18 @@ def _legend(sources: dict[str, int], notes: Sequence[str]) -> Group:
     lines = [Text(symbols, style="dim")]
     lines += [Text(f"[{number}] {source}", style="dim") for source, number in sources.items()]
     return Group(*lines, *(Text(f"note: {note}") for note in notes))
+
+
+def describe_tuned(tuned: Path, recipe: str, given: Sequence[str]) -> str:
+    """That tuned values exist which a plan does not use, and what plans with them.
+
+    Args:
+        tuned: the file that has them.
+        recipe: what the user called it.
+        given: options of `scale` that name the size that was planned.
+    """
+    command = shlex.join(["hptransfer", "scale", recipe, *given])
+    return (
+        f"tuned values lie in {tuned}; this plan has the values of the recipe's `training` section, and `{command}` "
+        "plans with the tuned ones"
+    )

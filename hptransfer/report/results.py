@@ -113,7 +113,7 @@ def _group_document(group: JudgedGroup) -> dict[str, Any]:
     if group.target is not None:
         document["prediction"] = prediction_document(group.target.prediction)
         scope = group.target.scope
-        document["target"] = to_document(scope) | {"covered": scope.covered}
+        document["target"] = to_document(scope) | scope.standings
     if group.exponents is not None:
         document["exponents"] = to_document(group.exponents)
     return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,12 +24,14 @@ def describe_scaled(
         checked: whether a check that was just printed has said the verdict, the target's and what was spent.
     """
     verdict, size = target.verdict, target.size
+    predicted = list((target.use.predicted if target.use else {}).values())
+    unused = "of the tuned value, which is not used, the check says " if predicted else ""
     lines = [
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
         *(_exported(name, files) for name, files in (exported or {}).items()),
-        *([] if checked else [f"{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}"]),
+        *(f"use: predicted: {each.basis}" for each in predicted),
+        *([] if checked else [f"{unused}{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}"]),
         *([target.scope.sentence] if target.scope and not checked else []),
-        *(f"use: predicted: {each.basis}" for each in (target.use.predicted if target.use else {}).values()),
         *(entry.sentence for entry in target.extrapolation),
         *describe_horizon(target.horizon),
         *describe_timescales(target.decay_timescale),
@@ -37,6 +40,20 @@ def describe_scaled(
         *(f"FORCED: {objection}" for objection in verdict.objections),
     ]
     return "\n".join(lines)
+
+
+def describe_kept(path: Path, kept: Path) -> str:
+    """What became of a file whose registered prediction was another one.
+
+    Args:
+        path: of the file that was written.
+        kept: where the earlier one lies now.
+    """
+    command = shlex.join(["hptransfer", "verify", str(kept)])
+    return (
+        f"{path} held another registered prediction: that file is kept as {kept}, and `{command} LOSS` compares a "
+        "run with it"
+    )
 
 
 def _exported(name: str, files: Sequence[Path]) -> str:

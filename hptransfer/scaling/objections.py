@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.errors import InconclusiveError, RefusedError
+from hptransfer.errors import InconclusiveError, RefusedError, UsageError
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.horizon import objections_of_check
+from hptransfer.sizes import MODEL_AXES, Size
 from hptransfer.transfer.law import well_bounded
 from hptransfer.transfer.scope import Outlook
 from hptransfer.verdict import Verdict
@@ -59,7 +62,9 @@ def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
             yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
 
 
-def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Outlook) -> None:
+def refuse(
+    objections: Sequence[str], checked: TransferFile | None, recipe: str, ahead: Outlook, given: Sequence[str] = ()
+) -> None:
     """Say why no target is written, and what would do instead.
 
     Args:
@@ -67,6 +72,7 @@ def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str,
         checked: the content of `transfer.json`; None without a check.
         recipe: what the user called it, for hints.
         ahead: what the check says of the target.
+        given: the options of `scale` that name this target, as the user gave them.
 
     Raises:
         InconclusiveError: the check came to no conclusion, and nothing else is missing.
@@ -75,21 +81,55 @@ def refuse(objections: Sequence[str], checked: TransferFile | None, recipe: str,
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
     if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
-        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe)}; {force}"
+        hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe, given)}; {force}"
         raise InconclusiveError(rule, received=received, hint=hint)
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
-        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe)}"
+        hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe, given)}"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
-def _offer(ahead: Outlook, recipe: str) -> str:
-    """The predicted optimum, where it is bounded well enough to be used."""
+def no_target(verdict: Verdict, ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+    """Why `run` wrote no target, and what the user may do.
+
+    Args:
+        verdict: what the check says of the tuned values.
+        ahead: what it says of the recipe's target.
+        recipe: what the user called it.
+        given: options that `scale` needs too.
+    """
+    force = "`--force` writes it all the same"
+    return f"no target.yaml: the verdict {verdict} does not support one; {force}{_offer(ahead, recipe, given)}"
+
+
+def _offer(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+    """What may be used instead: the predicted optimum, where it is bounded well enough; else nothing."""
     scope = ahead.scope
     if ahead.laws or scope is None or not well_bounded(scope.optimum.low, scope.optimum.high):
         return ""
-    best = scope.optimum
+    best, command = scope.optimum, shlex.join(["hptransfer", "scale", recipe, *given, "--use", "predicted"])
     return (
         f"; or use the optimum that is predicted there, {scope.hyperparameter} {best.estimate:.3g} ({best.low:.3g} to "
-        f"{best.high:.3g}): `hptransfer scale {recipe} --use predicted`"
+        f"{best.high:.3g}): `{command}`"
     )
+
+
+def require_larger(recipe: Recipe, size: Size) -> None:
+    """Transfer goes from small to large.
+
+    Args:
+        recipe: whose base the target is held against.
+        size: width, depth, batch and tokens of the target.
+
+    Raises:
+        UsageError: the target is narrower or shallower than the base.
+    """
+    base = recipe.sizes.base
+    for axis in MODEL_AXES:
+        low, high = getattr(base, axis), getattr(size, axis)
+        if high < low:
+            raise UsageError(
+                f"`target.{axis} >= base.{axis}` must hold",
+                received=f"target.{axis}={high}, base.{axis}={low}",
+                hint="transfer goes from small to large",
+            )

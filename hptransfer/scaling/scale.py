@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.engine.identity import identity_of_recipe
-from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, export_target
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.groups import in_gauge
-from hptransfer.scaling.objections import objections_to, refuse
+from hptransfer.scaling.objections import objections_to, refuse, require_larger
+from hptransfer.scaling.registering import as_registered
 from hptransfer.scaling.target import build_target
-from hptransfer.sizes import MODEL_AXES, Size
+from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.verdict import Verdict
 
@@ -28,7 +28,7 @@ class ScaleResult:
     """The target's configuration; nothing is written yet.
 
     Attributes:
-        target: the content of `target.yaml`, in the recipe's gauge.
+        target: the content of `target.yaml`, in the recipe's gauge; a prediction that is registered keeps its date.
         text: the whole text of that file, with its header.
         exports: name of a further exporter -> path relative to its folder -> text.
         forced: whether the user insisted on a target that the evidence does not support.
@@ -41,9 +41,9 @@ class ScaleResult:
 
     @property
     def exit_status(self) -> int:
-        """0 where the check reaches the target, or the user insisted; 3 where it does not."""
-        covered = self.target.scope is None or self.target.scope.covered
-        return 0 if covered or self.forced else Verdict.INCONCLUSIVE.exit_status
+        """0 where the check reaches the target, or that is accepted, or the user insisted; 3 where it does not."""
+        settled = self.target.scope is None or self.target.scope.settled
+        return 0 if settled or self.forced else Verdict.INCONCLUSIVE.exit_status
 
 
 def scale(
@@ -55,6 +55,8 @@ def scale(
     size: Size | None = None,
     formats: Sequence[str] = (),
     use: Literal["tuned", "predicted"] = "tuned",
+    path: Path | None = None,
+    given: Sequence[str] = (),
 ) -> ScaleResult:
     """The configuration of one size, or a refusal.
 
@@ -66,6 +68,8 @@ def scale(
         size: width, depth, examples per step and tokens of the run; None for the recipe's target.
         formats: names of further exporters, as `--format` takes them.
         use: "predicted" for the optimum that the ladder's path predicts at the target in place of the tuned value.
+        path: where it will be written; None for the run folder's own file.
+        given: the user's further options, for hints.
 
     Raises:
         UsageError: nothing was tuned; the size is smaller than the base or cannot be built; a format is not known or
@@ -74,7 +78,7 @@ def scale(
         InconclusiveError: the check came to no conclusion.
     """
     size = size or loaded.recipe.target_size()
-    _require_larger(loaded.recipe, size)
+    require_larger(loaded.recipe, size)
     gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
@@ -82,24 +86,13 @@ def scale(
     ahead = look_ahead(loaded.recipe, loaded.root, size, checked, use)
     objections = tuple(objections_to(loaded, tuned, checked, identity, ahead))
     if objections and not force:
-        refuse(objections, checked, name, ahead)
-    if force and not ahead.covered and ahead.scope is not None:
+        refuse(objections, checked, name, ahead, given)
+    if force and not ahead.settled and ahead.scope is not None:
         objections = (*objections, ahead.scope.sentence)
     target = build_target(loaded, size, tuned, checked, objections, identity, ahead)
+    target = as_registered(target, path or folder.target)
     text = export_target("hptransfer", target)["target.yaml"]
     exports = {
         wanted: export_target(wanted, in_gauge(target, loaded.recipe, gauge)) for wanted, gauge in gauges.items()
     }
     return ScaleResult(target, text, exports, force)
-
-
-def _require_larger(recipe: Recipe, size: Size) -> None:
-    base = recipe.sizes.base
-    for axis in MODEL_AXES:
-        low, high = getattr(base, axis), getattr(size, axis)
-        if high < low:
-            raise UsageError(
-                f"`target.{axis} >= base.{axis}` must hold",
-                received=f"target.{axis}={high}, base.{axis}={low}",
-                hint="transfer goes from small to large",
-            )

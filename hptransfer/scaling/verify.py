@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from hptransfer.results_table.cells import ResultTable, cell_text, column_number
 from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.results_table.columns import infer_loss, infer_seed, infer_step, setting_columns
 from hptransfer.results_table.readers import read_table
+from hptransfer.scaling.registering import kept_beside
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.prediction import (
@@ -79,7 +81,7 @@ def verify(
     """Compare a finished run of the target with what was predicted.
 
     Args:
-        recipe: path or name of a recipe, or the `target.yaml` that holds the prediction.
+        recipe: path or name of a recipe, or the file that holds the prediction, as `scale` wrote or kept it.
         finished: the run's final value of the objective, or a file with it; see `finished_loss`.
         runs: the folder of run folders.
         evaluation: what the loss was measured on, where the user says it; None: as the file says, or as predicted.
@@ -93,7 +95,9 @@ def verify(
     prediction = registered(TargetFile.read(path, missing=lambda: _missing(path)).prediction)
     if prediction["loss"] is None:
         raise InconclusiveError(
-            "a loss must have been predicted to be verified", received=" ".join(prediction["basis"])
+            "a loss must have been predicted to be verified",
+            received=f"{path}: {' '.join(prediction['basis'])}",
+            hint=_others(path),
         )
     objective = prediction.get("objective", {})
     found = finished_loss(finished)
@@ -208,9 +212,29 @@ def _evaluation_in(table: ResultTable, path: Path) -> str | None:
 def _target(recipe: str, runs: Path) -> Path:
     """The file that holds the prediction."""
     named = Path(recipe)
-    if named.name.endswith(("target.yaml", "target.yml")):
+    if named.name.endswith(("target.yaml", "target.yml")) or _is_target(named):
         return named
     return RunFolder(runs / load_recipe(recipe).recipe.name).target
+
+
+def _is_target(path: Path) -> bool:
+    """Whether a file is a target's, whatever its name: a recipe has no format number."""
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return False
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(r"^format:", text, re.MULTILINE) is not None
+
+
+def _others(path: Path) -> str | None:
+    """Which other predictions were registered before this file was written."""
+    kept = kept_beside(path)
+    if not kept:
+        return None
+    command = shlex.join(["hptransfer", "verify", str(kept[-1])])
+    return f"an earlier prediction was kept: `{command} LOSS` compares a run with it"
 
 
 def _missing(path: Path) -> UsageError:

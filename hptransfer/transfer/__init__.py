@@ -22,6 +22,7 @@ __all__ = [
     "axis_facts",
     "cost",
     "cost_text",
+    "coverage",
     "criteria",
     "evidence",
     "exponents",

@@ -24,6 +24,8 @@ from hptransfer.statistics.optimum import quantiles
 from hptransfer.transfer.axis_facts import AxisFacts, SeedScatter
 
 _HASH = "sha256"
+#: sizes that differ by less, as a share, are the same
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
     draws = optimum_draws(lead, target)
     optimum = _open_optimum(lead, value) if draws is None else quantiles(draws)
     basis = [_described(facts, target) for facts in moved]
+    basis += [_turning(facts, target) for facts in moved if facts.shape == "turns"]
     penalty = None if draws is None else penalty_of(lead[0], math.log2(value) - draws)
     loss, reason = _loss(lead, target)
     if unchecked:
@@ -85,7 +88,7 @@ def predict(axes: Sequence[AxisFacts], target: Mapping[str, float], *, hyperpara
 
 
 def optimum_draws(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Array | None:
-    """Draws of the log2 optimum at a target; None where an axis leaves it open.
+    """Draws of the log2 optimum at a target; None where an axis leaves it open, or where it cannot be foreseen.
 
     Args:
         axes: at least one; the first gives the optimum, the others what it moves by from the proxy's value on them.
@@ -94,11 +97,28 @@ def optimum_draws(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> Arr
     total: Array | None = None
     for index, facts in enumerate(axes):
         aim = target.get(facts.axis, facts.reference)
+        if beyond_foresight(facts, aim):
+            return None
         found = facts.optima_at([aim] if index == 0 else [aim, facts.reference], stream=index)
         if found is None:
             return None
         total = found[0] if total is None else total + found[0] - found[1]
     return total
+
+
+def beyond_foresight(facts: AxisFacts, size: float) -> bool:
+    """Whether a size lies beyond the next one of a path that turns: there no interval can be trusted.
+
+    The next size is as far beyond the largest as that is beyond the one before it.
+
+    Args:
+        facts: what was found along the axis.
+        size: a value along this axis.
+    """
+    if facts.shape != "turns" or len(facts.rungs) < 2:
+        return False
+    before, largest = facts.rungs[-2].size, facts.rungs[-1].size
+    return size > largest * largest / before * (1 + _SAME)
 
 
 def _open_optimum(axes: Sequence[AxisFacts], value: float) -> Interval:
@@ -186,6 +206,13 @@ def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
     )
     sizes = ", ".join(grouped(rung.size) for rung in facts.rungs)
     return f"{facts.axis} {grouped(target[facts.axis])} lies {reach}, from {facts.axis} {sizes}."
+
+
+def _turning(facts: AxisFacts, target: Mapping[str, float]) -> str:
+    """What a path that turns takes from a prediction."""
+    if beyond_foresight(facts, target[facts.axis]):
+        return f"The optimum's path turns along {facts.axis}: beyond the next size none can be foreseen."
+    return f"The optimum's path turns along {facts.axis}: its interval was seen to be too narrow."
 
 
 def _loss(axes: Sequence[AxisFacts], target: Mapping[str, float]) -> tuple[Interval | None, str]:

@@ -10,20 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
-from hptransfer.sizes import size_text
+from hptransfer.sizes import size_text, times_text
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.optimum import quantiles
 from hptransfer.transfer.axis_facts import AxisFacts, Price
 from hptransfer.transfer.cost import DEVIATIONS
+from hptransfer.transfer.coverage import (
+    HORIZON,
+    SAME_HORIZON,
+    AxisCoverage,
+    Ray,
+    Standing,
+    TargetReport,
+    describe_cost,
+)
 from hptransfer.transfer.prediction import lost_off, optimum_draws
-
-#: how an axis of the target stands: as at the proxy; covered by the ladder; not covered; not covered, and accepted
-Standing = Literal["unchanged", "covered", "not covered", "accepted"]
 
 #: doublings beyond the largest size over those that the ladder spans, up to which intervals were seen to cover
 #: (docs/verdicts.md, benchmarks/backtest.py): real ladders were predicted no further than their own span
@@ -32,73 +37,6 @@ SUPPORTED_REACH = 1.0
 _TAIL = 0.025
 #: values of an axis that differ by less are the same
 _SAME = 1e-9
-#: tokens per parameter that differ by less than this share count as the same
-_SAME_HORIZON = 0.05
-_HORIZON = "tokens_per_parameter"
-
-
-@dataclass(frozen=True, slots=True)
-class AxisCoverage:
-    """One axis of the target, or one hyperparameter that was tuned and never checked.
-
-    Attributes:
-        axis: "width", "depth", "batch_size", "tokens", "tokens_per_parameter", or a hyperparameter's name.
-        value: the target's; None for a hyperparameter.
-        largest: the largest that was checked; None where nothing was.
-        standing: whether the ladder speaks of it.
-        cost: extrapolated cost there in the axis's unit, with its 95% interval; None where none can be given.
-        reason: why it stands so, a clause that follows its name.
-    """
-
-    axis: str
-    value: float | None
-    largest: float | None
-    standing: Standing
-    cost: Interval | None
-    reason: str
-
-    @property
-    def named(self) -> str:
-        """The axis with its value, for example "width 8192"."""
-        name = self.axis.replace("_", " ")
-        return name if self.value is None else f"{name} {size_text(self.value)}"
-
-
-@dataclass(frozen=True, slots=True)
-class TargetReport:
-    """The judgement of a target.
-
-    Attributes:
-        axes: every axis that differs from the proxy, and every hyperparameter that was tuned and not checked.
-        cost: of the carried value over all axes together; None where an axis leaves it open.
-        unit: of the cost, in the plural.
-        optimum: the best value expected there, own unit; open where a path is open.
-        gain: what using that value instead would gain, in the same unit; None where it cannot be said.
-        sentence: the headline's second half, for a person.
-        hyperparameter: that optimum and gain are of.
-        value: what it is carried as.
-        together: cost of all values that are carried along with it, over all axes together, in the same unit; None
-            where it is carried alone, or that is open.
-    """
-
-    axes: tuple[AxisCoverage, ...]
-    cost: Interval | None
-    unit: str
-    optimum: Interval
-    gain: Interval | None
-    sentence: str
-    hyperparameter: str
-    value: float
-    together: Interval | None = None
-
-    def worded(self) -> TargetReport:
-        """The same with the sentence that its facts give."""
-        return replace(self, sentence=_sentence(self))
-
-    @property
-    def covered(self) -> bool:
-        """Whether every axis is unchanged, covered or accepted."""
-        return all(axis.standing != "not covered" for axis in self.axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +48,14 @@ class Checked:
         value: carried to the target, own unit.
         axes: what was found along every axis, at least one.
         moves: axis -> octaves by which the value is moved on the way to the target; none for axes that are left out.
+        tuned: what would be used at the target if this value were not used instead; None where it is what was tuned.
     """
 
     name: str
     value: float
     axes: Sequence[AxisFacts]
     moves: Mapping[str, float] = field(default_factory=dict)
+    tuned: float | None = None
 
     def at(self, target: Mapping[str, float]) -> float:
         """Log2 of the value as it is used at sizes on some axes."""
@@ -240,9 +180,8 @@ def judge_target(
     proxy: Mapping[str, float],
     target: Mapping[str, float],
     unchecked: Collection[str] = (),
-    accepted: Collection[str] = (),
     horizon: tuple[float, float] | None = None,
-    ray: str | None = None,
+    rays: Sequence[Ray] = (),
     together: Lost | None = None,
 ) -> TargetReport:
     """Judge a target: per axis whether the ladder covers it, and what the carried value costs there.
@@ -252,18 +191,18 @@ def judge_target(
         proxy: size by axis, of every axis of the target; nan where it is not known, which no target equals.
         target: size by axis, of what is asked about.
         unchecked: hyperparameters that were tuned on the proxy and never checked.
-        accepted: axes and hyperparameters that may go without cover.
-        horizon: tokens per parameter of proxy and target, up to a common factor; None where they are not known.
-        ray: what tokens grow in proportion to in the checked sizes, for example "20 tokens per parameter"; tokens are
-            then no axis of their own. None where they do not grow with the model.
+        horizon: tokens per parameter of proxy and target, up to a common factor; None where they are not known, or
+            tokens follow the size.
+        rays: what follows the size in all checked runs.
         together: what all values that are carried along with the first one lose, where one fit shows that; None where
             the checked ones are all that is known of.
     """
     moved = {axis: value for axis, value in target.items() if not math.isclose(value, proxy[axis], rel_tol=_SAME)}
     known = {facts.axis for facts in checked[0].axes}
-    along = [(axis, value) for axis, value in moved.items() if ray is None or axis != "tokens"]
+    following = {ray.axis for ray in rays}
+    along = [(axis, value) for axis, value in moved.items() if axis not in following]
     coverage = [_coverage(axis, value, checked, together) for axis, value in along]
-    coverage += _horizon(moved, horizon, ray)
+    coverage += [ray.coverage for ray in rays if moved] + _horizon(moved, horizon)
     if moved:
         reason = "was tuned at the proxy and its optimum never checked at another size"
         coverage += [AxisCoverage(name, None, None, "not covered", None, reason) for name in unchecked]
@@ -271,7 +210,7 @@ def judge_target(
     total = _Cost.of(checked, reached) if reached else None
     joint = _Cost.of(checked, reached, together) if reached and together is not None else None
     complete = all(each.axis in reached or each.standing == "unchanged" for each in coverage if each.value is not None)
-    coverage = [_accepted(_together(_together(each, total), joint), accepted) for each in coverage]
+    coverage = [_together(_together(each, total), joint) for each in coverage]
     optimum, gain = _better(checked[0], reached)
     prices = checked[0].axes[0].prices
     return TargetReport(
@@ -283,6 +222,8 @@ def judge_target(
         sentence="",
         hyperparameter=checked[0].name,
         value=2.0 ** checked[0].at(reached),
+        turns=any(facts.shape == "turns" for facts in checked[0].axes if facts.axis in reached),
+        tuned=checked[0].tuned,
         together=joint.first if joint is not None and complete else None,
     ).worded()
 
@@ -296,36 +237,35 @@ def _coverage(axis: str, value: float, checked: Sequence[Checked], together: Los
     cost = _Cost.of(checked, {axis: value})
     reach = max(facts.reach(value) for facts in ladders)
     turning = [each.name for each, facts in zip(checked, ladders, strict=True) if facts.shape == "turns"]
-    beyond = f"{value / largest:.3g} times the largest checked ({size_text(largest)})"
+    beyond = f"{times_text(value / largest)} times the largest checked ({size_text(largest)})"
     where = f"is {beyond}" if value > largest else f"lies within what was checked (up to {size_text(largest)})"
     standing: Standing = "not covered"
     if turning:
         reason = f"{where}, and the optimum of {turning[0]} turns round along it"
     elif reach > SUPPORTED_REACH:
-        reason = f"{where}: {reach:.3g} of the ladder's own spans beyond it, and backtests reach {SUPPORTED_REACH:g}"
+        spans = f"{reach:.3g} of the ladder's own spans beyond it"
+        reason = f"{where}, which is {spans}, and backtests reach {SUPPORTED_REACH:g}"
     elif cost.over is not None:
-        reason = f"{where}: {cost.over}"
+        reason = f"{where}, and {cost.over}"
     elif together is not None and (joint := _Cost.of(checked, {axis: value}, together)).over is not None:
-        reason = f"{where}: {cost.inside}, but {joint.over}"
+        reason = f"{where}, and {cost.inside}, but {joint.over}"
     else:
         standing = "covered"
-        reason = f"{where}: {cost.inside}"
+        reason = f"{where}, and {cost.inside}"
         if together is not None:
-            reason += f", {joint.inside}"
+            reason += f", and {joint.inside}"
     return AxisCoverage(axis, value, largest, standing, cost.first, reason)
 
 
-def _horizon(moved: Mapping[str, float], horizon: tuple[float, float] | None, ray: str | None) -> list[AxisCoverage]:
+def _horizon(moved: Mapping[str, float], horizon: tuple[float, float] | None) -> list[AxisCoverage]:
     """Tokens per parameter, where neither a ladder nor an axis of its own says it: shape and tokens both move."""
-    both = "tokens" in moved and any(axis in moved for axis in ("width", "depth"))
-    if horizon is None or not (both or ray is not None):
+    if horizon is None or "tokens" not in moved or not any(axis in moved for axis in ("width", "depth")):
         return []
     before, after = horizon
-    if abs(after / before - 1) <= _SAME_HORIZON:
-        return [AxisCoverage(_HORIZON, after, before, "unchanged", None, "is that of the proxy")] if both else []
-    along = f"the checked runs grew along {ray} alone" if ray else "no check varied shape and tokens together"
-    reason = f"is {after / before:.3g} times that of the proxy, and {along}"
-    return [AxisCoverage(_HORIZON, after, before, "not covered", None, reason)]
+    if abs(after / before - 1) <= SAME_HORIZON:
+        return [AxisCoverage(HORIZON, after, before, "unchanged", None, "is that of the proxy")]
+    reason = f"is {times_text(after / before)} times that of the proxy, and no check varied shape and tokens together"
+    return [AxisCoverage(HORIZON, after, before, "not covered", None, reason)]
 
 
 def _summed(found: Sequence[tuple[Array, Array] | None]) -> Interval | None:
@@ -342,13 +282,7 @@ def _together(each: AxisCoverage, total: _Cost | None) -> AxisCoverage:
     """Axes that are covered one by one are covered together, or not at all."""
     if each.standing != "covered" or total is None or total.over is None:
         return each
-    return replace(each, standing="not covered", reason=f"{each.reason}; over all axes together {total.over}")
-
-
-def _accepted(each: AxisCoverage, accepted: Collection[str]) -> AxisCoverage:
-    if each.standing == "not covered" and each.axis in accepted:
-        return replace(each, standing="accepted", reason=f"{each.reason}; accepted by the recipe")
-    return each
+    return replace(each, standing="not covered", reason=f"{each.reason}, but over all axes together {total.over}")
 
 
 def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, Interval | None]:
@@ -360,7 +294,8 @@ def _better(checked: Checked, reached: Mapping[str, float]) -> tuple[Interval, I
         return nothing, None
     found = quantiles(draws)
     optimum = Interval(2.0**found.estimate, 2.0**found.low, 2.0**found.high)
-    here = _counted(lost_off(moved[0], checked.at(reached) - draws), moved, reached, 0)
+    other = checked.at(reached) if checked.tuned is None else math.log2(checked.tuned)
+    here = _counted(lost_off(moved[0], other - draws), moved, reached, 0)
     there = _counted(lost_off(moved[0], found.estimate - draws), moved, reached, 0)
     if here is None or there is None or np.isinf(there[1]).mean() > _TAIL:
         return optimum, None
@@ -373,40 +308,3 @@ def _less(here: Array, there: Array) -> Array:
     """The difference of two costs; none where nothing buys either of them back."""
     both = np.isinf(here) & np.isinf(there)
     return np.asarray(np.where(both, 0.0, here) - np.where(both, 0.0, there))
-
-
-def describe_cost(cost: Interval, unit: str) -> str:
-    """A cost in words, for example "0.04 (0.00 to 0.31) doublings of compute".
-
-    Args:
-        cost: with its interval, open above where it is not known.
-        unit: its name in the plural.
-    """
-    if unit == "of the loss":
-        return f"{cost.estimate:.2%} ({cost.low:.2%} to {cost.high:.2%}) {unit}"
-    if math.isinf(cost.low):
-        return "everything: training diverges"
-    if math.isinf(cost.high):
-        return f"at least {cost.low:.2f} {unit}" if cost.low > 0 else f"an unknown number of {unit}"
-    middle, low, high = (f"{end:.2f}".replace("-0.00", "0.00") for end in (cost.estimate, cost.low, cost.high))
-    return f"{middle} ({low} to {high}) {unit}"
-
-
-def _sentence(report: TargetReport) -> str:
-    """The headline's second half."""
-    moved = [each for each in report.axes if each.standing != "unchanged"]
-    if not moved:
-        return "At the target, which is the proxy's size: nothing is carried."
-    words = {"covered": "covered", "not covered": "NOT COVERED", "accepted": "not covered, accepted"}
-    parts = [
-        f"{words[standing]}: {'; '.join(f'{each.named} {each.reason}' for each in moved if each.standing == standing)}."
-        for standing in ("not covered", "accepted", "covered")
-        if any(each.standing == standing for each in moved)
-    ]
-    best = report.optimum
-    if best.low > 0 and math.isfinite(best.high):
-        said = f"Best {report.hyperparameter} expected there: {best.estimate:.3g} ({best.low:.3g} to {best.high:.3g})"
-        if report.gain is not None:
-            said += f"; instead of {report.value:.3g} it would gain {describe_cost(report.gain, report.unit)}"
-        parts.append(f"{said}.")
-    return f"At the target {' '.join(parts)}"

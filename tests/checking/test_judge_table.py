@@ -529,6 +529,26 @@ def test_a_target_on_an_axis_that_no_run_varied_is_not_covered(judge: Judge) -> 
     assert result.exit_code == 3
 
 
+def test_tokens_that_follow_the_size_are_no_axis_of_their_own(judge: Judge) -> None:
+    """Rows of 20 tokens per width: naming the target's own changes nothing, ten times as many are not covered."""
+    header, *rows = GOOD.splitlines()
+    text = "\n".join([f"{header},tokens", *(f"{row},{20 * int(row.split(',')[0])}" for row in rows)])
+    plain, on, off = (
+        judge(text, "--value-column", "lr", "--target", f"width=1024{more}", "--json")
+        for more in ("", ",tokens=20480", ",tokens=204800")
+    )
+    found = [document(each)["groups"][0] for each in (plain, on, off)]
+
+    assert plain.exit_code == on.exit_code == (0 if found[0]["target"]["covered"] else 3)
+    assert found[1]["prediction"] == found[0]["prediction"]
+    assert off.exit_code == 3
+    standings = [{axis["axis"]: axis["standing"] for axis in each["target"]["axes"]} for each in found]
+    assert standings[1] == standings[0] | {"tokens_per_width": "unchanged"}
+    assert standings[2]["tokens_per_width"] == "not covered"
+    assert found[2]["prediction"]["loss"] is None
+    assert "10 times that of the proxy" in found[2]["target"]["sentence"]
+
+
 @pytest.mark.parametrize("target", ["tokens=2e11", "width=", "width=0", "wide", "width=64,width=128", "64,width=128"])
 def test_a_target_that_cannot_be_understood(judge: Judge, target: str) -> None:
     """The table's own size is needed, once, and every size is positive."""

@@ -11,11 +11,16 @@ import pytest
 import yaml
 
 import hptransfer
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.cli.options import UseChoice
 from hptransfer.engine.identity import identity_of_recipe
 from hptransfer.errors import HptransferError, InconclusiveError, RefusedError, UsageError
 from hptransfer.recipe.load import load_recipe
+from hptransfer.scaling.ahead import look_ahead
+from hptransfer.scaling.objections import no_target
 from hptransfer.storage.run_folder import RunFolder
+from hptransfer.verdict import Verdict
 from tests.support.checked_folder import Folder
 from tests.support.transfer_files import ladder_of
 from tests.support.tuned_results import tuned_result
@@ -282,8 +287,57 @@ def test_a_target_that_the_check_does_not_reach_ends_with_status_3(folder: Folde
 def test_what_the_recipe_accepts_is_recorded_as_accepted(folder: Folder) -> None:
     """The recipe accepts depth and batch: status 0, and the file says that no check covers them."""
     assert folder.scale() == 0
-    standings = {axis["axis"]: axis["standing"] for axis in folder.document()["scope"]["axes"]}
+    scope = folder.document()["scope"]
+    standings = {axis["axis"]: axis["standing"] for axis in scope["axes"]}
     assert standings["depth"] == standings["batch_size"] == "accepted"
+    assert (scope["covered"], scope["accepted"], scope["settled"]) == (False, True, True)
+    assert "# ACCEPTED" in folder.target.read_text()
+    assert "# NOT COVERED" not in folder.target.read_text()
+
+
+@pytest.mark.parametrize(("axis", "within", "beyond"), [("depth", 4, 16), ("batch_size", 8, 4096)])
+def test_what_is_accepted_holds_for_the_recipes_own_target(
+    folder: Folder, axis: str, within: int, beyond: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It accepts depth up to 8 and a batch up to 8: what lies further is not covered, and the page says what to do."""
+    tokens = 64 * beyond if axis == "batch_size" else None
+    sizes = {"depth": 2, "batch_size": 4}
+    assert folder.scale(**sizes | {axis: within}) == 0
+    capsys.readouterr()
+    status = folder.scale(**sizes | {axis: beyond, "tokens": tokens})
+
+    assert status == 3
+    assert f"the recipe accepts {axis.replace('_', ' ')} up to 8 only" in capsys.readouterr().out
+    standings = {each["axis"]: each["standing"] for each in folder.document()["scope"]["axes"]}
+    assert standings[axis] == "not covered"
+
+
+def test_accepting_width_and_tokens_names_the_ratio_that_is_missing(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Depth, batch and tokens are accepted; what they do together is a name of its own."""
+    text = folder.recipe.read_text()
+    there = "batch_size: 8, tokens: 64000, accept: [depth, batch_size, tokens{more}]"
+    folder.recipe.write_text(text.replace("batch_size: 8, accept: [depth, batch_size]", there.format(more="")))
+    assert folder.scale() == 3
+    assert "add `tokens_per_parameter` to the recipe's `sizes.target.accept`" in capsys.readouterr().out
+
+    folder.recipe.write_text(
+        text.replace("batch_size: 8, accept: [depth, batch_size]", there.format(more=", tokens_per_parameter"))
+    )
+    assert folder.scale() == 0
+
+
+def test_files_of_before_acceptance_had_a_word_are_read(folder: Folder) -> None:
+    """At first `covered` was true where axes are accepted: such a file says now what its axes say."""
+    folder.scale()
+    document = folder.document()
+    old = {key: value for key, value in document["scope"].items() if key not in ("accepted", "settled")}
+    folder.target.write_text(yaml.safe_dump(document | {"scope": old | {"covered": True}}))
+    read = TargetFile.read(folder.target, missing=lambda: AssertionError("it is there"))
+
+    assert read.scope is not None
+    assert (read.scope.covered, read.scope.accepted, read.scope.settled) == (False, True, True)
 
 
 def test_the_predicted_optimum_can_be_used(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,15 +350,40 @@ def test_the_predicted_optimum_can_be_used(folder: Folder, capsys: pytest.Captur
     document = folder.document()
     used = document["use"]["predicted"]["learning_rate"]
 
-    assert "--use predicted" in str(refused.value)
+    command = f"hptransfer scale {folder.recipe} --runs {folder.runs} --width 256 --depth 2 --batch-size 4"
+    assert f"`{command} --use predicted`" in str(refused.value.findings[0].hint)
     assert document["use"]["use"] == "predicted"
     assert used["low"] < 2.0**-4 < used["high"]
     assert used["value"] == document["hyperparameters"]["learning_rate"] == pytest.approx(2.0**-4, rel=0.1)
     assert "path of its optima" in used["basis"]
     assert document["prediction"]["value"] == used["value"]
     assert "# use: predicted" in folder.target.read_text()
-    assert status == (0 if document["scope"]["covered"] else 3)
-    assert "use: predicted" in capsys.readouterr().out
+    assert status == (0 if document["scope"]["settled"] else 3)
+    said = capsys.readouterr().out
+    assert "use: predicted" in said
+    assert "of the tuned value, which is not used, the check says DRIFTS" in said
+    scope = document["scope"]
+    # the tuned value lies an octave below what is needed there: 0.03 nats
+    assert (scope["value"], scope["tuned"]) == (used["value"], 2.0**-5)
+    assert scope["gain"]["low"] > 0
+    assert "over the tuned 0.0312" in scope["sentence"]
+
+
+def test_run_offers_the_predicted_optimum_too(folder: Folder) -> None:
+    """After DRIFTS the page of `run` names what `scale` would, and only where the ladder bounds it."""
+    drifting = [run for k, width in enumerate((16, 32, 64, 128)) for run in ladder_of((width,), optimum=-5 + 0.25 * k)]
+    folder.write_transfer(drifting, verdict="DRIFTS", sentence="it drifts.")
+    recipe = load_recipe(folder.recipe)
+    checked = read_transfer(RunFolder(folder.runs / "tiny").transfer)
+    near, far = (
+        look_ahead(recipe.recipe, recipe.root, recipe.recipe.target_size(width, 2, 4), checked)
+        for width in (256, 2**19)
+    )
+    said, unsaid = (no_target(Verdict.DRIFTS, ahead, "tiny.yaml", ["--runs", "x y"]) for ahead in (near, far))
+
+    assert "`hptransfer scale tiny.yaml --runs 'x y' --use predicted`" in said
+    assert "--force" in said
+    assert "predicted" not in unsaid
 
 
 def test_a_prediction_that_is_not_bounded_is_not_used(folder: Folder) -> None:
