@@ -72,8 +72,7 @@ def scale_command(
     from hptransfer.engine.durations import with_durations
     from hptransfer.export.base import write_exported
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.report.scaled import describe_kept, describe_scaled
-    from hptransfer.report.terminal import print_long
+    from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
@@ -94,5 +93,5 @@ def scale_command(
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
     else:
-        print_long(describe_scaled(path, result.target, exported), Console(highlight=False))
+        print_scaled(path, result.target, Console(highlight=False), exported)
     return result.exit_status

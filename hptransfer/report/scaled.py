@@ -5,11 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS
 from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.report.prediction import describe_prediction
+from hptransfer.report.terminal import print_long
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def describe_scaled(
@@ -40,6 +45,26 @@ def describe_scaled(
         *(f"FORCED: {objection}" for objection in verdict.objections),
     ]
     return "\n".join(lines)
+
+
+def print_scaled(
+    path: Path,
+    target: TargetFile,
+    console: Console,
+    exported: Mapping[str, Sequence[Path]] | None = None,
+    *,
+    checked: bool = False,
+) -> None:
+    """Print the summary, wrapped between words in a terminal.
+
+    Args:
+        path: where target.yaml was written.
+        target: the content of that file.
+        console: where the summary is printed.
+        exported: name of a further exporter -> paths of its files.
+        checked: whether a check that was just printed has said the verdict, the target's and what was spent.
+    """
+    print_long(describe_scaled(path, target, exported, checked=checked), console)
 
 
 def describe_kept(path: Path, kept: Path) -> str:
