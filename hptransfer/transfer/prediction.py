@@ -199,11 +199,9 @@ def _seed_sentence(axes: Sequence[AxisFacts]) -> list[str]:
 def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
     largest = facts.rungs[-1].size
     ratio = target[facts.axis] / largest
-    reach = (
-        f"{f'{ratio:.3g}' if ratio < 1000 else f'{ratio:,.0f}'} times beyond the largest"
-        if ratio > 1
-        else "within what was trained"
-    )
+    within = "within what was trained" if target[facts.axis] >= facts.rungs[0].size else "below what was trained"
+    times = f"{ratio:.3g}" if ratio < 1000 else f"{ratio:,.0f}"
+    reach = f"{times} times beyond the largest" if ratio > 1 else within
     sizes = ", ".join(grouped(rung.size) for rung in facts.rungs)
     return f"{facts.axis} {grouped(target[facts.axis])} lies {reach}, from {facts.axis} {sizes}."
 

@@ -233,14 +233,17 @@ def _coverage(axis: str, value: float, checked: Sequence[Checked], together: Los
     ladders = [facts for each in checked for facts in each.axes if facts.axis == axis]
     if len(ladders) < len(checked) or any(len(facts.rungs) < 2 for facts in ladders):
         return AxisCoverage(axis, value, None, "not covered", None, "was never varied in a check")
-    _, largest = ladders[0].span
+    smallest, largest = ladders[0].span
     cost = _Cost.of(checked, {axis: value})
     reach = max(facts.reach(value) for facts in ladders)
     turning = [each.name for each, facts in zip(checked, ladders, strict=True) if facts.shape == "turns"]
     beyond = f"{times_text(value / largest)} times the largest checked ({size_text(largest)})"
-    where = f"is {beyond}" if value > largest else f"lies within what was checked (up to {size_text(largest)})"
+    within = f"lies within what was checked ({size_text(smallest)} to {size_text(largest)})"
+    where = f"is {beyond}" if value > largest else within
     standing: Standing = "not covered"
-    if turning:
+    if value < smallest:
+        reason = f"lies below the smallest checked ({size_text(smallest)}), and backtests look beyond the largest only"
+    elif turning:
         reason = f"{where}, and the optimum of {turning[0]} turns round along it"
     elif reach > SUPPORTED_REACH:
         spans = f"{reach:.3g} of the ladder's own spans beyond it"

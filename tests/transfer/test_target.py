@@ -150,6 +150,14 @@ def test_a_target_further_than_backtests_reach_is_not_covered(still: AxisFacts) 
     assert "backtests reach" in beyond.sentence
 
 
+def test_a_target_below_the_ladder_is_not_covered(still: AxisFacts) -> None:
+    """Backtests hide the largest sizes, not the smallest."""
+    found = judged(still, target={"width": 32})
+
+    assert not found.settled
+    assert "lies below the smallest checked (64)" in found.sentence
+
+
 def test_a_path_that_turns_covers_nothing() -> None:
     """0, 0.5, 0.8, 0.5, 0 octaves: though the value is best again at the largest size."""
     found = judged(ladder(lambda t: 0.8 - 0.2 * (t - 2) ** 2), target={"width": 2048})
