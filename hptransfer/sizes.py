@@ -90,3 +90,21 @@ def size_text(value: float) -> str:
         value: of an axis, positive.
     """
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
+
+
+def grouped(value: float) -> str:
+    """A size for a sentence: all digits of a whole number, in groups of three from 10,000 on.
+
+    Args:
+        value: of an axis, positive.
+    """
+    return f"{int(value):,}" if float(value).is_integer() and value >= 10_000 else size_text(value)
+
+
+def size_word(axis: str) -> str:
+    """What one size is called after "a larger" or "each": "width", and "size" where the axis is a count or a label.
+
+    Args:
+        axis: what sizes are called, for example "width" or "parameters".
+    """
+    return axis if axis in ("width", "depth", "batch_size") else "size"

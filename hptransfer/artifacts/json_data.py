@@ -36,7 +36,7 @@ def to_document(value: object) -> Any:
         case Optimum():
             document = _fields(value) | {"value": _number(value.value)}
         case AxisReport():
-            document = _fields(value) | {"speed": to_document(speed_of(value.rho))}
+            document = _fields(value) | {"speed": to_document(speed_of(value.rho, affordable=value.affordable))}
         case CostUnit():
             document = {
                 "of": value.of,

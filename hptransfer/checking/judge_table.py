@@ -165,6 +165,13 @@ def parse_criteria(
             bounds["cost"] = None if cost.strip().lower() == "off" else float(cost)
         except ValueError:
             raise UsageError("`--cost` takes a number of doublings, or off", received=cost) from None
+        if bounds["cost"] is None and deviations is None and regret is None:
+            raise UsageError(
+                "`--cost off` needs another bound on what a value may cost",
+                received=f"--cost {cost}",
+                hint="add `--deviations` with standard deviations of one run between seeds, or `--regret` with a "
+                "fraction of the loss",
+            )
     return TransferCriteria(**bounds)
 
 

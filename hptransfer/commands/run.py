@@ -25,7 +25,7 @@ def run_command(
     from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.scaled import describe_kept, describe_scaled
+    from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.objections import no_target
@@ -55,7 +55,7 @@ def run_command(
             if kept is not None:
                 print(describe_kept(session.folder.target, kept), file=sys.stderr)
             target = scaled.target
-            console.print(describe_scaled(session.folder.target, target), markup=False, soft_wrap=True)
+            print_scaled(session.folder.target, target, console, checked=True)
         else:
             given = target_options(options.runs)
             refusal = no_target(checked.report.verdict, checked.outlook, options.recipe, given)

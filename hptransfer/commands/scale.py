@@ -66,11 +66,13 @@ def scale_command(
         RefusedError: the check failed, is missing, or is of another recipe.
         InconclusiveError: the check came to no conclusion.
     """
+    from rich.console import Console
+
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
     from hptransfer.export.base import write_exported
     from hptransfer.recipe.load import load_recipe
-    from hptransfer.report.scaled import describe_kept, describe_scaled
+    from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
@@ -88,8 +90,8 @@ def scale_command(
     if kept is not None:
         print(describe_kept(path, kept), file=sys.stderr)
     exported = {name: write_exported(path.parent / "export", name, files) for name, files in result.exports.items()}
-    document = to_document(result.target.document)
-    print(
-        json.dumps(document, indent=2, allow_nan=False) if as_json else describe_scaled(path, result.target, exported)
-    )
+    if as_json:
+        print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
+    else:
+        print_scaled(path, result.target, Console(highlight=False), exported)
     return result.exit_status

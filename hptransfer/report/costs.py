@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
+from hptransfer.transfer.cost_text import amount, cost_parts, describe_bound
 from hptransfer.transfer.criteria import bounds_of
 from hptransfer.transfer.judge import AxisReport
 from hptransfer.transfer.verdict_text import describe_drift
@@ -22,15 +22,22 @@ def describe_costs(report: AxisReport) -> Iterator[str]:
     bounds = bounds_of(asked, unit)
     if not unit.known and not any(bound.name == "deviations" for bound in bounds):
         size = next(size for size in report.sizes if size.value == report.dearest)
-        yield f"cost at {report.axis} {size.label}: {describe_cost(unit, size)}"
+        number, ends = cost_parts(unit, size)
+        yield f"cost at {report.axis} {size.label}: {number}{f' ({ends})' if ends else ''}"
     for bound in bounds:
         size = max(report.sizes, key=lambda size: (bound.of(size).high, bound.of(size).low, size.value))
-        said = describe_cost(unit, size, bound)
-        yield f"cost at {report.axis} {size.label}: {said} (allowed {describe_bound(unit, bound)})"
+        number, ends = cost_parts(unit, size, bound)
+        beside = "; ".join([*([ends] if ends else []), f"allowed {describe_bound(unit, bound)}"])
+        yield f"cost at {report.axis} {size.label}: {number} ({beside})"
     if unit.gain is not None:
         where = f"over {unit.borrowed}, at the proxy" if unit.borrowed else f"at {report.axis} {report.sizes[-1].label}"
-        yield f"a doubling of {unit.of} gains {_loss(unit.gain)} of loss {where}"
-    yield f"one run differs by {_loss(unit.deviation)} of loss between seeds (standard deviation)"
+        if unit.gain.high < 0:
+            lost = Interval(-unit.gain.estimate, -unit.gain.high, -unit.gain.low)
+            yield f"a doubling of {unit.of} gains nothing: it adds {_loss(lost)} to the loss {where}"
+        else:
+            yield f"a doubling of {unit.of} gains {_loss(unit.gain)} of loss {where}"
+    deviation = _loss(unit.deviation)
+    yield f"between seeds one run differs by {deviation} of loss (standard deviation, each seed's level included)"
     allowed = "" if asked.drift is None else f" (allowed {asked.drift:g})"
     yield f"drift: {describe_drift(report.drift)}{allowed}"
 

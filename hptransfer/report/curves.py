@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: columns left of the plot: the labels of the vertical axis, or the sizes
 _MARGIN = 10
 _ROWS = 14
+#: sizes whose plots need up to so many times the median height are shown whole
+_ALIKE = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,12 @@ class Glyphs:
     open_low: str
     open_high: str
     diverged: str
+    beyond: str
     plus_minus: str
 
 
-UNICODE = Glyphs("●■▲◆○□△◇★☆", "·", "┊", "│", "└", "─", "├", "┤", "─", "◀", "▶", "✗", "±")
-ASCII = Glyphs("oxsd*+%#@&", ".", ":", "|", "+", "-", "[", "]", "-", "<", ">", "X", "+-")
+UNICODE = Glyphs("●■▲◆○□△◇★☆", "·", "┊", "│", "└", "─", "├", "┤", "─", "◀", "▶", "✗", "↑", "±")
+ASCII = Glyphs("oxsd*+%#@&", ".", ":", "|", "+", "-", "[", "]", "-", "<", ">", "X", "^", "+-")
 _COLOURS = ("magenta", "blue", "cyan", "green", "yellow", "red", "bright_black", "white", "bright_blue", "bright_red")
 
 
@@ -83,6 +86,40 @@ def tallest(size: SizeEvidence) -> float:
     return min(4 * (loss[min(3, len(loss) - 1)] - loss[0]), loss[-1] - loss[0]) or 0.01 * abs(loss[0]) or 1.0
 
 
+def top_of(sizes: Sequence[SizeEvidence]) -> float:
+    """Loss above a size's best that the top row of a plot stands for, in percent of that best.
+
+    Args:
+        sizes: the ladder, at least one size.
+    """
+    reach = np.array([100 * tallest(size) / abs(min(seed_means(size)[1])) for size in sizes])
+    # curves that are alike all fit; the one that is steeper than the others does not flatten them
+    return float(reach[reach <= _ALIKE * np.median(reach)].max())
+
+
+def legend_of(sizes: Sequence[SizeEvidence], glyphs: Glyphs) -> str:
+    """What the characters of a plot mean beside the markers of the sizes.
+
+    Args:
+        sizes: the ladder, at least one size.
+        glyphs: characters that are drawn with.
+    """
+    top = top_of(sizes)
+    clipped = any(_is_above(excess, top) for size in sizes for excess in _excess(size)[1])
+    above = f"   {glyphs.beyond} above +{top:.2g}%" if clipped else ""
+    return f"{glyphs.transferred} transferred value   {glyphs.diverged} diverged{above}"
+
+
+def _is_above(excess: float, top: float) -> bool:
+    """Whether a loss lies higher than what rounds to the top row.
+
+    Args:
+        excess: loss above a size's best, in percent of it.
+        top: what the top row stands for.
+    """
+    return excess > top * (1 + 0.5 / (_ROWS - 1))
+
+
 def diverged_values(size: SizeEvidence) -> list[float]:
     """The x at which at least one seed diverged, increasing."""
     return sorted({point.x for point in size.points if point.diverged})
@@ -94,7 +131,8 @@ def draw_curves(
     """Draw excess loss against the hyperparameter, then one line per size with the optimum and its interval.
 
     The vertical axis is the loss above each size's own best, in percent: curves of different sizes then share a floor,
-    and what differs is where their minima are. Values beyond the top are drawn on the top row.
+    and what differs is where their minima are. A mean beyond the top is an arrow on the top row, in place of its
+    marker, and its curve leaves the plot: on the top row it would look like a plateau.
 
     Args:
         sizes: the ladder, at least one size.
@@ -116,8 +154,7 @@ class _Canvas:
         self.low, self.high = min([*tried, at]), max([*tried, at])
         if self.low == self.high:
             self.low, self.high = self.low - 1, self.high + 1
-        reach = [100 * tallest(size) / abs(min(seed_means(size)[1])) for size in sizes]
-        self.top = float(np.median(reach))
+        self.top = top_of(sizes)
         self.cells = [[(" ", "")] * self.columns for _ in range(_ROWS)]
         self.at = self.column(at)
         for row in self.cells:
@@ -135,11 +172,15 @@ class _Canvas:
         for (x0, y0), (x1, y1) in zip(zip(x, excess, strict=True), list(zip(x, excess, strict=True))[1:], strict=False):
             for column in range(self.column(x0) + 1, self.column(x1)):
                 share = (column - self.column(x0)) / (self.column(x1) - self.column(x0))
-                row = self.row(y0 + share * (y1 - y0))
+                height = y0 + share * (y1 - y0)
+                if _is_above(height, self.top):
+                    continue
+                row = self.row(height)
                 if self.cells[row][column][0] in (" ", self.glyphs.transferred):
                     self.cells[row][column] = (self.glyphs.line, colour_of(index))
         for position, value in zip(x, excess, strict=True):
-            self.cells[self.row(value)][self.column(position)] = (marker_of(index, self.glyphs), colour_of(index))
+            drawn = self.glyphs.beyond if _is_above(value, self.top) else marker_of(index, self.glyphs)
+            self.cells[self.row(value)][self.column(position)] = (drawn, colour_of(index))
 
     def plot(self) -> Iterable[Text]:
         for number, row in enumerate(self.cells):
@@ -156,7 +197,8 @@ class _Canvas:
         labels = [" "] * (self.columns + 8)
         ticks = np.linspace(self.low, self.high, 5)
         for tick in ticks:
-            text = f"{2.0**tick:.2g}"
+            value = 2.0**tick
+            text = f"{value:.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
             start = max(0, min(self.column(tick) - len(text) // 2, self.columns - len(text)))
             labels[start : start + len(text)] = list(text)
         yield Text(" " * (_MARGIN + 1) + "".join(labels).rstrip())

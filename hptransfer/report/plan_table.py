@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console, Group
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,11 @@ from hptransfer.sizes import AXES, rule_name
 
 #: quantity -> its short name in the column of rules
 _SHORT = {"init_std": "init", "multiplier": "forward", "learning_rate": "lr", "weight_decay": "decay", "eps": "eps"}
+
+#: columns that no table needs, to measure one
+_UNBOUNDED = 10_000
+#: columns below which a rule would be broken into pieces
+_RULES = 30
 
 
 def plan_document(plan: Plan, *, full: bool = False) -> dict[str, object]:
@@ -55,14 +62,15 @@ def print_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
 
     Args:
         plan: what is shown, in any gauge.
-        console: where to print; its width decides how cells are folded.
+        console: where to print; where its width cannot hold the table's numbers, each group gets lines of its own.
         full: one row per parameter, where layers repeat too.
     """
     groups = group_rows(plan.rows, collapse=not full)
     sources = _numbered(source for group in groups for source in _shown_sources(group))
-    console.print(
-        _heading(plan), _table(plan, groups, sources), _legend(sources, plan.notes), sep="\n", soft_wrap=False
-    )
+    shown: Table | Group = _table(plan, groups, sources)
+    if Measurement.get(console, console.options.update(width=_UNBOUNDED), shown).minimum > console.width:
+        shown = _blocks(plan, groups, sources)
+    console.print(_heading(plan), shown, _legend(sources, plan.notes), sep="\n", soft_wrap=False)
 
 
 def _heading(plan: Plan) -> Text:
@@ -83,21 +91,41 @@ def _table(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]
     columns = _columns(groups)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rule [source]", overflow="fold")
+    table.add_column("rule [source]", overflow="fold", min_width=_RULES)
     for group in groups:
-        cell = {
-            "init std": _init(group),
-            "lr": f"{group.learning_rate:.4g}",
-            "decay": f"{group.weight_decay:.4g}",
-            "eps": "" if group.eps is None else f"{group.eps:.3g}",
-            "forward": f"{group.multiplier:.4g}",
-            "optimizer": group.optimizer or plan.optimizer,
-        }
+        cell = _cells(plan, group)
         numbers = [cell[name] for name in columns]
         shape = "x".join(map(str, group.shape))
         cells = (readable(group.pattern), str(group.count), shape, group.role, *numbers, _rules(group, sources))
         table.add_row(*map(Text, cells))
     return table
+
+
+def _cells(plan: Plan, group: ParameterGroup) -> dict[str, str]:
+    return {
+        "init std": _init(group),
+        "lr": f"{group.learning_rate:.4g}",
+        "decay": f"{group.weight_decay:.4g}",
+        "eps": "" if group.eps is None else f"{group.eps:.3g}",
+        "forward": f"{group.multiplier:.4g}",
+        "optimizer": group.optimizer or plan.optimizer,
+    }
+
+
+def _blocks(plan: Plan, groups: Sequence[ParameterGroup], sources: dict[str, int]) -> Group:
+    """What the table holds, for a terminal that is too narrow for it: a name and two lines per group."""
+    columns = _columns(groups)
+    parts: list[Text | Padding] = []
+    for group in groups:
+        cell = _cells(plan, group)
+        many = f"{group.count} of " if group.count > 1 else ""
+        numbers = "   ".join(f"{name} {cell[name]}" for name in columns if cell[name])
+        parts += [
+            Text(f"{readable(group.pattern)}   {many}{'x'.join(map(str, group.shape))}   {group.role}", "bold"),
+            Padding(Text(numbers), (0, 0, 0, 2), expand=False),
+            Padding(Text(_rules(group, sources)), (0, 0, 0, 2), expand=False),
+        ]
+    return Group(*parts)
 
 
 def _columns(groups: Sequence[ParameterGroup]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hptransfer.sizes import grouped
 from hptransfer.transfer.prediction import Prediction, prediction_document
 from hptransfer.transfer.scope import Outlook
 
@@ -15,7 +16,7 @@ def describe_prediction(document: Mapping[str, Any]) -> str:
     Args:
         document: the `prediction` of `target.yaml`.
     """
-    where = ", ".join(f"{axis} {value:g}" for axis, value in document["target"].items()) or "the proxy's size"
+    where = _where(document["target"]) or "the proxy's size"
     loss = document["loss"]
     if loss is None:
         return f"prediction for {where}: {' '.join(document['basis'])}"
@@ -24,6 +25,11 @@ def describe_prediction(document: Mapping[str, Any]) -> str:
     said = f"prediction for {where}: loss {describe_ends(loss)}{on}, registered {document['written']}"
     # what the interval leaves out comes last
     return f"{said}. {document['basis'][-1]}" if document["basis"] else said
+
+
+def _where(target: Mapping[str, float]) -> str:
+    """A target in words, for example "width 1,048,576"; no digits are rounded away."""
+    return ", ".join(f"{axis} {grouped(value)}" for axis, value in target.items())
 
 
 def describe_ends(ends: Mapping[str, float | None]) -> str:
@@ -39,7 +45,7 @@ def describe_ends(ends: Mapping[str, float | None]) -> str:
 def describe_forecast(prediction: Prediction) -> str:
     """A prediction that is not registered, in a few lines."""
     document = prediction_document(prediction)
-    where = ", ".join(f"{axis} {value:g}" for axis, value in document["target"].items())
+    where = _where(document["target"])
     best = document["optimum"]
     lines = [f"at {where}: optimum {describe_ends(best)}" if best["estimate"] is not None else f"at {where}:"]
     if document["loss"] is not None:

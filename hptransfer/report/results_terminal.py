@@ -12,7 +12,7 @@ from hptransfer.checking.table_group import JudgedGroup
 from hptransfer.errors import printable
 from hptransfer.report.prediction import describe_forecast
 from hptransfer.report.results import at_their_best
-from hptransfer.report.terminal import print_transfer
+from hptransfer.report.terminal import print_long, print_transfer
 from hptransfer.transfer.judge import TransferReport
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
         _print_slice(each, console)
     for name, together in judgement.together.items():
         for sentence in (together.sentence, *together.interactions, together.judgement):
-            _print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
+            print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))
 
@@ -52,19 +52,14 @@ def _print_slice(each: JudgedSlice, console: Console) -> None:
         console.print(Text(printable(f"overall: {each.verdict}"), "bold"))
     for group in each.groups:
         if group.exponents is not None:
-            _print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
+            print_long(f"\nmeasured{_of(group)} {group.exponents.sentence}", console)
     for sentence in table_mechanics(each).sentences:
-        _print_long(printable(f"\n{sentence}"), console)
+        print_long(f"\n{printable(sentence)}", console)
     for group in each.groups:
         if group.target is not None:
-            _print_long(f"\nprediction{_of(group)} {describe_forecast(group.target.prediction)}", console)
-            _print_long(
-                f"\n{'' if group.name is None else printable(group.name) + ': '}{group.target.scope.sentence}", console
-            )
-
-
-def _print_long(text: str, console: Console) -> None:
-    console.print(Text(text), soft_wrap=True)
+            whose = "" if group.name is None else f"{printable(group.name)}: "
+            print_long(f"\n{whose}prediction {describe_forecast(group.target.prediction)}", console)
+            print_long(f"\n{whose}{group.target.scope.sentence}", console)
 
 
 def _of(group: JudgedGroup) -> str:

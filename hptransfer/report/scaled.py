@@ -5,20 +5,28 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS
 from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.report.prediction import describe_prediction
+from hptransfer.report.terminal import print_long
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None) -> str:
+def describe_scaled(
+    path: Path, target: TargetFile, exported: Mapping[str, Sequence[Path]] | None = None, *, checked: bool = False
+) -> str:
     """The summary for a person: what was written where, the verdict, how far it extrapolates, what it cost.
 
     Args:
         path: where target.yaml was written.
         target: the content of that file.
         exported: name of a further exporter -> paths of its files.
+        checked: whether a check that was just printed has said the verdict, the target's and what was spent.
     """
     verdict, size = target.verdict, target.size
     predicted = list((target.use.predicted if target.use else {}).values())
@@ -27,16 +35,36 @@ def describe_scaled(path: Path, target: TargetFile, exported: Mapping[str, Seque
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
         *(_exported(name, files) for name, files in (exported or {}).items()),
         *(f"use: predicted: {each.basis}" for each in predicted),
-        f"{unused}{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}",
-        *([target.scope.sentence] if target.scope else []),
+        *([] if checked else [f"{unused}{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}"]),
+        *([target.scope.sentence] if target.scope and not checked else []),
         *(entry.sentence for entry in target.extrapolation),
         *describe_horizon(target.horizon),
         *describe_timescales(target.decay_timescale),
         *([describe_prediction(target.prediction)] if target.prediction else []),
-        *([target.spent.sentence] if target.spent else []),
+        *([target.spent.sentence] if target.spent and not checked else []),
         *(f"FORCED: {objection}" for objection in verdict.objections),
     ]
     return "\n".join(lines)
+
+
+def print_scaled(
+    path: Path,
+    target: TargetFile,
+    console: Console,
+    exported: Mapping[str, Sequence[Path]] | None = None,
+    *,
+    checked: bool = False,
+) -> None:
+    """Print the summary, wrapped between words in a terminal.
+
+    Args:
+        path: where target.yaml was written.
+        target: the content of that file.
+        console: where the summary is printed.
+        exported: name of a further exporter -> paths of its files.
+        checked: whether a check that was just printed has said the verdict, the target's and what was spent.
+    """
+    print_long(describe_scaled(path, target, exported, checked=checked), console)
 
 
 def describe_kept(path: Path, kept: Path) -> str:

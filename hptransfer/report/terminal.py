@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console, Group
@@ -13,13 +14,13 @@ from rich.text import Text
 from hptransfer.checking.adaptive import Round
 from hptransfer.diagnostics.base import Columns, Diagnosed, Line
 from hptransfer.report.costs import describe_costs
-from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, marker_of
-from hptransfer.sizes import size_text
+from hptransfer.report.curves import UNICODE, Glyphs, colour_of, draw_curves, glyphs_of, legend_of, marker_of
+from hptransfer.sizes import size_text, size_word
 from hptransfer.transfer.cost_text import amount
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.mechanics import fixed_values
-from hptransfer.transfer.speed import describe_speed, speed_of
+from hptransfer.transfer.speed import describe_speed
 from hptransfer.transfer.verdict_text import describe_growth
 from hptransfer.verdict import Verdict
 
@@ -50,19 +51,21 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
     lines: list[Table | Text] = [
         Text(f"{axis.hyperparameter} {axis.transferred:.4g}, tuned at {axis.axis} {size_text(axis.reference)}", "bold"),
         _table(axis, glyphs),
+        Text(f"loss at the optimum, in the unit of the runs; cost in {axis.unit.name}", "dim"),
         Text(""),
         Text(
-            f"loss above each {axis.axis}'s best, and below the optimum with its 95% interval",
+            f"loss above each {size_word(axis.axis)}'s best, and below the optimum with its 95% interval",
             "dim",
         ),
         draw_curves(axis.sizes, axis.transferred, width=width, glyphs=glyphs),
-        Text(f"{glyphs.transferred} transferred value   {glyphs.diverged} diverged", "dim"),
+        Text(legend_of(axis.sizes, glyphs), "dim"),
         Text(""),
         *(Text(line) for line in describe_costs(axis)),
     ]
-    if axis.rho is not None and (speed := speed_of(axis.rho)) is not None:
+    if axis.rho is not None:
         ratio = f"{axis.rho.estimate:.2g} ({axis.rho.low:.2g} to {axis.rho.high:.2g})"
-        lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {describe_speed(speed)}"))
+        speed = describe_speed(axis.rho, affordable=axis.affordable)
+        lines.append(Text(f"regret / gain from {axis.axis}: {ratio}, {speed}"))
     lines += _size_effects(axis)
     if (fixed := fixed_values(axis)) is not None:
         lines.append(Text(fixed.sentence))
@@ -76,7 +79,8 @@ def render_axis(axis: AxisReport, *, width: int = 80, glyphs: Glyphs = UNICODE) 
 def _size_effects(axis: AxisReport) -> list[Text]:
     """Whether size helps at each size's own optimum, and whether it makes a wrong value dearer."""
     answer = {True: "yes", False: "NO", None: "undecided"}[axis.wider_is_not_worse]
-    found = [Text(f"at its own optimum no larger {axis.axis} is worse: {answer}")] if len(axis.sizes) > 1 else []
+    said = f"at its own optimum no larger {size_word(axis.axis)} is worse: {answer}"
+    found = [Text(said)] if len(axis.sizes) > 1 else []
     known = [size for size in axis.sizes if math.isfinite(size.octave_off.estimate)]
     if axis.sensitivity_growth is not None and known:
         ends = ", ".join(f"{size.octave_off.estimate:.2g} at {size.label}" for size in (*known[:1], *known[1:][-1:]))
@@ -115,6 +119,23 @@ def _cost_here(size: SizeEvidence) -> str:
         return "not sampled"
     estimate = "open" if math.isinf(size.cost.estimate) else amount(size.cost.estimate)
     return f"{estimate} (to {amount(size.cost.high)})"
+
+
+def print_long(text: str, console: Console) -> None:
+    """Print prose: wrapped between words in a terminal, and a line for each line where a program reads it.
+
+    Args:
+        text: one line or several; words are never broken or cropped, paths among them.
+        console: where the text is printed; its width is that of the terminal.
+    """
+    if console.is_terminal:  # which would break a line in the middle of a number
+        lines = text.split("\n")
+        text = "\n".join(
+            part
+            for line in lines
+            for part in textwrap.wrap(line, console.width, break_long_words=False, break_on_hyphens=False) or [""]
+        )
+    console.print(Text(text), soft_wrap=True)
 
 
 def _verdict_line(verdict: Verdict, sentence: str) -> Text:

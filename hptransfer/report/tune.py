@@ -11,6 +11,7 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.engine.session import Session
 from hptransfer.report.progress import Progress
+from hptransfer.report.terminal import print_long
 from hptransfer.tuning.tune import budget_warning
 
 if TYPE_CHECKING:
@@ -59,15 +60,15 @@ def print_tuned(tuned: Tuned, console: Console, path: Path) -> None:
     if fresh.mean is not None:
         spread = "" if fresh.sd is None else f" +- {fresh.sd:.4f}"
         console.print(f"fresh seeds at the recommendation: loss {fresh.mean:.4f}{spread} ({len(fresh.seeds)} seeds)")
-    console.print(f"best observed is not recommended by itself: {tuned.best_observed.note}", soft_wrap=True)
+    print_long(f"best observed is not recommended by itself: {tuned.best_observed.note}", console)
     count = tuned.trials
     console.print(
         f"{count.finished} trials, {count.diverged} diverged, {count.failed} failed; {tuned.seconds:.0f} s of training"
     )
     console.print(tuned.spent.sentence)
     for warning in tuned.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
-    console.print(f"written to {path}", soft_wrap=True)
+        print_long(f"warning: {warning}", console)
+    print_long(f"written to {path}", console)
 
 
 def _end(value: float | None) -> str:

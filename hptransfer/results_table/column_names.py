@@ -42,6 +42,15 @@ LOSSES = (
     {"loss", "final_loss", "nll", "ce", "cross_entropy", "global_loss"},
     {"train_loss", "training_loss", "final_train_loss"},
 )
+#: names of monotone functions of the loss, of which less is better too; a column called a loss goes first
+PERPLEXITIES = tuple(
+    {f"{prefix}{name}" for prefix in prefixes for name in ("perplexity", "ppl", "bpb", "bpc", "bits_per_byte")}
+    for prefixes in (
+        [f"{prefix}{data}_" for prefix in ("", "final_") for data in HELD_OUT],
+        ["", "final_"],
+        ["train_", "training_", "final_train_"],
+    )
+)
 SEEDS = "seed random_seed rng_seed init_seed run_seed"
 GROUPS = "param parameterization parametrization scheme"
 #: what keys in the names of runs are called as columns, beside the names above

@@ -28,6 +28,7 @@ from hptransfer.results_table.column_names import (
     LOSSES,
     MODELS,
     OPTUNA,
+    PERPLEXITIES,
     RUNS,
     SEEDS,
     SIZES,
@@ -150,6 +151,9 @@ def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | N
     state = _optional(table, "state", STATES, said)
     base, size_base = _base_of_values(table, value, asked.log_base, said), _base_of_sizes(table, size, said)
     compute = asked.compute or _count(table, "compute", said)
+    parameters, tokens = _count(table, "parameters", []), _count(table, "tokens", [])
+    if compute is None and parameters is not None and tokens is not None:
+        said.append(f"compute: 6 x {parameters} x {tokens}, an estimate; --compute-column names what was counted")
     used = [column for column in (size, value, loss, seed, group) if column is not None]
     if len(set(used)) < len(used):
         raise UsageError(
@@ -168,8 +172,8 @@ def infer_columns(table: ResultTable, asked: NamedColumns, *, maximize: bool | N
         inferred=tuple(said),
         size_base=size_base,
         compute=compute,
-        parameters=_count(table, "parameters", said),
-        tokens=_count(table, "tokens", said),
+        parameters=parameters,
+        tokens=tokens,
         maximize=bool(maximize),
     )
 
@@ -185,7 +189,7 @@ def infer_loss(table: ResultTable) -> str:
 
 def is_training_loss(name: str) -> bool:
     """Whether a column's name says that its losses are those of the training data."""
-    return normalized_column_name(name) in LOSSES[2]
+    return normalized_column_name(name) in LOSSES[2] | PERPLEXITIES[2]
 
 
 def infer_step(table: ResultTable) -> str | None:
@@ -364,13 +368,14 @@ def _loss(table: ResultTable, said: list[str]) -> str:
         note = "" if table.trials else "; an export does not say the direction, lower is taken for better"
         said.append(f"loss: column value, Optuna's objective{note}")
         return "value"
-    for tier, names in enumerate(LOSSES):
+    for tier, names in enumerate((*LOSSES, *PERPLEXITIES)):
         found = [name for name in table.columns if _bare_loss(name) in names and _filled(table, name)]
         distinct_ones = [name for name in found[1:] if not _same(table, name, found[0])]
         if distinct_ones:
             _ambiguous(table, "loss", found)
         if found:
-            note = " (training loss: it rewards memorising; held-out loss is better evidence)" if tier == 2 else ""
+            of_training = tier % len(LOSSES) == 2
+            note = " (training loss: it rewards memorising; held-out loss is better evidence)" if of_training else ""
             said.append(f"loss: column {found[0]}{note}")
             return found[0]
     ending = [

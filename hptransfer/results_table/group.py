@@ -9,7 +9,7 @@ from dataclasses import replace
 from hptransfer.errors import InconclusiveError
 from hptransfer.results_table.columns import TableColumns
 from hptransfer.results_table.results import Group
-from hptransfer.sizes import size_text
+from hptransfer.sizes import size_text, size_word
 from hptransfer.statistics.curve import fit_curves
 from hptransfer.statistics.optimum import summarise
 from hptransfer.statistics.seed_means import Point, average_sizes
@@ -90,5 +90,5 @@ def _require_finite(points: Mapping[float, Sequence[Point]], group: Group, roles
             raise InconclusiveError(
                 "every size must train at some value without diverging",
                 received=f"divergence at all values of {where}",
-                hint=f"add runs at smaller values, or leave this {roles.axis} out of the table",
+                hint=f"add runs at smaller values, or leave this {size_word(roles.axis)} out of the table",
             )

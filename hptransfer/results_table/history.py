@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hptransfer.errors import UsageError
 from hptransfer.results_table.cells import DIVERGED, ResultTable, cell_text, column_numbers, is_missing
 from hptransfer.results_table.columns import TableColumns, infer_step, run_columns
-from hptransfer.sizes import size_text
+from hptransfer.sizes import size_text, size_word
 from hptransfer.statistics.arrays import Array
 
 #: runs whose lengths differ by less than this, relative, are equally long: programs count from 0 or 1
@@ -139,7 +139,8 @@ def _ended_early(
     found = sorted({(size, usual) for (_, size), usual in usual_of.items()})
     if found and max(usual for _, usual in found) > min(usual for _, usual in found) * (1 + _SAME_LENGTH):
         listed = ", ".join(f"{usual:g} at {size_text(size)}" for size, usual in found[:_NAMED])
-        said.append(f"runs of one {roles.axis} are equally long, and each {roles.axis} has its own {word}: {listed}")
+        each = size_word(roles.axis)
+        said.append(f"runs of one {each} are equally long, and each {each} has its own {word}: {listed}")
     return early, said
 
 

@@ -23,6 +23,8 @@ Codes = npt.NDArray[np.intp]
 SAME_LENGTH = 0.01
 #: longest text of a cell that is printed
 _LONGEST = 40
+#: whole numbers below it are exact as floats, and written with all their digits
+_LONGEST_WHOLE = 1e15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,7 @@ class Column:
         return all(isinstance(cell, bool) or cell_text(cell).lower() in ("true", "false") for cell in self.values)
 
     def texts(self) -> list[str]:
-        """Its values as the user wrote them, cut where they are long; numbers with six digits."""
+        """Its values as the user wrote them, cut where they are long; numbers with six digits, whole ones with all."""
         exact = [cell_text(cell) or "empty" for cell in self.values]
         found = exact if self.numbers is None else [text if len(text) <= 8 else _short(text) for text in exact]
         return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in found]
@@ -175,9 +177,11 @@ class Rows:
 
 def _short(text: str) -> str:
     try:
-        return f"{float(text):.6g}"
+        number = float(text)
     except ValueError:
         return text
+    whole = number.is_integer() and abs(number) < _LONGEST_WHOLE
+    return str(int(number)) if whole else f"{number:.6g}"
 
 
 def paired(left: Codes, right: Codes) -> Codes:

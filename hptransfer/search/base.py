@@ -80,6 +80,7 @@ class Recommendation:
             clipped to what was sampled.
         loss: expected loss at the values, nats.
         noise: standard deviation of one run about its expected loss, nats; nan where too few runs show it.
+        about: what the noise is about: a seed that lifts all its runs alike is left out of it, or not.
         edges: axes whose optimum lies on a bound of the search, with the end; a divergence is not a bound.
         best: the finished trial of lowest loss.
         origin: how the values were found where not by one fit over all runs, one sentence.
@@ -93,6 +94,7 @@ class Recommendation:
     edges: Mapping[str, End]
     best: Trial
     origin: str = ""
+    about: str = "its own seed's level"
 
     def reason(self, unit: str) -> str:
         """Why the recommendation is not simply the best trial, one sentence.
@@ -104,7 +106,8 @@ class Recommendation:
             return self.origin
         if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
             return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
-        scatter = f"one run scatters by about {self.noise:.2g} {unit}" if math.isfinite(self.noise) else "runs scatter"
+        by = f"by about {self.noise:.2g} {unit} about {self.about}"
+        scatter = f"one run scatters {by}" if math.isfinite(self.noise) else "runs scatter"
         return (
             f"{scatter}, so the lowest loss is partly chance (what is recommended is expected "
             f"{self.loss - self.best.loss:.2g} {unit} above it); the fitted mean uses all runs"

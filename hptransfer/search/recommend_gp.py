@@ -62,6 +62,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial, to
         plateaus=_plateaus(space, surrogate, region, place, expected, tolerance),
         loss=expected,
         noise=surrogate.noise_nats,
+        about="the fitted mean",
         edges=edges,
         best=best,
     )

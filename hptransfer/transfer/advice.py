@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from hptransfer.statistics.interval import Interval
-from hptransfer.transfer.criteria import FEWEST_SIZES, Bound, Ladder, SizeEvidence
-from hptransfer.transfer.verdict_text import LADDER, ROOM, count_of
+from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
+from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES, values_near
+from hptransfer.transfer.verdict_text import ROOM, count_of
 
 #: seeds shrink an interval with their square root; beyond this ratio other means are cheaper
 _MOST_SHRINKING = 3.0
@@ -18,10 +19,16 @@ _SAME = 1e-6
 
 def next_steps(ladder: Ladder) -> str:
     """What would decide an INCONCLUSIVE verdict, most effective first."""
+    proxy = ladder.at_reference
+    if proxy is not None and any(bound.of(proxy).low > bound.most for bound in ladder.bounds):
+        return (
+            f"Carry another value: {ladder.hyperparameter} {ladder.transferred:.3g} costs more than is allowed at "
+            f"{ladder.axis} {proxy.label} itself, and more runs do not change that."
+        )
     steps = []
-    if not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < LADDER):
-        missing = max(1, FEWEST_SIZES + 1 - len(ladder.sizes))
-        steps.append(f"add {count_of(missing, 'size')} so that the ladder spans at least 8x in {ladder.axis}")
+    short = not ladder.regret_alone and (len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER)
+    if short:
+        steps.append(_sizes_wanted(ladder))
     low = [s.label for s in ladder.sizes if s.optimum.edge == "low"]
     high = [s.label for s in ladder.sizes if s.optimum.edge == "high" and math.isinf(s.optimum.high)]
     if low:
@@ -44,16 +51,40 @@ def next_steps(ladder: Ladder) -> str:
             f"{', '.join(wrong)}, where a run went wrong"
         )
     if not ladder.seeds_settle:
-        steps.append("run a second seed at every value")
+        steps.append(_second_seed(ladder))
     elif not (low or high) and (wanted := _seeds_wanted(ladder)):
         steps.append(wanted)
     return _capitalised("; ".join(steps or ["run more seeds at the largest and smallest size"])) + "."
+
+
+def _sizes_wanted(ladder: Ladder) -> str:
+    """The fewest sizes with which the ladder is long enough for TRANSFERS."""
+    missing = max(1, FEWEST_SIZES - len(ladder.sizes))
+    few = f"has {FEWEST_SIZES} over" if len(ladder.sizes) < FEWEST_SIZES else "spans"
+    return f"add {count_of(missing, 'size')} so that the ladder {few} at least {SHORTEST_LADDER:g}x in {ladder.axis}"
+
+
+def _second_seed(ladder: Ladder) -> str:
+    """What a single seed lacks: another one, or the longer and denser ladder with which one is heard."""
+    second = "run a second seed at every value"
+    if len(ladder.sizes) < FEWEST_SIZES or ladder.ratio < SHORTEST_LADDER:
+        return second
+    lacks = []
+    missing = max(ONE_SEED_SIZES - len(ladder.sizes), 1 if ladder.ratio < ONE_SEED_LADDER else 0)
+    if missing:
+        lacks.append(f"add {count_of(missing, 'size')} so that at least {ONE_SEED_SIZES} span {ONE_SEED_LADDER:g}x")
+    sparse = [size.label for size in ladder.sizes if values_near(size) < ONE_SEED_VALUES]
+    if sparse:
+        lacks.append(f"have {ONE_SEED_VALUES} values near the optimum at {ladder.axis} {', '.join(sparse)}")
+    return f"{second}, or with this one {' and '.join(lacks)}" if lacks else second
 
 
 def _seeds_wanted(ladder: Ladder) -> str:
     """How many seeds would shrink the deciding intervals enough, or what else to do when no number would."""
     rate = next((bound for bound in ladder.open_bounds if bound.name == "cost" and not ladder.unit.known), None)
     if rate is not None:
+        if ladder.unit.gain is not None and ladder.unit.gain.high <= 0:
+            return f"{ladder.unit.without_rate}: choose a bound in deviations between seeds"
         return (
             f"whether a doubling of {ladder.unit.of} gains anything decides it, not the regret: add a larger size, "
             f"or seeds at the smallest and the largest {ladder.axis}, or choose a bound in deviations between seeds"

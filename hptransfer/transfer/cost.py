@@ -50,6 +50,13 @@ class CostUnit:
         return self.gain is not None and self.gain.low > 0 and (self.rate is None or self.rate.known)
 
     @property
+    def without_rate(self) -> str:
+        """Why doublings bound no cost where no rate is known, a clause."""
+        if self.gain is None:
+            return f"what a doubling of {self.of} gains is not known"
+        return f"a doubling of {self.of} {'gains' if self.gain.high <= 0 else 'may gain'} nothing"
+
+    @property
     def doublings(self) -> str:
         """The unit of doublings, in the plural, for example "doublings of compute"."""
         return f"doublings of {self.of}"

@@ -50,7 +50,7 @@ class TransferCriteria:
         if self.cost is None and self.deviations is None and self.regret is None:
             raise UsageError(
                 "without a bound on `cost` the criteria must bound what a value may cost in another unit",
-                received=str(self),
+                received="cost: none",
                 hint="set deviations (of one run between seeds) or regret (fraction of the loss)",
             )
 

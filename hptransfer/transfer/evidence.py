@@ -135,6 +135,15 @@ class MeasuredLadder:
             noise,
         )
 
+    def carrying(self, at: float) -> MeasuredLadder:
+        """The same runs and curves with another carried value; nothing is known of it where no curve reaches it.
+
+        Args:
+            at: log2 of the value.
+        """
+        drawn = [None if draws is None else replace(draws, at=_on_curve(draws, at)) for draws in self.drawn]
+        return replace(self, at=at, drawn=tuple(drawn))
+
     def best(self, place: int) -> Array | None:
         """(DRAWS,) best losses of one size as they compare with other sizes'; None where it has no curve."""
         draws, apart = self.drawn[place], self.apart[place]
@@ -194,7 +203,7 @@ class MeasuredLadder:
         spread = (
             _NOTHING_KNOWN
             if self._deviation is _NOTHING_KNOWN
-            else here.interval(lambda lost: lost / self.deviation.draws)
+            else here.interval(partial(_in_deviations, self.deviation.draws))
         )
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
@@ -223,6 +232,24 @@ class MeasuredLadder:
             ),
             points=tuple(sorted(points, key=lambda p: (p.x, p.seed, p.diverged, p.loss if not p.diverged else 0.0))),
         )
+
+
+def _in_deviations(deviation: Array, lost: Array) -> Array:
+    """(DRAWS,) losses in deviations between seeds; any loss is infinitely many where seeds do not differ at all."""
+    none = np.where(lost > 0, math.inf, 0.0)
+    return np.divide(lost, deviation, out=none, where=np.broadcast_to(deviation > 0, none.shape))
+
+
+def _on_curve(draws: CurveDraws, at: float) -> Array:
+    """(DRAWS,) losses of the drawn curves at a value; nan beyond the region that was sampled, inf at a divergence."""
+    grid, curves = draws.grid, draws.curves
+    if not grid[0] <= at <= grid[-1]:
+        return np.full(DRAWS, np.nan)
+    cell = min(int(np.searchsorted(grid, at, side="right")) - 1, len(grid) - 2)
+    share = (at - grid[cell]) / (grid[cell + 1] - grid[cell])
+    if min(share, 1 - share) < 1e-9:  # on a node; its neighbour may be infinite
+        return np.asarray(curves[cell + round(share)])
+    return np.asarray((1 - share) * curves[cell] + share * curves[cell + 1])
 
 
 def with_loss(size: SizeEvidence, lost: Array | None, unit: CostUnit, place: int, *, open_above: bool) -> SizeEvidence:

@@ -19,10 +19,10 @@ from hptransfer.statistics.path import Path, drift_and_path
 from hptransfer.statistics.seed_means import Point, SeedMeans
 from hptransfer.transfer.advice import next_steps
 from hptransfer.transfer.cost import COMPUTE, CostUnit, LentRate
-from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria
+from hptransfer.transfer.criteria import Ladder, SizeEvidence, TransferCriteria, bounds_of
 from hptransfer.transfer.evidence import MeasuredLadder
 from hptransfer.transfer.slices import CORNER, on_axis, on_slice, points_at_corner, points_by_size
-from hptransfer.transfer.verdict_text import evidence_limits, sentence_of
+from hptransfer.transfer.verdict_text import evidence_limits, excluded_by_proxy, sentence_of
 from hptransfer.trials.trial import Trial
 from hptransfer.verdict import Verdict
 
@@ -74,6 +74,12 @@ class AxisReport:
     sentence: str
     limits: tuple[str, ...]
     would_decide: str | None
+
+    @property
+    def affordable(self) -> bool:
+        """Whether what the value costs is for sure within every bound, at every size."""
+        bounds = bounds_of(self.criteria, self.unit)
+        return not any(bound.of(size).high > bound.most for bound in bounds for size in self.sizes)
 
     @property
     def allowed_loss(self) -> float:
@@ -294,8 +300,8 @@ def judge_ladder(
     seen = [(value, draws) for value, draws in zip(by_size, measured.drawn, strict=True) if draws is not None]
     drift, path = drift_and_path(seen)
     ladder = Ladder(axis, hyperparameter, transferred, reference, criteria, unit, sizes, drift, regret_alone)
-    not_worse = _not_worse(measured)
-    growth = measured.growth
+    not_worse, growth, other = _not_worse(measured), measured.growth, excluded_by_proxy(ladder)
+    instead = None if other is None else measured.carrying(other).sizes(unit, criteria)
     return AxisReport(
         axis=axis,
         hyperparameter=hyperparameter,
@@ -314,7 +320,10 @@ def judge_ladder(
         sensitivity_growth=growth,
         verdict=ladder.verdict,
         sentence=sentence_of(ladder),
-        limits=(*evidence_limits(ladder, worse=not_worse is False, growth=growth, path=path), *limits),
+        limits=(
+            *evidence_limits(ladder, worse=not_worse is False, growth=growth, path=path, instead=instead),
+            *limits,
+        ),
         would_decide=next_steps(ladder) if ladder.verdict is Verdict.INCONCLUSIVE else None,
     )
 

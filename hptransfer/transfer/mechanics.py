@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.sizes import size_text
+from hptransfer.sizes import size_text, size_word
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.student import student_quantile
 from hptransfer.transfer.criteria import SizeEvidence
 from hptransfer.transfer.judge import AxisReport
+from hptransfer.transfer.verdict_text import NOT_OF_THE_MODEL
 
-#: along these nothing says that more is better at a fixed value
-_NOT_OF_THE_MODEL = frozenset({"batch_size", "tokens"})
 #: shown of many
 _MOST_SHOWN = 4
 
@@ -75,7 +74,7 @@ class FixedValues:
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        start = f"at a fixed value no larger {self.axis} is worse"
+        start = f"at a fixed value no larger {size_word(self.axis)} is worse"
         if self.rises:
             shown = "; ".join(_shown(rise, self.axis) for rise in self.rises[:_MOST_SHOWN])
             more = f"; and {len(self.rises) - _MOST_SHOWN} more" if len(self.rises) > _MOST_SHOWN else ""
@@ -94,7 +93,7 @@ def fixed_values(report: AxisReport) -> FixedValues | None:
     Args:
         report: the judgement of a ladder, with its runs.
     """
-    if report.axis in _NOT_OF_THE_MODEL or len(report.sizes) < 2:
+    if report.axis in NOT_OF_THE_MODEL or len(report.sizes) < 2:
         return None
     tables = [_cells(size) for size in report.sizes]
     values = sorted({x for table in tables for x in table})

@@ -6,6 +6,7 @@ import math
 
 from hptransfer.sizes import size_text
 from hptransfer.statistics.path import NOTICED, Path, Step
+from hptransfer.transfer.cost_text import amount, signed
 from hptransfer.transfer.criteria import Ladder, SizeEvidence
 from hptransfer.verdict import Verdict
 
@@ -60,11 +61,11 @@ def path_limits(path: Path, ladder: Ladder) -> tuple[str, ...]:
 
 
 def _step(step: Step) -> str:
-    return f"{step.slope.estimate:+.2f} from {size_text(step.low)} to {size_text(step.high)}"
+    return f"{signed(step.slope.estimate, '.2f')} from {size_text(step.low)} to {size_text(step.high)}"
 
 
 def _cost(size: SizeEvidence, axis: str, unit: str) -> str:
     """What the value costs at a size of the middle."""
     if math.isinf(size.cost.estimate):
         return f"what the value costs at {axis} {size.label} is open"
-    return f"at {axis} {size.label} the value costs {size.cost.estimate:.2f} (to {size.cost.high:.2f}) {unit}"
+    return f"at {axis} {size.label} the value costs {amount(size.cost.estimate)} (to {amount(size.cost.high)}) {unit}"

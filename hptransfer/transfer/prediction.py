@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hptransfer.errors import UsageError
-from hptransfer.sizes import Size
+from hptransfer.sizes import Size, grouped
 from hptransfer.statistics.arrays import Array
 from hptransfer.statistics.interval import Interval, student_975
 from hptransfer.statistics.laws import FEWEST_SIZES, predict_loss
@@ -200,9 +200,10 @@ def _described(facts: AxisFacts, target: Mapping[str, float]) -> str:
     largest = facts.rungs[-1].size
     ratio = target[facts.axis] / largest
     within = "within what was trained" if target[facts.axis] >= facts.rungs[0].size else "below what was trained"
-    reach = f"{ratio:.3g} times beyond the largest" if ratio > 1 else within
-    sizes = ", ".join(f"{rung.size:g}" for rung in facts.rungs)
-    return f"{facts.axis} {target[facts.axis]:g} lies {reach}, from {facts.axis} {sizes}."
+    times = f"{ratio:.3g}" if ratio < 1000 else f"{ratio:,.0f}"
+    reach = f"{times} times beyond the largest" if ratio > 1 else within
+    sizes = ", ".join(grouped(rung.size) for rung in facts.rungs)
+    return f"{facts.axis} {grouped(target[facts.axis])} lies {reach}, from {facts.axis} {sizes}."
 
 
 def _turning(facts: AxisFacts, target: Mapping[str, float]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from hptransfer.sizes import size_text
+from hptransfer.sizes import size_text, size_word
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.path import Path
 from hptransfer.transfer.cost import COMPUTE, DEVIATIONS, CostUnit
-from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost
+from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost, signed
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
 from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
 from hptransfer.transfer.path_text import moving_limits, path_limits
@@ -27,6 +28,8 @@ ROOM = 1.0
 _SAME = 1e-6
 #: an end of an interval this close to its bound, as a share of it, may lie on its other side in a nonlinear unit
 _CLOSE = 0.2
+#: along these nothing says that a larger size must train to a lower loss, at its optimum or at a fixed value
+NOT_OF_THE_MODEL = frozenset({"batch_size", "tokens"})
 #: values that blew up are named one by one up to this many
 _MOST_NAMED = 3
 
@@ -57,17 +60,19 @@ def sentence_of(ladder: Ladder) -> str:
 def describe_drift(drift: Interval) -> str:
     """The drift in words, for example "the optimum moves +0.02 octaves per doubling (-0.03 to +0.07)"."""
     if drift.bounded:
-        return f"the optimum moves {drift.estimate:+.2f} octaves per doubling ({drift.low:+.2f} to {drift.high:+.2f})"
+        moved, low, high = (signed(each, ".2f") for each in (drift.estimate, drift.low, drift.high))
+        return f"the optimum moves {moved} octaves per doubling ({low} to {high})"
     if math.isfinite(drift.high):
-        return f"the optimum moves at most {drift.high:+.2f} octaves per doubling"
+        return f"the optimum moves at most {signed(drift.high, '.2f')} octaves per doubling"
     if math.isfinite(drift.low):
-        return f"the optimum moves at least {drift.low:+.2f} octaves per doubling"
+        return f"the optimum moves at least {signed(drift.low, '.2f')} octaves per doubling"
     return "how far the optimum moves per doubling is open"
 
 
 def describe_growth(growth: Interval) -> str:
     """How the cost of being an octave off changes with size, in words."""
-    return f"{growth.estimate:+.0%} per doubling ({growth.low:+.0%} to {growth.high:+.0%})"
+    middle, low, high = (signed(each, ".0%") for each in (growth.estimate, growth.low, growth.high))
+    return f"{middle} per doubling ({low} to {high})"
 
 
 def _costs_at_most(ladder: Ladder) -> str:
@@ -136,11 +141,16 @@ def _no_rate(ladder: Ladder) -> str:
     """Why a cost has no upper end in doublings, and what it is in deviations between seeds."""
     size = ladder.dearest
     said = describe_cost(ladder.unit, size).replace(" there", f" at {ladder.axis} {size.label}", 1)
-    return f"whether a doubling of {ladder.unit.of} gains anything is open, so doublings bound no cost; {said}"
+    return f"{ladder.unit.without_rate}, so doublings bound no cost; {said}"
 
 
 def evidence_limits(
-    ladder: Ladder, *, worse: bool = False, growth: Interval | None = None, path: Path | None = None
+    ladder: Ladder,
+    *,
+    worse: bool = False,
+    growth: Interval | None = None,
+    path: Path | None = None,
+    instead: Sequence[SizeEvidence] | None = None,
 ) -> tuple[str, ...]:
     """What this evidence cannot show even where the verdict is clear, one sentence each.
 
@@ -149,6 +159,8 @@ def evidence_limits(
         worse: a larger size clearly trains worse at its own optimum.
         growth: factor, less 1, by which the cost of being an octave off grows per doubling; None where not known.
         path: of the optima from size to size; None where it is not known.
+        instead: the sizes with what the proxy's own optimum would cost at them if it were carried; None where that was
+            not asked.
     """
     sizes, axis = ladder.sizes, ladder.axis
     limits = [] if path is None else list(moving_limits(path, ladder))
@@ -179,10 +191,11 @@ def evidence_limits(
     )
     limits.extend(() if path is None else path_limits(path, ladder))
     if worse:
-        limits.append(f"A larger {axis} trains to a higher loss even at its own optimum: check for a scaling mistake.")
+        limits.append(_worse(axis))
     if growth is not None and growth.low > _FORGIVING:
         limits.append(
-            f"The larger the {axis}, the more a wrong {ladder.hyperparameter} costs: {describe_growth(growth)}."
+            f"The larger the {size_word(axis)}, the more a wrong {ladder.hyperparameter} costs: "
+            f"{describe_growth(growth)}."
         )
     if 0 < sizes[-1].best_loss < _MEMORISED * sizes[0].best_loss:  # below zero nothing is memorised
         limits.append(
@@ -190,7 +203,15 @@ def evidence_limits(
             f"{sizes[0].label}: where training data are memorised, the gain from {axis} and what is relative to the "
             "loss say little. Judge held-out losses, or fewer epochs."
         )
-    return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder))
+    return (*limits, *_limits_of_unit(ladder), *_limits_of_proxy(ladder, instead))
+
+
+def _worse(axis: str) -> str:
+    """A larger size that is clearly worse at its own optimum."""
+    said = f"A larger {size_word(axis)} trains to a higher loss even at its own optimum"
+    if axis not in NOT_OF_THE_MODEL:
+        return f"{said}: check for a scaling mistake."
+    return f"{said}: growing {axis} costs loss here, whatever is carried."
 
 
 def _counts_as(unit: CostUnit) -> str:
@@ -215,8 +236,8 @@ def _limits_of_unit(ladder: Ladder) -> list[str]:
         )
     if not unit.known and len(ladder.sizes) > 1:
         limits.append(
-            f"What a doubling of {unit.of} gains is open, so costs are given in {DEVIATIONS}; whether they are small "
-            "enough is for you to say (`deviations` among the criteria)."
+            f"{unit.without_rate[:1].upper()}{unit.without_rate[1:]}, so costs are given in {DEVIATIONS}; whether they "
+            "are small enough is for you to say (`deviations` among the criteria)."
         )
     if ladder.criteria.regret is not None:
         limits.append("The bound on the regret is a fraction of the loss: it depends on how the loss is written.")
@@ -242,8 +263,20 @@ def _close(ladder: Ladder, bound: Bound) -> bool:
     return bound.most * (1 - _CLOSE) <= highest <= bound.most * (1 + _CLOSE)
 
 
-def _limits_of_proxy(ladder: Ladder) -> list[str]:
-    """Whether the carried value is the proxy's best at all."""
+def excluded_by_proxy(ladder: Ladder) -> float | None:
+    """The proxy's own optimum, log2, where its interval excludes the carried value; None where it does not.
+
+    Args:
+        ladder: all sizes of one axis.
+    """
+    if ladder.at_reference is None:
+        return None
+    optimum = ladder.at_reference.optimum
+    return None if optimum.low <= math.log2(ladder.transferred) <= optimum.high else optimum.log2_value
+
+
+def _limits_of_proxy(ladder: Ladder, instead: Sequence[SizeEvidence] | None) -> list[str]:
+    """Whether the carried value is the proxy's best at all, and whether another one would be better carried."""
     proxy = ladder.at_reference
     if proxy is None:
         return []
@@ -251,25 +284,48 @@ def _limits_of_proxy(ladder: Ladder) -> list[str]:
     dear = [bound for bound in ladder.bounds if bound.of(proxy).low > bound.most]
     if dear:
         said = describe_cost(ladder.unit, proxy, dear[0]).replace(" there", "", 1)
-        return [f"At the proxy itself {ladder.hyperparameter} {value} is badly tuned: {said}. Tune again."]
-    if optimum.low <= at <= optimum.high:
+        allowed, better = describe_bound(ladder.unit, dear[0]), _better(ladder, instead)
+        again = f"{better} Tune again." if better else ""
+        return [
+            f"At the proxy itself {ladder.hyperparameter} {value} costs more than is allowed: {said}, allowed is "
+            f"{allowed}; its optimum there is {optimum.value:.3g}.{again}"
+        ]
+    if excluded_by_proxy(ladder) is None:
         return []
     near = min((point.x for point in proxy.points), key=lambda x: abs(x - at), default=math.inf)
     single = min((p for p in proxy.points if not p.diverged), key=lambda p: p.loss, default=None)
     if abs(near - at) > _SAME:
-        why = "it was tuned with other runs or on another grid"
+        why = ", which none of its runs has"
     elif single is not None and abs(single.x - at) <= _SAME:
-        why = f"one run's luck: seed {single.seed} is best there, the mean over seeds is not"
+        why = f": one run's luck, seed {single.seed} is best there, the mean over seeds is not"
     else:
-        why = "it was found with fewer runs, or other seeds"
+        why = ", which its runs have and which is not the best of them"
     ends = f"{_end(optimum.low)} to {_end(optimum.high)}"
-    costs = (
-        "" if math.isinf(proxy.cost.high) else f" There it costs at most {amount(proxy.cost.high)} {ladder.unit.name}."
+    known = math.isfinite(proxy.cost.high)
+    costs = f" There {value} costs at most {amount(proxy.cost.high)} {ladder.unit.name}." if known else ""
+    best = f"{optimum.value:.3g} ({ends}), excludes the carried {value}{why}"
+    return [f"At the proxy another value is better: its optimum, {best}.{costs}{_better(ladder, instead)}"]
+
+
+def _better(ladder: Ladder, instead: Sequence[SizeEvidence] | None) -> str:
+    """That the proxy's own optimum is the better value to carry, where the checked sizes say so; else nothing.
+
+    What is best at the proxy may cost more than another value at larger sizes, so all of them are asked: at the size
+    where each of the two may cost most, the proxy's optimum must cost less by estimate and by upper end.
+    """
+    if instead is None or len(instead) < 2:
+        return ""
+    dearest, own = max(instead, key=lambda size: (size.cost.high, size.cost.low)).cost, ladder.dearest.cost
+    if not (dearest.high < own.high and dearest.estimate < own.estimate):
+        return ""
+    carried, other = amount(own.high, dearest.high), amount(dearest.high, own.high)
+    proxy = ladder.at_reference
+    if proxy is None:
+        return ""
+    return (
+        f" Carried in its place, {proxy.optimum.value:.3g} would cost at most {other} {ladder.unit.name} at the "
+        f"checked sizes; {ladder.transferred:.3g} costs up to {carried}."
     )
-    return [
-        f"The proxy's own optimum, {optimum.value:.3g} ({ends}), excludes the carried {value}: {why}.{costs} "
-        f"{optimum.value:.3g} is the better value to carry."
-    ]
 
 
 def _end(log2_value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,9 +13,12 @@ from rich.console import Console
 from hptransfer.diagnostics._coordinate_rows import Measurement
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.diagnostics.coordinate import judge_coordinates
-from hptransfer.report.terminal import print_diagnosed, print_transfer
+from hptransfer.report.terminal import print_diagnosed, print_long, print_transfer
 from hptransfer.sizes import Size
-from hptransfer.transfer.judge import TransferReport, judge
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.judge import TransferReport, judge, judge_ladder
+from hptransfer.transfer.verdict_text import describe_drift, describe_growth
 from tests.support.synthetic_ladders import ladder, parabola, raised
 
 
@@ -50,7 +54,7 @@ def test_it_says_the_verdict_in_words(transfers: TransferReport) -> None:
     """Verdict, cost, what was allowed, what a doubling gains, and the drift, without colour."""
     text = " ".join(_printed(transfers).split())
     assert "TRANSFERS: learning_rate 0.003906 tuned at width 64 costs at most 0." in text
-    assert "(allowed 0.25)" in text
+    assert re.search(r"cost at width \d+: 0\.\d+ doublings of width \(0\.\d+ to 0\.\d+; allowed 0\.25\)", text)
     assert "a doubling of width gains 0.1" in text
     assert "drift: the optimum moves" in text
 
@@ -129,3 +133,46 @@ def test_a_larger_size_that_is_worse_is_said() -> None:
     text = " ".join(_printed(worse).split())
     assert "no larger width is worse: NO" in text
     assert "check for a scaling mistake" in text
+
+
+def _long(text: str, *, terminal: bool) -> list[str]:
+    stream = io.StringIO()
+    print_long(text, Console(file=stream, width=80, color_system=None, force_terminal=terminal))
+    return stream.getvalue().splitlines()
+
+
+def test_prose_is_wrapped_in_a_terminal_and_whole_elsewhere() -> None:
+    """Words, numbers and paths stay whole, however long; a program that reads the output gets a line per line."""
+    path = "/" + "/".join(["folder"] * 20)
+    text = f"\nprediction at width 8192: optimum 0.003989 {'(0.003658 to 0.004267) ' * 5}\n  written to {path}".rstrip()
+    lines = _long(text, terminal=True)
+
+    assert _long(text, terminal=False) == text.split("\n")
+    assert all(len(line) <= 80 or line.strip() == path for line in lines)
+    assert lines[0] == ""
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
+def test_sizes_with_plural_names_are_called_sizes() -> None:
+    """No "each parameters's best" and no "larger parameters"."""
+    x = [-10.0 + step for step in range(5)]
+    groups = {
+        1e6 * 4**step: [Point(at, seed, 3 - 0.1 * step + 0.03 * (at + 8) ** 2) for at in x for seed in range(2)]
+        for step in range(3)
+    }
+    report = judge_ladder(groups, axis="parameters", hyperparameter="learning_rate", transferred=2**-8, reference=1e6)
+    text = " ".join(_printed(TransferReport((report,), report.verdict, report.sentence)).split())
+
+    assert "loss above each size's best" in text
+    assert "at its own optimum no larger size is worse" in text
+    assert "at a fixed value no larger size is worse" in text
+    assert "larger parameters" not in text
+    assert "loss at the optimum, in the unit of the runs; cost in doublings of parameters" in text
+
+
+def test_nothing_has_a_sign_of_its_own() -> None:
+    """A change that rounds to zero is 0% and 0.00, not -0%."""
+    assert describe_growth(Interval(-0.002, -0.03, 0.021)) == "0% per doubling (-3% to +2%)"
+    assert describe_drift(Interval(-0.004, -0.02, 0.01)).startswith(
+        "the optimum moves 0.00 octaves per doubling (-0.02"
+    )

@@ -67,7 +67,7 @@ def test_bounds_come_with_the_question(tmp_path: Path) -> None:
 
     assert report.verdict is Verdict.TRANSFERS
     assert report.criteria == TransferCriteria(cost=None, deviations=1.0)
-    assert "allowed 1 deviations" in report.sentence
+    assert "allowed 1 deviation)" in report.sentence
 
 
 def test_options_say_what_they_take() -> None:
@@ -78,10 +78,48 @@ def test_options_say_what_they_take() -> None:
     )
     for options, message in (
         ({"cost": "cheap"}, "a number of doublings, or off"),
-        ({"cost": "off"}, "bound what a value may cost in another unit"),
+        ({"cost": "off"}, "received: --cost off; hint: add `--deviations`"),
         ({"cost": "-1"}, "cost > 0"),
         ({"cost": "nan"}, "cost > 0"),
         ({"deviations": math.inf}, "deviations > 0"),
     ):
         with pytest.raises(UsageError, match=message):
             parse_criteria(**options)
+
+
+def test_compute_that_was_worked_out_is_said(tmp_path: Path) -> None:
+    """Costs in doublings of compute from parameters x tokens rest on an estimate, which no column says."""
+    for columns, said in (("parameters and tokens", True), ("parameters", False), ("compute", False)):
+        judged(tmp_path, columns)
+        (part,) = judge_table(tmp_path / "runs.csv").slices
+        notes = [note for note in part.roles.inferred if note.startswith("compute: 6 x ")]
+        assert bool(notes) == said
+        assert not said or "an estimate" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        ("perplexity", "perplexity"),
+        ("ppl", "ppl"),
+        ("val_ppl", "val_ppl"),
+        ("eval/perplexity,train_perplexity", "eval/perplexity"),
+        ("bpb", "bpb"),
+        ("perplexity,loss", "loss"),
+        ("val_ppl,train_loss", "train_loss"),
+    ],
+)
+def test_perplexity_is_a_loss_where_no_column_is_called_one(tmp_path: Path, columns: str, chosen: str) -> None:
+    """Less of it is better too (docs/results.md); a loss is taken first, as before."""
+    names = columns.split(",")
+    table = tmp_path / "named.csv"
+    rows = [
+        f"{width},{lr!r}," + ",".join(f"{20 - step + abs(lr - 0.004) + place}" for place in range(len(names)))
+        for step, width in enumerate((64, 128, 256))
+        for lr in (0.001, 0.002, 0.004, 0.008, 0.016)
+    ]
+    table.write_text("\n".join([f"width,lr,{columns}", *rows]) + "\n")
+    (part,) = judge_table(table).slices
+
+    assert part.roles.loss == chosen
+    assert not part.roles.maximize

@@ -44,6 +44,18 @@ def test_one_lucky_trial_is_not_followed() -> None:
     assert math.log2(found.values["learning_rate"]) == pytest.approx(-6, abs=1)
 
 
+def test_scatter_is_said_with_what_it_is_about() -> None:
+    """A seed that lifts all its runs alike is no scatter of one line's fit; a fit over a plane knows no seeds."""
+    rng = np.random.default_rng(0)
+    line = [trial(LINE, (float(x),), 2 + 0.1 * (x + 5.7) ** 2 + 0.01 * rng.standard_normal()) for x in range(-10, -1)]
+    plane = searched(PLANE, lambda p: 2 + 0.1 * (p[0] + 6.1) ** 2 + 0.1 * (p[1] - 0.1) ** 2, 12)
+
+    assert " nats about its own seed's level, so the lowest loss is partly chance" in recommended(LINE, line).reason(
+        "nats"
+    )
+    assert " nats about the fitted mean, so" in recommended(PLANE, plane).reason("nats")
+
+
 def test_the_order_of_trials_does_not_matter() -> None:
     """A permuted list gives the same recommendation."""
     trials = searched(PLANE, lambda p: 2 + 0.1 * (p[0] + 6) ** 2 + 0.1 * p[1] ** 2, 12)

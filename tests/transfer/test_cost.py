@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hptransfer.report.costs import describe_costs
 from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.seed_means import Point
@@ -187,21 +188,78 @@ def test_a_ladder_that_gains_nothing_may_still_drift() -> None:
 
 
 def test_a_value_that_was_badly_tuned_is_named() -> None:
-    """1.5 octaves off at every size cost too much at the proxy already."""
+    """1.5 octaves off at every size cost too much at the proxy already; its optimum costs nothing anywhere."""
     report = judged(runs([1.5] * 4, noise=0.002))
+    (said,) = [limit for limit in report.limits if "At the proxy itself" in limit]
 
     assert report.verdict is not Verdict.TRANSFERS
-    assert any("Tune again" in limit for limit in report.limits)
+    assert "costs more than is allowed" in said
+    assert said.endswith("Tune again.")
 
 
-def test_a_tuned_value_that_the_proxy_excludes_is_explained() -> None:
-    """0.3 octaves off with losses known to 0.0003: cheap, and said, with the better value and why."""
+def test_a_value_that_fits_the_largest_size_is_not_to_be_tuned_again() -> None:
+    """Optima move by 1.5 octaves to the carried value: too dear at the proxy, whose optimum is dearer when carried."""
+    report = judged(runs([1.5, 1.0, 0.5, 0.0], noise=0.0003))
+    (said,) = [limit for limit in report.limits if "At the proxy itself" in limit]
+
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "Tune again" not in said
+    assert "arried in its place" not in said
+    assert str(report.would_decide).startswith("Carry another value")
+    assert "seeds per value" not in str(report.would_decide)
+
+
+def test_a_value_that_the_proxy_excludes_is_named_with_the_better_one() -> None:
+    """0.3 octaves off at every size: the proxy's optimum costs nothing at any of them."""
     report = judged(runs([0.3] * 4, noise=0.0003))
     (said,) = [limit for limit in report.limits if "excludes the carried" in limit]
 
-    assert "0.00391" in said
-    assert "is the better value to carry" in said
-    assert "it was found with fewer runs, or other seeds" in said
+    assert "At the proxy another value is better" in said
+    assert "0.00391, which its runs have and which is not the best of them" in said
+    carried = said.split("Carried in its place, ")[1]
+    assert float(carried.split()[0]) == pytest.approx(2**-7.7, rel=0.02)
+    assert float(carried.split("at most ")[1].split()[0]) < 0.01
+    dearest = doublings_lost(3 * STEP, BEND * 0.3**2)
+    assert dearest < float(carried.split("costs up to ")[1].rstrip(".")) < 2 * dearest
+
+
+@pytest.mark.parametrize("shift", [1.0, -1.0])
+def test_the_proxys_own_optimum_is_not_recommended_where_it_costs_more(shift: float) -> None:
+    """The optima move by an octave to the carried 2^-8: at the proxy another is better, and dear when carried."""
+    report = judged(runs([shift * (1 - step / 3) for step in range(4)], noise=0.0003), cost=20.0)
+    (said,) = [limit for limit in report.limits if "excludes the carried" in limit]
+
+    assert report.verdict is Verdict.TRANSFERS
+    assert "At the proxy another value is better" in said
+    assert "arried in its place" not in said
+    assert "better value to carry" not in said
+
+
+def test_a_given_value_is_not_said_to_come_from_other_runs() -> None:
+    """Nothing is known of where a value comes from that no run has."""
+    groups = runs([0.0] * 4, noise=0.0003)
+    report = judge_ladder(groups, axis="width", hyperparameter="learning_rate", transferred=2**-7.7, reference=64)
+    (said,) = [limit for limit in report.limits if "excludes the carried" in limit]
+
+    assert "which none of its runs has" in said
+    assert "tuned with" not in said
+
+
+def test_growing_that_costs_loss_is_said_as_such() -> None:
+    """Batch sizes, 0.015 nats dearer per doubling: no doubling buys anything back, and no number is "open"."""
+    groups = runs([0.0, 0.5, 1.0, 1.5], noise=0.001, flops=False, law=lambda t: 2.0 + 0.01 * t)
+    asked = {"hyperparameter": "learning_rate", "transferred": 2**-8, "reference": 64}
+    batch, width = (judge_ladder(groups, axis=axis, **asked) for axis in ("batch_size", "width"))  # type: ignore[arg-type]
+    page = " ".join((*describe_costs(batch), batch.sentence, *batch.limits))
+
+    assert batch.verdict is Verdict.DRIFTS
+    assert "open" not in page
+    assert "no number of doublings of batch_size buys back what it costs there" in batch.sentence
+    gain = page.split("a doubling of batch_size gains nothing: it adds ")[1]
+    assert float(gain.split()[0]) == pytest.approx(0.01 * STEP, rel=0.2)
+    assert "A doubling of batch_size gains nothing, so costs are given in deviations" in page
+    assert "scaling mistake" not in page
+    assert any("scaling mistake" in limit for limit in width.limits)
 
 
 def test_compute_comes_from_runs_then_from_the_table_then_from_nowhere() -> None:

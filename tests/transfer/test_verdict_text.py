@@ -166,13 +166,49 @@ def test_a_rate_that_may_be_nothing_is_what_is_to_be_known() -> None:
     assert any("costs are given in deviations between seeds" in limit for limit in evidence_limits(ladder))
 
 
-def test_a_ladder_that_is_too_short_gets_another_size() -> None:
-    """Four sizes, but over 4x only."""
-    ladder = _ladder(_SETTLED, Interval(0, -0.3, 0.3), criteria=_BOUNDED)
-    short = tuple(replace(size, value=value) for size, value in zip(ladder.sizes, (64, 96, 128, 256), strict=True))
-    advice = next_steps(replace(ladder, sizes=short))
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        ((64, 256), "add 1 size so that the ladder has 3 over at least 4x in width"),
+        ((64,), "add 2 sizes so that the ladder has 3 over at least 4x in width"),
+        ((64, 80, 96, 128), "add 1 size so that the ladder spans at least 4x in width"),
+        ((64, 128, 256), None),
+    ],
+)
+def test_a_ladder_that_is_too_short_gets_the_sizes_that_the_rule_asks_for(
+    values: tuple[int, ...], advice: str | None
+) -> None:
+    """With two seeds TRANSFERS takes 3 sizes over 4x (docs/verdicts.md), and no more is asked for."""
+    ladder = _ladder(_SETTLED)
+    short = replace(
+        ladder, sizes=tuple(replace(size, value=value) for size, value in zip(ladder.sizes, values, strict=False))
+    )
 
-    assert "add 1 size so that the ladder spans at least 8x in width" in advice.lower()
+    assert short.enough == (advice is None)
+    assert ("add " in next_steps(short).lower()) == (advice is not None)
+    assert advice is None or advice in next_steps(short).lower()
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [((64, 128, 256), "add 1 size so that at least 4 span 8x"), ((64, 96, 128, 256), "add 1 size")],
+)
+def test_one_seed_is_told_both_ways_out(values: tuple[int, ...], missing: str) -> None:
+    """A second seed, or 4 sizes over 8x with 5 values near each optimum (docs/verdicts.md)."""
+    ladder = _ladder(_SETTLED)
+    points = tuple(Point(x, 0, 3.0 + 0.01 * (x + 8) ** 2) for x in (-10.0, -9.0, -8.0, -7.0, -6.0))
+    one = replace(_OPTIMUM, n_seeds=1, noise_from="scatter")
+    sizes = tuple(
+        replace(size, value=value, optimum=one, points=points)
+        for size, value in zip(ladder.sizes, values, strict=False)
+    )
+    advice = next_steps(replace(ladder, sizes=sizes)).lower()
+
+    assert advice.startswith("run a second seed at every value, or with this one ")
+    assert missing in advice
+    assert "values near" not in advice
+    sparse = next_steps(replace(ladder, sizes=tuple(replace(size, points=points[1:]) for size in sizes)))
+    assert "5 values near the optimum at width 64" in sparse
 
 
 def test_limits_are_named_where_they_apply_and_nowhere_else() -> None:
