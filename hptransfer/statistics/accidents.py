@@ -84,7 +84,7 @@ def single_accidents(sizes: Sequence[Means]) -> tuple[tuple[int, ...], ...]:
         sizes: mean losses of each size, those of divergences left out.
     """
     sizes = _in_units(sizes)
-    seen = [_Scatter.of(size) if len(size.x) >= _FEWEST else None for size in sizes]
+    seen = [_Scatter.of(size) if _FEWEST <= len(size.x) <= _MOST else None for size in sizes]
     found: list[tuple[int, ...]] = []
     for number, size in enumerate(sizes):
         others = [each for n, each in enumerate(seen) if n != number and each is not None]
