@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from hptransfer.results_table.row_columns import Codes, determined
 #: a number within a name: 64, 0.001, 1e-05, 2^-8, 1.3B
 _NUMBER = re.compile(r"(?:(?<![A-Za-z0-9])2(?:\^|\*\*)-?)?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[kKmMbBgGtT](?![A-Za-z]))?")
 _WORD = re.compile(r"[A-Za-z]+")
+#: stands for a number in the shape of a name
+_GAP = "\0"
 #: words before a number that tells repeats of one run apart
 _SEEDS = words_of("s seed rep repeat replicate r run trial try attempt id job no")
 #: rows that a part has at least: words of their own in every row, as in hashes, say nothing
@@ -50,12 +52,14 @@ def parts_of_names(texts: Sequence[str], keys: Sequence[Codes]) -> list[NamePart
     """
     if max(map(len, texts), default=0) > _LONGEST:
         return []
-    said = [_NUMBER.split(text) for text in texts]
-    found = [_part(_own_words([_WORD.findall(" ".join(each).lower()) for each in said]), keys)]
-    shapes = {tuple(text.lower() for text in each) for each, text in zip(said, texts, strict=True) if text}
-    if len(shapes) == 1:
+    # names that differ in their numbers alone are one shape, so few are looked at closely
+    shapes = [_NUMBER.sub(_GAP, text).lower() for text in texts]
+    own = _own_words({shape: _WORD.findall(shape) for shape in set(shapes)})
+    found = [_part([own[shape] for shape in shapes], keys)]
+    named = {shape for shape in own if shape}
+    if len(named) == 1:
         numbers = [_NUMBER.findall(text) for text in texts]
-        before = [_WORD.findall(text)[-1:] for text in next(iter(shapes))[:-1]]
+        before = [_WORD.findall(text)[-1:] for text in next(iter(named)).split(_GAP)[:-1]]
         places = [place for place, word in enumerate(before) if not _SEEDS & set(word)]
         found += [_part([each[place] if each else "" for each in numbers], keys) for place in places]
     return [
@@ -63,10 +67,14 @@ def parts_of_names(texts: Sequence[str], keys: Sequence[Codes]) -> list[NamePart
     ]
 
 
-def _own_words(words: Sequence[Sequence[str]]) -> list[str]:
-    """The words of each name that not all names have; empty for no name."""
-    common = set.intersection(*(set(each) for each in words if each)) if any(words) else set()
-    return [" ".join(word for word in each if word not in common) or ("(none)" if each else "") for each in words]
+def _own_words(words: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Shape of a name -> the words of it that not all names have; empty for no name."""
+    said = [set(each) for each in words.values() if each]
+    common = set.intersection(*said) if said else set()
+    return {
+        shape: " ".join(word for word in each if word not in common) or ("(none)" if each else "")
+        for shape, each in words.items()
+    }
 
 
 def _part(said: Sequence[str], keys: Sequence[Codes]) -> tuple[Codes, tuple[str, ...]] | None:
