@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hptransfer.sizes import size_text
 from hptransfer.statistics.optimum import Optimum
 from hptransfer.statistics.seed_means import Point, average_seeds
 
@@ -48,8 +49,26 @@ def one_seed_settles(sizes: Sequence[Rung]) -> bool:
     Args:
         sizes: what is known at each size, in increasing order.
     """
-    long = len(sizes) >= ONE_SEED_SIZES and sizes[-1].value / sizes[0].value >= ONE_SEED_LADDER
-    return long and all(values_near(size) >= ONE_SEED_VALUES for size in sizes)
+    return one_seed_lacks(sizes) is None
+
+
+def one_seed_lacks(sizes: Sequence[Rung]) -> str | None:
+    """What a ladder of one seed lacks to tell transfer from luck, a clause; None for nothing.
+
+    Args:
+        sizes: what is known at each size, in increasing order.
+    """
+    if len(sizes) < ONE_SEED_SIZES:
+        return f"there are {len(sizes)} sizes"
+    if sizes[-1].value / sizes[0].value < ONE_SEED_LADDER:
+        return f"the sizes span {sizes[-1].value / sizes[0].value:.3g}x"
+    near = [(values_near(size), size.value) for size in sizes]
+    fewest, where = min(near)
+    if fewest >= ONE_SEED_VALUES:
+        return None
+    if not fewest:
+        return f"at {size_text(where)} they do not lie on both sides of it"
+    return f"at {size_text(where)} there are {fewest}"
 
 
 def values_near(size: Rung) -> int:

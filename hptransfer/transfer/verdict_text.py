@@ -11,7 +11,7 @@ from hptransfer.statistics.path import Path
 from hptransfer.transfer.cost import COMPUTE, DEVIATIONS, CostUnit
 from hptransfer.transfer.cost_text import amount, describe_bound, describe_cost, signed
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER, Bound, Ladder, SizeEvidence
-from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES
+from hptransfer.transfer.one_seed import ONE_SEED_LADDER, ONE_SEED_SIZES, ONE_SEED_VALUES, one_seed_lacks
 from hptransfer.transfer.path_text import moving_limits, path_limits
 from hptransfer.verdict import Verdict
 
@@ -121,9 +121,11 @@ def _open_questions(ladder: Ladder) -> list[str]:
     if short and not ladder.regret_alone:
         questions.append(f"{count_of(len(ladder.sizes), 'size')} over {ladder.ratio:.3g}x are too few to tell")
     if not ladder.seeds_settle:
+        alone = [size.label for size in ladder.sizes if size.optimum.noise_from == "scatter"]
+        where = f" at {ladder.axis} {', '.join(alone)}" if len(alone) < len(ladder.sizes) else ""
         questions.append(
-            f"a single seed can tell only with {ONE_SEED_SIZES} sizes over {ONE_SEED_LADDER:g}x and {ONE_SEED_VALUES} "
-            "values near each optimum"
+            f"a single seed{where} can tell only with {ONE_SEED_SIZES} sizes over {ONE_SEED_LADDER:g}x and "
+            f"{ONE_SEED_VALUES} values near each optimum, and {one_seed_lacks(ladder.sizes)}"
         )
     if not ladder.stays:
         questions.append(f"{describe_drift(ladder.drift)}, allowed is {ladder.criteria.drift:g}")
@@ -365,10 +367,10 @@ def _limit_of_size(axis: str, size: SizeEvidence) -> str:
     if math.isinf(optimum.low) and math.isinf(optimum.high):
         return f"{where} losses do not show on which side of the values tried the optimum lies."
     if optimum.edge == "low":
-        return f"{where} smallest value tried is the best: the optimum is at most about {optimum.value:.3g}."
+        return f"{where} smallest value tried is the best: the optimum is at most about {_end(optimum.high)}."
     if math.isfinite(optimum.high):
         return f"{where} last value before divergence is the best: the cliff bounds the optimum."
-    return f"{where} largest value tried is the best: the optimum is at least about {optimum.value:.3g}."
+    return f"{where} largest value tried is the best: the optimum is at least about {_end(optimum.low)}."
 
 
 def count_of(n: int, noun: str) -> str:
