@@ -26,6 +26,8 @@ from hptransfer.verdict import Verdict
 
 #: costs below it are not worth naming as a least cost
 _LEAST = 0.005
+#: more than so many times the runs are no advice
+_MOST_RUNS = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Together:
         unit: of costs that count: "doublings of compute", or "deviations between seeds" where growing may gain nothing.
         verdict: of the combination, by what it costs.
         judgement: that verdict in words.
+        would_decide: what would decide an INCONCLUSIVE one, as a sentence; None for the others.
         interactions: one sentence for each pair.
     """
 
@@ -69,6 +72,7 @@ class Together:
     unit: str
     verdict: Verdict
     judgement: str
+    would_decide: str | None
     interactions: tuple[str, ...]
 
     @property
@@ -128,8 +132,28 @@ def judge_combination(
         unit=unit.name,
         verdict=ladder.verdict,
         judgement=sentence_of(ladder),
+        would_decide=_next_step(ladder, list(values)) if ladder.verdict is Verdict.INCONCLUSIVE else None,
         interactions=tuple(interactions),
     )
+
+
+def _next_step(ladder: Ladder, names: Sequence[str]) -> str:
+    """What would decide an open verdict on a combination."""
+    *others, last = names
+    both = f"{', '.join(others)} and {last}"
+    if not ladder.seeds_settle:
+        return f"Run a second seed at every combination of {both}."
+    outside = [size.label for size in ladder.sizes if math.isinf(size.cost.high) and math.isfinite(size.cost.low)]
+    if outside:
+        return f"Run more values of {both} around the best and the carried ones at {ladder.axis} {', '.join(outside)}."
+    size, bound = max(((s, b) for s in ladder.sizes for b in ladder.open_bounds), key=lambda each: each[0].cost.high)
+    cost = bound.of(size)
+    room, width = bound.most - cost.estimate, cost.high - cost.estimate
+    if room <= 0 or (width / room) ** 2 > _MOST_RUNS:
+        return f"More runs alone will not do: it costs about what is allowed at {ladder.axis} {size.label}."
+    times = math.ceil(10 * (width / room) ** 2) / 10
+    where = f"near the carried and the best ones at {ladder.axis} {size.label}"
+    return f"About {times:.2g} times as many runs of {both} {where}."
 
 
 def _evidence(alone: Sequence[SizeEvidence], lost: Array, unit: CostUnit, place: int) -> SizeEvidence:

@@ -34,7 +34,8 @@ def print_table_judgement(judgement: TableJudgement, console: Console) -> None:
             console.print(Text(printable(title), "bold underline"))
         _print_slice(each, console)
     for name, together in judgement.together.items():
-        for sentence in (together.sentence, *together.interactions, together.judgement):
+        decide = [] if together.would_decide is None else [f"to decide it: {together.would_decide}"]
+        for sentence in (together.sentence, *together.interactions, together.judgement, *decide):
             print_long(printable(sentence if name is None else f"{name}: {sentence}"), console)
     if several:
         console.print(Text(f"overall: {judgement.verdict}"))

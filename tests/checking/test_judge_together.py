@@ -114,6 +114,7 @@ def test_the_cost_alone_leaves_the_batch_size_open() -> None:
     assert batch["cost"]["low"] < 0.25 < batch["cost"]["high"]
     assert both["costs"][-1]["doublings"]["low"] < 0.25 < both["costs"][-1]["doublings"]["high"]
     assert (batch["verdict"], both["verdict"]) == ("INCONCLUSIVE", "INCONCLUSIVE")
+    assert both["would_decide"].startswith("More runs alone will not do")  # 0.36 of 0.25
     assert batch["cost"]["estimate"] == pytest.approx(0.17, abs=0.03)
     assert both["costs"][-1]["doublings"]["estimate"] == pytest.approx(0.35, abs=0.04)
     # and nobody can overlook that it moves
