@@ -113,6 +113,7 @@ def test_options_reach_the_command() -> None:
     )
     assert received("plan", "r", "--full", "--json", "--gauge", "multipliers", "--diff", "mup", "completep") == {
         "recipe": "r",
+        "runs": Path("runs"),
         "width": None,
         "depth": None,
         "full": True,
