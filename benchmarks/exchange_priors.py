@@ -105,9 +105,9 @@ def total(scores: Array, exponent: Array, scatter: Array, wander: Array) -> floa
 
     Args:
         scores: (ladders, EXPONENTS, SCATTERS, WANDERS) log likelihood of each.
-        exponent: of the exponents.
-        scatter: of the scatters.
-        wander: of the wanders.
+        exponent: log weights of the exponents, one per node.
+        scatter: log weights of the scatters, one per node.
+        wander: log weights of the wanders, one per node.
     """
     joint = scores + exponent[:, None, None] + scatter[:, None] + wander
     return float(np.logaddexp.reduce(joint.reshape(len(scores), -1), axis=1).sum())
@@ -171,8 +171,8 @@ def print_spreads(name: str, spreads: tuple[float, ...], scores: list[float]) ->
     """One row.
 
     Args:
-        name: what is spread.
-        spreads: that were tried.
+        name: what the table calls the quantity that is spread.
+        spreads: standard deviations that were tried, positive.
         scores: log likelihood of all ladders under each.
     """
     each = zip(spreads, scores, strict=True)

@@ -58,11 +58,11 @@ def _on_plateaus(multiple: float, each: int) -> Counter[Verdict]:
 
 
 def test_plateaus_settle() -> None:
-    """A value that stays on the flat bottom costs nothing, and at least half of 24 ladders must say so.
+    """A value that stays on the flat bottom costs nothing, and at least 80% of 24 ladders must say so.
 
-    About three quarters do; with curves that have several dips a third did.
+    With curves that have several dips, and half the bound, a third did.
     """
-    assert _on_plateaus(0.0, 8)[Verdict.TRANSFERS] >= 12
+    assert _on_plateaus(0.0, 8)[Verdict.TRANSFERS] >= 20
 
 
 def test_a_value_that_leaves_its_plateau_does_not_transfer() -> None:

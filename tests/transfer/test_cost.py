@@ -80,7 +80,7 @@ def runs(
 
 def judged(groups: Mapping[float, Sequence[Point]], **options: object) -> AxisReport:
     """Along width, tuned at width 64 to 2^-8."""
-    chosen = TransferCriteria(**options)  # type: ignore[arg-type]
+    chosen = TransferCriteria(**options)  # type: ignore[arg-type]  # options of one test
     return judge_ladder(
         groups, axis="width", hyperparameter="learning_rate", transferred=2**-8, reference=64, criteria=chosen
     )
@@ -249,7 +249,7 @@ def test_growing_that_costs_loss_is_said_as_such() -> None:
     """Batch sizes, 0.015 nats dearer per doubling: no doubling buys anything back, and no number is "open"."""
     groups = runs([0.0, 0.5, 1.0, 1.5], noise=0.001, flops=False, law=lambda t: 2.0 + 0.01 * t)
     asked = {"hyperparameter": "learning_rate", "transferred": 2**-8, "reference": 64}
-    batch, width = (judge_ladder(groups, axis=axis, **asked) for axis in ("batch_size", "width"))  # type: ignore[arg-type]
+    batch, width = (judge_ladder(groups, axis=axis, **asked) for axis in ("batch_size", "width"))  # type: ignore[arg-type]  # keywords of one call
     page = " ".join((*describe_costs(batch), batch.sentence, *batch.limits))
 
     assert batch.verdict is Verdict.DRIFTS
