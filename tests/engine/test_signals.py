@@ -110,7 +110,8 @@ def test_sigterm_stops_a_command_now_and_names_what_continues_it(tmp_path: Path)
         "error: stopped by SIGTERM\n\n"
         "hint: run `hptransfer tune tiny.yaml`, with its other options, again: it continues, finished trials are kept\n"
     )
-    assert {trial.state for trial in before} == {"finished", "requeued"}
+    # the trial that was seen to run may have ended by the time the signal came, and another not yet begun
+    assert {"finished"} <= {trial.state for trial in before} <= {"finished", "requeued"}
     assert {trial.cause for trial in before if trial.state == "requeued"} == {"interrupted"}
     assert again.returncode == 0, again.stderr
     finished = [trial.key for trial in after if trial.state == "finished"]
