@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.verdict_calibration import BOUND
+from benchmarks.verdict_calibration import BOUND, judged
 from benchmarks.verdict_laws import LAWS, Setting, draw
 from hptransfer.transfer.axis_facts import axis_facts_from_report
-from hptransfer.transfer.judge import judge_ladder
 from hptransfer.transfer.target import Checked, judge_target
 
 #: ladders of other benchmarks have smaller numbers
@@ -39,13 +38,7 @@ def found(task: tuple[str, int]) -> Found | None:
     multiple, noise = float(rng.choice([0.0, 0.25, 0.5, 2.0])), float(rng.choice([0.1, 0.3, 0.8]))
     drawn = draw(Setting(law, multiple, noise, 3, int(rng.integers(4, 7)), number % 3), FIRST + number, BOUND)
     *seen, hidden = drawn.groups
-    report = judge_ladder(
-        {size: drawn.groups[size] for size in seen},
-        axis="width",
-        hyperparameter="learning_rate",
-        transferred=drawn.transferred,
-        reference=seen[0],
-    )
+    report = judged(drawn, hidden=1)
     checked = Checked("learning_rate", drawn.transferred, [axis_facts_from_report(report)])
     target = judge_target([checked], proxy={"width": seen[0]}, target={"width": hidden})
     truth = float(drawn.costs[-1])

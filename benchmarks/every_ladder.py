@@ -1,7 +1,8 @@
-"""The verdict of every ladder that ships, under each bound: `python -m benchmarks.every_ladder [--anew]`.
+"""The verdict of every ladder that ships, under each bound: `python -m benchmarks.every_ladder [--anew | --ratios]`.
 
 With `--anew` it is the verdict under the default bound, with drift and cost, beside the verdict of the check when it
-ran, by the criteria of then (0.15 octaves per doubling and 0.25% of the loss).
+ran, by the criteria of then (0.15 octaves per doubling and 0.25% of the loss). With `--ratios` it is how what half an
+octave off loses, what a doubling gains, and their ratio change per doubling of the size.
 
 Printed with it is what a bound is made of at the largest size: how much one run differs (noise), what an octave beside
 the optimum costs, both over what a doubling gains there, and how well that gain is known.
@@ -18,8 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from hptransfer.hyperparameters import NEGLIGIBLE_DOUBLINGS
 from hptransfer.statistics.seed_means import Point
+from hptransfer.transfer.axis_facts import axis_facts_from_report, half_octave_off
+from hptransfer.transfer.cost import DEVIATIONS
 from hptransfer.transfer.criteria import TransferCriteria
 from hptransfer.transfer.judge import AxisReport, judge_ladder
 from hptransfer.verdict import Verdict
@@ -88,12 +93,33 @@ def print_anew() -> None:
         print(f"| {ladder.name} | {sizes} | {seeds} | {moved} | {said} | {report.verdict.value} | {ladder.before} |")
 
 
+def print_ratios() -> None:
+    """Change per doubling of the size, medians; and how far the ratio's log2 scatters about its line."""
+    print("| ladder | half an octave off | a doubling's gain | their ratio | scatter, log2 |")
+    print("|---|--:|--:|--:|--:|")
+    for ladder in stored_ladders():
+        facts = axis_facts_from_report(judged(ladder, NEGLIGIBLE_DOUBLINGS))
+        if not facts.prices or facts.prices[0].unit == DEVIATIONS or len(facts.curves) < len(facts.rungs):
+            continue
+        at = np.array([log2 for log2, _ in facts.curves])
+        lost = np.median([np.log2(half_octave_off(draws)) for _, draws in facts.curves], axis=1)
+        gain = np.median(np.log2(facts.prices[0].one), axis=1)
+        slopes = [float(np.polyfit(at, each, 1)[0]) for each in (lost, gain, lost - gain)]
+        left = lost - gain - np.polyval(np.polyfit(at, lost - gain, 1), at)
+        cells = " | ".join(f"{2**slope - 1:+.0%}" for slope in slopes)
+        print(f"| {ladder.name} {ladder.axis} | {cells} | {np.sqrt((left**2).sum() / (len(at) - 2)):.2f} |")
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anew", action="store_true", help="under the default bound, beside the verdict of then")
-    if parser.parse_args().anew:
+    parser.add_argument("--ratios", action="store_true", help="how a wrong value's loss over the gain changes")
+    asked = parser.parse_args()
+    if asked.anew:
         print_anew()
+    elif asked.ratios:
+        print_ratios()
     else:
         print_bounds()
 

@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.verdict_calibration import judged
 from benchmarks.verdict_laws import BEND, BY_NAME, GRIDS, Setting, World, draw
-from hptransfer.transfer.criteria import TransferCriteria
-from hptransfer.transfer.judge import judge_ladder
 from hptransfer.verdict import Verdict
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0)
@@ -46,17 +45,9 @@ class Task(NamedTuple):
     number: int
 
 
-def judged(task: Task) -> Verdict:
+def said(task: Task) -> Verdict:
     """The verdict on the ladder's runs."""
-    drawn = draw(task.setting, task.number, task.bound)
-    return judge_ladder(
-        drawn.groups,
-        axis="width",
-        hyperparameter="learning_rate",
-        transferred=drawn.transferred,
-        reference=min(drawn.groups),
-        criteria=TransferCriteria(cost=task.bound),
-    ).verdict
+    return judged(draw(task.setting, task.number, task.bound), task.bound).verdict
 
 
 def known_best(task: Task) -> Verdict:
@@ -109,7 +100,7 @@ def main() -> None:
                 )
                 shares = [
                     100 * sum(verdict is wanted for verdict in pool.map(how, tasks, chunksize=10)) / len(tasks)
-                    for how in (judged, known_best)
+                    for how in (said, known_best)
                     for tasks, wanted in ((inside, Verdict.TRANSFERS), (outside, Verdict.DRIFTS))
                 ]
                 cells.append("{:.0f}% and {:.0f}%, {:.0f}% and {:.0f}%".format(*shares))

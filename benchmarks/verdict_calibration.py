@@ -58,14 +58,22 @@ class Outcome(NamedTuple):
     cost_width: float
 
 
-def judged(drawn: Drawn) -> AxisReport:
-    """The report that a user would get."""
+def judged(drawn: Drawn, bound: float | None = None, *, hidden: int = 0) -> AxisReport:
+    """The report that a user would get.
+
+    Args:
+        drawn: the ladder with its runs, and its truth.
+        bound: doublings that are allowed; None for the default.
+        hidden: how many of the largest sizes are left out.
+    """
+    sizes = list(drawn.groups)[: len(drawn.groups) - hidden]
     return judge_ladder(
-        drawn.groups,
+        {size: drawn.groups[size] for size in sizes},
         axis="width",
         hyperparameter="learning_rate",
         transferred=drawn.transferred,
-        reference=min(drawn.groups),
+        reference=sizes[0],
+        criteria=None if bound is None else TransferCriteria(cost=bound),
     )
 
 

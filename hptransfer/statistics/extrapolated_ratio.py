@@ -1,9 +1,10 @@
 """How a positive quantity that was measured at several sizes goes on to others.
 
 What a wrong value loses and what growing gains both change with the size, and with them their ratio, which a cost in
-doublings is made of. On the ladders of the recipes that ship the first hardly changes (by -10% to +15% per doubling)
-and the second falls, so that the ratio grows by 10 to 115% per doubling, nearly along a line in log2 size (docs/
-verdicts.md). So its logarithm is taken for a line that wanders: Brownian motion with a drift that the sizes show.
+doublings is made of. On the ladders of the recipes that ship the first hardly changes (by -9% to +17% per doubling)
+and the second falls, so that the ratio grows by up to 116% per doubling, nearly along a line in log2 size
+(`python -m benchmarks.every_ladder --ratios`). So its logarithm is taken for a line that wanders: Brownian motion with
+a drift that the sizes show.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 from hptransfer.statistics import wiener_process
 from hptransfer.statistics.arrays import Array, root_of
 
-#: standard deviation of the slope before anything is measured, log2 per doubling; measured slopes are 0.1 to 1.1
+#: standard deviation of the slope before anything is measured, log2 per doubling; measured slopes are 0 to 1.1
 _SLOPE = 1.0
 #: log2 by which the quantity wanders off its line per square root of a doubling: the ladders that ship scatter about
-#: lines by 0.13 (root mean square), which is what this much leaves over three to four doublings
+#: lines by 0.14 (root mean square), which is what this much leaves over three to four doublings
 _WANDER = 0.25
 #: the level is free
 _LEVEL = 30.0

@@ -165,7 +165,7 @@ class AxisFacts:
             stream: a number of its own for every axis.
         """
         at, one = np.array([log2 for log2, _ in self.curves]), self.prices[place].one
-        lost = np.stack([_half_octave_off(draws) for _, draws in self.curves])
+        lost = np.stack([half_octave_off(draws) for _, draws in self.curves])
         least = _LEAST * float(np.median(lost, axis=1).max())
         logs = np.log2(np.maximum(lost, least or 1.0)) - np.log2(one)
         first = len(at) - 1 if since is None else int(np.abs(at - math.log2(since)).argmin())
@@ -262,8 +262,12 @@ def _scatter_of(measured: MeasuredLadder) -> SeedScatter | None:
     return SeedScatter(measured.deviation.interval.estimate, min(seeds), len(seeds)) if seeds else None
 
 
-def _half_octave_off(draws: CurveDraws) -> Array:
-    """(DRAWS,) what half an octave beside the optimum loses, the mean of the sides on which something is known."""
+def half_octave_off(draws: CurveDraws) -> Array:
+    """(DRAWS,) what half an octave beside the optimum loses, the mean of the sides on which something is known.
+
+    Args:
+        draws: the drawn curves of one size.
+    """
     sides = np.stack([draws.lost_off(np.full_like(draws.optimum, side))[0] for side in (-0.5, 0.5)])
     known = np.isfinite(sides)
     return np.asarray(np.where(known, sides, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))

@@ -259,7 +259,7 @@ def test_a_dense_sweep_with_many_seeds_is_averaged_quietly(seeds: int) -> None:
 def test_one_fit_gives_the_curves_with_and_without_the_order_of_sizes(sizes: int) -> None:
     """What is drawn without the order is, bit for bit, what a fit draws that was never told of it."""
     tables = average_sizes(
-        [sweep(lambda x, k=k: parabola(x + 0.4 * k), noise=0.003, rng=k) for k in range(sizes)]  # type: ignore[misc]
+        [sweep(lambda x, k=k: parabola(x + 0.4 * k), noise=0.003, rng=k) for k in range(sizes)]  # type: ignore[misc]  # bound
     )
     fitted = fit_curves(tables, doublings=list(range(sizes)))
 
