@@ -35,6 +35,7 @@ _HEADER = """\
 # hyperparameters: the values at the base size, before any rule, moved where `horizon` says so; warmup holds at every
 #   size. Multipliers of roles are in the rows below; those that are left out are 1.
 # optimizer_values: betas and momentum for this size.
+# absorbed, in a row: the factor that `forward` would have in the form with multipliers; it is in the row's values.
 # verdict, extrapolation: what was measured, and how far this size lies beyond it.
 # scope: whether the check reaches this size, axis by axis, what the values cost here, and what would be best.
 # use: whether these are the tuned values or the predicted ones.
@@ -183,6 +184,17 @@ class TrainingRecord(_Record):
         return schedule_factor(schedule, step, self.steps, self.warmup, floor=self.floor, decay_share=share)
 
 
+class ModelRecord(_Record):
+    """The model of the target, as the recipe names it, at this size."""
+
+    kind: str
+    """`gpt`, `mlp`, `huggingface`, `factory`; `external`: the trainer builds it"""
+    name: str | None = None
+    """`huggingface`: the model_type; `factory`: `module:function`"""
+    settings: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
+    """its configuration at this size; keys of one inside another are written `text_config.hidden_size`"""
+
+
 class UsedRecord(_Record):
     """A hyperparameter whose tuned value was not carried to this size."""
 
@@ -250,6 +262,9 @@ class TargetFile(Artifact):
     """where multipliers live; `plain`: none in `forward`, and logits of a tied table are multiplied by `scale_logits`;
     others: `forward` multiplies by each group's `multiplier`"""
     optimizer: str
+    options: Mapping[str, bool | float | str] = Field(default_factory=dict)
+    """named choices among published rules (`weight_decay`, `eps`, ...), defaults filled in; empty where nothing was
+    planned"""
     base: Size
     """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
     size: Size
@@ -260,6 +275,8 @@ class TargetFile(Artifact):
     """betas and momentum at this size"""
     muon_scale: str | None = None
     """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
+    model: ModelRecord | None = None
+    """null: planned in Python, or written before it was said"""
     training: TrainingRecord | None = None
     """null: planned in Python, and nothing was said of it"""
     notes: tuple[str, ...]

@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "judge",
     "scale",
+    "export",
     "verify",
     "run",
     "status",

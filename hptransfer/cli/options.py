@@ -28,6 +28,7 @@ __all__ = [
     "TimeSteps",
     "UseChoice",
     "Width",
+    "format_names",
     "target_options",
 ]
 
@@ -61,6 +62,15 @@ TimeSteps = Annotated[bool, typer.Option("--time-steps", help="Dry run that trai
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
+
+
+def format_names(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of exporters, each once, in the order in which they were given.
+
+    Args:
+        given: values of `--format`, each perhaps several names with commas between them.
+    """
+    return tuple(dict.fromkeys(name.strip() for each in given or () for name in each.split(",")))
 
 
 def target_options(

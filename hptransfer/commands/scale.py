@@ -18,6 +18,7 @@ from hptransfer.cli.options import (
     Runs,
     UseChoice,
     Width,
+    format_names,
     target_options,
 )
 
@@ -82,14 +83,16 @@ def scale_command(
     shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
-    names = tuple(dict.fromkeys(name.strip() for each in formats or () for name in each.split(",")))
+    names = format_names(formats)
     path = output or folder.target
     given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
     kept = write_target(path, result.target, result.text)
     if kept is not None:
         print(describe_kept(path, kept), file=sys.stderr)
-    exported = {name: write_exported(path.parent / "export", name, files) for name, files in result.exports.items()}
+    exported = {
+        name: write_exported(path.parent / "export", name, files, path) for name, files in result.exports.items()
+    }
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
     else:

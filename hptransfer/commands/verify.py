@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import DEFAULT_RUNS, Json, RecipeArgument, Runs
+from hptransfer.cli.options import DEFAULT_RUNS, Json, Runs
+from hptransfer.errors import UsageError
 
 
 def verify_command(
-    recipe: RecipeArgument,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Path of a recipe, or name of a shipped one.")
+    ] = None,
     finished: Annotated[
-        str, typer.Argument(metavar="LOSS|FILE", help="The final loss of the target's run, or a file with it.")
-    ],
+        str | None,
+        typer.Argument(metavar="[LOSS|FILE]", help="The final loss of the target's run, or a file with it."),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     *,
     evaluation: Annotated[
@@ -24,19 +29,43 @@ def verify_command(
     any_evaluation: Annotated[
         bool, typer.Option("--any-evaluation", help="Compare a loss of another evaluation set all the same.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead: an exported file, whose Python is run.", show_default=False),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="TARGET", help="The target.yaml of --export, where it was moved.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Compare the target's finished run with the prediction that scale registered.
+    """Compare the target's finished run with its prediction, or an exported file with its plan.
 
     The recipe may also be the file that holds the prediction: a `target.yaml`, or one that `scale` kept beside it.
+    With `--export` the framework's own code says what it would train each parameter with.
 
     Returns:
-        0 when the loss lies inside the predicted interval, 1 outside; a run that diverged lies outside.
+        0 when the loss lies inside the predicted interval, 1 outside; a run that diverged lies outside. With `--export`
+        0 when the framework trains what was planned, 1 when it does not.
 
     Raises:
-        UsageError: there is no prediction, it was edited, the loss cannot be read, or is of another evaluation set.
+        UsageError: there is no prediction, it was edited, the loss cannot be read, or is of another evaluation set; or
+            the exported file, or its plan, cannot be read.
         InconclusiveError: the prediction says nothing about the loss.
+        MachineError: the framework of an exported file is not installed.
     """
+    if export is not None:
+        if recipe is not None:
+            raise UsageError("`--export` is verified alone", received=f"{recipe} as well")
+        return _verify_export(export, plan, as_json=as_json)
+    if recipe is None or finished is None:
+        raise UsageError(
+            "`verify` takes a recipe and the loss of its target's run, or `--export FILE`",
+            received="neither" if recipe is None else f"{recipe} alone",
+            hint="hptransfer verify RECIPE LOSS",
+        )
+    if plan is not None:
+        raise UsageError("`--plan` goes with `--export FILE`", received=f"--plan {plan}")
     from hptransfer.report.prediction import describe_ends
     from hptransfer.scaling.verify import verify
     from hptransfer.sizes import size_text
@@ -56,3 +85,13 @@ def verify_command(
             if found.evaluation is None:
                 print("the loss is taken to be measured there: say `--evaluation NAME` to have that compared")
     return 0 if found.inside else 1
+
+
+def _verify_export(export: Path, plan: Path | None, *, as_json: bool) -> int:
+    """The comparison of an exported file, printed."""
+    from hptransfer.report.exported import describe_verification
+    from hptransfer.scaling.verify_export import verify_export
+
+    found = verify_export(export, plan)
+    print(json.dumps(found.document, indent=2, allow_nan=False) if as_json else describe_verification(found))
+    return 0 if found.holds else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from inspect import getdoc
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
+from hptransfer.handover.header import About
+from hptransfer.handover.manifest import MANIFEST, manifest_text
+from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity
@@ -41,6 +44,24 @@ class Exporter(Protocol):
 
         Returns:
             Path relative to the exporter's folder, with `/`, -> text.
+
+        Raises:
+            UsageError: the framework cannot express something, which the message names.
+        """
+
+
+class FrameworkExporter(Exporter, Protocol):
+    """An exporter whose files say what the framework does, and can be read back and compared with the plan."""
+
+    @property
+    def about(self) -> About:
+        """The framework, for the header of each file."""
+
+    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
+        """The plan in the names and in the form of the framework's own model, for `verify --export`.
+
+        Args:
+            target: planned in the exporter's gauge.
 
         Raises:
             UsageError: the framework cannot express something, which the message names.
@@ -204,21 +225,23 @@ if __name__ == "__main__":
     print(document(), end="")
 
 
-def write_exported(folder: Path, name: str, files: Mapping[str, str]) -> list[Path]:
-    """Writes an exporter's files below a folder of its own, and returns their paths.
+def write_exported(folder: Path, name: str, files: Mapping[str, str], plan: Path) -> list[Path]:
+    """Writes an exporter's files below a folder of its own, and a list of them; returns the files' paths.
 
     Args:
         folder: of all exporters' folders.
         name: of the exporter; the colon of `module:attribute` is no part of the folder's name.
         files: path relative to the exporter's folder -> text.
+        plan: the target's file, which they were written from.
 
     Raises:
         UsageError: a path cannot be written.
         MachineError: the disk is full.
     """
-    paths = []
+    paths, own = [], folder / re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    write_atomically(own / MANIFEST, manifest_text(name, files, plan, own))
     for relative, text in files.items():
-        path = folder / re.sub(r"[^A-Za-z0-9._-]+", "-", name) / relative
+        path = own / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
         paths.append(path)

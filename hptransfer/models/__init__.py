@@ -19,6 +19,7 @@ __all__ = [
     "configuration",
     "first_run",
     "forward_cost",
+    "huggingface",
     "logit_scale",
     "planning",
     "questions",

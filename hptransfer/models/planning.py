@@ -81,6 +81,7 @@ def plan_reading(
         for row, other, multiplier in zip(rows, in_forward.rows, whole, strict=True)
         if other.multiplier != multiplier
     }
+    rows = tuple(replace(row, absorbed=absorbed.get(row.parameter.name, 1.0)) for row in rows)
     return AppliedPlan.from_plan(replace(result, rows=rows, notes=notes), absorbed)
 
 

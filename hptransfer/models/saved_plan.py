@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -46,6 +46,7 @@ def saved_target(plan: Plan, training: Mapping[str, Any]) -> TargetFile:
         parameterization=plan.parameterization,
         gauge=plan.gauge,
         optimizer=plan.optimizer,
+        options={name: value for name, value in asdict(plan.options).items() if value is not None},
         base=plan.base,
         size=plan.size,
         hyperparameters=identifying(plan.hyperparameters),

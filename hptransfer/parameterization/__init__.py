@@ -19,6 +19,7 @@ __all__ = [
     "gauge",
     "gradient_size",
     "groups",
+    "moved_multiplier",
     "notes",
     "parameter_count",
     "plan",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hptransfer.parameterization.plan_parameter import PlannedParameter
 
 #: fields of a group that files leave out where they are None
-OPTIONAL_FIELDS = ("optimizer", "gradient_size", "own_init_std", "init_value")
+OPTIONAL_FIELDS = ("optimizer", "gradient_size", "own_init_std", "init_value", "absorbed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class ParameterGroup:
         own_init_std: std by the model's own init at this size, which is scaled to `init_std`; None where `init_std` is
             drawn anew, or nothing is drawn.
         init_value: where `init` is "constant", the value.
+        absorbed: factor that `forward` has in the form with multipliers (Table 8 of Tensor Programs V), over
+            `multiplier`: what this gauge moved into init and optimizer; None where that is 1.
     """
 
     pattern: str
@@ -56,6 +58,7 @@ class ParameterGroup:
     gradient_size: float | None = None
     own_init_std: float | None = None
     init_value: float | None = None
+    absorbed: float | None = None
 
     #: for readers of files: a row has these keys and no others, and a number is a number
     __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012  # pydantic's own name, no field
@@ -151,7 +154,7 @@ def _pattern(name: str, collapsed: Iterable[int]) -> str:
 
 def _values(row: PlannedParameter) -> tuple[object, ...]:
     parameter = row.parameter
-    numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier)
+    numbers = (row.init_std, row.learning_rate, row.weight_decay, row.eps, row.multiplier, row.absorbed)
     return (
         parameter.shape,
         parameter.role,
@@ -186,6 +189,7 @@ def _group(pattern: str, bucket: Sequence[PlannedParameter]) -> ParameterGroup:
         optimizer=row.optimizer,
         own_init_std=row.parameter.own_init_std,
         init_value=row.parameter.init_value if row.parameter.init == "constant" else None,
+        absorbed=None if row.absorbed == 1 else row.absorbed,
     )
 
 

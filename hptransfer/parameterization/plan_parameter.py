@@ -48,6 +48,7 @@ class PlannedParameter:
         rules: the factors as powers of multipliers, per quantity name, for example "m_in^-1".
         optimizer: name of the optimizer that trains the parameter; it differs from the plan's for what Muon, AdamH and
             MuonH do not train. None: the plan's.
+        absorbed: factor of `forward` in the form with multipliers (Table 8 of Tensor Programs V), over `multiplier`.
     """
 
     parameter: Parameter
@@ -60,6 +61,7 @@ class PlannedParameter:
     sources: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     optimizer: str | None = None
+    absorbed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

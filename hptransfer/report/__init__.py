@@ -18,6 +18,7 @@ __all__ = [
     "check",
     "coordinates",
     "cost",
+    "exported",
     "findings",
     "forecast",
     "plan_diff",

@@ -33,7 +33,7 @@ def describe_scaled(
     unused = "of the tuned value, which is not used, the check says " if predicted else ""
     lines = [
         f"{path}: width {size.width}, depth {size.depth}, {len(target.parameters)} groups of parameters",
-        *(_exported(name, files) for name, files in (exported or {}).items()),
+        *(describe_exported(name, files) for name, files in (exported or {}).items()),
         *(f"use: predicted: {each.basis}" for each in predicted),
         *([] if checked else [f"{unused}{verdict.verdict or 'NOT CHECKED'}: {verdict.sentence}"]),
         *([target.scope.sentence] if target.scope and not checked else []),
@@ -81,6 +81,12 @@ def describe_kept(path: Path, kept: Path) -> str:
     )
 
 
-def _exported(name: str, files: Sequence[Path]) -> str:
+def describe_exported(name: str, files: Sequence[Path]) -> str:
+    """What was written for a framework, and what that scales by itself.
+
+    Args:
+        name: of the exporter.
+        files: their paths.
+    """
     applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
     return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
-from hptransfer.artifacts.target import TrainingRecord
+from hptransfer.artifacts.target import ModelRecord, TrainingRecord
+from hptransfer.models.huggingface import family_of, settings_at
+from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import MEASURED
+from hptransfer.recipe.model_sections import Model
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.scaling.groups import groups_of
@@ -30,6 +34,7 @@ class Described:
         parameters: groups of parameters with their values; none where the model cannot be read.
         covers: the axes that have rules, as rules call them.
         muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
+        options: named choices among published rules, those that were made or are a table's defaults.
     """
 
     parameterization: str
@@ -39,6 +44,7 @@ class Described:
     parameters: tuple[ParameterGroup, ...]
     covers: frozenset[str]
     muon_scale: str | None = None
+    options: Mapping[str, bool | float | str] = field(default_factory=dict)
 
 
 def has_model(recipe: Recipe) -> bool:
@@ -61,6 +67,7 @@ def described_plan(plan: Plan, recipe: Recipe) -> Described:
         groups_of(plan, recipe),
         frozenset(plan.covers),
         plan.options.muon_scale,
+        said_options(plan.options),
     )
 
 
@@ -75,7 +82,38 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
     note = f"the program applies {name} by itself: hyperparameters are values of the base size, as the trials had them"
     notes = () if name == MEASURED else (note,)
     optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
-    return Described(name, values, optimizer_values, notes, (), frozenset())
+    options = said_options(options_of(recipe.parameterization))
+    return Described(name, values, optimizer_values, notes, (), frozenset(), options=options)
+
+
+def said_options(options: Options) -> dict[str, bool | float | str]:
+    """The choices that were made, as plain data.
+
+    Args:
+        options: choices, None where none was made.
+    """
+    return {name: value for name, value in asdict(options).items() if value is not None}
+
+
+def model_record(model: Model, size: Size) -> ModelRecord:
+    """The model as a framework's configuration needs it.
+
+    Args:
+        model: the recipe's section.
+        size: of the target; settings that follow it are those of this size.
+    """
+    if model.kind == "huggingface":
+        return ModelRecord(
+            kind=model.kind,
+            name=model.config,
+            settings=settings_at(model.settings, family_of(model), size.width, size.depth),
+        )
+    if model.kind == "factory":
+        sizes = {model.width_argument: size.width}
+        if model.depth_argument is not None:
+            sizes[model.depth_argument] = size.depth
+        return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
+    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:

@@ -12,6 +12,7 @@ from hptransfer.models.planning import plan_recipe
 from hptransfer.parameterization.gauge import Gauge, gauge_named
 from hptransfer.parameterization.gradient_size import gradient_sizes
 from hptransfer.parameterization.groups import ParameterGroup, group_rows
+from hptransfer.parameterization.moved_multiplier import whole_multiplier, with_multiplier
 from hptransfer.parameterization.plan import Plan
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
@@ -47,17 +48,25 @@ def groups_of(plan: Plan, recipe: Recipe) -> tuple[ParameterGroup, ...]:
     return target_groups(plan, gradient_sizes=sizes)
 
 
-def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
+def in_gauge(target: TargetFile, recipe: Recipe | None, gauge: Gauge) -> TargetFile:
     """The same target with its multipliers elsewhere.
 
     Args:
         target: the content of `target.yaml`, in any gauge.
-        recipe: the recipe that the target is of.
+        recipe: the recipe that the target is of; None where only its file is at hand.
         gauge: where multipliers live in the result; `plain`, of a format without multipliers of its own, leaves them
             where the recipe has them: its framework trains the same model.
     """
-    if gauge in ("plain", target.gauge):
+    if gauge in ("plain", target.gauge) or not target.parameters:
         return target
+    if gauge == "multipliers" and target.gauge == "plain":
+        return _with_multipliers(target)
+    if recipe is None:
+        raise UsageError(
+            f"a format in the gauge `{gauge}` must be planned anew",
+            received=f"a target in the gauge `{target.gauge}`, without its recipe",
+            hint="`hptransfer scale RECIPE --format NAME` does so",
+        )
     if recipe.model.kind == "external":
         raise UsageError(
             "multipliers move only in a model that can be read",
@@ -68,3 +77,15 @@ def in_gauge(target: TargetFile, recipe: Recipe, gauge: Gauge) -> TargetFile:
     return target.model_copy(
         update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": groups_of(plan, recipe)}
     )
+
+
+def _with_multipliers(target: TargetFile) -> TargetFile:
+    """What the plain form moved into init and optimizer goes back into `forward`."""
+    if target.recipe and target.model is None:
+        raise UsageError(
+            "a target must say what its gauge absorbed, to be written with multipliers in `forward`",
+            received=f"the target of {target.recipe}, which an earlier version wrote",
+            hint="write it again with `hptransfer scale`",
+        )
+    groups = tuple(with_multiplier(group, whole_multiplier(group), target.optimizer) for group in target.parameters)
+    return target.model_copy(update={"gauge": "multipliers", "parameters": groups})

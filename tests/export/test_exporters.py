@@ -28,6 +28,12 @@ class TestHptransfer(ExporterConformance):
     name = "hptransfer"
 
 
+class TestTorch(ExporterConformance):
+    """The exporter of groups for plain PyTorch."""
+
+    name = "torch"
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -36,7 +42,7 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:

@@ -1,0 +1,52 @@
+"""`hptransfer export`: a target that was written, in the form of other frameworks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hptransfer.cli.options import format_names
+
+
+def export_command(
+    plan: Annotated[Path, typer.Argument(metavar="TARGET", help="A target.yaml.", show_default=False)],
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format", metavar="NAME[,NAME]", help="Of a framework; repeatable (docs/export.md).", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Default: export/ beside the file.", show_default=False)
+    ] = None,
+) -> int:
+    """Write a target's configuration for the framework that will train it.
+
+    Each format's files lie in a folder of its name. Evidence is not looked at again: what the file says of it, FORCED
+    too, stands in each file.
+
+    Returns:
+        0 when all files were written; where one format refuses the target, none is.
+
+    Raises:
+        UsageError: the file is no target's, or a format is not known or cannot express it.
+    """
+    from hptransfer.artifacts.target import TargetFile
+    from hptransfer.errors import UsageError
+    from hptransfer.export.base import EXPORTERS, export_target, write_exported
+    from hptransfer.report.scaled import describe_exported
+    from hptransfer.scaling.groups import in_gauge
+
+    def missing() -> UsageError:
+        return UsageError("the target's file must exist", received=str(plan), hint="`hptransfer scale` writes it")
+
+    target = TargetFile.read(plan, missing=missing)
+    exports = {
+        name: export_target(name, in_gauge(target, None, EXPORTERS.look_up(name).gauge))
+        for name in format_names(formats)
+    }
+    for name, files in exports.items():
+        print(describe_exported(name, write_exported(output or plan.parent / "export", name, files, plan)))
+    return 0

@@ -1,0 +1,97 @@
+"""`export.json`: which exporter wrote a folder, from which target's file, and what its files were like then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptransfer.errors import UsageError
+
+MANIFEST = "export.json"
+_FORMAT = "hptransfer-export/1"
+#: bytes of a file of this kind; one that is larger is none
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder of exported files says of itself.
+
+    Attributes:
+        folder: that the files lie in.
+        exporter: name of the exporter.
+        plan: the target's file that they were written from.
+        files: path relative to the folder -> sha256 (hex) of what was written.
+    """
+
+    folder: Path
+    exporter: str
+    plan: Path
+    files: Mapping[str, str]
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Files that are no longer as they were written, or that are missing."""
+        return tuple(name for name, digest in self.files.items() if _digest_of(self.folder / name) != digest)
+
+
+def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: Path) -> str:
+    """The file's text.
+
+    Args:
+        exporter: its name.
+        files: path relative to the folder -> text.
+        plan: the target's file; kept relative to the folder, so that both can be moved together.
+        folder: that the files are written to.
+    """
+    content = {
+        "format": _FORMAT,
+        "exporter": exporter,
+        "plan": Path(os.path.relpath(plan, folder)).as_posix(),
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the folder that an exported file lies in.
+
+    Args:
+        path: of an exported file, or of the folder.
+
+    Raises:
+        UsageError: there is none, or it is damaged.
+    """
+    place = path if path.is_dir() else path.parent
+    folders = [each for each in (place, *place.parents) if (each / MANIFEST).is_file()]
+    if not path.exists() or not folders:
+        raise UsageError(
+            f"an exported file must lie in the folder that `hptransfer scale --format` wrote, with its {MANIFEST}",
+            received=f"no {path}" if not path.exists() else f"{path}: no {MANIFEST} there or above",
+            hint="copy the whole folder, or export again",
+        )
+    file = folders[0] / MANIFEST
+    try:
+        with open(file, encoding="utf-8") as opened:
+            content = json.loads(opened.read(_LARGEST))
+        files = {str(name): str(digest) for name, digest in content["files"].items()}
+        if content["format"] != _FORMAT:
+            raise ValueError(content["format"])
+        return Manifest(folders[0], str(content["exporter"]), folders[0] / str(content["plan"]), files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{MANIFEST} must be as `hptransfer scale --format` writes it",
+            received=f"{file}: {type(error).__name__}: {error}",
+            hint="export again",
+        ) from None
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,59 @@
+"""The parameters of the user's own model, named as the patterns of a plan allow."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator
+
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import UsageError
+from hptransfer.handover.trained import Trained, trained
+from hptransfer.parameterization.groups import ParameterGroup
+from hptransfer.parameterization.roles import Role
+
+_INDEX = r"\d+"
+
+
+def names_of(group: ParameterGroup, layers: int) -> tuple[str, ...]:
+    """As many names as a group has parameters, each of which its pattern matches.
+
+    Args:
+        group: of a plan.
+        layers: how many blocks the model has, which the first index counts where there are several.
+
+    Raises:
+        UsageError: the pattern was edited, and is none that `scale` writes.
+    """
+    pieces = group.pattern.split(_INDEX)
+    indices = len(pieces) - 1
+    first = layers if indices > 1 and group.count % layers == 0 else group.count
+    lengths = [first, group.count // max(first, 1), *(1 for _ in range(indices - 2))][:indices]
+    plain = [re.sub(r"\\(.)", r"\1", piece) for piece in pieces]
+    names = tuple(
+        "".join(part for pair in itertools.zip_longest(plain, map(str, at), fillvalue="") for part in pair)
+        for at in itertools.product(*map(range, lengths))
+    )
+    if math.prod(lengths) != group.count or not all(re.fullmatch(group.pattern, name) for name in names):
+        raise UsageError(
+            "a pattern of the plan must be one that `hptransfer scale` writes",
+            received=f"{group.pattern} of {group.count} parameters",
+            hint="write the target again with `hptransfer scale`",
+        )
+    return names
+
+
+def own_names(target: TargetFile) -> Iterator[Trained]:
+    """What each parameter of the user's own model is trained with; frozen ones are left out.
+
+    Args:
+        target: in the form that the model has.
+
+    Raises:
+        UsageError: a pattern was edited.
+    """
+    for group in target.parameters:
+        if group.role != Role.FROZEN:
+            for name in names_of(group, target.size.depth):
+                yield trained(name, group)

@@ -1,0 +1,201 @@
+"""What a parameter of a framework's model is trained with, planned or read back; what two such lists differ in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
+
+#: largest relative difference of what is written in decimal and read back
+EXACT = 1e-12
+#: largest relative difference of a std: of one that was estimated from draws, see `Reading.draws`
+SAMPLED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One parameter, with final values at the target's size.
+
+    Attributes:
+        name: its full name in the framework's model.
+        init_std: standard deviation of what is drawn there; None where it starts at a constant, or where that is not
+            known.
+        learning_rate: peak learning rate, before the schedule multiplies it.
+        weight_decay: coefficient as torch's AdamW takes it: decay per step is learning rate times this.
+        eps: Adam's eps; None for other optimizers.
+        multiplier: factor by which `forward` multiplies what it gives, over that at the base.
+        optimizer: which optimizer trains it, by hptransfer's name; None where there is one for all.
+    """
+
+    name: str
+    init_std: float | None
+    learning_rate: float
+    weight_decay: float
+    eps: float | None
+    multiplier: float = 1.0
+    optimizer: str | None = None
+
+
+def trained(name: str, group: ParameterGroup, *, optimizer: str | None = None) -> Trained:
+    """What a plan's group says of one of its parameters.
+
+    Args:
+        name: in the framework's model.
+        group: in the form that the framework has: `multiplier` is what its `forward` applies.
+        optimizer: which optimizer trains it, where there are two.
+    """
+    return Trained(
+        name,
+        group.init_std,
+        group.learning_rate,
+        group.weight_decay,
+        group.eps,
+        group.multiplier,
+        group.optimizer or optimizer,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a framework makes of an exported file.
+
+    Attributes:
+        parameters: of the framework's own model, one entry each.
+        through: whose code said so, for example "ai2-olmo-core 3.0.0: its model, init and optimizer".
+        draws: whether stds are estimates from what was drawn; exact where not.
+        unread: what could not be read back, a sentence each.
+        schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
+    """
+
+    parameters: Sequence[Trained]
+    through: str
+    draws: bool = False
+    unread: tuple[str, ...] = ()
+    schedule: Callable[[int], float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A quantity of some parameters that a framework would train otherwise than planned.
+
+    Attributes:
+        names: of the parameters, as the framework calls them, all with the same two values.
+        quantity: field of `Trained`, or "parameter" where one of the lists lacks it.
+        planned: value of the plan; None: nothing, or no such parameter.
+        used: what the framework would use.
+        cause: what such a difference comes from; empty where nothing is known.
+    """
+
+    names: tuple[str, ...]
+    quantity: str
+    planned: float | str | None
+    used: float | str | None
+    cause: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The difference in one line."""
+        names = collapsed_names(self.names)
+        if self.quantity == "parameter":
+            missing = "the framework's model has no such parameter" if self.used is None else "no row of the plan"
+            return f"{names}: {missing}"
+        said = f"{names}: {self.quantity} {_text(self.used)}, planned {_text(self.planned)}"
+        return f"{said}: {self.cause}" if self.cause else said
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Factors that explain a difference: how the size has grown, and what each quantity is at the base.
+
+    Attributes:
+        width: the target's width over the base's.
+        depth: its depth over the base's.
+        base: quantity -> value at the base, for quantities that have one.
+    """
+
+    width: float
+    depth: float
+    base: Mapping[str, float] = field(default_factory=dict)
+
+
+_QUANTITIES = ("init_std", "learning_rate", "weight_decay", "eps", "multiplier", "optimizer")
+
+
+def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) -> tuple[Difference, ...]:
+    """What a framework would train otherwise than planned.
+
+    Args:
+        planned: the plan in the framework's names.
+        reading: what the framework makes of the file.
+        growth: of the target over the base, to name causes.
+
+    Returns:
+        Differences, equal ones of all layers together; empty where there is none.
+    """
+    wanted = {each.name: each for each in planned}
+    found = {each.name: each for each in reading.parameters}
+    single = [
+        *(Difference((name,), "parameter", name, None) for name in wanted if name not in found),
+        *(Difference((name,), "parameter", None, name) for name in found if name not in wanted),
+    ]
+    for name, each in wanted.items():
+        if name in found:
+            single += _between(each, found[name], reading, growth)
+    return tuple(_together(single))
+
+
+def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
+    for quantity in _QUANTITIES:
+        wanted, got = getattr(planned, quantity), getattr(used, quantity)
+        if quantity in ("init_std", "eps", "optimizer") and (wanted is None or got is None):
+            if quantity == "init_std" and (wanted is None) != (got is None):
+                yield Difference((planned.name,), quantity, wanted, got)
+            continue
+        tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
+        same = wanted == got if isinstance(wanted, str) else math.isclose(wanted, got, rel_tol=tolerance)
+        if not same:
+            yield Difference((planned.name,), quantity, wanted, got, _cause(quantity, wanted, got, growth, tolerance))
+
+
+#: powers of the width's and the depth's growth that a missing or a second rule leaves
+_POWERS = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
+
+
+def _cause(quantity: str, planned: float | str, used: float | str, growth: Growth, tolerance: float) -> str:
+    """What the ratio of two values comes from, where it is a factor that a rule would give."""
+    if isinstance(planned, str) or isinstance(used, str) or not planned or not used:
+        return ""
+    ratio = used / planned
+    base = growth.base.get(quantity)
+    if base:
+        factor = planned / base
+        if not math.isclose(factor, 1.0) and math.isclose(ratio, factor, rel_tol=tolerance):
+            return f"scaled twice, by {factor:.4g} each time"
+        if not math.isclose(factor, 1.0) and math.isclose(ratio * factor, 1.0, rel_tol=tolerance):
+            return f"not scaled: that is the base's, and the rule asks for {factor:.4g} times it"
+    for axis, grown in (("width", growth.width), ("depth", growth.depth)):
+        for power in _POWERS:
+            if grown != 1 and math.isclose(ratio, grown**power, rel_tol=tolerance):
+                return f"off by the {axis}'s growth to the power {power:g}"
+    return f"off by {ratio:.6g}"
+
+
+def _together(single: Iterable[Difference]) -> Iterator[Difference]:
+    """Differences with equal values of the same parameter in all layers, once."""
+    families: dict[tuple[object, ...], list[Difference]] = {}
+    for each in single:
+        values = (None, None) if each.quantity == "parameter" else (each.planned, each.used)
+        key = (layer_template(each.names[0]), each.quantity, *values, each.used is None, each.cause)
+        families.setdefault(key, []).append(each)
+    for family in families.values():
+        first = family[0]
+        names = tuple(name for each in family for name in each.names)
+        yield Difference(names, first.quantity, first.planned, first.used, first.cause)
+
+
+def _text(value: float | str | None) -> str:
+    if value is None:
+        return "none (a constant)"
+    return value if isinstance(value, str) else f"{value:.12g}"

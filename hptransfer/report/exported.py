@@ -1,0 +1,25 @@
+"""An exported file against its plan, in words."""
+
+from __future__ import annotations
+
+from hptransfer.scaling.verify_export import ExportVerification
+
+
+def describe_verification(found: ExportVerification) -> str:
+    """The comparison for a person: the finding first, a line for each difference, then what it rests on.
+
+    Args:
+        found: an exported file against its plan.
+    """
+    word = "AS PLANNED" if found.holds else "OTHERWISE"
+    count = sum(len(each.names) for each in found.differences)
+    said = "no difference" if not found.differences else f"{count} values differ"
+    lines = [
+        f"{word}: {found.folder} ({found.exporter}) against {found.plan}: {found.parameters} parameters, {said}",
+        *(f"  {each.sentence}" for each in found.differences),
+        *([f"  schedule: {found.schedule}"] if found.schedule else []),
+        f"read back through {found.through}",
+        *(f"not read back: {each}" for each in found.unread),
+        *(f"edited since it was written: {name}" for name in found.changed),
+    ]
+    return "\n".join(lines)

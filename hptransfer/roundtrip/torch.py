@@ -1,0 +1,117 @@
+"""Plain PyTorch: the module that was written, run on parameters with the plan's names and shapes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import UsageError
+from hptransfer.handover.own_names import names_of
+from hptransfer.handover.trained import Reading, Trained
+from hptransfer.parameterization.roles import Role
+from hptransfer.roundtrip._recorded_init import recorded_init
+from hptransfer.user_code import described_error
+
+
+class _Torch:
+    """The user's own model is not needed: names, shapes and how each parameter starts are in the plan."""
+
+    def read(self, folder: Path, target: TargetFile, /) -> Reading:
+        """As `Reader.read`."""
+        module = load_module(folder / "hptransfer_groups.py")
+        try:
+            with recorded_init() as record:
+                model = stand_in(target)
+                module.init_(model)
+                stds = record.stds(model)
+            optimizer = module.optimizer(model)
+            names = {id(parameter): name for name, parameter in model.named_parameters()}
+            rows = tuple(
+                Trained(
+                    names[id(parameter)],
+                    stds[names[id(parameter)]],
+                    group["lr"],
+                    group["weight_decay"],
+                    group.get("eps"),
+                )
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+            )
+            schedule = None if _own_schedule(target) else module.factor
+        except UsageError:
+            raise
+        except Exception as error:  # the file may have been edited into anything
+            raise UsageError(
+                "the exported module must apply its groups to the planned model",
+                received=f"{folder / 'hptransfer_groups.py'}: {described_error(error)}",
+            ) from error
+        return Reading(rows, f"torch {torch.__version__}: the module's init, optimizer and schedule", schedule=schedule)
+
+
+def _own_schedule(target: TargetFile) -> bool:
+    return target.training is None or target.training.schedule == "own"
+
+
+def load_module(path: Path) -> ModuleType:
+    """An exported Python file, imported by itself.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UsageError: it is missing, or cannot be imported.
+    """
+    name = f"_hptransfer_export_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError("the exported Python file must exist", received=str(path), hint="export again")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file may have been edited into anything
+        raise UsageError(
+            "the exported Python file must be importable", received=f"{path}: {described_error(error)}"
+        ) from error
+    finally:
+        del sys.modules[name]
+    return module
+
+
+class _StandIn(nn.Module):
+    """Parameters under any full names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: dict[str, nn.Parameter] = {}
+
+    def named_parameters(self, *_: Any, **__: Any) -> Any:
+        """As torch's, with the names as they were given."""
+        return iter(self.full.items())
+
+
+def stand_in(target: TargetFile) -> nn.Module:
+    """A module with the plan's names and shapes, started as the model's own code does; within `recorded_init`.
+
+    Args:
+        target: gives names, shapes and how each parameter starts before the plan.
+    """
+    model = _StandIn()
+    for group in target.parameters:
+        for name in names_of(group, target.size.depth):
+            tensor = torch.empty(group.shape)
+            with torch.no_grad():
+                # of what is drawn anew, the model's own std is not known; any other than the plan's will do
+                tensor.normal_(std=group.own_init_std or 1.0) if group.init_std is not None else tensor.fill_(1.0)
+            model.full[name] = nn.Parameter(tensor, requires_grad=group.role != Role.FROZEN)
+    return model
+
+
+READER = _Torch()

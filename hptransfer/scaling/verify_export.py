@@ -1,0 +1,148 @@
+"""Does a framework train what the plan says? An exported file, read back through the framework's own code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import UsageError
+from hptransfer.export.base import EXPORTERS
+from hptransfer.handover.manifest import read_manifest
+from hptransfer.handover.trained import Difference, Growth, Reading, differences
+from hptransfer.roundtrip.base import READERS
+from hptransfer.scaling.groups import in_gauge
+
+
+@dataclass(frozen=True, slots=True)
+class ExportVerification:
+    """An exported file against its plan.
+
+    Attributes:
+        exporter: name of the format.
+        folder: that its files lie in.
+        plan: the target's file that it is compared with.
+        parameters: how many parameters were compared.
+        differences: what the framework would train otherwise; empty where it trains the plan.
+        through: whose code said what the framework does.
+        unread: what could not be read back, a sentence each.
+        changed: files that were edited since they were written.
+        schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
+    """
+
+    exporter: str
+    folder: Path
+    plan: Path
+    parameters: int
+    differences: tuple[Difference, ...]
+    through: str
+    unread: tuple[str, ...]
+    changed: tuple[str, ...]
+    schedule: str | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the framework trains what the plan says."""
+        return not self.differences and self.schedule is None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The comparison as JSON-able data."""
+        return {
+            "holds": self.holds,
+            "format": self.exporter,
+            "folder": str(self.folder),
+            "plan": str(self.plan),
+            "parameters": self.parameters,
+            "differences": [
+                {
+                    "parameters": list(each.names),
+                    "quantity": each.quantity,
+                    "planned": each.planned,
+                    "used": each.used,
+                    "cause": each.cause,
+                }
+                for each in self.differences
+            ],
+            "schedule": self.schedule,
+            "through": self.through,
+            "unread": list(self.unread),
+            "changed": list(self.changed),
+        }
+
+
+def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
+    """Compare what a framework makes of an exported file with the plan.
+
+    Args:
+        path: of an exported file, or of the folder that it lies in.
+        plan: the target's file; None for the one that the folder names.
+
+    Raises:
+        UsageError: the folder or the plan cannot be read, the format has no reader, or the framework refuses the file.
+        MachineError: the framework is not installed, and no record of it is kept.
+    """
+    manifest = read_manifest(path)
+    where = plan or manifest.plan
+    target = TargetFile.read(where, missing=lambda: _no_plan(where))
+    exporter: Any = EXPORTERS.look_up(manifest.exporter)
+    if not hasattr(exporter, "trained") or not READERS.accepts(manifest.exporter):
+        raise UsageError(
+            "a format must have a reader to be compared with its plan",
+            received=manifest.exporter,
+            hint=f"formats that have one: {', '.join(READERS.names)}",
+        )
+    planned_for = in_gauge(target, None, exporter.gauge)
+    planned = tuple(exporter.trained(planned_for))
+    reading = READERS.look_up(manifest.exporter).read(manifest.folder, planned_for)
+    values = target.hyperparameters
+    growth = Growth(
+        target.size.width / target.base.width,
+        target.size.depth / target.base.depth,
+        {name: values[name] for name in ("learning_rate", "weight_decay", "eps") if name in values},
+    )
+    return ExportVerification(
+        manifest.exporter,
+        manifest.folder,
+        where,
+        len(planned),
+        differences(planned, reading, growth),
+        reading.through,
+        reading.unread,
+        manifest.changed,
+        _schedule(target, reading),
+    )
+
+
+#: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
+_SCHEDULE = 0.02
+
+
+def _schedule(target: TargetFile, reading: Reading) -> str | None:
+    """Where the schedules differ by more than a step of either changes them."""
+    training = target.training
+    if reading.schedule is None or training is None or training.schedule == "own":
+        return None
+    worst, where = 0.0, 0
+    for step in sorted({round(share * (training.steps - 1) / 64) for share in range(65)}):
+        planned = training.factor(step)
+        near = [training.factor(max(0, step - 1)), planned, training.factor(step + 1)]
+        used = reading.schedule(step)
+        apart = max(min(near) - used, used - max(near), 0.0)
+        if apart > worst:
+            worst, where = apart, step
+    if worst <= _SCHEDULE:
+        return None
+    return (
+        f"at step {where} of {training.steps} the rates are {reading.schedule(where):.4g} of their peaks, planned "
+        f"{training.factor(where):.4g}"
+    )
+
+
+def _no_plan(path: Path) -> UsageError:
+    return UsageError(
+        "an exported file is compared with the target's file that it was written from",
+        received=f"no {path}",
+        hint="name it: `--plan target.yaml`",
+    )

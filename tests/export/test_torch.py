@@ -1,0 +1,109 @@
+"""Plain PyTorch: what is written is read back through torch, and trains as the plan itself does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hptransfer.errors import UsageError
+from hptransfer.export.base import export_target
+from hptransfer.models.applied_plan import AppliedPlan
+from hptransfer.models.huggingface import build_huggingface
+from hptransfer.recipe.model_sections import GptModel
+from hptransfer.roundtrip.torch import load_module
+from hptransfer.sizes import Size
+from tests.support.exported import LLAMA, TARGET, llama_target, round_trip, write_export
+
+SIZES = [Size(128, 2, 8, 8192), Size(192, 2, 8, 8192), Size(128, 4, 8, 8192), TARGET]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.width}x{size.depth}")
+@pytest.mark.parametrize("parameterization", ["mup", "completep"])
+def test_the_plan_is_read_back_whole(parameterization: str, size: Size, tmp_path: Path) -> None:
+    """Init, rate, decay and eps of every parameter, through the module that was written."""
+    if parameterization == "mup" and size.depth != 2:
+        pytest.skip("mup has no rule for depth")
+    found = round_trip(tmp_path, "torch", llama_target(parameterization, size=size))
+
+    assert found.differences == ()
+    assert found.schedule is None
+    assert found.parameters == 3 + 9 * size.depth
+    assert found.changed == ()
+
+
+@pytest.mark.parametrize("init", ["own", "rule"])
+def test_one_step_of_the_written_module_is_the_plans(init: str, tmp_path: Path) -> None:
+    """The same model, init, optimizer and gradient: equal weights after a step in float64."""
+    target = llama_target(init="own" if init == "own" else "rule")
+    module = load_module(write_export(tmp_path, "torch", target) / "hptransfer_groups.py")
+    plan = AppliedPlan.from_target(target)
+    tokens = torch.randint(256, (2, 16), generator=torch.Generator().manual_seed(1))
+    ends = []
+    for who in ("module", "plan"):
+        torch.manual_seed(0)
+        model = build_huggingface(LLAMA, TARGET.width, TARGET.depth).double()
+        plan.init_(model, seed=0)
+        if who == "module" and init == "own":
+            torch.manual_seed(0)
+            model = build_huggingface(LLAMA, TARGET.width, TARGET.depth).double()
+            module.init_(model)
+        groups = (
+            module.optimizer(model)
+            if who == "module"
+            else torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
+        )
+        scheduler = (
+            module.scheduler(groups) if who == "module" else torch.optim.lr_scheduler.LambdaLR(groups, plan.schedule)
+        )
+        for _ in range(2):
+            model(input_ids=tokens, labels=tokens).loss.backward()
+            groups.step()
+            scheduler.step()
+        ends.append(nn.utils.parameters_to_vector(model.parameters()))
+
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-12, atol=1e-15)
+
+
+MISTAKES = {
+    "scaled twice": ('"lr": 0.003333333333333333', '"lr": 0.001111111111111111', "learning_rate", "scaled twice"),
+    "not scaled": ('"lr": 0.003333333333333333', '"lr": 0.01', "learning_rate", "not scaled"),
+}
+
+
+@pytest.mark.parametrize("name", list(MISTAKES))
+def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None:
+    """An edited rate is a difference with its cause, and the file is said to have been edited."""
+    old, new, quantity, cause = MISTAKES[name]
+    found = round_trip(tmp_path, "torch", llama_target("mup", size=Size(192, 2, 8, 8192)), {"groups.json": (old, new)})
+
+    assert {each.quantity for each in found.differences} == {quantity}
+    assert all(cause in each.cause for each in found.differences)
+    assert found.changed == ("groups.json",)
+
+
+def test_the_header_says_forced_and_the_rules(tmp_path: Path) -> None:
+    """Both files begin with the evidence; FORCED is not hidden."""
+    files = export_target("torch", llama_target(objections=("the check DRIFTS",)))
+
+    for text in files.values():
+        assert "FORCED: the check DRIFTS" in text[:1500]
+        assert "Verdict: TRANSFERS" in text
+        assert "completep(alpha=1)" in text
+
+
+def test_a_tied_table_is_refused_by_name() -> None:
+    """Its logits need a factor in `forward`, which no file of groups can apply."""
+    tied = LLAMA.model_copy(update={"settings": {**LLAMA.settings, "tie_word_embeddings": True}})
+
+    with pytest.raises(UsageError, match="embed_tokens"):
+        export_target("torch", llama_target("mup", size=Size(192, 2, 8, 8192), model=tied))
+
+
+def test_a_built_in_decoder_is_read_back(tmp_path: Path) -> None:
+    """Drawn anew by the tables' rule."""
+    model = GptModel(kind="gpt", context=8, head_dim=16)
+
+    assert round_trip(tmp_path, "torch", llama_target(model=model, init="rule")).differences == ()
