@@ -40,8 +40,8 @@ def header(target: TargetFile, name: str, about: About) -> list[str]:
 
     Args:
         target: as the exporter writes it.
-        name: of the exporter.
-        about: the framework.
+        name: of the exporter, as users type it.
+        about: what is known of the framework.
     """
     return [line for sentence in _sentences(target, name, about) for line in textwrap.wrap(sentence, _WIDTH) or [""]]
 
@@ -50,7 +50,7 @@ def commented(lines: Iterable[str], sign: str = "#") -> str:
     """The lines as comments, with a newline at the end.
 
     Args:
-        lines: of the header.
+        lines: of the header, without comment signs.
         sign: what begins a comment.
     """
     return "".join(f"{sign} {line}".rstrip() + "\n" for line in lines)
