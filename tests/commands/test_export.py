@@ -88,7 +88,8 @@ def test_the_comparison_as_json(target: Path) -> None:
 def test_a_folder_that_was_moved_names_its_plan(target: Path, tmp_path: Path) -> None:
     """Away from the target's file it must be named; then it is compared."""
     run("export", target, "--format", "torch")
-    moved = tmp_path / "elsewhere" / "torch"
+    moved = tmp_path / "quite" / "elsewhere" / "and" / "torch"
+    moved.parent.mkdir(parents=True)
     shutil.move(target.parent / "export" / "torch", moved)
 
     refused = run("verify", "--export", moved)
