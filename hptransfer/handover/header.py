@@ -44,7 +44,12 @@ def header(target: TargetFile, name: str, about: About) -> list[str]:
         name: of the exporter, as users type it.
         about: what is known of the framework.
     """
-    return [line for sentence in _sentences(target, name, about) for line in textwrap.wrap(sentence, _WIDTH) or [""]]
+    lines = []
+    for sentence in _sentences(target, name, about):
+        text = sentence.lstrip()
+        indent = " " * (len(sentence) - len(text))
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
+    return lines
 
 
 def commented(lines: Iterable[str], sign: str = "#") -> str:
@@ -106,14 +111,17 @@ def _scaled(target: TargetFile) -> Iterator[str]:
         # a role that follows several rules is told by names
         said = (
             f"{rule} for "
-            + collapsed_names(
-                group.role if len(rules[group.role]) == 1 else readable(group.pattern) for group in groups
-            )
+            + collapsed_names(group.role if len(rules[group.role]) == 1 else _short(group) for group in groups)
             for rule, groups in by_rule.items()
             if rule
         )
         if text := "; ".join(said):
             yield f"  {quantity.value}: {text}"
+
+
+def _short(group: ParameterGroup) -> str:
+    """The name inside its block: "self_attn.q_proj"."""
+    return readable(group.pattern).rpartition("*.")[2].removesuffix(".weight")
 
 
 def _prediction(target: TargetFile) -> Iterator[str]:
