@@ -35,7 +35,7 @@ def export_command(
     """
     from hptransfer.artifacts.target import TargetFile
     from hptransfer.errors import UsageError
-    from hptransfer.export.base import EXPORTERS, export_target, write_exported
+    from hptransfer.export.base import export_target, exporter_named, write_exported
     from hptransfer.report.scaled import describe_exported
     from hptransfer.scaling.groups import in_gauge
 
@@ -44,8 +44,7 @@ def export_command(
 
     target = TargetFile.read(plan, missing=missing)
     exports = {
-        name: export_target(name, in_gauge(target, None, EXPORTERS.look_up(name).gauge))
-        for name in format_names(formats)
+        name: export_target(name, in_gauge(target, None, exporter_named(name).gauge)) for name in format_names(formats)
     }
     for name, files in exports.items():
         print(describe_exported(name, write_exported(output or plan.parent / "export", name, files, plan)))

@@ -13,6 +13,7 @@ from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
 from hptransfer.handover.header import About
 from hptransfer.handover.manifest import MANIFEST, manifest_text
+from hptransfer.handover.refused import REFUSED, require_possible
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import GAUGES, Gauge
 from hptransfer.parameterization.roles import Role
@@ -89,6 +90,20 @@ EXPORTERS: Registry[Exporter] = Registry(
 )
 
 
+def exporter_named(name: str) -> Exporter:
+    """The exporter of a name.
+
+    Args:
+        name: built in, an installed package's, or `module:attribute`.
+
+    Raises:
+        UsageError: there is none; of frameworks that cannot hold a plan, why, and what can be done.
+    """
+    if not EXPORTERS.accepts(name):
+        require_possible(name)
+    return EXPORTERS.look_up(name)
+
+
 def export_target(name: str, target: TargetFile) -> dict[str, str]:
     """A target in the form of one framework.
 
@@ -102,7 +117,7 @@ def export_target(name: str, target: TargetFile) -> dict[str, str]:
     Raises:
         UsageError: there is no such exporter, it cannot express the target, or it fails.
     """
-    exporter = EXPORTERS.look_up(name)
+    exporter = exporter_named(name)
     _require_held(name, exporter, target)
     rule = "an exporter must write every target that its framework can express"
     with users_code(rule, name, own=name not in EXPORTERS.built_in):
@@ -168,6 +183,13 @@ all other quantities it says which the format gives to each group of parameters;
 plan needs several, the export is an error that names quantity and group, and nothing is written.
 
 """
+_REFUSED = """
+## Refused
+
+These frameworks cannot hold a rate for each role in their configuration; `--format` says so, and nothing is written.
+
+| name | read at | why | what can be done |
+|---|---|---|---|"""
 _OWN = """
 ## An exporter of your own
 
@@ -212,7 +234,8 @@ def document() -> str:
         rows.append(
             f"| `{name}` | {about} | {_listed(exporter.applies)} | {_listed(exporter.holds)} | `{exporter.gauge}` |"
         )
-    return _HEADER + "\n".join(rows) + "\n" + _OWN
+    refused = [f"| `{name}` | {each.read_at} | {each.reason} | {each.way_out} |" for name, each in REFUSED.items()]
+    return "\n".join([_HEADER + "\n".join(rows), _REFUSED, *refused, _OWN])
 
 
 def _listed(quantities: Collection[Quantity]) -> str:

@@ -15,7 +15,7 @@ from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.parameterization.rules import IN_TORCH, Quantity
 
 _SNIPPET = """\
 import json, math, pathlib, re, torch
@@ -32,14 +32,25 @@ def init_(model):  # {start}
     for tensor, row in rows(model):
         tensor.normal_(std=row["init_std"]) if row["init"] == "draw" else tensor.mul_(row["init_factor"])
 
-def optimizer(model):
-    groups = [{{"params": [t], **row["optimizer"]}} for t, row in rows(model) if row["optimizer"]]
-    return torch.optim.{constructor}
+def groups(model, trained_by):
+    return [{{"params": [t], **row["optimizer"]}} for t, row in rows(model) if row["trained_by"] == trained_by]
 
+{optimizer}
 def scheduler(optimizer):  # one factor for all groups, so that their ratios stay
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 {schedule}
+"""
+_ONE = """\
+def optimizer(model):
+    return {constructor}
+"""
+_TWO = """\
+def optimizers(model):  # step both, and schedule both
+    return [
+        {muon},
+        {beside},
+    ]
 """
 _OWN_START = "scales what the model's own code has just drawn; call it once"
 _RULE_START = "draws every weight anew; call it once"
@@ -85,22 +96,32 @@ class _Torch:
         content = {
             "hptransfer": lines,
             "training": None if target.training is None else target.training.model_dump(mode="json"),
-            "groups": [_row(group) for group in target.parameters],
+            "groups": [_row(group, target) for group in target.parameters],
         }
         own = any(group.own_init_std is not None for group in target.parameters)
         module = _SNIPPET.format(
             start=_OWN_START if own else _RULE_START,
-            constructor=_CONSTRUCTORS[target.optimizer](target.optimizer_values),
+            optimizer=_optimizer(target),
             schedule=schedule_function(target.training),
         )
         return {"groups.json": json.dumps(content, indent=1) + "\n", "hptransfer_groups.py": commented(lines) + module}
 
 
+#: hptransfer's name -> constructor of torch, with the values of all groups
 _CONSTRUCTORS = {
-    "adamw": lambda values: f"AdamW(groups, betas=({values['beta1']!r}, {values['beta2']!r}))",
-    "adam": lambda values: f"Adam(groups, betas=({values['beta1']!r}, {values['beta2']!r}))",
-    "sgd": lambda values: f"SGD(groups, momentum={values.get('momentum', 0.0)!r})",
+    "adamw": 'torch.optim.AdamW(groups(model, "adamw"), betas=({beta1!r}, {beta2!r}))',
+    "adam": 'torch.optim.Adam(groups(model, "adam"), betas=({beta1!r}, {beta2!r}))',
+    "sgd": 'torch.optim.SGD(groups(model, "sgd"), momentum={momentum!r})',
+    "muon": 'torch.optim.Muon(groups(model, "muon"), momentum={momentum!r}, adjust_lr_fn={scale!r})',
 }
+
+
+def _optimizer(target: TargetFile) -> str:
+    """Python text of `optimizer`, or of `optimizers` where there are two."""
+    values = {"momentum": 0.0, **target.optimizer_values, "scale": target.muon_scale}
+    if target.optimizer != "muon":
+        return _ONE.format(constructor=_CONSTRUCTORS[target.optimizer].format(**values))
+    return _TWO.format(muon=_CONSTRUCTORS["muon"].format(**values), beside=_CONSTRUCTORS["adamw"].format(**values))
 
 
 def _require(target: TargetFile) -> None:
@@ -110,11 +131,18 @@ def _require(target: TargetFile) -> None:
             received=f"{target.recipe or 'the plan'} without rows: whoever trains builds the model",
             hint="name it under `model`, or choose a format that applies the parameterization by itself",
         )
-    if target.optimizer not in _CONSTRUCTORS:
+    trained_by = {_trained_by(group, target) for group in target.parameters if group.role != Role.FROZEN}
+    if not trained_by <= _CONSTRUCTORS.keys():
         raise UsageError(
             f"the format torch writes the optimizers {', '.join(_CONSTRUCTORS)}",
-            received=target.optimizer,
+            received=", ".join(sorted(trained_by - _CONSTRUCTORS.keys())),
             hint="`hptransfer.load_plan(...).param_groups(model, optimizer=...)` gives the groups of each optimizer",
+        )
+    if target.optimizer == "muon" and target.muon_scale not in IN_TORCH:
+        raise UsageError(
+            f"torch's Muon multiplies its rate by {' or '.join(sorted(IN_TORCH))}, so the plan must leave one to it",
+            received=f"muon_scale: {target.muon_scale}",
+            hint="plan with `parameterization: {muon_scale: original}`",
         )
     if target.training is not None and target.training.clip_norm == "scaled":
         raise UsageError(
@@ -139,7 +167,11 @@ def _clipping(target: TargetFile) -> tuple[str, ...]:
     return (f"torch.nn.utils.clip_grad_norm_(model.parameters(), {training.clip!r}) before each optimizer step.",)
 
 
-def _row(group: ParameterGroup) -> dict[str, Any]:
+def _trained_by(group: ParameterGroup, target: TargetFile) -> str:
+    return group.optimizer or target.optimizer
+
+
+def _row(group: ParameterGroup, target: TargetFile) -> dict[str, Any]:
     draws = group.own_init_std is None and group.init_std is not None
     scaled = 1.0 if group.own_init_std is None or group.init_std is None else group.init_std / group.own_init_std
     rates = {"lr": group.learning_rate, "weight_decay": group.weight_decay}
@@ -149,6 +181,7 @@ def _row(group: ParameterGroup) -> dict[str, Any]:
         "shape": list(group.shape),
         "init": "draw" if draws else "scale",
         **({"init_std": group.init_std} if draws else {"init_factor": scaled}),
+        "trained_by": None if group.role == Role.FROZEN else _trained_by(group, target),
         "optimizer": None if group.role == Role.FROZEN else rates | ({} if group.eps is None else {"eps": group.eps}),
     }
 

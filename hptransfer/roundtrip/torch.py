@@ -32,7 +32,7 @@ class _Torch:
                 model = stand_in(target)
                 module.init_(model)
                 stds = record.stds(model)
-            optimizer = module.optimizer(model)
+            optimizers = module.optimizers(model) if hasattr(module, "optimizers") else [module.optimizer(model)]
             names = {id(parameter): name for name, parameter in model.named_parameters()}
             rows = tuple(
                 Trained(
@@ -40,8 +40,10 @@ class _Torch:
                     stds[names[id(parameter)]],
                     group["lr"],
                     group["weight_decay"],
-                    group.get("eps"),
+                    None if isinstance(optimizer, torch.optim.Muon) else group.get("eps"),
+                    optimizer=type(optimizer).__name__.lower(),
                 )
+                for optimizer in optimizers
                 for group in optimizer.param_groups
                 for parameter in group["params"]
             )
@@ -58,12 +60,12 @@ class _Torch:
             f"torch {torch.__version__}: the module's init, optimizer and schedule",
             unread=("clipping, which is the user's loop's",),
             schedule=schedule,
-            values=_values(optimizer.defaults),
+            values={name: value for each in optimizers for name, value in _values(each.defaults).items()},
         )
 
 
 def _values(defaults: Mapping[str, Any]) -> dict[str, float]:
-    """What holds for all groups alike, by the plan's names."""
+    """What holds for all groups alike, by the plan's names; Muon's factor of a shape is in no name of them."""
     betas = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
     return betas | {name: defaults[name] for name in ("momentum",) if name in defaults}
 

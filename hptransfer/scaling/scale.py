@@ -11,7 +11,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.engine.identity import identity_of_recipe
-from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.export.base import export_target, exporter_named
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.groups import in_gauge
@@ -79,7 +79,7 @@ def scale(
     """
     size = size or loaded.recipe.target_size()
     require_larger(loaded.recipe, size)
-    gauges = {wanted: EXPORTERS.look_up(wanted).gauge for wanted in formats}
+    gauges = {wanted: exporter_named(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
     identity = identity_of_recipe(loaded, folder)

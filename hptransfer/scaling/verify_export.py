@@ -23,6 +23,7 @@ class ExportVerification:
         exporter: name of the format.
         folder: that its files lie in.
         plan: the target's file that it is compared with.
+        files: names of what was written, relative to the folder.
         parameters: how many parameters were compared.
         differences: what the framework would train otherwise; empty where it trains the plan.
         through: whose code said what the framework does.
@@ -34,6 +35,7 @@ class ExportVerification:
     exporter: str
     folder: Path
     plan: Path
+    files: tuple[str, ...]
     parameters: int
     differences: tuple[Difference, ...]
     through: str
@@ -54,6 +56,7 @@ class ExportVerification:
             "format": self.exporter,
             "folder": str(self.folder),
             "plan": str(self.plan),
+            "files": list(self.files),
             "parameters": self.parameters,
             "differences": [
                 {
@@ -106,6 +109,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         manifest.exporter,
         manifest.folder,
         where,
+        tuple(manifest.files),
         len(planned),
         differences(planned, reading, growth) + value_differences(_values(target), reading),
         reading.through,

@@ -84,6 +84,17 @@ def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None
     assert found.changed == ("groups.json",)
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "sgd"])
+def test_other_optimizers_are_read_back(optimizer: str, tmp_path: Path) -> None:
+    """Muon for hidden matrices with AdamW for the rest, and SGD with momentum."""
+    decay = 0.1 if optimizer == "muon" else 0.0
+    target = llama_target("mup", optimizer=optimizer, size=Size(192, 2, 8, 8192), weight_decay=decay)
+    found = round_trip(tmp_path, "torch", target)
+
+    assert found.differences == ()
+    assert found.parameters == 21
+
+
 def test_another_beta_is_found(tmp_path: Path) -> None:
     """What holds for all groups alike is compared as well."""
     edit = {"hptransfer_groups.py": ("betas=(0.9, 0.95)", "betas=(0.9, 0.999)")}
