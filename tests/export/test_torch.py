@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from hptransfer.models.huggingface import build_huggingface
 from hptransfer.recipe.model_sections import GptModel
 from hptransfer.roundtrip.torch import load_module
 from hptransfer.sizes import Size
+from hptransfer.statistics.slope import RowVerdict
 from tests.support.exported import LLAMA, TARGET, llama_target, round_trip, write_export
+from tests.support.exported_coordinates import Trained, judged, next_token_loss
 
 SIZES = [Size(128, 2, 8, 8192), Size(192, 2, 8, 8192), Size(128, 4, 8, 8192), TARGET]
 
@@ -126,3 +129,37 @@ def test_a_built_in_decoder_is_read_back(tmp_path: Path) -> None:
     model = GptModel(kind="gpt", context=8, head_dim=16)
 
     assert round_trip(tmp_path, "torch", llama_target(model=model, init="rule")).differences == ()
+
+
+def trained(folder: Path, width: int, mistake: str) -> Trained:
+    """The Llama at a width, by what is written for it, with a planted mistake."""
+    target = llama_target("mup", size=Size(width, 2, 8, 8192), learning_rate=2.0**-8)
+    written = write_export(folder / f"{width}-{torch.initial_seed()}", "torch", target)
+    groups = written / "groups.json"
+    if mistake == "scaled twice":
+        for group in (groups_before := json.loads(groups.read_text()))["groups"]:
+            group["optimizer"]["lr"] *= group["optimizer"]["lr"] / 2.0**-8
+        groups.write_text(json.dumps(groups_before))
+    module = load_module(written / "hptransfer_groups.py")
+    model = build_huggingface(LLAMA, width, 2)
+    if mistake != "init_ was not called":
+        module.init_(model)
+    optimizer = torch.optim.AdamW(model.parameters(), 2.0**-8) if mistake == "one group" else module.optimizer(model)
+    return model, [optimizer], next_token_loss
+
+
+WIDTHS = [64, 128, 256, 512]
+
+
+@pytest.mark.parametrize("mistake", ["none", "scaled twice", "one group", "init_ was not called"])
+def test_the_coordinate_check_fails_for_a_mistake_alone(mistake: str, tmp_path: Path) -> None:
+    """Widths 64 to 512, two seeds: FAILS for each planted mistake, and for nothing else."""
+    verdict = judged(tmp_path, WIDTHS, lambda width: trained(tmp_path, width, mistake))
+
+    assert (verdict is RowVerdict.FAILS) == (mistake != "none")
+
+
+@pytest.mark.slow
+def test_the_coordinate_check_of_the_written_files_holds(tmp_path: Path) -> None:
+    """With twelve seeds every layer's change is seen not to depend on the width; two leave the readout's open."""
+    assert judged(tmp_path, WIDTHS, lambda width: trained(tmp_path, width, "none"), seeds=12) is RowVerdict.HOLDS
