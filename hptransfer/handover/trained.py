@@ -67,6 +67,10 @@ class Reading:
         draws: whether stds are estimates from what was drawn; exact where not.
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
+        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
+            norm of a step's gradient, 0: none); those that could not be read back are left out.
+        defaulted: names in `values` that the files do not say, so that the framework's default is used.
+        unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
     """
 
     parameters: Sequence[Trained]
@@ -74,6 +78,9 @@ class Reading:
     draws: bool = False
     unread: tuple[str, ...] = ()
     schedule: Callable[[int], float] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    defaulted: frozenset[str] = frozenset()
+    unsaid: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,8 @@ class Difference:
     """A quantity of some parameters that a framework would train otherwise than planned.
 
     Attributes:
-        names: of the parameters, as the framework calls them, all with the same two values.
-        quantity: field of `Trained`, or "parameter" where one of the lists lacks it.
+        names: of the parameters, as the framework calls them, all with the same two values; empty: all alike.
+        quantity: field of `Trained`, key of `Reading.values`, or "parameter" where one of the lists lacks it.
         planned: value of the plan; None: nothing, or no such parameter.
         used: what the framework would use.
         cause: what such a difference comes from; empty where nothing is known.
@@ -97,7 +104,7 @@ class Difference:
     @property
     def sentence(self) -> str:
         """The difference in one line."""
-        names = collapsed_names(self.names)
+        names = collapsed_names(self.names) or "all parameters"
         if self.quantity == "parameter":
             missing = "the framework's model has no such parameter" if self.used is None else "no row of the plan"
             return f"{names}: {missing}"
@@ -146,6 +153,23 @@ def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) ->
     return tuple(_together(single))
 
 
+_DEFAULTED = "no file says it, so that is the framework's default"
+
+
+def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[Difference, ...]:
+    """What a framework uses for all parameters alike, and otherwise than planned.
+
+    Args:
+        planned: the plan's values by name, as `Reading.values` names them; a name that is missing was not planned.
+        reading: what the framework makes of the file.
+    """
+    return tuple(
+        Difference((), name, planned[name], used, _DEFAULTED if name in reading.defaulted else "")
+        for name, used in reading.values.items()
+        if name in planned and not math.isclose(planned[name], used, rel_tol=EXACT)
+    )
+
+
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
     for quantity in _QUANTITIES:
         wanted, got = getattr(planned, quantity), getattr(used, quantity)
@@ -156,7 +180,9 @@ def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) 
         tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
         same = wanted == got if isinstance(wanted, str) else math.isclose(wanted, got, rel_tol=tolerance)
         if not same:
-            yield Difference((planned.name,), quantity, wanted, got, _cause(quantity, wanted, got, growth, tolerance))
+            unsaid = (planned.name, quantity) in reading.unsaid
+            cause = _DEFAULTED if unsaid else _cause(quantity, wanted, got, growth, tolerance)
+            yield Difference((planned.name,), quantity, wanted, got, cause)
 
 
 #: powers of the width's and the depth's growth that a missing or a second rule leaves
