@@ -25,11 +25,11 @@ def _buckets(plan: TitanPlan, part: Part) -> Iterator[tuple[tuple[int | None, ..
     rows: dict[tuple[object, ...], ParameterGroup] = {}
     for layer in plan.layers(part):
         group = plan.group(part, layer)
-        key = (start_of(group), group.learning_rate, group.weight_decay, group.eps)
+        key: tuple[object, ...] = (start_of(group), group.learning_rate, group.weight_decay, group.eps)
         found.setdefault(key, []).append(layer)
         rows.setdefault(key, group)
-    for key, layers in found.items():
-        yield (None if len(found) == 1 else tuple(layers)), rows[key]
+    for values, layers in found.items():
+        yield (None if len(found) == 1 else tuple(layers)), rows[values]
 
 
 _IMPORTS = """\
@@ -171,7 +171,7 @@ def _sizes(plan: TitanPlan) -> Iterator[str]:
 
 
 def _inits(plan: TitanPlan) -> Iterator[str]:
-    yield "\n# how each parameter starts: final values of this size. Nothing cuts these draws: their std is as written\n"
+    yield "\n# how each parameter starts: final values of this size. Nothing cuts these draws: their std is exact\n"
     yield "# (torchtitan's lm_head is cut at 3 std, which leaves 0.98658 of its std).\nINIT = {\n"
     for part in plan.parts:
         name = plan.names[part].removesuffix(".weight")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -71,8 +70,8 @@ class TitanPlan:
     """A target in torchtitan's form.
 
     Attributes:
-        target: what was planned.
-        decoder: its model.
+        target: what was planned, in any gauge.
+        decoder: the model of the target, part by part.
         names: part -> full name there.
     """
 
@@ -119,17 +118,21 @@ class TitanPlan:
 
     def trained(self) -> Iterator[Trained]:
         """Each parameter; Muon's rate is the one that moves the weights, with the factor of the matrix's shape."""
+        shapes = self.shapes
         for each in self.decoder.in_names(self.names, lambda _, row: with_multiplier(row, 1.0, self.target.optimizer)):
-            factor = 1.0
-            if each.optimizer == "muon":
-                part = next(part for part in self.parts if re.fullmatch(self.pattern(part, None), each.name))
-                rows, columns = self.group(part, self.layers(part)[0]).shape
-                factor = SHAPE_FACTORS[str(self.target.muon_scale)](rows, columns)
+            if each.optimizer != "muon":
+                yield replace(each, optimizer=each.optimizer or self.target.optimizer)
+                continue
+            rows, columns = shapes[each.name]
+            scale = str(self.target.muon_scale)
+            factor = SHAPE_FACTORS[scale](rows, columns)
             # DistMuon decays by the rate that it was given, so the coefficient is that of the decay per step
             yield replace(
-                each, learning_rate=each.learning_rate * factor, weight_decay=each.weight_decay / factor,
-                optimizer=each.optimizer or self.target.optimizer,
-            )  # fmt: skip
+                each,
+                learning_rate=each.learning_rate * factor,
+                weight_decay=each.weight_decay / factor,
+                optimizer=muon_named(ADJUSTED[scale]),
+            )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -150,6 +153,15 @@ class TitanPlan:
         number = r"\d+" if layers is None else f"(?:{'|'.join(map(str, layers))})"
         escaped = self.names[part].replace(".", r"\.")
         return "^" + escaped.replace(r"{layer}\.", number + r"\." + WRAPPED) + "$"
+
+
+def muon_named(adjusted: str) -> str:
+    """DistMuon by its factor of the shape, so that another factor is another optimizer.
+
+    Args:
+        adjusted: what it has as `adjust_lr_fn`.
+    """
+    return f"DistMuon with adjust_lr_fn {adjusted}"
 
 
 def _can_fuse(decoder: Decoder) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export._torchtitan_file import sections
-from hptransfer.export._torchtitan_plan import TitanPlan
+from hptransfer.export._torchtitan_plan import TitanPlan, muon_named
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import Gauge
@@ -54,6 +54,9 @@ class _Torchtitan:
         """
         plan = TitanPlan.of(target)
         return {FILE: commented(header(target, "torchtitan", self.about)) + "".join(sections(plan))}
+
+
+__all__ = ["EXPORTER", "FILE", "muon_named", "shapes_of"]
 
 
 def shapes_of(target: TargetFile) -> Mapping[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.export.torchtitan import FILE, shapes_of
+from hptransfer.export.torchtitan import FILE, muon_named, shapes_of
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip.torch import load_module
@@ -47,6 +47,9 @@ class _Torchtitan:
             _require_shapes(model, target)
             config.activation_checkpoint.build().apply(model)  # before the optimizer, as the trainer does: it renames
             container, muon = build_optimizers(config.optimizer, model)
+            groups = [group for optimizer in container for group in optimizer.param_groups]
+            rows = tuple(each for group in groups for each in _trained(group, stds))
+            # from here on the rates are those of the first step, not the peaks
             schedule = config.lr_scheduler.build(optimizers=container, training_steps=config.training.steps)
         except UsageError:
             raise
@@ -55,14 +58,13 @@ class _Torchtitan:
                 "torchtitan must be able to build what the exported file describes",
                 received=f"{path}: {described_error(error)}",
             ) from error
-        groups = [group for optimizer in container for group in optimizer.param_groups]
         written = config.optimizer.param_groups
         values, defaulted, more = _values(groups, written, config.training.max_norm)
         if muon:
             more = (*more, _REDISTRIBUTION)
         own = target.training is None or target.training.schedule == "own"
         return Reading(
-            tuple(each for group in groups for each in _trained(group, stds)),
+            rows,
             f"torchtitan {version('torchtitan')}: its Llama3 and init, OptimizersContainer and LRSchedulersContainer",
             schedule=None if own else schedule.schedulers[0].lr_lambdas[0],
             unread=(*unread, *more),
@@ -187,7 +189,8 @@ def _trained(group: Mapping[str, Any], stds: Mapping[str, float | None]) -> Iter
 
             moved = adjusted(rate, group["adjust_lr_fn"], parameter.shape)
             # it decays by the rate that it is given
-            rate, decay, eps, kind = moved, decay * rate / moved if moved else decay, None, "muon"
+            rate, decay, eps = moved, decay * rate / moved if moved else decay, None
+            kind = muon_named(group["adjust_lr_fn"] or "original")
         elif not group.get("decoupled_weight_decay", False):
             kind = "adam"
         yield Trained(name, stds[name], rate, decay, eps, optimizer=kind)
