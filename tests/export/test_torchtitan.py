@@ -486,3 +486,44 @@ def test_the_record_of_the_command_line_is_the_plan() -> None:
     assert (said["steps"], said["global_batch_size"], said["local_batch_size"]) == (3, 8, 2)
     assert said["max_norm"] == "inf"
     assert "pipeline_parallel_degree must be 1" in said["two stages"]
+
+
+def test_the_proxy_of_the_page_trains_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`titan_proxy.py` of the page, run on a plan, gives torchtitan's own Llama3 the groups and stds of the plan."""
+    from hptransfer.roundtrip._recorded_init import recorded_init
+    from hptransfer.roundtrip.torchtitan import build_optimizers
+
+    target = llama_target()
+    module = module_of(tmp_path, target)
+    page = (Path(__file__).parents[2] / "docs/export-torchtitan.md").read_text()
+    proxy = tmp_path / "titan_proxy.py"
+    proxy.write_text(page.split("```python\n")[1].split("```")[0])
+    monkeypatch.setenv("HPTRANSFER_PLAN_FILE", str(tmp_path / "target.yaml"))
+    titan_proxy = load_module(proxy)
+
+    from torchtitan.models.common import ComplexRoPE
+    from torchtitan.models.llama3 import _build_llama3_layers
+
+    config = module.model()
+    rope = ComplexRoPE.Config(dim=16, max_seq_len=64)
+    config.layers = _build_llama3_layers(
+        n_layers=4, dim=192, n_heads=12, n_kv_heads=6, hidden_dim=528, rope=rope, fuse_qkv=False, attn_backend="flex"
+    )
+    with recorded_init() as record:
+        model = titan_proxy.started(config).build()
+        model.init_states()
+        stds = record.stds(model)
+    container, _ = build_optimizers(titan_proxy.optimizer(), model)
+    found = {
+        name: (stds[name], group["lr"], group["weight_decay"], group["eps"], group["betas"])
+        for group in container.optimizers[0].param_groups
+        for name in group["param_names"]
+    }
+
+    assert len(found) == 3 + 9 * 4
+    wo, key = found["layers.2.attention.wo.weight"], found["layers.1.attention.qkv_linear.wk.weight"]
+    # as in `test_the_groups_are_those_of_the_paper`
+    assert wo[:3] == pytest.approx((0.02 / math.sqrt(3) / 2, 0.01 / 6, 0.6), rel=1e-12)
+    assert key[:3] == pytest.approx((0.02 / math.sqrt(3), 0.01 / 3, 0.3), rel=1e-12)
+    assert found["norm.weight"][0] is None
+    assert {each[4] for each in found.values()} == {(0.9, 0.95)}
