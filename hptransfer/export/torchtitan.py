@@ -28,8 +28,9 @@ class _Torchtitan:
         read_at="wheel 0.3.0",
         itself="scales no rate, decay or eps and multiplies nothing in forward; its stock init depends on role and "
         "depth (0.02, 0.02/sqrt(2(layer+1)), 1 and 1/sqrt(dim)) and is replaced; final values are written.",
-        executed="torchtitan 0.3.0 on a CPU: this file's Llama3 and its init, OptimizersContainer with AdamW, and "
-        "LRSchedulersContainer; not executed: a training step on GPUs, parallelism, DistMuon's redistribution",
+        executed="torchtitan 0.3.0 on a CPU: this file's Llama3 and its init, OptimizersContainer and steps of AdamW "
+        "(with SDPA for FlexAttention), LRSchedulersContainer; not executed: a step on GPUs, parallelism, DistMuon's "
+        "redistribution",
         by_hand=(
             "put this folder on PYTHONPATH and start `torchrun --nproc_per_node N -m torchtitan.train --module "
             "hptransfer_torchtitan --config hptransfer_target` with --dataloader.dataset, --hf_assets_path and "
