@@ -558,7 +558,8 @@ def logits_after(steps: int, module: Any, target: TargetFile) -> tuple[torch.Ten
         users = user(input_ids=tokens).logits
         for optimizer, logits in ((own, users), (theirs, titan(tokens))):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
+            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
             optimizer.step()
     return user(input_ids=tokens).logits.detach(), titan(tokens).detach()
 
