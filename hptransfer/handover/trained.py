@@ -70,6 +70,7 @@ class Reading:
         values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
             norm of a step's gradient, 0: none); those that could not be read back are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
+        unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
     """
 
     parameters: Sequence[Trained]
@@ -79,6 +80,7 @@ class Reading:
     schedule: Callable[[int], float] | None = None
     values: Mapping[str, float] = field(default_factory=dict)
     defaulted: frozenset[str] = frozenset()
+    unsaid: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,9 @@ def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) 
         tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
         same = wanted == got if isinstance(wanted, str) else math.isclose(wanted, got, rel_tol=tolerance)
         if not same:
-            yield Difference((planned.name,), quantity, wanted, got, _cause(quantity, wanted, got, growth, tolerance))
+            unsaid = (planned.name, quantity) in reading.unsaid
+            cause = _DEFAULTED if unsaid else _cause(quantity, wanted, got, growth, tolerance)
+            yield Difference((planned.name,), quantity, wanted, got, cause)
 
 
 #: powers of the width's and the depth's growth that a missing or a second rule leaves
