@@ -243,9 +243,8 @@ def document() -> str:
     for name in EXPORTERS.built_in:
         exporter = EXPORTERS.look_up(name)
         about = (getdoc(type(exporter)) or "").splitlines()[0].rstrip(".")
-        rows.append(
-            f"| {_linked(name, exporter)} | {about} | {_listed(exporter.applies)} | {_listed(exporter.holds)} | `{exporter.gauge}` |"
-        )
+        said = (_linked(name, exporter), about, _listed(exporter.applies), _listed(exporter.holds))
+        rows.append(f"| {' | '.join(said)} | `{exporter.gauge}` |")
     refused = [f"| `{name}` | {each.read_at} | {each.reason} | {each.way_out} |" for name, each in REFUSED.items()]
     return "\n".join([_HEADER + "\n".join(rows), _REFUSED, *refused, _OWN])
 
