@@ -35,6 +35,7 @@ class Described:
         covers: the axes that have rules, as rules call them.
         muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
         options: named choices among published rules, those that were made or are a table's defaults.
+        plan: what all of it was taken from; None where there is no model to plan.
     """
 
     parameterization: str
@@ -45,6 +46,7 @@ class Described:
     covers: frozenset[str]
     muon_scale: str | None = None
     options: Mapping[str, bool | float | str] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def has_model(recipe: Recipe) -> bool:
@@ -68,6 +70,7 @@ def described_plan(plan: Plan, recipe: Recipe) -> Described:
         frozenset(plan.covers),
         plan.options.muon_scale,
         said_options(plan.options),
+        plan,
     )
 
 
@@ -95,25 +98,33 @@ def said_options(options: Options) -> dict[str, bool | float | str]:
     return {name: value for name, value in asdict(options).items() if value is not None}
 
 
-def model_record(model: Model, size: Size) -> ModelRecord:
+def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRecord:
     """The model as a framework's configuration needs it.
 
     Args:
         model: the recipe's section.
         size: of the target; settings that follow it are those of this size.
+        plan: of the model at this size, for what its `forward` must multiply; None where there is none.
     """
+    heads = None if plan is None or plan.head_dims is None or len(set(plan.head_dims)) == 1 else plan.head_dims
     if model.kind == "huggingface":
+        family = family_of(model)
         return ModelRecord(
             kind=model.kind,
             name=model.config,
-            settings=settings_at(model.settings, family_of(model), size.width, size.depth),
+            settings=settings_at(model.settings, family, size.width, size.depth),
+            task=family.task,
+            config_values={} if plan is None else plan.config_values,
+            head_dims=heads,
         )
     if model.kind == "factory":
         sizes = {model.width_argument: size.width}
         if model.depth_argument is not None:
             sizes[model.depth_argument] = size.depth
-        return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
-    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
+        return ModelRecord(
+            kind=model.kind, name=model.factory, settings={**model.arguments, **sizes}, head_dims=heads
+        )
+    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}), head_dims=heads)
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:

@@ -115,9 +115,11 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
     )
 
 
-def _values(target: TargetFile) -> dict[str, float]:
+def _values(target: TargetFile) -> dict[str, float | str]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values = dict(target.optimizer_values)
+    values: dict[str, float | str] = dict(target.optimizer_values)
+    if target.muon_scale is not None:
+        values["muon_scale"] = target.muon_scale
     if target.training is not None and target.training.schedule != "own":
         values["clip"] = target.training.clip or 0.0
     return values
