@@ -199,8 +199,7 @@ class ModelRecord(_Record):
     """`huggingface`: keys of the configuration that hold multipliers of `forward`, with their values at this size; they
     are in no `settings`"""
     head_dims: tuple[int, int] | None = None
-    """width of an attention head at the base and at this size, where heads grow; null: they do not, or nothing is known
-    of them"""
+    """`huggingface`: width of an attention head at the base and at this size, where heads grow; null: they do not"""
 
 
 class UsedRecord(_Record):

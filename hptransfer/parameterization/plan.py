@@ -106,7 +106,6 @@ def plan(
         covers=covered_axes(table, chosen),
         options=chosen,
         optimizer_values=optimizer_values(other or table, chosen, base, size, hyperparameters),
-        head_dims=head_dims,
     )
     return replace(result, notes=tuple(plan_notes(result, table, head_dims)))
 

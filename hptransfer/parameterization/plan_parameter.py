@@ -82,7 +82,6 @@ class Plan:
         covers: axes of a size ("width", "depth", "batch", "tokens") for which there is a rule.
         options: the named choices, defaults filled in.
         optimizer_values: beta1, beta2 and momentum at this size, those that `hyperparameters` has.
-        head_dims: width of an attention head at the base and at this size; None where nothing is known of heads.
         config_values: key of the model's configuration -> value that makes `forward` multiply as planned at this size;
             empty where there is no such key.
     """
@@ -98,7 +97,6 @@ class Plan:
     covers: frozenset[str] = frozenset()
     options: Options = field(default_factory=Options)
     optimizer_values: Mapping[str, float] = field(default_factory=dict)
-    head_dims: tuple[int, int] | None = None
     config_values: Mapping[str, float | list[float]] = field(default_factory=dict)
 
 

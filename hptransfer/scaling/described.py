@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from hptransfer.artifacts.target import ModelRecord, TrainingRecord
-from hptransfer.models.huggingface import family_of, settings_at
+from hptransfer.models.huggingface import family_of, head_dims, settings_at
 from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
@@ -106,25 +106,23 @@ def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRec
         size: of the target; settings that follow it are those of this size.
         plan: of the model at this size, for what its `forward` must multiply; None where there is none.
     """
-    heads = None if plan is None or plan.head_dims is None or len(set(plan.head_dims)) == 1 else plan.head_dims
     if model.kind == "huggingface":
         family = family_of(model)
+        heads = None if plan is None else head_dims(model.settings, family, plan.base.width, size.width)
         return ModelRecord(
             kind=model.kind,
             name=model.config,
             settings=settings_at(model.settings, family, size.width, size.depth),
             task=family.task,
             config_values={} if plan is None else plan.config_values,
-            head_dims=heads,
+            head_dims=None if heads is None or heads[0] == heads[1] else heads,
         )
     if model.kind == "factory":
         sizes = {model.width_argument: size.width}
         if model.depth_argument is not None:
             sizes[model.depth_argument] = size.depth
-        return ModelRecord(
-            kind=model.kind, name=model.factory, settings={**model.arguments, **sizes}, head_dims=heads
-        )
-    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}), head_dims=heads)
+        return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
+    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:
