@@ -178,7 +178,8 @@ USAGE = """\
 #   Trainer(
 #       model, args, train_dataset=..., optimizer_cls_and_kwargs=hptransfer_hf.optimizer_cls_and_kwargs(args)
 #   ).train()
-# With accelerate; do not prepare the scheduler, accelerate would step it once per process:
+# With accelerate; make args before Accelerator(), whose state TrainingArguments reset; do not prepare the scheduler,
+# accelerate would step it once per process:
 #   optimizer, scheduler = hptransfer_hf.optimizers(model, args)
 #   model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
 #   for batch in loader:

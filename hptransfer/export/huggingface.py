@@ -274,7 +274,9 @@ def _schedule(training: TrainingRecord, rate: float) -> dict[str, Any] | None:
     decay = {"num_decay_steps": training.steps - begin, "decay_type": "linear", "min_lr_ratio": training.floor}
     shapes: dict[str, tuple[str, dict[str, Any] | None]] = {
         "constant": ("constant_with_warmup", None),
-        "linear": ("polynomial", {"lr_end": training.floor * rate, "power": 1.0}) if training.floor else ("linear", None),
+        "linear": ("polynomial", {"lr_end": training.floor * rate, "power": 1.0})
+        if training.floor
+        else ("linear", None),
         "cosine": ("cosine_with_min_lr", {"min_lr_rate": training.floor}) if training.floor else ("cosine", None),
         "wsd": ("warmup_stable_decay", decay),
         "inverse-sqrt": ("inverse_sqrt", {"timescale": max(rising, 1)}),
@@ -287,8 +289,8 @@ def _by_hand(target: TargetFile) -> Iterator[str]:
     training = target.training
     if training is None or training.schedule == "own":
         yield (
-            "lr_scheduler_type, warmup_steps and max_grad_norm are not in training_args.json: nothing is known of those "
-            "of the tuned runs. Write them; Trainer's defaults are linear, 0 and 1.0."
+            "lr_scheduler_type, warmup_steps and max_grad_norm are not in training_args.json: those of the tuned runs "
+            "are not known. Write them; Trainer's defaults are linear, 0 and 1.0."
         )
     elif _schedule(training, 1.0) is None:
         yield "transformers has no schedule of this shape: pass optimizers=hptransfer_hf.optimizers(model, args)."
@@ -308,7 +310,9 @@ def _module(target: TargetFile) -> str:
     auto = CLASSES.get(target.model.task or "causal-lm", "") if target.model is not None else ""
     unheld = training is not None and training.schedule != "own" and _schedule(training, 1.0) is None
     parts = [
-        USAGE.replace("@MODEL@", "hptransfer_hf.build_model()" if _builds(target) else "...  # yours, then init_(model)"),
+        USAGE.replace(
+            "@MODEL@", "hptransfer_hf.build_model()" if _builds(target) else "...  # yours, then init_(model)"
+        ),
         '"""Model, init, optimizer and schedule of the run; see above."""\n\n',
         *(["import functools\n"] if factor != 1 else []),
         "import json\nimport math\nimport pathlib\nimport re\n\nimport torch\nimport transformers\n\n",

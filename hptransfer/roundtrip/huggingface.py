@@ -67,7 +67,9 @@ def _arguments(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError("training_args.json must be readable", received=f"{path}: {error}", hint="export again") from None
+        raise UsageError(
+            "training_args.json must be readable", received=f"{path}: {error}", hint="export again"
+        ) from None
     if not isinstance(content, dict):
         raise UsageError("training_args.json must hold keys and values", received=f"{path}: {content!r}")
     return content

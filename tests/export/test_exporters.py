@@ -34,6 +34,12 @@ class TestTorch(ExporterConformance):
     name = "torch"
 
 
+class TestHuggingFace(ExporterConformance):
+    """The exporter of files for transformers."""
+
+    name = "huggingface"
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -42,7 +48,7 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer", "torch"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "huggingface", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:

@@ -174,7 +174,9 @@ def test_logits_that_nothing_multiplies_are_found(model: Any, tmp_path: Path) ->
 def test_a_factor_that_the_configuration_lost_is_found(tmp_path: Path) -> None:
     """Granite's own default divides logits by 1."""
     target = llama_target(model=GRANITE, gauge="multipliers")
-    (found,) = round_trip(tmp_path, "huggingface", target, {"config.json": ('  "logits_scaling": 3.0,\n', "")}).differences
+    (found,) = round_trip(
+        tmp_path, "huggingface", target, {"config.json": ('  "logits_scaling": 3.0,\n', "")}
+    ).differences
 
     assert found.sentence.startswith("lm_head.weight: multiplier 1, planned 0.333333333333")
 
@@ -202,7 +204,7 @@ def test_another_schedule_is_found(training: dict[str, Any], old: str, new: str,
 def test_muons_shape_factor_and_momentum_are_compared(tmp_path: Path) -> None:
     """`match_rms_adamw` multiplies each matrix's rate by another number; torch's default momentum is 0.95."""
     target = llama_target("mup", size=WIDE, optimizer="muon")
-    edits = {"hptransfer_hf.py": ('"adjust_lr_fn": \'original\'', '"adjust_lr_fn": "match_rms_adamw"')}
+    edits = {"hptransfer_hf.py": ("\"adjust_lr_fn\": 'original'", '"adjust_lr_fn": "match_rms_adamw"')}
     (found,) = round_trip(tmp_path / "scale", "huggingface", target, edits).differences
     assert found.sentence == "all parameters: muon_scale match_rms_adamw, planned original"
 

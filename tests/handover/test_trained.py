@@ -8,7 +8,10 @@ from hptransfer.handover.trained import Reading, value_differences
 def test_values_of_all_parameters_are_compared_by_name() -> None:
     """A beta that no file says is named with the default that is used; equal ones and unplanned ones are none."""
     reading = Reading(
-        (), "a test", values={"beta1": 0.9, "beta2": 0.999, "clip": 0.0, "momentum": 0.5}, defaulted=frozenset({"beta2"})
+        (),
+        "a test",
+        values={"beta1": 0.9, "beta2": 0.999, "clip": 0.0, "momentum": 0.5},
+        defaulted=frozenset({"beta2"}),
     )
     (found,) = value_differences({"beta1": 0.9, "beta2": 0.95, "clip": 0.0}, reading)
 

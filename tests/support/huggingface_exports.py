@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ TIED_LLAMA = section("llama", **{**LLAMA.settings, "tie_word_embeddings": True})
 
 
 def with_training(target: TargetFile, **training: Any) -> TargetFile:
-    """The target with another run: 100 steps of a linear schedule with a tenth of warmup, where nothing else is said."""
+    """The target with another run: 100 steps of a linear schedule with a tenth of warmup, but for what is said."""
     said = {"steps": 100, "batch_size": 8, "schedule": "linear", "warmup": 0.1, "clip": None} | training
     return target.model_copy(update={"training": TrainingRecord(**said)})
 
@@ -56,3 +57,16 @@ class Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return {"input_ids": self.tokens[index], "labels": self.tokens[index]}
+
+
+class Text(Windows):
+    """Windows of 32 bytes of text: a module of the standard library.
+
+    Args:
+        count: how many there are.
+        first: window that they begin with.
+    """
+
+    def __init__(self, count: int, first: int = 0) -> None:
+        source = Path(argparse.__file__).read_bytes()[32 * first : 32 * (first + count)]
+        self.tokens = torch.tensor(list(source)).view(count, 32)
