@@ -102,7 +102,7 @@ def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRec
     """The model as a framework's configuration needs it.
 
     Args:
-        model: the recipe's section.
+        model: the recipe's section of it.
         size: of the target; settings that follow it are those of this size.
         plan: of the model at this size, for what its `forward` must multiply; None where there is none.
     """
