@@ -53,7 +53,8 @@ def rows(model):
         name = re.sub(r"(^module\\.|_orig_mod\\.|_fsdp_wrapped_module\\.|_checkpoint_wrapped_module\\.)", "", name)
         found = [row for row in ROWS if re.fullmatch(row["pattern"], name)]
         if len(found) != 1 or list(tensor.shape) != found[0]["shape"]:
-            raise ValueError(f"{name} {tuple(tensor.shape)}: no row of the plan, which has {[r['shape'] for r in found]}")
+            shapes = [row["shape"] for row in found]
+            raise ValueError(f"{name} {tuple(tensor.shape)}: no row of the plan, which has {shapes}")
         count[found[0]["pattern"]] += 1
         yield tensor, found[0]
     left = [row["pattern"] for row in ROWS if count[row["pattern"]] != row["count"]]

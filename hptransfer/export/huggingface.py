@@ -53,8 +53,8 @@ class _HuggingFace:
         by_hand=(
             "per_device_train_batch_size is the whole batch, on one device: divide it among devices and "
             "gradient_accumulation_steps.",
-            "the data, its tokens and its order are yours; seed is 0, and what Trainer logs as learning_rate is that of "
-            "the first group.",
+            "the data, its tokens and its order are yours; seed is 0, and what Trainer logs as learning_rate is the "
+            "first group's.",
         ),
     )
 
@@ -209,7 +209,7 @@ def _configuration(target: TargetFile) -> dict[str, Any]:
     return {
         "model_type": model.name,
         "dtype": "float64" if double else "float32",
-        **nested({**model.settings, **model.config_values}),  # type: ignore[dict-item]  # a list is a value too
+        **nested({**model.settings, **model.config_values}),
     }
 
 
@@ -217,7 +217,7 @@ def base_values(target: TargetFile) -> dict[str, float]:
     """The values in training_args.json that the rows follow: those of the base.
 
     Args:
-        target: in any form.
+        target: with its multipliers anywhere.
     """
     given = target.hyperparameters
     rates = [group.learning_rate for group in target.parameters]
@@ -229,7 +229,7 @@ def training_arguments(target: TargetFile) -> dict[str, Any]:
     """Keys of `transformers.TrainingArguments`; all whose default is not the plan's, and those that are equal too.
 
     Args:
-        target: in any form.
+        target: with its multipliers anywhere.
     """
     base, betas, training = base_values(target), target.optimizer_values, target.training
     return {

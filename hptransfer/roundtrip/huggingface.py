@@ -137,7 +137,7 @@ def _schedule(scheduler: Any) -> Callable[[int], float]:
     """The factor on every group's rate.
 
     Args:
-        scheduler: that Trainer made.
+        scheduler: that Trainer made, one of torch's.
     """
     factors = getattr(scheduler, "lr_lambdas", None)
     if not factors or any(factor is not factors[0] for factor in factors):
@@ -169,14 +169,14 @@ def _values(optimizer: Any, args: Any, *, with_clip: bool) -> dict[str, float | 
 def _multipliers(model: nn.Module, target: TargetFile) -> dict[str, float]:
     """Name -> factor over the base's by which `forward` multiplies, by a hook or by a key of the configuration."""
     found: dict[str, float] = {}
-    read_out = getattr(model, "get_output_embeddings", lambda: None)()
-    weight = getattr(read_out, "weight", None)
-    for name, parameter in model.named_parameters():
-        if parameter is weight:
-            found[name] = _through_hooks(read_out)
-    if not hasattr(model, "config"):
+    built: Any = model
+    if not hasattr(built, "config"):
         return found
-    settings = flat(model.config.to_dict())
+    read_out = built.get_output_embeddings()
+    for name, parameter in model.named_parameters():
+        if read_out is not None and parameter is read_out.weight:
+            found[name] = _through_hooks(read_out)
+    settings = flat(built.config.to_dict())
     for group in target.parameters:
         key = config_key(target, group)
         if key is None or target.model is None:

@@ -93,12 +93,24 @@ def test_trainer_makes_the_plans_groups_and_keeps_their_ratios(
         assert max(shares) - min(shares) <= 1e-15
 
 
+def plans_own(plan: AppliedPlan, model: nn.Module) -> Any:
+    """The optimizer that hptransfer's own users make of a plan."""
+    groups, values = plan.param_groups(model), plan.optimizer_values
+    betas = (values["beta1"], values["beta2"])
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=values["momentum"])
+    if plan.optimizer == "muon":
+        return hptransfer.Muon(groups, values["momentum"], betas)
+    return torch.optim.AdamW(groups, betas=betas)
+
+
 def stepped(target: TargetFile, folder: Path, who: str, steps: int = 2) -> tuple[Tensor, Tensor]:
     """Logits at the start and weights after steps in float64, by the written module or by the plan itself."""
     module = written(folder / who, target)
     torch.manual_seed(0)
     if who == "module":
         model = module.build_model(dtype=torch.float64)
+        optimizer: Any
         optimizer, scheduler = module.optimizers(model, module.training_arguments(output_dir=str(folder)))
     else:
         config = transformers.AutoConfig.from_pretrained(folder / "module" / "export" / "huggingface")
@@ -107,20 +119,14 @@ def stepped(target: TargetFile, folder: Path, who: str, steps: int = 2) -> tuple
         if target.gauge == "plain":
             scale_logits(model, plan)
         plan.init_(model)
-        groups = plan.param_groups(model)
-        values = target.optimizer_values
-        optimizer = {
-            "adamw": lambda: torch.optim.AdamW(groups, betas=(values["beta1"], values["beta2"])),
-            "sgd": lambda: torch.optim.SGD(groups, momentum=values["momentum"]),
-            "muon": lambda: hptransfer.Muon(groups, values["momentum"], (values["beta1"], values["beta2"])),
-        }[target.optimizer]()
+        optimizer = plans_own(plan, model)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.schedule)
     model.eval()  # without GPT-2's dropout
     tokens = Windows(2, same=False).tokens
     logits = model(input_ids=tokens).logits.detach()
     for _ in range(steps):
         optimizer.zero_grad()
-        model(input_ids=tokens, labels=tokens).loss.backward()
+        torch.autograd.backward(model(input_ids=tokens, labels=tokens).loss)
         optimizer.step()
         scheduler.step()
     return logits, nn.utils.parameters_to_vector(model.parameters()).detach()
@@ -185,15 +191,12 @@ def test_trainer_trains_what_the_plan_trains(optimizer: str, exact: bool, tmp_pa
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float64)
     scale_logits(model, plan)
     plan.init_(model)
-    made = {
-        "adamw": lambda: torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95)),
-        "muon": lambda: hptransfer.Muon(plan.param_groups(model), 0.9, (0.9, 0.95)),
-    }[optimizer]()
+    made = plans_own(plan, model)
     scheduler = torch.optim.lr_scheduler.LambdaLR(made, plan.schedule)
     tokens = Windows(8).tokens
     for _ in range(3):
         made.zero_grad()
-        model(input_ids=tokens, labels=tokens).loss.backward()
+        torch.autograd.backward(model(input_ids=tokens, labels=tokens).loss)
         made.step()
         scheduler.step()
 
