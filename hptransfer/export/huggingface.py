@@ -300,7 +300,8 @@ def _by_hand(target: TargetFile) -> Iterator[str]:
         yield "build the model by your own code, then call init_(model)."
     if _builds(target) and logit_factor(in_form(target)) != 1:
         yield (
-            "logits are multiplied in front of the output embeddings: call multiply_logits(model) again on what "
+            "build_model multiplies the logits, in front of the output embeddings, so that hptransfer.scale_logits is "
+            "not needed here: call multiply_logits(model) again on what "
             "from_pretrained has loaded, and leave fused losses off that read the head's weight without calling it."
         )
 
