@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,10 @@ class _HuggingFace:
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
+        with redirect_stdout(sys.stderr):  # what accelerate imports (DeepSpeed) may print there, among our data
+            return self._read(folder, target)
+
+    def _read(self, folder: Path, target: TargetFile) -> Reading:
         transformers = _transformers()
         module = load_module(folder / "hptransfer_hf.py")
         content = _arguments(folder / "training_args.json")
