@@ -67,8 +67,9 @@ class Reading:
         draws: whether stds are estimates from what was drawn; exact where not.
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
-        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
-            norm of a step's gradient, 0: none); those that could not be read back are left out.
+        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum`, `clip` (largest
+            norm of a step's gradient, 0: none) and `muon_scale` (torch's `adjust_lr_fn`); those that could not be read
+            back are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
     """
@@ -78,7 +79,7 @@ class Reading:
     draws: bool = False
     unread: tuple[str, ...] = ()
     schedule: Callable[[int], float] | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float | str] = field(default_factory=dict)
     defaulted: frozenset[str] = frozenset()
     unsaid: frozenset[tuple[str, str]] = frozenset()
 
@@ -156,7 +157,7 @@ def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) ->
 _DEFAULTED = "no file says it, so that is the framework's default"
 
 
-def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[Difference, ...]:
+def value_differences(planned: Mapping[str, float | str], reading: Reading) -> tuple[Difference, ...]:
     """What a framework uses for all parameters alike, and otherwise than planned.
 
     Args:
@@ -166,8 +167,14 @@ def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[D
     return tuple(
         Difference((), name, planned[name], used, _DEFAULTED if name in reading.defaulted else "")
         for name, used in reading.values.items()
-        if name in planned and not math.isclose(planned[name], used, rel_tol=EXACT)
+        if name in planned and not _same(planned[name], used, EXACT)
     )
+
+
+def _same(planned: float | str, used: float | str, tolerance: float) -> bool:
+    if isinstance(planned, str) or isinstance(used, str):
+        return planned == used
+    return math.isclose(planned, used, rel_tol=tolerance)
 
 
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
@@ -178,8 +185,7 @@ def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) 
                 yield Difference((planned.name,), quantity, wanted, got)
             continue
         tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
-        same = wanted == got if isinstance(wanted, str) else math.isclose(wanted, got, rel_tol=tolerance)
-        if not same:
+        if not _same(wanted, got, tolerance):
             unsaid = (planned.name, quantity) in reading.unsaid
             cause = _DEFAULTED if unsaid else _cause(quantity, wanted, got, growth, tolerance)
             yield Difference((planned.name,), quantity, wanted, got, cause)

@@ -16,6 +16,8 @@ __all__ = [
     "audit",
     "base_shapes",
     "build",
+    "config_families",
+    "config_multipliers",
     "configuration",
     "first_run",
     "forward_cost",

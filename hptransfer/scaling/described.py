@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from hptransfer.artifacts.target import ModelRecord, TrainingRecord
-from hptransfer.models.huggingface import family_of, settings_at
+from hptransfer.models.huggingface import family_of, head_dims, settings_at
 from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
@@ -35,6 +35,7 @@ class Described:
         covers: the axes that have rules, as rules call them.
         muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
         options: named choices among published rules, those that were made or are a table's defaults.
+        plan: what all of it was taken from; None where there is no model to plan.
     """
 
     parameterization: str
@@ -45,6 +46,7 @@ class Described:
     covers: frozenset[str]
     muon_scale: str | None = None
     options: Mapping[str, bool | float | str] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def has_model(recipe: Recipe) -> bool:
@@ -68,6 +70,7 @@ def described_plan(plan: Plan, recipe: Recipe) -> Described:
         frozenset(plan.covers),
         plan.options.muon_scale,
         said_options(plan.options),
+        plan,
     )
 
 
@@ -95,18 +98,24 @@ def said_options(options: Options) -> dict[str, bool | float | str]:
     return {name: value for name, value in asdict(options).items() if value is not None}
 
 
-def model_record(model: Model, size: Size) -> ModelRecord:
+def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRecord:
     """The model as a framework's configuration needs it.
 
     Args:
         model: the recipe's section of it.
         size: of the target; settings that follow it are those of this size.
+        plan: of the model at this size, for what its `forward` must multiply; None where there is none.
     """
     if model.kind == "huggingface":
+        family = family_of(model)
+        heads = None if plan is None else head_dims(model.settings, family, plan.base.width, size.width)
         return ModelRecord(
             kind=model.kind,
             name=model.config,
-            settings=settings_at(model.settings, family_of(model), size.width, size.depth),
+            settings=settings_at(model.settings, family, size.width, size.depth),
+            task=family.task,
+            config_values={} if plan is None else plan.config_values,
+            head_dims=None if heads is None or heads[0] == heads[1] else heads,
         )
     if model.kind == "factory":
         sizes = {model.width_argument: size.width}

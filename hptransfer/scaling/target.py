@@ -92,7 +92,7 @@ def build_target(
         hyperparameters=_shown(recipe, described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
         muon_scale=described.muon_scale,
-        model=model_record(recipe.model, size),
+        model=model_record(recipe.model, size, described.plan),
         training=training_record(recipe, size, described.hyperparameters["warmup"]),
         notes=described.notes,
         parameters=described.parameters,

@@ -119,9 +119,11 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
     )
 
 
-def _values(target: TargetFile) -> dict[str, float]:
+def _values(target: TargetFile) -> dict[str, float | str]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values = dict(target.optimizer_values)
+    values: dict[str, float | str] = dict(target.optimizer_values)
+    if target.muon_scale is not None:
+        values["muon_scale"] = target.muon_scale
     if target.training is not None and target.training.schedule != "own":
         values["clip"] = target.training.clip or 0.0
     return values
@@ -137,9 +139,11 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
     worst, where = 0.0, 0
+    # a framework's warmup may begin with a step at rate 0, the plan's with the one after
+    earliest = -1 if round((training.warmup or 0.0) * training.steps) else 0
     for step in sorted({round(share * (training.steps - 1) / 64) for share in range(65)}):
         planned = training.factor(step)
-        near = [training.factor(max(0, step - 1)), planned, training.factor(step + 1)]
+        near = [training.factor(max(earliest, step - 1)), planned, training.factor(step + 1)]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:

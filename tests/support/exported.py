@@ -91,7 +91,7 @@ def llama_target(
     planned = in_configuration(applied, model, reading.head_dims).whole_plan
     options_said = said_options(planned.options)
     return target_of(planned, objections).model_copy(
-        update={"model": model_record(model, size), "options": options_said}
+        update={"model": model_record(model, size, planned), "options": options_said}
     )
 
 
