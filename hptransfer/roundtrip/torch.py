@@ -64,10 +64,14 @@ class _Torch:
         )
 
 
-def _values(defaults: Mapping[str, Any]) -> dict[str, float]:
-    """What holds for all groups alike, by the plan's names; Muon's factor of a shape is in no name of them."""
-    betas = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
-    return betas | {name: defaults[name] for name in ("momentum",) if name in defaults}
+def _values(defaults: Mapping[str, Any]) -> dict[str, float | str]:
+    """What holds for all groups alike, by the plan's names."""
+    values: dict[str, float | str] = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
+    if "momentum" in defaults:
+        values["momentum"] = defaults["momentum"]
+    if "adjust_lr_fn" in defaults:  # torch's Muon takes None for it too
+        values["muon_scale"] = defaults["adjust_lr_fn"] or "original"
+    return values
 
 
 def _own_schedule(target: TargetFile) -> bool:
