@@ -17,7 +17,7 @@ _OWN_FLAGS = frozenset(
     {
         "tensor_model_parallel_size", "pipeline_model_parallel_size", "use_mup", "mup_base_hidden_size",
         "mup_base_head_dim", "use_mcore_models", "transformer_impl", "use_distributed_optimizer",
-        "num_layers_per_virtual_pipeline_stage", "decoupled_lr", "lr_decay_iters", "lr_wsd_decay_style",
+        "num_layers_per_virtual_pipeline_stage", "decoupled_lr", "lr_wsd_decay_style",
     }
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptransfer.errors import Place
 from hptransfer.linting.reading.settings import ForeignFile, Setting
@@ -45,12 +45,25 @@ class _Word:
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """A word after expansion."""
+    """A word after expansion: as it is, as it was written, and whether more words than one may stand there."""
 
     text: str
+    raw: str
     line: int
     column: int
     certain: bool = True
+    open: bool = False
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """`name=words`, or `name+=words`; `perhaps` behind `&&` or `||`."""
+
+    name: str
+    more: bool
+    words: list[_Word]
+    perhaps: bool
 
 
 @dataclass
@@ -59,21 +72,17 @@ class _Script:
 
     path: str
     variables: dict[str, list[_Expanded] | None] = field(default_factory=dict)
-    commands: list[tuple[list[_Expanded], list[str]]] = field(default_factory=list)
+    commands: list[list[_Expanded]] = field(default_factory=list)
     depth: int = 0
     total: int = 0
     used: set[str] = field(default_factory=set)
 
-    def read(self, lines: Iterator[list[_Word] | tuple[str, bool, list[_Word]]]) -> None:
+    def read(self, lines: Iterator[list[_Word] | _Assignment]) -> None:
         for line in lines:
-            if isinstance(line, tuple):
-                self._assign(*line)
-                continue
-            words = self._opened(line)
-            if words:
-                unread: list[str] = []
-                expanded = self._expanded(words, unread)
-                self.commands.append((expanded, unread))
+            if isinstance(line, _Assignment):
+                self._assign(line)
+            elif words := self._opened(line):
+                self.commands.append(self._expanded(words))
 
     def _opened(self, words: list[_Word]) -> list[_Word]:
         """The words after keywords, with blocks counted."""
@@ -87,29 +96,31 @@ class _Script:
             words = words[1:]
         return words
 
-    def _assign(self, name: str, more: bool, words: list[_Word]) -> None:
-        expanded = self._expanded(words, [], within=name if more else None)
-        before = self.variables.get(name, []) if more else []
-        if self.depth > 0 and not more:
-            same = name in self.variables and self.variables[name] == expanded
-            self.variables[name] = expanded if same else None
+    def _assign(self, line: _Assignment) -> None:
+        expanded = self._expanded(line.words)
+        before = self.variables.get(line.name, []) if line.more else []
+        perhaps = self.depth > 0 or line.perhaps
+        if perhaps and not line.more:
+            same = self.variables.get(line.name)
+            texts = [each.text for each in expanded]
+            self.variables[line.name] = same if same and [each.text for each in same] == texts else None
         elif before is not None:
-            if self.depth > 0:
-                expanded = [_Expanded(each.text, each.line, each.column, certain=False) for each in expanded]
-            self.variables[name] = [*before, *expanded]
+            if perhaps:
+                expanded = [replace(each, certain=False) for each in expanded]
+            self.variables[line.name] = [*before, *expanded]
 
-    def _expanded(self, words: list[_Word], unread: list[str], within: str | None = None) -> list[_Expanded]:
+    def _expanded(self, words: list[_Word]) -> list[_Expanded]:
         found: list[_Expanded] = []
         for word in words:
             if self.total > MAX_CHARACTERS:
-                unread.append(f"more than {MAX_CHARACTERS:,} characters after expansion")
+                found.append(_Expanded(UNKNOWN, "the rest", word.line, word.column, open=True, many=True))
                 break
-            new = list(self._expand(word, unread, within))
+            new = list(self._expand(word))
             self.total += sum(len(each.text) + 1 for each in new)
             found += new
         return found
 
-    def _expand(self, word: _Word, unread: list[str], within: str | None) -> Iterator[_Expanded]:
+    def _expand(self, word: _Word) -> Iterator[_Expanded]:
         """The words that one becomes; an array or a variable alone in it gives its own words with their places."""
         alone = _VARIABLE.fullmatch(word.raw)
         if alone is not None and word.pieces[0][1] != "'":
@@ -125,19 +136,22 @@ class _Script:
             said = piece if kind == "'" else self._substituted(piece)
             split = split or (kind == "" and said != piece)
             text += said
-        if UNKNOWN in text and within is None:
-            unread.append(f"line {word.line}: {shown(word.raw)}")
+        unquoted = word.pieces[0][1] == ""
+        many = bool(re.fullmatch(r"\$[@*]|\$\{([@*]|\w+\[[@*]\])[^}]*\}", word.raw))
         for part in text.split() if split else [text]:
-            yield _Expanded(part, word.line, word.column)
+            unknown = UNKNOWN in part
+            raw = word.raw if unknown else part
+            alone_there = unknown and (many or (unquoted and part == UNKNOWN))
+            yield _Expanded(part, raw, word.line, word.column, open=alone_there, many=unknown and many)
 
     def _words_of(self, value: list[_Expanded], word: _Word, *, whole: bool) -> Iterator[_Expanded]:
         for each in value:
             if whole or " " not in each.text.strip():
-                yield _Expanded(each.text, each.line, each.column, each.certain)
+                yield each
             else:
-                yield from (_Expanded(part, each.line, each.column, each.certain) for part in each.text.split())
+                yield from _split([each])
         if not value and whole:
-            yield _Expanded("", word.line, word.column)
+            yield _Expanded("", "", word.line, word.column)
 
     def _substituted(self, text: str) -> str:
         """The text with variables put in, and what is not static marked."""
@@ -163,12 +177,13 @@ class _Lexer:
     """Characters -> simple commands and assignments."""
 
     def __init__(self, text: str) -> None:
+        self.perhaps = False
         self.text, self.at = text, 0
         self.line, self.start = 1, 0
         self.heredocs: list[str] = []
 
-    def commands(self) -> Iterator[list[_Word] | tuple[str, bool, list[_Word]]]:
-        """Yields each simple command's words, or an assignment as (name, whether it appends, words)."""
+    def commands(self) -> Iterator[list[_Word] | _Assignment]:
+        """Yields each simple command's words, or an assignment."""
         words: list[_Word] = []
         while self.at < len(self.text):
             character = self.text[self.at]
@@ -182,18 +197,19 @@ class _Lexer:
                 if character == "(" and words and (match := _ASSIGNMENT.fullmatch(words[-1].raw)):
                     words.pop()
                     self._step(1)
-                    yield match["name"], bool(match["more"]), self._array()
+                    yield _Assignment(match["name"], bool(match["more"]), self._array(), self.perhaps)
                     continue
-                self._step(1)
-                yield from _told(words)
+                yield from _told(words, perhaps=self.perhaps)
                 words = []
+                self.perhaps = self.text.startswith(("&&", "||"), self.at)
+                self._step(2 if self.perhaps else 1)
                 if character == "\n" and self.heredocs:
                     self._skip_heredocs()
             elif self.text.startswith("<<", self.at) and not self.text.startswith("<<<", self.at):
                 self._heredoc()
             else:
                 words.append(self._word())
-        yield from _told(words)
+        yield from _told(words, perhaps=self.perhaps)
 
     def _array(self) -> list[_Word]:
         words: list[_Word] = []
@@ -297,7 +313,7 @@ class _Lexer:
         self._step(at - self.at)
 
 
-def _told(words: list[_Word]) -> Iterator[list[_Word] | tuple[str, bool, list[_Word]]]:
+def _told(words: list[_Word], *, perhaps: bool) -> Iterator[list[_Word] | _Assignment]:
     """Assignments at the start of a command, then the rest."""
     keyword = bool(words) and words[0].raw in {"export", "declare", "local", "readonly", "then", "else", "do"}
     head, rest = (words[:1], words[1:]) if keyword else ([], words)
@@ -308,7 +324,7 @@ def _told(words: list[_Word]) -> Iterator[list[_Word] | tuple[str, bool, list[_W
         remains = first[0][match.end() :]
         pieces = (*([(remains, "")] if remains else []), *others) or (("", ""),)
         column = rest[0].column + match.end() + (pieces[0][1] != "")
-        yield match["name"], bool(match["more"]), [_Word(pieces, rest[0].line, column)]
+        yield _Assignment(match["name"], bool(match["more"]), [_Word(pieces, rest[0].line, column)], perhaps)
         rest = rest[1:]
     if rest:
         yield rest
@@ -323,10 +339,11 @@ def read_script(text: str, path: str) -> ForeignFile:
     """
     script = _Script(path)
     script.read(_Lexer(text).commands())
-    commands = [_command(path, text, words, unread) for words, unread in script.commands]
+    commands = [_command(path, text, words) for words in script.commands]
     commands = [each for each in commands if each.settings]
     unused = [each for name, value in script.variables.items() if name not in script.used for each in value or ()]
-    if not commands and (leftover := _command(path, text, _split(unused), ["a script that uses these variables"])):
+    if not commands:
+        leftover = replace(_command(path, text, _split(unused)), unread=("the script that uses these variables",))
         commands = [leftover] if leftover.settings else []
     return ForeignFile(
         path,
@@ -340,40 +357,48 @@ def read_script(text: str, path: str) -> ForeignFile:
 
 
 def _split(words: list[_Expanded]) -> list[_Expanded]:
-    return [_Expanded(part, each.line, each.column, each.certain) for each in words for part in each.text.split()]
+    return [
+        replace(each, text=part, raw=each.raw if UNKNOWN in part else part, open=each.open or part == UNKNOWN)
+        for each in words
+        for part in each.text.split()
+    ]
 
 
-def _command(path: str, text: str, words: list[_Expanded], unread: list[str]) -> ForeignFile:
+def _command(path: str, text: str, words: list[_Expanded]) -> ForeignFile:
     """One command's flags; each takes the words up to the next one."""
     settings, index = [], 0
-    missing = [each for each in unread]
+    unread = [f"line {word.line}: {shown(word.raw)}" for word in words if word.many]
     while index < len(words):
         word = words[index]
         index += 1
         if not word.text.startswith("--") or len(word.text) < 3:
+            if word.open and not word.many:
+                unread.append(f"line {word.line}: {shown(word.raw)}")
             continue
         name, equals, value = word.text[2:].partition("=")
         values = [value] if equals else []
+        said = [word.raw]
         while not equals and index < len(words) and _is_value(words[index].text):
+            if values and words[index].open:  # after a value of its own, it may be anything
+                break
             values.append(words[index].text)
+            said.append(words[index].raw)
             index += 1
         if not re.fullmatch(r"[\w.:-]+", name):
             continue
-        said = " ".join(values)
-        known = UNKNOWN not in said
+        joined = " ".join(values)
+        known = UNKNOWN not in joined
         settings.append(
             Setting(
                 name.replace("-", "_"),
-                (said if values else True) if known else None,
-                word.text if not values or equals else f"{word.text} {said}",
+                (joined if values else True) if known else None,
+                " ".join(said),
                 Place(path, word.line, word.column),
                 known,
                 word.certain,
             )
         )
-    if not all(word.certain for word in words):
-        missing.append("what is added below an `if`")
-    return ForeignFile(path, "shell", text, tuple(settings), tuple(word.text for word in words), unread=tuple(missing))
+    return ForeignFile(path, "shell", text, tuple(settings), tuple(word.text for word in words), unread=tuple(unread))
 
 
 def _is_value(word: str) -> bool:
