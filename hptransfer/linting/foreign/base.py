@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -171,7 +172,7 @@ missing then says nothing, and the output names what was not read. A file withou
 for files that hptransfer wrote, `hptransfer verify --export FILE` compares every parameter.
 
 Exit status: 0 no error, 1 errors, 2 a file could not be read or its framework is not known. `--format json` or
-`github` for CI, as `validate` has them.
+`github` for CI, as `validate` has them. In the examples below `-` is what a rule finds, `+` what it does not.
 """
 _OWN = """
 ## Rules of your own
@@ -201,15 +202,18 @@ def _all_rules() -> Iterator[str]:
 
 
 def _shown(rule: ForeignRule) -> Iterable[str]:
-    yield f"### `{rule.code}`\n\n{rule.sentence[0].upper()}{rule.sentence[1:]}. {rule.why}\n\nWrong:\n"
-    yield _indented(rule.example.wrong)
-    yield "\nRight:\n"
-    yield _indented(rule.example.right)
+    yield f"### `{rule.code}`\n\n{rule.sentence[0].upper()}{rule.sentence[1:]}. {rule.why}\n"
+    yield from _compared(rule.example)
     yield f"\nHint: {rule.hint}.\n"
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in text.rstrip("\n").split("\n"))
+def _compared(example: Example) -> Iterator[str]:
+    """The lines that differ, those of the wrong file after `-`; all of it, where nothing is taken away."""
+    wrong, right = example.wrong.rstrip("\n").split("\n"), example.right.rstrip("\n").split("\n")
+    lines = [line for line in difflib.ndiff(wrong, right) if line[0] in "-+"]
+    if all(line[0] == "+" for line in lines):
+        lines = [line for line in difflib.ndiff(wrong, right) if line[0] != "?"]
+    yield from (f"    {line}".rstrip() for line in lines)
 
 
 if __name__ == "__main__":
