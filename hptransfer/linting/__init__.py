@@ -7,4 +7,4 @@ planned        what such a file is compared with
 reading        such files, read into settings
 """
 
-__all__ = ["base", "validate"]
+__all__ = ["base", "foreign", "foreign_files", "planned", "validate"]

@@ -20,6 +20,8 @@ from hptransfer.registry import users_code
 
 #: begins the first line of every file that hptransfer exports
 _WRITTEN = "Written by hptransfer for "
+#: characters of what could not be read, its path among them
+_LONGEST = 2000
 #: what was not read is named so many times
 _NAMED = 3
 
@@ -85,8 +87,8 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
         file = read_foreign(path).with_plan(plan)
         name = framework or recognised(file)
     except UsageError as error:
-        findings = (_unreadable(finding, path) for finding in error.findings)
-        return FileLint(str(path), framework, tuple(findings), unavailable=True)
+        unreadable = tuple(_unreadable(finding, path) for finding in error.findings)
+        return FileLint(str(path), framework, unreadable, unavailable=True)
     found: dict[str, list[Finding]] = {"error": [], "warning": []}
     known = FOREIGN_RULES.look_up(name)
     parts = _own_parts(file, known, name)
@@ -129,7 +131,7 @@ def _notes(file: ForeignFile, parts: list[ForeignFile]) -> Iterator[str]:
 
 
 def _unreadable(finding: Finding, path: Path) -> Finding:
-    received = None if finding.received is None else shown(finding.received)
+    received = None if finding.received is None else shown(finding.received, _LONGEST)
     return Finding(finding.rule, received, finding.hint, Place(str(path)), "lint/unreadable")
 
 

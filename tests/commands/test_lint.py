@@ -139,7 +139,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, right: Path, name: str, make
 def test_what_a_file_says_cannot_steer_a_terminal(tmp_path: Path) -> None:
     """Escapes and bidi marks are printed as their codes, in every format."""
     path = tmp_path / "run.sh"
-    path.write_text("python pretrain_gpt.py --mup-width-mult 'x\x1b[31m\u202e\x07' --num-layers 4 --micro-batch-size 1\n")
+    path.write_text(
+        "python pretrain_gpt.py --mup-width-mult 'x\x1b[31m\u202e\x07' --num-layers 4 --micro-batch-size 1\n"
+    )
     for form in ("text", "json", "github"):
         printed = lint(path, "--format", form).stdout
         assert not {"\x1b", "\u202e", "\x07"} & set(printed)
@@ -176,7 +178,9 @@ def test_damaged_examples(tmp_path: Path) -> None:
             text = rule.example.wrong
             for _ in range(20):
                 at, cut = pick.randrange(len(text)), pick.randrange(8)
-                path.write_text(text[:at] + pick.choice(["", "[", "'", "\n", "1e999", "${x", "*", "**x"]) + text[at + cut :])
+                path.write_text(
+                    text[:at] + pick.choice(["", "[", "'", "\n", "1e999", "${x", "*", "**x"]) + text[at + cut :]
+                )
                 lint_file(path, name)
 
 

@@ -134,7 +134,7 @@ optimizer.load_state_dict(checkpoint["optimizer"])
 
 
 def test_one_rate_for_all_groups_is_right_where_there_is_one(tmp_path: Path) -> None:
-    """nanoGPT's own loop has one rate: nothing is lost; with a plan of several, each line loses them."""
+    """The loop of nanoGPT has one rate: nothing is lost; with a plan of several, each line loses them."""
     assert codes(lint(tmp_path, "train.py", NANOGPT_LOOP)) == []
     assert codes(lint(tmp_path, "train.py", NANOGPT_LOOP, EXAMPLE_PLAN)) == [
         "torch/one-cycle",
@@ -144,7 +144,7 @@ def test_one_rate_for_all_groups_is_right_where_there_is_one(tmp_path: Path) -> 
 
 
 def test_a_rate_that_the_group_scales_is_right(tmp_path: Path) -> None:
-    """nanoGPT-mup's loop, train.py line 294 at b2a5e60: `lr * param_group.get('lr_scale', 1.0)`."""
+    """The loop of nanoGPT-mup, train.py line 294 at b2a5e60: `lr * param_group.get('lr_scale', 1.0)`."""
     text = NANOGPT_LOOP.replace("get_lr(step)", "get_lr(step) * param_group.get('lr_scale', 1.0)")
 
     assert "torch/rate-overwritten" not in codes(lint(tmp_path, "train.py", text, EXAMPLE_PLAN))

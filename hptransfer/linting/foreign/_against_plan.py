@@ -111,7 +111,9 @@ def applied_rules(applied: Applied, twice: Example, none: Example, std: Example)
     )
 
 
-def beta2_rule(framework: str, name: str, default: float, applies: Callable[[ForeignFile], bool], example: Example) -> ForeignRule:
+def beta2_rule(
+    framework: str, name: str, default: float, applies: Callable[[ForeignFile], bool], example: Example
+) -> ForeignRule:
     """Adam's beta2 that is left to the framework's default, where the plan has another.
 
     Args:

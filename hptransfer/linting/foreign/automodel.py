@@ -57,9 +57,7 @@ FRAMEWORK = Framework(
             "`param_group_overrides` is given with an optimizer that reads it",
             "Optimizers of the Dion family build their own groups, and ignore the overrides.",
             "use torch.optim.AdamW, or give that optimizer its own rates",
-            Example(
-                _file("dion.Dion", r"mlp\."), _file("torch.optim.AdamW", r"mlp\."), "_target_", "automodel.yaml"
-            ),
+            Example(_file("dion.Dion", r"mlp\."), _file("torch.optim.AdamW", r"mlp\."), "_target_", "automodel.yaml"),
             _ignored,
         ),
         ForeignRule(

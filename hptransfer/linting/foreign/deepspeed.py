@@ -82,7 +82,7 @@ FRAMEWORK = Framework(
             "write both, as they were tuned",
             Example(
                 '{"train_batch_size": 8, "optimizer": {"type": "Muon", "params": {"lr": 0.01}}}\n',
-                '{"train_batch_size": 8, "optimizer": {"type": "Muon", "params": {"muon_lr": 0.02, "adam_lr": 0.01}}}\n',
+                '{"train_batch_size": 8, "optimizer": {"type": "Muon", "params": {"muon_lr": 0.02, "adam_lr": 0.1}}}\n',
                 '"type"',
                 "ds_config.json",
             ),

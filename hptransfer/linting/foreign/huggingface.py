@@ -123,7 +123,9 @@ def _beta2(file: ForeignFile) -> Iterator[Trap]:
         yield Trap(setting.place, f"{shown(setting.written)}, planned {plan.beta2:g}")
     elif setting is None and not same(0.999, plan.beta2):
         module = module_of(file)
-        if module is None or not (_own_groups(module) or any(call.open for call in module.calls if _is_arguments(call))):
+        if module is None or not (
+            _own_groups(module) or any(call.open for call in module.calls if _is_arguments(call))
+        ):
             yield Trap(rate.place, f"no adam_beta2: 0.999, planned {plan.beta2:g}")
 
 

@@ -12,7 +12,9 @@ from hptransfer.linting.reading.settings import ForeignFile, Setting
 from hptransfer.linting.reading.text import shown
 
 _OWN = frozenset({"n_embd", "n_layer", "n_head", "block_size", "gradient_accumulation_steps", "wandb_run_name"})
-_OTHERS = frozenset({"lr_decay_iters", "max_iters", "warmup_iters", "always_save_checkpoint", "eval_iters", "init_from"})
+_OTHERS = frozenset(
+    {"lr_decay_iters", "max_iters", "warmup_iters", "always_save_checkpoint", "eval_iters", "init_from"}
+)
 _WIDTH = "mup_width_multiplier"
 #: what divides a rate by the width where it stands in the rate's expression
 _OF_WIDTH = frozenset({_WIDTH, "n_embd"})
@@ -194,7 +196,7 @@ FRAMEWORK = Framework(
         _rule(
             "rate-by-hand",
             "`learning_rate` is the base's with `mup_enabled`",
-            "The rate of hidden weights is divided by `mup_width_multiplier` in the optimizer; the file divides it too.",
+            "The rate of hidden weights is divided by `mup_width_multiplier` in the optimizer; the file does too.",
             "write the base rate alone",
             f"{_ON}learning_rate = 0.01 / mup_width_multiplier\n",
             f"{_ON}learning_rate = 0.01\n",

@@ -97,7 +97,7 @@ def _embedding_decay(module: Module, file: ForeignFile) -> Iterator[Trap]:
         for node, glob in _globs(module, call):
             value = _options(module, call).get("weight_decay")
             found = module.number(value)
-            if globbed(glob, OLMO_CORE) != {"embeddings.weight"} or found is None or len(planned) != 1:
+            if globbed(glob, OLMO_CORE) != frozenset({"embeddings.weight"}) or found is None or len(planned) != 1:
                 continue
             if not same(found, planned[0]) and found != planned[0]:
                 yield Trap(module.place(value or node), f"weight decay {found:g}, planned {planned[0]:g}")

@@ -54,7 +54,9 @@ def _with_groups(check: Callable[[Module], Iterator[Trap]]) -> Callable[[Foreign
 def _overwritten(module: Module) -> Iterator[Trap]:
     """`for group in optimizer.param_groups: group["lr"] = rate`, the rate having nothing of the group in it."""
     for loop in ast.walk(module.tree):
-        if not (isinstance(loop, ast.For) and isinstance(loop.iter, ast.Attribute) and loop.iter.attr == "param_groups"):
+        if not (
+            isinstance(loop, ast.For) and isinstance(loop.iter, ast.Attribute) and loop.iter.attr == "param_groups"
+        ):
             continue
         if not isinstance(loop.target, ast.Name):
             continue
@@ -132,8 +134,8 @@ optimizer = torch.optim.AdamW([{"params": hidden, "lr": 1e-3}, {"params": rest, 
 """
 
 FRAMEWORK = Framework(
-    "Plain PyTorch and Lightning: training scripts. Rules speak where the script builds groups with rates of their own, "
-    "or a plan with several rates is named.",
+    "Plain PyTorch and Lightning: training scripts. Rules speak where the script builds groups with rates of their "
+    "own, or a plan with several rates is named.",
     "2.13.0",
     _marks,
     (

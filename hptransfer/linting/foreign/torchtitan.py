@@ -49,7 +49,7 @@ def _patterns(module: Module, calls: list[Call]) -> list[tuple[Call, str]] | Non
 
 def _functions(module: Module) -> Iterator[ast.AST]:
     """Functions at the top, each the configuration of one run; the module where there is none."""
-    functions = [node for node in module.tree.body if isinstance(node, ast.FunctionDef)]
+    functions: list[ast.AST] = [node for node in module.tree.body if isinstance(node, ast.FunctionDef)]
     yield from functions or [module.tree]
 
 
@@ -155,9 +155,9 @@ def _warmup(module: Module, file: ForeignFile) -> Iterator[Trap]:
 def _muon(module: Module, file: ForeignFile) -> Iterator[Trap]:
     for call in module.named(_GROUP):
         keywords = _keywords(module, call)
-        if module.value(call.argument("optimizer_name")) == "DistMuon" and keywords is not None:
-            if "adjust_lr_fn" not in keywords:
-                yield Trap(module.place(call.node), "DistMuon without adjust_lr_fn: sqrt(max(1, out/in))")
+        muon = module.value(call.argument("optimizer_name")) == "DistMuon"
+        if muon and keywords is not None and "adjust_lr_fn" not in keywords:
+            yield Trap(module.place(call.node), "DistMuon without adjust_lr_fn: sqrt(max(1, out/in))")
 
 
 def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
@@ -168,7 +168,9 @@ def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
         calls = [call for call in _inside(module, scope) if call.last in {_GROUP, "default_adamw"}]
         rates = []
         for call in calls:
-            given = call.argument("lr", 0) if call.last == "default_adamw" else (_keywords(module, call) or {}).get("lr")
+            given = (
+                call.argument("lr", 0) if call.last == "default_adamw" else (_keywords(module, call) or {}).get("lr")
+            )
             rates.append((given, module.number(given)))
         if rates and all(same(rate, plan.learning_rate) for _, rate in rates):
             needed = ", ".join(number(rate) for rate in plan.hidden)
@@ -198,9 +200,7 @@ _ALL = "betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1"
 
 
 def _group(pattern: str, keywords: str, name: str = "AdamW") -> str:
-    return (
-        f'    ParamGroupConfig(pattern=r"{pattern}", optimizer_name="{name}", optimizer_kwargs=dict({keywords})),\n'
-    )
+    return f'    ParamGroupConfig(pattern=r"{pattern}", optimizer_name="{name}", optimizer_kwargs=dict({keywords})),\n'
 
 
 def _listed(*groups: str) -> str:
@@ -247,8 +247,8 @@ FRAMEWORK = Framework(
         _rule(
             "shadowed-pattern",
             "each pattern matches parameters that none before it matches",
-            "Patterns are searched in the name, not matched with the whole of it, and the first one that is found wins: "
-            "a later one gives nothing its rate, or is refused.",
+            "Patterns are searched in the name, not matched with the whole of it, and the first one that is found "
+            "wins: a later one gives nothing its rate, or is refused.",
             "put the narrow pattern first, and anchor it: `^lm_head\\.weight$`",
             _listed(_REST, _HEAD),
             _listed(_HEAD, _REST),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.linting.reading.settings import ForeignFile, Setting, Value
@@ -142,23 +144,22 @@ class Module:
 
     def value(self, node: ast.AST | None, depth: int = 0) -> Value:
         """The value of an expression that is constant; None where it is not, or is None itself."""
-        if depth > 20 or node is None:
-            return None
+        found: Value = None
+        if depth > 20:
+            return found
         match node:
             case ast.Constant(value=bool() | int() | float() | str() as value):
-                return value if not isinstance(value, int) or value.bit_length() < _LARGEST else None
+                found = value if not isinstance(value, int) or value.bit_length() < _LARGEST else None
             case ast.Name(id=name):
-                return self.value(self._values.get(name), depth + 1)
+                found = self.value(self._values.get(name), depth + 1)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                found = self.value(operand, depth + 1)
-                return -found if isinstance(found, int | float) and not isinstance(found, bool) else None
+                found = _worked_out(0, ast.Sub(), self.value(operand, depth + 1))
             case ast.BinOp(left=left, op=operation, right=right):
-                return _worked_out(self.value(left, depth + 1), operation, self.value(right, depth + 1))
+                found = _worked_out(self.value(left, depth + 1), operation, self.value(right, depth + 1))
             case ast.Call(func=ast.Attribute(attr="sqrt"), args=[argument], keywords=[]):
-                found = self.value(argument, depth + 1)
-                return math.sqrt(found) if isinstance(found, int | float) and found >= 0 else None
-            case _:
-                return None
+                root = self.value(argument, depth + 1)
+                found = math.sqrt(root) if isinstance(root, int | float) and root >= 0 else None
+        return found
 
     def number(self, node: ast.AST | None) -> float | None:
         """The value of an expression that is a constant number."""
@@ -258,22 +259,23 @@ def _worked_out(left: Value, operation: ast.operator, right: Value) -> Value:
     """Arithmetic of two constant numbers, within bounds."""
     if not isinstance(left, int | float) or not isinstance(right, int | float):
         return None
+    if isinstance(operation, ast.Pow) and (abs(right) > _EXPONENT or abs(left) > _POWER):
+        return None
+    worked = _OPERATIONS.get(type(operation))
     try:
-        match operation:
-            case ast.Add():
-                return left + right
-            case ast.Sub():
-                return left - right
-            case ast.Mult():
-                return left * right
-            case ast.Div():
-                return left / right
-            case ast.FloorDiv():
-                return left // right
-            case ast.Pow() if abs(right) <= 64 and abs(left) <= 1e6:
-                power: float = float(left) ** right
-                return int(power) if isinstance(left, int) and isinstance(right, int) and right >= 0 else power
-            case _:
-                return None
+        found = None if worked is None else worked(left, right)
     except (ArithmeticError, TypeError, ValueError):
         return None
+    return found if isinstance(found, int | float) else None
+
+
+#: largest exponent, and number that is raised to one
+_EXPONENT, _POWER = 64, 1e6
+_OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}

@@ -22,6 +22,7 @@ UNKNOWN = "\ufffd"
 
 _DEEPER = {"if", "case", "for", "while", "until", "select"}
 _OUT = {"fi", "esac", "done"}
+_KEYWORDS = _DEEPER | _OUT | {"then", "else", "elif", "do", "{", "}", "!", "export"}
 _BREAKS = ";&|()"
 _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<more>\+?)=", re.ASCII)
 _VARIABLE = re.compile(
@@ -58,12 +59,13 @@ class _Expanded:
 
 @dataclass(frozen=True, slots=True)
 class _Assignment:
-    """`name=words`, or `name+=words`; `perhaps` behind `&&` or `||`."""
+    """`name=word` or `name=(words)`, `more` with `+=`; `perhaps` behind `&&` or `||`."""
 
     name: str
     more: bool
     words: list[_Word]
     perhaps: bool
+    array: bool = False
 
 
 @dataclass
@@ -86,28 +88,35 @@ class _Script:
 
     def _opened(self, words: list[_Word]) -> list[_Word]:
         """The words after keywords, with blocks counted."""
-        while words and words[0].raw in _DEEPER | _OUT | {"then", "else", "elif", "do", "{", "}", "!", "export"}:
-            first = words[0].raw
-            self.depth += (first in _DEEPER) - (first in _OUT)
-            if first in {"for", "case", "select"}:
-                for word in words[1:2]:
-                    self.variables[word.raw] = None
+        for index, word in enumerate(words):
+            if word.raw not in _KEYWORDS:
+                return words[index:]
+            self.depth += (word.raw in _DEEPER) - (word.raw in _OUT)
+            if word.raw in {"for", "case", "select"}:
+                self.variables |= {each.raw: None for each in words[index + 1 : index + 2]}
                 return []
-            words = words[1:]
-        return words
+        return []
 
     def _assign(self, line: _Assignment) -> None:
         expanded = self._expanded(line.words)
         before = self.variables.get(line.name, []) if line.more else []
         perhaps = self.depth > 0 or line.perhaps
-        if perhaps and not line.more:
+        if self.total > MAX_CHARACTERS:
+            self.variables[line.name] = None
+        elif perhaps and not line.more:
             same = self.variables.get(line.name)
             texts = [each.text for each in expanded]
             self.variables[line.name] = same if same and [each.text for each in same] == texts else None
         elif before is not None:
             if perhaps:
                 expanded = [replace(each, certain=False) for each in expanded]
-            self.variables[line.name] = [*before, *expanded]
+            if line.more and not line.array and before and expanded and not expanded[0].text.startswith(" "):
+                last, first, *expanded = before.pop(), *expanded  # one text, continued
+                self.total += len(last.text)
+                certain = last.certain and first.certain
+                before.append(replace(last, text=last.text + first.text, raw=last.raw + first.raw, certain=certain))
+            before.extend(expanded)
+            self.variables[line.name] = before
 
     def _expanded(self, words: list[_Word]) -> list[_Expanded]:
         found: list[_Expanded] = []
@@ -197,7 +206,7 @@ class _Lexer:
                 if character == "(" and words and (match := _ASSIGNMENT.fullmatch(words[-1].raw)):
                     words.pop()
                     self._step(1)
-                    yield _Assignment(match["name"], bool(match["more"]), self._array(), self.perhaps)
+                    yield _Assignment(match["name"], bool(match["more"]), self._array(), self.perhaps, array=True)
                     continue
                 yield from _told(words, perhaps=self.perhaps)
                 words = []
@@ -304,13 +313,19 @@ class _Lexer:
             end = self.text.find("`", self.at + 1)
             self._step((len(self.text) if end < 0 else end + 1) - self.at)
             return
-        depth, at = 0, self.at + 1
+        depth, at, quote = 0, self.at + 1, ""
         while at < len(self.text):
-            depth += (self.text[at] == "(") - (self.text[at] == ")")
-            at += 1
-            if depth == 0:
-                break
-        self._step(at - self.at)
+            character = self.text[at]
+            at += 2 if character == "\\" and quote != "'" else 1
+            if quote:
+                quote = "" if character == quote else quote
+            elif character in "'\"":
+                quote = character
+            else:
+                depth += (character == "(") - (character == ")")
+                if depth == 0:
+                    break
+        self._step(min(at, len(self.text)) - self.at)
 
 
 def _told(words: list[_Word], *, perhaps: bool) -> Iterator[list[_Word] | _Assignment]:

@@ -37,12 +37,13 @@ def foreign_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def shown(text: object) -> str:
+def shown(text: object, most: int = _SHOWN) -> str:
     """Text of a file for a message: short, on one line, with every character that is not printable escaped.
 
     Args:
         text: or a value, as it was written.
+        most: characters that are shown of it.
     """
     said = str(text)
-    said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+    said = said if len(said) <= most else f"{said[:most]}..."
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in said)

@@ -84,6 +84,10 @@ def counted(results: Sequence[Checked]) -> str:
     Args:
         results: one per file that was named.
     """
-    counts = ((len(results), results[0].noun if results else "recipe"), (count_errors(results), "error"), (count_warnings(results), "warning"))
+    counts = (
+        (len(results), results[0].noun if results else "recipe"),
+        (count_errors(results), "error"),
+        (count_warnings(results), "warning"),
+    )
     checked, *found = (f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
     return f"{checked} checked: {', '.join(found)}"

@@ -28,7 +28,7 @@ def read(text: str) -> ForeignFile:
         "export LR=0.1; train --lr ${LR:-7} --fp16\n",
         "ARGS=(\n  --lr 0.1  # a rate\n)\nARGS+=(--fp16)\ntrain ${ARGS[@]}\n",
         'ARGS="--lr 0.1"\nARGS="$ARGS --fp16"\ntrain $ARGS\n',
-        "A=(--lr 0.1)\nB=(\"${A[@]}\" --fp16)\nsrun -N 2 train \"${B[@]}\" | tee log\n",
+        'A=(--lr 0.1)\nB=("${A[@]}" --fp16)\nsrun -N 2 train "${B[@]}" | tee log\n',
         "cat <<EOF\n--lr 7\nEOF\ntrain --lr 0.1 --fp16\n",
     ],
 )
@@ -131,7 +131,28 @@ def test_hostile_scripts_end(script: str) -> None:
 
 def test_any_text_is_read() -> None:
     """Random pieces of scripts: no error, whatever they are."""
-    pieces = ["a", "--lr", "=", "(", ")", "'", '"', "$", "{", "}", "[@]", "\n", "\\", "`", "if", "fi", "<<", "&&", "#", " "]
+    pieces = [
+        "a",
+        "--lr",
+        "=",
+        "(",
+        ")",
+        "'",
+        '"',
+        "$",
+        "{",
+        "}",
+        "[@]",
+        "\n",
+        "\\",
+        "`",
+        "if",
+        "fi",
+        "<<",
+        "&&",
+        "#",
+        " ",
+    ]
     pick = random.Random(0)
     for _ in range(3000):
         read_script("".join(pick.choices(pieces, k=40)), "run.sh")
