@@ -70,7 +70,7 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
     """Checks one file; nothing of it is run.
 
     Args:
-        path: of the file.
+        path: of the file, whichever form it has.
         framework: its name, or `module:attribute`; None to recognise it.
         plan: values of the target's plan, to be compared with; None for none.
 

@@ -24,9 +24,9 @@ class Planned:
         init_stds: distinct stds of hidden weights at the target.
         decays: role -> distinct coefficients of weight decay at the target.
         beta2: of Adam at the target; None for other optimizers.
-        width: of the target.
+        width: of the target, in units.
         base_width: where hyperparameters hold as they are.
-        depth: of the target.
+        depth: of the target, in layers.
         base_depth: where hyperparameters hold as they are.
         model: model_type of a Hugging Face model; None for others.
         settings: of that model's configuration at this size.
@@ -77,7 +77,7 @@ def read_planned(path: Path) -> Planned:
     """The values of a target's file.
 
     Args:
-        path: of `target.yaml`.
+        path: of the `target.yaml` that `scale` wrote.
 
     Raises:
         UsageError: it is no target's file.

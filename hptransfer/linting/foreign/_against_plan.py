@@ -118,8 +118,8 @@ def beta2_rule(
 
     Args:
         framework: its name, for the code.
-        name: of the setting.
-        default: the framework's own.
+        name: of the setting, as files give it.
+        default: value that the framework takes where nothing is written.
         applies: whether a file, or a command, trains with Adam.
         example: of a plan with beta2 0.95.
     """

@@ -53,7 +53,7 @@ class ForeignRule:
     Attributes:
         code: stable identifier, the framework and a name: "megatron/decoupled-lr".
         sentence: what must hold, one line.
-        why: what happens otherwise.
+        why: what happens where it does not hold, one line.
         hint: what to write instead; following it cannot make anything wrong.
         example: a file that breaks it and one that does not.
         check: yields each place where a file, or a command of a script, breaks it.

@@ -26,7 +26,7 @@ def rates_differ(module: Module) -> bool:
     """Whether a script itself builds groups with rates of their own.
 
     Args:
-        module: the script.
+        module: the script that was read.
     """
     if any(call.last in _MUP or call.name.endswith("load_plan") for call in module.calls):
         return True

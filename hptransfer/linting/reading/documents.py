@@ -136,7 +136,7 @@ def read_json_file(text: str, path: str) -> ForeignFile:
     """The leaves of a JSON file.
 
     Args:
-        text: of the file.
+        text: of the whole file, one value.
         path: as it was named, for places.
 
     Raises:

@@ -23,7 +23,7 @@ def read_python_file(text: str, path: str) -> ForeignFile:
     """A module's tree, and its variables as settings.
 
     Args:
-        text: of the file.
+        text: of the whole file, one module.
         path: as it was named, for places.
 
     Raises:
@@ -52,10 +52,10 @@ class Call:
 
     Attributes:
         name: what is called, with its dots: "torch.optim.AdamW"; "" where it is no name.
-        keywords: argument -> expression.
-        arguments: those by position.
+        keywords: name of an argument -> its expression.
+        arguments: expressions given by their position.
         open: whether `*` or `**` gives more.
-        node: the call.
+        node: the call in the tree.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Call:
         """An argument's expression; None where it is not given.
 
         Args:
-            name: of the parameter.
+            name: of the parameter that is called.
             position: from 0, where it can be given without its name.
         """
         if name in self.keywords:
@@ -199,7 +199,7 @@ def module_of(file: ForeignFile) -> Module | None:
     """A Python file's tree with its questions; None for other forms.
 
     Args:
-        file: of any form.
+        file: read, in any form.
     """
     if file.tree is None:
         return None
@@ -223,7 +223,7 @@ def imported_packages(tree: ast.Module) -> set[str]:
     """Top-level packages that a module imports anywhere.
 
     Args:
-        tree: of the module.
+        tree: of the whole module.
     """
     found: set[str] = set()
     for node in ast.walk(tree):

@@ -62,7 +62,7 @@ class ForeignFile:
     Attributes:
         path: as it was named.
         form: what it is written in.
-        text: all of it.
+        text: all of the file, as read.
         settings: in the order of the file.
         words: of a script's command, each as it is after expansion; of other forms none.
         tree: of a Python file.
@@ -101,7 +101,7 @@ class ForeignFile:
         """The last setting of a name.
 
         Args:
-            name: see `Setting`.
+            name: as `Setting.name` has it.
         """
         return self._by_name.get(name)
 
@@ -109,7 +109,7 @@ class ForeignFile:
         """The value of a setting as a number; None where it is not set, or is none.
 
         Args:
-            name: see `Setting`.
+            name: as `Setting.name` has it.
         """
         return None if (found := self.get(name)) is None else found.number
 
@@ -117,7 +117,7 @@ class ForeignFile:
         """Whether a switch is on.
 
         Args:
-            name: see `Setting`.
+            name: as `Setting.name` has it.
         """
         return (found := self.get(name)) is not None and found.on
 
@@ -125,7 +125,7 @@ class ForeignFile:
         """Whether nothing sets a name; False where something that cannot be read may.
 
         Args:
-            name: see `Setting`.
+            name: as `Setting.name` has it.
         """
         return self.complete and name not in self._by_name
 

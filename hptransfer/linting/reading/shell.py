@@ -349,7 +349,7 @@ def read_script(text: str, path: str) -> ForeignFile:
     """What a script's commands are given.
 
     Args:
-        text: of the script.
+        text: of the whole script.
         path: as it was named, for places.
     """
     script = _Script(path)
