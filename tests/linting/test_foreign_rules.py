@@ -180,6 +180,27 @@ def test_megatron_in_yaml(tmp_path: Path) -> None:
     assert (found.code, str(found.place)) == ("megatron/mup-base-head-dim", f"{tmp_path}/model_config.yaml:5:3")
 
 
+def test_values_of_the_target_with_the_switch_at_one(tmp_path: Path) -> None:
+    """A base as wide as the model divides by 1: Megatron's factor of attention alone is wanted, with written values."""
+    flags = "--use-mup --mup-base-hidden-size 1024 --mup-base-head-dim 64 --lr 0.0025"
+    script = f"python pretrain_gpt.py --num-layers 2 --hidden-size 1024 --adam-beta2 0.95 {flags}\n"
+
+    assert codes(lint(tmp_path, "run.sh", script, EXAMPLE_PLAN)) == []
+
+
+def test_a_fused_attention_of_torchtitan_has_other_names(tmp_path: Path) -> None:
+    """`fuse_qkv=True`, the builder's default: one weight, `wqkv`, in place of three."""
+    patterns = ["tok_embeddings", r"attention\\.wqkv", r"attention\\.wo", "feed_forward", "norm", "lm_head"]
+    values = "lr=1, betas=(0.9, 0.95), eps=1e-8, weight_decay=0"
+    groups = [
+        f'ParamGroupConfig(pattern="{each}", optimizer_name="AdamW", optimizer_kwargs=dict({values}))'
+        for each in patterns
+    ]
+    text = f"import torchtitan\ngroups = [{', '.join(groups)}]\n"
+
+    assert codes(lint(tmp_path, "config_registry.py", text)) == []
+
+
 # Which framework.
 
 

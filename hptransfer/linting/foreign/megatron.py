@@ -161,7 +161,8 @@ def _plan_sizes(file: ForeignFile) -> Iterator[Trap]:
     if plan is None:
         return
     pairs = [("hidden_size", plan.width), ("num_layers", plan.depth)]
-    pairs += [("mup_base_hidden_size", plan.base_width)] if command.mup is not None else []
+    if command.mup is not None and command.multiplier != 1:  # at 1 it scales nothing, and values of this size are meant
+        pairs.append(("mup_base_hidden_size", plan.base_width))
     for name, planned in pairs:
         setting = command.get(name)
         if setting is not None and setting.number is not None and setting.number != planned:
