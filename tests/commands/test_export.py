@@ -130,7 +130,15 @@ def test_an_unknown_format_writes_nothing(target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}', "\udcff"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "x", "files": {"/dev/zero": "0"}}',
+        '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}',
+        "\udcff",
+    ],
 )
 def test_a_damaged_list_of_files_is_said(text: str, target: Path) -> None:
     """export.json that is empty, of another kind or no UTF-8."""
