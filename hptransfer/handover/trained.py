@@ -70,6 +70,8 @@ class Reading:
         values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
             norm of a step's gradient, 0: none); those that could not be read back are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
+        rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups
+            differently (a minimum that is absolute); None where one factor multiplies all.
     """
 
     parameters: Sequence[Trained]
@@ -79,6 +81,7 @@ class Reading:
     schedule: Callable[[int], float] | None = None
     values: Mapping[str, float] = field(default_factory=dict)
     defaulted: frozenset[str] = frozenset()
+    rates: Callable[[int], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
