@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
 from hptransfer.testing.exporters import ExporterConformance
 from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
+from tests.support.exported import llama_target
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
@@ -34,6 +36,16 @@ class TestTorch(ExporterConformance):
     name = "torch"
 
 
+class TestOlmoCore(ExporterConformance):
+    """The exporter for OLMo-core, which needs a model of a known family."""
+
+    name = "olmo-core"
+
+    def target(self) -> TargetFile:
+        """A Llama's."""
+        return llama_target()
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -42,7 +54,7 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer", "torch"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "olmo-core", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:
