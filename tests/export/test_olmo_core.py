@@ -14,9 +14,10 @@ from torch import nn
 
 pytest.importorskip("olmo_core", reason="ai2-olmo-core is one of requirements/frameworks.lock")
 
+from transformers.models.mistral import modeling_mistral
 from transformers.models.qwen3 import modeling_qwen3
 
-from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.target import ModelRecord, TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.base import export_target
 from hptransfer.export.olmo_core import NAMES
@@ -57,6 +58,7 @@ def with_settings(**settings: Any) -> HuggingFaceModel:
     return LLAMA.model_copy(update={"settings": {**LLAMA.settings, **settings}})
 
 
+MISTRAL = with_settings(sliding_window=None).model_copy(update={"config": "mistral"})
 QWEN3 = with_settings(head_dim=16, attention_bias=False).model_copy(update={"config": "qwen3"})
 
 
@@ -86,6 +88,7 @@ def case(name: str) -> TargetFile:
             output_multiplier=2.0, attention_multiplier=3.0, embedding_init=0.5, hidden_learning_rate=0.7
         ),
         "qwen3": lambda: llama_target(model=QWEN3),
+        "mistral": lambda: llama_target(model=MISTRAL),
         "lion": lambda: llama_target(optimizer="lion"),
         "base": lambda: llama_target(size=Size(64, 2, 8, 8192)),
         "theta": lambda: llama_target(model=with_settings(rope_theta=500000.0)),
@@ -146,14 +149,16 @@ def _factors(model: Any) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("name", ["plain", "mup", "constants", "tied", "qwen3", "theta"])
+@pytest.mark.parametrize("name", ["plain", "mup", "constants", "tied", "qwen3", "mistral", "theta"])
 def test_logits_and_steps_are_the_plans(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's weights in OLMo-core's model: equal logits, and equal weights after two AdamW steps in float64."""
     monkeypatch.setattr(*PRECISE)
     monkeypatch.setattr(modeling_qwen3.Qwen3RMSNorm, "forward", precise_norm)
+    monkeypatch.setattr(modeling_mistral.MistralRMSNorm, "forward", precise_norm)
     models = {
         "tied": with_settings(tie_word_embeddings=True),
         "qwen3": QWEN3,
+        "mistral": MISTRAL,
         "theta": with_settings(rope_theta=500000.0),
     }
     target = {"plain": llama_target, "mup": lambda: llama_target("mup", size=Size(192, 2, 8, 8192))}.get(
@@ -371,6 +376,29 @@ def test_what_olmo_core_cannot_train_is_refused_by_name(name: str) -> None:
     (finding,) = caught.value.findings
     assert said in f"{finding.received} {finding.hint}"
     assert "torch" in str(finding.hint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings", "said"),
+    [
+        ("huggingface", "granite", {}, "the model granite"),
+        ("factory", "mine:model", {}, "the model mine:model"),
+        ("huggingface", "llama", {"rope_parameters.factor": 8.0}, "rope_parameters.factor 8.0"),
+        ("huggingface", "llama", {"num_attention_heads": None}, "no `num_attention_heads`"),
+    ],
+)
+def test_a_model_with_a_llamas_names_is_not_taken_for_one(
+    kind: str, name: str, settings: Mapping[str, Any], said: str
+) -> None:
+    """Granite multiplies embeddings and logits; a function of the user's own may do anything."""
+    target = llama_target()
+    assert target.model is not None
+    own = {**target.model.settings, **settings}
+    target = target.model_copy(update={"model": ModelRecord(kind=kind, name=name, settings=own)})
+
+    with pytest.raises(UsageError) as caught:
+        export_target("olmo-core", target)
+    assert said in str(caught.value.findings[0].received)
 
 
 def test_clipping_by_expected_sizes_is_refused() -> None:

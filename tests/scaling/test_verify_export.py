@@ -39,4 +39,4 @@ def test_an_absolute_minimum_is_named(
     assert found.holds is kept
     # three steps; at the last the largest rate, 0.01, is at a quarter, and the writers', 0.01 / 6, at 0.001
     assert (found.schedule or "").startswith("" if kept else "the rates' ratios are not kept: at step 2 of 3 ")
-    assert kept or "at 0.6 of its peak" in str(found.schedule) and "at 0.25; that is" in str(found.schedule)
+    assert kept or ("at 0.6 of its peak" in str(found.schedule) and "at 0.25; that is" in str(found.schedule))
