@@ -72,6 +72,8 @@ class Reading:
             back are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
+        rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups
+            differently (a minimum that is absolute); None where one factor multiplies all.
     """
 
     parameters: Sequence[Trained]
@@ -82,6 +84,7 @@ class Reading:
     values: Mapping[str, float | str] = field(default_factory=dict)
     defaulted: frozenset[str] = frozenset()
     unsaid: frozenset[tuple[str, str]] = frozenset()
+    rates: Callable[[int], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

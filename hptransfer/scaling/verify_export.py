@@ -11,6 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
 
@@ -115,7 +116,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         reading.through,
         reading.unread,
         manifest.changed,
-        _schedule(target, reading),
+        _ratios(target, reading) or _schedule(target, reading),
     )
 
 
@@ -141,7 +142,7 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     worst, where = 0.0, 0
     # a framework's warmup may begin with a step at rate 0, the plan's with the one after
     earliest = -1 if round((training.warmup or 0.0) * training.steps) else 0
-    for step in sorted({round(share * (training.steps - 1) / 64) for share in range(65)}):
+    for step in _sampled(training.steps):
         planned = training.factor(step)
         near = [training.factor(max(earliest, step - 1)), planned, training.factor(step + 1)]
         used = reading.schedule(step)
@@ -154,6 +155,35 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
         f"at step {where} of {training.steps} the rates are {reading.schedule(where):.4g} of their peaks, planned "
         f"{training.factor(where):.4g}"
     )
+
+
+def _sampled(steps: int) -> list[int]:
+    """Some steps of a run, the first and the last among them."""
+    return sorted({round(share * (steps - 1) / 64) for share in range(65)})
+
+
+#: largest difference of two parameters' shares of their peaks that is rounding
+_ROUNDING = 1e-9
+
+
+def _ratios(target: TargetFile, reading: Reading) -> str | None:
+    """Where a scheduler changes the ratios of the groups' rates, which the rules set."""
+    if reading.rates is None or target.training is None:
+        return None
+    peaks = {each.name: each.learning_rate for each in reading.parameters if each.learning_rate}
+    worst, said = _ROUNDING, None
+    for step in _sampled(target.training.steps):
+        rates = reading.rates(step)
+        shares = {name: rates[name] / peak for name, peak in peaks.items()}
+        low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+        if shares[high] - shares[low] > worst:
+            worst = shares[high] - shares[low]
+            said = (
+                f"the rates' ratios are not kept: at step {step} of {target.training.steps} {collapsed_names([high])} "
+                f"is at {shares[high]:.4g} of its peak, {collapsed_names([low])} at {shares[low]:.4g}; that is what a "
+                "minimum rate does that is absolute, or one rate for all groups"
+            )
+    return said
 
 
 def _no_plan(path: Path) -> UsageError:

@@ -52,6 +52,16 @@ class TestHuggingFace(ExporterConformance):
     name = "huggingface"
 
 
+class TestOlmoCore(ExporterConformance):
+    """The exporter for OLMo-core, which needs a model of a known family."""
+
+    name = "olmo-core"
+
+    def target(self) -> TargetFile:
+        """A Llama's."""
+        return llama_target()
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -64,6 +74,8 @@ def test_every_exporter_is_under_the_suite() -> None:
     under = {each.name for each in classes if issubclass(each, ExporterConformance)}
 
     assert set(EXPORTERS.built_in) <= under
+
+    assert set(EXPORTERS.built_in) == {"hptransfer", "olmo-core", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:
