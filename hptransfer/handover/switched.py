@@ -1,0 +1,195 @@
+"""What formats share whose frameworks scale by a switch of their own: base values are written, and nothing is doubled.
+
+A record of the framework's rules says what it makes of a configuration; that must be the plan, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import UsageError
+from hptransfer.handover.header import commented
+from hptransfer.handover.trained import EXACT, Growth, Reading, Trained, differences
+from hptransfer.hyperparameters import MULTIPLIERS
+from hptransfer.parameterization.notes import attention_note
+from hptransfer.parameterization.rules import Options
+from hptransfer.user_code import described_error
+
+#: the name under which attention's factor of q k is compared: that over 1/sqrt(head_dim), which models have
+ATTENTION = "(attention logits)"
+#: the name under which the factor on what a tied table looks up is compared
+LOOKED_UP = "(embedding, looked up)"
+
+
+def base_head(target: TargetFile, head_dim: int) -> int:
+    """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
+
+    Args:
+        target: what is written.
+        head_dim: of this size.
+    """
+    return next((dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes), head_dim)
+
+
+def tuned_names(target: TargetFile) -> frozenset[str]:
+    """Hyperparameters that the search decided; a program without rows had all others from its own configuration.
+
+    Args:
+        target: of a recipe that names no model.
+    """
+    return frozenset(target.provenance.intervals or ("learning_rate",))
+
+
+def near(one: float | None, other: float | None) -> bool:
+    """Whether two values are equal but for rounding.
+
+    Args:
+        one: of the two; None equals None alone.
+        other: of the two, likewise.
+    """
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= EXACT * max(abs(one), abs(other))
+
+
+def tidy(value: float) -> float:
+    """The value with 15 digits, so that what rounding added is not written: 0.02 for 0.019999999999999997.
+
+    Args:
+        value: computed from a plan's.
+    """
+    return float(f"{value:.15g}")
+
+
+def require_claimed(target: TargetFile, framework: str, made: Options) -> None:
+    """What a recipe without a model says of the program's own rules must be what the framework does.
+
+    Args:
+        target: without rows.
+        framework: its name, for people.
+        made: the choices among published rules that its code makes.
+
+    Raises:
+        UsageError: the recipe claims others.
+    """
+    known = {name: choice for name, choice in asdict(made).items() if choice is not None}
+    other = {name: target.options[name] for name in known if target.options.get(name, known[name]) != known[name]}
+    if other:
+        raise UsageError(
+            f"the recipe must claim the rules that {framework} has",
+            received=", ".join(f"{name}: {choice}" for name, choice in other.items()),
+            hint="write " + ", ".join(f"`{name}: {str(known[name]).lower()}`" for name in other) + ", or leave it out",
+        )
+
+
+def require_keys(target: TargetFile, framework: str, keys: Iterable[str]) -> None:
+    """Every tuned value of a recipe without a model must have a key in the framework's configuration.
+
+    Args:
+        target: without rows.
+        framework: its name, for people.
+        keys: hyperparameters that have one.
+
+    Raises:
+        UsageError: one has none.
+    """
+    known = sorted(keys)
+    if lost := sorted(tuned_names(target) - set(known)):
+        raise UsageError(
+            f"only values that {framework} has a key for can be written where the recipe names no model",
+            received=", ".join(lost),
+            hint=f"known are {', '.join(known)}; name the model, or give the command those values by hand",
+        )
+
+
+def require_same(
+    framework: str, planned: Sequence[Trained], made: Sequence[Trained], ways: Mapping[str, str], target: TargetFile
+) -> None:
+    """What the framework makes of the configuration must be the plan, row by row.
+
+    Args:
+        framework: its name, for people.
+        planned: the plan in the framework's names.
+        made: what its rules make of what would be written.
+        ways: quantity -> the nearest thing that it holds.
+        target: what is written.
+
+    Raises:
+        UsageError: something would be trained otherwise; the message names rows, and what can be done.
+    """
+    found = differences(planned, Reading(made, framework), Growth(1.0, 1.0))
+    if not found:
+        return
+    quantities = dict.fromkeys(each.quantity for each in found)
+    tuned = [name for name in MULTIPLIERS if target.hyperparameters.get(name, 1.0) != 1]
+    hints = [ways[name] for name in quantities if name in ways]
+    if tuned:
+        hints.append(f"no {', '.join(tuned)}")
+    raise UsageError(
+        f"{framework} must train every parameter as planned",
+        received="; ".join(each.sentence for each in found[:6]) + (" and more" if len(found) > 6 else ""),
+        hint=f"it holds {'; '.join(hints)}; `--format torch`, `huggingface` or `olmo-core` hold a value for each row"
+        if hints
+        else "choose another format",
+    )
+
+
+def without_open(rows: Iterable[Trained], decays: bool, eps: bool) -> tuple[Trained, ...]:
+    """Rows without what the user's own configuration decides: inits always, decay and eps where nobody wrote them.
+
+    Args:
+        rows: what the framework trains each parameter with.
+        decays: whether the weight decay is written.
+        eps: whether Adam's eps is.
+    """
+    return tuple(
+        replace(
+            row,
+            init_std=None,
+            weight_decay=row.weight_decay if decays else None,
+            eps=row.eps if eps else None,
+        )
+        for row in rows
+    )
+
+
+def yaml_file(lines: Iterable[str], content: Mapping[str, Any]) -> str:
+    """A YAML file with its header; floats read back bit for bit.
+
+    Args:
+        lines: of the header, without comment signs.
+        content: of the file, plain data.
+    """
+    return commented(lines) + "\n" + yaml.safe_dump(dict(content), sort_keys=False, width=120)
+
+
+def read_with(path: Path, framework: str, reading: Callable[[dict[str, Any]], Reading]) -> Reading:
+    """What a framework makes of an exported YAML file, which may have been edited into anything.
+
+    Args:
+        path: of the file.
+        framework: its name, for people.
+        reading: of the file's content.
+
+    Raises:
+        UsageError: the file is missing or damaged, or the framework would refuse it.
+    """
+    if not path.is_file():
+        raise UsageError("the exported configuration must exist", received=str(path), hint="export again")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("no mapping")
+        return reading(content)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever an edit left
+        raise UsageError(
+            f"{framework} must take the exported configuration", received=f"{path}: {described_error(error)}"
+        ) from error
