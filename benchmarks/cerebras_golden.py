@@ -3,9 +3,9 @@
 `python -m benchmarks.cerebras_golden CHECKOUT WHEEL > tests/data/cerebras.json`: CHECKOUT is a folder with the sources
 of Cerebras/modelzoo at commit f1fd1e0, WHEEL one with the unpacked wheel of cerebras_pytorch 2.10.0, both outside this
 repository. modelzoo's configuration, model, init, forward and groups of rates are imported unmodified, and from the
-wheel its optimizers, schedulers and the matching of names; the rest of the wheel (compiler, cluster), modelzoo's trainer
-and torchvision are stubs. Stds are read on the meta device under `recorded_init`, forward factors are measured in
-float64.
+wheel its optimizers, schedulers and the matching of names; the rest of the wheel (compiler, cluster), modelzoo's
+trainer and torchvision are stubs, and annotations for the compiler are identities. Stds are read on
+the meta device under `recorded_init`, forward factors are measured in float64.
 """
 
 from __future__ import annotations
@@ -158,14 +158,16 @@ def configurations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
     """What modelzoo makes of a file's content."""
-    from cerebras.modelzoo.common.optim_utils import configure_param_groups
-    from cerebras.modelzoo.models.nlp.gpt2.model import Gpt2Model, GPT2ModelConfig
-    from cerebras.modelzoo.models.nlp.llama.model import LlamaModel, LlamaModelConfig
-    from cerebras.pytorch import optim
+    configure_param_groups = importlib.import_module("cerebras.modelzoo.common.optim_utils").configure_param_groups
+    gpt2 = importlib.import_module("cerebras.modelzoo.models.nlp.gpt2.model")
+    llama = importlib.import_module("cerebras.modelzoo.models.nlp.llama.model")
+    optim = importlib.import_module("cerebras.pytorch.optim")
 
     init = config["trainer"]["init"]
     model_class, config_class = (
-        (LlamaModel, LlamaModelConfig) if init["model"]["name"] == "llama" else (Gpt2Model, GPT2ModelConfig)
+        (llama.LlamaModel, llama.LlamaModelConfig)
+        if init["model"]["name"] == "llama"
+        else (gpt2.Gpt2Model, gpt2.GPT2ModelConfig)
     )
 
     def built() -> Any:

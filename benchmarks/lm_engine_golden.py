@@ -9,6 +9,7 @@ in a small model with the same switches, in float64.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import re
 import sys
@@ -98,24 +99,24 @@ def _wrapped(model: Any) -> Any:
 
 def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
     """What lm-engine makes of a file's content."""
-    from lm_engine.arguments import LRSchedulerArgs, ModelArgs, OptimizerArgs, TrainingParameters
-    from lm_engine.models.gpt_base import GPTBaseConfig, GPTBaseForCausalLM
-    from lm_engine.optimization import get_optimizer_container, get_scheduler_container
-
-    arguments = ModelArgs(**config["model_args"])
-    optimizer = OptimizerArgs(**config["optimizer_args"])
-    scheduler = LRSchedulerArgs(**config["lr_scheduler_args"])
-    training = TrainingParameters(**config["training_parameters"])
+    sections, models_of, optimization = (
+        importlib.import_module(f"lm_engine.{name}") for name in ("arguments", "models.gpt_base", "optimization")
+    )
+    kind, model_class = models_of.GPTBaseConfig, models_of.GPTBaseForCausalLM
+    arguments = sections.ModelArgs(**config["model_args"])
+    optimizer = sections.OptimizerArgs(**config["optimizer_args"])
+    scheduler = sections.LRSchedulerArgs(**config["lr_scheduler_args"])
+    training = sections.TrainingParameters(**config["training_parameters"])
     settings = dict(arguments.pretrained_config)
     with recorded_init() as record:
-        model = _wrapped(GPTBaseForCausalLM(GPTBaseConfig(**settings)))
+        model = _wrapped(model_class(kind(**settings)))
         stds = record.stds(model)
         models = _Container([model])
-        built = get_optimizer_container(
+        built = optimization.get_optimizer_container(
             optimizer.class_name, optimizer.class_args, models, optimizer.params_group_method, False
         )
     (own,) = list(built)
-    betas, factors = own.param_groups[0]["betas"], _forward(GPTBaseConfig, GPTBaseForCausalLM, settings)
+    betas, factors = own.param_groups[0]["betas"], _forward(kind, model_class, settings)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     rows = {}
     for group in own.param_groups:
@@ -123,7 +124,7 @@ def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
             name = names[id(parameter)]
             rows[name] = [stds[name], group["lr"], group["weight_decay"], group["eps"]]
     peaks = [group["lr"] for group in own.param_groups]
-    container = get_scheduler_container(
+    container = optimization.get_scheduler_container(
         models, built, scheduler.num_warmup_steps, scheduler.num_constant_steps, scheduler.num_decay_steps,
         training.num_training_steps, scheduler.lr_decay_style, scheduler.lr_decay_factor, {}, False,
     )  # fmt: skip

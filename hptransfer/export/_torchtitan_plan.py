@@ -130,7 +130,7 @@ class TitanPlan:
             yield replace(
                 each,
                 learning_rate=each.learning_rate * factor,
-                weight_decay=each.weight_decay / factor,
+                weight_decay=(each.weight_decay or 0.0) / factor,
                 optimizer=muon_named(ADJUSTED[scale]),
             )
 

@@ -4,6 +4,20 @@ trained  one parameter's values in a framework, planned or read back, and what t
 header   what every exported file says first
 parts    a decoder's parts and what frameworks call them
 decoder  the decoder that a target describes, part by part
+switched  what formats share whose frameworks scale by a switch; records of their rules: lm_engine, cerebras, levanter
 """
 
-__all__ = ["decoder", "header", "manifest", "own_names", "parts", "refused", "trained"]
+__all__ = [
+    "cerebras",
+    "decoder",
+    "decoder_settings",
+    "header",
+    "levanter",
+    "lm_engine",
+    "manifest",
+    "own_names",
+    "parts",
+    "refused",
+    "switched",
+    "trained",
+]

@@ -232,7 +232,7 @@ def _stds(model: Mapping[str, Any]) -> dict[Part, float]:
         found = real_std(out) if out else unsaid
         stds["out"] = stds["attention"] if found is None else found
         stds["down"] = real_std(down) if down else (stds["into"] if found is None else found)
-    parts = {
+    return {
         **dict.fromkeys((Part.EMBEDDING, Part.POSITIONS), stds["table"]),
         **dict.fromkeys(_QKV, stds["attention"]),
         **dict.fromkeys((Part.UP, Part.GATE), stds["into"]),
@@ -240,7 +240,6 @@ def _stds(model: Mapping[str, Any]) -> dict[Part, float]:
         Part.DOWN: stds["down"],
         Part.READOUT: start,
     }
-    return parts
 
 
 def real_std(initializer: Mapping[str, Any]) -> float:
@@ -320,7 +319,7 @@ def factor_of(config: Mapping[str, Any], step: int) -> float:
     """
     stages = _stages(config)
     for at, (name, stage) in enumerate(stages):
-        length = stage.get("total_iters")
+        length = int(stage.get("total_iters") or 1)
         if at + 1 < len(stages) and step >= length:
             step -= length
             continue

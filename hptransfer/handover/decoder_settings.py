@@ -95,23 +95,23 @@ def computed(target: TargetFile, decoder: Decoder, framework: str) -> Computed:
         odd.append(f"the activation {said}")
     extra = [part.value for part in (Part.QUERY_NORM, Part.KEY_NORM) if decoder.has(part)]
     unknown = [] if decoder.heads and decoder.head_dim else ["the number of heads is not said"]
-    if odd or extra or unknown:
+    heads, head_dim = decoder.heads, decoder.head_dim
+    if odd or extra or activation is None or heads is None or head_dim is None:
         raise UsageError(
             f"{framework}'s model must compute what the recipe's does",
             received=", ".join(odd + extra + unknown),
             hint="leave that out of the model, or choose the format torch or huggingface",
         )
-    assert decoder.heads is not None and decoder.head_dim is not None and activation is not None
     return Computed(
-        decoder.heads,
-        decoder.key_value_heads or decoder.heads,
-        decoder.head_dim,
+        heads,
+        decoder.key_value_heads or heads,
+        head_dim,
         decoder.context or (1024 if gpt2 else 2048),
         activation,
         not gpt2,
         decoder.has(Part.POSITIONS),
         float(settings.get("rope_theta") or 10000.0),
-        float(settings.get("layer_norm_epsilon", 1e-5) if gpt2 else settings.get("rms_norm_eps", 1e-6)),
+        float((settings.get("layer_norm_epsilon") or 1e-5) if gpt2 else (settings.get("rms_norm_eps") or 1e-6)),
         _biases(decoder, (Part.QUERY_BIAS, Part.QUERY_KEY_VALUE_BIAS), Part.ATTENTION_OUT_BIAS, framework),
         _biases(decoder, (Part.UP_BIAS,), Part.DOWN_BIAS, framework),
         _dropouts(settings, gpt2),

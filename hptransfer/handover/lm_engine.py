@@ -93,11 +93,12 @@ def optimizer_of(config: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: lm-engine would refuse it.
     """
     given = dict(config.get("optimizer_args") or {})
-    optimizer = {"class_name": "TorchAdamW", "params_group_method": None, "class_args": CLASS_ARGS} | given
+    optimizer: dict[str, Any] = {"class_name": "TorchAdamW", "params_group_method": None, **given}
     if optimizer["class_name"] not in ("TorchAdamW", "TorchAdam"):
         raise UsageError("the optimizer must be TorchAdamW or TorchAdam", received=str(optimizer["class_name"]))
     decay = {"weight_decay": 0.0} if optimizer["class_name"] == "TorchAdam" else {}
-    optimizer["class_args"] = {**TORCH_DEFAULTS, **decay, **optimizer["class_args"]}
+    classed: Mapping[str, Any] = given.get("class_args", CLASS_ARGS)
+    optimizer["class_args"] = {**TORCH_DEFAULTS, **decay, **classed}
     if optimizer["params_group_method"] not in (None, "mup"):
         raise UsageError("`params_group_method` must be mup", received=str(optimizer["params_group_method"]))
     return optimizer
@@ -216,7 +217,7 @@ def factor_of(config: Mapping[str, Any], step: int) -> float:
         config: the file's content, with `training_parameters`.
         step: optimizer steps taken before, from 0.
     """
-    given = SCHEDULER | dict(config.get("lr_scheduler_args") or {})
+    given = {**SCHEDULER, **(config.get("lr_scheduler_args") or {})}
     rising, style, floor = given["num_warmup_steps"], given["lr_decay_style"], given["lr_decay_factor"]
     if rising > 0 and step <= rising:
         return float(step / rising)

@@ -11,7 +11,10 @@ from hptransfer.handover.cerebras import COMMIT, FILE, applied, factor_of, peak,
 from hptransfer.handover.switched import ATTENTION, LOOKED_UP, read_with, without_open
 from hptransfer.handover.trained import Reading
 
-_THROUGH = f"hptransfer's record of Cerebras modelzoo {COMMIT}, pinned to what its own code returned (tests/data/cerebras.json)"
+_THROUGH = (
+    f"hptransfer's record of Cerebras modelzoo {COMMIT}, pinned to what its own code returned "
+    "(tests/data/cerebras.json)"
+)
 _OPEN = (
     "initializers, embeddings_scale, attention, the MLP's width, schedule and what was not searched: they are in the "
     "configuration that the runs had"
@@ -19,7 +22,7 @@ _OPEN = (
 
 
 class _Cerebras:
-    """Whether the plan has rows is taken from it: without, the file is merged into a configuration of the user's own."""
+    """Of the plan only whether it has rows is asked: without, the file is merged into the user's own."""
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""

@@ -18,7 +18,7 @@ _OPEN = "inits, attention, m_emb, schedule and what was not searched: they are i
 
 
 class _LmEngine:
-    """Whether the plan has rows is taken from it: without, the file is merged into a configuration of the user's own."""
+    """Of the plan only whether it has rows is asked: without, the file is merged into the user's own."""
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
@@ -45,7 +45,7 @@ def _values(config: Mapping[str, Any]) -> tuple[dict[str, float], frozenset[str]
     given = (config.get("optimizer_args") or {}).get("class_args") or {}
     beta1, beta2 = optimizer["betas"]
     clipping = training.get("gradient_clipping", CLIPPING)
-    scheduler = SCHEDULER | dict(config.get("lr_scheduler_args") or {})
+    scheduler = {**SCHEDULER, **(config.get("lr_scheduler_args") or {})}
     values = {"beta1": float(beta1), "beta2": float(beta2), "clip": float(clipping or 0.0)}
     values["floor"] = float(scheduler["lr_decay_factor"])
     for name, key in (("steps", "num_training_steps"), ("batch_size", "global_batch_size")):

@@ -30,7 +30,10 @@ def test_the_plan_is_read_back_whole(case: str, tmp_path: Path) -> None:
 
 MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "the switch is missing": (
-        "mup_base_hidden_size: 64\n      mup_base_filter_size: 176.0\n", "", "proj_q_dense_layer", "not scaled",
+        "      mup_base_hidden_size: 64\n      mup_base_filter_size: 176.0\n",
+        "",
+        "proj_q_dense_layer",
+        "not scaled",
     ),
     "the bases are this model's": (
         "mup_base_hidden_size: 64\n      mup_base_filter_size: 176.0\n",
@@ -42,26 +45,55 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "init scaled by hand too": (
         "initializer:\n        name: normal\n        mean: 0.0\n        std: 0.02\n      output",
         f"initializer:\n        name: normal\n        mean: 0.0\n        std: {0.02 / 3**0.5!r}\n      output",
-        "proj_q_dense_layer", "width's growth to the power -0.5",
+        "proj_q_dense_layer",
+        "width's growth to the power -0.5",
     ),
     "writers' std without sqrt(2 depth)": (
         "output_layer_initializer:\n        name: normal\n        mean: 0.0\n        std: 0.04\n",
         "output_layer_initializer:\n        name: normal\n        mean: 0.0\n        std: 0.02\n",
-        "proj_output_dense_layer", "init_std",
+        "proj_output_dense_layer",
+        "init_std",
     ),
     "a distribution that is cut": (
-        "embedding_initializer:\n        name: normal", "embedding_initializer:\n        name: truncated_normal",
-        "word_embeddings", "off by 0.8796",
+        "embedding_initializer:\n        name: normal",
+        "embedding_initializer:\n        name: truncated_normal",
+        "word_embeddings",
+        "off by 0.8796",
     ),
-    "attention divided by sqrt of the head": ("scale_qk_dot_by_d: true", "scale_qk_dot_by_d: false", "attention", "off by 4"),
-    "attention without its alpha": ("attention_logits_alpha: 4.0\n", "", "attention logits", "0.25"),
-    "logits by the root": ("scale_output_logits_by_d: true", "scale_output_logits_by_d: false", "lm_head", "multiplier"),
-    "Cerebras-GPT's embedding scale": ("embeddings_scale: 1.0", "embeddings_scale: 10.0", "word_embeddings", "off by 10"),
+    "attention divided by sqrt of the head": (
+        "scale_qk_dot_by_d: true",
+        "scale_qk_dot_by_d: false",
+        "attention",
+        "off by 4",
+    ),
+    "attention without its alpha": ("      attention_logits_alpha: 4.0\n", "", "attention logits", "0.25"),
+    "logits by the root": (
+        "scale_output_logits_by_d: true",
+        "scale_output_logits_by_d: false",
+        "lm_head",
+        "multiplier",
+    ),
+    "Cerebras-GPT's embedding scale": (
+        "embeddings_scale: 1.0",
+        "embeddings_scale: 10.0",
+        "word_embeddings",
+        "off by 10",
+    ),
     "eps left at the default": ("        eps: 1.0e-09\n", "", "eps", "the framework's default"),
     "decay left at the default": ("        weight_decay: 0.2\n", "", "weight_decay", "the framework's default"),
-    "betas left at the default": ("        betas:\n        - 0.9\n        - 0.98\n", "", "beta2", "the framework's default"),
-    "clipping left at the default": ("      max_gradient_norm: 0.5\n", "      enabled: true\n", "clip", "the framework's"),
-}  # fmt: skip
+    "betas left at the default": (
+        "        betas:\n        - 0.9\n        - 0.98\n",
+        "",
+        "beta2",
+        "the framework's default",
+    ),
+    "clipping left at the default": (
+        "      max_gradient_norm: 0.5\n",
+        "      enabled: true\n",
+        "clip",
+        "the framework's",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", list(MISTAKES))
@@ -133,7 +165,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a rule for the depth": ({"parameterization": "completep", "size": DEEPER}, "multiplier 1, planned 0.5"),
     "decay that keeps its product": ({"options": Options("constant", "none", decay_vectors=False)}, "weight_decay"),
     "decayed vectors": ({"options": Options("unscaled", "none")}, "norm1"),
-    "a rate of vectors": ({"vector_learning_rate": 2.0}, "norm1"),
+    "an eps of one role": (
+        {"options": Options("unscaled", "gradient", decay_vectors=False), "embedding_init": 2.0},
+        "eps",
+    ),
     "muon": ({"optimizer": "muon", "options": None}, "muon"),
     "an inverse square root": ({"training": {"schedule": "inverse-sqrt"}}, "inverse-sqrt"),
     "clipping by sizes": ({"training": {"clip_norm": "scaled"}}, "scaled"),
@@ -184,9 +219,12 @@ def test_without_rows_what_was_tuned_is_written(tmp_path: Path) -> None:
 WITHOUT_ROWS = {
     "as it is": (("hidden_size: 192", "hidden_size: 192"), ""),
     "scaled by hand too": (("lr: 0.01", f"lr: {0.01 / 3!r}"), "scaled twice, by 0.3333"),
-    "the bases are this model's": (("size: 64\n      mup_base_filter_size: 256", "size: 192\n      mup_base_filter_size: 768"), "not scaled"),
+    "the bases are this model's": (
+        ("size: 64\n      mup_base_filter_size: 256", "size: 192\n      mup_base_filter_size: 768"),
+        "not scaled",
+    ),
     "init scaled by hand": (("    optimizer:", "      initializer_range: 0.01\n    optimizer:"), "planned none"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(WITHOUT_ROWS))

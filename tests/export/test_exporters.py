@@ -19,6 +19,7 @@ from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
 from tests.support.exported import llama_target
 from tests.support.plugins import install
+from tests.support.switched import switched_target
 from tests.support.targets import GPT, planned, target_of
 
 PAGE = Path(__file__).parents[2] / "docs/export.md"
@@ -62,6 +63,36 @@ class TestOlmoCore(ExporterConformance):
         return llama_target()
 
 
+class TestLmEngine(ExporterConformance):
+    """The exporter for lm-engine."""
+
+    name = "lm-engine"
+
+    def target(self) -> TargetFile:
+        """In the options that lm-engine has."""
+        return switched_target()
+
+
+class TestCerebras(ExporterConformance):
+    """The exporter for Cerebras modelzoo."""
+
+    name = "cerebras"
+
+    def target(self) -> TargetFile:
+        """In the options that modelzoo has."""
+        return switched_target()
+
+
+class TestLevanter(ExporterConformance):
+    """The exporter for levanter."""
+
+    name = "levanter"
+
+    def target(self) -> TargetFile:
+        """One rate for all."""
+        return switched_target("standard")
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -75,7 +106,7 @@ def test_every_exporter_is_under_the_suite() -> None:
 
     assert set(EXPORTERS.built_in) <= under
 
-    assert set(EXPORTERS.built_in) == {"hptransfer", "olmo-core", "torch"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "olmo-core", "torch", "cerebras", "levanter", "lm-engine"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:

@@ -31,11 +31,19 @@ def test_the_plan_is_read_back_whole(case: str, tmp_path: Path) -> None:
 
 
 MISTAKES: dict[str, tuple[str, str, str, str]] = {
-    "the groups' switch is missing": ("params_group_method: mup\n", "params_group_method: null\n", "c_attn", "not scaled"),
+    "the groups' switch is missing": (
+        "params_group_method: mup\n",
+        "params_group_method: null\n",
+        "c_attn",
+        "not scaled",
+    ),
     "the growth is left at 1": ("m_width: 3.0\n", "m_width: 1.0\n", "learning_rate", "not scaled"),
     "the rate scaled by hand too": ("lr: 0.01\n", f"lr: {0.01 / 3!r}\n", "learning_rate", "scaled twice, by 0.3333"),
     "init scaled by hand too": (
-        "initializer_range: 0.02\n", f"initializer_range: {0.02 / 3**0.5!r}\n", "init_std", "width's growth to the power -0.5",
+        "initializer_range: 0.02\n",
+        f"initializer_range: {0.02 / 3**0.5!r}\n",
+        "init_std",
+        "width's growth to the power -0.5",
     ),
     "GPT-2's smaller writers": ("use_depth_scaled_init: false", "use_depth_scaled_init: true", "c_proj", "init_std"),
     "the branch's factor is missing": ("m_residual: 0.5\n", "m_residual: null\n", "multiplier", "depth"),
@@ -50,7 +58,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "decay left at the default": ("    weight_decay: 0.2\n", "", "weight_decay", "the framework's default"),
     "betas left at the default": ("    betas:\n    - 0.9\n    - 0.98\n", "", "beta2", "the framework's default"),
     "clipping left at the default": ("  gradient_clipping: 0.5\n", "", "clip", "the framework's default"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(MISTAKES))
@@ -103,7 +111,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "decay that keeps its product": ({"options": Options("constant", "none", decay_vectors=False)}, "weight_decay"),
     "decayed vectors": ({"options": Options("unscaled", "none")}, "ln_"),
     "eps by role": (
-        {"parameterization": "completep", "size": DEEPER, "options": Options("unscaled", "gradient", decay_vectors=False)},
+        {
+            "parameterization": "completep",
+            "size": DEEPER,
+            "options": Options("unscaled", "gradient", decay_vectors=False),
+        },
         "eps",
     ),
     "a rate of one role": ({"hidden_learning_rate": 2.0}, "learning_rate"),
@@ -112,7 +124,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an inverse square root": ({"training": {"schedule": "inverse-sqrt"}}, "inverse-sqrt"),
     "clipping by sizes": ({"training": {"clip_norm": "scaled"}}, "scaled"),
     "a model that is not known": ({"model": GptModel(kind="gpt", context=8, head_dim=16), "init": "table"}, "gpt"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
@@ -195,7 +207,7 @@ def test_without_rows_mistakes_are_found(name: str, tmp_path: Path) -> None:
 
 
 def test_without_rows_completep_has_its_branches(tmp_path: Path) -> None:
-    """alpha 1: a factor 1/2 on the branches of a model twice as deep, and rates that know no depth."""
+    """With alpha 1: a factor 1/2 on the branches of a model twice as deep, and rates that know no depth."""
     planned = without_rows("completep", ("learning_rate", "weight_decay", "beta2", "eps"), DEEPER)
     folder = write_export(tmp_path / "written", "lm-engine", planned)
 

@@ -13,7 +13,7 @@ import yaml
 
 from hptransfer.errors import UsageError
 from hptransfer.export.base import export_target
-from hptransfer.handover import cerebras, lm_engine
+from hptransfer.handover import cerebras, levanter, lm_engine
 from hptransfer.handover.switched import ATTENTION, LOOKED_UP
 from hptransfer.scaling.groups import in_gauge
 from tests.support.switched import CASES, DEEP_CASES
@@ -94,6 +94,44 @@ def test_what_was_executed_is_what_is_written(name: str, case: str) -> None:
     assert yaml.safe_load(text) == GOLDEN[name.replace("-", "_")]["cases"][case]["config"]
 
 
+LEVANTER: dict[str, Any] = json.loads((DATA / "levanter.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", list(LEVANTER["cases"]))
+def test_levanters_optimizer_trains_as_the_record_says(case: str) -> None:
+    """Which optimizer, rate and decay each parameter has, seen in one update of its own optimizer, in float32."""
+    section = LEVANTER["cases"][case]["optimizer"]
+    optimizer, rows = levanter.optimizer_of({"optimizer": section}), LEVANTER["cases"][case]["rows"]
+
+    assert set(rows) == set(levanter.PATHS.values())
+    for part, path in levanter.PATHS.items():
+        by, rate, shrunk = rows[path]
+        own = optimizer["type"] == "muon" and levanter.managed(part)
+        used = optimizer["adam_lr" if optimizer["type"] == "muon" and not own else "learning_rate"]
+        assert by == ("muon" if own else "adamw")
+        assert rate is None or rate == pytest.approx(used, rel=1e-4)
+        decay = optimizer["weight_decay"] if levanter.decays(part, optimizer) else 0.0
+        assert shrunk == pytest.approx(used * decay, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", list(LEVANTER["schedules"]))
+def test_levanters_schedule_is_the_records(case: str) -> None:
+    """A warmup of 1 is the whole run, as in its own code; float32."""
+    given = LEVANTER["schedules"][case]
+    config = {"optimizer": given["optimizer"], "trainer": {"num_train_steps": 100}}
+    for step, share in given["shares"].items():
+        assert levanter.factor_of(config, int(step)) == pytest.approx(share, rel=1e-5, abs=1e-6)
+
+
+def test_levanters_defaults_are_the_records() -> None:
+    """Of Adam and of Muon, whose weight decay is 0."""
+    for kind, own in LEVANTER["defaults"].items():
+        recorded = levanter.optimizer_of({"optimizer": {"type": kind}})
+        assert {key: recorded[key] for key, value in own.items() if value is not None} == {
+            key: value for key, value in own.items() if value is not None
+        }
+
+
 @pytest.mark.parametrize(
     ("initializer", "std"),
     [
@@ -112,6 +150,6 @@ def test_a_cut_distribution_has_a_smaller_std(initializer: dict[str, Any], std: 
     "initializer", [{"name": "xavier_uniform"}, {"name": "truncated_normal", "std": 1.0, "a": 0.0}]
 )
 def test_another_initializer_is_refused(initializer: dict[str, Any]) -> None:
-    """muP there scales normal and truncated_normal alone."""
+    """Its muP scales normal and truncated_normal alone."""
     with pytest.raises(UsageError, match="normal"):
         cerebras.real_std(initializer)
