@@ -10,7 +10,7 @@ from typing import Any
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import Decoder
-from hptransfer.handover.megatron import NAMES, Flags, Python, muon_factor
+from hptransfer.handover.megatron import NAMES, Flags, Python
 from hptransfer.handover.parts import Part
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.groups import ParameterGroup
@@ -28,7 +28,8 @@ _SCHEDULES = {
 _FAMILIES = {"llama": 1e-6, "qwen2": 1e-6, "qwen3": 1e-6, "gpt2": 1e-5}
 #: settings that change what `forward` computes, with the value that Megatron's model has
 _PLAIN_SETTINGS = {
-    "hidden_act": ("silu",), "activation_function": ("gelu_new",), "rope_scaling": (None,), "use_sliding_window": (False,),
+    "hidden_act": ("silu",), "activation_function": ("gelu_new",), "rope_scaling": (None,),
+    "use_sliding_window": (False,),
     "rope_parameters.rope_type": ("default",), "partial_rotary_factor": (1.0,), "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,), "positions": ("rotary", "learned"),
 }  # fmt: skip
@@ -76,7 +77,7 @@ def _require_model(target: TargetFile) -> None:
         unknown = [name for name in target.hyperparameters if name not in _HELD | kept]
         if unknown or target.parameterization != "mup":
             raise UsageError(
-                "without rows, Megatron-LM's own rules carry the values on: those of mup, and of rate, decay, eps, betas "
+                "without rows, Megatron-LM's own rules carry the values on: those of mup, of rate, decay, eps, betas "
                 "and momentum",
                 received=", ".join(unknown) or target.parameterization,
                 hint="name the model in the recipe, so that rows can be written",
@@ -90,7 +91,11 @@ def _require_model(target: TargetFile) -> None:
             hint=f"known to be alike: {', '.join(_FAMILIES)}, hptransfer's gpt, and models with nanoGPT's names",
         )
     settings = {} if target.model is None else target.model.settings
-    odd = [f"{key}: {settings[key]!r}" for key, plain in _PLAIN_SETTINGS.items() if settings.get(key, plain[0]) not in plain]
+    odd = [
+        f"{key}: {settings[key]!r}"
+        for key, plain in _PLAIN_SETTINGS.items()
+        if settings.get(key, plain[0]) not in plain
+    ]
     if odd:
         raise UsageError("the format megatron has no flag for a setting of the model", received=", ".join(odd))
     gated = any("gate_proj" in group.pattern for group in target.parameters)
@@ -122,9 +127,7 @@ def muon_rate(part: Part, group: ParameterGroup, target: TargetFile, decoder: De
     return replace(group, learning_rate=group.learning_rate * ratio, weight_decay=group.weight_decay / ratio)
 
 
-def plan_flags(
-    target: TargetFile, decoder: Decoder | None, planned: Mapping[str, Trained], *, switch: bool
-) -> Flags:
+def plan_flags(target: TargetFile, decoder: Decoder | None, planned: Mapping[str, Trained], *, switch: bool) -> Flags:
     """All flags of a target.
 
     Args:
@@ -135,26 +138,52 @@ def plan_flags(
             are written.
     """
     size, values = target.size, target.hyperparameters
-    base = target.base.width if switch else size.width
     flags = Flags({"num-layers": size.depth, "hidden-size": size.width})
     if decoder is not None:
         flags |= _model(target, decoder)
-    else:
-        # not written; they only name the ends, which the rules treat apart
-        flags["untie-embeddings-and-output-weights"] = True
-    flags |= {"use-mup": True, "mup-base-hidden-size": base}
+    flags |= {"use-mup": True, "mup-base-hidden-size": target.base.width if switch else size.width}
     if decoder is not None and decoder.head_dim is not None:
         # sqrt(D) / head_dim: where heads keep their size, the usual 1/sqrt(head_dim)
-        grown = (dim for dim in range(1, 4097) if attention_note(decoder.head_dim, dim) in target.notes)
-        flags |= {"mup-base-head-dim": next(grown, decoder.head_dim), "mup-attn-scale-power": 1.0}
-    if decoder is not None:
+        flags |= {"mup-base-head-dim": base_head(target, decoder.head_dim), "mup-attn-scale-power": 1.0}
         flags |= _starts(flags, planned, tied=decoder.tied)
     flags |= {"optimizer": _OPTIMIZERS[target.optimizer], "lr": values["learning_rate"]}
-    if target.training is not None:
-        flags["min-lr"] = values["learning_rate"] * target.training.floor
-    flags["weight-decay"] = _decay(target, planned)
-    flags |= _optimizer(target) | _schedule(target)
+    flags |= {"weight-decay": _decay(target, planned)} | _optimizer(target) | _schedule(target)
+    if decoder is None:
+        tuned = tuned_names(target)
+        for name, flag in _FLAG_OF[target.optimizer].items():
+            if name not in tuned:
+                flags.pop(flag, None)
     return flags
+
+
+def base_head(target: TargetFile, head_dim: int) -> int:
+    """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
+
+    Args:
+        target: what is written.
+        head_dim: at this size.
+    """
+    grown = (dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes)
+    return next(grown, head_dim)
+
+
+_ADAM = {"weight_decay": "weight-decay", "eps": "adam-eps", "beta1": "adam-beta1", "beta2": "adam-beta2"}
+#: optimizer -> hyperparameter -> its flag, of those that a command may set by itself
+_FLAG_OF = {
+    "adamw": _ADAM,
+    "sgd": {"weight_decay": "weight-decay", "momentum": "sgd-momentum"},
+    "muon": _ADAM | {"momentum": "muon-momentum"},
+}
+
+
+def tuned_names(target: TargetFile) -> frozenset[str]:
+    """Hyperparameters that were searched; without rows, the command had all others by itself, and they are not written.
+
+    Args:
+        target: what is written; where it says nothing of a search, all count as searched.
+    """
+    searched = target.provenance.intervals
+    return frozenset(target.hyperparameters if searched is None else searched)
 
 
 def _decay(target: TargetFile, planned: Mapping[str, Trained]) -> float:
@@ -172,18 +201,22 @@ def _starts(flags: Flags, planned: Mapping[str, Trained], *, tied: bool) -> dict
     found: dict[str, Any] = {}
     table, reader = planned.get(NAMES[Part.EMBEDDING]), planned.get(NAMES[Part.QUERY_KEY_VALUE].format(layer=0))
     if reader is not None and reader.init_std is not None:
-        found["init-method-std"] = _decimal(reader.init_std * math.sqrt(flags.width_mult))
+        found["init-method-std"] = decimal(reader.init_std * math.sqrt(flags.width_mult))
     if table is not None and table.init_std is not None:
         found["embedding-init-method-std"] = table.init_std
     end = table if tied else planned.get(NAMES[Part.READOUT])
     # left out it is one over the width's growth
     if end is not None and not math.isclose(end.multiplier, 1.0 / flags.width_mult, rel_tol=1e-12):
-        found["mup-output-mult"] = end.multiplier
+        found["mup-output-mult"] = decimal(end.multiplier)
     return found
 
 
-def _decimal(value: float) -> float:
-    """A product of roots without its last digit's error."""
+def decimal(value: float) -> float:
+    """A product without its last digit's error.
+
+    Args:
+        value: any number; 15 digits of it are kept.
+    """
     return float(f"{value:.15g}")
 
 
@@ -195,6 +228,7 @@ def _model(target: TargetFile, decoder: Decoder) -> dict[str, Any]:
     learned = decoder.has(Part.POSITIONS)
     eps = settings.get("rms_norm_eps", settings.get("layer_norm_epsilon", _FAMILIES.get(family or "", 1e-5)))
     all_biases, query_bias = decoder.has(Part.DOWN_BIAS), decoder.has(Part.QUERY_BIAS)
+    theta = settings.get("rope_theta", settings.get("rope_parameters.rope_theta", 10000))
     exact_gelu = not decoder.gated and (ours or family != "gpt2")
     return {
         "ffn-hidden-size": decoder.feed_forward,
@@ -213,7 +247,7 @@ def _model(target: TargetFile, decoder: Decoder) -> dict[str, Any]:
         "add-qkv-bias": query_bias and not all_biases,
         "no-bias-gelu-fusion": exact_gelu,
         "position-embedding-type": "learned_absolute" if learned else "rope",
-        "rotary-base": None if learned else int(settings.get("rope_theta", settings.get("rope_parameters.rope_theta", 10000))),
+        "rotary-base": None if learned else int(theta),
         # Megatron's own default is 0.1
         "attention-dropout": float(settings.get("attention_dropout", settings.get("attn_pdrop", _dropout(family)))),
         "hidden-dropout": float(settings.get("resid_pdrop", _dropout(family))),
@@ -261,12 +295,15 @@ def _optimizer(target: TargetFile) -> dict[str, Any]:
 
 def _schedule(target: TargetFile) -> dict[str, Any]:
     training = target.training
-    if training is None or training.schedule == "own":
+    if training is None:
         return {}
+    found: dict[str, Any] = {"global-batch-size": training.batch_size, "train-iters": training.steps}
+    if training.schedule == "own":
+        warmup = target.hyperparameters.get("warmup", 0.0) if "warmup" in (target.provenance.intervals or ()) else None
+        return found | ({} if warmup is None else {"lr-warmup-iters": round(warmup * training.steps)})
     rising = round((training.warmup or 0.0) * training.steps)
-    found: dict[str, Any] = {
-        "global-batch-size": training.batch_size,
-        "train-iters": training.steps,
+    found |= {
+        "min-lr": target.hyperparameters["learning_rate"] * training.floor,
         "clip-grad": training.clip or 0.0,
         "lr-decay-style": _SCHEDULES[training.schedule],
         "lr-decay-iters": training.steps,
@@ -279,9 +316,11 @@ def _schedule(target: TargetFile) -> dict[str, Any]:
 
 
 _TEXT = '''\
-OVERRIDES = [  # (patterns of parameters' names, their values); Megatron's own exclusion of vectors from decay is replaced
+# (patterns of parameters' names, their values); Megatron's own exclusion of vectors from decay is replaced
+OVERRIDES = [
 {overrides}]
-OUTPUT_STD = {stds}  # inputs of a weight that writes the residual stream -> its std; Megatron's 1/sqrt(2 layers) is not used
+# inputs of a weight that writes the residual stream -> its std, without Megatron's 1/sqrt(2 layers); empty leaves that
+OUTPUT_STD = {stds}
 
 
 def overrides():
@@ -303,12 +342,19 @@ class Output:
 
 
 def apply(args):  # Megatron-LM
-    from megatron.training import training
+    from megatron.training import argument_utils, arguments, training
 
-    own = training.get_megatron_optimizer_config
-    if OUTPUT_STD:
-        args.output_layer_init_method = Output(args.tensor_model_parallel_size)
-    training.get_megatron_optimizer_config = lambda args: (own(args)[0], overrides())
+    optimizer, model = training.get_megatron_optimizer_config, argument_utils.core_transformer_config_from_args
+
+    def config_of(*given, **named):
+        config = model(*given, **named)
+        if OUTPUT_STD:
+            config.output_layer_init_method = Output(config.tensor_model_parallel_size)
+        return config
+
+    training.get_megatron_optimizer_config = lambda given: (optimizer(given)[0], overrides())
+    # args itself stays as it is, for checkpoints keep it
+    argument_utils.core_transformer_config_from_args = arguments.core_transformer_config_from_args = config_of
 
 
 def bridge(config):  # Megatron-Bridge; the flags' values go into config.model, config.optimizer and config.scheduler
@@ -330,5 +376,8 @@ def python_text(python: Python) -> str:
     Args:
         python: what the file is to add to the flags.
     """
-    rows = "".join(f"    ({tuple(patterns)!r},\n     {dict(values)!r}),\n" for patterns, values in python.overrides)
+    rows = ""
+    for patterns, values in python.overrides:
+        names = "".join(f"            {pattern!r},\n" for pattern in patterns)
+        rows += f"    (\n        (\n{names}        ),\n        {dict(values)!r},\n    ),\n"
     return "\n" + _TEXT.format(overrides=rows, stds=repr(dict(python.output_std)))

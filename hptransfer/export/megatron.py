@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.export._megatron_flags import muon_rate, plan_flags, python_text, require_known
+from hptransfer.export._megatron_flags import base_head, decimal, muon_rate, plan_flags, python_text, require_known
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.megatron import (
@@ -27,23 +27,24 @@ from hptransfer.handover.trained import Growth, Reading, Trained, differences
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, layer_template
 from hptransfer.parameterization.moved_multiplier import with_multiplier
-from hptransfer.parameterization.notes import attention_note, attention_scale
+from hptransfer.parameterization.notes import attention_scale
 from hptransfer.parameterization.rules import Quantity
 
 _BY_HAND = (
-    "source megatron_args.sh, then put \"${HPTRANSFER_ARGS[@]}\" behind every other argument of pretrain_gpt.py.",
+    'source megatron_args.sh, then put "${HPTRANSFER_ARGS[@]}" behind every other argument of pretrain_gpt.py.',
     "Remove from your own arguments flags of the same matter that take no value, and --decoupled-lr, "
-    "--init-method-xavier-uniform and --lr-warmup-fraction. Data, tokenizer, --micro-batch-size, precision, parallelism "
-    "and checkpoints stay yours.",
+    "--init-method-xavier-uniform and --lr-warmup-fraction. Data, tokenizer, --micro-batch-size, precision, "
+    "parallelism and checkpoints stay yours.",
 )
 _PYTHON = (
-    "In pretrain_gpt.py, after `args = parse_and_validate_args(...)`, add `import hptransfer_megatron; "
+    "In pretrain_gpt.py, directly after `args = parse_and_validate_args(...)`, add `import hptransfer_megatron; "
     "hptransfer_megatron.apply(args)`; Megatron has no flag for this. In Megatron-Bridge: "
     "hptransfer_megatron.bridge(config)."
 )
 _EXTERNAL = (
     "Your command's own --init-method-std, --mup-base-head-dim (the base's; without it the base is another model), "
-    "--mup-embedding-mult and --mup-output-mult stay as in the runs that were tuned.",
+    "--mup-embedding-mult and --mup-output-mult stay as in the runs that were tuned, and so do values that were not "
+    "searched: they are not written.",
 )
 #: way of writing -> what the header says of it
 _WAYS = {
@@ -144,8 +145,8 @@ def _planned(target: TargetFile, decoder: Decoder) -> Iterator[Trained]:
         return muon_rate(part, with_multiplier(group, 1.0, target.optimizer), target, decoder)
 
     yield from decoder.in_names(_names(decoder), form)
-    base = next((dim for dim in range(1, 4097) if attention_note(_dim(decoder), dim) in target.notes), _dim(decoder))
-    yield Trained(ATTENTION, None, 0.0, 0.0, None, attention_scale(_dim(decoder), base) * _dim(decoder) ** 0.5)
+    dim = _dim(decoder)
+    yield Trained(ATTENTION, None, 0.0, 0.0, None, attention_scale(dim, base_head(target, dim)) * dim**0.5)
 
 
 def _dim(decoder: Decoder) -> int:
@@ -160,7 +161,7 @@ def _dim(decoder: Decoder) -> int:
 
 def _as_the_table(group: ParameterGroup, table: ParameterGroup | None, optimizer: str) -> ParameterGroup:
     """The readout with the token table's std, which Megatron gives both; the logits' factor takes up the rest."""
-    if table is None or not table.init_std or not group.init_std or table.init_std == group.init_std:
+    if table is None or not table.init_std or not group.init_std or _same(table.init_std, group.init_std):
         return group
     return with_multiplier(group, group.multiplier * group.init_std / table.init_std, optimizer)
 
@@ -178,24 +179,25 @@ def _python(flags: Flags, planned: Iterable[Trained], *, rates: bool) -> Python:
         rates: whether every rate and eps is written; else only those that the switch leaves as they are.
     """
     base, floor = flags["weight-decay"], flags["min-lr"] / flags["lr"]
-    names = dict((name, part) for part, name in parameters(flags))
+    names = {name: part for part, name in parameters(flags)}
     own = {each.name: each for each in trained_by(flags, None)}
     families: dict[str, dict[str, float]] = {}
     stds: dict[int, float] = {}
     for each in planned:
         if each.name not in names or each.name not in own:
             continue
-        values = {"wd_mult": each.weight_decay / base if base else 1.0}
+        values = {"wd_mult": decimal(each.weight_decay / base) if base else 1.0}
         if rates or not _same(each.learning_rate, own[each.name].learning_rate):
-            values |= {"max_lr": each.learning_rate, "min_lr": each.learning_rate * floor}
+            values |= {"max_lr": decimal(each.learning_rate), "min_lr": decimal(each.learning_rate * floor)}
         if each.eps is not None and (rates or not _same(each.eps, own[each.name].eps)):
-            values["eps"] = each.eps
+            values["eps"] = decimal(each.eps)
         if families.setdefault(layer_template(each.name), values) != values:
             raise UsageError(
                 "Megatron-LM numbers the layers of each pipeline stage anew, so all must have the same values",
                 received=each.name,
             )
-        if names[each.name] in (Part.ATTENTION_OUT, Part.DOWN) and each.init_std is not None:
+        writes = names[each.name] in (Part.ATTENTION_OUT, Part.DOWN)
+        if writes and each.init_std is not None and not _same(each.init_std, own[each.name].init_std):
             stds[fan_in(flags, names[each.name])] = each.init_std
     overrides: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name, values in families.items():
@@ -216,22 +218,23 @@ def _patterns(name: str) -> Iterator[str]:
 def _external(target: TargetFile) -> _Written:
     """Without rows: Megatron's own rules carry the values of the base on."""
     flags = plan_flags(target, None, {}, switch=True)
-    grown, values = target.size.width / target.base.width, target.hyperparameters
-    decay = values.get("weight_decay", 0.0)
+    grown, decay = target.size.width / target.base.width, flags["weight-decay"]
+    # which ends the model has, the command says; here they have names of their own
+    model = Flags({**flags, "untie-embeddings-and-output-weights": True})
     planned = []
-    for part, name in parameters(flags):
+    for part, name in parameters(model):
         vector = part.name.endswith(("_NORM", "_BIAS"))
         hidden = not vector and part not in (Part.EMBEDDING, Part.READOUT, Part.POSITIONS)
         # Table 8 of Tensor Programs V: Adam's hidden rate falls, SGD's others rise; Muon's own scale holds
         scale = {"adamw": 1 / grown if hidden else 1.0, "sgd": 1.0 if hidden else grown}.get(target.optimizer, 1.0)
         managed = target.optimizer == "muon" and (hidden or part is Part.POSITIONS)
-        eps = None if managed or target.optimizer == "sgd" else values.get("eps", 1e-8)
+        eps = None if managed or target.optimizer == "sgd" else flags["adam-eps"]
         shrunk = hidden and target.optimizer == "adamw"
         planned.append(
             Trained(
                 name,
                 None,
-                values["learning_rate"] * scale,
+                flags["lr"] * scale,
                 0.0 if vector else decay,
                 eps / grown if eps is not None and shrunk else eps,
                 1 / grown if part is Part.READOUT else 1.0,

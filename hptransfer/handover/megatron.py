@@ -212,7 +212,8 @@ def trained_by(flags: Flags, python: Python | None) -> Iterator[Trained]:
             _multiplier(flags, part),
             "muon" if managed else plain or flags["optimizer"],
         )
-    yield Trained(ATTENTION, None, 0.0, 0.0, None, flags.softmax_scale * flags.head_dim**0.5)
+    if flags["num-attention-heads"] is not None:
+        yield Trained(ATTENTION, None, 0.0, 0.0, None, flags.softmax_scale * flags.head_dim**0.5)
 
 
 def _override(flags: Flags, python: Python | None, part: Part, name: str) -> dict[str, float]:
@@ -271,7 +272,7 @@ def _is_vector(part: Part) -> bool:
 
 
 def _muon(flags: Flags) -> bool:
-    return flags["optimizer"] == "muon"
+    return bool(flags["optimizer"] == "muon")
 
 
 def _by_muon(flags: Flags, part: Part) -> bool:
@@ -305,8 +306,30 @@ def fan_in(flags: Flags, part: Part) -> int:
         flags: of the command.
         part: the attention's output or the MLP's.
     """
-    own = 4 * flags["hidden-size"] if flags["ffn-hidden-size"] is None else flags["ffn-hidden-size"]
+    width, own = flags["hidden-size"], flags["ffn-hidden-size"]
+    if own is None:
+        own = int(4 * width * 2 / 3 / 64) * 64 if flags["swiglu"] else 4 * width
     return int(own if part is Part.DOWN else flags.head_dim * flags["num-attention-heads"])
+
+
+def fans(flags: Flags, part: Part) -> tuple[int, int]:
+    """(outputs, inputs) of a matrix that Muon takes; of query, key and value, which it takes apart, the query's.
+
+    Args:
+        flags: of the command.
+        part: a matrix between the ends, or learned positions.
+    """
+    width, heads = flags["hidden-size"], flags.head_dim * flags["num-attention-heads"]
+    inner = fan_in(flags, Part.DOWN)
+    if part is Part.QUERY_KEY_VALUE:
+        groups = flags["num-query-groups"] if flags["group-query-attention"] else flags["num-attention-heads"]
+        return (heads + 2 * groups * flags.head_dim if flags["muon-no-split-qkv"] else heads), width
+    return {
+        Part.ATTENTION_OUT: (width, heads),
+        Part.GATE_UP: (2 * inner, width),
+        Part.UP: (inner, width),
+        Part.DOWN: (width, inner),
+    }.get(part, (flags["max-position-embeddings"] or width, width))
 
 
 #: `--muon-scale-mode` -> the factor of (outputs, inputs)
@@ -364,12 +387,13 @@ def _shape(flags: Flags, iteration: int, rising: int, whole: int) -> float:
             falling = flags["lr-wsd-decay-iters"]
             begin = whole - falling
             share = 0.0 if iteration <= begin else (iteration - begin) / falling
-            return {
+            shapes = {
                 "linear": 1.0 - share,
                 "cosine": 0.5 * (math.cos(math.pi * share) + 1.0),
                 "exponential": 2.0 * 0.5**share - 1.0,
                 "minus_sqrt": 1.0 - math.sqrt(share),
-            }[str(flags["lr-wsd-decay-style"])]
+            }
+            return float(shapes[flags["lr-wsd-decay-style"]])
 
 
 def floors(flags: Flags, python: Python | None) -> list[tuple[float, float]]:

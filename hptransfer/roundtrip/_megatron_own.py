@@ -6,6 +6,7 @@ torch.compile, and on Python 3.11 `typing.override`. `normal_` writes its std in
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.abc
@@ -20,18 +21,20 @@ import tempfile
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
 import torch
 
 from hptransfer.errors import MachineError
+from hptransfer.handover.megatron import DEFAULTS
 
 #: what the CPU's run asks beside the arguments under test
 _CPU = (
     "--micro-batch-size", "1", "--transformer-impl", "local", "--use-cpu-initialization", "--no-persist-layer-norm",
-    "--no-gradient-accumulation-fusion", "--no-masked-softmax-fusion", "--tokenizer-type", "NullTokenizer",
+    "--no-gradient-accumulation-fusion", "--no-masked-softmax-fusion", "--no-rope-fusion",
+    "--tokenizer-type", "NullTokenizer",
     "--vocab-size", "255", "--make-vocab-size-divisible-by", "64",
 )  # fmt: skip
 _SECONDS = 600
@@ -75,7 +78,11 @@ def available() -> bool:
 
 
 def own_rows(
-    arguments: Sequence[str], python: Path | None = None, *, checkout: Path | None = None, iterations: Sequence[int] = ()
+    arguments: Sequence[str],
+    python: Path | None = None,
+    *,
+    checkout: Path | None = None,
+    iterations: Sequence[int] = (),
 ) -> Mapping[str, Any]:
     """What Megatron's code makes of arguments.
 
@@ -86,8 +93,9 @@ def own_rows(
         iterations: steps, counted from 0, whose rates are wanted.
 
     Returns:
-        "parameters": name -> std or None, max_lr, weight_decay, eps or None, and rates by iteration; "logits",
-        "embedding" and "softmax_scale": factors in `forward`.
+        "parameters": name -> shape, std or None, max_lr, weight_decay, eps or None, optimizer, and rates by iteration;
+        "logits", "embedding" and "softmax_scale": factors in `forward`; "head_dim"; "values": betas, momentum, clip;
+        "defaults": those of the flags that the record knows.
 
     Raises:
         MachineError: its code stopped.
@@ -123,9 +131,8 @@ def _prepared() -> dict[float, float]:
         importlib.import_module(name)
     if importlib.util.find_spec("triton") is None:
         sys.meta_path.insert(0, _Stubs())
-    torch.compile = lambda model=None, **_: model if model is not None else (lambda function: function)
-    if not hasattr(typing, "override"):
-        typing.override = lambda method: method  # type: ignore[attr-defined]
+    vars(torch)["compile"] = lambda model=None, **_: model if model is not None else (lambda function: function)
+    vars(typing).setdefault("override", lambda method: method)
     seen: dict[float, float] = {}
 
     def filled(tensor: torch.Tensor, mean: float = 0.0, std: float = 1.0, generator: object = None) -> torch.Tensor:
@@ -160,7 +167,9 @@ def _run(asked: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _read(model: Any, args: Any, training: Any, seen: Mapping[float, float], iterations: Sequence[int]) -> dict[str, Any]:
+def _read(
+    model: Any, args: Any, training: Any, seen: Mapping[float, float], iterations: Sequence[int]
+) -> dict[str, Any]:
     """Stds of the model as it was built, and the groups that Megatron's optimizer and scheduler have."""
     own = importlib.import_module("megatron.core.optimizer")
     config, overrides = training.get_megatron_optimizer_config(args)
@@ -169,11 +178,9 @@ def _read(model: Any, args: Any, training: Any, seen: Mapping[float, float], ite
             config=config, mup_width_mult=model.config.mup_width_mult, optimizer_type=config.optimizer
         )
         overrides = {**overrides, **switch}
-    groups = own._get_param_groups([model], config, overrides)
-    optimizer, _ = own._get_megatron_optimizer_based_on_param_groups(
-        config, [model], groups, skip_megatron_wrapping=True
-    )
+    groups, kind = _grouped(own, model, config, overrides)
     training.get_args = lambda: args
+    optimizer = SimpleNamespace(param_groups=groups)
     scheduler = training.get_optimizer_param_scheduler(optimizer)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     rows: dict[str, dict[str, Any]] = {}
@@ -185,8 +192,10 @@ def _read(model: Any, args: Any, training: Any, seen: Mapping[float, float], ite
                 "shape": list(parameter.shape),
                 "std": seen[value] if parameter.dim() > 1 and not spread else None,
                 "max_lr": group["max_lr"],
+                "min_lr": group["min_lr"],
                 "weight_decay": group["weight_decay"],
-                "eps": group.get("eps"),
+                "eps": group.get("eps", config.adam_eps if group.get("optimizer") == "adam" else None),
+                "optimizer": group.get("optimizer", kind),
                 "rates": [],
             }
     taken = 0
@@ -199,14 +208,37 @@ def _read(model: Any, args: Any, training: Any, seen: Mapping[float, float], ite
     attention = model.decoder.layers[0].self_attention.core_attention
     return {
         "parameters": rows,
-        "optimizer": type(optimizer).__name__.lower(),
         "logits": float(model._scale_logits(torch.ones((), dtype=torch.float64))),
         "embedding": float(model.config.mup_embedding_mult) if args.use_mup else 1.0,
+        "head_dim": model.config.kv_channels,
         "softmax_scale": float(attention.softmax_scale or 1 / math.sqrt(model.config.kv_channels)),
         "values": {
-            "beta1": args.adam_beta1, "beta2": args.adam_beta2, "momentum": args.sgd_momentum, "clip": args.clip_grad,
+            "beta1": args.adam_beta1, "beta2": args.adam_beta2, "clip": args.clip_grad,
+            "momentum": args.muon_momentum if kind == "muon" else args.sgd_momentum,
         },
+        "defaults": _defaults(),
     }  # fmt: skip
+
+
+def _grouped(own: Any, model: Any, config: Any, overrides: dict[Any, Any]) -> tuple[list[dict[str, Any]], str]:
+    """Groups of the optimizer that Megatron builds; of Muon, whose package needs a GPU, those that it is given."""
+    if config.optimizer != "muon":
+        groups = own._get_param_groups([model], config, overrides)
+        optimizer, _ = own._get_megatron_optimizer_based_on_param_groups(
+            config, [model], groups, skip_megatron_wrapping=True
+        )
+        return optimizer.param_groups, type(optimizer).__name__.lower()
+    entry = importlib.import_module("megatron.core.optimizer.emerging_optimizers")._EMERGING_OPTIMIZERS["muon"]
+    beside = {key: {"optimizer": config.muon_scalar_optimizer} for key in entry.default_param_overrides}
+    return own._get_param_groups([model], config, {**overrides, **beside}), "muon"
+
+
+def _defaults() -> dict[str, Any]:
+    """Megatron's default of each flag that the record knows; False of one that takes no value."""
+    arguments = importlib.import_module("megatron.training.arguments")
+    parser = arguments.add_megatron_arguments(argparse.ArgumentParser(allow_abbrev=False))
+    actions = {name: parser._option_string_actions[f"--{name}"] for name in DEFAULTS}
+    return {name: False if action.nargs == 0 else action.default for name, action in actions.items()}
 
 
 if __name__ == "__main__":

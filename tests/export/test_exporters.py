@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
+from hptransfer.scaling.groups import in_gauge
 from hptransfer.testing.exporters import ExporterConformance
 from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
+from tests.support.exported import BASE, llama_target
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
@@ -34,6 +37,16 @@ class TestTorch(ExporterConformance):
     name = "torch"
 
 
+class TestMegatron(ExporterConformance):
+    """The exporter of arguments for Megatron-LM."""
+
+    name = "megatron"
+
+    def target(self) -> TargetFile:
+        """A Llama, for Megatron-LM has one model."""
+        return in_gauge(llama_target("mup", size=BASE), None, "multipliers")
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -42,7 +55,7 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer", "torch"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "megatron", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:
