@@ -98,6 +98,13 @@ def _require_model(target: TargetFile) -> None:
     ]
     if odd:
         raise UsageError("the format megatron has no flag for a setting of the model", received=", ".join(odd))
+    norms = [group.pattern for group in target.parameters if r"\.ln_" in group.pattern]
+    if norms and not any(pattern.endswith("bias") for pattern in norms):
+        raise UsageError(
+            "Megatron-LM's LayerNorm has a bias, and a norm without one is RMSNorm there",
+            received=", ".join(norms),
+            hint="train proxies whose norms have biases, or RMSNorm",
+        )
     gated = any("gate_proj" in group.pattern for group in target.parameters)
     if target.optimizer == "muon" and gated:
         raise UsageError(
@@ -112,9 +119,9 @@ def muon_rate(part: Part, group: ParameterGroup, target: TargetFile, decoder: De
     """A row that Muon trains, with the rate that Megatron's Muon must be given for the same step.
 
     Args:
-        part: of the decoder.
+        part: place of the row in the decoder.
         group: of the plan; the factor of its stored shape is its optimizer's.
-        target: what is written.
+        target: the plan that is written.
         decoder: the target's, whose width says which side of a matrix is which.
     """
     if group.optimizer != "muon":
@@ -131,7 +138,7 @@ def plan_flags(target: TargetFile, decoder: Decoder | None, planned: Mapping[str
     """All flags of a target.
 
     Args:
-        target: what is written.
+        target: the plan that is written.
         decoder: its model; None where the recipe names none.
         planned: what each parameter is to be trained with, in Megatron's names.
         switch: whether `--use-mup` scales from the base; else its base width is the model's own, and final values
@@ -160,8 +167,8 @@ def base_head(target: TargetFile, head_dim: int) -> int:
     """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
 
     Args:
-        target: what is written.
-        head_dim: at this size.
+        target: the plan that is written.
+        head_dim: numbers per head at this size.
     """
     grown = (dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes)
     return next(grown, head_dim)
@@ -180,7 +187,7 @@ def tuned_names(target: TargetFile) -> frozenset[str]:
     """Hyperparameters that were searched; without rows, the command had all others by itself, and they are not written.
 
     Args:
-        target: what is written; where it says nothing of a search, all count as searched.
+        target: the plan that is written; where it says nothing of a search, all count as searched.
     """
     searched = target.provenance.intervals
     return frozenset(target.hyperparameters if searched is None else searched)

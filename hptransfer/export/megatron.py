@@ -46,6 +46,10 @@ _EXTERNAL = (
     "--mup-embedding-mult and --mup-output-mult stay as in the runs that were tuned, and so do values that were not "
     "searched: they are not written.",
 )
+_FACTORY = (
+    "The recipe names a model of your own: see that Megatron's, by the flags below, computes the same; of activation, "
+    "norms and rotary positions only names could be read."
+)
 #: way of writing -> what the header says of it
 _WAYS = {
     "flags": "--use-mup scales by itself; base values are written, and no scaled value beside the switch.",
@@ -79,7 +83,7 @@ class _Megatron:
         read_at=f"commit {COMMIT}",
         itself="with --use-mup, rates, eps and init of hidden matrices, logits and attention are scaled.",
         executed=f"Megatron-LM {COMMIT} on a CPU, unmodified: its arguments, model, init, groups and schedule; "
-        "Megatron-Bridge was not executed",
+        "Muon's own package and Megatron-Bridge were not",
     )
 
     def trained(self, target: TargetFile, /) -> Iterable[Trained]:
@@ -97,6 +101,8 @@ class _Megatron:
         """
         written = _written(target)
         hand = _BY_HAND + ((_PYTHON,) if written.python else ()) + (() if target.parameters else _EXTERNAL)
+        if target.parameters and (target.model is None or target.model.kind == "factory"):
+            hand += (_FACTORY,)
         about = replace(self.about, itself=_WAYS[written.way], by_hand=hand)
         lines = commented(header(target, "megatron", about))
         files = {"megatron_args.sh": f"{lines}\nHPTRANSFER_ARGS=(\n{flags_text(written.flags)})\n"}
@@ -174,7 +180,7 @@ def _python(flags: Flags, planned: Iterable[Trained], *, rates: bool) -> Python:
     """What a Python file must add to the flags.
 
     Args:
-        flags: of the command.
+        flags: those that are written beside the file.
         planned: what each parameter is to be trained with.
         rates: whether every rate and eps is written; else only those that the switch leaves as they are.
     """

@@ -192,7 +192,7 @@ def trained_by(flags: Flags, python: Python | None) -> Iterator[Trained]:
     """What Megatron trains each parameter with.
 
     Args:
-        flags: of the command.
+        flags: all flags of the command.
         python: what a Python file adds; None: none is used.
 
     Raises:
@@ -303,7 +303,7 @@ def fan_in(flags: Flags, part: Part) -> int:
     """Inputs of a matrix that writes the residual stream, on all devices together.
 
     Args:
-        flags: of the command.
+        flags: all flags of the command.
         part: the attention's output or the MLP's.
     """
     width, own = flags["hidden-size"], flags["ffn-hidden-size"]
@@ -316,7 +316,7 @@ def fans(flags: Flags, part: Part) -> tuple[int, int]:
     """(outputs, inputs) of a matrix that Muon takes; of query, key and value, which it takes apart, the query's.
 
     Args:
-        flags: of the command.
+        flags: all flags of the command.
         part: a matrix between the ends, or learned positions.
     """
     width, heads = flags["hidden-size"], flags.head_dim * flags["num-attention-heads"]
@@ -344,7 +344,7 @@ def muon_factor(flags: Flags, fan_out: int, fan_in: int) -> float:
     """What Megatron's Muon multiplies a matrix's rate with.
 
     Args:
-        flags: of the command.
+        flags: all flags of the command.
         fan_out: outputs of the matrix.
         fan_in: inputs of the matrix.
     """
@@ -355,9 +355,9 @@ def rate(flags: Flags, max_lr: float, min_lr: float, iteration: int) -> float:
     """The rate of a group in an iteration, counted from 0.
 
     Args:
-        flags: of the command.
-        max_lr: of the group.
-        min_lr: of the group.
+        flags: all flags of the command.
+        max_lr: the group's largest rate.
+        min_lr: the group's smallest rate.
         iteration: optimizer steps taken before.
     """
     rising, style = flags["lr-warmup-iters"], flags["lr-decay-style"]
@@ -400,7 +400,7 @@ def floors(flags: Flags, python: Python | None) -> list[tuple[float, float]]:
     """(largest, smallest) rate of every group, once each.
 
     Args:
-        flags: of the command.
+        flags: all flags of the command.
         python: what a Python file adds; None: none is used.
     """
     found: dict[tuple[float, float], None] = {}

@@ -32,6 +32,8 @@ from hptransfer.roundtrip.torch import load_module
 
 _ARRAY = re.compile(r"^HPTRANSFER_ARGS=\(\n(.*?)^\)$", re.DOTALL | re.MULTILINE)
 _PYTHON = "hptransfer_megatron.py"
+#: weights of a model that Megatron's own code builds here, about; of a larger one the record is asked
+_LARGEST = 2 * 10**8
 
 
 class _Megatron:
@@ -47,7 +49,9 @@ class _Megatron:
         if not target.parameters:
             # the ends have names of their own; whether they are one weight, the command says
             flags |= {"untie-embeddings-and-output-weights": True}
-        own = available() and bool(target.parameters) and flags["lr-decay-iters"] is not None
+        # Megatron's code builds the whole model in memory
+        small = 12 * flags["num-layers"] * flags["hidden-size"] ** 2 <= _LARGEST
+        own = small and bool(target.parameters) and flags["lr-decay-iters"] is not None and available()
         if own:
             said = own_rows(shlex.split(text, comments=True), None if python is None else file)
             rows, through = _of(said), "Megatron-LM's own arguments, model, init, groups and optimizer on a CPU"

@@ -369,6 +369,13 @@ def scaled_clipping() -> TargetFile:
     return target.model_copy(update={"training": training})
 
 
+def without_norm_biases() -> TargetFile:
+    """A target with nanoGPT's names and `bias=False`."""
+    target = flags_target()
+    rows = tuple(each for each in target.parameters if not each.pattern.endswith("bias"))
+    return target.model_copy(update={"parameters": rows, "model": ModelRecord(kind="factory", settings={"n_head": 12})})
+
+
 def granite() -> TargetFile:
     """A target of a family with Llama's names and factors of its own."""
     target = plan("mup")
@@ -382,6 +389,7 @@ REFUSED: dict[str, tuple[Callable[[], TargetFile], str]] = {
     "muon, positions": (lambda: llama_target("mup", size=WIDE, model=GPT2, optimizer="muon"), "position_embeddings"),
     "lion": (lambda: plan("mup").model_copy(update={"optimizer": "lion"}), "lion"),
     "scaled clipping": (scaled_clipping, "clip_norm: scaled"),
+    "norms without biases": (without_norm_biases, r"ln_\d+"),
     "another family": (granite, "granite"),
     "depth, no rows": (
         lambda: external_target().model_copy(update={"parameterization": "completep(alpha=1)"}), "completep",
@@ -472,3 +480,12 @@ def test_megatrons_own_code_makes_the_plan_of_the_files(name: str, tmp_path: Pat
         share = 0.1 + 0.9 * (1 + math.cos(math.pi * 40 / 90)) / 2
         assert got["rates"][0] == pytest.approx(wanted.learning_rate * share, rel=1e-9)
     assert len(said["parameters"]) == len(rows) - 1
+
+
+def test_a_model_of_ones_own_is_left_to_be_compared() -> None:
+    """Names say nothing of what `forward` computes, so the file says that someone must look."""
+    target = flags_target().model_copy(update={"model": ModelRecord(kind="factory", settings={"n_head": 12})})
+    text = export_target("megatron", in_gauge(target, None, "multipliers"))[ARGUMENTS]
+
+    assert "By hand: The recipe names a model of your own" in text
+    assert "--no-bias-gelu-fusion" in text
