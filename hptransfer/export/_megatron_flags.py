@@ -337,15 +337,13 @@ def overrides():
 
 
 class Output:
-    """Draws a weight that writes the residual stream, whole or a part of its inputs."""
+    """Draws a weight that writes the residual stream: each device of tensor parallelism its part of the inputs."""
 
-    def __init__(self, parts=1):
-        self.parts = parts
+    def __init__(self, config):  # on a CPU the whole weight is drawn first
+        self.parts = 1 if config.use_cpu_initialization else config.tensor_model_parallel_size
 
     def __call__(self, weight):
-        inputs = weight.shape[1]
-        std = OUTPUT_STD[inputs if inputs in OUTPUT_STD else inputs * self.parts]
-        return weight.data.normal_(mean=0.0, std=std)
+        return weight.data.normal_(mean=0.0, std=OUTPUT_STD[weight.shape[1] * self.parts])
 
 
 def apply(args):  # Megatron-LM
@@ -356,7 +354,7 @@ def apply(args):  # Megatron-LM
     def config_of(*given, **named):
         config = model(*given, **named)
         if OUTPUT_STD:
-            config.output_layer_init_method = Output(config.tensor_model_parallel_size)
+            config.output_layer_init_method = Output(config)
         return config
 
     training.get_megatron_optimizer_config = lambda given: (optimizer(given)[0], overrides())
@@ -372,7 +370,7 @@ def bridge(config):  # Megatron-Bridge; the flags' values go into config.model, 
             return overrides()
 
     if OUTPUT_STD:
-        config.model.output_layer_init_method = Output(config.model.tensor_model_parallel_size)
+        config.model.output_layer_init_method = Output(config.model)
     config.optimizer_config_override_provider = Provider()
 '''
 

@@ -189,6 +189,7 @@ def _python(flags: Flags, planned: Iterable[Trained], *, rates: bool) -> Python:
     own = {each.name: each for each in trained_by(flags, None)}
     families: dict[str, dict[str, float]] = {}
     stds: dict[int, float] = {}
+    kept = True  # whether Megatron's own stds are the plan's
     for each in planned:
         if each.name not in names or each.name not in own:
             continue
@@ -203,12 +204,13 @@ def _python(flags: Flags, planned: Iterable[Trained], *, rates: bool) -> Python:
                 received=each.name,
             )
         writes = names[each.name] in (Part.ATTENTION_OUT, Part.DOWN)
-        if writes and each.init_std is not None and not _same(each.init_std, own[each.name].init_std):
+        if writes and each.init_std is not None:
             stds[fan_in(flags, names[each.name])] = each.init_std
+            kept = kept and _same(each.init_std, own[each.name].init_std)
     overrides: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name, values in families.items():
         overrides.setdefault(tuple(sorted(values.items())), []).extend(_patterns(name))
-    return Python([(tuple(patterns), dict(values)) for values, patterns in overrides.items()], stds)
+    return Python([(tuple(patterns), dict(values)) for values, patterns in overrides.items()], {} if kept else stds)
 
 
 def _same(one: float, other: float | None) -> bool:

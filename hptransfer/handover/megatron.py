@@ -289,8 +289,14 @@ def _std(flags: Flags, python: Python | None, part: Part) -> float | None:
     hidden = base / math.sqrt(flags.width_mult)
     if part not in (Part.ATTENTION_OUT, Part.DOWN):
         return float(hidden)
-    own = python.output_std.get(fan_in(flags, part)) if python is not None and python.output_std else None
-    return float(hidden / math.sqrt(2.0 * flags["num-layers"]) if own is None else own)
+    if python is None or not python.output_std:
+        return float(hidden / math.sqrt(2.0 * flags["num-layers"]))
+    inputs = fan_in(flags, part)
+    if inputs not in python.output_std:
+        raise UsageError(
+            "OUTPUT_STD must hold every weight that writes the residual stream, by its inputs", received=str(inputs)
+        )
+    return python.output_std[inputs]
 
 
 def _multiplier(flags: Flags, part: Part) -> float:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from hptransfer.artifacts.target import ModelRecord, TargetFile
 from hptransfer.errors import UsageError
@@ -24,7 +26,7 @@ from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.rules import Options
 from hptransfer.recipe.model_sections import GptModel, HuggingFaceModel
 from hptransfer.roundtrip._megatron_own import own_rows
-from hptransfer.roundtrip.base import READERS
+from hptransfer.roundtrip.torch import load_module
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.sizes import Size
 from tests.support.exported import BASE, TARGET, llama_target, round_trip, write_export
@@ -434,14 +436,6 @@ def test_files_say_forced_and_what_the_switch_does() -> None:
         assert "--use-mup scales rates, eps and init by itself" in text
 
 
-def test_the_python_file_needs_no_megatron_to_be_read(tmp_path: Path) -> None:
-    """Importing it is safe where Megatron is not installed."""
-    folder = write_export(tmp_path, "megatron", plan("mup"))
-    reading = READERS.look_up("megatron").read(folder, in_gauge(plan("mup"), None, EXPORTERS.look_up("megatron").gauge))
-
-    assert len(reading.parameters) == 16
-
-
 @pytest.mark.parametrize("damage", ["no array", "no number", "no python values"])
 def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
     """With what must be there."""
@@ -489,3 +483,18 @@ def test_a_model_of_ones_own_is_left_to_be_compared() -> None:
 
     assert "By hand: The recipe names a model of your own" in text
     assert "--no-bias-gelu-fusion" in text
+
+
+def test_output_stds_are_written_for_both_kinds_of_writers_or_for_none(tmp_path: Path) -> None:
+    """The tables' init of a gpt with two layers: fc2's std is Megatron's own, the attention output's is not."""
+    files = export_target("megatron", in_gauge(plan("gpt, mup"), None, "multipliers"))
+
+    # 1 / sqrt(fan-in): 192 and 768
+    assert "OUTPUT_STD = {192: 0.0721687836487" in files[OVERRIDES]
+    assert "768: 0.0360843918243" in files[OVERRIDES]
+    module = load_module(write_export(tmp_path / "own", "megatron", plan("gpt, mup")) / OVERRIDES)
+    # a fourth of fc2's inputs on each of 4 devices, as many as the attention output has on one
+    draw = module.Output(SimpleNamespace(use_cpu_initialization=False, tensor_model_parallel_size=4))
+    assert float(draw(torch.empty(192, 192)).std()) == pytest.approx(0.0360843918243, rel=0.03)
+    with pytest.raises(UsageError, match="OUTPUT_STD must hold every weight"):
+        round_trip(tmp_path, "megatron", plan("gpt, mup"), {OVERRIDES: ("768: ", "769: ")})
