@@ -140,11 +140,11 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
     worst, where = 0.0, 0
-    # a framework's warmup may begin with a step at rate 0, the plan's with the one after
-    earliest = -1 if round((training.warmup or 0.0) * training.steps) else 0
+    # a step before the first of a warmup the rate is zero: there many frameworks begin
+    first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
     for step in _sampled(training.steps):
         planned = training.factor(step)
-        near = [training.factor(max(earliest, step - 1)), planned, training.factor(step + 1)]
+        near = [training.factor(step - 1) if step else first, planned, training.factor(step + 1)]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:

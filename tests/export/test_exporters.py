@@ -14,10 +14,11 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
+from hptransfer.scaling.groups import in_gauge
 from hptransfer.testing.exporters import ExporterConformance
 from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
-from tests.support.exported import llama_target
+from tests.support.exported import BASE, llama_target
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
@@ -60,6 +61,16 @@ class TestOlmoCore(ExporterConformance):
     def target(self) -> TargetFile:
         """A Llama's."""
         return llama_target()
+
+
+class TestMegatron(ExporterConformance):
+    """The exporter of arguments for Megatron-LM."""
+
+    name = "megatron"
+
+    def target(self) -> TargetFile:
+        """A Llama, for Megatron-LM has one model."""
+        return in_gauge(llama_target("mup", size=BASE), None, "multipliers")
 
 
 class TestOwn(ExporterConformance):
