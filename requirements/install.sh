@@ -3,6 +3,7 @@
 #
 # Three steps, because a plain `pip install` would follow mup to torchvision and from there to gigabytes of CUDA packages:
 # torch with its own dependencies, then a complete lock file without torchvision, then the project itself.
+# dev adds training frameworks for the tests, whose own dependencies conflict with the project's (frameworks.in).
 set -eu
 
 lock="${1:-runtime}"
@@ -24,8 +25,20 @@ find_python() {
     exit 4
 }
 
+# the locks that a set-up installs after torch, one by one: deepspeed's build imports what dev.lock brings
+locks() {
+    case "$lock" in
+        dev) echo "build dev frameworks" ;;
+        *) echo "build $lock" ;;
+    esac
+}
+
 fingerprint() {
-    cat requirements/torch.txt "requirements/$lock.lock" pyproject.toml | cksum | tr ' ' '-'
+    {
+        cat requirements/torch.txt
+        for name in $(locks); do cat "requirements/$name.lock"; done
+        cat pyproject.toml
+    } | cksum | tr ' ' '-'
 }
 
 install() {
@@ -60,9 +73,10 @@ fi
 
 say "installing torch (the largest download)"
 install --requirement requirements/torch.txt
-say "installing pinned dependencies ($lock.lock)"
-install --no-deps --requirement requirements/build.lock
-install --no-deps --no-build-isolation --requirement "requirements/$lock.lock"
+for name in $(locks); do
+    say "installing pinned dependencies ($name.lock)"
+    install --no-deps --no-build-isolation --requirement "requirements/$name.lock"
+done
 say "installing hptransfer"
 install --no-deps --no-build-isolation --editable .
 fingerprint > ".venv/.installed-$lock"

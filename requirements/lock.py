@@ -13,6 +13,8 @@ INPUTS = {
     "build": ["requirements/build.in"],
     "runtime": ["pyproject.toml", "requirements/build.in"],
     "dev": ["pyproject.toml", "requirements/build.in", "requirements/dev.in"],
+    # frameworks.in names all that is needed: their own dependencies conflict with the other locks
+    "frameworks": ["--no-deps", "requirements/frameworks.in"],
 }
 
 

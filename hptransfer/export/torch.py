@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
@@ -80,7 +81,7 @@ class _Torch:
             UsageError: there are no rows, the optimizer is none of torch's, or a multiplier must be in `forward`.
         """
         _require(target)
-        lines = header(target, "torch", self.about)
+        lines = header(target, "torch", replace(self.about, by_hand=(*self.about.by_hand, *_clipping(target))))
         content = {
             "hptransfer": lines,
             "training": None if target.training is None else target.training.model_dump(mode="json"),
@@ -128,6 +129,14 @@ def _require(target: TargetFile) -> None:
             received=", ".join(f"{group.pattern} ({group.role}): {group.multiplier!r}" for group in multiplied),
             hint="untie the weights, or apply the plan with `hptransfer.load_plan` and `hptransfer.scale_logits`",
         )
+
+
+def _clipping(target: TargetFile) -> tuple[str, ...]:
+    """What the user's loop has to clip by, as the runs that were tuned did."""
+    training = target.training
+    if training is None or training.clip is None:
+        return ()
+    return (f"torch.nn.utils.clip_grad_norm_(model.parameters(), {training.clip!r}) before each optimizer step.",)
 
 
 def _row(group: ParameterGroup) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Decoder:
         """The plan's group of a part; of one that the user's model holds together with others, that of all.
 
         Args:
-            part: of the decoder.
+            part: which parameter of the decoder is asked for.
             layer: number of the block from 0; None outside blocks.
 
         Raises:
@@ -93,7 +93,7 @@ class Decoder:
         """The plan in a framework's names; parts that the user's model lacks are left out.
 
         Args:
-            names: the framework's.
+            names: part -> what the framework calls it.
             form: brings a part's group into the form that the framework has.
 
         Raises:
@@ -116,7 +116,7 @@ def decoder_of(target: TargetFile) -> Decoder:
     """The decoder of a target whose model has names that are known.
 
     Args:
-        target: in any gauge.
+        target: planned in any gauge, with the model's own names.
 
     Raises:
         UsageError: the target has no rows, or its model's names are those of no decoder that is known.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, readable
 from hptransfer.parameterization.rules import Quantity
 
 #: columns of a line of the header
@@ -40,17 +41,22 @@ def header(target: TargetFile, name: str, about: About) -> list[str]:
 
     Args:
         target: as the exporter writes it.
-        name: of the exporter.
-        about: the framework.
+        name: of the exporter, as users type it.
+        about: what is known of the framework.
     """
-    return [line for sentence in _sentences(target, name, about) for line in textwrap.wrap(sentence, _WIDTH) or [""]]
+    lines = []
+    for sentence in _sentences(target, name, about):
+        text = sentence.lstrip()
+        indent = " " * (len(sentence) - len(text))
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
+    return lines
 
 
 def commented(lines: Iterable[str], sign: str = "#") -> str:
     """The lines as comments, with a newline at the end.
 
     Args:
-        lines: of the header.
+        lines: of the header, without comment signs.
         sign: what begins a comment.
     """
     return "".join(f"{sign} {line}".rstrip() + "\n" for line in lines)
@@ -81,6 +87,7 @@ def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
         else f"UNVERIFIED: no code of {about.framework} was ever executed on what this format writes."
     )
     yield from (f"By hand: {each}" for each in about.by_hand)
+    yield from (f"Note: {note}" for note in target.notes)
     versions = ", ".join(f"{package} {version}" for package, version in target.provenance.versions.items())
     yield f"Versions of the plan: {versions or 'not said'}."
 
@@ -95,13 +102,26 @@ def _grown(target: TargetFile) -> str:
 def _scaled(target: TargetFile) -> Iterator[str]:
     """Per quantity the rules by role, where one scales."""
     for quantity in Quantity:
-        by_rule: dict[str, list[str]] = {}
+        by_rule: dict[str, list[ParameterGroup]] = {}
+        rules: dict[str, set[str]] = {}
         for group in target.parameters:
-            if rule := group.rules.get(quantity.value):
-                by_rule.setdefault(rule, []).append(group.role)
-        said = "; ".join(f"{', '.join(dict.fromkeys(roles))} {rule}" for rule, roles in by_rule.items())
-        if said:
-            yield f"  {quantity.value}: {said}"
+            rule = group.rules.get(quantity.value, "")
+            by_rule.setdefault(rule, []).append(group)
+            rules.setdefault(group.role, set()).add(rule)
+        # a role that follows several rules is told by names
+        said = (
+            f"{rule} for "
+            + collapsed_names(group.role if len(rules[group.role]) == 1 else _short(group) for group in groups)
+            for rule, groups in by_rule.items()
+            if rule
+        )
+        if text := "; ".join(said):
+            yield f"  {quantity.value}: {text}"
+
+
+def _short(group: ParameterGroup) -> str:
+    """The name inside its block: "self_attn.q_proj"."""
+    return readable(group.pattern).rpartition("*.")[2].removesuffix(".weight")
 
 
 def _prediction(target: TargetFile) -> Iterator[str]:

@@ -43,7 +43,7 @@ def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: P
     """The file's text.
 
     Args:
-        exporter: its name.
+        exporter: its name, as users type it.
         files: path relative to the folder -> text.
         plan: the target's file; kept relative to the folder, so that both can be moved together.
         folder: that the files are written to.

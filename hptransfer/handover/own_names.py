@@ -20,7 +20,7 @@ def names_of(group: ParameterGroup, layers: int) -> tuple[str, ...]:
     """As many names as a group has parameters, each of which its pattern matches.
 
     Args:
-        group: of a plan.
+        group: of a plan, with the number of its parameters.
         layers: how many blocks the model has, which the first index counts where there are several.
 
     Raises:

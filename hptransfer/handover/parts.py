@@ -118,7 +118,7 @@ def places(names: Names, layers: int) -> Iterator[tuple[Part, int | None, str]]:
     """Every part of a model with its layer, None outside them, and its full name.
 
     Args:
-        names: the framework's.
+        names: part -> what the framework calls it.
         layers: how many blocks there are.
     """
     for part, template in names.items():

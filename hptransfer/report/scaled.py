@@ -85,8 +85,8 @@ def describe_exported(name: str, files: Sequence[Path]) -> str:
     """What was written for a framework, and what that scales by itself.
 
     Args:
-        name: of the exporter.
-        files: their paths.
+        name: of the exporter, as users type it.
+        files: paths of all that it wrote.
     """
     applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
     return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")

@@ -63,7 +63,7 @@ def load_module(path: Path) -> ModuleType:
     """An exported Python file, imported by itself.
 
     Args:
-        path: of the file.
+        path: of the exported file.
 
     Raises:
         UsageError: it is missing, or cannot be imported.

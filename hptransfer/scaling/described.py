@@ -99,7 +99,7 @@ def model_record(model: Model, size: Size) -> ModelRecord:
     """The model as a framework's configuration needs it.
 
     Args:
-        model: the recipe's section.
+        model: the recipe's section of it.
         size: of the target; settings that follow it are those of this size.
     """
     if model.kind == "huggingface":
