@@ -67,6 +67,9 @@ class Reading:
         draws: whether stds are estimates from what was drawn; exact where not.
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
+        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
+            norm of a step's gradient, 0: none); those that could not be read back are left out.
+        defaulted: names in `values` that the files do not say, so that the framework's default is used.
     """
 
     parameters: Sequence[Trained]
@@ -74,6 +77,8 @@ class Reading:
     draws: bool = False
     unread: tuple[str, ...] = ()
     schedule: Callable[[int], float] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    defaulted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,8 @@ class Difference:
     """A quantity of some parameters that a framework would train otherwise than planned.
 
     Attributes:
-        names: of the parameters, as the framework calls them, all with the same two values.
-        quantity: field of `Trained`, or "parameter" where one of the lists lacks it.
+        names: of the parameters, as the framework calls them, all with the same two values; empty: all alike.
+        quantity: field of `Trained`, key of `Reading.values`, or "parameter" where one of the lists lacks it.
         planned: value of the plan; None: nothing, or no such parameter.
         used: what the framework would use.
         cause: what such a difference comes from; empty where nothing is known.
@@ -97,7 +102,7 @@ class Difference:
     @property
     def sentence(self) -> str:
         """The difference in one line."""
-        names = collapsed_names(self.names)
+        names = collapsed_names(self.names) or "all parameters"
         if self.quantity == "parameter":
             missing = "the framework's model has no such parameter" if self.used is None else "no row of the plan"
             return f"{names}: {missing}"
@@ -144,6 +149,23 @@ def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) ->
         if name in found:
             single += _between(each, found[name], reading, growth)
     return tuple(_together(single))
+
+
+_DEFAULTED = "no file says it, so that is the framework's default"
+
+
+def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[Difference, ...]:
+    """What a framework uses for all parameters alike, and otherwise than planned.
+
+    Args:
+        planned: the plan's values by name, as `Reading.values` names them; a name that is missing was not planned.
+        reading: what the framework makes of the file.
+    """
+    return tuple(
+        Difference((), name, planned[name], used, _DEFAULTED if name in reading.defaulted else "")
+        for name, used in reading.values.items()
+        if name in planned and not math.isclose(planned[name], used, rel_tol=EXACT)
+    )
 
 
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:

@@ -12,7 +12,7 @@ def describe_verification(found: ExportVerification) -> str:
         found: an exported file against its plan.
     """
     word = "AS PLANNED" if found.holds else "OTHERWISE"
-    count = sum(len(each.names) for each in found.differences)
+    count = sum(max(1, len(each.names)) for each in found.differences)
     said = "no difference" if not found.differences else f"{count} values differ"
     lines = [
         f"{word}: {found.folder} ({found.exporter}) against {found.plan}: {found.parameters} parameters, {said}",

@@ -10,7 +10,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.manifest import read_manifest
-from hptransfer.handover.trained import Difference, Growth, Reading, differences
+from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
 
@@ -107,12 +107,20 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         manifest.folder,
         where,
         len(planned),
-        differences(planned, reading, growth),
+        differences(planned, reading, growth) + value_differences(_values(target), reading),
         reading.through,
         reading.unread,
         manifest.changed,
         _schedule(target, reading),
     )
+
+
+def _values(target: TargetFile) -> dict[str, float]:
+    """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
+    values = dict(target.optimizer_values)
+    if target.training is not None and target.training.schedule != "own":
+        values["clip"] = target.training.clip or 0.0
+    return values
 
 
 #: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
