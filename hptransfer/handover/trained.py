@@ -23,7 +23,8 @@ class Trained:
         init_std: standard deviation of what is drawn there; None where it starts at a constant, or where that is not
             known.
         learning_rate: peak learning rate, before the schedule multiplies it.
-        weight_decay: coefficient as torch's AdamW takes it: decay per step is learning rate times this.
+        weight_decay: coefficient as torch's AdamW takes it: decay per step is learning rate times this; None where the
+            user's own configuration decides it.
         eps: Adam's eps; None for other optimizers.
         multiplier: factor by which `forward` multiplies what it gives, over that at the base.
         optimizer: which optimizer trains it, by hptransfer's name; None where there is one for all.
@@ -32,7 +33,7 @@ class Trained:
     name: str
     init_std: float | None
     learning_rate: float
-    weight_decay: float
+    weight_decay: float | None
     eps: float | None
     multiplier: float = 1.0
     optimizer: str | None = None
@@ -171,7 +172,7 @@ def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[D
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
     for quantity in _QUANTITIES:
         wanted, got = getattr(planned, quantity), getattr(used, quantity)
-        if quantity in ("init_std", "eps", "optimizer") and (wanted is None or got is None):
+        if quantity in ("init_std", "weight_decay", "eps", "optimizer") and (wanted is None or got is None):
             if quantity == "init_std" and (wanted is None) != (got is None):
                 yield Difference((planned.name,), quantity, wanted, got)
             continue
