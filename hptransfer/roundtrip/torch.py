@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +53,19 @@ class _Torch:
                 "the exported module must apply its groups to the planned model",
                 received=f"{folder / 'hptransfer_groups.py'}: {described_error(error)}",
             ) from error
-        return Reading(rows, f"torch {torch.__version__}: the module's init, optimizer and schedule", schedule=schedule)
+        return Reading(
+            rows,
+            f"torch {torch.__version__}: the module's init, optimizer and schedule",
+            unread=("clipping, which is the user's loop's",),
+            schedule=schedule,
+            values=_values(optimizer.defaults),
+        )
+
+
+def _values(defaults: Mapping[str, Any]) -> dict[str, float]:
+    """What holds for all groups alike, by the plan's names."""
+    betas = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
+    return betas | {name: defaults[name] for name in ("momentum",) if name in defaults}
 
 
 def _own_schedule(target: TargetFile) -> bool:

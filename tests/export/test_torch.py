@@ -84,6 +84,14 @@ def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None
     assert found.changed == ("groups.json",)
 
 
+def test_another_beta_is_found(tmp_path: Path) -> None:
+    """What holds for all groups alike is compared as well."""
+    edit = {"hptransfer_groups.py": ("betas=(0.9, 0.95)", "betas=(0.9, 0.999)")}
+    (found,) = round_trip(tmp_path, "torch", llama_target(), edit).differences
+
+    assert found.sentence == "all parameters: beta2 0.999, planned 0.95"
+
+
 def test_the_header_says_forced_and_the_rules(tmp_path: Path) -> None:
     """Both files begin with the evidence; FORCED is not hidden."""
     files = export_target("torch", llama_target(objections=("the check DRIFTS",)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.trained import Growth, Reading, Trained, differences, value_differences
 
 #: width four times, depth three times the base's; base rate 0.01
 GROWTH = Growth(4.0, 3.0, {"learning_rate": 0.01, "weight_decay": 0.1, "eps": 1e-8})
 NAME = "blocks.{}.up.weight"
 
 
-def row(layer: int = 0, **changes: object) -> Trained:
+def row(layer: float | None = 0, **changes: float | None) -> Trained:
     """A hidden weight whose rate the width has divided by four."""
     values = {"init_std": 0.01, "learning_rate": 0.0025, "weight_decay": 0.1, "eps": 1e-8} | changes
     return Trained(NAME.format(layer), **values)  # type: ignore[arg-type]
@@ -73,3 +73,25 @@ def test_a_constant_where_a_draw_was_planned_is_a_difference() -> None:
     (found,) = differences([row()], Reading([row(init_std=None)], "a test"), GROWTH)
 
     assert found.sentence == "blocks.*.up.weight: init_std none (a constant), planned 0.01"
+
+
+def test_values_of_all_parameters_are_compared_by_name() -> None:
+    """A beta that no file says is named with the default that is used; equal ones and unplanned ones are none."""
+    reading = Reading(
+        (),
+        "a test",
+        values={"beta1": 0.9, "beta2": 0.999, "clip": 0.0, "momentum": 0.5},
+        defaulted=frozenset({"beta2"}),
+    )
+    (found,) = value_differences({"beta1": 0.9, "beta2": 0.95, "clip": 0.0}, reading)
+
+    assert found.sentence == (
+        "all parameters: beta2 0.999, planned 0.95: no file says it, so that is the framework's default"
+    )
+
+
+def test_clipping_that_was_not_planned_is_a_difference() -> None:
+    """0 stands for none, so a framework's default of 1 is found."""
+    (found,) = value_differences({"clip": 0.0}, Reading((), "a test", values={"clip": 1.0}))
+
+    assert found.sentence == "all parameters: clip 1, planned 0"
