@@ -68,8 +68,9 @@ class Reading:
         draws: whether stds are estimates from what was drawn; exact where not.
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
-        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
-            norm of a step's gradient, 0: none); those that could not be read back are left out.
+        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum`, `clip` (largest norm
+            of a step's gradient, 0: none), `floor` (share of the peak to which the rate falls), `batch_size` (examples
+            per step) and `steps`; those that could not be read back are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
     """
 

@@ -14,6 +14,7 @@ import io
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -44,8 +45,15 @@ from hptransfer.user_code import described_error
 CHECKOUT = "HPTRANSFER_NANOGPT_MUP"
 #: rows of the token table where none is known: no value depends on it
 _VOCABULARY = 64
-#: what the framework uses for all parameters alike -> its key
-_VALUES = {"beta1": "beta1", "beta2": "beta2", "clip": "grad_clip"}
+#: what the framework uses for all parameters alike -> its keys
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "beta1": ("beta1",),
+    "beta2": ("beta2",),
+    "clip": ("grad_clip",),
+    "floor": ("min_lr",),
+    "batch_size": ("batch_size", "gradient_accumulation_steps"),
+    "steps": ("max_iters",),
+}
 
 
 class _NanoGptMup:
@@ -67,7 +75,7 @@ class _NanoGptMup:
             ) from error
         written = _assigned(path)
         if target.parameters:
-            return replace(reading, defaulted=frozenset(name for name, key in _VALUES.items() if key not in written))
+            return replace(reading, defaulted=frozenset(name for name, keys in _VALUES.items() if set(keys) - set(written)))
         return _open(reading, target, written)
 
 
@@ -80,7 +88,7 @@ def _open(reading: Reading, target: TargetFile, written: Mapping[str, Any]) -> R
         replace(row, init_std=stds[row.name], multiplier=1.0 if "c_attn" in row.name else row.multiplier)
         for row in rows
     )
-    values = {name: value for name, value in reading.values.items() if name in tuned_names(target)}
+    values = {name: value for name, value in reading.values.items() if set(_VALUES[name]) <= set(written)}
     unread = (
         "init_std, heads, attention, biases, schedule and what else was not tuned: they are in the configuration that "
         "the runs had, which is no part of the export",
@@ -93,6 +101,11 @@ def _assigned(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), values)  # as nanoGPT's configurator does
     return {name: value for name, value in values.items() if not name.startswith("__")}
+
+
+def _values(config: Mapping[str, Any]) -> dict[str, float]:
+    values = {name: float(math.prod(config[key] for key in keys)) for name, keys in _VALUES.items()}
+    return values | {"floor": values["floor"] / config["learning_rate"]}
 
 
 # By the record.
@@ -112,7 +125,7 @@ def _recorded(path: Path, target: TargetFile) -> Reading:
         f"hptransfer's record of nanoGPT-mup {branch.commit} (branch {branch.name}), pinned to what its code returned; "
         f"{CHECKOUT}=CHECKOUT runs a checkout's own",
         schedule=lambda step: factor_of(config, step),
-        values={name: float(config[key]) for name, key in _VALUES.items()},
+        values=_values(config),
     )
 
 
@@ -164,8 +177,20 @@ def through_code(checkout: Path, path: Path) -> Reading:
         tuple(rows),
         f"nanoGPT-mup in {checkout.name}: its configurator, model, init, optimizer and schedule",
         schedule=code.schedule(config),
-        values={name: float(config[key]) for name, key in _VALUES.items()},
+        values=_values(config),
     )
+
+
+def defaults_of(checkout: Path) -> dict[str, Any]:
+    """What a checkout's `train.py` sets before any configuration is read.
+
+    Args:
+        checkout: as of `through_code`.
+
+    Raises:
+        UsageError: there is no such checkout.
+    """
+    return _Code.of(checkout).defaults()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +222,22 @@ class _Code:
             spec.loader.exec_module(module)
         return cls(ast.parse(files[0].read_text(encoding="utf-8")), files[1].read_text(encoding="utf-8"), module)
 
-    def configured(self, path: Path) -> dict[str, Any]:
-        """The values of `train.py` with a configuration over them: its assignments, then its configurator."""
+    def defaults(self) -> dict[str, Any]:
+        """The assignments of `train.py` before its configurator."""
         first = next(at for at, node in enumerate(self.train.body) if "configurator.py" in ast.unparse(node))
-        plain = [node for node in self.train.body[:first] if isinstance(node, ast.Assign)]
+        plain: list[ast.stmt] = [node for node in self.train.body[:first] if isinstance(node, ast.Assign)]
         values: dict[str, Any] = {"torch": torch}
         # as train.py runs itself
         exec(compile(ast.Module(plain, []), "train.py", "exec"), values)
+        return values
+
+    def configured(self, path: Path) -> dict[str, Any]:
+        """The values of `train.py` with a configuration over them: its assignments, then its configurator."""
+        values = self.defaults()
         quiet = contextlib.redirect_stdout(io.StringIO())
-        with patch.object(sys, "argv", ["train.py", str(path)]), quiet:
+        with patch.object(sys, "argv", ["train.py", str(path)]), quiet, warnings.catch_warnings():
+            # it opens the file and leaves closing it to the interpreter
+            warnings.simplefilter("ignore", ResourceWarning)
             exec(compile(self.configurator, "configurator.py", "exec"), values)
         return values
 
@@ -267,7 +299,7 @@ class _Code:
 def _ratio(one: torch.Tensor, other: torch.Tensor) -> float:
     """Of tensors that a factor tells apart: where the other is largest, so that rounding is smallest."""
     at = other.detach().abs().argmax()
-    return float(one.flatten()[at] / other.flatten()[at])
+    return float((one.flatten()[at] / other.flatten()[at]).detach())
 
 
 @contextlib.contextmanager

@@ -118,8 +118,14 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
 def _values(target: TargetFile) -> dict[str, float]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
     values = dict(target.optimizer_values)
-    if target.training is not None and target.training.schedule != "own":
-        values["clip"] = target.training.clip or 0.0
+    values["batch_size"] = target.size.batch_size
+    training = target.training
+    if training is not None:
+        values["steps"] = training.steps
+    if training is not None and training.schedule != "own":
+        values["clip"] = training.clip or 0.0
+    if training is not None and training.schedule in ("linear", "cosine", "wsd"):
+        values["floor"] = training.floor
     return values
 
 
@@ -135,7 +141,9 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     worst, where = 0.0, 0
     for step in sorted({round(share * (training.steps - 1) / 64) for share in range(65)}):
         planned = training.factor(step)
-        near = [training.factor(max(0, step - 1)), planned, training.factor(step + 1)]
+        # a warmup that begins at zero, as most do, is a step late
+        before = training.factor(step - 1) if step else 0.0 if training.warmup else planned
+        near = [before, planned, training.factor(step + 1)]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:
