@@ -71,7 +71,9 @@ def prepare(checkout: Path, work: Path) -> None:
     (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": 128}))
     (work / "config.py").write_text(CONFIG.format(data=str(data.resolve())))
     shutil.copy(RECIPE, work / "recipe.yaml")
-    print(f"nanoGPT-mup {COMMIT[:7]}; {len(tokens):,} characters, sha256 {hashlib.sha256(tokens).hexdigest()[:16]}")
+    print(
+        f"nanoGPT-mup {COMMIT[:7]}; {len(tokens):,} characters, sha256 {hashlib.sha256(tokens.tobytes()).hexdigest()[:16]}"
+    )
 
 
 def hptransfer(work: Path, *words: str) -> tuple[int, str]:
@@ -124,18 +126,24 @@ def doubly_scaled(export: Path, growth: float) -> Path:
     return copy
 
 
+def _shown(work: Path, words: Sequence[str]) -> int:
+    """Runs a public command, prints what it printed, and returns its exit status."""
+    started = time.perf_counter()
+    status, said = hptransfer(work, *words)
+    took = time.perf_counter() - started
+    print(f"\n$ hptransfer {' '.join(words)}   (exit {status}, {took:.0f} s)\n{said}", flush=True)
+    return status
+
+
 def run(work: Path) -> None:
     """Every command after the other; each goes on where an earlier call ended."""
-    for words in (["tune", "recipe.yaml"], ["check", "recipe.yaml"], ["scale", "recipe.yaml"]):
-        if words[0] == "scale":
-            words += ["--format", "nanogpt-mup"]
-        started = time.perf_counter()
-        status, said = hptransfer(work, *words)
-        print(f"\n$ hptransfer {' '.join(words)}   (exit {status}, {time.perf_counter() - started:.0f} s)\n{said}")
-        sys.stdout.flush()
-        if words[0] == "scale" and status:
-            # a scope that is not covered, or a check that does not hold, is reported above; the prediction is still made
-            print(hptransfer(work, *words, "--force"))
+    scale = ["scale", "recipe.yaml", "--format", "nanogpt-mup"]
+    status = 0
+    for words in (["tune", "recipe.yaml"], ["check", "recipe.yaml"], scale):
+        status = _shown(work, words)
+    if status:
+        # the verdict or its scope is above and in every file; the prediction was registered all the same
+        _shown(work, [*scale, "--force"])
     folder = work / "runs" / "handover-nanogpt"
     target = yaml.safe_load((folder / "target.yaml").read_text())
     export = (folder / "export" / "nanogpt-mup" / "hptransfer_config.py").resolve()
@@ -151,7 +159,9 @@ def run(work: Path) -> None:
         started = time.perf_counter()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             losses = dict(zip(SEEDS, pool.map(lambda seed, of=path: trained(work, of, seed), SEEDS), strict=True))
-        print(f"  trained in {time.perf_counter() - started:.0f} s: python train.py ../config.py {path.name} --seed=SEED")
+        print(
+            f"  trained in {time.perf_counter() - started:.0f} s: python train.py ../config.py {path.name} --seed=SEED"
+        )
         verified(work, name, losses)
 
 

@@ -98,7 +98,11 @@ def main() -> None:
                 "cases": [_record(code, folder, case) for case in cases],
             }
     # a row of numbers on one line
-    print(re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", json.dumps(content, indent=1)))
+    print(
+        re.sub(
+            r"\[\s+([^\[\]{}]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", json.dumps(content, indent=1)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from hptransfer.parameterization.rules import Options
 #: what the format writes
 FILE = "hptransfer_config.py"
 
+
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One of the framework's two codes.
@@ -102,7 +103,9 @@ def applied(config: Mapping[str, Any], branch: Branch) -> Iterator[Trained]:
     if deep and grouped:
         eps *= (1 / growth) * config["depth_multiplier"] ** -config["depth_alpha_exp"]
     # CompleteP's code drops GPT-2's smaller draws of what writes the residual stream, where muP is on
-    writer = std / math.sqrt(width) if switched and branch is COMPLETEP else std / math.sqrt(2 * config["n_layer"] * width)
+    writer = (
+        std / math.sqrt(width) if switched and branch is COMPLETEP else std / math.sqrt(2 * config["n_layer"] * width)
+    )
     factors = {
         Part.EMBEDDING: config["mup_output_alpha"] / growth if switched else 1.0,
         Part.POSITIONS: config["mup_input_alpha"] if switched else 1.0,

@@ -75,7 +75,9 @@ class _NanoGptMup:
             ) from error
         written = _assigned(path)
         if target.parameters:
-            return replace(reading, defaulted=frozenset(name for name, keys in _VALUES.items() if set(keys) - set(written)))
+            return replace(
+                reading, defaulted=frozenset(name for name, keys in _VALUES.items() if set(keys) - set(written))
+            )
         return _open(reading, target, written)
 
 
@@ -252,9 +254,7 @@ class _Code:
 
     def schedule(self, config: dict[str, Any]) -> Callable[[int], float]:
         """`get_lr` of `train.py` over the peak; 1 where the rate does not fall."""
-        function = next(
-            node for node in self.train.body if isinstance(node, ast.FunctionDef) and node.name == "get_lr"
-        )
+        function = next(node for node in self.train.body if isinstance(node, ast.FunctionDef) and node.name == "get_lr")
         scope = {**config, "math": math}
         exec(compile(ast.Module([function], []), "train.py", "exec"), scope)
         peak = config["learning_rate"]

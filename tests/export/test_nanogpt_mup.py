@@ -275,9 +275,7 @@ WITHOUT_ROWS = {
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("name", list(WITHOUT_ROWS))
-def test_without_rows_mistakes_are_found(
-    name: str, who: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_without_rows_mistakes_are_found(name: str, who: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The rules' own values for the framework's model are compared with what its code makes of the file."""
     through(who, "master", request)
     edit, said = WITHOUT_ROWS[name]
@@ -375,7 +373,9 @@ def test_its_own_init_is_the_plans(
             assert float(parameter.detach().std()) == 0.0, name
         else:
             expected = row.init_std / factor_in(planned, name)
-            assert float(parameter.detach().std()) == pytest.approx(expected, rel=5 / math.sqrt(2 * parameter.numel())), name
+            assert float(parameter.detach().std()) == pytest.approx(
+                expected, rel=5 / math.sqrt(2 * parameter.numel())
+            ), name
 
 
 @needs_code
