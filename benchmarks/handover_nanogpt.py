@@ -1,7 +1,7 @@
 """A framework that applies muP by itself, end to end on a CPU: is a planted double scaling seen by `verify`?
 
-`python -m benchmarks.handover_nanogpt CHECKOUT [WORK]`: CHECKOUT is a git clone of EleutherAI/nanoGPT-mup (bare or not),
-whose code is taken at commit b2a5e60, unmodified, and never copied into this repository. WORK is a folder that the same
+`python -m benchmarks.handover_nanogpt CHECKOUT [WORK]`: CHECKOUT is a git clone of EleutherAI/nanoGPT-mup, bare or not.
+Its code is taken at commit b2a5e60, unmodified, and never copied into this repository. WORK is a folder that the same
 call goes on with; default: a temporary one. Only public commands are used:
 
     hptransfer tune, check        the framework's own `train.py` is the trainer (benchmarks/data/handover_nanogpt.yaml)
@@ -71,15 +71,16 @@ def prepare(checkout: Path, work: Path) -> None:
     (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": 128}))
     (work / "config.py").write_text(CONFIG.format(data=str(data.resolve())))
     shutil.copy(RECIPE, work / "recipe.yaml")
-    print(
-        f"nanoGPT-mup {COMMIT[:7]}; {len(tokens):,} characters, sha256 {hashlib.sha256(tokens.tobytes()).hexdigest()[:16]}"
-    )
+    digest = hashlib.sha256(tokens.tobytes()).hexdigest()
+    print(f"nanoGPT-mup {COMMIT[:7]}; {len(tokens):,} characters, sha256 {digest[:16]}")
 
 
 def hptransfer(work: Path, *words: str) -> tuple[int, str]:
     """Exit status and what a public command printed; what it says on the way goes to stderr."""
     command = [sys.executable, "-m", "hptransfer", *words]
-    found = subprocess.run(command, cwd=work, check=False, stdout=subprocess.PIPE, text=True, env=_environment())
+    # `verify --export` reads through the framework's own code
+    environment = _environment() | {"HPTRANSFER_NANOGPT_MUP": str(work / "checkout")}
+    found = subprocess.run(command, cwd=work, check=False, stdout=subprocess.PIPE, text=True, env=environment)
     return found.returncode, found.stdout.strip()
 
 

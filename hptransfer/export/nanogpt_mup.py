@@ -1,8 +1,8 @@
 """nanoGPT-mup: base values and its switches, as assignments for nanoGPT's own configurator.
 
-The framework applies the rules, so base values are written, with how far the size has grown, and nothing is scaled here.
-What its code makes of them (handover/nanogpt_mup.py, a record) must be the plan, parameter by parameter; where it is not,
-nothing is written.
+The framework applies the rules, so base values are written, with how far the size has grown, and nothing is scaled
+here. What its code makes of them (handover/nanogpt_mup.py, a record) must be the plan, parameter by parameter; where it
+is not, nothing is written.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class _NanoGptMup:
     about = About(
         framework="nanoGPT-mup",
         read_at="b2a5e60, branch master; 6f8bc3b, branch completep",
-        itself="divides hidden rates and logits by the width's growth and hidden inits by its root (branch completep: "
-        "rates, decay, eps and residual branches by CompleteP's rules too), so base values are written with its switch.",
+        itself="divides hidden rates and logits by the width's growth and hidden inits by its root; on the branch "
+        "completep it scales decay, eps, residual branches and the rates inside blocks too. So base values are written "
+        "with its switches.",
         executed="nanoGPT-mup: its configurator, model, init, optimizer and schedule",
         by_hand=(
             "check out the branch named below and name this file last: "
@@ -307,8 +308,8 @@ def _kind(target: TargetFile) -> str:
 _WAYS_OUT: Mapping[str, str] = {
     "weight_decay": "`weight_decay: {0.weight_decay}` and `decay_vectors: false` in `parameterization`",
     "eps": "`eps: {0.eps}` in `parameterization` (branch master: and the eps 1e-8)",
-    "init_std": "an init of one std, smaller by sqrt(2 depth) for what writes the residual stream on the branch master, "
-    "not on completep",
+    "init_std": "an init of one std, on the branch master smaller by sqrt(2 depth) for what writes the residual "
+    "stream, and one depth",
     "learning_rate": "no learning rates of single roles",
     "multiplier": "no multiplier but `output_multiplier`",
 }

@@ -4,6 +4,8 @@ trained  one parameter's values in a framework, planned or read back, and what t
 header   what every exported file says first
 parts    a decoder's parts and what frameworks call them
 decoder  the decoder that a target describes, part by part
+
+nanogpt_mup  a record of one framework's code, which its exporter and its reader share
 """
 
-__all__ = ["header", "manifest", "own_names", "trained"]
+__all__ = ["decoder", "header", "manifest", "nanogpt_mup", "own_names", "parts", "trained"]

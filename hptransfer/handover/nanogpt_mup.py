@@ -1,7 +1,7 @@
 """A record of nanoGPT-mup's code: what each of its branches makes of a configuration, parameter by parameter.
 
-EleutherAI/nanoGPT-mup applies the rules by itself: branch `master` those of muP (the width), branch `completep` those of
-CompleteP as well (the depth). Golden values that its own code returned pin the record (tests/data/nanogpt_mup.json).
+EleutherAI/nanoGPT-mup applies the rules by itself: branch `master` those of muP (the width), branch `completep` those
+of CompleteP as well (the depth). Golden values that its own code returned pin the record (tests/data/nanogpt_mup.json).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.parts import GPT2_NAMES, Part, places
+from hptransfer.handover.parts import GPT2_NAMES, Names, Part, places
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.rules import Options
 
@@ -27,7 +27,7 @@ class Branch:
 
     Attributes:
         name: of its git branch.
-        commit: that was read.
+        commit: whose code was read, seven digits.
         options: the choices among published rules that its code makes.
     """
 
@@ -80,7 +80,7 @@ COMPLETEP_DEFAULTS: Mapping[str, Any] = {
 MASTER_EPS = 1e-8
 
 #: the table reads out, always; nanoGPT calls it by its first name
-NAMES = {part: name for part, name in GPT2_NAMES.items() if part is not Part.READOUT}
+NAMES: Names = {part: name for part, name in GPT2_NAMES.items() if part is not Part.READOUT}
 BIASES = tuple(part for part in NAMES if part.value.endswith("bias"))
 MATRICES = (Part.QUERY_KEY_VALUE, Part.ATTENTION_OUT, Part.UP, Part.DOWN)
 WRITERS = (Part.ATTENTION_OUT, Part.ATTENTION_OUT_BIAS, Part.DOWN, Part.DOWN_BIAS)
@@ -91,7 +91,7 @@ def applied(config: Mapping[str, Any], branch: Branch) -> Iterator[Trained]:
 
     Args:
         config: every value of `train.py` that is in `DEFAULTS`; for `completep` those of `COMPLETEP_DEFAULTS` too.
-        branch: whose code runs.
+        branch: the one whose code runs.
     """
     growth, std = config["mup_width_multiplier"], config["init_std"]
     switched, deep = config["mup_enabled"], branch is COMPLETEP and config["depth_alpha_enabled"]
@@ -150,7 +150,7 @@ def factor_of(config: Mapping[str, Any], step: int) -> float:
 
     Args:
         config: as `applied` takes it.
-        step: from 0.
+        step: optimizer steps taken before, from 0.
     """
     if not config["decay_lr"]:
         return 1.0
@@ -167,7 +167,7 @@ def without_open(rows: Iterable[Trained], tuned: frozenset[str]) -> Iterator[Tra
     """Rows without what the user's own configuration decides: inits always, decay and eps where they were not tuned.
 
     Args:
-        rows: of the framework.
+        rows: what the framework trains each parameter with.
         tuned: names of hyperparameters that were.
     """
     for row in rows:

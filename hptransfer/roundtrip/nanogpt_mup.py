@@ -1,7 +1,8 @@
 """nanoGPT-mup: its own configurator, model, optimizer and schedule where a checkout is named, else the record of them.
 
-The environment variable HPTRANSFER_NANOGPT_MUP names the checkout. Of its `train.py`, which trains when it is imported,
-the assignments before the configurator are run, and the function `get_lr`; `model.py` is imported. None of it is changed.
+The environment variable HPTRANSFER_NANOGPT_MUP names the checkout. Of its `train.py`, which trains when it is
+imported, the assignments before the configurator are run, and the function `get_lr`; `model.py` is imported. None of it
+is changed.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _open(reading: Reading, target: TargetFile, written: Mapping[str, Any]) -> R
 def _assigned(path: Path) -> dict[str, Any]:
     """What the file itself sets."""
     values: dict[str, Any] = {}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), values)  # as nanoGPT's configurator does
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), values)  # noqa: S102  # as its configurator does
     return {name: value for name, value in values.items() if not name.startswith("__")}
 
 
@@ -144,7 +145,7 @@ def through_code(checkout: Path, path: Path) -> Reading:
 
     Args:
         checkout: a folder with its `train.py`, `model.py` and `configurator.py`.
-        path: of the configuration.
+        path: of the configuration that is read.
 
     Raises:
         UsageError: there is no such checkout.
@@ -187,7 +188,7 @@ def defaults_of(checkout: Path) -> dict[str, Any]:
     """What a checkout's `train.py` sets before any configuration is read.
 
     Args:
-        checkout: as of `through_code`.
+        checkout: a folder with the framework's code.
 
     Raises:
         UsageError: there is no such checkout.
@@ -200,9 +201,9 @@ class _Code:
     """A checkout's code.
 
     Attributes:
-        train: `train.py`, parsed.
-        configurator: source of `configurator.py`.
-        model: `model.py`, imported.
+        train: syntax tree of its `train.py`.
+        configurator: source text of its `configurator.py`.
+        model: its `model.py`, which was imported.
     """
 
     train: ast.Module
@@ -213,11 +214,10 @@ class _Code:
     def of(cls, checkout: Path) -> _Code:
         """The code in a folder."""
         files = [checkout / name for name in ("train.py", "configurator.py", "model.py")]
-        if not all(file.is_file() for file in files):
-            raise UsageError(f"{CHECKOUT} must name a checkout of EleutherAI/nanoGPT-mup", received=str(checkout))
         name = "_hptransfer_nanogpt_mup"
         spec = importlib.util.spec_from_file_location(name, files[2])
-        assert spec is not None and spec.loader is not None
+        if not all(file.is_file() for file in files) or spec is None or spec.loader is None:
+            raise UsageError(f"{CHECKOUT} must name a checkout of EleutherAI/nanoGPT-mup", received=str(checkout))
         module = importlib.util.module_from_spec(spec)
         # a dataclass looks its module up
         with patch.dict(sys.modules, {name: module}):
@@ -229,8 +229,7 @@ class _Code:
         first = next(at for at, node in enumerate(self.train.body) if "configurator.py" in ast.unparse(node))
         plain: list[ast.stmt] = [node for node in self.train.body[:first] if isinstance(node, ast.Assign)]
         values: dict[str, Any] = {"torch": torch}
-        # as train.py runs itself
-        exec(compile(ast.Module(plain, []), "train.py", "exec"), values)
+        exec(compile(ast.Module(plain, []), "train.py", "exec"), values)  # noqa: S102  # as train.py runs itself
         return values
 
     def configured(self, path: Path) -> dict[str, Any]:
@@ -240,7 +239,7 @@ class _Code:
         with patch.object(sys, "argv", ["train.py", str(path)]), quiet, warnings.catch_warnings():
             # it opens the file and leaves closing it to the interpreter
             warnings.simplefilter("ignore", ResourceWarning)
-            exec(compile(self.configurator, "configurator.py", "exec"), values)
+            exec(compile(self.configurator, "configurator.py", "exec"), values)  # noqa: S102  # as train.py does
         return values
 
     def optimizer(self, model: Any, config: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -256,7 +255,7 @@ class _Code:
         """`get_lr` of `train.py` over the peak; 1 where the rate does not fall."""
         function = next(node for node in self.train.body if isinstance(node, ast.FunctionDef) and node.name == "get_lr")
         scope = {**config, "math": math}
-        exec(compile(ast.Module([function], []), "train.py", "exec"), scope)
+        exec(compile(ast.Module([function], []), "train.py", "exec"), scope)  # noqa: S102  # a function of train.py
         peak = config["learning_rate"]
         return lambda step: scope["get_lr"](step) / peak if config["decay_lr"] else 1.0
 
@@ -266,9 +265,9 @@ class _Code:
         scales: list[float] = []
         own = torch.nn.functional.scaled_dot_product_attention
 
-        def seen(*tensors: Any, scale: float, **rest: Any) -> Any:
-            scales.append(scale)
-            return own(*tensors, scale=scale, **rest)
+        def seen(*tensors: Any, **settings: Any) -> Any:
+            scales.append(settings["scale"])
+            return own(*tensors, **settings)
 
         with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng():
             torch.manual_seed(0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
@@ -28,6 +29,19 @@ class TestHptransfer(ExporterConformance):
     name = "hptransfer"
 
 
+class TestNanogptMup(ExporterConformance):
+    """The exporter of base values for nanoGPT-mup."""
+
+    name = "nanogpt-mup"
+
+    def target(self) -> TargetFile:
+        """Of a program that applies the rules by itself: the suite's parameters are no nanoGPT's."""
+        small = super().target()
+        assert small.training is not None
+        own = small.training.model_copy(update={"schedule": "own", "warmup": None, "clip": None})
+        return small.model_copy(update={"parameters": (), "training": own})
+
+
 class TestTorch(ExporterConformance):
     """The exporter of groups for plain PyTorch."""
 
@@ -42,7 +56,7 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer", "torch"}
+    assert set(EXPORTERS.built_in) == {"hptransfer", "nanogpt-mup", "torch"}
 
 
 def test_the_page_of_exporters_is_generated() -> None:
