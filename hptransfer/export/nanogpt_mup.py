@@ -55,7 +55,7 @@ class _NanoGptMup:
         "with its switches.",
         executed="nanoGPT-mup: its configurator, model, init, optimizer and schedule",
         by_hand=(
-            "check out the branch named below and name this file last: "
+            "check out the branch named above and name this file last: "
             "`python train.py YOUR_CONFIG.py .../hptransfer_config.py`. What it sets wins over what stands before it; "
             "a key that a checkout does not know is ignored without a word.",
             "the vocabulary comes from meta.pkl beside the data; without it, it is 50304.",
@@ -218,7 +218,7 @@ def _whole(target: TargetFile) -> dict[str, Any]:
     config |= {} if decoder.context is None else {"block_size": decoder.context}
     config |= {
         "bias": decoder.has(Part.QUERY_KEY_VALUE_BIAS),
-        "dropout": float(decoder.settings.get("resid_pdrop") or 0.0),
+        "dropout": _dropouts(decoder, target)[0],
         "batch_size": target.size.batch_size,
         "gradient_accumulation_steps": 1,
         "init_std": drawn,
@@ -293,12 +293,20 @@ def _require_model(decoder: Decoder, target: TargetFile) -> None:
         f"an MLP of {decoder.feed_forward}, not 4 times the width": decoder.feed_forward != 4 * decoder.width,
         "no learned positions": not decoder.has(Part.POSITIONS),
         f"the activation {activation}, where nanoGPT has gelu": _kind(target) == "huggingface" and activation != "gelu",
+        "dropouts that differ, where nanoGPT has one": len(set(_dropouts(decoder, target))) > 1,
     }
     found = [name for name, there in wrong.items() if there]
     if found:
         raise UsageError(
             "the model must be nanoGPT's", received="; ".join(found), hint="choose another format, or train that model"
         )
+
+
+def _dropouts(decoder: Decoder, target: TargetFile) -> list[float]:
+    """Of transformers' GPT-2, whose default is 0.1; a factory's own are not known, and nanoGPT's default is none."""
+    default = 0.1 if _kind(target) == "huggingface" else 0.0
+    found = (decoder.settings.get(key) for key in ("resid_pdrop", "embd_pdrop", "attn_pdrop"))
+    return [default if value is None else float(value) for value in found]
 
 
 def _kind(target: TargetFile) -> str:

@@ -33,7 +33,7 @@ from hptransfer.handover.nanogpt_mup import FILE, MASTER, branch_named
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.rules import Options
-from hptransfer.recipe.model_sections import FactoryModel, GptModel
+from hptransfer.recipe.model_sections import FactoryModel, GptModel, HuggingFaceModel
 from hptransfer.roundtrip.nanogpt_mup import CHECKOUT, defaults_of
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.sizes import Size
@@ -225,6 +225,24 @@ def test_other_models_rules_and_optimizers_are_refused() -> None:
         with pytest.raises(UsageError) as caught:
             export_target("nanogpt-mup", in_gauge(refused, None, "multipliers"))
         assert said in str(caught.value.findings[0].received) or said in caught.value.findings[0].rule
+
+
+def test_a_gpt2_of_transformers_is_nanogpts(tmp_path: Path) -> None:
+    """The same names, init and activation; its dropouts are written, and must be one number."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    settings = {
+        "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 128, "n_positions": 32, "activation_function": "gelu",
+    }  # fmt: skip
+    model = HuggingFaceModel.model_validate({"kind": "huggingface", "config": "gpt2", "settings": settings})
+    planned = llama_target("mup", base=BASE, size=replace(BASE, width=128), options=MASTER.options, model=model)
+    assert planned.training is not None
+    cosine = planned.training.model_copy(update={"schedule": "cosine", "steps": 100})
+    planned = planned.model_copy(update={"training": cosine})
+    folder = write_export(tmp_path / "written", "nanogpt-mup", planned)
+
+    assert round_trip(tmp_path / "read", "nanogpt-mup", planned).differences == ()
+    assert "bias = True\ndropout = 0.1\n" in (folder / FILE).read_text()
+    assert "n_head = 8\nblock_size = 32\n" in (folder / FILE).read_text()
 
 
 def test_an_output_multiplier_is_its_alpha(tmp_path: Path) -> None:
