@@ -53,7 +53,7 @@ class _NanoGptMup:
         itself="divides hidden rates and logits by the width's growth and hidden inits by its root; on the branch "
         "completep it scales decay, eps, residual branches and the rates inside blocks too. So base values are written "
         "with its switches.",
-        executed="nanoGPT-mup: its configurator, model, init, optimizer and schedule",
+        executed="nanoGPT-mup at both commits: its configurator, model, init, optimizer and schedule",
         by_hand=(
             "check out the branch named above and name this file last: "
             "`python train.py YOUR_CONFIG.py .../hptransfer_config.py`. What it sets wins over what stands before it; "
@@ -79,7 +79,9 @@ class _NanoGptMup:
         config = _config(target, branch)
         _require_same(target, branch, config)
         by_hand = (*self.about.by_hand, *_left(target, config))
-        about = replace(self.about, read_at=f"{branch.commit}, branch {branch.name}", by_hand=by_hand)
+        read_at = f"{branch.commit}, branch {branch.name}"
+        executed = f"nanoGPT-mup at {branch.commit}: its configurator, model, init, optimizer and schedule"
+        about = replace(self.about, read_at=read_at, executed=executed, by_hand=by_hand)
         lines = [f"{key} = {value!r}\n" for key, value in config.items()]
         return {FILE: commented(header(target, "nanogpt-mup", about)) + "\n" + "".join(lines)}
 
