@@ -195,9 +195,9 @@ def tuned_names(target: TargetFile) -> frozenset[str]:
 
 def _decay(target: TargetFile, planned: Mapping[str, Trained]) -> float:
     """The coefficient of the base; where the base value is a decay per step, the token table's coefficient."""
-    tables = [each.weight_decay for name, each in planned.items() if name == NAMES[Part.EMBEDDING]]
+    tables = [each.weight_decay or 0.0 for name, each in planned.items() if name == NAMES[Part.EMBEDDING]]
     value = target.hyperparameters.get("weight_decay", 0.0)
-    largest = max((each.weight_decay for each in planned.values()), default=value)
+    largest = max((each.weight_decay or 0.0 for each in planned.values()), default=value)
     if target.options.get("weight_decay") in ("independent", "inverse"):
         return next((each for each in tables if each), largest)
     return value or largest

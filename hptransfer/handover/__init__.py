@@ -6,4 +6,4 @@ parts    a decoder's parts and what frameworks call them
 decoder  the decoder that a target describes, part by part
 """
 
-__all__ = ["decoder", "header", "manifest", "megatron", "own_names", "parts", "refused", "trained"]
+__all__ = ["decoder", "header", "manifest", "megatron", "nanogpt_mup", "own_names", "parts", "refused", "trained"]

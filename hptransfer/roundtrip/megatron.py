@@ -25,7 +25,7 @@ from hptransfer.handover.megatron import (
     trained_by,
 )
 from hptransfer.handover.parts import Part
-from hptransfer.handover.trained import Reading, Trained
+from hptransfer.handover.trained import Reading, Trained, at_rate_times
 from hptransfer.parameterization.rules import SHAPE_FACTORS
 from hptransfer.roundtrip._megatron_own import available, own_rows
 from hptransfer.roundtrip.torch import load_module
@@ -133,7 +133,7 @@ def _as_planned(rows: Sequence[Trained], flags: Flags, target: TargetFile) -> li
             sides = fans(flags, parts[each.name])
             ratio = muon_factor(flags, *sides) / ours(*sides)
         # the product of both is what decays per step, which no factor of the shape moves
-        found.append(replace(each, learning_rate=each.learning_rate * ratio, weight_decay=each.weight_decay / ratio))
+        found.append(at_rate_times(each, ratio))
     return found
 
 

@@ -122,11 +122,16 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
 
 def _values(target: TargetFile) -> dict[str, float | str]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values: dict[str, float | str] = dict(target.optimizer_values)
+    values: dict[str, float | str] = {**target.optimizer_values, "batch_size": target.size.batch_size}
     if target.muon_scale is not None:
         values["muon_scale"] = target.muon_scale
-    if target.training is not None and target.training.schedule != "own":
-        values["clip"] = target.training.clip or 0.0
+    training = target.training
+    if training is not None:
+        values["steps"] = training.steps
+    if training is not None and training.schedule != "own":
+        values["clip"] = training.clip or 0.0
+    if training is not None and training.schedule in ("linear", "cosine", "wsd"):
+        values["floor"] = training.floor
     return values
 
 

@@ -31,6 +31,19 @@ class TestHptransfer(ExporterConformance):
     name = "hptransfer"
 
 
+class TestNanogptMup(ExporterConformance):
+    """The exporter of base values for nanoGPT-mup."""
+
+    name = "nanogpt-mup"
+
+    def target(self) -> TargetFile:
+        """Of a program that applies the rules by itself: the suite's parameters are no nanoGPT's."""
+        small = super().target()
+        assert small.training is not None
+        own = small.training.model_copy(update={"schedule": "own", "warmup": None, "clip": None})
+        return small.model_copy(update={"parameters": (), "training": own})
+
+
 class TestTorch(ExporterConformance):
     """The exporter of groups for plain PyTorch."""
 
