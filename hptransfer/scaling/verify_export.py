@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
@@ -89,7 +90,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
     """
     manifest = read_manifest(path)
     where = plan or manifest.plan
-    target = TargetFile.read(where, missing=lambda: _no_plan(where))
+    target = read_planned(where)
     exporter: Any = EXPORTERS.look_up(manifest.exporter)
     if not hasattr(exporter, "trained") or not READERS.accepts(manifest.exporter):
         raise UsageError(
@@ -189,11 +190,3 @@ def _ratios(target: TargetFile, reading: Reading) -> str | None:
                 "minimum rate does that is absolute, or one rate for all groups"
             )
     return said
-
-
-def _no_plan(path: Path) -> UsageError:
-    return UsageError(
-        "an exported file is compared with the target's file that it was written from",
-        received=f"no {path}",
-        hint="name it: `--plan target.yaml`",
-    )
