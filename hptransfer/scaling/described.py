@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hptransfer.artifacts.target import TrainingRecord
-from hptransfer.models.model_record import said_options
+from hptransfer.artifacts.target import ModelRecord, TrainingRecord
+from hptransfer.models.model_record import model_record, said_options
 from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
@@ -88,6 +88,17 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
         table, alpha = find_table(recipe.parameterization, recipe.training.optimizer)
         name = name_with_alpha(table, alpha)
     return Described(name, values, optimizer_values, notes, (), frozenset(), options=options)
+
+
+def described_model(recipe: Recipe, size: Size, described: Described) -> ModelRecord:
+    """The model of the target, for whoever builds it elsewhere.
+
+    Args:
+        recipe: names the model, or nothing.
+        size: width and depth of the target.
+        described: what the target says of it.
+    """
+    return model_record(recipe.model, size, described.plan)
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:
