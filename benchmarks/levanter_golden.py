@@ -56,8 +56,8 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 #: fields whose defaults matter
 _DEFAULTS = (
-    "learning_rate", "adam_lr", "weight_decay", "min_lr_ratio", "warmup", "decay", "lr_schedule", "weight_decay_modules",
-    "default_weight_decay_mask", "beta1", "beta2", "epsilon", "momentum", "max_grad_norm", "use_kimi_scaling",
+    "learning_rate", "adam_lr", "weight_decay", "min_lr_ratio", "warmup", "decay", "lr_schedule",
+    "weight_decay_modules", "default_weight_decay_mask", "beta1", "beta2", "epsilon", "momentum", "max_grad_norm", "use_kimi_scaling",
 )  # fmt: skip
 
 

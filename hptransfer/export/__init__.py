@@ -3,4 +3,4 @@
 base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls one of them
 """
 
-__all__ = ["base", "huggingface", "olmo_core", "torchtitan"]
+__all__ = ["_torchtitan_plan", "base", "huggingface", "olmo_core", "torchtitan"]

@@ -43,8 +43,8 @@ class _Levanter:
         "executed: its trainer, checkpoints, Muon's scale",
         by_hand=(
             "save the start that the plan says: build the recipe's model, `hptransfer.load_plan(...).init_(model, "
-            "seed=0)`, `model.save_pretrained(FOLDER)`, and name FOLDER as initialize_from_hf with use_hf_model_config: "
-            "true; levanter's own draw is another init.",
+            "seed=0)`, `model.save_pretrained(FOLDER)`, and name FOLDER as initialize_from_hf with "
+            "use_hf_model_config: true; levanter's own draw is another init.",
             "add your data and tracker sections; train_batch_size is sequences per step.",
         ),
     )

@@ -15,6 +15,8 @@ __all__ = [
     "levanter",
     "lm_engine",
     "manifest",
+    "megatron",
+    "nanogpt_mup",
     "own_names",
     "parts",
     "refused",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
@@ -39,6 +39,17 @@ class Trained:
     optimizer: str | None = None
 
 
+def at_rate_times(each: Trained, factor: float) -> Trained:
+    """The same with another rate, and the decay per step that it had.
+
+    Args:
+        each: what a parameter is trained with.
+        factor: on the learning rate, positive.
+    """
+    decay = None if each.weight_decay is None else each.weight_decay / factor
+    return replace(each, learning_rate=each.learning_rate * factor, weight_decay=decay)
+
+
 def trained(name: str, group: ParameterGroup, *, optimizer: str | None = None) -> Trained:
     """What a plan's group says of one of its parameters.
 
@@ -69,8 +80,9 @@ class Reading:
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
         values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum`, `clip` (largest
-            norm of a step's gradient, 0: none) and `muon_scale` (torch's `adjust_lr_fn`); those that could not be read
-            back are left out.
+            norm of a step's gradient, 0: none), `floor` (share of the peak to which the rate falls), `batch_size`
+            (examples per step), `steps` and `muon_scale` (torch's `adjust_lr_fn`); those that could not be read back
+            are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
         rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups

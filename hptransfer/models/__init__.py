@@ -23,6 +23,7 @@ __all__ = [
     "forward_cost",
     "huggingface",
     "logit_scale",
+    "model_record",
     "planning",
     "questions",
     "recipe_reading",

@@ -46,11 +46,12 @@ def _read(config: Mapping[str, Any], decoder: Decoder, planned_muon: bool) -> Re
         )
         named = {**fields, "learning_rate": rate}
         unsaid |= {(name, field) for field, key in named.items() if key not in given}
-    values = {"beta1": float(optimizer["beta1"]), "beta2": float(optimizer["beta2"])}
+    values: dict[str, float | str] = {"beta1": float(optimizer["beta1"]), "beta2": float(optimizer["beta2"])}
     values["clip"] = float(optimizer["max_grad_norm"] or 0.0)
     if planned_muon:
         values["momentum"] = float(optimizer["momentum"])
-    keys = {"clip": "max_grad_norm"}
+        values["muon_scale"] = "match_rms_adamw" if optimizer["use_kimi_scaling"] else "original"
+    keys = {"clip": "max_grad_norm", "muon_scale": "use_kimi_scaling"}
     steps = (config.get("trainer") or {}).get("num_train_steps")
     return Reading(
         rows,

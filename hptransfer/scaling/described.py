@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from hptransfer.artifacts.target import ModelRecord, TrainingRecord
-from hptransfer.models.huggingface import family_of, head_dims, settings_at
+from hptransfer.models.model_record import model_record, said_options
 from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
-from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import MEASURED
-from hptransfer.recipe.model_sections import Model
+from hptransfer.parameterization.tables import MEASURED, find_table, name_with_alpha
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.scaling.groups import groups_of
@@ -86,43 +84,21 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
     notes = () if name == MEASURED else (note,)
     optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
     options = said_options(options_of(recipe.parameterization))
+    if name != MEASURED:
+        table, alpha = find_table(recipe.parameterization, recipe.training.optimizer)
+        name = name_with_alpha(table, alpha)
     return Described(name, values, optimizer_values, notes, (), frozenset(), options=options)
 
 
-def said_options(options: Options) -> dict[str, bool | float | str]:
-    """The choices that were made, as plain data.
+def described_model(recipe: Recipe, size: Size, described: Described) -> ModelRecord:
+    """The model of the target, for whoever builds it elsewhere.
 
     Args:
-        options: choices, None where none was made.
+        recipe: names the model, or nothing.
+        size: width and depth of the target.
+        described: what the target says of it.
     """
-    return {name: value for name, value in asdict(options).items() if value is not None}
-
-
-def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRecord:
-    """The model as a framework's configuration needs it.
-
-    Args:
-        model: the recipe's section of it.
-        size: of the target; settings that follow it are those of this size.
-        plan: of the model at this size, for what its `forward` must multiply; None where there is none.
-    """
-    if model.kind == "huggingface":
-        family = family_of(model)
-        heads = None if plan is None else head_dims(model.settings, family, plan.base.width, size.width)
-        return ModelRecord(
-            kind=model.kind,
-            name=model.config,
-            settings=settings_at(model.settings, family, size.width, size.depth),
-            task=family.task,
-            config_values={} if plan is None else plan.config_values,
-            head_dims=None if heads is None or heads[0] == heads[1] else heads,
-        )
-    if model.kind == "factory":
-        sizes = {model.width_argument: size.width}
-        if model.depth_argument is not None:
-            sizes[model.depth_argument] = size.depth
-        return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
-    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
+    return model_record(recipe.model, size, described.plan)
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
@@ -89,7 +90,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
     """
     manifest = read_manifest(path)
     where = plan or manifest.plan
-    target = TargetFile.read(where, missing=lambda: _no_plan(where))
+    target = read_planned(where)
     exporter: Any = EXPORTERS.look_up(manifest.exporter)
     if not hasattr(exporter, "trained") or not READERS.accepts(manifest.exporter):
         raise UsageError(
@@ -122,11 +123,16 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
 
 def _values(target: TargetFile) -> dict[str, float | str]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values: dict[str, float | str] = dict(target.optimizer_values)
+    values: dict[str, float | str] = {**target.optimizer_values, "batch_size": target.size.batch_size}
     if target.muon_scale is not None:
         values["muon_scale"] = target.muon_scale
-    if target.training is not None and target.training.schedule != "own":
-        values["clip"] = target.training.clip or 0.0
+    training = target.training
+    if training is not None:
+        values["steps"] = training.steps
+    if training is not None and training.schedule != "own":
+        values["clip"] = training.clip or 0.0
+    if training is not None and training.schedule in ("linear", "cosine", "wsd"):
+        values["floor"] = training.floor
     return values
 
 
@@ -140,11 +146,11 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
     worst, where = 0.0, 0
-    # a framework's warmup may begin with a step at rate 0, the plan's with the one after
-    earliest = -1 if round((training.warmup or 0.0) * training.steps) else 0
+    # a step before the first of a warmup the rate is zero: there many frameworks begin
+    first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
     for step in _sampled(training.steps):
         planned = training.factor(step)
-        near = [training.factor(max(earliest, step - 1)), planned, training.factor(step + 1)]
+        near = [training.factor(step - 1) if step else first, planned, training.factor(step + 1)]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:
@@ -184,11 +190,3 @@ def _ratios(target: TargetFile, reading: Reading) -> str | None:
                 "minimum rate does that is absolute, or one rate for all groups"
             )
     return said
-
-
-def _no_plan(path: Path) -> UsageError:
-    return UsageError(
-        "an exported file is compared with the target's file that it was written from",
-        received=f"no {path}",
-        hint="name it: `--plan target.yaml`",
-    )

@@ -95,8 +95,18 @@ def test_adams_rate_beside_muon_left_at_the_default_is_found(tmp_path: Path) -> 
     assert not any("q_proj" in each.sentence for each in rates)
 
 
+def test_muons_scale_left_at_the_default_is_found(tmp_path: Path) -> None:
+    """`use_kimi_scaling` is false where nobody writes it."""
+    planned = muon(muon_scale="match_rms_adamw")
+    found = round_trip(tmp_path, "levanter", planned, {FILE: ("  use_kimi_scaling: true\n", "")})
+
+    (scale,) = found.differences
+    assert (scale.quantity, scale.used) == ("muon_scale", "original")
+    assert "the framework's default" in scale.sentence
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
-    "a rate by role": (lambda: switched_target(), "q_proj.weight: 0.00333"),
+    "a rate by role": (switched_target, "q_proj.weight: 0.00333"),
     "a rule for the depth": (lambda: switched_target("completep"), "q_proj"),
     "a rate of one role": (lambda: switched_target("standard", embedding_learning_rate=2.0), "embed_tokens"),
     "muon that grew": (lambda: switched_target(optimizer="muon", options=None, training={"clip": None}), "lm_head"),
