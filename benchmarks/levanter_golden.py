@@ -57,7 +57,8 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 #: fields whose defaults matter
 _DEFAULTS = (
     "learning_rate", "adam_lr", "weight_decay", "min_lr_ratio", "warmup", "decay", "lr_schedule",
-    "weight_decay_modules", "default_weight_decay_mask", "beta1", "beta2", "epsilon", "momentum", "max_grad_norm", "use_kimi_scaling",
+    "weight_decay_modules", "default_weight_decay_mask", "beta1", "beta2", "epsilon", "momentum", "max_grad_norm",
+    "use_kimi_scaling",
 )  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def main() -> None:
     sys.modules["levanter"] = package
     package.tracker = importlib.import_module("levanter.tracker")  # type: ignore[attr-defined]
     jax, hax = importlib.import_module("jax"), importlib.import_module("haliax")
-    kinds = {
+    kinds: dict[str, Any] = {
         "adam": importlib.import_module("levanter.optim.config").AdamConfig,
         "muon": importlib.import_module("levanter.optim.muon").MuonConfig,
     }
@@ -137,7 +138,9 @@ def main() -> None:
     model = llama.LlamaLMHeadModel.init(hax.Axis("vocab", 64), config, key=jax.random.PRNGKey(0))
     trained = importlib.import_module("equinox").filter(model, importlib.import_module("equinox").is_inexact_array)
     paths = jax.tree_util.tree_leaves(paths_of(trained, is_leaf=hax.is_named_array))
-    filled = lambda value: jax.tree_util.tree_map(lambda leaf: leaf * 0 + value, trained)  # noqa: E731
+
+    def filled(value: float) -> Any:
+        return jax.tree_util.tree_map(lambda leaf: leaf * 0 + value, trained)
 
     def rows(section: dict[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in section.items() if key != "type"}

@@ -98,7 +98,7 @@ def sections(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
     """The model's configuration and AdamW's, with modelzoo's defaults filled in.
 
     Args:
-        config: the whole file.
+        config: content of the whole file.
 
     Raises:
         UsageError: modelzoo would refuse it, or trains with another optimizer.
@@ -142,7 +142,7 @@ def applied(config: Mapping[str, Any]) -> Iterator[Trained]:
     """What the framework makes of a configuration, in its own words.
 
     Args:
-        config: the file's content.
+        config: content of the whole file.
 
     Raises:
         UsageError: modelzoo would refuse it, or puts one parameter into two groups.
@@ -283,7 +283,7 @@ def peak(config: Mapping[str, Any]) -> float:
     """Largest rate of the schedule; without one, the optimizer's.
 
     Args:
-        config: the whole file.
+        config: content of the whole file.
     """
     stages = _stages(config)
     if not stages:

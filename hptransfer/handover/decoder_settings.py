@@ -41,13 +41,13 @@ class Computed:
     Attributes:
         heads: query heads per block.
         key_value_heads: as many as `heads` without grouped queries.
-        head_dim: numbers per head.
-        context: tokens per sequence.
+        head_dim: numbers per head, whatever the width.
+        context: tokens per sequence, at most.
         activation: swiglu, geglu, gelu, gelu_new (tanh form) or relu.
         rms: whether norms are RMSNorm, without biases; else LayerNorm.
         learned_positions: whether a table of positions is added; else keys and queries are rotated.
         theta: base of the rotations.
-        norm_eps: of all norms.
+        norm_eps: the eps of all norms.
         attention_bias: whether attention's matrices have biases.
         mlp_bias: whether the MLP's have.
         dropouts: of what is looked up, of attention's weights, of what enters the residual stream.
@@ -72,7 +72,7 @@ def computed(target: TargetFile, decoder: Decoder, framework: str) -> Computed:
 
     Args:
         target: whose recipe names a model of transformers.
-        decoder: of the target.
+        decoder: of the same target.
         framework: its name, for people.
 
     Raises:

@@ -64,7 +64,7 @@ def optimizer_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The section `optimizer` with levanter's defaults filled in.
 
     Args:
-        config: the whole file.
+        config: content of the whole file.
 
     Raises:
         UsageError: it is neither Adam nor Muon.
@@ -80,7 +80,7 @@ def decays(part: Part, optimizer: Mapping[str, Any]) -> bool:
     """Whether the mask lets a parameter decay.
 
     Args:
-        part: of the Llama.
+        part: which parameter of the Llama.
         optimizer: with defaults filled in.
     """
     modules, default = optimizer["weight_decay_modules"], optimizer["default_weight_decay_mask"]
@@ -101,7 +101,7 @@ def managed(part: Part) -> bool:
     """Whether Muon trains a parameter: linear layers but the readout.
 
     Args:
-        part: of the Llama.
+        part: which parameter of the Llama.
     """
     return part not in _NORMS and part not in _ENDS
 

@@ -87,7 +87,7 @@ def optimizer_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """`optimizer_args` with the defaults of lm-engine and torch filled in.
 
     Args:
-        config: the whole file.
+        config: content of the whole file.
 
     Raises:
         UsageError: lm-engine would refuse it.

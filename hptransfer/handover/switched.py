@@ -31,8 +31,8 @@ def base_head(target: TargetFile, head_dim: int) -> int:
     """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
 
     Args:
-        target: what is written.
-        head_dim: of this size.
+        target: the one that is written.
+        head_dim: numbers per head at this size.
     """
     return next((dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes), head_dim)
 
@@ -71,7 +71,7 @@ def require_claimed(target: TargetFile, framework: str, made: Options) -> None:
     """What a recipe without a model says of the program's own rules must be what the framework does.
 
     Args:
-        target: without rows.
+        target: of a recipe that names no model.
         framework: its name, for people.
         made: the choices among published rules that its code makes.
 
@@ -92,7 +92,7 @@ def require_keys(target: TargetFile, framework: str, keys: Iterable[str]) -> Non
     """Every tuned value of a recipe without a model must have a key in the framework's configuration.
 
     Args:
-        target: without rows.
+        target: of a recipe that names no model.
         framework: its name, for people.
         keys: hyperparameters that have one.
 
@@ -118,7 +118,7 @@ def require_same(
         planned: the plan in the framework's names.
         made: what its rules make of what would be written.
         ways: quantity -> the nearest thing that it holds.
-        target: what is written.
+        target: the one that is written.
 
     Raises:
         UsageError: something would be trained otherwise; the message names rows, and what can be done.
@@ -173,7 +173,7 @@ def read_with(path: Path, framework: str, reading: Callable[[dict[str, Any]], Re
     """What a framework makes of an exported YAML file, which may have been edited into anything.
 
     Args:
-        path: of the file.
+        path: of the file that was exported.
         framework: its name, for people.
         reading: of the file's content.
 

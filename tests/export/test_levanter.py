@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def muon(**arguments: Any) -> TargetFile:
     return switched_target(optimizer="muon", size=BASE, options=options, training=training, **arguments)
 
 
-PLANS = {
+PLANS: dict[str, Callable[[], TargetFile]] = {
     "standard": lambda: switched_target("standard", eps=1e-9, weight_decay=0.2, beta2=0.98),
     "decayed vectors": lambda: switched_target("standard", options=Options(eps="none")),
     "no decay": lambda: switched_target("standard", weight_decay=0.0),
@@ -109,7 +110,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a rate by role": (switched_target, "q_proj.weight: 0.00333"),
     "a rule for the depth": (lambda: switched_target("completep"), "q_proj"),
     "a rate of one role": (lambda: switched_target("standard", embedding_learning_rate=2.0), "embed_tokens"),
-    "muon that grew": (lambda: switched_target(optimizer="muon", options=None, training={"clip": None}), "lm_head"),
+    "muon that grew": (
+        lambda: switched_target(optimizer="muon", options=Options(), training={"clip": None}),
+        "lm_head",
+    ),
     "clipping beside muon": (lambda: muon(training={"clip": 1.0}), "clip: 1.0"),
     "an inverse square root": (lambda: switched_target("standard", training={"schedule": "inverse-sqrt"}), "inverse"),
     "sgd": (lambda: switched_target("standard", optimizer="sgd", options=Options(decay_vectors=False)), "sgd"),
