@@ -165,9 +165,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a rule for the depth": ({"parameterization": "completep", "size": DEEPER}, "multiplier 1, planned 0.5"),
     "decay that keeps its product": ({"options": Options("constant", "none", decay_vectors=False)}, "weight_decay"),
     "decayed vectors": ({"options": Options("unscaled", "none")}, "norm1"),
-    "an eps of one role": (
-        {"options": Options("unscaled", "gradient", decay_vectors=False), "embedding_init": 2.0},
-        "eps",
+    "an eps by depth": (
+        {
+            "parameterization": "completep",
+            "size": DEEPER,
+            "options": Options("unscaled", "gradient", decay_vectors=False),
+        },
+        "eps 3.33333333333e-09, planned 1.66666666667e-09",
     ),
     "muon": ({"optimizer": "muon", "options": None}, "muon"),
     "an inverse square root": ({"training": {"schedule": "inverse-sqrt"}}, "inverse-sqrt"),

@@ -84,7 +84,7 @@ class TestLmEngine(ExporterConformance):
 
     def target(self) -> TargetFile:
         """In the options that lm-engine has."""
-        return in_gauge(switched_target(), None, "multipliers")
+        return in_gauge(switched_target(size=BASE), None, "multipliers")
 
 
 class TestCerebras(ExporterConformance):
@@ -94,7 +94,7 @@ class TestCerebras(ExporterConformance):
 
     def target(self) -> TargetFile:
         """In the options that modelzoo has."""
-        return in_gauge(switched_target(), None, "multipliers")
+        return in_gauge(switched_target(size=BASE), None, "multipliers")
 
 
 class TestLevanter(ExporterConformance):
