@@ -33,7 +33,7 @@ _NO_CLIENT = "\n        pass  # the schedule was the trainer's own: pass lr_sche
 
 
 class _DeepSpeed:
-    """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep their ratios."""
+    """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep the ratios."""
 
     gauge: Gauge = "plain"
     applies: frozenset[Quantity] = frozenset()
@@ -46,12 +46,11 @@ class _DeepSpeed:
         "hptransfer_deepspeed.py makes; a scheduler with a scalar warmup_max_lr (the default of WarmupDecayLR, 0.001), "
         "and OneCycle and LRRangeTest, set one rate for all groups, so null or another class is written.",
         executed="deepspeed 0.19.8: its configuration's reader and its schedules, step by step, on the module's "
-        "optimizer; its engine needs an accelerator's collectives and was not run",
+        "optimizer; its engine for four steps on a CPU, one process, without ZeRO",
         by_hand=(
-            "import hptransfer_deepspeed; build the model, then init_(model), initialize(model): under "
-            "deepspeed.zero.Init the parameters are empty, so call init_ before it, or within "
-            "deepspeed.zero.GatheredParameters.",
-            "train_batch_size is the whole batch: add train_micro_batch_size_per_gpu and the zero_optimization section.",
+            "import hptransfer_deepspeed; build the model whole (not within deepspeed.zero.Init, which leaves empty "
+            "parameters that init_ refuses), then init_(model), initialize(model).",
+            "train_batch_size is the whole batch: add train_micro_batch_size_per_gpu and a zero_optimization section.",
         ),
     )
 
@@ -117,7 +116,7 @@ def _by_hand(target: TargetFile) -> Iterator[str]:
     if training is None or training.schedule == "own":
         yield (
             "scheduler and gradient_clipping are not in ds_config.json: those of the tuned runs are not known. "
-            "DeepSpeed's default is no clipping."
+            "DeepSpeed's default clips at 1.0."
         )
     elif _scheduler(training) is None:
         yield (

@@ -70,9 +70,7 @@ class _Lightning:
         require_applicable(target, "lightning", optimizers=("adamw", "adam", "sgd"))
         lines = header(target, "lightning", replace(self.about, by_hand=(*self.about.by_hand, *_by_hand(target))))
         known = target.training is not None and target.training.schedule != "own"
-        configure = _CONFIGURE.format(
-            trainer=_trainer(target.training), returned=_SCHEDULED if known else _UNSCHEDULED
-        )
+        configure = _CONFIGURE.format(trainer=_trainer(target.training), returned=_SCHEDULED if known else _UNSCHEDULED)
         return {
             GROUPS: groups_text(target, lines),
             MODULE: commented(lines) + module_text(target) + configure,

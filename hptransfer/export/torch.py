@@ -50,5 +50,4 @@ class _Torch:
         return {GROUPS: groups_text(target, lines), "hptransfer_groups.py": commented(lines) + module_text(target)}
 
 
-
 EXPORTER = _Torch()

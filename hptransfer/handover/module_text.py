@@ -76,14 +76,15 @@ def init_text(target: TargetFile) -> str:
     return _ROWS.format(start=_OWN_START if own else _RULE_START)
 
 
-def module_text(target: TargetFile) -> str:
+def module_text(target: TargetFile, makers: str = "torch.optim.") -> str:
     """The whole module: `init_`, `optimizer` (or `optimizers`, where there are two), `scheduler` and `factor`.
 
     Args:
         target: in the form that the user's model has, and one that `require_applicable` accepts.
+        makers: what stands before the name of torch's class, where others make the optimizer.
     """
-    schedule = schedule_function(target.training)
-    return init_text(target) + _GROUPS.format(optimizer=_optimizer(target), schedule=schedule)
+    made = _optimizer(target).replace("torch.optim.", makers)
+    return init_text(target) + _GROUPS.format(optimizer=made, schedule=schedule_function(target.training))
 
 
 def groups_text(target: TargetFile, lines: Iterable[str]) -> str:
@@ -126,13 +127,16 @@ def require_rows(target: TargetFile) -> None:
         )
 
 
-def require_applicable(target: TargetFile, name: str, *, optimizers: Iterable[str] = tuple(_CONSTRUCTORS)) -> None:
+def require_applicable(
+    target: TargetFile, name: str, *, optimizers: Iterable[str] = tuple(_CONSTRUCTORS), plain: bool = True
+) -> None:
     """The module must be able to do everything that the plan asks for.
 
     Args:
         target: in the form that the user's model has.
         name: of the format, for messages.
         optimizers: that the format writes, by hptransfer's names.
+        plain: whether the user's `forward` multiplies nothing.
 
     Raises:
         UsageError: there are no rows, the optimizer is none of those, or a multiplier must be in `forward`.
@@ -155,7 +159,8 @@ def require_applicable(target: TargetFile, name: str, *, optimizers: Iterable[st
             hint="plan with `parameterization: {muon_scale: original}`",
         )
     require_plain_clipping(target, name)
-    require_plain_forward(target, name)
+    if plain:
+        require_plain_forward(target, name)
 
 
 def require_plain_clipping(target: TargetFile, name: str) -> None:

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
@@ -17,6 +14,10 @@ from hptransfer.handover.trained import Trained
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip.torch import stand_in
 from hptransfer.user_code import described_error
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 def started(module: ModuleType, target: TargetFile) -> tuple[nn.Module, Mapping[str, float | None]]:

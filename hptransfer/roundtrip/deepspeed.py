@@ -9,16 +9,17 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.export.deepspeed import CONFIG, MODULE
+from hptransfer.export.deepspeed import MODULE
 from hptransfer.handover.trained import EXACT, Reading
 from hptransfer.roundtrip._module_rows import edited_files, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _DeepSpeed:

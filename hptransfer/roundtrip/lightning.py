@@ -36,7 +36,7 @@ class _Lightning:
         lightning = _lightning()
         module = load_module(folder / MODULE)
         with edited_files(folder, "Lightning"), tempfile.TemporaryDirectory() as place:
-            model, stds = started(module, target)
+            _, stds = started(module, target)
             for row in module.PLAN["groups"]:  # from here on one number each
                 row["shape"] = [1] * len(row["shape"])
             trainer, run = _fitted(lightning, module, target, place)
@@ -63,8 +63,9 @@ def _lightning() -> Any:
         except ImportError:
             continue
     raise MachineError(
-        "an export to Lightning is read back by pytorch-lightning", received="no such package", hint="pip install "
-        "pytorch-lightning"
+        "an export to Lightning is read back by pytorch-lightning",
+        received="no such package",
+        hint="pip install pytorch-lightning",
     )
 
 
@@ -113,7 +114,8 @@ def _fitted(lightning: Any, module: ModuleType, target: TargetFile, place: str) 
         trainer = lightning.Trainer(
             **asked, max_steps=steps, accelerator="cpu", devices=1, default_root_dir=place, **quiet
         )
-        loader = torch.utils.data.DataLoader(torch.ones(steps * int(asked.get("accumulate_grad_batches", 1))))
+        batches: Any = torch.ones(steps * int(asked.get("accumulate_grad_batches", 1)))
+        loader: Any = torch.utils.data.DataLoader(batches)
         trainer.fit(run, loader)
     return trainer, run
 

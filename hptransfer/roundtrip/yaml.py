@@ -96,7 +96,9 @@ def _through_torch(trained: Mapping[str, dict[str, Any]], given: Mapping[str, An
         elif "momentum" in given:
             shared = {"momentum": given["momentum"]}
         optimizer: Any = _IN_TORCH[kind](groups, **shared)
-        rows += [_trained(*group["hptransfer"], group) for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            name, row = group["hptransfer"]
+            rows.append(_trained(name, row, group))
     return tuple(rows)
 
 

@@ -46,6 +46,36 @@ class TestTorchtitan(ExporterConformance):
         return llama_target()
 
 
+class TestYaml(ExporterConformance):
+    """The exporter of a plan for any framework."""
+
+    name = "yaml"
+
+
+class TestAutomodel(ExporterConformance):
+    """The exporter of sections for NeMo Automodel."""
+
+    name = "automodel"
+
+
+class TestDeepSpeed(ExporterConformance):
+    """The exporter of a configuration for DeepSpeed."""
+
+    name = "deepspeed"
+
+
+class TestLightning(ExporterConformance):
+    """The exporter of a module for Lightning."""
+
+    name = "lightning"
+
+
+class TestBsh(ExporterConformance):
+    """The exporter of base shapes for mup."""
+
+    name = "bsh"
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -54,7 +84,9 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {"hptransfer", "torch", "torchtitan"}
+    assert set(EXPORTERS.built_in) == {
+        "hptransfer", "torch", "torchtitan", "yaml", "automodel", "deepspeed", "lightning", "bsh",
+    }  # fmt: skip
 
 
 def test_the_page_of_exporters_is_generated() -> None:
