@@ -42,7 +42,7 @@ _CLASSES = {"adamw": "torch.optim.AdamW", "adam": "torch.optim.Adam"}
 
 
 class _Automodel:
-    """`automodel.yaml` with `param_group_overrides`, and `hptransfer_automodel.py`, which builds and starts the model."""
+    """`automodel.yaml` with `param_group_overrides`; `hptransfer_automodel.py` builds and starts the model."""
 
     gauge: Gauge = "plain"
     applies: frozenset[Quantity] = frozenset()
@@ -51,9 +51,9 @@ class _Automodel:
     about = About(
         framework="NeMo Automodel",
         read_at="36044ad3",
-        itself="scales nothing. Its scheduler multiplies lr_mult and wd_mult into rate and decay at every step (without "
-        "a scheduler neither has any effect); it skips a pattern that matches nothing, with a warning. Its config has "
-        "neither init nor an eps per group: hptransfer_automodel.py builds the model whole and starts it, before "
+        itself="scales nothing. Its scheduler multiplies lr_mult and wd_mult into rate and decay at every step "
+        "(without a scheduler neither has any effect); it skips a pattern that matches nothing, with a warning. Its "
+        "config has neither init nor an eps per group: hptransfer_automodel.py builds the model whole and starts it, before "
         "Automodel wraps it, and gives Automodel's groups their eps. Its defaults clip at 1.0, warm up from a tenth of "
         "the rate and end at a hundredth of it, so all three are written.",
         executed="NeMo Automodel 36044ad3: its groups, optimizer and scheduler, unmodified and with GPU imports "

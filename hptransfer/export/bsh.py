@@ -53,7 +53,7 @@ class _Bsh:
         read_at="mup 1.0.0",
         itself="MuAdam and MuAdamW divide the rate of what grows in two axes by the width's growth and multiply its "
         "decay by it (MuSGD likewise by the tables for SGD), and MuReadout divides the logits by it, so groups.json "
-        "has the values before that. set_base_shapes rescales the readout by default; hptransfer_mup.py has it not do so.",
+        "has the values before that. set_base_shapes rescales the readout by default; hptransfer_mup.py forbids that.",
         executed="mup 1.0.0: set_base_shapes, MuReadout and its optimizers, on parameters with the plan's names and "
         "shapes",
         by_hand=(

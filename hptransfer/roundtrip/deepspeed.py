@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _DeepSpeed:
-    """Its engine needs an accelerator; its configuration's reader and its schedules do not."""
+    """Its engine needs a process of its own; its configuration's reader and its schedules do not."""
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
@@ -59,14 +59,16 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
         scheduler = getattr(schedules, read.scheduler_name)(optimizer, **(read.scheduler_params or {}))
         peaks = _peaks(scheduler, written)
         schedule = _schedule(scheduler, optimizer, peaks)
-        through = f"deepspeed {version}: its configuration, {read.scheduler_name}, and the module's optimizer"
+        through = f"deepspeed {version}: its configuration, the module's optimizer, {read.scheduler_name}"
+        if len(set(peaks)) == 1 < len(set(written)):
+            through += ", which sets one rate for all groups"
     values = shared_values(optimizer)
     if not own:
         values["clip"] = float(read.gradient_clipping)
     return Reading(
         rows_of(model, zip(optimizer.param_groups, peaks, strict=True), stds),
         through,
-        unread=("DeepSpeed's engine, which needs an accelerator",),
+        unread=("DeepSpeed's engine, which the project's tests run on a CPU, but not `verify`",),
         schedule=None if own else schedule,
         values=values,
         defaulted=frozenset() if "gradient_clipping" in module.CONFIG else frozenset({"clip"}),
