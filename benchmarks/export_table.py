@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import HptransferError
 from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.refused import REFUSED
@@ -42,12 +44,14 @@ read back through the framework's code, and compared with the plan parameter by 
 def plans() -> dict[str, TargetFile]:
     """The plans by the name of their column."""
     plain = Options(weight_decay="unscaled", decay_vectors=False, eps="none")
-    return {
+    made = {
         "mup": llama_target("mup", size=WIDER),
         "mup, unscaled": llama_target("mup", size=WIDER, options=plain),
         "completep": llama_target("completep", size=TARGET),
         "Muon": llama_target("mup", size=WIDER, optimizer="muon"),
     }
+    training = TrainingRecord(steps=600, batch_size=8, schedule="cosine", warmup=0.1, clip=1.0)
+    return {name: target.model_copy(update={"training": training}) for name, target in made.items()}
 
 
 def cell(name: str, target: TargetFile) -> str:
@@ -62,7 +66,9 @@ def cell(name: str, target: TargetFile) -> str:
         return f"refused: {finding.rule} ({finding.received}).{hint}"
     wrote = ", ".join(f"`{file}`" for file in files)
     if not found.holds:
-        return f"{wrote}: OTHERWISE: {'; '.join(each.sentence for each in found.differences)}"
+        return (
+            f"{wrote}: OTHERWISE: {'; '.join((*(each.sentence for each in found.differences), found.schedule or ''))}"
+        )
     return f"{wrote}: as planned, {found.parameters} parameters"
 
 
@@ -91,4 +97,6 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(page()))
+    with redirect_stdout(sys.stderr):  # deepspeed says there that it found no GPU
+        lines = list(page())
+    print("\n".join(lines))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact
-from hptransfer.artifacts.target import TrainingRecord
+from hptransfer.artifacts.target import ModelRecord, ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
+from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
 
@@ -26,6 +28,10 @@ class PlanFile(Artifact):
     gauge: str = "plain"
     """where multipliers live; `plain`: none in `forward`"""
     optimizer: str
+    options: Mapping[str, bool | float | str] = Field(default_factory=dict)
+    """named choices among published rules, defaults filled in; empty of a recipe without a model"""
+    model: ModelRecord | None = None
+    """null: written before it was said"""
     base: Size
     """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
     size: Size
@@ -43,3 +49,68 @@ class PlanFile(Artifact):
     """what a reader must know: choices among published rules, what no rule covers"""
     parameters: tuple[ParameterGroup, ...] = ()
     """final values for this size, one row per group of parameters; none where the recipe has no model"""
+
+    def as_target(self) -> TargetFile:
+        """The run as a target that nothing was checked for, so that it can be written for a framework.
+
+        The program has its own schedule and clipping, as in the target's file of its recipe.
+        """
+        return TargetFile(
+            format=TargetFile.FORMAT,
+            recipe="",
+            verdict=VerdictRecord(verdict=None, sentence=_ONE_RUN, forced=False, objections=(), axes=()),
+            extrapolation=(),
+            parameterization=self.parameterization,
+            gauge=self.gauge,
+            optimizer=self.optimizer,
+            options=self.options,
+            base=self.base,
+            size=self.size,
+            hyperparameters=self.hyperparameters,
+            optimizer_values=self.optimizer_values,
+            muon_scale=self.muon_scale,
+            model=self.model,
+            training=TrainingRecord(
+                steps=self.training.steps,
+                batch_size=self.training.batch_size,
+                schedule="own",
+                warmup=None,
+                clip=None,
+                precision=self.training.precision,
+            ),
+            notes=self.notes,
+            parameters=self.parameters,
+            provenance=ProvenanceRecord(
+                written="",
+                versions={},
+                recipe_hash="",
+                data_fingerprint=None,
+                seeds={"seed": self.seed},
+                tuned_at=None,
+                intervals=None,
+                tuned_with={},
+            ),
+        )
+
+
+#: what the verdict of one run's file says
+_ONE_RUN = "the plan of one run of a search or of a check"
+
+
+def read_planned(path: Path) -> TargetFile:
+    """What a framework is to train: a target's file, or the `plan.json` of one run of a command.
+
+    Args:
+        path: of the YAML file, or of the JSON file.
+
+    Raises:
+        UsageError: there is no such file, or it is neither.
+    """
+
+    def missing() -> UsageError:
+        hint = "`hptransfer scale` writes a target.yaml; name it: `--plan target.yaml`"
+        return UsageError("the target's file must exist", received=f"no {path}", hint=hint)
+
+    if path.suffix == ".json":
+        return PlanFile.read(path, missing=missing).as_target()
+    return TargetFile.read(path, missing=missing)

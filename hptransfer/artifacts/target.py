@@ -193,6 +193,13 @@ class ModelRecord(_Record):
     """`huggingface`: the model_type; `factory`: `module:function`"""
     settings: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
     """its configuration at this size; keys of one inside another are written `text_config.hidden_size`"""
+    task: str | None = None
+    """`huggingface`: what stands on top, `causal-lm` for example; null: not said"""
+    config_values: Mapping[str, float | list[float]] = Field(default_factory=dict)
+    """`huggingface`: keys of the configuration that hold multipliers of `forward`, with their values at this size; they
+    are in no `settings`"""
+    head_dims: tuple[int, int] | None = None
+    """`huggingface`: width of an attention head at the base and at this size, where heads grow; null: they do not"""
 
 
 class UsedRecord(_Record):

@@ -23,6 +23,7 @@ COMMANDS = (
     "scale",
     "export",
     "verify",
+    "lint",
     "run",
     "status",
     "retry",

@@ -11,7 +11,12 @@ from hptransfer.cli.options import format_names
 
 
 def export_command(
-    plan: Annotated[Path, typer.Argument(metavar="TARGET", help="A target.yaml.", show_default=False)],
+    plan: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TARGET", help="A target.yaml, or the plan.json of one run of a command.", show_default=False
+        ),
+    ],
     formats: Annotated[
         list[str],
         typer.Option(
@@ -33,16 +38,12 @@ def export_command(
     Raises:
         UsageError: the file is no target's, or a format is not known or cannot express it.
     """
-    from hptransfer.artifacts.target import TargetFile
-    from hptransfer.errors import UsageError
+    from hptransfer.artifacts.plan_file import read_planned
     from hptransfer.export.base import export_target, exporter_named, write_exported
     from hptransfer.report.scaled import describe_exported
     from hptransfer.scaling.groups import in_gauge
 
-    def missing() -> UsageError:
-        return UsageError("the target's file must exist", received=str(plan), hint="`hptransfer scale` writes it")
-
-    target = TargetFile.read(plan, missing=missing)
+    target = read_planned(plan)
     exports = {
         name: export_target(name, in_gauge(target, None, exporter_named(name).gauge)) for name in format_names(formats)
     }

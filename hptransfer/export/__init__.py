@@ -3,4 +3,4 @@
 base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls one of them
 """
 
-__all__ = ["automodel", "base", "bsh", "deepspeed", "lightning", "torchtitan"]
+__all__ = ["automodel", "base", "bsh", "deepspeed", "huggingface", "lightning", "olmo_core", "torchtitan"]

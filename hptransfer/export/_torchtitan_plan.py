@@ -10,7 +10,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.parts import FUSED, Names, Part
-from hptransfer.handover.trained import EXACT, Trained
+from hptransfer.handover.trained import EXACT, Trained, at_rate_times
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.rules import SHAPE_FACTORS
@@ -127,12 +127,7 @@ class TitanPlan:
             scale = str(self.target.muon_scale)
             factor = SHAPE_FACTORS[scale](rows, columns)
             # DistMuon decays by the rate that it was given, so the coefficient is that of the decay per step
-            yield replace(
-                each,
-                learning_rate=each.learning_rate * factor,
-                weight_decay=each.weight_decay / factor,
-                optimizer=muon_named(ADJUSTED[scale]),
-            )
+            yield replace(at_rate_times(each, factor), optimizer=muon_named(ADJUSTED[scale]))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

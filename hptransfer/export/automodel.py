@@ -53,9 +53,9 @@ class _Automodel:
         read_at="36044ad3",
         itself="scales nothing. Its scheduler multiplies lr_mult and wd_mult into rate and decay at every step "
         "(without a scheduler neither has any effect); it skips a pattern that matches nothing, with a warning. Its "
-        "config has neither init nor an eps per group: hptransfer_automodel.py builds the model whole and starts it, before "
-        "Automodel wraps it, and gives Automodel's groups their eps. Its defaults clip at 1.0, warm up from a tenth of "
-        "the rate and end at a hundredth of it, so all three are written.",
+        "config has neither init nor an eps per group: hptransfer_automodel.py builds the model whole and starts it, "
+        "before Automodel wraps it, and gives Automodel's groups their eps. Its defaults clip at 1.0, warm up from a "
+        "tenth of the rate and end at a hundredth of it, so all three are written.",
         executed="NeMo Automodel 36044ad3: its groups, optimizer and scheduler, unmodified and with GPU imports "
         "stubbed, outside the repository; tests hold a record of what they return",
         by_hand=(

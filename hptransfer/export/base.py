@@ -186,6 +186,10 @@ parameter would be trained with (init, rate, decay, eps, factors in `forward`), 
 plan; it names what differs, and what that comes from. [One plan in every format](export-table.md) shows all of them
 side by side.
 
+A command that trains a proxy ([trainers.md](trainers.md#any-program)) can have the same files of its own size: before
+it trains, `hptransfer export "$HPTRANSFER_PLAN_FILE" --format NAME --output "$HPTRANSFER_TRIAL_DIR"` writes them below
+`$HPTRANSFER_TRIAL_DIR/NAME`. Proxy and target then go through one path.
+
 An exporter says what its framework scales by itself: there the base value and the framework's switch are written. Of
 all other quantities it says which the format gives to each group of parameters; where it has one value for all and the
 plan needs several, the export is an error that names quantity and group, and nothing is written.

@@ -119,7 +119,7 @@ def start_of(group: ParameterGroup) -> dict[str, Any]:
     """How a parameter starts, in the words of the file's comments.
 
     Args:
-        group: of a plan.
+        group: a row of the plan, frozen ones too.
     """
     constant = {"ones": 1.0, "zeros": 0.0, "constant": group.init_value}.get(group.init)
     if group.role == Role.FROZEN or group.init == "kept":

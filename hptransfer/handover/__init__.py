@@ -6,4 +6,15 @@ parts    a decoder's parts and what frameworks call them
 decoder  the decoder that a target describes, part by part
 """
 
-__all__ = ["decoder", "header", "manifest", "module_text", "own_names", "parts", "refused", "trained"]
+__all__ = [
+    "decoder",
+    "header",
+    "manifest",
+    "megatron",
+    "module_text",
+    "nanogpt_mup",
+    "own_names",
+    "parts",
+    "refused",
+    "trained",
+]

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hptransfer.errors import UsageError
 
@@ -81,6 +81,8 @@ def read_manifest(path: Path) -> Manifest:
         files = {str(name): str(digest) for name, digest in content["files"].items()}
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
+        if outside := [name for name in files if not _is_inside(name)]:
+            raise ValueError(f"files outside the folder: {outside[:3]}")
         return Manifest(folders[0], str(content["exporter"]), folders[0] / str(content["plan"]), files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
@@ -90,8 +92,17 @@ def read_manifest(path: Path) -> Manifest:
         ) from None
 
 
+def _is_inside(name: str) -> bool:
+    """Whether a path stays in the folder; a run folder may be a stranger's."""
+    pure = PurePosixPath(name)
+    return not pure.is_absolute() and ".." not in pure.parts
+
+
 def _digest_of(path: Path) -> str | None:
+    """Of a regular file; None of anything else, which could be endless or elsewhere."""
     try:
+        if path.is_symlink() or not path.is_file():
+            return None
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None

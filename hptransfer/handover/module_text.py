@@ -92,7 +92,7 @@ def groups_text(target: TargetFile, lines: Iterable[str]) -> str:
 
     Args:
         target: in the form that the user's model has.
-        lines: of the header.
+        lines: what every exported file says first.
     """
     content = {
         "hptransfer": list(lines),
@@ -114,7 +114,7 @@ def require_rows(target: TargetFile) -> None:
     """The recipe must name a model.
 
     Args:
-        target: in any gauge.
+        target: the plan, in any gauge.
 
     Raises:
         UsageError: there are no rows.
@@ -167,7 +167,7 @@ def require_plain_clipping(target: TargetFile, name: str) -> None:
     """Clipping must be by the norm of all gradients, as frameworks have it.
 
     Args:
-        target: in any gauge.
+        target: the plan, in any gauge.
         name: of the format, for messages.
 
     Raises:
@@ -204,7 +204,7 @@ def clipping_by_hand(target: TargetFile) -> tuple[str, ...]:
     """What the user's loop has to clip by, as the runs that were tuned did.
 
     Args:
-        target: in any gauge.
+        target: the plan, in any gauge.
     """
     training = target.training
     if training is None or training.clip is None:

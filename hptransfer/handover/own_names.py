@@ -50,7 +50,7 @@ def named_groups(target: TargetFile) -> Iterator[tuple[str, ParameterGroup]]:
     """Every parameter of the user's own model by its full name, with its group.
 
     Args:
-        target: in any gauge.
+        target: the plan, in any gauge.
 
     Raises:
         UsageError: a pattern was edited.

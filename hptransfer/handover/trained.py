@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
@@ -23,7 +23,8 @@ class Trained:
         init_std: standard deviation of what is drawn there; None where it starts at a constant, or where that is not
             known.
         learning_rate: peak learning rate, before the schedule multiplies it.
-        weight_decay: coefficient as torch's AdamW takes it: decay per step is learning rate times this.
+        weight_decay: coefficient as torch's AdamW takes it: decay per step is learning rate times this; None where the
+            user's own configuration decides it.
         eps: Adam's eps; None for other optimizers.
         multiplier: factor by which `forward` multiplies what it gives, over that at the base.
         optimizer: which optimizer trains it, by hptransfer's name; None where there is one for all.
@@ -32,10 +33,21 @@ class Trained:
     name: str
     init_std: float | None
     learning_rate: float
-    weight_decay: float
+    weight_decay: float | None
     eps: float | None
     multiplier: float = 1.0
     optimizer: str | None = None
+
+
+def at_rate_times(each: Trained, factor: float) -> Trained:
+    """The same with another rate, and the decay per step that it had.
+
+    Args:
+        each: what a parameter is trained with.
+        factor: on the learning rate, positive.
+    """
+    decay = None if each.weight_decay is None else each.weight_decay / factor
+    return replace(each, learning_rate=each.learning_rate * factor, weight_decay=decay)
 
 
 def trained(name: str, group: ParameterGroup, *, optimizer: str | None = None) -> Trained:
@@ -67,10 +79,14 @@ class Reading:
         draws: whether stds are estimates from what was drawn; exact where not.
         unread: what could not be read back, a sentence each.
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
-        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum` and `clip` (largest
-            norm of a step's gradient, 0: none); those that could not be read back are left out.
+        values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum`, `clip` (largest
+            norm of a step's gradient, 0: none), `floor` (share of the peak to which the rate falls), `batch_size`
+            (examples per step), `steps` and `muon_scale` (torch's `adjust_lr_fn`); those that could not be read back
+            are left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
+        rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups
+            differently (a minimum that is absolute); None where one factor multiplies all.
     """
 
     parameters: Sequence[Trained]
@@ -78,9 +94,10 @@ class Reading:
     draws: bool = False
     unread: tuple[str, ...] = ()
     schedule: Callable[[int], float] | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float | str] = field(default_factory=dict)
     defaulted: frozenset[str] = frozenset()
     unsaid: frozenset[tuple[str, str]] = frozenset()
+    rates: Callable[[int], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +173,7 @@ def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) ->
 _DEFAULTED = "no file says it, so that is the framework's default"
 
 
-def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[Difference, ...]:
+def value_differences(planned: Mapping[str, float | str], reading: Reading) -> tuple[Difference, ...]:
     """What a framework uses for all parameters alike, and otherwise than planned.
 
     Args:
@@ -166,20 +183,25 @@ def value_differences(planned: Mapping[str, float], reading: Reading) -> tuple[D
     return tuple(
         Difference((), name, planned[name], used, _DEFAULTED if name in reading.defaulted else "")
         for name, used in reading.values.items()
-        if name in planned and not math.isclose(planned[name], used, rel_tol=EXACT)
+        if name in planned and not _same(planned[name], used, EXACT)
     )
+
+
+def _same(planned: float | str, used: float | str, tolerance: float) -> bool:
+    if isinstance(planned, str) or isinstance(used, str):
+        return planned == used
+    return math.isclose(planned, used, rel_tol=tolerance)
 
 
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
     for quantity in _QUANTITIES:
         wanted, got = getattr(planned, quantity), getattr(used, quantity)
-        if quantity in ("init_std", "eps", "optimizer") and (wanted is None or got is None):
+        if quantity in ("init_std", "weight_decay", "eps", "optimizer") and (wanted is None or got is None):
             if quantity == "init_std" and (wanted is None) != (got is None):
                 yield Difference((planned.name,), quantity, wanted, got)
             continue
         tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
-        same = wanted == got if isinstance(wanted, str) else math.isclose(wanted, got, rel_tol=tolerance)
-        if not same:
+        if not _same(wanted, got, tolerance):
             unsaid = (planned.name, quantity) in reading.unsaid
             cause = _DEFAULTED if unsaid else _cause(quantity, wanted, got, growth, tolerance)
             yield Difference((planned.name,), quantity, wanted, got, cause)

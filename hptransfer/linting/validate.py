@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.linting.base import LINT_RULES, LintRule
@@ -28,6 +29,28 @@ class Validation:
     errors: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     unavailable: bool = False
+
+    #: what is counted, in the singular
+    noun = "recipe"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader must know: nothing."""
+        return ()
+
+    @property
+    def sound(self) -> str | None:
+        """The line for people where nothing is wrong; None where something is."""
+        return f"{self.loaded.path}: valid" if not self.errors and self.loaded else None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What programs are told, but for the findings."""
+        return {
+            "recipe": self.reference,
+            "valid": not self.errors,
+            "hash": self.loaded.hash if self.loaded else None,
+        }
 
 
 def validate(reference: str, *, trust: bool = False, rules: Sequence[str] = ()) -> Validation:

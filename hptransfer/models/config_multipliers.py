@@ -95,7 +95,8 @@ def in_configuration(applied: AppliedPlan, model: object, head_dims: tuple[int, 
     if applied.gauge == "plain":  # a hook multiplies the logits of a tied table; no weight's factor is in `forward`
         rows = tuple(replace(row, multiplier=1.0) for row in rows)
     values, left = config_values(model, rows, head_dims)
-    applied.plan = replace(applied.plan, notes=(*applied.plan.notes, *config_notes(values, left)))
+    notes = (*applied.plan.notes, *config_notes(values, left))
+    applied.plan = replace(applied.plan, notes=notes, config_values=values)
     applied.config_values = values
     return applied
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from hptransfer.artifacts.target import ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.errors import UsageError
 from hptransfer.hyperparameters import identifying
+from hptransfer.models.model_record import said_options
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan import Plan
 from hptransfer.provenance import versions
@@ -46,7 +47,7 @@ def saved_target(plan: Plan, training: Mapping[str, Any]) -> TargetFile:
         parameterization=plan.parameterization,
         gauge=plan.gauge,
         optimizer=plan.optimizer,
-        options={name: value for name, value in asdict(plan.options).items() if value is not None},
+        options=said_options(plan.options),
         base=plan.base,
         size=plan.size,
         hyperparameters=identifying(plan.hyperparameters),

@@ -32,7 +32,13 @@ from hptransfer.parameterization.rules import (
     RuleTable,
     option_of,
 )
-from hptransfer.parameterization.tables import COUPLED_DECAY, ParameterizationSpec, find_table, table_beside
+from hptransfer.parameterization.tables import (
+    COUPLED_DECAY,
+    ParameterizationSpec,
+    find_table,
+    name_with_alpha,
+    table_beside,
+)
 from hptransfer.sizes import Size
 
 __all__ = ["NEEDED", "Plan", "PlannedParameter", "plan"]
@@ -96,7 +102,7 @@ def plan(
     request = PlanRequest(base, size, alpha, gauge, chosen, hyperparameters)
     rows = tuple(plan_parameter(_column(main, others, parameter), request, parameter) for parameter in parameters)
     result = Plan(
-        parameterization=table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})",
+        parameterization=name_with_alpha(table, alpha),
         gauge=gauge,
         optimizer=optimizer,
         base=base,

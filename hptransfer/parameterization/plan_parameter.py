@@ -82,6 +82,8 @@ class Plan:
         covers: axes of a size ("width", "depth", "batch", "tokens") for which there is a rule.
         options: the named choices, defaults filled in.
         optimizer_values: beta1, beta2 and momentum at this size, those that `hyperparameters` has.
+        config_values: key of the model's configuration -> value that makes `forward` multiply as planned at this size;
+            empty where there is no such key.
     """
 
     parameterization: str
@@ -95,6 +97,7 @@ class Plan:
     covers: frozenset[str] = frozenset()
     options: Options = field(default_factory=Options)
     optimizer_values: Mapping[str, float] = field(default_factory=dict)
+    config_values: Mapping[str, float | list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,10 @@ def with_defaults(scheduler: Mapping[str, Any], *, rate: float, decay: float, st
     """The scheduler's section with what Automodel puts where a key is missing.
 
     Args:
-        scheduler: the section `lr_scheduler`.
-        rate: the optimizer's.
-        decay: the optimizer's.
-        steps: of the run.
+        scheduler: the section `lr_scheduler` as it is written.
+        rate: learning rate of the optimizer's default group.
+        decay: weight decay of the optimizer's default group.
+        steps: how many optimizer steps the run has.
     """
     defaults = {
         "lr_decay_style": "cosine",

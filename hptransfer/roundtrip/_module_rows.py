@@ -24,7 +24,7 @@ def started(module: ModuleType, target: TargetFile) -> tuple[nn.Module, Mapping[
     """A model on the meta device that the module's `init_` was called on, and the std of each parameter.
 
     Args:
-        module: that was exported.
+        module: the exported file, imported by itself.
         target: gives names, shapes and how the model's own code starts them.
     """
     with recorded_init() as record:
@@ -45,7 +45,7 @@ def rows_of(
         model: whose parameters are in the groups.
         groups: of an optimizer, each with its peak rate.
         stds: of each parameter by name.
-        optimizer: by hptransfer's name.
+        optimizer: what trains them, by hptransfer's name.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return tuple(
@@ -62,14 +62,14 @@ def rows_of(
     )
 
 
-def shared_values(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def shared_values(optimizer: torch.optim.Optimizer) -> dict[str, float | str]:
     """What holds for all groups alike, by the plan's names.
 
     Args:
-        optimizer: one of torch's.
+        optimizer: one of torch's own classes.
     """
     defaults = optimizer.defaults
-    betas = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
+    betas: dict[str, float | str] = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
     return betas | {name: defaults[name] for name in ("momentum",) if name in defaults}
 
 

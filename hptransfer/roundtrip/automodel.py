@@ -19,6 +19,8 @@ from hptransfer.roundtrip._module_rows import edited_files, rows_of, started
 from hptransfer.roundtrip.torch import load_module
 
 _CLASSES = {"torch.optim.AdamW": torch.optim.AdamW, "torch.optim.Adam": torch.optim.Adam}
+#: name of a value -> key of `step_scheduler`
+_SIZES = {"batch_size": "global_batch_size", "steps": "max_steps"}
 #: Automodel's, where the config has no `clip_grad_norm.max_norm`
 _CLIP = 1.0
 
@@ -62,20 +64,19 @@ def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, tar
     clip = content.get("clip_grad_norm", {}).get("max_norm")
     known = target.training is not None and target.training.schedule != "own"
     beta1, beta2 = optimizer.defaults["betas"]
-    values = {"beta1": float(beta1), "beta2": float(beta2)}
+    values: dict[str, float | str] = {"beta1": float(beta1), "beta2": float(beta2)}
+    sizes = content["step_scheduler"]
+    values |= {name: sizes[key] for name, key in _SIZES.items() if key in sizes}
     if known:
         values["clip"] = _CLIP if clip is None else 0.0 if clip == float("inf") else float(clip)
 
     def factor(step: int) -> float:
         return rate_at(step, whole) / whole["max_lr"] if scheduler else 1.0
 
-    unread = (
-        () if scheduler else ("there is no `lr_scheduler`, without which Automodel applies no lr_mult and wd_mult",)
-    )
+    alone = "" if scheduler else "; without an `lr_scheduler` Automodel applies neither lr_mult nor wd_mult"
     return Reading(
         rows_of(model, peaks, stds),
-        f"hptransfer's record of NeMo Automodel {COMMIT}, torch's optimizer, and the module's init",
-        unread=unread,
+        f"hptransfer's record of NeMo Automodel {COMMIT}, torch's optimizer, and the module's init{alone}",
         schedule=factor if known else None,
         values=values,
         defaulted=frozenset({"clip"}) if clip is None else frozenset(),

@@ -62,7 +62,7 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
         through = f"deepspeed {version}: its configuration, the module's optimizer, {read.scheduler_name}"
         if len(set(peaks)) == 1 < len(set(written)):
             through += ", which sets one rate for all groups"
-    values = shared_values(optimizer)
+    values = shared_values(optimizer) | {"batch_size": read.train_batch_size}
     if not own:
         values["clip"] = float(read.gradient_clipping)
     return Reading(
@@ -88,7 +88,7 @@ def _peaks(scheduler: Any, written: list[float]) -> list[float]:
     """The rate that each group reaches, as the schedule has it.
 
     Args:
-        scheduler: one of DeepSpeed's.
+        scheduler: one of DeepSpeed's own classes.
         written: rates of the groups before it was made.
     """
     found = getattr(scheduler, "max_lrs", None) or getattr(scheduler, "org_lrs", None)

@@ -45,6 +45,8 @@ class _Lightning:
             known = target.training is not None and target.training.schedule != "own"
             rows = rows_of(run.model, groups, stds)
             values = shared_values(optimizer)
+            if "max_steps" in module.TRAINER:
+                values["steps"] = module.TRAINER["max_steps"]
             if known:
                 values["clip"] = float(trainer.gradient_clip_val or 0.0)
             return Reading(

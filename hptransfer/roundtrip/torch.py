@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,10 +64,14 @@ class _Torch:
         )
 
 
-def _values(defaults: Mapping[str, Any]) -> dict[str, float]:
-    """What holds for all groups alike, by the plan's names; Muon's factor of a shape is in no name of them."""
-    betas = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
-    return betas | {name: defaults[name] for name in ("momentum",) if name in defaults}
+def _values(defaults: Mapping[str, Any]) -> dict[str, float | str]:
+    """What holds for all groups alike, by the plan's names."""
+    values: dict[str, float | str] = dict(zip(("beta1", "beta2"), defaults.get("betas", ()), strict=False))
+    if "momentum" in defaults:
+        values["momentum"] = defaults["momentum"]
+    if "adjust_lr_fn" in defaults:  # torch's Muon takes None for it too
+        values["muon_scale"] = defaults["adjust_lr_fn"] or "original"
+    return values
 
 
 def _own_schedule(target: TargetFile) -> bool:
@@ -84,20 +87,24 @@ def load_module(path: Path) -> ModuleType:
     Raises:
         UsageError: it is missing, or cannot be imported.
     """
-    name = f"_hptransfer_export_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError("the exported Python file must exist", received=str(path), hint="export again")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "the exported Python file must exist", received=f"{path}: {error}", hint="export again"
+        ) from None
+    module = ModuleType(f"_hptransfer_export_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        # not by importlib, which would leave compiled code in the folder, and take an old one for an edited file
+        exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102  # what `verify --export` says it does
     except Exception as error:  # the file may have been edited into anything
         raise UsageError(
             "the exported Python file must be importable", received=f"{path}: {described_error(error)}"
         ) from error
     finally:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
     return module
 
 

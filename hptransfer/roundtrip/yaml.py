@@ -69,9 +69,15 @@ def _reading(content: dict[str, Any]) -> Reading:
         through = "the file itself"
         unread = (f"torch has no optimizer {given['name']}, so none was built from the file",)
     training = content["training"]
-    values = {name: float(value) for name, value in given.items() if name in ("beta1", "beta2", "momentum")}
+    values: dict[str, float | str] = {
+        name: float(value) for name, value in given.items() if name in ("beta1", "beta2", "momentum")
+    }
+    if "adjust_lr_fn" in given:
+        values["muon_scale"] = given["adjust_lr_fn"]
+    if training is not None:
+        values |= {name: training[name] for name in ("batch_size", "steps")}
     if training is not None and training["schedule"]["shape"] != "own":
-        values["clip"] = float(training["clip"] or 0.0)
+        values |= {"clip": float(training["clip"] or 0.0), "floor": float(training["schedule"]["floor"])}
     return Reading(rows, through, unread=unread, schedule=_schedule(training), values=values)
 
 
@@ -106,7 +112,7 @@ def _trained(name: str, row: Mapping[str, Any], group: Mapping[str, Any]) -> Tra
     """A parameter's values, the trained ones from where they are used.
 
     Args:
-        name: of the parameter.
+        name: full name of the parameter.
         row: what the file says.
         group: of an optimizer, or the row itself.
     """

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from hptransfer.artifacts.target import ModelRecord, TrainingRecord
-from hptransfer.models.huggingface import family_of, settings_at
+from hptransfer.models.model_record import model_record, said_options
 from hptransfer.models.planning import options_of
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.plan import Plan
-from hptransfer.parameterization.rules import Options
-from hptransfer.parameterization.tables import MEASURED
-from hptransfer.recipe.model_sections import Model
+from hptransfer.parameterization.tables import MEASURED, find_table, name_with_alpha
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import SECTIONS
 from hptransfer.scaling.groups import groups_of
@@ -35,6 +33,7 @@ class Described:
         covers: the axes that have rules, as rules call them.
         muon_scale: the factor of a matrix's shape that the rates leave to Muon; None where the plan has no Muon.
         options: named choices among published rules, those that were made or are a table's defaults.
+        plan: what all of it was taken from; None where there is no model to plan.
     """
 
     parameterization: str
@@ -45,6 +44,7 @@ class Described:
     covers: frozenset[str]
     muon_scale: str | None = None
     options: Mapping[str, bool | float | str] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def has_model(recipe: Recipe) -> bool:
@@ -68,6 +68,7 @@ def described_plan(plan: Plan, recipe: Recipe) -> Described:
         frozenset(plan.covers),
         plan.options.muon_scale,
         said_options(plan.options),
+        plan,
     )
 
 
@@ -83,37 +84,21 @@ def described_alone(recipe: Recipe, values: Mapping[str, float]) -> Described:
     notes = () if name == MEASURED else (note,)
     optimizer_values = {each: values[each] for each in _OPTIMIZER_VALUES}
     options = said_options(options_of(recipe.parameterization))
+    if name != MEASURED:
+        table, alpha = find_table(recipe.parameterization, recipe.training.optimizer)
+        name = name_with_alpha(table, alpha)
     return Described(name, values, optimizer_values, notes, (), frozenset(), options=options)
 
 
-def said_options(options: Options) -> dict[str, bool | float | str]:
-    """The choices that were made, as plain data.
+def described_model(recipe: Recipe, size: Size, described: Described) -> ModelRecord:
+    """The model of the target, for whoever builds it elsewhere.
 
     Args:
-        options: choices, None where none was made.
+        recipe: names the model, or nothing.
+        size: width and depth of the target.
+        described: what the target says of it.
     """
-    return {name: value for name, value in asdict(options).items() if value is not None}
-
-
-def model_record(model: Model, size: Size) -> ModelRecord:
-    """The model as a framework's configuration needs it.
-
-    Args:
-        model: the recipe's section of it.
-        size: of the target; settings that follow it are those of this size.
-    """
-    if model.kind == "huggingface":
-        return ModelRecord(
-            kind=model.kind,
-            name=model.config,
-            settings=settings_at(model.settings, family_of(model), size.width, size.depth),
-        )
-    if model.kind == "factory":
-        sizes = {model.width_argument: size.width}
-        if model.depth_argument is not None:
-            sizes[model.depth_argument] = size.depth
-        return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
-    return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
+    return model_record(recipe.model, size, described.plan)
 
 
 def training_record(recipe: Recipe, size: Size, warmup: float) -> TrainingRecord:

@@ -23,7 +23,7 @@ from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.ahead import scope_record, used_instead
-from hptransfer.scaling.described import has_model, model_record, training_record
+from hptransfer.scaling.described import described_model, has_model, training_record
 from hptransfer.scaling.horizon import described_target, horizon_of
 from hptransfer.scaling.verify import registered_now
 from hptransfer.sizes import AXES, LADDERS, MODEL_AXES, Size, SizeAxis, rule_name
@@ -92,7 +92,7 @@ def build_target(
         hyperparameters=_shown(recipe, described.hyperparameters),
         optimizer_values=dict(described.optimizer_values),
         muon_scale=described.muon_scale,
-        model=model_record(recipe.model, size),
+        model=described_model(recipe, size, described),
         training=training_record(recipe, size, described.hyperparameters["warmup"]),
         notes=described.notes,
         parameters=described.parameters,

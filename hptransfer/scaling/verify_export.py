@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
 
@@ -88,7 +90,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
     """
     manifest = read_manifest(path)
     where = plan or manifest.plan
-    target = TargetFile.read(where, missing=lambda: _no_plan(where))
+    target = read_planned(where)
     exporter: Any = EXPORTERS.look_up(manifest.exporter)
     if not hasattr(exporter, "trained") or not READERS.accepts(manifest.exporter):
         raise UsageError(
@@ -115,15 +117,22 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         reading.through,
         reading.unread,
         manifest.changed,
-        _schedule(target, reading),
+        _ratios(target, reading) or _schedule(target, reading),
     )
 
 
-def _values(target: TargetFile) -> dict[str, float]:
+def _values(target: TargetFile) -> dict[str, float | str]:
     """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values = dict(target.optimizer_values)
-    if target.training is not None and target.training.schedule != "own":
-        values["clip"] = target.training.clip or 0.0
+    values: dict[str, float | str] = {**target.optimizer_values, "batch_size": target.size.batch_size}
+    if target.muon_scale is not None:
+        values["muon_scale"] = target.muon_scale
+    training = target.training
+    if training is not None:
+        values["steps"] = training.steps
+    if training is not None and training.schedule != "own":
+        values["clip"] = training.clip or 0.0
+    if training is not None and training.schedule in ("linear", "cosine", "wsd"):
+        values["floor"] = training.floor
     return values
 
 
@@ -137,9 +146,11 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
     worst, where = 0.0, 0
-    for step in sorted({round(share * (training.steps - 1) / 64) for share in range(65)}):
+    # a step before the first of a warmup the rate is zero: there many frameworks begin
+    first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
+    for step in _sampled(training.steps):
         planned = training.factor(step)
-        near = [training.factor(max(0, step - 1)), planned, training.factor(step + 1)]
+        near = [training.factor(step - 1) if step else first, planned, training.factor(step + 1)]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:
@@ -152,9 +163,30 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     )
 
 
-def _no_plan(path: Path) -> UsageError:
-    return UsageError(
-        "an exported file is compared with the target's file that it was written from",
-        received=f"no {path}",
-        hint="name it: `--plan target.yaml`",
-    )
+def _sampled(steps: int) -> list[int]:
+    """Some steps of a run, the first and the last among them."""
+    return sorted({round(share * (steps - 1) / 64) for share in range(65)})
+
+
+#: largest difference of two parameters' shares of their peaks that is rounding
+_ROUNDING = 1e-9
+
+
+def _ratios(target: TargetFile, reading: Reading) -> str | None:
+    """Where a scheduler changes the ratios of the groups' rates, which the rules set."""
+    if reading.rates is None or target.training is None:
+        return None
+    peaks = {each.name: each.learning_rate for each in reading.parameters if each.learning_rate}
+    worst, said = _ROUNDING, None
+    for step in _sampled(target.training.steps):
+        rates = reading.rates(step)
+        shares = {name: rates[name] / peak for name, peak in peaks.items()}
+        low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+        if shares[high] - shares[low] > worst:
+            worst = shares[high] - shares[low]
+            said = (
+                f"the rates' ratios are not kept: at step {step} of {target.training.steps} {collapsed_names([high])} "
+                f"is at {shares[high]:.4g} of its peak, {collapsed_names([low])} at {shares[low]:.4g}; that is what a "
+                "minimum rate does that is absolute, or one rate for all groups"
+            )
+    return said

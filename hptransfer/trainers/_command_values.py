@@ -12,6 +12,7 @@ from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.target import TrainingRecord
 from hptransfer.artifacts.watch import PATH_VARIABLE, SIZE_VARIABLE
 from hptransfer.execution.limits import GPUS, PATH_BEFORE
+from hptransfer.models.model_record import model_record, said_options
 from hptransfer.parameterization.groups import group_rows
 from hptransfer.parameterization.plan_parameter import Plan
 from hptransfer.recipe.command_sections import CommandTrainer, Resources
@@ -109,6 +110,8 @@ def plan_file(spec: TrialSpec, plan: Plan | None) -> PlanFile:
         parameterization=spec.recipe.parameterization.name if plan is None else plan.parameterization,
         gauge="plain" if plan is None else plan.gauge,
         optimizer=spec.recipe.training.optimizer,
+        options={} if plan is None else said_options(plan.options),
+        model=model_record(spec.recipe.model, spec.size, plan),
         base=spec.base,
         size=spec.size,
         seed=spec.seed,

@@ -130,7 +130,15 @@ def test_an_unknown_format_writes_nothing(target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}', "\udcff"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "x", "files": {"/dev/zero": "0"}}',
+        '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}',
+        "\udcff",
+    ],
 )
 def test_a_damaged_list_of_files_is_said(text: str, target: Path) -> None:
     """export.json that is empty, of another kind or no UTF-8."""
@@ -156,3 +164,75 @@ def test_a_module_that_was_broken_is_said(text: str, target: Path) -> None:
     assert result.exit_code == 2, result.output
     assert "hptransfer_groups.py" in result.stderr
     assert "Traceback" not in result.output
+
+
+#: a script of a user's own, which has its plan written for its framework before it trains
+PROXY = """\
+import importlib.util, os, subprocess, sys
+import torch
+from hptransfer.models.huggingface import build_huggingface
+from hptransfer.recipe.model_sections import HuggingFaceModel
+
+plan, folder = os.environ["HPTRANSFER_PLAN_FILE"], os.environ["HPTRANSFER_TRIAL_DIR"]
+export = [sys.executable, "-m", "hptransfer", "export", plan, "--format", "torch", "--output", folder]
+subprocess.run(export, check=True)
+spec = importlib.util.spec_from_file_location("groups", os.path.join(folder, "torch", "hptransfer_groups.py"))
+groups = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(groups)
+torch.manual_seed(int(os.environ["HPTRANSFER_SEED"]))
+settings = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4,
+            "num_hidden_layers": 2, "vocab_size": 64, "max_position_embeddings": 16, "tie_word_embeddings": False}
+section = HuggingFaceModel(kind="huggingface", config="llama", settings=settings)
+model = build_huggingface(section, int(os.environ["HPTRANSFER_WIDTH"]), 2)
+groups.init_(model)
+optimizer = groups.optimizer(model)
+for step in range(3):
+    tokens = torch.randint(64, (2, 8))
+    loss = model(input_ids=tokens, labels=tokens).loss
+    optimizer.zero_grad(); loss.backward(); optimizer.step()
+print("rates", sorted({group["lr"] for group in optimizer.param_groups}))
+print("val loss", loss.item())
+"""
+RUN_RECIPE = """\
+name: proxy
+model:
+  kind: huggingface
+  config: llama
+  settings: {hidden_size: 32, intermediate_size: 64, num_attention_heads: 4, num_key_value_heads: 4,
+             num_hidden_layers: 2, vocab_size: 64, max_position_embeddings: 16, tie_word_embeddings: false}
+  context: 8
+data: {kind: external, version: "1", predictions_per_example: 8}
+trainer:
+  command: ["{python}", proxy.py]
+  accepts: [plan, width, seed]
+  results: {stdout: 'val loss (?P<value>\\S+)'}
+objective: {name: loss, unit: nats, evaluation: random tokens}
+training: {steps: 3, batch_size: 2, learning_rate: 0.01}
+parameterization: {name: mup}
+sizes:
+  base: {width: 32, depth: 2}
+  proxy: {width: 64, depth: 2}
+  widths: [32, 64]
+  target: {width: 128, depth: 2}
+tune:
+  trials: 1
+  confirm_seeds: 1
+  space:
+    learning_rate: {low: 1.0e-3, high: 1.0e-1}
+"""
+
+
+def test_a_proxy_is_trained_by_the_files_that_the_target_gets(tmp_path: Path) -> None:
+    """The command has its plan.json exported at its own size, and trains by that; the plan says it was not checked."""
+    (tmp_path / "proxy.py").write_text(PROXY)
+    (tmp_path / "recipe.yaml").write_text(RUN_RECIPE)
+    result = run("tune", tmp_path / "recipe.yaml", "--runs", tmp_path / "runs", "--workers", 1)
+
+    assert result.exit_code == 0, result.output
+    folder = next((tmp_path / "runs" / "proxy" / "logs").iterdir())
+    text = (folder / "torch" / "hptransfer_groups.py").read_text()
+    assert "Verdict: NOT CHECKED. the plan of one run of a search or of a check" in text
+    assert "put it here, as a share of the peak" in text  # the schedule is the program's own
+    found = run("verify", "--export", folder / "torch")
+    assert found.exit_code == 0, found.output
+    assert "21 parameters, no difference" in found.stdout

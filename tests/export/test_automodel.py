@@ -167,7 +167,7 @@ def test_without_a_scheduler_nothing_is_multiplied(tmp_path: Path) -> None:
         "q_proj" in each.sentence and "not scaled: that is the base's" in each.cause for each in found.differences
     )
     assert {each.quantity for each in found.differences} == {"learning_rate", "weight_decay"}
-    assert any("applies no lr_mult" in sentence for sentence in found.unread)
+    assert "without an `lr_scheduler` Automodel applies neither lr_mult nor wd_mult" in found.through
 
 
 @pytest.mark.parametrize(

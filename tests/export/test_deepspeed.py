@@ -107,6 +107,7 @@ def test_a_scalar_warmup_max_lr_is_found_and_named(tmp_path: Path) -> None:
     assert any(
         "q_proj" in each.sentence and "not scaled: that is the base's" in each.sentence for each in found.differences
     )
+    assert found.through.endswith("WarmupDecayLR, which sets one rate for all groups")
 
 
 def test_warmup_decay_without_the_key_has_one_rate_by_default(tmp_path: Path) -> None:

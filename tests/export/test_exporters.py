@@ -14,10 +14,11 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS, document, export_target
+from hptransfer.scaling.groups import in_gauge
 from hptransfer.testing.exporters import ExporterConformance
 from tests.plugin.hptransfer_lab.exporter import EXPORTER
 from tests.support.checked_folder import Folder
-from tests.support.exported import llama_target
+from tests.support.exported import BASE, llama_target
 from tests.support.plugins import install
 from tests.support.targets import GPT, planned, target_of
 
@@ -28,6 +29,19 @@ class TestHptransfer(ExporterConformance):
     """The exporter of target.yaml."""
 
     name = "hptransfer"
+
+
+class TestNanogptMup(ExporterConformance):
+    """The exporter of base values for nanoGPT-mup."""
+
+    name = "nanogpt-mup"
+
+    def target(self) -> TargetFile:
+        """Of a program that applies the rules by itself: the suite's parameters are no nanoGPT's."""
+        small = super().target()
+        assert small.training is not None
+        own = small.training.model_copy(update={"schedule": "own", "warmup": None, "clip": None})
+        return small.model_copy(update={"parameters": (), "training": own})
 
 
 class TestTorch(ExporterConformance):
@@ -76,6 +90,32 @@ class TestBsh(ExporterConformance):
     name = "bsh"
 
 
+class TestHuggingFace(ExporterConformance):
+    """The exporter of files for transformers."""
+
+    name = "huggingface"
+
+
+class TestOlmoCore(ExporterConformance):
+    """The exporter for OLMo-core, which needs a model of a known family."""
+
+    name = "olmo-core"
+
+    def target(self) -> TargetFile:
+        """A Llama's."""
+        return llama_target()
+
+
+class TestMegatron(ExporterConformance):
+    """The exporter of arguments for Megatron-LM."""
+
+    name = "megatron"
+
+    def target(self) -> TargetFile:
+        """A Llama, for Megatron-LM has one model."""
+        return in_gauge(llama_target("mup", size=BASE), None, "multipliers")
+
+
 class TestOwn(ExporterConformance):
     """An exporter from outside the package."""
 
@@ -84,9 +124,10 @@ class TestOwn(ExporterConformance):
 
 def test_every_exporter_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(EXPORTERS.built_in) == {
-        "hptransfer", "torch", "torchtitan", "yaml", "automodel", "deepspeed", "lightning", "bsh",
-    }  # fmt: skip
+    classes = (each for each in globals().values() if isinstance(each, type) and each is not ExporterConformance)
+    under = {each.name for each in classes if issubclass(each, ExporterConformance)}
+
+    assert set(EXPORTERS.built_in) <= under
 
 
 def test_the_page_of_exporters_is_generated() -> None:

@@ -98,6 +98,15 @@ def test_other_optimizers_are_read_back(optimizer: str, tmp_path: Path) -> None:
     assert found.parameters == 21
 
 
+def test_another_factor_of_shapes_is_found(tmp_path: Path) -> None:
+    """Muon multiplies its rate by a factor of the matrix's shape, for which the plan's rates are made."""
+    target = llama_target("mup", optimizer="muon", size=Size(192, 2, 8, 8192))
+    edit = {"hptransfer_groups.py": ("adjust_lr_fn='original'", "adjust_lr_fn='match_rms_adamw'")}
+    (found,) = round_trip(tmp_path, "torch", target, edit).differences
+
+    assert found.sentence == "all parameters: muon_scale match_rms_adamw, planned original"
+
+
 def test_another_beta_is_found(tmp_path: Path) -> None:
     """What holds for all groups alike is compared as well."""
     edit = {"hptransfer_groups.py": ("betas=(0.9, 0.95)", "betas=(0.9, 0.999)")}

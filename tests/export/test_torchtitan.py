@@ -294,6 +294,7 @@ def test_muons_rates_are_those_of_the_formulas(tmp_path: Path) -> None:
     wide, square = rows["layers.0.feed_forward.w1.weight"], rows["layers.0.feed_forward.w2.weight"]
 
     assert wide.learning_rate == pytest.approx(0.01 * math.sqrt(528 / 192), rel=1e-12)
+    assert wide.weight_decay is not None
     assert wide.learning_rate * wide.weight_decay == pytest.approx(0.01 * 0.1, rel=1e-12)
     assert square.learning_rate == pytest.approx(0.01, rel=1e-12)
     assert wide.optimizer == "DistMuon with adjust_lr_fn original"

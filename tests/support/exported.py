@@ -8,6 +8,7 @@ from pathlib import Path
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.base import EXPORTERS, export_target, write_exported
 from hptransfer.models.config_multipliers import in_configuration
+from hptransfer.models.model_record import model_record, said_options
 from hptransfer.models.planning import plan_reading
 from hptransfer.models.recipe_reading import read_recipe_model
 from hptransfer.parameterization.gauge import Gauge
@@ -15,7 +16,6 @@ from hptransfer.parameterization.roles import InitSource
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization, covered_axes_of
 from hptransfer.recipe.model_sections import HuggingFaceModel, Model
-from hptransfer.scaling.described import model_record, said_options
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.scaling.verify_export import ExportVerification, verify_export
 from hptransfer.sizes import Size
@@ -91,7 +91,7 @@ def llama_target(
     planned = in_configuration(applied, model, reading.head_dims).whole_plan
     options_said = said_options(planned.options)
     return target_of(planned, objections).model_copy(
-        update={"model": model_record(model, size), "options": options_said}
+        update={"model": model_record(model, size, planned), "options": options_said}
     )
 
 

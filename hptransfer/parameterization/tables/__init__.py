@@ -95,6 +95,16 @@ class Parameterization:
     alpha: float | None = None
 
 
+def name_with_alpha(table: RuleTable, alpha: float) -> str:
+    """The name as files have it, for example "completep(alpha=1)".
+
+    Args:
+        table: of the parameterization, for any optimizer.
+        alpha: exponent of residual branches; it is left out where the table has none.
+    """
+    return table.name if table.alpha is None else f"{table.name}(alpha={alpha:g})"
+
+
 def find_table(spec: ParameterizationSpec, optimizer: str) -> tuple[RuleTable, float]:
     """The table of a parameterization for an optimizer, and the alpha to use (0 where the table has none).
 

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from hptransfer.errors import Finding, printable
 from hptransfer.registry import Registry
 
-if TYPE_CHECKING:
-    from hptransfer.linting.validate import Validation
 
-#: name of a format -> what turns the validations of all recipes into lines of output
-FORMATS: Registry[Callable[[Sequence[Validation]], Iterator[str]]] = Registry(
+class Checked(Protocol):
+    """What was found in one file: a recipe, or a file of another framework."""
+
+    @property
+    def noun(self) -> str:
+        """What is counted, in the singular: "recipe"."""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What is weak, or may be meant so."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else a reader must know, a sentence each."""
+
+    @property
+    def sound(self) -> str | None:
+        """The line for people where nothing is wrong; None where something is."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What programs are told, but for the findings."""
+
+
+#: name of a format -> what turns what was found in all files into lines of output
+FORMATS: Registry[Callable[[Sequence[Checked]], Iterator[str]]] = Registry(
     "format", "hptransfer.report.findings", "render"
 )
 
@@ -34,30 +60,34 @@ def as_text(finding: Finding, level: str = "error") -> str:
     return "\n".join(lines)
 
 
-def count_errors(results: Sequence[Validation]) -> int:
-    """Number of errors in all recipes.
+def count_errors(results: Sequence[Checked]) -> int:
+    """Number of errors in all files.
 
     Args:
-        results: one validation per recipe that was named.
+        results: one per file that was named.
     """
     return sum(len(result.errors) for result in results)
 
 
-def count_warnings(results: Sequence[Validation]) -> int:
-    """Number of warnings in all recipes.
+def count_warnings(results: Sequence[Checked]) -> int:
+    """Number of warnings in all files.
 
     Args:
-        results: one validation per recipe that was named.
+        results: one per file that was named.
     """
     return sum(len(result.warnings) for result in results)
 
 
-def counted(results: Sequence[Validation]) -> str:
+def counted(results: Sequence[Checked]) -> str:
     """The last line for people: "3 recipes checked: 2 errors, 1 warning".
 
     Args:
-        results: one validation per recipe that was named.
+        results: one per file that was named.
     """
-    counts = ((len(results), "recipe"), (count_errors(results), "error"), (count_warnings(results), "warning"))
+    counts = (
+        (len(results), results[0].noun if results else "recipe"),
+        (count_errors(results), "error"),
+        (count_warnings(results), "warning"),
+    )
     checked, *found = (f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
     return f"{checked} checked: {', '.join(found)}"

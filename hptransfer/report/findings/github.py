@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import Finding, printable
-from hptransfer.linting.validate import Validation
-from hptransfer.report.findings.base import counted
+from hptransfer.report.findings.base import Checked, counted
 
 
-def render(results: Sequence[Validation]) -> Iterator[str]:
+def render(results: Sequence[Checked]) -> Iterator[str]:
     """Yields annotations, then a count: the runner shows only ten of each level per step, and says nothing of the rest.
 
     Args:
-        results: one validation per recipe, in the order in which the recipes were named.
+        results: one per file, in the order in which the files were named.
     """
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for result in results:
         yield from (as_annotation(finding, root) for finding in result.errors)
         yield from (as_annotation(finding, root, "warning") for finding in result.warnings)
+        yield from (f"::notice::{_data(printable(note))}" for note in result.notes)
     yield counted(results)
 
 

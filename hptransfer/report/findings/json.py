@@ -1,4 +1,4 @@
-"""For programs: one JSON object with every recipe's hash and findings."""
+"""For programs: one JSON object with every file's findings, a recipe's with its hash."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from hptransfer.errors import Finding, Place
-from hptransfer.linting.validate import Validation
-from hptransfer.report.findings.base import count_errors, count_warnings
+from hptransfer.report.findings.base import Checked, count_errors, count_warnings
 
 
 def as_document(finding: Finding, level: str = "error") -> dict[str, str | int | None]:
@@ -30,17 +29,15 @@ def as_document(finding: Finding, level: str = "error") -> dict[str, str | int |
     }
 
 
-def render(results: Sequence[Validation]) -> Iterator[str]:
+def render(results: Sequence[Checked]) -> Iterator[str]:
     """Yields the whole document as one text.
 
     Args:
-        results: one validation per recipe, in the order in which the recipes were named.
+        results: one per file, in the order in which the files were named.
     """
-    recipes = [
+    found = [
         {
-            "recipe": result.reference,
-            "valid": not result.errors,
-            "hash": result.loaded.hash if result.loaded else None,
+            **result.summary,
             "findings": [
                 *(as_document(finding) for finding in result.errors),
                 *(as_document(finding, "warning") for finding in result.warnings),
@@ -48,5 +45,5 @@ def render(results: Sequence[Validation]) -> Iterator[str]:
         }
         for result in results
     ]
-    document = {"recipes": recipes, "errors": count_errors(results), "warnings": count_warnings(results)}
+    document = {f"{results[0].noun}s": found, "errors": count_errors(results), "warnings": count_warnings(results)}
     yield json.dumps(document, indent=2)

@@ -1,0 +1,146 @@
+"""Files of other frameworks, checked for known traps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hptransfer.errors import Finding, Place, UsageError
+from hptransfer.files import bounded_content
+from hptransfer.handover.manifest import read_manifest
+from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
+from hptransfer.linting.planned import Planned
+from hptransfer.linting.reading.files import read_foreign
+from hptransfer.linting.reading.settings import ForeignFile
+from hptransfer.linting.reading.text import MAX_BYTES, shown
+from hptransfer.registry import users_code
+
+#: begins the first line of every file that hptransfer exports
+_WRITTEN = "Written by hptransfer for "
+#: characters of what could not be read, its path among them
+_LONGEST = 2000
+#: what was not read is named so many times
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FileLint:
+    """What one file gave.
+
+    Attributes:
+        reference: path, as the user wrote it.
+        framework: name of the framework that it is for; None where that is not known.
+        errors: broken rules that are wrong whatever was meant; that the file could not be read.
+        warnings: broken rules that may be meant so.
+        unavailable: whether it could not be read, or its framework is not known.
+        notes: what else a reader must know, a sentence each.
+    """
+
+    reference: str
+    framework: str | None
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    unavailable: bool = False
+    notes: tuple[str, ...] = ()
+
+    #: what is counted, in the singular
+    noun = "file"
+
+    @property
+    def sound(self) -> str | None:
+        """The line for people where nothing is wrong; None where something is."""
+        found = bool(self.errors or self.warnings or self.unavailable)
+        return None if found else f"{self.reference}: nothing found ({self.framework})"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What programs are told, but for the findings."""
+        return {
+            "file": self.reference,
+            "framework": self.framework,
+            "clean": not (self.errors or self.warnings),
+            "notes": list(self.notes),
+        }
+
+
+def lint_file(path: Path, framework: str | None = None, plan: Planned | None = None) -> FileLint:
+    """Checks one file; nothing of it is run.
+
+    Args:
+        path: of the file, whichever form it has.
+        framework: its name, or `module:attribute`; None to recognise it.
+        plan: values of the target's plan, to be compared with; None for none.
+
+    Raises:
+        UsageError: there is no such framework, or rules of a user's own fail.
+    """
+    if framework is not None:
+        FOREIGN_RULES.look_up(framework)
+    try:
+        written = _exported(path)
+        if written is not None:
+            note = f"{path} is as hptransfer wrote it: `hptransfer verify --export {path}` compares it with its plan"
+            return FileLint(str(path), written, notes=(note,))
+        file = read_foreign(path).with_plan(plan)
+        name = framework or recognised(file)
+    except UsageError as error:
+        unreadable = tuple(_unreadable(finding, path) for finding in error.findings)
+        return FileLint(str(path), framework, unreadable, unavailable=True)
+    found: dict[str, list[Finding]] = {"error": [], "warning": []}
+    known = FOREIGN_RULES.look_up(name)
+    parts = _own_parts(file, known, name)
+    for rule in known.rules:
+        if rule.needs_plan and plan is None:
+            continue
+        for part in parts:
+            found[rule.level] += _checked(rule, part, name)
+    for level, findings in found.items():
+        found[level] = sorted(dict.fromkeys(findings), key=_order)
+    return FileLint(str(path), name, tuple(found["error"]), tuple(found["warning"]), notes=tuple(_notes(file, parts)))
+
+
+def _order(finding: Finding) -> tuple[int, int]:
+    place = finding.place or Place("")
+    return place.line or 0, place.column or 0
+
+
+def _own_parts(file: ForeignFile, framework: ForeignFramework, name: str) -> list[ForeignFile]:
+    """The commands of a script that are the framework's; all, where none says so."""
+    parts = list(file.parts)
+    own = name not in FOREIGN_RULES.built_in
+    with users_code("a framework must say of every file what marks it", name, own=own):
+        return [part for part in parts if framework.marks(part)] or parts
+
+
+def _checked(rule: ForeignRule, file: ForeignFile, name: str) -> Iterator[Finding]:
+    with users_code("a rule must check every file", rule.code, own=name not in FOREIGN_RULES.built_in):
+        for trap in rule.check(file):
+            yield Finding(rule.sentence, trap.received, trap.hint or rule.hint, trap.place, rule.code)
+
+
+def _notes(file: ForeignFile, parts: list[ForeignFile]) -> Iterator[str]:
+    unread = list(dict.fromkeys(said for part in parts for said in part.unread))
+    if unread:
+        more = f", and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
+        yield f"{file.path}: not read: {'; '.join(unread[:_NAMED])}{more}: what may be set there is not called missing"
+    if _WRITTEN in file.text[:400]:
+        yield f"hptransfer wrote {file.path} and it was changed, or lies alone: `hptransfer verify --export` compares"
+
+
+def _unreadable(finding: Finding, path: Path) -> Finding:
+    received = None if finding.received is None else shown(finding.received, _LONGEST)
+    return Finding(finding.rule, received, finding.hint, Place(str(path)), "lint/unreadable")
+
+
+def _exported(path: Path) -> str | None:
+    """Name of the exporter that wrote a file which is still as it was written; None for all others."""
+    try:
+        manifest = read_manifest(path)
+        digest = hashlib.sha256(bounded_content(path, MAX_BYTES)).hexdigest()
+        relative = path.absolute().relative_to(manifest.folder.absolute()).as_posix()
+    except (UsageError, OSError, ValueError):
+        return None
+    return manifest.exporter if manifest.files.get(relative) == digest else None

@@ -1,0 +1,281 @@
+"""Python by `ast`: calls with their arguments, and values that are constant. Nothing is imported or run."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hptransfer.errors import Place, UsageError
+from hptransfer.linting.reading.settings import ForeignFile, Setting, Value
+from hptransfer.linting.reading.text import shown
+
+#: largest exponent and number of characters that are worked out
+_LARGEST = 1000
+
+
+def read_python_file(text: str, path: str) -> ForeignFile:
+    """A module's tree, and its variables as settings.
+
+    Args:
+        text: of the whole file, one module.
+        path: as it was named, for places.
+
+    Raises:
+        UsageError: it is no Python, or nested too deeply to be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in the file's strings
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        received = f"{path}:{error.lineno or 1}:{error.offset or 1}: {shown(error.msg)}"
+        raise UsageError("a .py file must be valid Python", received=received) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UsageError("a .py file must be valid Python", received=f"{path}: {type(error).__name__}") from None
+    module = Module(tree, path, text)
+    settings = tuple(
+        Setting(name, module.value(node), module.source(node), module.place(target), module.known(node), node=node)
+        for target, name, node in module.assigned
+    )
+    return ForeignFile(path, "python", text, settings, tree=tree)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call in the source.
+
+    Attributes:
+        name: what is called, with its dots: "torch.optim.AdamW"; "" where it is no name.
+        keywords: name of an argument -> its expression.
+        arguments: expressions given by their position.
+        open: whether `*` or `**` gives more.
+        node: the call in the tree.
+    """
+
+    name: str
+    keywords: Mapping[str, ast.expr]
+    arguments: tuple[ast.expr, ...]
+    open: bool
+    node: ast.Call
+
+    @property
+    def last(self) -> str:
+        """The name behind the last dot."""
+        return self.name.rpartition(".")[2]
+
+    def argument(self, name: str, position: int | None = None) -> ast.expr | None:
+        """An argument's expression; None where it is not given.
+
+        Args:
+            name: of the parameter that is called.
+            position: from 0, where it can be given without its name.
+        """
+        if name in self.keywords:
+            return self.keywords[name]
+        return self.arguments[position] if position is not None and position < len(self.arguments) else None
+
+
+@dataclass
+class Module:
+    """A file's tree, asked by rules."""
+
+    tree: ast.Module
+    path: str
+    text: str
+    calls: list[Call] = field(init=False)
+    assigned: list[tuple[ast.AST, str, ast.expr]] = field(init=False)
+    _values: dict[str, ast.expr] = field(init=False)
+    _rows: list[str] = field(init=False)
+    _by_node: dict[int, Call] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calls = sorted(
+            (_call(node) for node in ast.walk(self.tree) if isinstance(node, ast.Call)),
+            key=lambda call: (call.node.lineno, call.node.col_offset),
+        )
+        self.assigned = [
+            (target, target.id, node.value)
+            for node in self.tree.body
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        ]
+        bound: Counter[str] = Counter()  # a name that is bound twice anywhere has no one value
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound[node.id] += 1
+            elif isinstance(node, ast.arg):
+                bound[node.arg] += 2
+        self._values = {name: value for _, name, value in self.assigned if bound[name] == 1}
+        self._rows = self.text.split("\n")
+        self._by_node = {id(call.node): call for call in self.calls}
+
+    def call_of(self, node: ast.AST) -> Call | None:
+        """The call that a node is; None where it is none."""
+        return self._by_node.get(id(node))
+
+    def place(self, node: ast.AST) -> Place:
+        """Where a node begins."""
+        line = getattr(node, "lineno", 1)
+        offset = getattr(node, "col_offset", 0)
+        rows = self._rows
+        row = rows[line - 1].encode()[:offset].decode(errors="ignore") if line <= len(rows) else ""
+        return Place(self.path, line, len(row) + 1)
+
+    def source(self, node: ast.AST) -> str:
+        """What a node is written as, at most a line of it."""
+        rows = self._rows
+        line, end = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
+        if line > len(rows):
+            return ""
+        row = rows[line - 1].encode()
+        stop = getattr(node, "end_col_offset", None) if line == end else None
+        return row[getattr(node, "col_offset", 0) : stop].decode(errors="ignore").strip()
+
+    def known(self, node: ast.AST | None) -> bool:
+        """Whether the value of an expression is known without running it."""
+        return node is not None and (_is_none(node) or self.value(node) is not None)
+
+    def value(self, node: ast.AST | None, depth: int = 0) -> Value:
+        """The value of an expression that is constant; None where it is not, or is None itself."""
+        found: Value = None
+        if depth > 20:
+            return found
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                found = value if not isinstance(value, int) or value.bit_length() < _LARGEST else None
+            case ast.Name(id=name):
+                found = self.value(self._values.get(name), depth + 1)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                found = _worked_out(0, ast.Sub(), self.value(operand, depth + 1))
+            case ast.BinOp(left=left, op=operation, right=right):
+                found = _worked_out(self.value(left, depth + 1), operation, self.value(right, depth + 1))
+            case ast.Call(func=ast.Attribute(attr="sqrt"), args=[argument], keywords=[]):
+                root = self.value(argument, depth + 1)
+                found = math.sqrt(root) if isinstance(root, int | float) and root >= 0 else None
+        return found
+
+    def number(self, node: ast.AST | None) -> float | None:
+        """The value of an expression that is a constant number."""
+        found = self.value(node)
+        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+    def mapping(self, node: ast.AST | None) -> dict[str, ast.expr] | None:
+        """Entries of `{...}` or `dict(...)`; None where not all are seen."""
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id)
+        if isinstance(node, ast.Call) and _dotted(node.func) == "dict":
+            entries = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
+            return None if node.args or len(entries) < len(node.keywords) else entries
+        if not isinstance(node, ast.Dict):
+            return None
+        found: dict[str, ast.expr] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
+                return None
+            found[key.value] = value
+        return found
+
+    def items(self, node: ast.AST | None) -> list[ast.expr] | None:
+        """Entries of a list or tuple; None where not all are seen."""
+        if isinstance(node, ast.Name):
+            node = self._values.get(node.id)
+        if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(each, ast.Starred) for each in node.elts):
+            return None
+        return list(node.elts)
+
+    def named(self, *names: str) -> Iterator[Call]:
+        """Calls of what has one of these names behind its last dot, in the order of the file."""
+        return (call for call in self.calls if call.last in names)
+
+
+def module_of(file: ForeignFile) -> Module | None:
+    """A Python file's tree with its questions; None for other forms.
+
+    Args:
+        file: read, in any form.
+    """
+    if file.tree is None:
+        return None
+    if "module" not in file.kept:
+        file.kept["module"] = Module(file.tree, file.path, file.text)
+    module: Module = file.kept["module"]
+    return module
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Names that an expression reads, without dots.
+
+    Args:
+        node: an expression, or a whole module.
+    """
+    found = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return found | {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+
+
+def imported_packages(tree: ast.Module) -> set[str]:
+    """Top-level packages that a module imports anywhere.
+
+    Args:
+        tree: of the whole module.
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _call(node: ast.Call) -> Call:
+    keywords = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
+    starred = any(isinstance(each, ast.Starred) for each in node.args) or len(keywords) < len(node.keywords)
+    arguments = tuple(each for each in node.args if not isinstance(each, ast.Starred))
+    return Call(_dotted(node.func), keywords, arguments, starred, node)
+
+
+def _dotted(node: ast.expr) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute) and len(parts) < 20:
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        return ".".join((node.id, *reversed(parts)))
+    return ".".join(("?", *reversed(parts))) if parts else ""
+
+
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _worked_out(left: Value, operation: ast.operator, right: Value) -> Value:
+    """Arithmetic of two constant numbers, within bounds."""
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        return None
+    if isinstance(operation, ast.Pow) and (abs(right) > _EXPONENT or abs(left) > _POWER):
+        return None
+    worked = _OPERATIONS.get(type(operation))
+    try:
+        found = None if worked is None else worked(left, right)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, int | float) else None
+
+
+#: largest exponent, and number that is raised to one
+_EXPONENT, _POWER = 64, 1e6
+_OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
