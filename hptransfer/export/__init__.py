@@ -3,4 +3,4 @@
 base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls one of them
 """
 
-__all__ = ["automodel", "base", "bsh", "deepspeed", "huggingface", "lightning", "olmo_core", "torchtitan"]
+__all__ = ["_torchtitan_plan", "automodel", "base", "bsh", "deepspeed", "huggingface", "lightning", "olmo_core", "torchtitan"]

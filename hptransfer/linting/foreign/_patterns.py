@@ -5,48 +5,25 @@ from __future__ import annotations
 import fnmatch
 import re
 
-#: of torchtitan's Llama
-TORCHTITAN = (
-    "tok_embeddings.weight",
-    *(
-        f"layers.{layer}.{part}.weight"
-        for layer in (0, 11)
-        for part in (
-            "attention.qkv_linear.wq", "attention.qkv_linear.wk", "attention.qkv_linear.wv", "attention.wo",
-            "feed_forward.w1", "feed_forward.w2", "feed_forward.w3", "attention_norm", "ffn_norm",
-        )
-    ),
-    "norm.weight",
-    "lm_head.weight",
-)  # fmt: skip
-#: of OLMo-core's Transformer
-OLMO_CORE = (
-    "embeddings.weight",
-    *(
-        f"blocks.{layer}.{part}.weight"
-        for layer in (0, 11)
-        for part in (
-            "attention.w_q", "attention.w_k", "attention.w_v", "attention.w_out", "attention_norm",
-            "feed_forward.w1", "feed_forward.w2", "feed_forward.w3", "feed_forward_norm",
-        )
-    ),
-    "lm_head.norm.weight",
-    "lm_head.w_out.weight",
-)  # fmt: skip
-#: of Hugging Face's Llama
-HUGGING_FACE = (
-    "model.embed_tokens.weight",
-    *(
-        f"model.layers.{layer}.{part}.weight"
-        for layer in (0, 11)
-        for part in (
-            "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-            "mlp.up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm",
-        )
-    ),
-    "model.norm.weight",
-    "lm_head.weight",
-)  # fmt: skip
+from hptransfer.export._torchtitan_plan import SEPARATE_NAMES
+from hptransfer.export.olmo_core import NAMES
+from hptransfer.handover.parts import LLAMA_NAMES, Names, Part, places
+
+#: blocks of the models whose names are tried, so that two digits occur
+_LAYERS = 12
+#: not in every model
+_OPTIONAL = frozenset({Part.QUERY_NORM, Part.KEY_NORM})
+
+
+def _names(table: Names) -> tuple[str, ...]:
+    """Names of a decoder of a framework's own, without biases and norms of heads."""
+    found = ((part, name) for part, _, name in places(table, _LAYERS))
+    return tuple(name for part, name in found if part not in _OPTIONAL and name.endswith("weight"))
+
+
+TORCHTITAN = _names(SEPARATE_NAMES)
+OLMO_CORE = _names(NAMES)
+HUGGING_FACE = _names(LLAMA_NAMES)
 
 _LONGEST = 300
 #: repeats whose combinations can be tried on a name in no time

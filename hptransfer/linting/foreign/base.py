@@ -71,6 +71,55 @@ class ForeignRule:
     needs_plan: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RuleForm:
+    """How the rules of one framework are written: what their codes and their examples begin with.
+
+    Attributes:
+        framework: first part of each code.
+        path: name of the file that an example is.
+        example: makes an example's whole text of the part that shows the trap.
+        adapted: makes a check of files of one that takes what is read of them; None: it takes files.
+    """
+
+    framework: str
+    path: str
+    example: Callable[[str], str]
+    adapted: Callable[[Any], Callable[[ForeignFile], Iterator[Trap]]] | None = None
+
+    def __call__(
+        self,
+        name: str,
+        sentence: str,
+        why: str,
+        hint: str,
+        wrong: str,
+        right: str,
+        at: str,
+        check: Callable[..., Iterator[Trap]],
+        level: Level = "error",
+        *,
+        needs_plan: bool = False,
+    ) -> ForeignRule:
+        """One rule, see `ForeignRule`.
+
+        Args:
+            name: second part of its code.
+            sentence: what must hold, one line.
+            why: what happens where it does not hold.
+            hint: what to write instead.
+            wrong: the part of an example that breaks it.
+            right: the part of one that does not.
+            at: place of the trap in the wrong one.
+            check: yields each place where a file breaks it.
+            level: "error" or "warning", as `ForeignRule` has it.
+            needs_plan: whether it compares with `--plan target.yaml`.
+        """
+        example = Example(self.example(wrong), self.example(right), at, self.path)
+        asked = check if self.adapted is None else self.adapted(check)
+        return ForeignRule(f"{self.framework}/{name}", sentence, why, hint, example, asked, level, needs_plan)
+
+
 class ForeignFramework(Protocol):
     """What is known of one framework's files."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from hptransfer.linting.foreign._against_plan import Applied, applied_rules, beta2_rule, number
-from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
+from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.settings import ForeignFile, Setting
 from hptransfer.linting.reading.text import shown
@@ -169,27 +169,11 @@ def _plan_sizes(file: ForeignFile) -> Iterator[Trap]:
             yield Trap(setting.place, f"{_said(setting)}, planned {planned}")
 
 
-def _rule(
-    name: str,
-    sentence: str,
-    why: str,
-    hint: str,
-    wrong: str,
-    right: str,
-    at: str,
-    check: Callable[[ForeignFile], Iterator[Trap]],
-    level: Level = "error",
-    *,
-    needs_plan: bool = False,
-) -> ForeignRule:
-    example = Example(_run(wrong), _run(right), at, "run.sh")
-    return ForeignRule(f"megatron/{name}", sentence, why, hint, example, check, level, needs_plan)
-
-
 def _run(flags: str) -> str:
     return "torchrun pretrain_gpt.py --num-layers 2 \\\n    " + flags.replace(" --", " \\\n    --") + "\n"
 
 
+_rule = RuleForm("megatron", "run.sh", _run)
 _BASE = "--hidden-size 1024 --use-mup --mup-base-hidden-size 256 --mup-base-head-dim 64"
 _APPLIED = Applied(
     "megatron",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from hptransfer.linting.foreign._against_plan import Applied, applied_rules, number
-from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
+from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import names_in
 from hptransfer.linting.reading.settings import ForeignFile, Setting
@@ -125,29 +125,14 @@ def _multiplier(file: ForeignFile) -> float | None:
     return setting.number if setting is not None else 1.0 if _missing(file, _WIDTH) else None
 
 
-def _rule(
-    name: str,
-    sentence: str,
-    why: str,
-    hint: str,
-    wrong: str,
-    right: str,
-    at: str,
-    check: Callable[[ForeignFile], Iterator[Trap]],
-    level: Level = "error",
-    *,
-    needs_plan: bool = False,
-) -> ForeignRule:
-    return ForeignRule(
-        f"nanogpt/{name}", sentence, why, hint, _example(wrong, right, at), check, level, needs_plan=needs_plan
-    )
+_SIZES = "n_layer = 2\nn_head = 16\nn_embd = 1024\nblock_size = 1024\n"
+_rule = RuleForm("nanogpt", "config.py", lambda text: _SIZES + text)
 
 
 def _example(wrong: str, right: str, at: str) -> Example:
     return Example(_SIZES + wrong, _SIZES + right, at, "config.py")
 
 
-_SIZES = "n_layer = 2\nn_head = 16\nn_embd = 1024\nblock_size = 1024\n"
 _ON = "mup_enabled = True\nmup_width_multiplier = 4.0\n"
 _APPLIED = Applied(
     "nanogpt",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from hptransfer.linting.foreign._against_plan import number
 from hptransfer.linting.foreign._patterns import OLMO_CORE, globbed
-from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
+from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
@@ -117,24 +117,8 @@ def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
             yield Trap(module.place(rate), f"{shown(module.source(rate))} for all; hidden weights need {needed}")
 
 
-def _rule(
-    name: str,
-    sentence: str,
-    why: str,
-    hint: str,
-    wrong: str,
-    right: str,
-    at: str,
-    check: Callable[[Module, ForeignFile], Iterator[Trap]],
-    level: Level = "error",
-    *,
-    needs_plan: bool = False,
-) -> ForeignRule:
-    example = Example(_IMPORTS + wrong, _IMPORTS + right, at, "train.py")
-    return ForeignRule(f"olmo-core/{name}", sentence, why, hint, example, _asked(check), level, needs_plan)
-
-
 _IMPORTS = "from olmo_core.optim import AdamWConfig, CosWithWarmup, MuonConfig, OptimGroupOverride\n\n"
+_rule = RuleForm("olmo-core", "train.py", lambda text: _IMPORTS + text, _asked)
 
 
 def _adamw(*overrides: str, schedule: str = "") -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
+from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
 from hptransfer.linting.reading.text import shown
@@ -112,26 +112,12 @@ def _is_optimizer(call: Call) -> bool:
     return owner in {"opt", "optim", "optimizer"} or owner.endswith(("_optimizer", "_optim", "_opt"))
 
 
-def _rule(
-    name: str,
-    sentence: str,
-    why: str,
-    hint: str,
-    wrong: str,
-    right: str,
-    at: str,
-    check: Callable[[Module], Iterator[Trap]],
-    level: Level = "error",
-) -> ForeignRule:
-    example = Example(_GROUPS + wrong, _GROUPS + right, at, "train.py")
-    return ForeignRule(f"torch/{name}", sentence, why, hint, example, _with_groups(check), level)
-
-
 _GROUPS = """\
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR
 optimizer = torch.optim.AdamW([{"params": hidden, "lr": 1e-3}, {"params": rest, "lr": 4e-3}])
 """
+_rule = RuleForm("torch", "train.py", lambda text: _GROUPS + text, _with_groups)
 
 FRAMEWORK = Framework(
     "Plain PyTorch and Lightning: training scripts. Rules speak where the script builds groups with rates of their "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from hptransfer.linting.foreign._against_plan import number
 from hptransfer.linting.foreign._patterns import TORCHTITAN, searched
-from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
+from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
@@ -178,24 +178,8 @@ def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
             yield Trap(module.place(where), f"{number(rates[0][1] or 0)} for all; hidden weights need {needed}")
 
 
-def _rule(
-    name: str,
-    sentence: str,
-    why: str,
-    hint: str,
-    wrong: str,
-    right: str,
-    at: str,
-    check: Callable[[Module, ForeignFile], Iterator[Trap]],
-    level: Level = "error",
-    *,
-    needs_plan: bool = False,
-) -> ForeignRule:
-    example = Example(_IMPORTS + wrong, _IMPORTS + right, at, "config_registry.py")
-    return ForeignRule(f"torchtitan/{name}", sentence, why, hint, example, _asked(check), level, needs_plan)
-
-
 _IMPORTS = "from torchtitan.components.optimizer import ParamGroupConfig, default_adamw\n\n"
+_rule = RuleForm("torchtitan", "config_registry.py", lambda text: _IMPORTS + text, _asked)
 _ALL = "betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1"
 
 
