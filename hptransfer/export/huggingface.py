@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.export._huggingface_module import BUILD, BUILD_PLAIN, CORE, GUARD, MUON, USAGE
-from hptransfer.export.torch import schedule_function
 from hptransfer.handover.decoder import decoder_of
 from hptransfer.handover.header import About, commented, header
+from hptransfer.handover.module_text import schedule_function
 from hptransfer.handover.own_names import own_names
 from hptransfer.handover.trained import Trained
 from hptransfer.models.huggingface import CLASSES, nested

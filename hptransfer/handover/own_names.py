@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.decoder import decoder_of
+from hptransfer.handover.parts import places
 from hptransfer.handover.trained import Trained, trained
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Role
@@ -44,6 +46,28 @@ def names_of(group: ParameterGroup, layers: int) -> tuple[str, ...]:
     return names
 
 
+def named_groups(target: TargetFile) -> Iterator[tuple[str, ParameterGroup]]:
+    """Every parameter of the user's own model by its full name, with its group.
+
+    Args:
+        target: the plan, in any gauge.
+
+    Raises:
+        UsageError: a pattern was edited.
+    """
+    try:
+        # a table of names knows where numbers begin: GPT-2's norms are ln_1 and ln_2
+        decoder = decoder_of(target)
+    except UsageError:
+        for group in target.parameters:
+            for name in names_of(group, target.size.depth):
+                yield name, group
+        return
+    for part, layer, name in places(decoder.names, decoder.layers):
+        if (part, layer) in decoder.rows:
+            yield name, decoder.rows[part, layer]
+
+
 def own_names(target: TargetFile) -> Iterator[Trained]:
     """What each parameter of the user's own model is trained with; frozen ones are left out.
 
@@ -53,7 +77,6 @@ def own_names(target: TargetFile) -> Iterator[Trained]:
     Raises:
         UsageError: a pattern was edited.
     """
-    for group in target.parameters:
+    for name, group in named_groups(target):
         if group.role != Role.FROZEN:
-            for name in names_of(group, target.size.depth):
-                yield trained(name, group)
+            yield trained(name, group)

@@ -66,7 +66,7 @@ REFUSED: Mapping[str, Refused] = {
         "MaxText",
         "0.2.5 (e591f30c)",
         "it has one learning rate for all parameters, and no init by role",
-        "change its optimizer by optax.multi_transform with the values of `--format torch`",
+        "change its optimizer by optax.multi_transform with the values of `--format yaml`",
     ),
 }
 

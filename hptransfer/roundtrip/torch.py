@@ -13,8 +13,9 @@ from torch import nn
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.own_names import names_of
+from hptransfer.handover.own_names import named_groups
 from hptransfer.handover.trained import Reading, Trained
+from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Role
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.user_code import described_error
@@ -126,14 +127,22 @@ def stand_in(target: TargetFile) -> nn.Module:
         target: gives names, shapes and how each parameter starts before the plan.
     """
     model = _StandIn()
-    for group in target.parameters:
-        for name in names_of(group, target.size.depth):
-            tensor = torch.empty(group.shape)
-            with torch.no_grad():
-                # of what is drawn anew, the model's own std is not known; any other than the plan's will do
-                tensor.normal_(std=group.own_init_std or 1.0) if group.init_std is not None else tensor.fill_(1.0)
-            model.full[name] = nn.Parameter(tensor, requires_grad=group.role != Role.FROZEN)
+    for name, group in named_groups(target):
+        model.full[name] = parameter_of(group)
     return model
+
+
+def parameter_of(group: ParameterGroup) -> nn.Parameter:
+    """A parameter of a group, started as the model's own code does; within `recorded_init`.
+
+    Args:
+        group: gives the shape, and how it starts before the plan.
+    """
+    tensor = torch.empty(group.shape)
+    with torch.no_grad():
+        # of what is drawn anew, the model's own std is not known; any other than the plan's will do
+        tensor.normal_(std=group.own_init_std or 1.0) if group.init_std is not None else tensor.fill_(1.0)
+    return nn.Parameter(tensor, requires_grad=group.role != Role.FROZEN)
 
 
 READER = _Torch()

@@ -61,6 +61,36 @@ class TestTorchtitan(ExporterConformance):
         return llama_target()
 
 
+class TestYaml(ExporterConformance):
+    """The exporter of a plan for any framework."""
+
+    name = "yaml"
+
+
+class TestAutomodel(ExporterConformance):
+    """The exporter of sections for NeMo Automodel."""
+
+    name = "automodel"
+
+
+class TestDeepSpeed(ExporterConformance):
+    """The exporter of a configuration for DeepSpeed."""
+
+    name = "deepspeed"
+
+
+class TestLightning(ExporterConformance):
+    """The exporter of a module for Lightning."""
+
+    name = "lightning"
+
+
+class TestBsh(ExporterConformance):
+    """The exporter of base shapes for mup."""
+
+    name = "bsh"
+
+
 class TestHuggingFace(ExporterConformance):
     """The exporter of files for transformers."""
 
