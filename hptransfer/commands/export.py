@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,11 +43,14 @@ def export_command(
     from hptransfer.export.base import export_target, exporter_named, write_exported
     from hptransfer.report.scaled import describe_exported
     from hptransfer.scaling.groups import in_gauge
+    from hptransfer.scaling.verify_export import standing
 
     target = read_planned(plan)
     exports = {
         name: export_target(name, in_gauge(target, None, exporter_named(name).gauge)) for name in format_names(formats)
     }
+    if said := standing(target):
+        print(said, file=sys.stderr)
     for name, files in exports.items():
         print(describe_exported(name, write_exported(output or plan.parent / "export", name, files, plan)))
     return 0

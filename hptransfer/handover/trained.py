@@ -81,8 +81,8 @@ class Reading:
         schedule: factor on every group's peak rate by optimizer step, from 0; None where the file has no schedule.
         values: what the framework uses for all parameters alike, of `beta1`, `beta2`, `momentum`, `clip` (largest
             norm of a step's gradient, 0: none), `floor` (share of the peak to which the rate falls), `batch_size`
-            (examples per step), `steps` and `muon_scale` (torch's `adjust_lr_fn`); those that could not be read back
-            are left out.
+            (examples per step), `steps`, `sequence_length`, `precision` and `muon_scale` (torch's `adjust_lr_fn`), and
+            of its model what `planned_values.MODEL_FACTS` names; what could not be read back is left out.
         defaulted: names in `values` that the files do not say, so that the framework's default is used.
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
         rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups

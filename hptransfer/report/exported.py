@@ -19,7 +19,9 @@ def describe_verification(found: ExportVerification) -> str:
         *(f"  {each.sentence}" for each in found.differences),
         *([f"  schedule: {found.schedule}"] if found.schedule else []),
         f"read back through {found.through}",
+        *([f"not compared: {', '.join(found.not_compared)}"] if found.not_compared else []),
         *(f"not read back: {each}" for each in found.unread),
         *(f"edited since it was written: {name}" for name in found.changed),
+        *([found.standing] if found.standing else []),
     ]
     return "\n".join(lines)

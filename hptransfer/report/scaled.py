@@ -88,5 +88,8 @@ def describe_exported(name: str, files: Sequence[Path]) -> str:
         name: of the exporter, as users type it.
         files: paths of all that it wrote.
     """
-    applied = ", ".join(sorted(quantity.value for quantity in EXPORTERS.look_up(name).applies))
-    return f"{', '.join(map(str, files))}: for {name}" + (f", which itself scales {applied}" if applied else "")
+    exporter = EXPORTERS.look_up(name)
+    applied = ", ".join(sorted(quantity.value for quantity in exporter.applies))
+    # what a framework with `about` does by itself depends on the plan, and stands in its files
+    itself = f", which itself scales {applied}" if applied and not hasattr(exporter, "about") else ""
+    return f"{', '.join(map(str, files))}: for {name}{itself}"

@@ -11,6 +11,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.manifest import read_manifest
+from hptransfer.handover.planned_values import model_facts, not_compared, run_values
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
@@ -30,8 +31,10 @@ class ExportVerification:
         differences: what the framework would train otherwise; empty where it trains the plan.
         through: whose code said what the framework does.
         unread: what could not be read back, a sentence each.
+        not_compared: names of what the plan says and the reading does not.
         changed: files that were edited since they were written.
         schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
+        standing: what speaks against training the target, in one line; None: nothing does.
     """
 
     exporter: str
@@ -42,8 +45,10 @@ class ExportVerification:
     differences: tuple[Difference, ...]
     through: str
     unread: tuple[str, ...]
+    not_compared: tuple[str, ...]
     changed: tuple[str, ...]
     schedule: str | None
+    standing: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -73,6 +78,8 @@ class ExportVerification:
             "schedule": self.schedule,
             "through": self.through,
             "unread": list(self.unread),
+            "not_compared": list(self.not_compared),
+            "standing": self.standing,
             "changed": list(self.changed),
         }
 
@@ -113,27 +120,30 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         where,
         tuple(manifest.files),
         len(planned),
-        differences(planned, reading, growth) + value_differences(_values(target), reading),
+        differences(planned, reading, growth) + value_differences(run_values(target) | model_facts(target), reading),
         reading.through,
         reading.unread,
+        not_compared(target, frozenset(reading.values)),
         manifest.changed,
         _ratios(target, reading) or _schedule(target, reading),
+        standing(target),
     )
 
 
-def _values(target: TargetFile) -> dict[str, float | str]:
-    """What the plan has for all parameters alike; nothing of what a program of the user's own decided."""
-    values: dict[str, float | str] = {**target.optimizer_values, "batch_size": target.size.batch_size}
-    if target.muon_scale is not None:
-        values["muon_scale"] = target.muon_scale
-    training = target.training
-    if training is not None:
-        values["steps"] = training.steps
-    if training is not None and training.schedule != "own":
-        values["clip"] = training.clip or 0.0
-    if training is not None and training.schedule in ("linear", "cosine", "wsd"):
-        values["floor"] = training.floor
-    return values
+def standing(target: TargetFile) -> str | None:
+    """What speaks against training this target, in one line; None where nothing does.
+
+    Args:
+        target: as `scale` wrote it.
+    """
+    words = []
+    if target.verdict.forced:
+        words.append("FORCED")
+    if target.verdict.verdict != "TRANSFERS":
+        words.append(f"the check says {target.verdict.verdict}" if target.verdict.verdict else "never checked")
+    if target.scope is not None and not target.scope.covered:
+        words.append("accepted, not covered" if target.scope.accepted else "NOT COVERED")
+    return f"the target: {', '.join(words)}" if words else None
 
 
 #: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
