@@ -86,8 +86,9 @@ def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
     scaled = list(_scaled(target))
     if scaled:
         yield (
-            "  In the plain form, where forward multiplies nothing (m_in, m_out: growth of a weight's inputs and outputs; "
-            "m_L: of the depth)" + (":" if about.plain else "; this file trains the same in the framework's own form:")
+            "  In the plain form, where forward multiplies nothing (m_in, m_out: growth of a weight's inputs and "
+            "outputs; m_L: of the depth)"
+            + (":" if about.plain else "; this file trains the same in the framework's own form:")
         )
     yield from scaled
     yield from (f"Note: {note}" for note in target.notes if about.plain or not is_of_plain_form(note))
@@ -126,9 +127,8 @@ def _run(target: TargetFile) -> Iterator[str]:
     base, size, training = target.base, target.size, target.training
     yield f"Base: width {base.width}, depth {base.depth}, batch size {base.batch_size}, tokens {base.tokens:,}."
     steps = "" if training is None else f", {training.steps:,} steps"
-    yield (
-        f"This run: width {size.width}, depth {size.depth}, batch size {size.batch_size}, tokens {size.tokens:,}{steps}."
-    )
+    sizes = f"width {size.width}, depth {size.depth}, batch size {size.batch_size}, tokens {size.tokens:,}"
+    yield f"This run: {sizes}{steps}."
     intervals = target.provenance.intervals or {}
     values = (
         f"{name} {value:.6g}" + (f" ({_interval(intervals[name])})" if name in intervals else "")
