@@ -80,11 +80,14 @@ def computed(target: TargetFile, decoder: Decoder, framework: str) -> Computed:
     """
     model = target.model
     if model is None or model.kind != "huggingface" or model.name not in KINDS:
-        kind = "not said" if model is None else " ".join(filter(None, (model.kind, model.name)))
         raise UsageError(
             f"to write {framework}'s model, the recipe's must be one of transformers: {', '.join(KINDS)}",
-            received=kind,
-            hint="name it under `model` of the recipe, or choose the format torch, which takes any model",
+            received="a target that says nothing of its model: an earlier version wrote it, or Python without a recipe"
+            if model is None
+            else " ".join(filter(None, (model.kind, model.name))),
+            hint="`hptransfer scale` writes the target again, with the recipe's model"
+            if model is None
+            else "name it under `model` of the recipe, or choose the format torch, which takes any model",
         )
     gpt2 = model.name == "gpt2"
     settings = {"sliding_window": 4096} | dict(model.settings) if model.name == "mistral" else dict(model.settings)
