@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +42,9 @@ def leaves(value: object, skip: Collection[str] = (), place: str = "") -> Iterat
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield f"{place}.class", type(value).__qualname__
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # what was set and is no field, too: whoever set it meant something
+        own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        value = own | getattr(value, "__dict__", {})
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key not in skip:
@@ -138,6 +140,16 @@ def require_shapes(planned: Mapping[str, tuple[int, ...]], used: Mapping[str, tu
     odd = [f"{name} {used[name]}, planned {shape}" for name, shape in planned.items() if used.get(name, shape) != shape]
     if odd:
         raise UsageError("the exported model must have the size of the plan", received="; ".join(odd[:3]))
+
+
+def odd_one(used: Sequence[float], planned: float | None) -> float:
+    """Of a value that groups may have each for itself one that is not the plan's, where there is one.
+
+    Args:
+        used: by each group, at least one.
+        planned: for all; None where nothing was.
+    """
+    return next((value for value in used if value != planned), used[0])
 
 
 def off_schedule(target: TargetFile, schedule: Callable[[int], float] | None) -> tuple[str, ...]:

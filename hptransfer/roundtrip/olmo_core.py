@@ -22,6 +22,7 @@ from hptransfer.handover.trained import Reading, Trained
 from hptransfer.roundtrip._as_written import (
     edited,
     leaves,
+    odd_one,
     off_schedule,
     require_shapes,
     require_starts,
@@ -106,7 +107,7 @@ def _reading(module: ModuleType, target: TargetFile, version: str) -> Reading:
         f"ai2-olmo-core {version}: its model, init_weights, optimizer and scheduler",
         schedule=schedule,
         unread=(*unread, *off_schedule(target, schedule)),
-        values=_values(module, optimizer) | _facts(config),
+        values=_values(module, optimizer, target) | _facts(config),
         rates=rates,
     )
 
@@ -124,10 +125,10 @@ _FASTER = frozenset({"foreach", "fused", "compile", "capturable", "fixed_fields"
 
 def _edited(module: ModuleType, anew: ModuleType, config: Any, optimizer: Any, model: Any) -> Iterator[str]:
     """What the file has otherwise than it was written, besides the plan's values."""
-    for clause in edited(config.as_config_dict(), anew.model_config().as_config_dict(), _READ | _LEFT_OPEN):
+    for clause in edited(config, anew.model_config(), _READ | _LEFT_OPEN):
         yield f"model_config: {clause}"
     used, written = module.optim_config(), anew.optim_config()
-    for clause in edited(used.as_config_dict(), written.as_config_dict(), _OF_GROUPS | _FASTER):
+    for clause in edited(used, written, _OF_GROUPS | _FASTER):
         yield f"optim_config: {clause}"
     (defaults, *_) = written.build(model).param_groups
     for group in optimizer.param_groups:
@@ -136,15 +137,16 @@ def _edited(module: ModuleType, anew: ModuleType, config: Any, optimizer: Any, m
 
 def _kept(config: Any, names: Collection[str]) -> dict[str, object]:
     """Of a configuration the fields with one of the names."""
-    return {place: value for place, value in leaves(config.as_config_dict()) if place.rpartition(".")[2] in names}
+    return {place: value for place, value in leaves(config) if place.rpartition(".")[2] in names}
 
 
-def _values(module: ModuleType, optimizer: Any) -> dict[str, float | str]:
-    """What is one value for all parameters; of betas that differ among groups the rarest."""
-    betas = [tuple(map(float, group["betas"])) for group in optimizer.param_groups]
-    beta1, beta2 = min(betas, key=betas.count)
+def _values(module: ModuleType, optimizer: Any, target: TargetFile) -> dict[str, float | str]:
+    """What is one value for all parameters; of betas that differ among groups one that is not the plan's."""
     clip, scheduler = module.MAX_GRAD_NORM, getattr(module, "scheduler", None)
-    values: dict[str, float | str] = {"beta1": beta1, "beta2": beta2, "clip": 0.0 if clip is None else float(clip)}
+    values: dict[str, float | str] = {"clip": 0.0 if clip is None else float(clip)}
+    for number, name in enumerate(("beta1", "beta2")):
+        used = [float(group["betas"][number]) for group in optimizer.param_groups]
+        values[name] = odd_one(used, target.optimizer_values.get(name))
     said = {"STEPS": "steps", "BATCH_SIZE": "batch_size", "SEQUENCE_LENGTH": "sequence_length", "FLOOR": "floor"}
     values |= {name: getattr(module, key) for key, name in said.items() if getattr(module, key, None) is not None}
     try:

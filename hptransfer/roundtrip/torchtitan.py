@@ -19,7 +19,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.torchtitan import FILE, muon_named, rows_of, shapes_of
 from hptransfer.handover.trained import Reading, Trained
-from hptransfer.roundtrip._as_written import off_schedule, require_shapes, require_starts, require_unedited
+from hptransfer.roundtrip._as_written import odd_one, off_schedule, require_shapes, require_starts, require_unedited
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip._torchtitan_config import configured, edits, facts, run_facts
 from hptransfer.roundtrip.torch import load_module
@@ -63,7 +63,7 @@ class _Torchtitan:
                 received=f"{path}: {described_error(error)}",
             ) from error
         written = config.optimizer.param_groups
-        values, defaulted, more = _values(groups, written, config.training.max_norm)
+        values, defaulted, more = _values(groups, written, config.training.max_norm, target)
         if muon:
             more = (*more, _REDISTRIBUTION)
         own = target.training is None or target.training.schedule == "own"
@@ -171,9 +171,9 @@ def _trained(group: Mapping[str, Any], stds: Mapping[str, float | None]) -> Iter
 
 
 def _values(
-    groups: list[Mapping[str, Any]], written: list[Any], max_norm: float
+    groups: list[Mapping[str, Any]], written: list[Any], max_norm: float, target: TargetFile
 ) -> tuple[dict[str, float | str], frozenset[str], tuple[str, ...]]:
-    """Betas, momentum and clipping; of groups that differ the rarest, which a sentence names."""
+    """Betas, momentum and clipping; of groups that differ one that is not the plan's, which a sentence names."""
     said: dict[str, list[tuple[float, str]]] = {}
     for group in groups:
         names = {"beta1": group["betas"][0], "beta2": group["betas"][1]} if "betas" in group else {}
@@ -184,7 +184,7 @@ def _values(
     sentences = []
     for name, found in said.items():
         counts = [value for value, _ in found]
-        values[name] = min(counts, key=counts.count)
+        values[name] = odd_one(counts, target.optimizer_values.get(name))
         if len(set(counts)) > 1:
             odd = ", ".join(of for value, of in found if value == values[name])
             sentences.append(f"{name} is not the same in all groups: {values[name]!r} of {odd}")
