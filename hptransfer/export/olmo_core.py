@@ -187,7 +187,9 @@ class _OlmoCore:
         named = {each.name: each for each in self.trained(target)}
         linear, embedding, factors = _stds(decoder, named)
         sections = [
-            commented(header(target, "olmo-core", self.about)) + _imports(target, bool(factors)) + _constants(target, decoder),
+            commented(header(target, "olmo-core", self.about))
+            + _imports(target, bool(factors))
+            + _constants(target, decoder),
             _model(decoder, named, linear, embedding),
             _optimizer(target, decoder, named),
             *([_FACTORS.format(factors=_lines(factors))] if factors else []),

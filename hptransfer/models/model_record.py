@@ -58,7 +58,9 @@ _DEFAULTS = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
 
 def _whole_settings(config: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
     """The settings with the class's own base of rotations and eps of norms, where the recipe leaves them to it."""
-    whole = {key: value for key, value in settings.items() if value is not None or key not in (*_DEFAULTS, "rope_theta")}
+    whole = {
+        key: value for key, value in settings.items() if value is not None or key not in (*_DEFAULTS, "rope_theta")
+    }
     try:
         built = load_transformers().AutoConfig.for_model(config, **nested(whole)).to_dict()
     except MachineError:

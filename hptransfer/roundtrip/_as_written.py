@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
@@ -22,7 +21,7 @@ def written_anew(exporter: str, file: str, target: TargetFile) -> ModuleType:
     """The module that the exporter writes for a target, imported.
 
     Args:
-        exporter: its name.
+        exporter: name of the format to write.
         file: which of its files.
         target: in the exporter's gauge.
     """
@@ -78,7 +77,9 @@ _MISSING = object()
 
 
 def _same(one: object, other: object) -> bool:
-    return one == other or (isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other))
+    return one == other or (
+        isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    )
 
 
 def require_unedited(framework: str, clauses: Iterable[str]) -> None:
@@ -86,7 +87,7 @@ def require_unedited(framework: str, clauses: Iterable[str]) -> None:
 
     Args:
         framework: its name, for people.
-        clauses: of `edited`.
+        clauses: what `edited` found, a clause each.
 
     Raises:
         UsageError: there are any.

@@ -74,7 +74,7 @@ def test_what_no_shape_shows_is_recorded(name: str) -> None:
 
     assert (left["rope_theta"], left["rms_norm_eps"]) == (10000.0, 1e-6)
     assert (said["rope_theta"], said["rms_norm_eps"]) == (500000.0, 1e-5)
-    inside = model_record(family(name, **{"rope_parameters.rope_theta": 5.0}), WIDE).settings
+    inside = model_record(family(name, (), **{"rope_parameters.rope_theta": 5.0}), WIDE).settings
     assert "rope_theta" not in inside
 
 
