@@ -161,13 +161,12 @@ def sections(plan: TitanPlan) -> Iterator[str]:
 
 
 def _sizes(plan: TitanPlan) -> Iterator[str]:
-    decoder, settings = plan.decoder, plan.decoder.settings
-    theta = settings.get("rope_theta", settings.get("rope_parameters.rope_theta", 10000.0))
+    decoder = plan.decoder
     yield f"\nDIM, LAYERS, FFN = {decoder.width}, {decoder.layers}, {decoder.feed_forward}\n"
     yield f"HEADS, KV_HEADS, HEAD_DIM = {decoder.heads}, {decoder.key_value_heads}, {decoder.head_dim}\n"
     yield f"VOCAB, TIED = {decoder.vocabulary}, {decoder.tied}\n"
-    yield f"MAX_SEQ_LEN, ROPE_THETA = {max(decoder.context or 2048, _sequence(plan) or 1)}, {theta!r}\n"
-    yield f"NORM_EPS = {settings.get('rms_norm_eps', 1e-6)!r}  # transformers' default is 1e-6, torchtitan's 1e-5\n"
+    yield f"MAX_SEQ_LEN, ROPE_THETA = {max(decoder.context or 2048, _sequence(plan) or 1)}, {decoder.theta!r}\n"
+    yield f"NORM_EPS = {decoder.norm_eps(1e-6)!r}  # transformers' default is 1e-6, torchtitan's 1e-5\n"
 
 
 def _inits(plan: TitanPlan) -> Iterator[str]:

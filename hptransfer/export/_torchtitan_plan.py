@@ -136,10 +136,7 @@ class TitanPlan:
         shapes = {}
         for part in self.parts:
             for layer in self.layers(part):
-                shape = self.group(part, layer).shape
-                if part is Part.QUERY_KEY_VALUE and decoder.heads and decoder.head_dim:
-                    heads = decoder.heads + 2 * (decoder.key_value_heads or decoder.heads)
-                    shape = (heads * decoder.head_dim, decoder.width)
+                shape = decoder.shape(part, layer)
                 shapes[self.names[part].replace("{layer}", str(layer))] = shape
         return shapes
 
@@ -176,11 +173,14 @@ def _require_llama(target: TargetFile, decoder: Decoder) -> None:
     """What torchtitan's Llama3 computes must be what the user's model does."""
     model = target.model
     if model is None or model.kind != "huggingface" or model.name != "llama":
-        kind = "not said" if model is None else " ".join(filter(None, (model.kind, model.name)))
         raise UsageError(
             "the format torchtitan writes its Llama3, so the recipe's model must be a Llama of transformers",
-            received=kind,
-            hint="name `config: llama` under `model` of the recipe, or choose the format torch",
+            received="a target that says nothing of its model: an earlier version wrote it, or Python without a recipe"
+            if model is None
+            else " ".join(filter(None, (model.kind, model.name))),
+            hint="`hptransfer scale` writes the target again, with the recipe's model"
+            if model is None
+            else "name `config: llama` under `model` of the recipe, or choose the format torch",
         )
     odd = [
         f"{key}: {model.settings[key]!r}"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.parts import WRITERS, Names, Part, places
+from hptransfer.handover.planned_values import run_values
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.moved_multiplier import whole_multiplier, with_multiplier
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Quantity
+from hptransfer.schedule import DECAY_SHARE
 
 Value = TypeVar("Value")
 
@@ -98,12 +100,35 @@ def init_(model):
                 parameter.mul_(factor)
     _STARTED.add(model)
 """
-_STARTED = """\
-class Started({name}):  # refuses the first step where init_ was forgotten
-    def set_lr(self, group, trainer):
+_STARTED = """
+    def set_lr(self, group, trainer):  # refuses the first step where init_ was forgotten
         if not _STARTED:
             raise RuntimeError("hptransfer: call init_(train_module.model) right after the train module is built")
         return super().set_lr(group, trainer)
+"""
+#: schedule -> its share of the peak after the warmup, without the floor, at `step` from 0
+_SHAPES: Mapping[str, str] = {
+    "constant": "1.0",
+    "linear": "1.0 - (step - WARMUP) / (STEPS - WARMUP)",
+    "cosine": "0.5 * (1.0 + math.cos(math.pi * (step - WARMUP) / (STEPS - WARMUP)))",
+    "wsd": "1.0 - max(step - DECAY_BEGIN, 0) / (STEPS - DECAY_BEGIN)",
+    # without a warmup the first step is the unit of time
+    "inverse-sqrt": "math.sqrt(max(WARMUP, 1) / (step + max(WARMUP, 1) - WARMUP))",
+}
+_SCHEDULE = """\
+class Planned(Scheduler):
+    # {schedule}, a share of each group's own peak, so that the groups keep their ratios; its values are those of the
+    # runs that were tuned, step by step. OLMo-core counts a step before it takes it.
+    def get_lr(self, initial_lr, current, t_max):
+        step = min(max(current, 1), STEPS) - 1
+        if step < WARMUP:
+            return initial_lr * ((step + 1) / WARMUP)
+        shape = {shape}
+        return initial_lr * (FLOOR + (1.0 - FLOOR) * shape)
+{started}
+
+def scheduler():
+    return Planned()
 """
 _OWN_SCHEDULE = """\
 def scheduler():
@@ -129,15 +154,18 @@ class _OlmoCore:
         framework="OLMo-core",
         read_at="ai2-olmo-core 3.0.0",
         itself="scales nothing; final values of this size are written. Its blocks multiply what enters the residual "
-        "stream by *_residual_alpha, which holds the depth's factor; the readout's factor is in its init and groups. "
+        "stream by *_residual_alpha, which is the plan's residual factor (1 where it has none), so the matrices that "
+        "write the stream keep the rates of that form; the readout's factor is in its init, rate, decay and eps. "
         "Its draws are cut at 3 std, so init_std is the plan's over 0.98658.",
         executed="ai2-olmo-core 3.0.0: its model, init_weights, AdamWConfig and scheduler, in this project's tests",
         by_hand=(
             "in the training script: model_config().build(...), optim_config(), scheduler() and MAX_GRAD_NORM in "
-            "TransformerTrainModuleConfig, STEPS as the trainer's max_duration, BATCH_SIZE sequences per step; "
+            "TransformerTrainModuleConfig, STEPS as the trainer's max_duration, BATCH_SIZE sequences of "
+            "SEQUENCE_LENGTH tokens per step; "
             "init_(train_module.model) where this file has init_.",
             "data, precision, FSDP, compilation and checkpoints; a vocabulary that is padded is another model.",
-            "keep minimum rates (warmup_min_lr, decay_min_lr) at 0: they are absolute, one for all groups.",
+            "another scheduler of OLMo-core's must have minimum rates (warmup_min_lr, decay_min_lr) of 0: they are "
+            "absolute, one for all groups.",
         ),
     )
 
@@ -159,14 +187,14 @@ class _OlmoCore:
         decoder = required_decoder(target)
         named = {each.name: each for each in self.trained(target)}
         linear, embedding, factors = _stds(decoder, named)
-        scheduler = _scheduler(target.training)
         sections = [
-            commented(header(target, "olmo-core", self.about)) + _imports(target, scheduler, bool(factors)),
+            commented(header(target, "olmo-core", self.about))
+            + _imports(target, bool(factors))
+            + _constants(target, decoder),
             _model(decoder, named, linear, embedding),
             _optimizer(target, decoder, named),
             *([_FACTORS.format(factors=_lines(factors))] if factors else []),
-            *([_STARTED.format(name=scheduler[0])] if factors and scheduler else []),
-            _schedule(scheduler, "Started" if factors else None),
+            _schedule(target.training, _STARTED if factors else ""),
         ]
         return {FILE: "\n\n\n".join(section.rstrip("\n") for section in sections) + "\n"}
 
@@ -225,18 +253,17 @@ def model_settings(decoder: Decoder) -> dict[str, int | float | bool]:
     Args:
         decoder: that was required by `required_decoder`.
     """
-    settings = decoder.settings
-    theta = settings.get("rope_parameters.rope_theta", settings.get("rope_theta", 10_000))
+    theta = decoder.theta
     return {
         "d_model": decoder.width,
         "vocab_size": decoder.vocabulary,
         "n_layers": decoder.layers,
         "n_heads": decoder.heads or 0,
         "n_kv_heads": decoder.key_value_heads or 0,
-        "head_dim": decoder.row(Part.QUERY, 0).shape[0] // (decoder.heads or 1),
+        "head_dim": decoder.head_dim or 0,
         "hidden_size": decoder.feed_forward,
         "rope_theta": int(theta) if theta == int(theta) else theta,
-        "layer_norm_eps": settings.get("rms_norm_eps", 1e-6),
+        "layer_norm_eps": decoder.norm_eps(1e-6),
         "tie_word_embeddings": decoder.tied,
         "qk_norm": decoder.has(Part.QUERY_NORM),
     }
@@ -294,19 +321,19 @@ def _globs(decoder: Decoder, values: Mapping[str, Value]) -> Iterator[tuple[str,
             yield from found.items()
 
 
-def _imports(target: TargetFile, scheduler: tuple[str, str] | None, factors: bool) -> str:
-    own = ("fnmatch", "weakref") if factors else ()
+def _imports(target: TargetFile, factors: bool) -> str:
     names = {_OPTIMIZERS[target.optimizer][0], "OptimGroupOverride"}
+    shape = _SHAPES[target.training.schedule] if _is_scheduled(target.training) else None
+    own = [*(["fnmatch"] if factors else []), *(["math"] if shape and "math." in shape else [])]
+    own += ["weakref"] if factors else []
     lines = [*(f"import {each}" for each in own), *([""] if own else []), *(["import torch"] if factors else [])]
     lines += [
         "from olmo_core.nn.feed_forward import FeedForwardConfig",
         "from olmo_core.nn.transformer import InitMethod, TransformerConfig",
         f"from olmo_core.optim import {', '.join(sorted(names))}",
+        *(["from olmo_core.optim.scheduler import Scheduler"] if shape else []),
     ]
-    if scheduler is not None:
-        stages = ", ComposableSchedulerStage" if scheduler[0] == "ComposableScheduler" else ""
-        lines.append(f"from olmo_core.optim.scheduler import {scheduler[0]}{stages}")
-    return "\n".join(lines) + "\n\n" + _constants(target.training)
+    return "\n".join(lines) + "\n\n"
 
 
 def _lines(values: Mapping[str, float]) -> str:
@@ -314,16 +341,31 @@ def _lines(values: Mapping[str, float]) -> str:
     return "{\n" + "".join(f"    {name!r}: {value!r},\n" for name, value in values.items()) + "}"
 
 
-def _constants(training: TrainingRecord | None) -> str:
+def _constants(target: TargetFile, decoder: Decoder) -> str:
+    training, length = target.training, run_values(target).get("sequence_length", decoder.context)
     if training is None:
         return "MAX_GRAD_NORM = None  # nothing was said of clipping, duration and batch\n"
     # a weight behind a residual factor has a gradient that is that factor times the user's model's
     clip = "" if training.clip is None else "  # over the gradients of weights as this model holds them"
-    return (
+    text = (
         f"STEPS = {training.steps!r}\n"
         f"BATCH_SIZE = {training.batch_size!r}  # sequences per optimizer step, of all ranks together\n"
+        f"SEQUENCE_LENGTH = {length!r}  # {'tokens; neither run nor model says it' if length is None else 'tokens'}\n"
         f"MAX_GRAD_NORM = {training.clip!r}{clip}\n"
     )
+    if not _is_scheduled(training):
+        return text
+    rising, steps = round((training.warmup or 0.0) * training.steps), training.steps
+    text += f"WARMUP = {rising!r}  # steps; the first has a rate above zero\n"
+    if training.schedule == "wsd":
+        falling = round((DECAY_SHARE if training.decay_share is None else training.decay_share) * steps)
+        begin = min(max(rising, steps - falling), steps - 1)
+        text += f"DECAY_BEGIN = {begin!r}  # the last step with the peak, from 0\n"
+    return text + f"FLOOR = {training.floor!r}  # share of the peak\n"
+
+
+def _is_scheduled(training: TrainingRecord | None) -> TypeGuard[TrainingRecord]:
+    return training is not None and training.schedule != "own"
 
 
 def _model(decoder: Decoder, named: Mapping[str, Trained], linear: float, embedding: float) -> str:
@@ -400,45 +442,10 @@ def _options(parameter: Trained, has_eps: bool) -> str:
     return said + (f", eps={parameter.eps!r}" if has_eps else "")
 
 
-def _scheduler(training: TrainingRecord | None) -> tuple[str, str] | None:
-    """Name and arguments of OLMo-core's scheduler; None where the schedule is not known.
-
-    OLMo-core counts steps from 1, so that with `t_max` of one step more its last step has the planned rate, not that of
-    the end, which may be 0.
-    """
-    if training is None or training.schedule == "own":
-        return None
-    rising, steps = round((training.warmup or 0.0) * training.steps), training.steps
-    falling = round((training.decay_share or 0.0) * steps)
-    warmup, floor = f"warmup={rising!r}, warmup_min_lr=0.0", f"alpha_f={training.floor!r}"
-    if training.schedule == "wsd" and min(falling, steps - rising) > 0:
-        decay = min(falling, steps - rising)
-        stages = [(rising, 1.0), (steps + 1 - rising - decay, 1.0), (decay, training.floor)]
-        text = "".join(
-            f"            ComposableSchedulerStage(duration={duration!r}, "
-            f"{'start_lr_fraction=0.0, ' if rising and not index else ''}end_lr_fraction={end!r}),\n"
-            for index, (duration, end) in enumerate(stages)
-            if duration
-        )
-        return "ComposableScheduler", f"\n        stages=[\n{text}        ]\n    "
-    return {
-        "constant": ("ConstantWithWarmup", warmup),
-        "wsd": ("ConstantWithWarmup", warmup),
-        "linear": ("LinearWithWarmup", f"{warmup}, {floor}, t_max=STEPS + 1"),
-        "cosine": ("CosWithWarmup", f"{warmup}, {floor}, t_max=STEPS + 1"),
-        # without a warmup the first step is the unit of time
-        "inverse-sqrt": ("InvSqrtWithWarmup", f"warmup={max(rising, 1)!r}, warmup_min_lr=0.0, {floor}"),
-    }[training.schedule]
-
-
-def _schedule(scheduler: tuple[str, str] | None, started: str | None) -> str:
-    if scheduler is None:
+def _schedule(training: TrainingRecord | None, started: str) -> str:
+    if not _is_scheduled(training):
         return _OWN_SCHEDULE
-    name, arguments = scheduler
-    return f"""\
-def scheduler():  # minimum rates that OLMo-core takes as absolute are 0: others would change the ratios of the groups
-    return {started or name}({arguments})
-"""
+    return _SCHEDULE.format(schedule=training.schedule, shape=_SHAPES[training.schedule], started=started)
 
 
 EXPORTER = _OlmoCore()

@@ -10,6 +10,7 @@ from hptransfer.export._torchtitan_plan import TitanPlan, muon_named
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.rules import Quantity
 
 #: the file that is written
@@ -58,7 +59,7 @@ class _Torchtitan:
         return {FILE: commented(header(target, "torchtitan", self.about)) + "".join(sections(plan))}
 
 
-__all__ = ["EXPORTER", "FILE", "muon_named", "shapes_of"]
+__all__ = ["EXPORTER", "FILE", "muon_named", "rows_of", "shapes_of"]
 
 
 def shapes_of(target: TargetFile) -> Mapping[str, tuple[int, ...]]:
@@ -71,6 +72,23 @@ def shapes_of(target: TargetFile) -> Mapping[str, tuple[int, ...]]:
         UsageError: torchtitan cannot express something, which the message names.
     """
     return TitanPlan.of(target).shapes
+
+
+def rows_of(target: TargetFile) -> Mapping[str, ParameterGroup]:
+    """The plan's group of each parameter of the model that is written, by its name there.
+
+    Args:
+        target: in any gauge, of a Llama.
+
+    Raises:
+        UsageError: torchtitan cannot express something, which the message names.
+    """
+    plan = TitanPlan.of(target)
+    return {
+        plan.names[part].replace("{layer}", str(layer)): plan.group(part, layer)
+        for part in plan.parts
+        for layer in plan.layers(part)
+    }
 
 
 EXPORTER = _Torchtitan()

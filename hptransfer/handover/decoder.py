@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,6 +85,31 @@ class Decoder:
         return members[0]
 
     @property
+    def theta(self) -> float:
+        """Base of the rotations; transformers' default where nothing is recorded."""
+        return next((float(self.settings[key]) for key in THETA if key in self.settings), 10_000.0)
+
+    def norm_eps(self, default: float) -> float:
+        """The eps of all norms.
+
+        Args:
+            default: of the family, where nothing is recorded.
+        """
+        return next((float(self.settings[key]) for key in NORM_EPS if key in self.settings), default)
+
+    def shape(self, part: Part, layer: int | None = None) -> tuple[int, ...]:
+        """Shape of a part, of one that is a matrix of several together: rows on rows.
+
+        Args:
+            part: which parameter of the decoder is asked for.
+            layer: number of the block from 0; None outside blocks.
+        """
+        members = [self.rows[of, layer].shape for of in FUSED.get(part, ()) if (of, layer) in self.rows]
+        if (part, layer) in self.rows or not members:
+            return self.row(part, layer).shape
+        return (sum(shape[0] for shape in members), *members[0][1:])
+
+    @property
     def _listed(self) -> str:
         return ", ".join(dict.fromkeys(part.value for part, _ in self.rows))
 
@@ -154,20 +180,15 @@ def _mapped(target: TargetFile, names: Names) -> dict[tuple[Part, int | None], P
 def _read(target: TargetFile, names: Names, rows: dict[tuple[Part, int | None], ParameterGroup]) -> Decoder:
     settings = dict(target.model.settings) if target.model is not None else {}
     width, embedding = target.size.width, rows[Part.EMBEDDING, None]
-    head_dim = _whole(settings, "head_dim")
-    heads = _whole(settings, "num_attention_heads", "n_head")
-    if heads is None and head_dim is not None:
-        heads = width // head_dim
-    if head_dim is None and heads is not None:
-        head_dim = width // heads
-    up = next(group for (part, _), group in rows.items() if part is Part.UP)
-    return Decoder(
+    heads, key_value_heads, head_dim = _heads(rows, width, settings)
+    feed_forward = _out(rows, Part.UP, width)
+    decoder = Decoder(
         width=width,
         layers=target.size.depth,
         heads=heads,
-        key_value_heads=_whole(settings, "num_key_value_heads") or heads,
+        key_value_heads=key_value_heads,
         head_dim=head_dim,
-        feed_forward=next((length for length in up.shape if length != width), width),
+        feed_forward=width if feed_forward is None else feed_forward,
         vocabulary=embedding.shape[0],
         context=_whole(settings, "max_position_embeddings", "n_positions", "context"),
         gated=any(part in (Part.GATE, Part.GATE_UP) for part, _ in rows),
@@ -176,6 +197,98 @@ def _read(target: TargetFile, names: Names, rows: dict[tuple[Part, int | None], 
         names=names,
         rows=rows,
     )
+    if target.model is not None and target.model.kind == "huggingface":
+        _require_agreeing(decoder)
+    return decoder
+
+
+def _heads(
+    rows: Mapping[tuple[Part, int | None], ParameterGroup], width: int, settings: Mapping[str, Any]
+) -> tuple[int | None, int | None, int | None]:
+    """Query heads, key-value heads and numbers per head: the shapes of the rows, counted in what the settings say.
+
+    A configuration's own defaults (Qwen3: 128 numbers per head; Mistral: 8 key-value heads) are in the shapes as well.
+    """
+    heads, groups = _whole(settings, "num_attention_heads", "n_head"), _whole(settings, "num_key_value_heads")
+    head_dim = _whole(settings, "head_dim")
+    queries, keys, values = (_out(rows, part, width) for part in FUSED[Part.QUERY_KEY_VALUE])
+    together = _out(rows, Part.QUERY_KEY_VALUE, width)
+    if heads is None and head_dim is None:
+        return None, groups, None
+    if queries is not None:
+        heads = queries // head_dim if heads is None and head_dim else heads
+        head_dim = queries // heads if head_dim is None and heads else head_dim
+        groups = keys // head_dim if groups is None and keys is not None and head_dim else groups
+    else:
+        heads = width // head_dim if heads is None and head_dim else heads
+        groups = heads if groups is None else groups
+        all_of_them = (heads or 0) + 2 * (groups or 0)
+        if head_dim is None:
+            head_dim = width // (heads or width) if together is None else together // (all_of_them or together)
+    one, of_keys = (heads or 0) * (head_dim or 0), (groups or 0) * (head_dim or 0)
+    wanted = ((queries, one), (keys, of_keys), (values, of_keys), (together, one + 2 * of_keys))
+    if any(found is not None and found != planned for found, planned in wanted):
+        raise UsageError(
+            "heads in the model's settings must be those in the shapes of its rows",
+            received=f"{heads} heads and {groups} key-value heads of {head_dim} numbers; queries, keys, values have "
+            f"{', '.join(str(found) for found, _ in wanted if found is not None)} rows",
+            hint="write the target again with `hptransfer scale`; the settings and the rows of target.yaml differ",
+        )
+    return heads, groups, head_dim
+
+
+def _out(rows: Mapping[tuple[Part, int | None], ParameterGroup], part: Part, width: int) -> int | None:
+    """Numbers that a matrix makes of `width` numbers, whichever side its shape puts them on; None without such a part.
+
+    Raises:
+        UsageError: the layers differ, or none of the matrix's sides is the width.
+    """
+    shapes = {group.shape: group.pattern for (of, _), group in rows.items() if of is part}
+    found = {math.prod(shape) / width for shape in shapes}
+    if len(found) > 1 or any(width not in shape for shape in shapes):
+        raise UsageError(
+            f"{part} must have the same shape in all layers, with a side of the model's width {width}",
+            received="; ".join(f"{pattern} {shape}" for shape, pattern in shapes.items()),
+        )
+    return int(found.pop()) if found else None
+
+
+#: sizes that a configuration of transformers says and the shapes say too
+_SIZES: Mapping[str, str] = {
+    "hidden_size": "width",
+    "n_embd": "width",
+    "num_hidden_layers": "layers",
+    "n_layer": "layers",
+    "intermediate_size": "feed_forward",
+    "n_inner": "feed_forward",
+    "vocab_size": "vocabulary",
+}
+#: what no shape shows, by the keys under which transformers has it
+THETA = ("rope_parameters.rope_theta", "rope_theta")
+NORM_EPS = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
+
+
+def _require_agreeing(decoder: Decoder) -> None:
+    """A setting is a number, and no other than the shapes have it."""
+    settings = decoder.settings
+    wrong = [
+        f"{key} {settings[key]!r}, by the shapes {getattr(decoder, name)!r}"
+        for key, name in _SIZES.items()
+        if settings.get(key) is not None and settings[key] != getattr(decoder, name)
+    ]
+    wrong += [f"{key} {settings[key]!r}" for key in (*THETA, *NORM_EPS) if key in settings and not _is(settings[key])]
+    keys = ("num_attention_heads", "n_head", "num_key_value_heads", "head_dim")
+    wrong += [f"{key} {settings[key]!r}" for key in keys if settings.get(key) is not None and not _is(settings[key])]
+    if wrong:
+        raise UsageError(
+            "the model's settings must be positive numbers, and the sizes that the shapes of its rows have",
+            received="; ".join(wrong),
+            hint="mend `model.settings` of target.yaml, or write it again with `hptransfer scale`",
+        )
+
+
+def _is(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _whole(settings: Mapping[str, Any], *keys: str) -> int | None:

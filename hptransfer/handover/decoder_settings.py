@@ -80,11 +80,14 @@ def computed(target: TargetFile, decoder: Decoder, framework: str) -> Computed:
     """
     model = target.model
     if model is None or model.kind != "huggingface" or model.name not in KINDS:
-        kind = "not said" if model is None else " ".join(filter(None, (model.kind, model.name)))
         raise UsageError(
             f"to write {framework}'s model, the recipe's must be one of transformers: {', '.join(KINDS)}",
-            received=kind,
-            hint="name it under `model` of the recipe, or choose the format torch, which takes any model",
+            received="a target that says nothing of its model: an earlier version wrote it, or Python without a recipe"
+            if model is None
+            else " ".join(filter(None, (model.kind, model.name))),
+            hint="`hptransfer scale` writes the target again, with the recipe's model"
+            if model is None
+            else "name it under `model` of the recipe, or choose the format torch, which takes any model",
         )
     gpt2 = model.name == "gpt2"
     settings = {"sliding_window": 4096} | dict(model.settings) if model.name == "mistral" else dict(model.settings)
@@ -110,8 +113,8 @@ def computed(target: TargetFile, decoder: Decoder, framework: str) -> Computed:
         activation,
         not gpt2,
         decoder.has(Part.POSITIONS),
-        float(settings.get("rope_theta") or 10000.0),
-        float((settings.get("layer_norm_epsilon") or 1e-5) if gpt2 else (settings.get("rms_norm_eps") or 1e-6)),
+        decoder.theta,
+        decoder.norm_eps(1e-5 if gpt2 else 1e-6),
         _biases(decoder, (Part.QUERY_BIAS, Part.QUERY_KEY_VALUE_BIAS), Part.ATTENTION_OUT_BIAS, framework),
         _biases(decoder, (Part.UP_BIAS,), Part.DOWN_BIAS, framework),
         _dropouts(settings, gpt2),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from hptransfer.artifacts.target import ModelRecord
-from hptransfer.models.huggingface import family_of, head_dims, settings_at
+from hptransfer.errors import MachineError
+from hptransfer.models.huggingface import family_of, head_dims, load_transformers, nested, settings_at
 from hptransfer.parameterization.plan import Plan
 from hptransfer.parameterization.rules import Options
 from hptransfer.recipe.model_sections import Model
+from hptransfer.recipe.sections import Setting
 from hptransfer.sizes import Size
 
 
@@ -35,7 +39,7 @@ def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRec
         return ModelRecord(
             kind=model.kind,
             name=model.config,
-            settings=settings_at(model.settings, family, size.width, size.depth),
+            settings=_whole_settings(model.config, settings_at(model.settings, family, size.width, size.depth)),
             task=family.task,
             config_values={} if plan is None else plan.config_values,
             head_dims=None if heads is None or heads[0] == heads[1] else heads,
@@ -46,3 +50,24 @@ def model_record(model: Model, size: Size, plan: Plan | None = None) -> ModelRec
             sizes[model.depth_argument] = size.depth
         return ModelRecord(kind=model.kind, name=model.factory, settings={**model.arguments, **sizes})
     return ModelRecord(kind=model.kind, settings=model.model_dump(exclude={"kind"}))
+
+
+#: what no shape of a weight shows and a configuration's class has a default for
+_DEFAULTS = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
+
+
+def _whole_settings(config: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The settings with the class's own base of rotations and eps of norms, where the recipe leaves them to it."""
+    whole = {
+        key: value for key, value in settings.items() if value is not None or key not in (*_DEFAULTS, "rope_theta")
+    }
+    try:
+        built = load_transformers().AutoConfig.for_model(config, **nested(whole)).to_dict()
+    except MachineError:
+        return dict(settings)
+    rope: Any = built.get("rope_parameters")
+    defaults = {key: built.get(key) for key in _DEFAULTS}
+    if "rope_parameters.rope_theta" not in whole:
+        defaults["rope_theta"] = rope.get("rope_theta") if isinstance(rope, Mapping) else built.get("rope_theta")
+    number = {key: value for key, value in defaults.items() if isinstance(value, int | float)}
+    return {**number, **whole}

@@ -74,6 +74,12 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
                 raise UsageError(error.findings[0].rule, received=f"{name} {tuple(parameter.shape)}") from None
         return found
 
+    def means(self, module: nn.Module) -> Mapping[str, float]:
+        """The mean of every parameter's entries by name, of a constant its value; NaN where it is not known."""
+        return {
+            name: self._drawn.get(_storage(parameter), _UNKNOWN).mean for name, parameter in module.named_parameters()
+        }
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.export.torchtitan import FILE, muon_named, shapes_of
+from hptransfer.export.torchtitan import FILE, muon_named, rows_of, shapes_of
 from hptransfer.handover.trained import Reading, Trained
+from hptransfer.roundtrip._as_written import odd_one, off_schedule, require_shapes, require_starts, require_unedited
 from hptransfer.roundtrip._recorded_init import recorded_init
+from hptransfer.roundtrip._torchtitan_config import configured, edits, facts, run_facts
 from hptransfer.roundtrip.torch import load_module
 from hptransfer.user_code import described_error
 
@@ -39,18 +41,20 @@ class _Torchtitan:
         path = folder / FILE
         module = load_module(path)
         try:
-            config, unread = _configured(module)
+            config, unread = configured(module)
             with recorded_init() as record:
                 model = config.model_spec.model.build()
                 model.init_states()
-                stds = record.stds(model)
-            _require_shapes(model, target)
+                stds, means = record.stds(model), record.means(model)
+            require_shapes(shapes_of(target), {name: tuple(each.shape) for name, each in model.named_parameters()})
+            require_starts(rows_of(target), means)
             config.activation_checkpoint.build().apply(model)  # before the optimizer, as the trainer does: it renames
             container, muon = build_optimizers(config.optimizer, model)
             groups = [group for optimizer in container for group in optimizer.param_groups]
             rows = tuple(each for group in groups for each in _trained(group, stds))
             # from here on the rates are those of the first step, not the peaks
             schedule = config.lr_scheduler.build(optimizers=container, training_steps=config.training.steps)
+            require_unedited("torchtitan", edits(config, target))
         except UsageError:
             raise
         except Exception as error:  # the file may have been edited into anything
@@ -59,16 +63,17 @@ class _Torchtitan:
                 received=f"{path}: {described_error(error)}",
             ) from error
         written = config.optimizer.param_groups
-        values, defaulted, more = _values(groups, written, config.training.max_norm)
+        values, defaulted, more = _values(groups, written, config.training.max_norm, target)
         if muon:
             more = (*more, _REDISTRIBUTION)
         own = target.training is None or target.training.schedule == "own"
+        factor = None if own else schedule.schedulers[0].lr_lambdas[0]
         return Reading(
             rows,
             f"torchtitan {version('torchtitan')}: its Llama3 and init, OptimizersContainer and LRSchedulersContainer",
-            schedule=None if own else schedule.schedulers[0].lr_lambdas[0],
-            unread=(*unread, *more),
-            values=values,
+            schedule=factor,
+            unread=(*unread, *more, *off_schedule(target, factor)),
+            values=values | facts(config) | ({} if own else run_facts(config, target)),
             defaulted=defaulted,
             unsaid=frozenset(_unsaid(groups, written)),
         )
@@ -115,37 +120,6 @@ def _no_triton() -> Iterator[None]:
         yield
         imported = {name: module for name, module in sys.modules.items() if not isinstance(module, _Empty)}
     sys.modules.update(imported)
-
-
-def _configured(module: ModuleType) -> tuple[Any, tuple[str, ...]]:
-    """The run's configuration; without what a trainer imports (torchdata, datasets), only what the file puts there."""
-    from torchtitan.config import TrainingConfig
-    from torchtitan.distributed.activation_checkpoint import SelectiveAC
-
-    try:
-        return module.hptransfer_target(), ()
-    except (ImportError, NotImplementedError) as error:
-        from torchtitan.components.optimizer import LRSchedulersContainer
-
-        bare = SimpleNamespace(
-            training=TrainingConfig(),
-            activation_checkpoint=SelectiveAC.Config(),  # a trainer's default
-            lr_scheduler=LRSchedulersContainer.Config(),
-        )
-        why = described_error(error)
-        return module.applied(bare), (f"hptransfer_target() itself was not run, applied() was: {why}",)
-
-
-def _require_shapes(model: Any, target: TargetFile) -> None:
-    """A model of another size would be compared by names alone."""
-    planned = shapes_of(target)
-    odd = [
-        f"{name} {tuple(parameter.shape)}, planned {planned[name]}"
-        for name, parameter in model.named_parameters()
-        if name in planned and tuple(parameter.shape) != planned[name]
-    ]
-    if odd:
-        raise UsageError("the exported model must have the size of the plan", received="; ".join(odd[:3]))
 
 
 def build_optimizers(config: Any, model: Any) -> tuple[Any, bool]:
@@ -197,20 +171,20 @@ def _trained(group: Mapping[str, Any], stds: Mapping[str, float | None]) -> Iter
 
 
 def _values(
-    groups: list[Mapping[str, Any]], written: list[Any], max_norm: float
-) -> tuple[dict[str, float], frozenset[str], tuple[str, ...]]:
-    """Betas, momentum and clipping; of groups that differ the rarest, which a sentence names."""
+    groups: list[Mapping[str, Any]], written: list[Any], max_norm: float, target: TargetFile
+) -> tuple[dict[str, float | str], frozenset[str], tuple[str, ...]]:
+    """Betas, momentum and clipping; of groups that differ one that is not the plan's, which a sentence names."""
     said: dict[str, list[tuple[float, str]]] = {}
     for group in groups:
         names = {"beta1": group["betas"][0], "beta2": group["betas"][1]} if "betas" in group else {}
         names |= {"momentum": group["momentum"]} if "momentum" in group else {}
         for name, value in names.items():
             said.setdefault(name, []).append((value, group["param_names"][0]))
-    values = {"clip": 0.0 if math.isinf(max_norm) else float(max_norm)}
+    values: dict[str, float | str] = {"clip": 0.0 if math.isinf(max_norm) else float(max_norm)}
     sentences = []
     for name, found in said.items():
         counts = [value for value, _ in found]
-        values[name] = min(counts, key=counts.count)
+        values[name] = odd_one(counts, target.optimizer_values.get(name))
         if len(set(counts)) > 1:
             odd = ", ".join(of for value, of in found if value == values[name])
             sentences.append(f"{name} is not the same in all groups: {values[name]!r} of {odd}")
