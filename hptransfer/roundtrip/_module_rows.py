@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import Terminated, UsageError
 from hptransfer.handover.trained import Trained
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip.torch import stand_in
@@ -86,9 +86,9 @@ def edited_files(path: Path, framework: str) -> Iterator[None]:
     """
     try:
         yield
-    except UsageError:
+    except (UsageError, KeyboardInterrupt, Terminated):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise UsageError(
             f"{framework} must be able to use what was exported",
             received=f"{path}: {described_error(error)}",

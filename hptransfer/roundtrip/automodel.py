@@ -13,6 +13,7 @@ import yaml
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.automodel import CONFIG, MODULE
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import Reading
 from hptransfer.roundtrip._automodel_rules import COMMIT, param_groups, rate_at, with_defaults
 from hptransfer.roundtrip._module_rows import edited_files, rows_of, started
@@ -33,7 +34,7 @@ class _Automodel:
         path = folder / CONFIG
         module = load_module(folder / MODULE)
         with edited_files(path, "NeMo Automodel"):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(exported_text(path))
             model, stds = started(module, target)
             return _reading(
                 content, _CLASSES | {f"{Path(MODULE).stem}.optimizer": module.optimizer}, (model, stds), target

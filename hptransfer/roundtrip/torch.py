@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import Terminated, UsageError
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.own_names import named_groups
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.parameterization.groups import ParameterGroup
@@ -87,19 +88,16 @@ def load_module(path: Path) -> ModuleType:
     Raises:
         UsageError: it is missing, or cannot be imported.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "the exported Python file must exist", received=f"{path}: {error}", hint="export again"
-        ) from None
+    text = exported_text(path)
     module = ModuleType(f"_hptransfer_export_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
         # not by importlib, which would leave compiled code in the folder, and take an old one for an edited file
         exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102  # what `verify --export` says it does
-    except Exception as error:  # the file may have been edited into anything
+    except (KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:  # the file may have been edited into anything, `SystemExit` too
         raise UsageError(
             "the exported Python file must be importable", received=f"{path}: {described_error(error)}"
         ) from error

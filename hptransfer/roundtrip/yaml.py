@@ -13,6 +13,7 @@ import yaml
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import EXACT, Reading, Trained
 from hptransfer.schedule import schedule_factor
 
@@ -32,7 +33,7 @@ class _Yaml:
         """As `Reader.read`."""
         path = folder / "plan.yaml"
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(exported_text(path))
             return _reading(content)
         except UsageError:
             raise
