@@ -79,6 +79,7 @@ def _reading(content: dict[str, Any]) -> Reading:
         values |= {name: training[name] for name in ("batch_size", "steps")}
     if training is not None and training["schedule"]["shape"] != "own":
         values |= {"clip": float(training["clip"] or 0.0), "floor": float(training["schedule"]["floor"])}
+        values |= {"warmup_steps": training["schedule"]["warmup_steps"], "precision": training["precision"]}
     return Reading(rows, through, unread=unread, schedule=_schedule(training), values=values)
 
 
@@ -127,6 +128,7 @@ def _trained(name: str, row: Mapping[str, Any], group: Mapping[str, Any]) -> Tra
         None if row["eps"] is None else float(group.get("eps", row["eps"])),
         float(row["multiplier"]),
         row["optimizer"],
+        start["value"] if start["how"] == "fill" else None if std is None else 0.0,
     )
 
 

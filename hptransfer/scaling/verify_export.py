@@ -126,7 +126,9 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         where,
         tuple(manifest.files),
         len(planned),
-        differences(planned, reading, growth) + value_differences(run_values(target) | model_facts(target), reading),
+        differences(planned, reading, growth)
+        + value_differences(run_values(target) | model_facts(target), reading)
+        + reading.others,
         reading.through,
         reading.unread,
         not_compared(target, frozenset(reading.values)),
