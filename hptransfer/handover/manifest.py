@@ -28,12 +28,14 @@ class Manifest:
         exporter: name of the exporter.
         plan: the target's file that they were written from.
         files: path relative to the folder -> sha256 (hex) of what was written.
+        plan_sha256: digest of what the target's file planned then; empty where it was not kept.
     """
 
     folder: Path
     exporter: str
     plan: Path
     files: Mapping[str, str]
+    plan_sha256: str = ""
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ class Manifest:
         return tuple(name for name, digest in self.files.items() if _digest_of(self.folder / name) != digest)
 
 
-def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: Path) -> str:
+def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: Path, plan_sha256: str = "") -> str:
     """The file's text.
 
     Args:
@@ -49,11 +51,13 @@ def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: P
         files: path relative to the folder -> text.
         plan: the target's file; kept relative to the folder, so that both can be moved together.
         folder: that the files are written to.
+        plan_sha256: digest of what the target's file plans; empty: not kept.
     """
     content = {
         "format": _FORMAT,
         "exporter": exporter,
         "plan": Path(os.path.relpath(plan, folder)).as_posix(),
+        "plan_sha256": plan_sha256,
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
     }
     return json.dumps(content, indent=2) + "\n"
@@ -85,10 +89,13 @@ def read_manifest(path: Path) -> Manifest:
             raise ValueError(content["format"])
         if outside := [name for name in files if not _is_inside(name)]:
             raise ValueError(f"files outside the folder: {outside[:3]}")
+        digest = str(content.get("plan_sha256", ""))
         named = {key: str(content[key]) for key in ("exporter", "plan")}
         if odd := [text for text in (*named.values(), *files) if not text.isprintable()]:
             raise ValueError(f"names with control characters: {odd[:3]}")
-        return Manifest(folders[0], named["exporter"], Path(os.path.normpath(folders[0] / named["plan"])), files)
+        return Manifest(
+            folders[0], named["exporter"], Path(os.path.normpath(folders[0] / named["plan"])), files, digest
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{MANIFEST} must be as `hptransfer scale --format` writes it",

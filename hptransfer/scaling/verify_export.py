@@ -12,6 +12,7 @@ from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import HptransferError, Terminated, UsageError
 from hptransfer.export.base import EXPORTERS
+from hptransfer.handover.header import plan_digest
 from hptransfer.handover.manifest import read_manifest, require_regular
 from hptransfer.handover.planned_values import model_facts, not_compared, run_values
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
@@ -38,6 +39,7 @@ class ExportVerification:
         changed: files that were edited since they were written.
         schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
         standing: what speaks against training the target, in one line; None: nothing does.
+        plan_changed: whether the target's file plans otherwise than when it was exported.
     """
 
     exporter: str
@@ -52,6 +54,7 @@ class ExportVerification:
     changed: tuple[str, ...]
     schedule: str | None
     standing: str | None = None
+    plan_changed: bool = False
 
     @property
     def holds(self) -> bool:
@@ -83,6 +86,7 @@ class ExportVerification:
             "unread": list(self.unread),
             "not_compared": list(self.not_compared),
             "standing": self.standing,
+            "plan_changed": self.plan_changed,
             "changed": list(self.changed),
         }
 
@@ -135,6 +139,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         manifest.changed,
         schedule,
         standing(target),
+        bool(manifest.plan_sha256) and manifest.plan_sha256 != plan_digest(target),
     )
 
 

@@ -66,7 +66,7 @@ def test_a_rate_that_was_scaled_by_hand_is_named(target: Path) -> None:
     found = run("verify", "--export", groups)
 
     assert found.exit_code == 1
-    assert found.stdout.startswith("OTHERWISE: ")
+    assert found.stdout.startswith("DIFFERS: ")
     assert re.search(
         r"model\.layers\.\*\.self_attn\.q_proj\.weight: learning_rate 0\.0011+, planned 0\.003+", found.stdout
     )
