@@ -87,6 +87,27 @@ EXPORTERS: Registry[Exporter] = Registry(
 )
 
 
+#: what people also call a framework -> its format
+_ALSO_CALLED = {
+    "hf": "huggingface",
+    "hugging-face": "huggingface",
+    "transformers": "huggingface",
+    "trainer": "huggingface",
+    "pytorch": "torch",
+    "pytorch-lightning": "lightning",
+    "ptl": "lightning",
+    "olmo": "olmo-core",
+    "mup": "bsh",
+    "nemo": "automodel",
+    "nemo-automodel": "automodel",
+    "megatron-lm": "megatron",
+    "mcore": "megatron",
+    "nanogpt": "nanogpt-mup",
+    "modelzoo": "cerebras",
+    "yml": "yaml",
+}
+
+
 def exporter_named(name: str) -> Exporter:
     """The exporter of a name.
 
@@ -98,6 +119,12 @@ def exporter_named(name: str) -> Exporter:
     """
     if not EXPORTERS.accepts(name):
         require_possible(name)
+        if (meant := _ALSO_CALLED.get(name.casefold().replace("_", "-"))) is not None:
+            raise UsageError(
+                f"the exporter must be one of {', '.join(EXPORTERS.names)}, or `module:attribute`",
+                received=name,
+                hint=f"did you mean `{meant}`?",
+            )
     return EXPORTERS.look_up(name)
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -63,22 +64,25 @@ def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: P
     return json.dumps(content, indent=2) + "\n"
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, plan: Path | None = None) -> Manifest:
     """The manifest of the folder that an exported file lies in.
 
     Args:
         path: of an exported file, or of the folder.
+        plan: the target's file, where it was named; then a copied file's first lines may stand for the manifest.
 
     Raises:
-        UsageError: there is none, or it is damaged.
+        UsageError: there is none, or it is damaged, or does not name the file.
     """
     place = path if path.is_dir() else path.parent
     folders = [each for each in (place, *place.parents) if (each / MANIFEST).exists()]
+    if path.exists() and not folders and plan is not None and (name := _format_of(path)) is not None:
+        return Manifest(place, name, plan, {})
     if not path.exists() or not folders:
         raise UsageError(
             f"an exported file must lie in the folder that `hptransfer scale --format` wrote, with its {MANIFEST}",
             received=f"no {path}" if not path.exists() else f"{path}: no {MANIFEST} there or above",
-            hint="copy the whole folder, or export again",
+            hint="copy the whole folder, name the target's file by --plan, or export again",
         )
     file = folders[0] / MANIFEST
     text = exported_text(file)
@@ -93,7 +97,7 @@ def read_manifest(path: Path) -> Manifest:
         named = {key: str(content[key]) for key in ("exporter", "plan")}
         if odd := [text for text in (*named.values(), *files) if not text.isprintable()]:
             raise ValueError(f"names with control characters: {odd[:3]}")
-        return Manifest(
+        found = Manifest(
             folders[0], named["exporter"], Path(os.path.normpath(folders[0] / named["plan"])), files, digest
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -102,6 +106,40 @@ def read_manifest(path: Path) -> Manifest:
             received=f"{file}: {type(error).__name__}: {error}",
             hint="export again",
         ) from None
+    _require_named(path, found)
+    return found
+
+
+def _require_named(path: Path, manifest: Manifest) -> None:
+    """A file that the export did not write would not be looked at, though it was asked for."""
+    if path.is_dir() or path.name == MANIFEST:
+        return
+    name = Path(os.path.relpath(path, manifest.folder)).as_posix()
+    if name in manifest.files:
+        return
+    digest = _digest_of(path)
+    former = [each for each, written in manifest.files.items() if written == digest]
+    raise UsageError(
+        "a file of an export must have the name that it was written with",
+        received=f"{path}, which {MANIFEST} does not name",
+        hint=f"it was called {former[0]}: rename it" if former else f"it names {', '.join(manifest.files)}",
+    )
+
+
+_FIRST_LINE = re.compile(r"Written by hptransfer for [^\n]{1,200}?\(format ([\w.:-]{1,100}); read at")
+
+
+def _format_of(path: Path) -> str | None:
+    """What the first line of an exported file says; of a folder that of any file in it."""
+    for each in sorted(path.iterdir()) if path.is_dir() else [path]:
+        try:
+            # a header's line may be broken
+            found = _FIRST_LINE.search(re.sub(r"\n\W+", " ", _content(each)[:4096].decode(errors="replace")))
+        except (OSError, ValueError):
+            continue
+        if found is not None:
+            return found[1]
+    return None
 
 
 def exported_text(path: Path) -> str:

@@ -22,7 +22,11 @@ def describe_verification(found: ExportVerification) -> str:
         *([f"not compared: {', '.join(found.not_compared)}"] if found.not_compared else []),
         *(f"not read back: {each}" for each in found.unread),
         *(f"edited since it was written: {name}" for name in found.changed),
-        *(["the plan has changed since this was exported"] if found.plan_changed else []),
+        *(
+            [f"{found.plan} has changed since this was exported, or is another target's file"]
+            if found.plan_changed
+            else []
+        ),
         *([found.standing] if found.standing else []),
     ]
     return "\n".join(lines)

@@ -102,7 +102,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         UsageError: the folder or the plan cannot be read, the format has no reader, or the framework refuses the file.
         MachineError: the framework is not installed, and no record of it is kept.
     """
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, plan)
     where = plan or manifest.plan
     target = read_planned(where)
     exporter: Any = EXPORTERS.look_up(manifest.exporter)
@@ -182,7 +182,7 @@ def standing(target: TargetFile) -> str | None:
 
 
 #: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
-_SCHEDULE = 0.02
+_SCHEDULE = 1e-6
 
 
 def _schedule(target: TargetFile, reading: Reading) -> str | None:

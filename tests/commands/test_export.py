@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -279,3 +280,96 @@ def test_a_proxy_is_trained_by_the_files_that_the_target_gets(tmp_path: Path) ->
     found = run("verify", "--export", folder / "torch")
     assert found.exit_code == 0, found.output
     assert "21 parameters, no difference" in found.stdout
+
+
+def test_an_older_exports_files_are_removed_unless_edited(target: Path) -> None:
+    """What export.json of before names and is not written now: removed, an edited one kept and said."""
+    folder = target.parent / "export" / "torch"
+    run("export", target, "--format", "torch")
+    listed = json.loads((folder / "export.json").read_text())
+    outside = target.parent / "mine.py"
+    for place in (folder / "old.py", folder / "edited.py", outside):
+        place.write_text("old\n")
+    digest = hashlib.sha256(b"old\n").hexdigest()
+    (folder / "link.py").symlink_to(outside)
+    listed["files"] |= {"old.py": digest, "link.py": digest, "edited.py": "0" * 64}
+    (folder / "export.json").write_text(json.dumps(listed))
+    result = run("export", target, "--format", "torch")
+
+    assert result.exit_code == 0, result.output
+    assert not (folder / "old.py").exists()
+    assert (folder / "edited.py").exists()
+    assert outside.exists()
+    assert "edited.py is of an earlier export" in result.stderr
+
+
+def test_all_formats_are_written_or_none(target: Path, tmp_path: Path) -> None:
+    """The second format's folder is a file: the first is not written, and the way out is this command's."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "yaml").write_text("a file\n")
+    result = run("export", target, "--format", "torch,yaml", "--output", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert "choose another place with --output" in result.stderr
+    assert not (tmp_path / "out" / "torch" / "groups.json").exists()
+
+
+def test_a_plan_that_changed_since_is_said(target: Path) -> None:
+    """Written again at another rate after the export: the difference, and where it comes from."""
+    run("export", target, "--format", "torch")
+    changed = llama_target("mup", size=Size(192, 2, 8, 8192), learning_rate=0.02)
+    target.write_text(export_target("hptransfer", changed)["target.yaml"])
+    result = run("verify", "--export", target.parent / "export" / "torch")
+
+    assert result.exit_code == 1
+    assert "target.yaml has changed since this was exported, or is another target's file" in result.stdout
+
+
+def test_one_difference_is_one(target: Path) -> None:
+    """Grammar of the first line."""
+    run("export", target, "--format", "torch")
+    module = target.parent / "export" / "torch" / "hptransfer_groups.py"
+    module.write_text(module.read_text().replace("betas=(0.9, 0.95)", "betas=(0.9, 0.999)"))
+
+    assert "parameters, 1 value differs" in run("verify", "--export", module).stdout
+
+
+def test_a_copied_folder_is_compared_with_the_plan_that_is_named(target: Path, tmp_path: Path) -> None:
+    """Without export.json the first lines say the format; without --plan the way out is said."""
+    run("export", target, "--format", "torch,yaml")
+    for name, file in (("torch", "hptransfer_groups.py"), ("yaml", "plan.yaml")):
+        copied = tmp_path / "copied" / name
+        shutil.copytree(target.parent / "export" / name, copied)
+        (copied / "export.json").unlink()
+
+        for place in (copied, copied / file):
+            assert run("verify", "--export", place, "--plan", target).exit_code == 0
+        assert "--plan" in run("verify", "--export", copied).stderr
+
+
+def test_a_renamed_file_is_said(target: Path) -> None:
+    """It is not another file of the folder that is compared."""
+    run("export", target, "--format", "torch")
+    folder = target.parent / "export" / "torch"
+    (folder / "mine.py").write_text((folder / "hptransfer_groups.py").read_text())
+    result = run("verify", "--export", folder / "mine.py")
+
+    assert result.exit_code == 2
+    assert "it was called hptransfer_groups.py" in result.stderr
+
+
+def test_a_recipe_is_no_target(tmp_path: Path) -> None:
+    """The message says what it is, and which command makes the target."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RUN_RECIPE)
+    result = run("export", recipe, "--format", "torch")
+
+    assert result.exit_code == 2
+    assert "recipe.yaml: a recipe" in result.stderr
+    assert "hptransfer scale" in result.stderr
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("hf", "huggingface"), ("pytorch", "torch"), ("OLMo", "olmo-core")])
+def test_another_name_of_a_framework_is_understood(typed: str, meant: str, target: Path) -> None:
+    """What people call it leads to the format."""
+    assert f"did you mean `{meant}`?" in run("export", target, "--format", typed).stderr
