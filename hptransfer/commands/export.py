@@ -40,9 +40,9 @@ def export_command(
         UsageError: the file is no target's, or a format is not known or cannot express it.
     """
     from hptransfer.artifacts.plan_file import read_planned
-    from hptransfer.handover.writing import write_exports
     from hptransfer.export.base import export_target, exporter_named
     from hptransfer.handover.header import plan_digest
+    from hptransfer.handover.writing import write_exports
     from hptransfer.report.scaled import describe_exported
     from hptransfer.scaling.groups import in_gauge
     from hptransfer.scaling.verify_export import standing

@@ -71,8 +71,8 @@ def scale_command(
 
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
-    from hptransfer.handover.writing import write_exports
     from hptransfer.handover.header import plan_digest
+    from hptransfer.handover.writing import write_exports
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.scaling.registering import write_target

@@ -108,6 +108,7 @@ class Reading:
             differently (a minimum that is absolute); None where one factor multiplies all.
         others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
             an option of the optimizer that is not torch's default.
+        steps_off: by how many steps the framework's own schedules may be early or late, which is no difference.
     """
 
     parameters: Sequence[Trained]
@@ -120,6 +121,7 @@ class Reading:
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
     others: tuple[Difference, ...] = ()
+    steps_off: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def rows_of(
 
 
 def _name_of(made: torch.optim.Optimizer) -> str:
-    """hptransfer's name of an optimizer of torch's; of any other its own."""
+    """Name in plans of an optimizer of torch's; of any other its own."""
     kind = type(made)
     own = kind.__module__.startswith("torch.optim")
     return kind.__name__.lower() if own else f"{kind.__module__}.{kind.__qualname__}"

@@ -72,6 +72,7 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
         unread=("DeepSpeed's engine, which the project's tests run on a CPU, but not `verify`",),
         schedule=None if own else schedule,
         values=values,
+        steps_off=1 if read.scheduler_name is None else 2,  # its own begin two steps late, as the files say
         others=own_settings(model, optimizer),
         defaulted=frozenset() if "gradient_clipping" in module.CONFIG else frozenset({"clip"}),
     )

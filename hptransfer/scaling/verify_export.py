@@ -181,7 +181,7 @@ def standing(target: TargetFile) -> str | None:
     return f"the target: {', '.join(words)}" if words else None
 
 
-#: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
+#: largest difference of a schedule's factor that is rounding, beyond what some steps early or late make
 _SCHEDULE = 1e-6
 
 
@@ -193,9 +193,14 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     worst, where = 0.0, 0
     # a step before the first of a warmup the rate is zero: there many frameworks begin
     first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
+    last = training.factor(training.steps - 1)
+    # what the step after the last would be, to which some frameworks' formulas lead
+    beyond = last + min(0.0, last - (training.factor(training.steps - 2) if training.steps > 1 else last))
     for step in _sampled(training.steps):
-        planned = training.factor(step)
-        near = [training.factor(step - 1) if step else first, planned, training.factor(step + 1)]
+        near = [
+            first if at < 0 else training.factor(at) if at < training.steps else beyond
+            for at in range(step - reading.steps_off, step + reading.steps_off + 1)
+        ]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:

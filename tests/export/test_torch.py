@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -187,7 +188,7 @@ def edited_rows(folder: Path, **changes: object) -> Path:
     return written
 
 
-OWN = {
+OWN: dict[str, tuple[dict[str, object], str]] = {
     "betas": ({"betas": [0.5, 0.95]}, "betas [0.5, 0.95], planned (0.9, 0.95): no plan sets it for a group"),
     "amsgrad": ({"amsgrad": True}, "amsgrad True, planned False: no plan sets it for a group"),
     "start": ({"init_factor": 100.0}, "init_mean 100, planned 1"),
@@ -246,11 +247,11 @@ def test_names_that_wrappers_add_are_left_out(tmp_path: Path) -> None:
     module = load_module(write_export(tmp_path, "torch", llama_target()) / "hptransfer_groups.py")
     model = build_huggingface(LLAMA, TARGET.width, TARGET.depth)
     plain = [group["lr"] for group in module.optimizer(model).param_groups]
-    model.model.layers[1] = torch.compile(model.model.layers[1], backend="eager")
+    blocks: Any = model.get_submodule("model.layers")
+    blocks[1] = torch.compile(blocks[1], backend="eager")
+    compiled: Any = torch.compile(model, backend="eager")
 
-    assert [
-        group["lr"] for group in module.optimizer(Wrapped(torch.compile(model, backend="eager"))).param_groups
-    ] == plain
+    assert [group["lr"] for group in module.optimizer(Wrapped(compiled)).param_groups] == plain
 
 
 def test_another_model_than_the_plans_is_named(tmp_path: Path) -> None:
@@ -272,3 +273,17 @@ def test_a_note_with_control_characters_makes_a_file_that_runs(tmp_path: Path) -
     target = llama_target().model_copy(update={"notes": ("a\0b\x1b[31m c\nimport nothing\r import no\u2028import so",)})
 
     assert round_trip(tmp_path, "torch", target).holds
+
+
+def test_another_end_of_the_schedule_is_found(tmp_path: Path) -> None:
+    """A cosine that ends at 0.119 of the peak where 0.1 was planned is more than a step early or late."""
+    target = llama_target()
+    assert target.training is not None
+    cosine = {"schedule": "cosine", "steps": 100, "floor": 0.1, "warmup": 0.1}
+    planned = target.model_copy(update={"training": target.training.model_copy(update=cosine)})
+    edit = {"hptransfer_groups.py": ("return FLOOR + (1 - FLOOR)", "return 0.119 + (1 - 0.119)")}
+
+    assert round_trip(tmp_path / "right", "torch", planned).holds
+    said = round_trip(tmp_path / "wrong", "torch", planned, edit).schedule
+    assert said is not None
+    assert "at step 99 of 100 the rates are 0.1193 of their peaks, planned 0.1003" in said
