@@ -66,9 +66,7 @@ def cell(name: str, target: TargetFile) -> str:
         return f"refused: {finding.rule} ({finding.received}).{hint}"
     wrote = ", ".join(f"`{file}`" for file in files)
     if not found.holds:
-        return (
-            f"{wrote}: OTHERWISE: {'; '.join((*(each.sentence for each in found.differences), found.schedule or ''))}"
-        )
+        return f"{wrote}: DIFFERS: {'; '.join((*(each.sentence for each in found.differences), found.schedule or ''))}"
     return f"{wrote}: as planned, {found.parameters} parameters"
 
 

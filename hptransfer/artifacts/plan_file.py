@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import yaml
 from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.target import ModelRecord, ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.errors import UsageError
+from hptransfer.files import bounded_content
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
 
@@ -113,4 +116,22 @@ def read_planned(path: Path) -> TargetFile:
 
     if path.suffix == ".json":
         return PlanFile.read(path, missing=missing).as_target()
-    return TargetFile.read(path, missing=missing)
+    try:
+        return TargetFile.read(path, missing=missing)
+    except UsageError as error:
+        if _is_recipe(path):
+            raise UsageError(
+                "a target is asked for, which `hptransfer scale` makes of a recipe",
+                received=f"{path}: a recipe",
+                hint=f"hptransfer scale {shlex.quote(str(path))}, then name the target.yaml that it writes",
+            ) from error
+        raise
+
+
+def _is_recipe(path: Path) -> bool:
+    """Whether a file has the sections that a recipe must have, and no number of a format."""
+    try:
+        content = yaml.safe_load(bounded_content(path, 1 << 20))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return False
+    return isinstance(content, dict) and "format" not in content and "sizes" in content

@@ -40,7 +40,9 @@ def export_command(
         UsageError: the file is no target's, or a format is not known or cannot express it.
     """
     from hptransfer.artifacts.plan_file import read_planned
-    from hptransfer.export.base import export_target, exporter_named, write_exported
+    from hptransfer.export.base import export_target, exporter_named
+    from hptransfer.handover.header import plan_digest
+    from hptransfer.handover.writing import write_exports
     from hptransfer.report.scaled import describe_exported
     from hptransfer.scaling.groups import in_gauge
     from hptransfer.scaling.verify_export import standing
@@ -51,6 +53,9 @@ def export_command(
     }
     if said := standing(target):
         print(said, file=sys.stderr)
-    for name, files in exports.items():
-        print(describe_exported(name, write_exported(output or plan.parent / "export", name, files, plan)))
+    written = write_exports(output or plan.parent / "export", exports, plan, plan_digest(target))
+    for name, files in written.files.items():
+        print(describe_exported(name, files))
+    for sentence in written.sentences:
+        print(sentence, file=sys.stderr)
     return 0

@@ -71,7 +71,8 @@ def scale_command(
 
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
-    from hptransfer.export.base import write_exported
+    from hptransfer.handover.header import plan_digest
+    from hptransfer.handover.writing import write_exports
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.scaling.registering import write_target
@@ -90,11 +91,11 @@ def scale_command(
     kept = write_target(path, result.target, result.text)
     if kept is not None:
         print(describe_kept(path, kept), file=sys.stderr)
-    exported = {
-        name: write_exported(path.parent / "export", name, files, path) for name, files in result.exports.items()
-    }
+    written = write_exports(path.parent / "export", result.exports, path, plan_digest(result.target))
+    for sentence in written.sentences:
+        print(sentence, file=sys.stderr)
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
     else:
-        print_scaled(path, result.target, Console(highlight=False), exported)
+        print_scaled(path, result.target, Console(highlight=False), written.files)
     return result.exit_status

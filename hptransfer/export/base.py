@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Set
 from inspect import getdoc
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.files import write_atomically
 from hptransfer.handover.header import About
-from hptransfer.handover.manifest import MANIFEST, manifest_text
 from hptransfer.handover.refused import REFUSED, require_possible
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import GAUGES, Gauge
@@ -90,6 +87,27 @@ EXPORTERS: Registry[Exporter] = Registry(
 )
 
 
+#: what people also call a framework -> its format
+_ALSO_CALLED = {
+    "hf": "huggingface",
+    "hugging-face": "huggingface",
+    "transformers": "huggingface",
+    "trainer": "huggingface",
+    "pytorch": "torch",
+    "pytorch-lightning": "lightning",
+    "ptl": "lightning",
+    "olmo": "olmo-core",
+    "mup": "bsh",
+    "nemo": "automodel",
+    "nemo-automodel": "automodel",
+    "megatron-lm": "megatron",
+    "mcore": "megatron",
+    "nanogpt": "nanogpt-mup",
+    "modelzoo": "cerebras",
+    "yml": "yaml",
+}
+
+
 def exporter_named(name: str) -> Exporter:
     """The exporter of a name.
 
@@ -101,6 +119,12 @@ def exporter_named(name: str) -> Exporter:
     """
     if not EXPORTERS.accepts(name):
         require_possible(name)
+        if (meant := _ALSO_CALLED.get(name.casefold().replace("_", "-"))) is not None:
+            raise UsageError(
+                f"the exporter must be one of {', '.join(EXPORTERS.names)}, or `module:attribute`",
+                received=name,
+                hint=f"did you mean `{meant}`?",
+            )
     return EXPORTERS.look_up(name)
 
 
@@ -266,26 +290,3 @@ def _listed(quantities: Collection[Quantity]) -> str:
 
 if __name__ == "__main__":
     print(document(), end="")
-
-
-def write_exported(folder: Path, name: str, files: Mapping[str, str], plan: Path) -> list[Path]:
-    """Writes an exporter's files below a folder of its own, and a list of them; returns the files' paths.
-
-    Args:
-        folder: of all exporters' folders.
-        name: of the exporter; the colon of `module:attribute` is no part of the folder's name.
-        files: path relative to the exporter's folder -> text.
-        plan: the target's file, which they were written from.
-
-    Raises:
-        UsageError: a path cannot be written.
-        MachineError: the disk is full.
-    """
-    paths, own = [], folder / re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    write_atomically(own / MANIFEST, manifest_text(name, files, plan, own))
-    for relative, text in files.items():
-        path = own / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-        paths.append(path)
-    return paths

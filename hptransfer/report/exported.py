@@ -11,9 +11,9 @@ def describe_verification(found: ExportVerification) -> str:
     Args:
         found: an exported file against its plan.
     """
-    word = "AS PLANNED" if found.holds else "OTHERWISE"
+    word = "AS PLANNED" if found.holds else "DIFFERS"
     count = sum(max(1, len(each.names)) for each in found.differences)
-    said = "no difference" if not found.differences else f"{count} values differ"
+    said = "no difference" if not found.differences else f"{count} value{'s differ' if count > 1 else ' differs'}"
     lines = [
         f"{word}: {found.folder} ({found.exporter}) against {found.plan}: {found.parameters} parameters, {said}",
         *(f"  {each.sentence}" for each in found.differences),
@@ -22,6 +22,11 @@ def describe_verification(found: ExportVerification) -> str:
         *([f"not compared: {', '.join(found.not_compared)}"] if found.not_compared else []),
         *(f"not read back: {each}" for each in found.unread),
         *(f"edited since it was written: {name}" for name in found.changed),
+        *(
+            [f"{found.plan} has changed since this was exported, or is another target's file"]
+            if found.plan_changed
+            else []
+        ),
         *([found.standing] if found.standing else []),
     ]
     return "\n".join(lines)

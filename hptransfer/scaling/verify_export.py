@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import HptransferError, Terminated, UsageError
 from hptransfer.export.base import EXPORTERS
-from hptransfer.handover.manifest import read_manifest
+from hptransfer.handover.header import plan_digest
+from hptransfer.handover.manifest import read_manifest, require_regular
 from hptransfer.handover.planned_values import model_facts, not_compared, run_values
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
+from hptransfer.user_code import described_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class ExportVerification:
         changed: files that were edited since they were written.
         schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
         standing: what speaks against training the target, in one line; None: nothing does.
+        plan_changed: whether the target's file plans otherwise than when it was exported.
     """
 
     exporter: str
@@ -49,6 +54,7 @@ class ExportVerification:
     changed: tuple[str, ...]
     schedule: str | None
     standing: str | None = None
+    plan_changed: bool = False
 
     @property
     def holds(self) -> bool:
@@ -80,6 +86,7 @@ class ExportVerification:
             "unread": list(self.unread),
             "not_compared": list(self.not_compared),
             "standing": self.standing,
+            "plan_changed": self.plan_changed,
             "changed": list(self.changed),
         }
 
@@ -95,7 +102,7 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         UsageError: the folder or the plan cannot be read, the format has no reader, or the framework refuses the file.
         MachineError: the framework is not installed, and no record of it is kept.
     """
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, plan)
     where = plan or manifest.plan
     target = read_planned(where)
     exporter: Any = EXPORTERS.look_up(manifest.exporter)
@@ -107,27 +114,55 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         )
     planned_for = in_gauge(target, None, exporter.gauge)
     planned = tuple(exporter.trained(planned_for))
-    reading = READERS.look_up(manifest.exporter).read(manifest.folder, planned_for)
+    require_regular(manifest)
+    reading = _read(manifest.exporter, manifest.folder, planned_for)
     values = target.hyperparameters
     growth = Growth(
         target.size.width / target.base.width,
         target.size.depth / target.base.depth,
         {name: values[name] for name in ("learning_rate", "weight_decay", "eps") if name in values},
     )
+    with _files_code(manifest.folder):
+        schedule = _ratios(target, reading) or _schedule(target, reading)
     return ExportVerification(
         manifest.exporter,
         manifest.folder,
         where,
         tuple(manifest.files),
         len(planned),
-        differences(planned, reading, growth) + value_differences(run_values(target) | model_facts(target), reading),
+        differences(planned, reading, growth)
+        + value_differences(run_values(target) | model_facts(target), reading)
+        + reading.others,
         reading.through,
         reading.unread,
         not_compared(target, frozenset(reading.values)),
         manifest.changed,
-        _ratios(target, reading) or _schedule(target, reading),
+        schedule,
         standing(target),
+        bool(manifest.plan_sha256) and manifest.plan_sha256 != plan_digest(target),
     )
+
+
+def _read(name: str, folder: Path, planned_for: TargetFile) -> Reading:
+    """What the reader says; whatever else the files' code, which may be anything, does is an error that names them."""
+    reader = READERS.look_up(name)
+    with _files_code(folder):
+        return reader.read(folder, planned_for)
+
+
+@contextmanager
+def _files_code(folder: Path) -> Iterator[None]:
+    """What the files' own functions raise, `SystemExit` too, is a user's error."""
+    try:
+        yield
+    except (HptransferError, KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:
+        raise UsageError(
+            "exported files must run in their framework",
+            received=f"{folder}: {described_error(error)}",
+            hint="export again",
+        ) from error
 
 
 def standing(target: TargetFile) -> str | None:
@@ -146,8 +181,8 @@ def standing(target: TargetFile) -> str | None:
     return f"the target: {', '.join(words)}" if words else None
 
 
-#: largest difference of a schedule's factor that is no difference: a step more or less of a warmup is none
-_SCHEDULE = 0.02
+#: largest difference of a schedule's factor that is rounding, beyond what some steps early or late make
+_SCHEDULE = 1e-6
 
 
 def _schedule(target: TargetFile, reading: Reading) -> str | None:
@@ -158,9 +193,14 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     worst, where = 0.0, 0
     # a step before the first of a warmup the rate is zero: there many frameworks begin
     first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
+    last = training.factor(training.steps - 1)
+    # what the step after the last would be, to which some frameworks' formulas lead
+    beyond = last + min(0.0, last - (training.factor(training.steps - 2) if training.steps > 1 else last))
     for step in _sampled(training.steps):
-        planned = training.factor(step)
-        near = [training.factor(step - 1) if step else first, planned, training.factor(step + 1)]
+        near = [
+            first if at < 0 else training.factor(at) if at < training.steps else beyond
+            for at in range(step - reading.steps_off, step + reading.steps_off + 1)
+        ]
         used = reading.schedule(step)
         apart = max(min(near) - used, used - max(near), 0.0)
         if apart > worst:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -65,7 +67,7 @@ def test_a_rate_that_was_scaled_by_hand_is_named(target: Path) -> None:
     found = run("verify", "--export", groups)
 
     assert found.exit_code == 1
-    assert found.stdout.startswith("OTHERWISE: ")
+    assert found.stdout.startswith("DIFFERS: ")
     assert re.search(
         r"model\.layers\.\*\.self_attn\.q_proj\.weight: learning_rate 0\.0011+, planned 0\.003+", found.stdout
     )
@@ -138,7 +140,10 @@ def test_an_unknown_format_writes_nothing(target: Path) -> None:
         '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "x", "files": {"/dev/zero": "0"}}',
         '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}',
         "\udcff",
+        "[" * 100_000,
+        '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "\\u0000", "files": {}}',
     ],
+    ids=lambda text: text[:12].encode("ascii", "replace").decode() or "empty",
 )
 def test_a_damaged_list_of_files_is_said(text: str, target: Path) -> None:
     """export.json that is empty, of another kind or no UTF-8."""
@@ -164,6 +169,45 @@ def test_a_module_that_was_broken_is_said(text: str, target: Path) -> None:
     assert result.exit_code == 2, result.output
     assert "hptransfer_groups.py" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", ["export.json", "groups.json", "hptransfer_groups.py", "target.yaml", "other"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_what_never_ends_is_not_read(name: str, kind: str, target: Path) -> None:
+    """A pipe without a writer, a link to /dev/zero and a file of 5 MiB in place of one that is read: no hang."""
+    run("export", target, "--format", "torch")
+    place = target if name == "target.yaml" else target.parent / "export" / "torch" / name
+    place.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    elif name in ("target.yaml", "other"):
+        pytest.skip("a person's own file may be as large as it is")
+    else:
+        place.write_bytes(b"#" * (5 << 20))
+    result = run("verify", "--export", target.parent / "export" / "torch")
+
+    assert result.exit_code == 2, result.output
+    assert name in result.stderr
+
+
+@pytest.mark.parametrize("at", ["at import", "in a call", "in the schedule"])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_module_that_ends_the_program_is_no_success(at: str, options: tuple[str, ...], target: Path) -> None:
+    """`raise SystemExit(0)` in an exported file: exit status 2 and the file's name, never silence."""
+    run("export", target, "--format", "torch")
+    module = target.parent / "export" / "torch" / "hptransfer_groups.py"
+    text = {
+        "at import": "raise SystemExit(0)\n",
+        "in a call": "def init_(model):\n    raise SystemExit(0)\n",
+        "in the schedule": "def factor(step):\n    raise SystemExit(0)\n",
+    }[at]
+    module.write_text(module.read_text() + text)
+    result = run("verify", "--export", module, *options)
+
+    assert result.exit_code == 2, result.output
+    assert "SystemExit" in result.stderr
 
 
 #: a script of a user's own, which has its plan written for its framework before it trains
@@ -236,3 +280,96 @@ def test_a_proxy_is_trained_by_the_files_that_the_target_gets(tmp_path: Path) ->
     found = run("verify", "--export", folder / "torch")
     assert found.exit_code == 0, found.output
     assert "21 parameters, no difference" in found.stdout
+
+
+def test_an_older_exports_files_are_removed_unless_edited(target: Path) -> None:
+    """What export.json of before names and is not written now: removed, an edited one kept and said."""
+    folder = target.parent / "export" / "torch"
+    run("export", target, "--format", "torch")
+    listed = json.loads((folder / "export.json").read_text())
+    outside = target.parent / "mine.py"
+    for place in (folder / "old.py", folder / "edited.py", outside):
+        place.write_text("old\n")
+    digest = hashlib.sha256(b"old\n").hexdigest()
+    (folder / "link.py").symlink_to(outside)
+    listed["files"] |= {"old.py": digest, "link.py": digest, "edited.py": "0" * 64}
+    (folder / "export.json").write_text(json.dumps(listed))
+    result = run("export", target, "--format", "torch")
+
+    assert result.exit_code == 0, result.output
+    assert not (folder / "old.py").exists()
+    assert (folder / "edited.py").exists()
+    assert outside.exists()
+    assert "edited.py is of an earlier export" in result.stderr
+
+
+def test_all_formats_are_written_or_none(target: Path, tmp_path: Path) -> None:
+    """The second format's folder is a file: the first is not written, and the way out is this command's."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "yaml").write_text("a file\n")
+    result = run("export", target, "--format", "torch,yaml", "--output", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert "choose another place with --output" in result.stderr
+    assert not (tmp_path / "out" / "torch" / "groups.json").exists()
+
+
+def test_a_plan_that_changed_since_is_said(target: Path) -> None:
+    """Written again at another rate after the export: the difference, and where it comes from."""
+    run("export", target, "--format", "torch")
+    changed = llama_target("mup", size=Size(192, 2, 8, 8192), learning_rate=0.02)
+    target.write_text(export_target("hptransfer", changed)["target.yaml"])
+    result = run("verify", "--export", target.parent / "export" / "torch")
+
+    assert result.exit_code == 1
+    assert "target.yaml has changed since this was exported, or is another target's file" in result.stdout
+
+
+def test_one_difference_is_one(target: Path) -> None:
+    """Grammar of the first line."""
+    run("export", target, "--format", "torch")
+    module = target.parent / "export" / "torch" / "hptransfer_groups.py"
+    module.write_text(module.read_text().replace("betas=(0.9, 0.95)", "betas=(0.9, 0.999)"))
+
+    assert "parameters, 1 value differs" in run("verify", "--export", module).stdout
+
+
+def test_a_copied_folder_is_compared_with_the_plan_that_is_named(target: Path, tmp_path: Path) -> None:
+    """Without export.json the first lines say the format; without --plan the way out is said."""
+    run("export", target, "--format", "torch,yaml")
+    for name, file in (("torch", "hptransfer_groups.py"), ("yaml", "plan.yaml")):
+        copied = tmp_path / "copied" / name
+        shutil.copytree(target.parent / "export" / name, copied)
+        (copied / "export.json").unlink()
+
+        for place in (copied, copied / file):
+            assert run("verify", "--export", place, "--plan", target).exit_code == 0
+        assert "--plan" in run("verify", "--export", copied).stderr
+
+
+def test_a_renamed_file_is_said(target: Path) -> None:
+    """It is not another file of the folder that is compared."""
+    run("export", target, "--format", "torch")
+    folder = target.parent / "export" / "torch"
+    (folder / "mine.py").write_text((folder / "hptransfer_groups.py").read_text())
+    result = run("verify", "--export", folder / "mine.py")
+
+    assert result.exit_code == 2
+    assert "it was called hptransfer_groups.py" in result.stderr
+
+
+def test_a_recipe_is_no_target(tmp_path: Path) -> None:
+    """The message says what it is, and which command makes the target."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RUN_RECIPE)
+    result = run("export", recipe, "--format", "torch")
+
+    assert result.exit_code == 2
+    assert "recipe.yaml: a recipe" in result.stderr
+    assert "hptransfer scale" in result.stderr
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("hf", "huggingface"), ("pytorch", "torch"), ("OLMo", "olmo-core")])
+def test_another_name_of_a_framework_is_understood(typed: str, meant: str, target: Path) -> None:
+    """What people call it leads to the format."""
+    assert f"did you mean `{meant}`?" in run("export", target, "--format", typed).stderr

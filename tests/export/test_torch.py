@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.huggingface import build_huggingface
 from hptransfer.recipe.model_sections import GptModel
 from hptransfer.roundtrip.torch import load_module
+from hptransfer.scaling.verify_export import verify_export
 from hptransfer.sizes import Size
 from hptransfer.statistics.slope import RowVerdict
 from tests.support.exported import LLAMA, TARGET, llama_target, round_trip, write_export
@@ -172,3 +174,116 @@ def test_the_coordinate_check_fails_for_a_mistake_alone(mistake: str, tmp_path: 
 def test_the_coordinate_check_of_the_written_files_holds(tmp_path: Path) -> None:
     """With twelve seeds every layer's change is seen not to depend on the width; two leave the readout's open."""
     assert judged(tmp_path, WIDTHS, lambda width: trained(tmp_path, width, "none"), seeds=12) is RowVerdict.HOLDS
+
+
+def edited_rows(folder: Path, **changes: object) -> Path:
+    """An exported folder whose rows of vectors (norms) have other values; returns it."""
+    written = write_export(folder, "torch", llama_target("mup", size=Size(192, 2, 8, 8192)))
+    content = json.loads((written / "groups.json").read_text())
+    for row in content["groups"]:
+        if "norm" in row["pattern"]:
+            row.update({key: value for key, value in changes.items() if key in row})
+            row["optimizer"].update({key: value for key, value in changes.items() if key not in row})
+    (written / "groups.json").write_text(json.dumps(content))
+    return written
+
+
+OWN: dict[str, tuple[dict[str, object], str]] = {
+    "betas": ({"betas": [0.5, 0.95]}, "betas [0.5, 0.95], planned (0.9, 0.95): no plan sets it for a group"),
+    "amsgrad": ({"amsgrad": True}, "amsgrad True, planned False: no plan sets it for a group"),
+    "start": ({"init_factor": 100.0}, "init_mean 100, planned 1"),
+}
+
+
+@pytest.mark.parametrize("name", list(OWN))
+def test_what_one_group_has_of_its_own_is_found(name: str, tmp_path: Path) -> None:
+    """Betas and options in a row's optimizer, and a norm that starts at another constant."""
+    changes, said = OWN[name]
+    found = verify_export(edited_rows(tmp_path, **changes))
+
+    assert len({each.quantity for each in found.differences}) == 1
+    assert all("norm" in each.sentence and said in each.sentence for each in found.differences)
+
+
+MODULE_EDITS = {
+    "amsgrad": ("betas=(0.9, 0.95))", "betas=(0.9, 0.95), amsgrad=True)", "amsgrad True, planned False"),
+    "maximize": ("betas=(0.9, 0.95))", "betas=(0.9, 0.95), maximize=True)", "maximize True, planned False"),
+    "class": ("torch.optim.AdamW(", "torch.optim.Adam(", "optimizer adam, planned adamw"),
+    "floor": ("FLOOR = 3, 0, 0.0", "FLOOR = 3, 0, 0.019", "all parameters: floor 0.019, planned 0"),
+    "warmup": ("FLOOR = 3, 0,", "FLOOR = 3, 1,", "all parameters: warmup_steps 1, planned 0"),
+}
+
+
+@pytest.mark.parametrize("name", list(MODULE_EDITS))
+def test_another_option_of_the_module_is_found(name: str, tmp_path: Path) -> None:
+    """The optimizer's class and options, and numbers of the schedule, exactly."""
+    old, new, said = MODULE_EDITS[name]
+    found = round_trip(tmp_path, "torch", llama_target(), {"hptransfer_groups.py": (old, new)})
+
+    assert not found.holds
+    assert any(said in each.sentence for each in found.differences), [each.sentence for each in found.differences]
+
+
+def test_a_module_starts_a_model_once(tmp_path: Path) -> None:
+    """A second call would scale a second time, so it is an error."""
+    module = load_module(write_export(tmp_path, "torch", llama_target()) / "hptransfer_groups.py")
+    model = build_huggingface(LLAMA, TARGET.width, TARGET.depth)
+    module.init_(model)
+
+    with pytest.raises(RuntimeError, match="called on this model before"):
+        module.init_(model)
+
+
+class Wrapped(nn.Module):
+    """As DistributedDataParallel names what it wraps."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.module = inner
+
+
+def test_names_that_wrappers_add_are_left_out(tmp_path: Path) -> None:
+    """DDP's `module.` and torch.compile's `_orig_mod.`, at the front and inside."""
+    module = load_module(write_export(tmp_path, "torch", llama_target()) / "hptransfer_groups.py")
+    model = build_huggingface(LLAMA, TARGET.width, TARGET.depth)
+    plain = [group["lr"] for group in module.optimizer(model).param_groups]
+    blocks: Any = model.get_submodule("model.layers")
+    blocks[1] = torch.compile(blocks[1], backend="eager")
+    compiled: Any = torch.compile(model, backend="eager")
+
+    assert [group["lr"] for group in module.optimizer(Wrapped(compiled)).param_groups] == plain
+
+
+def test_another_model_than_the_plans_is_named(tmp_path: Path) -> None:
+    """A parameter more, another shape, fewer layers: the parameter and what the plan has."""
+    module = load_module(write_export(tmp_path, "torch", llama_target()) / "hptransfer_groups.py")
+    model = build_huggingface(LLAMA, TARGET.width, TARGET.depth)
+    model.extra = nn.Parameter(torch.ones(3))
+
+    with pytest.raises(ValueError, match=r"extra \[3\]: the plan has no such parameter"):
+        module.init_(model)
+    with pytest.raises(ValueError, match=r"embed_tokens.weight \[256, 128\]: the plan has \[\[256, 192\]\]"):
+        module.init_(build_huggingface(LLAMA, 128, TARGET.depth))
+    with pytest.raises(ValueError, match="2 parameters, the plan has 4"):
+        module.init_(build_huggingface(LLAMA, TARGET.width, 2))
+
+
+def test_a_note_with_control_characters_makes_a_file_that_runs(tmp_path: Path) -> None:
+    """A zero byte, an escape and a line break in a note: the comment stays a comment."""
+    target = llama_target().model_copy(update={"notes": ("a\0b\x1b[31m c\nimport nothing\r import no\u2028import so",)})
+
+    assert round_trip(tmp_path, "torch", target).holds
+
+
+def test_another_end_of_the_schedule_is_found(tmp_path: Path) -> None:
+    """A cosine that ends at 0.119 of the peak where 0.1 was planned is more than a step early or late."""
+    target = llama_target()
+    assert target.training is not None
+    cosine = {"schedule": "cosine", "steps": 100, "floor": 0.1, "warmup": 0.1}
+    planned = target.model_copy(update={"training": target.training.model_copy(update=cosine)})
+    edit = {"hptransfer_groups.py": ("return FLOOR + (1 - FLOOR)", "return 0.119 + (1 - 0.119)")}
+
+    assert round_trip(tmp_path / "right", "torch", planned).holds
+    said = round_trip(tmp_path / "wrong", "torch", planned, edit).schedule
+    assert said is not None
+    assert "at step 99 of 100 the rates are 0.1193 of their peaks, planned 0.1003" in said

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.export.base import EXPORTERS, export_target, write_exported
+from hptransfer.export.base import EXPORTERS, export_target
+from hptransfer.handover.header import plan_digest
+from hptransfer.handover.writing import write_exported
 from hptransfer.models.config_multipliers import in_configuration
 from hptransfer.models.model_record import model_record, said_options
 from hptransfer.models.planning import plan_reading
@@ -110,7 +112,7 @@ def write_export(
     plan.parent.mkdir(parents=True, exist_ok=True)
     plan.write_text(export_target("hptransfer", target)["target.yaml"], encoding="utf-8")
     files = export_target(name, in_gauge(target, None, EXPORTERS.look_up(name).gauge))
-    paths = write_exported(folder / "export", name, files, plan)
+    paths = write_exported(folder / "export", name, files, plan, plan_digest(target))
     for relative, (old, new) in (edits or {}).items():
         path = folder / "export" / name / relative
         text = path.read_text(encoding="utf-8")
