@@ -35,6 +35,7 @@ class Draw:
 
 
 _UNKNOWN = Draw(math.nan, math.nan)
+_ZERO = Draw(0.0, 0.0)
 
 
 class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -43,6 +44,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._drawn: dict[int, Draw] = {}
+        # storage -> (first entry, how many) of parts of a draw that were set to zero since
+        self._zeroed: dict[int, set[tuple[int, int]]] = {}
         # a storage that was freed could lend its number to another
         self._kept: list[Any] = []
 
@@ -55,24 +58,44 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         Raises:
             UsageError: its entries were drawn in a way that this cannot follow, or never.
         """
-        found = self._drawn.get(_storage(tensor), _UNKNOWN)
-        if math.isnan(found.std):
-            raise UsageError("an initialisation must be made of draws and factors", received=f"{tuple(tensor.shape)}")
-        return found.std or None
+        return self._draw_of(tensor, frozenset()).std or None
 
-    def stds(self, module: nn.Module) -> Mapping[str, float | None]:
-        """The std of every parameter by name; None for constants.
+    def _draw_of(self, tensor: Tensor, padding: frozenset[int]) -> Draw:
+        """What a tensor's entries are drawn from, but for rows that may be zero."""
+        key = _storage(tensor)
+        found = self._drawn.get(key, _UNKNOWN)
+        row = tensor[0].numel() if tensor.dim() else 1
+        allowed = {(index * row, row) for index in padding}
+        if math.isnan(found.std) or not self._zeroed.get(key, set()) <= allowed:
+            raise UsageError("an initialisation must be made of draws and factors", received=f"{tuple(tensor.shape)}")
+        return found
+
+    def draws(self, module: nn.Module) -> Mapping[str, Draw]:
+        """What every parameter is drawn from, by name; of a table those rows that no padding keeps at zero.
 
         Raises:
             UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
         """
+        padding = {
+            id(table.weight): frozenset({table.padding_idx % table.num_embeddings})
+            for table in module.modules()
+            if isinstance(table, nn.Embedding) and table.padding_idx is not None
+        }
         found = {}
         for name, parameter in module.named_parameters():
             try:
-                found[name] = self.std_of(parameter)
+                found[name] = self._draw_of(parameter, padding.get(id(parameter), frozenset()))
             except UsageError as error:
                 raise UsageError(error.findings[0].rule, received=f"{name} {tuple(parameter.shape)}") from None
         return found
+
+    def stds(self, module: nn.Module) -> Mapping[str, float | None]:
+        """The std of every parameter by name, see `draws`; None for constants.
+
+        Raises:
+            UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
+        """
+        return {name: draw.std or None for name, draw in self.draws(module).items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -83,6 +106,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         name = schema.name.removeprefix("aten::")
         if schema.is_mutable and args and isinstance(args[0], Tensor):
             self.note(args[0], self._after(name, args[0], args[1:], kwargs or {}))
+            scaled = name.removesuffix("_") in ("mul", "div")
+            self._keep_zeros(args[0], args[0] if scaled else args[1] if name == "copy_" else None)
         elif isinstance(result, Tensor) and name in _CREATED:
             self.note(result, _CREATED[name](args))
         elif (
@@ -90,6 +115,7 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         ):
             before = self._drawn.get(_storage(args[0]), _UNKNOWN)
             self.note(result, _scaled(before, _number(args[1])) if name == "mul" else before)
+            self._keep_zeros(result, args[0])
         return result
 
     def note(self, tensor: Tensor, draw: Draw) -> None:
@@ -102,10 +128,20 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         key = _storage(tensor)
         if key not in self._drawn:
             self._kept.append(tensor.untyped_storage())
-        whole = tensor.numel() * tensor.element_size() >= tensor.untyped_storage().nbytes()
+        whole = _is_whole(tensor)
         before = self._drawn.get(key)
+        if not whole and before is not None and draw == _ZERO:
+            self._zeroed.setdefault(key, set()).add((tensor.storage_offset(), tensor.numel()))
+            return
         # of a part, the rest must be the same
         self._drawn[key] = draw if whole or before is None or before == draw else _UNKNOWN
+
+    def _keep_zeros(self, tensor: Tensor, source: Any) -> None:
+        """What was written whole has those zeros that its source had."""
+        key = _storage(tensor)
+        if _is_whole(tensor):
+            zeros = self._zeroed.get(_storage(source), set()) if isinstance(source, Tensor) else set()
+            self._zeroed[key] = set(zeros)
 
     def _after(self, name: str, tensor: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draw:
         """What an operation in place makes of a tensor."""
@@ -121,7 +157,9 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
                 factor = _number(args[0])
                 after = _scaled(before, 1 / factor if name == "div_" else factor)
             case "add" | "sub":
-                shift = _number(args[0]) * float(kwargs.get("alpha", 1))
+                # rows that are zero would be shifted as well
+                shift = math.nan if self._zeroed.get(_storage(tensor)) else _number(args[0])
+                shift *= float(kwargs.get("alpha", 1))
                 after = replace(before, mean=before.mean + (shift if name == "add_" else -shift))
             case "zero":
                 after = Draw(0.0, 0.0)
@@ -132,6 +170,10 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             case _:
                 after = _UNKNOWN
         return after
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.numel() * tensor.element_size() >= tensor.untyped_storage().nbytes()
 
 
 def _storage(tensor: Tensor) -> int:
