@@ -285,8 +285,8 @@ def _schedule(training: TrainingRecord, rate: float) -> dict[str, Any] | None:
         "wsd": ("warmup_stable_decay", decay),
         "inverse-sqrt": ("inverse_sqrt", {"timescale": max(rising, 1)}),
     }
-    # a rate that falls to its peak stays there, and `polynomial` refuses it
-    flat = training.schedule == "linear" and training.floor >= 1
+    # a rate that falls to its peak or is warmed up to the end falls nowhere, and `polynomial` refuses it
+    flat = rising >= training.steps or (training.schedule == "linear" and training.floor >= 1)
     name, values = shapes["constant" if flat else training.schedule]
     return {"lr_scheduler_type": name, **({} if values is None else {"lr_scheduler_kwargs": values})}
 

@@ -245,7 +245,7 @@ def schedule_function(training: TrainingRecord | None) -> str:
         "constant": "1.0",
         "linear": "1 - progress",
         "cosine": "(1 + math.cos(math.pi * progress)) / 2",
-        "wsd": f"min(1.0, (STEPS - step) / (STEPS - max(WARMUP, STEPS - {falling})))",
+        "wsd": "1.0" if falling == 0 else f"min(1.0, (STEPS - step) / (STEPS - max(WARMUP, STEPS - {falling})))",
         "inverse-sqrt": "math.sqrt(max(WARMUP, 1) / (step + max(WARMUP, 1) - WARMUP))",
     }[training.schedule]
     return f"""\

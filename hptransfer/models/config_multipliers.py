@@ -33,7 +33,7 @@ class ConfigKey:
         name: of the key in the configuration.
         power: `forward` multiplies by the number to this power: -1 where it divides.
         entry: which entry of a list it is; None of a plain number.
-        writers: of a branch, last parts of the names of the modules whose output it multiplies.
+        writers: of a branch, last parts of the names of the modules, or of bare parameters, whose output it multiplies.
     """
 
     use: Use
@@ -50,7 +50,7 @@ _GRANITE = (
     ConfigKey(
         "branch",
         "residual_multiplier",
-        writers=(*_DENSE, "block_sparse_moe.output_linear", "shared_mlp.output_linear", "mamba.out_proj"),
+        writers=(*_DENSE, "block_sparse_moe.experts.down_proj", "shared_mlp.output_linear", "mamba.out_proj"),
     ),
     ConfigKey("attention", "attention_multiplier"),
 )
@@ -152,7 +152,7 @@ def writes_behind(name: str, key: ConfigKey) -> bool:
         name: of the parameter, or its pattern with `*` for numbers.
         key: of the model's family.
     """
-    return key.use == "branch" and name.rpartition(".")[0].endswith(key.writers)
+    return key.use == "branch" and name.removesuffix(".weight").removesuffix(".bias").endswith(key.writers)
 
 
 def _common(key: ConfigKey, rows: Iterable[PlannedParameter]) -> float:
@@ -166,9 +166,7 @@ def _common(key: ConfigKey, rows: Iterable[PlannedParameter]) -> float:
     return next(iter(factors), 1.0)
 
 
-def factor_of(
-    key: ConfigKey, model_type: str, settings: Mapping[str, Any], values: Mapping[str, Value]
-) -> float:
+def factor_of(key: ConfigKey, model_type: str, settings: Mapping[str, Any], values: Mapping[str, Value]) -> float:
     """What a key multiplies by, over the base's.
 
     Args:
@@ -179,17 +177,21 @@ def factor_of(
     """
     if key.name not in values:
         return 1.0
-    base: Any = settings.get(key.name)
-    base = default_of(model_type, key.name) if base is None else base
-    used: Any = values[key.name]
-    if key.entry is not None:
+    base, used = _at_base(model_type, settings, key), values[key.name]
+    if key.entry is not None and isinstance(used, list):
         base, used = base[key.entry], used[key.entry]
     return float((used / base) ** key.power)
 
 
+def _at_base(model_type: str, settings: Mapping[str, Any], key: ConfigKey) -> Any:
+    """A key's value at the base; what is null multiplies nothing."""
+    given = settings.get(key.name)
+    given = default_of(model_type, key.name) if given is None else given
+    return 1.0 if given is None else given
+
+
 def _scaled(model: HuggingFaceModel, key: ConfigKey, factor: float) -> Value:
-    given: Any = model.settings.get(key.name)
-    given = default_of(model.config, key.name) if given is None else given
+    given = _at_base(model.config, model.settings, key)
     if key.entry is None:
         return float(given) * factor
     return [float(value) * (factor if entry == key.entry else 1.0) for entry, value in enumerate(given)]

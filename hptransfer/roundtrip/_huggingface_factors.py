@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hptransfer.models.config_families import default_of
 from hptransfer.models.huggingface import flat
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: what is in the configuration -> (power, full names of the parameters whose output is multiplied)
 _Factors = Mapping[str, tuple[float, str]]
@@ -20,8 +21,8 @@ _GRANITE: _Factors = {
     "logits_scaling": (-1.0, _LOGITS),
     "residual_multiplier": (
         1.0,
-        _LAYER + r"(self_attn\.o_proj|mlp\.down_proj|block_sparse_moe\.output_linear|shared_mlp\.output_linear|"
-        r"mamba\.out_proj)\.(weight|bias)",
+        _LAYER + r"((self_attn\.o_proj|mlp\.down_proj|shared_mlp\.output_linear|mamba\.out_proj)\.(weight|bias)|"
+        r"block_sparse_moe\.experts\.down_proj)",
     ),
 }
 _COHERE: _Factors = {"logit_scale": (1.0, _LOGITS)}
@@ -77,6 +78,7 @@ def configured_factors(model: nn.Module, settings: Mapping[str, Any]) -> dict[st
         value: Any = used[key]
         if entry:
             base, value = base[int(entry[:-1])], value[int(entry[:-1])]
+        base, value = (1.0 if each is None else each for each in (base, value))  # what is null multiplies nothing
         if value == base:
             continue
         for name, parameter in model.named_parameters():

@@ -25,10 +25,10 @@ _READ = frozenset(
 )  # fmt: skip
 #: of reports, checkpoints, evaluation, data and memory
 _HARMLESS = (
-    "output_dir", "overwrite_", "do_", "eval_", "per_device_eval", "prediction_", "log", "report_to", "run_name", "save_",
-    "load_best", "metric_", "greater_", "push_", "hub_", "project", "trackio", "disable_tqdm", "dataloader_", "data_seed",
-    "seed", "use_cpu", "ddp_", "gradient_checkpointing", "torch_compile", "torch_empty", "remove_unused", "label_names",
-    "include_", "resume_", "skip_memory", "past_index", "length_column", "restore_", "ignore_data", "batch_eval",
+    "output_dir", "overwrite_", "do_", "eval_", "per_device_eval", "prediction_", "log", "report_to", "run_name",
+    "save_", "load_best", "metric_", "greater_", "push_", "hub_", "project", "trackio", "disable_tqdm", "dataloader_",
+    "data_seed", "seed", "use_cpu", "ddp_", "gradient_checkpointing", "torch_compile", "torch_empty", "remove_unused",
+    "label_names", "include_", "resume_", "skip_memory", "past_index", "length_column", "restore_", "ignore_data", "batch_eval",
 )  # fmt: skip
 #: keys of a configuration that train nothing, or that are read in another way
 _NO_MATTER = frozenset(

@@ -131,7 +131,7 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         whole = _is_whole(tensor)
         before = self._drawn.get(key)
         if not whole and before is not None and draw == _ZERO:
-            self._zeroed.setdefault(key, set()).add((tensor.storage_offset(), tensor.numel()))
+            self._zeroed.setdefault(key, set()).add((int(tensor.storage_offset()), tensor.numel()))
             return
         # of a part, the rest must be the same
         self._drawn[key] = draw if whole or before is None or before == draw else _UNKNOWN

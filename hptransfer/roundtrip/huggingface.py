@@ -182,7 +182,7 @@ def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: T
             yield Trained(
                 name,
                 draws[name].std or None,
-                group.get("initial_lr", group["lr"]),
+                group.get("initial_lr", group["lr"]) if parameter.requires_grad else 0.0,
                 group["weight_decay"],
                 None if kind.startswith("muon") else group.get("eps"),
                 factors.get(name, 1.0),
@@ -235,13 +235,20 @@ def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callabl
         both = (float(factors[0](step)), float(module.factor(step)))
         return max(both, key=lambda used: abs(used - training.factor(step)))
 
+    for step in range(training.steps - 1, -1, -max(training.steps // 64, 1)):
+        factor(step)  # what cannot be computed is named by whoever reads the files
     return factor
 
 
 def _floor(scheduler: Any, module: ModuleType, steps: int) -> float | str:
     """Share of the peak after the last step, by Trainer's scheduler and by the module's constant."""
     last, constant = float(scheduler.lr_lambdas[0](steps)), float(module.FLOOR)
-    if scheduler.lr_lambdas[0] is module.factor or math.isclose(last, constant, rel_tol=1e-9, abs_tol=1e-15):
+    unreached = module.WARMUP >= module.STEPS
+    if (
+        unreached
+        or scheduler.lr_lambdas[0] is module.factor
+        or math.isclose(last, constant, rel_tol=1e-9, abs_tol=1e-15)
+    ):
         return constant
     return f"{last:.6g} by training_args.json and {constant:.6g} by hptransfer_hf.py"
 
