@@ -156,10 +156,10 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             case "mul" | "div":
                 factor = _number(args[0])
                 after = _scaled(before, 1 / factor if name == "div_" else factor)
+            case "add" | "sub" if self._zeroed.get(_storage(tensor)):
+                after = _UNKNOWN  # rows that were zero are so no longer
             case "add" | "sub":
-                # rows that are zero would be shifted as well
-                shift = math.nan if self._zeroed.get(_storage(tensor)) else _number(args[0])
-                shift *= float(kwargs.get("alpha", 1))
+                shift = _number(args[0]) * float(kwargs.get("alpha", 1))
                 after = replace(before, mean=before.mean + (shift if name == "add_" else -shift))
             case "zero":
                 after = Draw(0.0, 0.0)
