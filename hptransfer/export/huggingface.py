@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
@@ -22,9 +23,6 @@ from hptransfer.parameterization.groups import ParameterGroup, readable
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import IN_TORCH, Quantity
-
-if TYPE_CHECKING:
-    from hptransfer.models.config_multipliers import ConfigKey
 
 #: what each optimizer of a plan is trained by
 _OPTIMIZERS: Mapping[str, frozenset[str]] = {
@@ -61,6 +59,11 @@ class _HuggingFace:
     def trained(self, target: TargetFile, /) -> Iterable[Trained]:
         """As `FrameworkExporter.trained`."""
         formed = in_form(target)
+        for each in self._named(formed):
+            # of one optimizer rows name none; the reader names the class that it finds
+            yield replace(each, optimizer=each.optimizer or target.optimizer)
+
+    def _named(self, formed: TargetFile) -> Iterable[Trained]:
         try:
             # a table of names knows where numbers begin: GPT-2's norms are ln_1 and ln_2
             decoder = decoder_of(formed)
@@ -96,7 +99,7 @@ def _builds(target: TargetFile) -> bool:
 
 
 def in_form(target: TargetFile) -> TargetFile:
-    """The target with multipliers only where something multiplies: a key of the configuration, or the logits' hook.
+    """The target with the multipliers that `forward` has: of keys of the configuration, and of the logits' hook.
 
     Args:
         target: in any gauge; of a model that the user builds, as it is.
@@ -106,33 +109,34 @@ def in_form(target: TargetFile) -> TargetFile:
     """
     if not _builds(target):
         return target
-    groups = tuple(
-        group
-        if group.role in (Role.TIED_EMBEDDING, Role.FROZEN) or config_key(target, group) is not None
-        else with_multiplier(group, 1.0, target.optimizer)
-        for group in target.parameters
-    )
-    return target.model_copy(update={"parameters": groups})
+    groups = []
+    for group in target.parameters:
+        held = held_factor(target, group)
+        hooked = group.role == Role.TIED_EMBEDDING and held == 1
+        same = math.isclose(held, group.multiplier, rel_tol=1e-12)
+        kept = group.role == Role.FROZEN or hooked or same
+        groups.append(group if kept else with_multiplier(group, held, target.optimizer))
+    return target.model_copy(update={"parameters": tuple(groups)})
 
 
-def config_key(target: TargetFile, group: ParameterGroup) -> ConfigKey | None:
-    """The key of the configuration that holds a group's multiplier; None where none does.
+def held_factor(target: TargetFile, group: ParameterGroup) -> float:
+    """What keys of the configuration multiply a group's output by, over the base's; 1 where none does.
 
     Args:
         target: of a model of transformers.
         group: one of its rows.
     """
     model = target.model
-    if model is None or not model.config_values or group.multiplier == 1 or target.gauge == "plain":
-        return None
-    from hptransfer.models.config_multipliers import KEYS
+    if model is None or not model.config_values:
+        return 1.0
+    from hptransfer.models.config_multipliers import KEYS, factor_of, writes_behind
 
-    module = readable(group.pattern).rpartition(".")[0]
-    use = "readout" if group.role in _LOGIT_ROLES else "branch"
+    factor = 1.0
     for key in KEYS.get(model.name or "", ()):
-        if key.use == use and key.name in model.config_values and (not key.writers or module.endswith(key.writers)):
-            return key
-    return None
+        reads_out = key.use == "readout" and group.role in _LOGIT_ROLES
+        if reads_out or writes_behind(readable(group.pattern), key):
+            factor *= factor_of(key, model.name or "", model.settings, model.config_values)
+    return factor
 
 
 def logit_factor(target: TargetFile) -> float:
@@ -142,7 +146,7 @@ def logit_factor(target: TargetFile) -> float:
         target: as `in_form` gives it.
     """
     tied = [group for group in target.parameters if group.role == Role.TIED_EMBEDDING]
-    return next((group.multiplier for group in tied if config_key(target, group) is None), 1.0)
+    return next((group.multiplier for group in tied if held_factor(target, group) == 1), 1.0)
 
 
 def _require(target: TargetFile) -> None:
@@ -281,7 +285,9 @@ def _schedule(training: TrainingRecord, rate: float) -> dict[str, Any] | None:
         "wsd": ("warmup_stable_decay", decay),
         "inverse-sqrt": ("inverse_sqrt", {"timescale": max(rising, 1)}),
     }
-    name, values = shapes[training.schedule]
+    # a rate that falls to its peak or is warmed up to the end falls nowhere, and `polynomial` refuses it
+    flat = rising >= training.steps or (training.schedule == "linear" and training.floor >= 1)
+    name, values = shapes["constant" if flat else training.schedule]
     return {"lr_scheduler_type": name, **({} if values is None else {"lr_scheduler_kwargs": values})}
 
 

@@ -33,7 +33,7 @@ class ConfigKey:
         name: of the key in the configuration.
         power: `forward` multiplies by the number to this power: -1 where it divides.
         entry: which entry of a list it is; None of a plain number.
-        writers: last parts of the names of the modules whose output it multiplies; empty for all that write the stream.
+        writers: of a branch, last parts of the names of the modules, or of bare parameters, whose output it multiplies.
     """
 
     use: Use
@@ -43,9 +43,15 @@ class ConfigKey:
     writers: tuple[str, ...] = ()
 
 
+#: of attention and of a dense MLP, in families that follow Llama
+_DENSE = ("self_attn.o_proj", "mlp.down_proj")
 _GRANITE = (
     ConfigKey("readout", "logits_scaling", -1.0),
-    ConfigKey("branch", "residual_multiplier"),
+    ConfigKey(
+        "branch",
+        "residual_multiplier",
+        writers=(*_DENSE, "block_sparse_moe.experts.down_proj", "shared_mlp.output_linear", "mamba.out_proj"),
+    ),
     ConfigKey("attention", "attention_multiplier"),
 )
 _COHERE = (ConfigKey("readout", "logit_scale"),)
@@ -66,7 +72,7 @@ KEYS: Mapping[str, tuple[ConfigKey, ...]] = {
         ConfigKey("branch", "mlp_multipliers", entry=1, writers=("feed_forward.down_proj",)),
     ),
     # its logits are multiplied by dim_model_base / hidden_size, which is muP's factor already
-    "minicpm3": (ConfigKey("branch", "scale_depth"),),
+    "minicpm3": (ConfigKey("branch", "scale_depth", writers=_DENSE),),
     "cohere": _COHERE,
     "cohere2": _COHERE,
     "cohere2_moe": _COHERE,
@@ -136,8 +142,17 @@ def _is_behind(row: PlannedParameter, key: ConfigKey) -> bool:
     parameter = row.parameter
     if key.use == "readout":
         return parameter.role in (Role.READOUT, Role.TIED_EMBEDDING) and not parameter.in_block
-    module = parameter.name.rpartition(".")[0]
-    return parameter.writes_residual and (not key.writers or module.endswith(key.writers))
+    return parameter.writes_residual and writes_behind(parameter.name, key)
+
+
+def writes_behind(name: str, key: ConfigKey) -> bool:
+    """Whether what a parameter gives is multiplied by a branch's key.
+
+    Args:
+        name: of the parameter, or its pattern with `*` for numbers.
+        key: of the model's family.
+    """
+    return key.use == "branch" and name.removesuffix(".weight").removesuffix(".bias").endswith(key.writers)
 
 
 def _common(key: ConfigKey, rows: Iterable[PlannedParameter]) -> float:
@@ -151,9 +166,32 @@ def _common(key: ConfigKey, rows: Iterable[PlannedParameter]) -> float:
     return next(iter(factors), 1.0)
 
 
+def factor_of(key: ConfigKey, model_type: str, settings: Mapping[str, Any], values: Mapping[str, Value]) -> float:
+    """What a key multiplies by, over the base's.
+
+    Args:
+        key: of the model's family.
+        model_type: as a `config.json` has it.
+        settings: of the recipe's model; with the class's defaults they are the values at the base.
+        values: key -> value at the planned size, as `config_values` gives them.
+    """
+    if key.name not in values:
+        return 1.0
+    base, used = _at_base(model_type, settings, key), values[key.name]
+    if key.entry is not None and isinstance(used, list):
+        base, used = base[key.entry], used[key.entry]
+    return float((used / base) ** key.power)
+
+
+def _at_base(model_type: str, settings: Mapping[str, Any], key: ConfigKey) -> Any:
+    """A key's value at the base; what is null multiplies nothing."""
+    given = settings.get(key.name)
+    given = default_of(model_type, key.name) if given is None else given
+    return 1.0 if given is None else given
+
+
 def _scaled(model: HuggingFaceModel, key: ConfigKey, factor: float) -> Value:
-    given: Any = model.settings.get(key.name)
-    given = default_of(model.config, key.name) if given is None else given
+    given = _at_base(model.config, model.settings, key)
     if key.entry is None:
         return float(given) * factor
     return [float(value) * (factor if entry == key.entry else 1.0) for entry, value in enumerate(given)]

@@ -48,6 +48,7 @@ class Start:
 
 
 _UNKNOWN = Draw(math.nan, math.nan)
+_ZERO = Draw(0.0, 0.0)
 
 
 class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -56,6 +57,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._drawn: dict[int, Draw] = {}
+        # storage -> (first entry, how many) of parts of a draw that were set to zero since
+        self._zeroed: dict[int, set[tuple[int, int]]] = {}
         # a storage that was freed could lend its number to another
         self._kept: list[Any] = []
 
@@ -68,19 +71,17 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         Raises:
             UsageError: its entries were drawn in a way that this cannot follow, or never.
         """
-        found = self._drawn.get(_storage(tensor), _UNKNOWN)
-        if math.isnan(found.std):
+        return self._draw_of(tensor, frozenset()).std or None
+
+    def _draw_of(self, tensor: Tensor, padding: frozenset[int]) -> Draw:
+        """What a tensor's entries are drawn from, but for rows that may be zero."""
+        key = _storage(tensor)
+        found = self._drawn.get(key, _UNKNOWN)
+        row = tensor[0].numel() if tensor.dim() else 1
+        allowed = {(index * row, row) for index in padding}
+        if math.isnan(found.std) or not self._zeroed.get(key, set()) <= allowed:
             raise UsageError("an initialisation must be made of draws and factors", received=f"{tuple(tensor.shape)}")
-        return found.std or None
-
-    def mean_of(self, tensor: Tensor) -> float | None:
-        """Mean of a tensor's entries, a constant's value; None where that is not known.
-
-        Args:
-            tensor: that was initialised within this mode.
-        """
-        mean = self._drawn.get(_storage(tensor), _UNKNOWN).mean
-        return None if math.isnan(mean) else mean
+        return found
 
     def starts(self, module: nn.Module) -> Mapping[str, Start]:
         """Std and mean of every parameter by name.
@@ -88,28 +89,41 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         Raises:
             UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
         """
-        stds = self.stds(module)
-        return {name: Start(stds[name], self.mean_of(parameter)) for name, parameter in module.named_parameters()}
+        return {
+            name: Start(draw.std or None, None if math.isnan(draw.mean) else draw.mean)
+            for name, draw in self.draws(module).items()
+        }
 
-    def stds(self, module: nn.Module) -> Mapping[str, float | None]:
-        """The std of every parameter by name; None for constants.
+    def draws(self, module: nn.Module) -> Mapping[str, Draw]:
+        """What every parameter is drawn from, by name; of a table those rows that no padding keeps at zero.
 
         Raises:
             UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
         """
+        padding = {
+            id(table.weight): frozenset({table.padding_idx % table.num_embeddings})
+            for table in module.modules()
+            if isinstance(table, nn.Embedding) and table.padding_idx is not None
+        }
         found = {}
         for name, parameter in module.named_parameters():
             try:
-                found[name] = self.std_of(parameter)
+                found[name] = self._draw_of(parameter, padding.get(id(parameter), frozenset()))
             except UsageError as error:
                 raise UsageError(error.findings[0].rule, received=f"{name} {tuple(parameter.shape)}") from None
         return found
 
+    def stds(self, module: nn.Module) -> Mapping[str, float | None]:
+        """The std of every parameter by name, see `draws`; None for constants.
+
+        Raises:
+            UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
+        """
+        return {name: draw.std or None for name, draw in self.draws(module).items()}
+
     def means(self, module: nn.Module) -> Mapping[str, float]:
         """The mean of every parameter's entries by name, of a constant its value; NaN where it is not known."""
-        return {
-            name: self._drawn.get(_storage(parameter), _UNKNOWN).mean for name, parameter in module.named_parameters()
-        }
+        return {name: draw.mean for name, draw in self.draws(module).items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -120,6 +134,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         name = schema.name.removeprefix("aten::")
         if schema.is_mutable and args and isinstance(args[0], Tensor):
             self.note(args[0], self._after(name, args[0], args[1:], kwargs or {}))
+            scaled = name.removesuffix("_") in ("mul", "div")
+            self._keep_zeros(args[0], args[0] if scaled else args[1] if name == "copy_" else None)
         elif isinstance(result, Tensor) and name in _CREATED:
             self.note(result, _CREATED[name](args))
         elif (
@@ -127,6 +143,7 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         ):
             before = self._drawn.get(_storage(args[0]), _UNKNOWN)
             self.note(result, _scaled(before, _number(args[1])) if name == "mul" else before)
+            self._keep_zeros(result, args[0])
         return result
 
     def note(self, tensor: Tensor, draw: Draw) -> None:
@@ -139,10 +156,20 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         key = _storage(tensor)
         if key not in self._drawn:
             self._kept.append(tensor.untyped_storage())
-        whole = tensor.numel() * tensor.element_size() >= tensor.untyped_storage().nbytes()
+        whole = _is_whole(tensor)
         before = self._drawn.get(key)
+        if not whole and before is not None and draw == _ZERO:
+            self._zeroed.setdefault(key, set()).add((int(tensor.storage_offset()), tensor.numel()))
+            return
         # of a part, the rest must be the same
         self._drawn[key] = draw if whole or before is None or before == draw else _UNKNOWN
+
+    def _keep_zeros(self, tensor: Tensor, source: Any) -> None:
+        """What was written whole has those zeros that its source had."""
+        key = _storage(tensor)
+        if _is_whole(tensor):
+            zeros = self._zeroed.get(_storage(source), set()) if isinstance(source, Tensor) else set()
+            self._zeroed[key] = set(zeros)
 
     def _after(self, name: str, tensor: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draw:
         """What an operation in place makes of a tensor."""
@@ -157,6 +184,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             case "mul" | "div":
                 factor = _number(args[0])
                 after = _scaled(before, 1 / factor if name == "div_" else factor)
+            case "add" | "sub" if self._zeroed.get(_storage(tensor)):
+                after = _UNKNOWN  # rows that were zero are so no longer
             case "add" | "sub":
                 shift = _number(args[0]) * float(kwargs.get("alpha", 1))
                 after = replace(before, mean=before.mean + (shift if name == "add_" else -shift))
@@ -169,6 +198,10 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             case _:
                 after = _UNKNOWN
         return after
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.numel() * tensor.element_size() >= tensor.untyped_storage().nbytes()
 
 
 def _storage(tensor: Tensor) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 import sys
 import tempfile
@@ -19,16 +20,30 @@ from torch import nn
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
-from hptransfer.export.huggingface import config_key
+from hptransfer.handover.planned_values import model_facts
 from hptransfer.handover.trained import Reading, Trained
-from hptransfer.models.config_families import default_of
-from hptransfer.models.huggingface import flat
-from hptransfer.roundtrip._recorded_init import recorded_init
+from hptransfer.models.huggingface import CLASSES, nested
+from hptransfer.roundtrip._huggingface_factors import configured_factors
+from hptransfer.roundtrip._huggingface_values import (
+    argument_values,
+    configuration_values,
+    moved_base,
+    shared,
+    trained_by,
+    unread_arguments,
+)
+from hptransfer.roundtrip._recorded_init import Draw, recorded_init
 from hptransfer.roundtrip.torch import load_module, stand_in
 from hptransfer.user_code import described_error
 
-#: name of a value -> what TrainingArguments call it, and of which optimizers it is a value
-_VALUES: Mapping[str, str] = {"beta1": "adam_beta1", "beta2": "adam_beta2", "clip": "max_grad_norm"}
+#: name of a value -> keys of TrainingArguments that say it
+_VALUES: Mapping[str, frozenset[str]] = {
+    "beta1": frozenset({"adam_beta1"}),
+    "beta2": frozenset({"adam_beta2"}),
+    "clip": frozenset({"max_grad_norm"}),
+    "batch_size": frozenset({"per_device_train_batch_size", "gradient_accumulation_steps"}),
+    "steps": frozenset({"max_steps"}),
+}
 
 
 class _HuggingFace:
@@ -83,37 +98,96 @@ def _arguments(path: Path) -> dict[str, Any]:
 def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], target: TargetFile) -> Reading:
     parser = transformers.HfArgumentParser(transformers.TrainingArguments)
     (args,) = parser.parse_dict(content)
+    builds = hasattr(module, "build_model")
     with recorded_init() as record, _own_init_on_meta():
-        model = module.build_model() if hasattr(module, "build_model") else stand_in(target)
-        if not hasattr(module, "build_model"):
+        model = module.build_model() if builds else stand_in(target)
+        if not builds:
             module.init_(model)
-        stds = record.stds(model)
+        draws = record.draws(model)
+        fresh = _fresh(transformers, target) if builds else stand_in(target)
+        _require_starts(draws, record.draws(fresh), target)
     trainer = _trainer(transformers, module, model, args)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    multipliers = _multipliers(model, target)
-    rows = tuple(
-        Trained(
-            names[id(parameter)],
-            stds[names[id(parameter)]],
-            group["initial_lr"],
-            group["weight_decay"],
-            group.get("eps"),
-            multipliers.get(names[id(parameter)], 1.0),
-            group.get("optimizer"),
-        )
-        for group in trainer.optimizer.param_groups
-        for parameter in group["params"]
-    )
     said = "lr_scheduler_type" in content or target.training is None or target.training.schedule != "own"
-    values = _values(trainer.optimizer, args, with_clip=said)
-    return Reading(
-        rows,
-        f"transformers {transformers.__version__}: its model and init, Trainer's optimizer and schedule",
-        unread=() if said else ("the schedule and clipping are not in the files: those of the runs that were tuned",),
-        schedule=_schedule(trainer.lr_scheduler) if said else None,
-        values=values,
-        defaulted=frozenset(name for name in values if name in _VALUES and _VALUES[name] not in content),
+    values = _values(trainer.optimizer, args, with_clip=said) | argument_values(args, model, built=builds)
+    if builds:
+        facts = frozenset(model_facts(target))
+        values |= configuration_values(_config(model), _config(fresh), list(draws), facts)
+    schedule = _schedule(trainer.lr_scheduler, module, target) if said else None
+    floor = _floor(trainer.lr_scheduler, module, args.max_steps) if schedule is not None else None
+    unread = (
+        *(() if said else ("the schedule and clipping are not in the files: those of the runs that were tuned",)),
+        *moved_base(getattr(module, "BASE", {}), args),
+        *unread_arguments(transformers, content, args),
     )
+    return Reading(
+        tuple(_rows(trainer.optimizer, model, draws, target)),
+        f"transformers {transformers.__version__}: its model and init, Trainer's optimizer and schedule",
+        unread=unread,
+        schedule=schedule,
+        values=values if floor is None else values | {"floor": floor},
+        defaulted=frozenset(name for name in values if name in _VALUES and not _VALUES[name] & content.keys()),
+    )
+
+
+def _config(model: nn.Module) -> Any:
+    built: Any = model
+    return built.config
+
+
+def _fresh(transformers: Any, target: TargetFile) -> nn.Module:
+    """The recipe's model at the target's size as its own code starts it; within `recorded_init`.
+
+    Args:
+        transformers: the library.
+        target: gives the model's settings, and keys of its configuration that hold multipliers.
+    """
+    model = target.model
+    if model is None or model.kind != "huggingface":
+        raise UsageError(
+            "the plan must name the model that the files build",
+            received=target.recipe or "a plan without a model",
+            hint="give `--plan` the target that was exported",
+        )
+    config = transformers.AutoConfig.for_model(model.name, **nested({**model.settings, **model.config_values}))
+    built: nn.Module = getattr(transformers, CLASSES[model.task or "causal-lm"]).from_config(config)
+    return built
+
+
+def _require_starts(draws: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> None:
+    """Constants must be the plan's, and draws be around zero; their stds are compared elsewhere."""
+    apart = []
+    for name, draw in draws.items():
+        group = next((each for each in target.parameters if re.fullmatch(each.pattern, name)), None)
+        if group is None or (group.init_std is not None and draw.std == 0):
+            continue
+        own = fresh[name].mean if name in fresh else 0.0
+        planned = {"ones": 1.0, "zeros": 0.0, "constant": group.init_value, "kept": own}.get(group.init, 0.0)
+        if planned is not None and not math.isclose(draw.mean, planned, rel_tol=1e-12):
+            apart.append(f"{name} {draw.mean:.12g}, planned {planned:.12g}")
+    if apart:
+        raise UsageError(
+            "constants must start at the plan's values, and what is drawn must be drawn around zero",
+            received=f"{', '.join(apart[:5])}{f' and {len(apart) - 5} others' if apart[5:] else ''}",
+            hint="export again",
+        )
+
+
+def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: TargetFile) -> Iterator[Trained]:
+    """What each parameter is trained with, one entry for each group that it is in."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    factors = _factors(model, target)
+    for group, kind in trained_by(optimizer):
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            yield Trained(
+                name,
+                draws[name].std or None,
+                group.get("initial_lr", group["lr"]) if parameter.requires_grad else 0.0,
+                group["weight_decay"],
+                None if kind.startswith("muon") else group.get("eps"),
+                factors.get(name, 1.0),
+                kind,
+            )
 
 
 @contextmanager
@@ -138,11 +212,13 @@ def _trainer(transformers: Any, module: ModuleType, model: nn.Module, args: Any)
     return trainer
 
 
-def _schedule(scheduler: Any) -> Callable[[int], float]:
-    """The factor on every group's rate.
+def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callable[[int], float] | None:
+    """The factor on every group's rate, by Trainer's scheduler or the module's own: which is further from the plan's.
 
     Args:
         scheduler: that Trainer made, one of torch's.
+        module: whose `factor` `optimizers` gives to scripts.
+        target: says which of the two is worse.
     """
     factors = getattr(scheduler, "lr_lambdas", None)
     if not factors or any(factor is not factors[0] for factor in factors):
@@ -151,49 +227,54 @@ def _schedule(scheduler: Any) -> Callable[[int], float]:
             received=type(scheduler).__name__,
             hint="choose another lr_scheduler_type",
         )
+    training = target.training
+    if training is None or training.schedule == "own":
+        return None
 
     def factor(step: int) -> float:
-        return float(factors[0](step))
+        both = (float(factors[0](step)), float(module.factor(step)))
+        return max(both, key=lambda used: abs(used - training.factor(step)))
 
+    for step in range(training.steps - 1, -1, -max(training.steps // 64, 1)):
+        factor(step)  # what cannot be computed is named by whoever reads the files
     return factor
 
 
+def _floor(scheduler: Any, module: ModuleType, steps: int) -> float | str:
+    """Share of the peak after the last step, by Trainer's scheduler and by the module's constant."""
+    last, constant = float(scheduler.lr_lambdas[0](steps)), float(module.FLOOR)
+    unreached = module.WARMUP >= module.STEPS
+    if (
+        unreached
+        or scheduler.lr_lambdas[0] is module.factor
+        or math.isclose(last, constant, rel_tol=1e-9, abs_tol=1e-15)
+    ):
+        return constant
+    return f"{last:.6g} by training_args.json and {constant:.6g} by hptransfer_hf.py"
+
+
 def _values(optimizer: Any, args: Any, *, with_clip: bool) -> dict[str, float | str]:
-    """What holds for all groups of each kind, as the optimizer has it."""
-    values: dict[str, float | str] = {"clip": float(args.max_grad_norm or 0.0)} if with_clip else {}
-    for group in optimizer.param_groups:
-        if "betas" in group:
-            values |= {"beta1": group["betas"][0], "beta2": group["betas"][1]}
-        if "momentum" in group:
-            values["momentum"] = group["momentum"]
-        if "adjust_lr_fn" in group:
-            values["muon_scale"] = group["adjust_lr_fn"] or "original"
-    return values
+    """What holds for all groups of each kind, as the optimizer has it; what differs among groups is said of all."""
+    read = {
+        "beta1": shared(optimizer.param_groups, "betas", 0),
+        "beta2": shared(optimizer.param_groups, "betas", 1),
+        "momentum": shared(optimizer.param_groups, "momentum"),
+        "muon_scale": shared(optimizer.param_groups, "adjust_lr_fn"),
+        "clip": float(args.max_grad_norm or 0.0) if with_clip else None,
+    }
+    return {name: value for name, value in read.items() if value is not None}
 
 
-def _multipliers(model: nn.Module, target: TargetFile) -> dict[str, float]:
+def _factors(model: nn.Module, target: TargetFile) -> dict[str, float]:
     """Name -> factor over the base's by which `forward` multiplies, by a hook or by a key of the configuration."""
-    found: dict[str, float] = {}
     built: Any = model
     if not hasattr(built, "config"):
-        return found
-    read_out = built.get_output_embeddings()
+        return {}
+    found = configured_factors(model, {} if target.model is None else target.model.settings)
+    head = built.get_output_embeddings()
     for name, parameter in model.named_parameters():
-        if read_out is not None and parameter is read_out.weight:
-            found[name] = _through_hooks(read_out)
-    settings = flat(built.config.to_dict())
-    for group in target.parameters:
-        key = config_key(target, group)
-        if key is None or target.model is None:
-            continue
-        given = target.model.settings.get(key.name)
-        base: Any = default_of(str(target.model.name), key.name) if given is None else given
-        used: Any = settings[key.name]
-        if key.entry is not None:
-            base, used = base[key.entry], used[key.entry]
-        for name, _ in model.named_parameters():
-            if re.fullmatch(group.pattern, name):
-                found[name] = found.get(name, 1.0) * (used / base) ** key.power
+        if head is not None and parameter is head.weight:
+            found[name] = found.get(name, 1.0) * _through_hooks(head)
     return found
 
 

@@ -139,6 +139,69 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], str, str]] = {
         "init_std",
         "planned 0.02: off by 2",
     ),
+    "Adam, whose decay goes through its moments": (
+        ("hptransfer_hf.py", "torch.optim.AdamW(groups", "torch.optim.Adam(groups"),
+        "optimizer",
+        "model.embed_tokens.weight: optimizer adam, planned adamw",
+    ),
+    "NAdam": (
+        ("hptransfer_hf.py", "torch.optim.AdamW(groups", "torch.optim.NAdam(groups"),
+        "optimizer",
+        "optimizer nadam, planned adamw",
+    ),
+    "amsgrad": (
+        ("hptransfer_hf.py", "torch.optim.AdamW(groups", "torch.optim.AdamW(groups, amsgrad=True"),
+        "optimizer",
+        "optimizer adamw(amsgrad=True), planned adamw",
+    ),
+    "betas of the first group": (
+        (
+            "hptransfer_hf.py",
+            "    groups = param_groups(model, args)\n",
+            '    groups = param_groups(model, args)\n    groups[0]["betas"] = (0.1, 0.2)\n',
+        ),
+        "beta1",
+        "all parameters: beta1 0.1 and 0.9, planned 0.9",
+    ),
+    "a weight that takes no gradient": (
+        ("hptransfer_hf.py", "    return model\n", "    model.lm_head.requires_grad_(False)\n    return model\n"),
+        "learning_rate",
+        "lm_head.weight: learning_rate 0, planned 0.00333333333333",
+    ),
+    "gradient_accumulation_steps": (
+        ("training_args.json", '"gradient_accumulation_steps": 1', '"gradient_accumulation_steps": 64'),
+        "batch_size",
+        "all parameters: batch_size 512, planned 8",
+    ),
+    "max_steps": (
+        ("training_args.json", '"max_steps": 100', '"max_steps": 200'),
+        "steps",
+        "all parameters: steps 200, planned 100",
+    ),
+    "bf16": (
+        ("training_args.json", '"bf16": false', '"bf16": true'),
+        "precision",
+        "all parameters: precision bfloat16, planned float32",
+    ),
+    "weights in bfloat16": (
+        ("config.json", '"dtype": "float32"', '"dtype": "bfloat16"'),
+        "precision",
+        "all parameters: precision weights of bfloat16, planned float32",
+    ),
+    "eps of norms": (
+        ("config.json", '"rms_norm_eps": 1e-05', '"rms_norm_eps": 0.1'),
+        "norm_eps",
+        "all parameters: norm_eps 0.1, planned 1e-05",
+    ),
+    "heads": (
+        (
+            "config.json",
+            '"num_attention_heads": 12,\n  "num_key_value_heads": 6',
+            '"num_attention_heads": 6,\n  "num_key_value_heads": 3,\n  "head_dim": 32',
+        ),
+        "heads",
+        "all parameters: heads 6, planned 12",
+    ),
     "Trainer's own groups": (
         ("hptransfer_hf.py", 'return OptimizerFactory, {"args": args}', PLAIN_TRAINER),
         "weight_decay",
@@ -147,12 +210,17 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], str, str]] = {
 }
 
 
+#: planned only where the run is known
+RUN = ("gradient_accumulation", "max_steps", "bf16", "dtype")
+
+
 @pytest.mark.parametrize("name", list(MISTAKES))
 def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None:
     """An edited file is a difference of the quantity that it changes, with its cause."""
     (path, old, new), quantity, said = MISTAKES[name]
     new = new or old.replace("'weight_decay': 0.1", "'weight_decay': 0.0") if name == "no decay of norms" else new
-    target = llama_target("mup", size=WIDE) if "norms" not in name else llama_target()
+    target = llama_target("mup", size=WIDE) if name != "no decay of norms" else llama_target()
+    target = with_training(target) if old.strip(' "').startswith(RUN) else target
     if "not called" in name:
         said = "off by"
     found = round_trip(tmp_path, "huggingface", target, {path: (old, new)})
@@ -196,9 +264,66 @@ def test_another_schedule_is_found(training: dict[str, Any], old: str, new: str,
     target = with_training(llama_target(), **training)
     found = round_trip(tmp_path, "huggingface", target, {"training_args.json": (old, new)})
 
-    assert found.differences == ()
+    floors = "0 by training_args.json and 0.1 by hptransfer_hf.py"
+    assert [each.used for each in found.differences] == ([floors] if "min_lr" in old else [])
     assert said in str(found.schedule)
     assert not found.holds
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("STEPS, WARMUP, FLOOR = 100, 10", "STEPS, WARMUP, FLOOR = 100, 50"), ("1 - progress", "1 - progress ** 2")],
+    ids=["warmup", "shape"],
+)
+def test_the_modules_own_schedule_is_compared_too(old: str, new: str, tmp_path: Path) -> None:
+    """`optimizers` gives it to scripts, whatever training_args.json says."""
+    found = round_trip(tmp_path, "huggingface", with_training(llama_target()), {"hptransfer_hf.py": (old, new)})
+
+    assert found.differences == ()
+    assert "of 100 the rates are" in str(found.schedule)
+
+
+def test_a_moved_base_is_said_once(tmp_path: Path) -> None:
+    """All rows follow training_args.json, so that one sentence names what every line comes from."""
+    edits = {"training_args.json": ('"learning_rate": 0.01', '"learning_rate": 0.005')}
+    (said,) = round_trip(tmp_path, "huggingface", llama_target(), edits).unread
+
+    assert said == (
+        "training_args.json learning_rate 0.005, written 0.01: it is the base's, which hptransfer_hf.py scales to this "
+        "size, so that learning_rate of every row moves with it, by 0.5"
+    )
+
+
+def test_an_argument_that_no_plan_has_is_named(tmp_path: Path) -> None:
+    """What might train otherwise is not passed over; what only saves and logs is."""
+    edits = {"training_args.json": ('"seed": 0', '"seed": 0, "save_steps": 7, "tf32": false')}
+    found = round_trip(tmp_path, "huggingface", llama_target(), edits)
+
+    assert found.unread == ("training_args.json tf32: False, of which the plan says nothing",)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"schedule": "linear", "floor": 1.0},
+        {"schedule": "linear", "floor": 0.1, "warmup": 1.0},
+        {"schedule": "cosine", "floor": 0.1, "warmup": 1.0, "steps": 1},
+        {"schedule": "wsd", "decay_share": 0.0},
+        {"schedule": "linear", "floor": 0.1, "warmup": 0.0, "steps": 1},
+    ],
+    ids=["floor at the peak", "all warmup", "one step of warmup", "no decay", "one step"],
+)
+def test_schedules_at_their_edges_are_read_back(run: dict[str, Any], tmp_path: Path) -> None:
+    """Trainer's polynomial refuses to fall nowhere, and divides by steps that there are none of."""
+    assert round_trip(tmp_path, "huggingface", with_training(llama_target(), **run)).holds
+
+
+@pytest.mark.parametrize("config", ["gemma", "gemma2"])
+def test_tables_with_a_row_for_padding_are_read_back(config: str, tmp_path: Path) -> None:
+    """Gemma zeroes the row of its padding token, and its norms start at 0: gains are 1 + g."""
+    model = section(config, **{**LLAMA.settings, "head_dim": 16})
+
+    assert round_trip(tmp_path, "huggingface", llama_target("mup", size=WIDE, model=model)).holds
 
 
 def test_muons_shape_factor_and_momentum_are_compared(tmp_path: Path) -> None:
@@ -222,8 +347,33 @@ def test_muons_shape_factor_and_momentum_are_compared(tmp_path: Path) -> None:
         (("training_args.json", "{", ""), "must be readable"),
         (("config.json", '"hidden_size": 192', '"hidden_size": 96'), "no row of the plan"),
         (("training_args.json", '"linear"', '"greedy"'), "greedy requires an eval strategy"),
+        (("hptransfer_hf.py", "('fill', 1.0)", "('fill', 100.0)"), "input_layernorm.weight 100, planned 1"),
+        (
+            ("training_args.json", '"seed": 0', '"seed": 0, "label_smoothing_factor": 0.5'),
+            "label_smoothing_factor: 0.5",
+        ),
+        (("training_args.json", '"seed": 0', '"seed": 0, "neftune_noise_alpha": 5'), "neftune_noise_alpha: 5"),
+        (
+            ("config.json", '"hidden_size"', '"attention_dropout": 0.9, "hidden_size"'),
+            "attention_dropout 0.9, planned 0",
+        ),
+        (("config.json", '"hidden_size"', '"hidden_act": "gelu", "hidden_size"'), "hidden_act 'gelu', planned 'silu'"),
+        (("config.json", '"hidden_size"', '"rope_theta": 500000.0, "hidden_size"'), "rope_theta 500000.0, planned"),
     ],
-    ids=["no factory", "init_ twice", "unknown key", "no JSON", "another size", "no factor"],
+    ids=[
+        "no factory",
+        "init_ twice",
+        "unknown key",
+        "no JSON",
+        "another size",
+        "no factor",
+        "constant",
+        "label smoothing",
+        "noise",
+        "dropout",
+        "activation",
+        "rope_theta",
+    ],
 )
 def test_files_that_transformers_would_refuse_are_named(edit: tuple[str, str, str], said: str, tmp_path: Path) -> None:
     """Whatever the files were edited into is a usage error with the reason."""

@@ -60,3 +60,28 @@ def test_what_cannot_be_followed_is_said() -> None:
             layer.weight[:4].normal_(std=3.0)
         with pytest.raises(UsageError, match="made of draws and factors"):
             record.stds(layer)
+
+
+def test_only_a_row_for_padding_may_be_zero_in_a_draw() -> None:
+    """The std is that of the other rows; zeros elsewhere, and a shift of those there are, are not known."""
+    with recorded_init() as record:
+        padded = nn.Embedding(10, 4, padding_idx=3)
+        nn.init.normal_(padded.weight, std=0.5)
+        with torch.no_grad():
+            padded.weight[3].zero_()
+            padded.weight.mul_(2.0)
+        cut = nn.Embedding(10, 4)
+        nn.init.normal_(cut.weight, std=0.5)
+        with torch.no_grad():
+            cut.weight[3].zero_()
+
+    assert record.stds(padded) == {"weight": 1.0}
+    with pytest.raises(UsageError, match="draws and factors"):
+        record.stds(cut)
+    with record, torch.no_grad():
+        padded.weight.add_(1.0)
+    with pytest.raises(UsageError, match="draws and factors"):
+        record.stds(padded)
+    with record:
+        nn.init.normal_(cut.weight, std=0.25)
+    assert record.stds(cut) == {"weight": 0.25}
